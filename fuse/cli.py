@@ -1,0 +1,76 @@
+"""The ``fuse`` command: ``demo``, ``info`` and ``doctor``. Imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the ``fuse`` command with ``argv`` (the process's arguments if None) and return its exit status.
+
+    >>> main(["info"])  # doctest: +ELLIPSIS
+    fuse      ...
+    0
+    """
+    options = _parser().parse_args(argv)
+    return options.run(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fuse", description="Symbolic formulas, their gradients, and fused Numba kernels."
+    )
+    parser.add_argument("--version", action="version", version=f"fuse {_version()}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="{demo,info,doctor}")
+
+    demo = commands.add_parser("demo", help="train two models on handwritten digits and show each stage")
+    demo.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where kernels run (default: cpu)")
+    demo.add_argument("--epochs", type=_positive, default=40, help="passes over the training images (default: 40)")
+    demo.add_argument("--seed", type=int, default=0, help="of the split and the initial weights (default: 0)")
+    demo.set_defaults(run=_demo)
+
+    info = commands.add_parser("info", help="versions, processor, threads, kernel cache, GPU: for a bug report")
+    info.set_defaults(run=_info)
+
+    doctor = commands.add_parser("doctor", help="test this installation and say what to do about each fault")
+    doctor.set_defaults(run=_doctor)
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not a positive number")
+    return value
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("fuse")
+    except PackageNotFoundError:
+        return "(run from a source tree that is not installed)"
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from fuse.demo import run
+
+    return run(device=options.device, epochs=options.epochs, seed=options.seed)
+
+
+def _info(_: argparse.Namespace) -> int:
+    from fuse.doctor import info
+
+    for name, text in info():
+        print(f"{name:<10}{text}")
+    return 0
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from fuse.doctor import examine
+
+    return examine()

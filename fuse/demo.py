@@ -1,0 +1,188 @@
+"""The main job end to end: two classifiers of handwritten digits, trained with fuse and checked against NumPy.
+
+Everything here uses the public interface, as a user's own script would.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from statistics import median
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import fuse
+import fuse.tensor as T
+from fuse.data import digits
+
+TRAIN, BATCH, HIDDEN = 1437, 32, 128
+BATCHES = TRAIN // BATCH
+RATE, MOMENTUM = 0.1, 0.9
+REQUIRED = 0.95
+
+
+class Model(NamedTuple):
+    """A classifier: its name, its parameters, and class probabilities of the images ``x``."""
+
+    name: str
+    x: Any
+    params: list[Any]
+    probability: Any
+
+
+def softmax_regression(rng: np.random.Generator) -> Model:
+    """Return the linear classifier softmax(x W + b)."""
+    x = T.matrix("x")
+    W = fuse.shared(np.zeros((64, 10)), name="W")
+    b = fuse.shared(np.zeros(10), name="b")
+    return Model("softmax regression", x, [W, b], T.nnet.softmax(T.dot(x, W) + b))
+
+
+def network(rng: np.random.Generator) -> Model:
+    """Return the classifier with one hidden layer of tanh units."""
+    x = T.matrix("x")
+    W1 = fuse.shared(rng.standard_normal((64, HIDDEN)) / 8, name="W1")
+    b1 = fuse.shared(np.zeros(HIDDEN), name="b1")
+    W2 = fuse.shared(rng.standard_normal((HIDDEN, 10)) / np.sqrt(HIDDEN), name="W2")
+    b2 = fuse.shared(np.zeros(10), name="b2")
+    hidden = T.tanh(T.dot(x, W1) + b1)
+    return Model("one hidden layer", x, [W1, b1, W2, b2], T.nnet.softmax(T.dot(hidden, W2) + b2))
+
+
+def momentum_updates(cost: Any, params: list[Any]) -> list[tuple[Any, Any]]:
+    """Return the updates of gradient descent with momentum for ``fuse.function``."""
+    updates = []
+    for p, g in zip(params, T.grad(cost, params), strict=True):
+        velocity = fuse.shared(np.zeros_like(p.get_value()), name=f"v_{p.name}")
+        faster = MOMENTUM * velocity - RATE * g
+        updates += [(velocity, faster), (p, p + faster)]
+    return updates
+
+
+class Numpy:
+    """The same training step by hand, in NumPy: gradients worked out on paper, buffers updated in place."""
+
+    def __init__(self, params: list[np.ndarray], images: np.ndarray, labels: np.ndarray) -> None:
+        self.params = [p.copy() for p in params]
+        self.velocities = [np.zeros_like(p) for p in params]
+        self.images, self.labels, self.rows = images, labels, np.arange(BATCH)
+
+    def __call__(self, i: int) -> float:
+        x, y = self.images[i * BATCH : (i + 1) * BATCH], self.labels[i * BATCH : (i + 1) * BATCH]
+        *first, W, b = self.params
+        h = np.tanh(x @ first[0] + first[1]) if first else x
+        z = h @ W + b
+        z -= z.max(axis=1, keepdims=True)
+        e = np.exp(z)
+        p = e / e.sum(axis=1, keepdims=True)
+        cost = -np.log(p[self.rows, y]).mean()
+        p[self.rows, y] -= 1
+        p /= BATCH
+        gradients = [h.T @ p, p.sum(axis=0)]
+        if first:
+            d = (p @ W.T) * (1 - h * h)
+            gradients = [x.T @ d, d.sum(axis=0), *gradients]
+        for q, v, g in zip(self.params, self.velocities, gradients, strict=True):
+            v *= MOMENTUM
+            v -= RATE * g
+            q += v
+        return cost
+
+
+def run(device: str = "cpu", epochs: int = 40, seed: int = 0) -> int:
+    """Train both models, print every stage, and return 0 if the network reaches an accuracy of 0.95, else 1."""
+    start = perf_counter()
+    rng = np.random.default_rng(seed)
+    images, labels = digits()
+    order = rng.permutation(len(images))
+    images, labels = images[order], labels[order]
+    print(f"{len(images)} handwritten digits of 8 x 8 pixels: {TRAIN} to train on, {len(images) - TRAIN} to test")
+
+    accuracy = 0.0
+    with fuse.config.change_flags(device=device):
+        show_stages(softmax_regression(rng))
+        for build in (softmax_regression, network):
+            accuracy = train(build(rng), images, labels, epochs, rng)
+    enough = accuracy >= REQUIRED
+    print(f"\n{perf_counter() - start:.1f} s in all, compilation included")
+    if not enough:
+        print(f"the network's accuracy of {accuracy:.3f} is below {REQUIRED}", file=sys.stderr)
+    return 0 if enough else 1
+
+
+def show_stages(model: Model) -> None:
+    """Print the cost formula, the simplified formula of its gradient, and one generated kernel."""
+    y = T.ivector("y")
+    cost = T.nnet.categorical_crossentropy(model.probability, y).mean()
+    bias = model.params[-1]
+    gradient = fuse.simplify(T.grad(cost, bias))
+    section("cost", fuse.pp(cost))
+    section(f"gradient of the cost with respect to {bias.name}, simplified", fuse.pp(gradient))
+    f = fuse.function([model.x, y], [cost, gradient])
+    section("generated kernel for the cost and this gradient", f.source)
+
+
+def train(model: Model, images: np.ndarray, labels: np.ndarray, epochs: int, rng: np.random.Generator) -> float:
+    """Train ``model`` and return its accuracy on the test images."""
+    section(model.name)
+    y, i = T.ivector("y"), T.lscalar("i")
+    cost = T.nnet.categorical_crossentropy(model.probability, y).mean()
+    error = T.neq(T.argmax(model.probability, axis=1), y).mean()
+    data = fuse.shared(images[:TRAIN], name="images"), fuse.shared(labels[:TRAIN], name="labels")
+    batch = slice(i * BATCH, (i + 1) * BATCH)
+
+    started = perf_counter()
+    step = fuse.function(
+        [i],
+        cost,
+        updates=momentum_updates(cost, model.params),
+        givens={model.x: data[0][batch], y: data[1][batch]},
+    )
+    by_hand = Numpy([p.get_value() for p in model.params], images[:TRAIN], labels[:TRAIN])
+    costs = [(step(k), by_hand(k)) for k in range(BATCHES)]
+    print(f"built, compiled and run for one epoch in {perf_counter() - started:.2f} s")
+    apart = max(np.abs(p.get_value() - q).max() for p, q in zip(model.params, by_hand.params, strict=True))
+    print(f"after {len(costs)} steps no weight is further than {apart:.1e} from the same training in NumPy")
+    if not apart < 1e-8:
+        raise ArithmeticError(f"fuse and NumPy trained different weights: {apart}")
+
+    for epoch in range(2, epochs + 1):
+        latest = np.mean([step(k) for k in rng.permutation(BATCHES)])
+        progress(epoch, epochs, f"cost {latest:.4f}")
+    test = {model.x: images[TRAIN:], y: labels[TRAIN:]}
+    accuracy = 1 - float(error.eval(test))
+    print(f"test accuracy {accuracy:.3f}")
+
+    ours, theirs = time_side_by_side(step, by_hand)
+    print(f"time per step: fuse {ours * 1e6:.1f} µs, NumPy by hand {theirs * 1e6:.1f} µs ({theirs / ours:.1f} x)")
+    return accuracy
+
+
+def progress(epoch: int, epochs: int, remark: str) -> None:
+    """Draw a bar for ``epoch`` of ``epochs``; without a terminal, print a line after each quarter."""
+    if sys.stdout.isatty():
+        bar = "#" * (epoch * 30 // epochs)
+        print(f"\r[{bar:<30}] epoch {epoch}/{epochs}, {remark}", end="\n" if epoch == epochs else "", flush=True)
+    elif epoch * 4 // epochs > (epoch - 1) * 4 // epochs:
+        print(f"epoch {epoch:>3}/{epochs}, {remark}", flush=True)
+
+
+def time_side_by_side(*steps: Callable[[int], object], rounds: int = 40) -> list[float]:
+    """Return the median seconds per call of each step, from runs that take turns."""
+    times: list[list[float]] = [[] for _ in steps]
+    for _ in range(rounds):
+        for step, record in zip(steps, times, strict=True):
+            start = perf_counter()
+            for k in range(BATCHES):
+                step(k)
+            record.append((perf_counter() - start) / BATCHES)
+    return [median(record) for record in times]
+
+
+def section(title: str, text: str = "") -> None:
+    """Print a heading and, indented, ``text``."""
+    print(f"\n--- {title}")
+    for line in text.splitlines():
+        print(f"    {line}".rstrip())

@@ -1,0 +1,215 @@
+"""What ``fuse info`` and ``fuse doctor`` report: the installation, and whether it works."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import NamedTuple
+
+PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "sympy")
+FEATURES = ("sse4.2", "avx", "avx2", "fma", "avx512f", "avx512bf16", "neon", "sve")
+
+
+def info() -> Iterator[tuple[str, str]]:
+    """Yield (name, text) pairs that describe this installation and machine."""
+    yield "fuse", f"{_version('fuse')}, {os.path.dirname(os.path.abspath(__file__))}"
+    yield "python", f"{platform.python_version()} {platform.python_implementation()}, {platform.platform()}"
+    for name in PACKAGES:
+        yield name, _version(name)
+    yield "cpu", _cpu()
+    yield "threads", _threads()
+    yield "cache", _cache()
+    yield "gpu", gpu()[1]
+
+
+def gpu() -> tuple[bool, str]:
+    """Return whether kernels can run on an NVIDIA GPU here, and its name or what is missing."""
+    found, text = _cuda_device()
+    if found and find_spec("numba_cuda") is None:
+        return False, f"{text}, but numba-cuda is missing: pip install 'fuse[cuda]'"
+    return found, text
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _cpu() -> str:
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+            models = (line.split(":", 1)[1].strip() for line in lines if line.lower().startswith("model name"))
+            name = next(models, name)
+    except OSError:
+        pass  # not Linux
+    try:
+        from llvmlite import binding
+
+        has = binding.get_host_cpu_features()
+        features = " ".join(f for f in FEATURES if has.get(f))
+        return f"{name} ({binding.get_host_cpu_name()}; {features})"
+    except Exception as error:
+        return f"{name} (llvmlite does not say more: {error})"
+
+
+def _threads() -> str:
+    from fuse.config import config
+
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return f"{config.threads or usable} of {os.cpu_count()} cores"
+
+
+def _cache() -> str:
+    try:
+        from fuse.codegen.load import cache_info
+
+        cache = cache_info()
+    except Exception as error:
+        return f"unknown: {error}"
+    return f"{cache.directory}: {cache.state}, {cache.files} files, {cache.bytes / 1e6:.1f} MB"
+
+
+def _cuda_device() -> tuple[bool, str]:
+    import ctypes
+
+    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        driver = ctypes.CDLL(library)
+    except OSError:
+        return False, f"none: no NVIDIA driver ({library})"
+    count, name = ctypes.c_int(), ctypes.create_string_buffer(96)
+    status = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
+    if status:
+        return False, f"none: the NVIDIA driver answers with error {status}"
+    if not count.value:
+        return False, "none: the NVIDIA driver sees no device"
+    driver.cuDeviceGetName(name, len(name), 0)
+    return True, f"{name.value.decode()} ({count.value} device{'s' if count.value > 1 else ''})"
+
+
+class Check(NamedTuple):
+    """One line of ``fuse doctor``: ``test`` returns a remark, or raises; then ``remedy`` is printed."""
+
+    name: str
+    test: Callable[[], str]
+    remedy: str
+    optional: bool = False
+
+
+def examine() -> int:
+    """Run every check, print a line for each, and return 0 if all that is not optional works."""
+    failed = 0
+    for check in CHECKS:
+        try:
+            state, remark = "ok", check.test()
+        except Exception as error:
+            state = "absent" if check.optional else "FAILED"
+            remark = f"{type(error).__name__}: {error}".splitlines()[0]
+            failed += not check.optional
+        print(f"{state:<8}{check.name:<18}{remark}")
+        if state != "ok":
+            print(f"{'':<8}{'':<18}-> {check.remedy}")
+    print(f"{failed} of {len(CHECKS)} checks failed" if failed else "everything that fuse needs works")
+    return 1 if failed else 0
+
+
+def _imports() -> str:
+    for name in PACKAGES:
+        importlib.import_module(name)
+    return ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
+
+
+# Run here, and once more in a second process, which must find its kernel in the cache.
+SMALL_PROGRAM = """
+import numpy as np, fuse, fuse.tensor as T
+x = T.dvector("x")
+f = fuse.function([x], T.sum(x * T.exp(-x)))
+value = np.linspace(0.0, 3.0, 1000)
+np.testing.assert_allclose(f(value), np.sum(value * np.exp(-value)), rtol=1e-12)
+"""
+
+
+def _compile() -> str:
+    from time import perf_counter
+
+    start = perf_counter()
+    exec(SMALL_PROGRAM, {})
+    return f"sum(x exp(-x)) agrees with NumPy, {perf_counter() - start:.2f} s"
+
+
+def _gradient() -> str:
+    import numpy as np
+
+    import fuse.tensor as T
+
+    def loss(w: T.TensorVariable) -> T.TensorVariable:
+        return T.sum(T.nnet.softplus(w) ** 2)
+
+    T.verify_grad(loss, [np.linspace(-2.0, 2.0, 5)], rng=np.random.default_rng(0))
+    return "agrees with finite differences"
+
+
+def _deep_graph() -> str:
+    import numpy as np
+
+    import fuse
+    import fuse.tensor as T
+
+    x = T.dscalar("x")
+    y, depth = x, 20_000
+    for _ in range(depth):
+        y = T.sin(y)
+    slope = fuse.function([x], T.grad(y, x), mode="FAST_COMPILE")(1.0)
+    expected, value = 1.0, 1.0
+    for _ in range(depth):
+        expected, value = expected * np.cos(value), np.sin(value)
+    np.testing.assert_allclose(slope, expected, rtol=1e-9)
+    return f"{depth:,} nodes differentiated and evaluated"
+
+
+def _cache_works() -> str:
+    from fuse.codegen.load import cache_info
+
+    exec(SMALL_PROGRAM, {})
+    before = cache_info()
+    if not before.files:
+        raise OSError(f"no kernel is kept in {before.directory}: {before.state}")
+    child = subprocess.run([sys.executable, "-c", SMALL_PROGRAM], capture_output=True, text=True, timeout=120)
+    if child.returncode:
+        raise RuntimeError(f"the second process died: {child.stderr.strip().splitlines()[-1]}")
+    if cache_info().files != before.files:
+        raise OSError("a second process compiled the same kernel again")
+    return f"{before.directory}, a second process starts warm"
+
+
+def _drawing() -> str:
+    import pygraphviz
+
+    return f"pygraphviz {pygraphviz.__version__}"
+
+
+def _cuda() -> str:
+    usable, text = gpu()
+    if not usable:
+        raise OSError(text)
+    return text
+
+
+CHECKS = (
+    Check("packages", _imports, "install again: pip install --force-reinstall fuse"),
+    Check("compile and run", _compile, "report this with the output of fuse info"),
+    Check("gradient", _gradient, "report this with the output of fuse info"),
+    Check("deep graph", _deep_graph, "report this with the output of fuse info"),
+    Check("kernel cache", _cache_works, "make it yours and writable; until then each process compiles anew"),
+    Check("drawing", _drawing, "for pydotprint: pip install 'fuse[viz]'", optional=True),
+    Check("gpu", _cuda, "for kernels on an NVIDIA GPU: a driver, and pip install 'fuse[cuda]'", optional=True),
+)
