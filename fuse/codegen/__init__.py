@@ -1,0 +1,1 @@
+"""From expressions to machine code: fusion, schedules, emitters, loading."""

@@ -1,0 +1,133 @@
+"""Configuration: one frozen record of flags, a context manager, and the environment."""
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Every flag with its default. Unknown Theano flags are accepted with a warning and ignored."""
+
+    floatX: str = "float64"
+    device: str = "cpu"
+    mode: str = "FAST_RUN"
+    optimizer: str = "fast_run"
+    on_unused_input: str = "raise"
+    compute_test_value: str = "off"
+    exception_verbosity: str = "low"
+    profile: bool = False
+    allow_gc: bool = True
+    cast_policy: str = "custom"
+    int_division: str = "floatX"
+    warn_float64: str = "ignore"
+    threads: int = 0  # 0: as many as there are cores
+    print_progress: bool = False
+
+
+_CHOICES = {
+    "floatX": ("float16", "float32", "float64"),
+    "on_unused_input": ("raise", "warn", "ignore"),
+    "compute_test_value": ("off", "ignore", "warn", "raise", "pdb"),
+    "exception_verbosity": ("low", "high"),
+}
+_TYPES = {f.name: type(f.default) for f in fields(Flags)}
+
+
+def _convert(name: str, value: Any) -> Any:
+    kind = _TYPES[name]
+    if kind is bool and isinstance(value, str):
+        value = value.strip().lower() in ("1", "true", "yes", "on")
+    value = kind(value)
+    if name in _CHOICES and value not in _CHOICES[name]:
+        raise ValueError(f"config.{name} is one of {', '.join(_CHOICES[name])}, not {value!r}")
+    return value
+
+
+class Config:
+    """The flags as attributes: ``config.floatX``; assignment changes one for the whole process.
+
+    >>> with config.change_flags(floatX="float32"):
+    ...     config.floatX
+    'float32'
+    >>> config.floatX
+    'float64'
+    """
+
+    def __init__(self, flags: Flags) -> None:
+        object.__setattr__(self, "_flags", flags)
+        object.__setattr__(self, "_foreign", {})
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _TYPES:
+            return getattr(self._flags, name)
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if name in self._foreign:
+            return self._foreign[name]
+        raise AttributeError(f"fuse has no flag {name!r}; its flags are {', '.join(_TYPES)}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _TYPES:
+            object.__setattr__(self, "_flags", replace(self._flags, **{name: _convert(name, value)}))
+        else:
+            _warn_unknown(name)
+            self._foreign[name] = value
+
+    def change_flags(self, *args: Any, **flags: Any) -> _Change:
+        """A context manager, and a decorator, under which the given flags hold."""
+        for arg in args:
+            flags.update(arg)
+        return _Change(self, flags)
+
+    def __str__(self) -> str:
+        return "\n".join(f"{f.name} = {getattr(self._flags, f.name)!r}" for f in fields(Flags))
+
+
+class _Change(contextlib.ContextDecorator):
+    def __init__(self, owner: Config, flags: dict[str, Any]) -> None:
+        self._owner, self._new, self._saved = owner, flags, []
+
+    def _recreate_cm(self) -> _Change:
+        return _Change(self._owner, self._new)
+
+    def __enter__(self) -> Config:
+        self._saved.append(self._owner._flags)
+        for name, value in self._new.items():
+            setattr(self._owner, name, value)
+        return self._owner
+
+    def __exit__(self, *exc: object) -> None:
+        object.__setattr__(self._owner, "_flags", self._saved.pop())
+
+
+def _warn_unknown(name: str) -> None:
+    warnings.warn(f"fuse ignores the flag {name!r}: it has no such setting", stacklevel=4)
+
+
+def _from_text(text: str) -> Iterator[tuple[str, str]]:
+    for part in text.split(","):
+        if "=" in part:
+            name, value = part.split("=", 1)
+            yield name.strip(), value.strip()
+
+
+def _initial(environ: Callable[[str, str], str]) -> Flags:
+    flags = Flags()
+    for variable in ("THEANO_FLAGS", "FUSE_FLAGS"):
+        for name, value in _from_text(environ(variable, "")):
+            if name not in _TYPES:
+                warnings.warn(f"{variable}: fuse ignores the flag {name!r}", stacklevel=2)
+                continue
+            try:
+                flags = replace(flags, **{name: _convert(name, value)})
+            except ValueError as error:
+                warnings.warn(f"{variable}: {error}", stacklevel=2)
+    return flags
+
+
+config = Config(_initial(os.environ.get))

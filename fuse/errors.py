@@ -1,0 +1,115 @@
+"""The exception tree, and the one place that words a message with operands, shapes and the user's line."""
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_USER_CODE_INSIDE = (os.path.join(_PACKAGE, "demo.py"),)
+
+Origin = tuple[str, int]
+
+
+class FuseError(Exception):
+    """Base of every error that fuse raises on purpose."""
+
+
+class FuseTypeError(FuseError, TypeError):
+    """An operand of a kind or dtype that the operation does not take."""
+
+
+class DTypeError(FuseTypeError):
+    """A dtype that does not exist, does not fit, or would lose precision."""
+
+
+class ShapeError(FuseError, ValueError):
+    """Ranks or sizes that do not go together."""
+
+
+class FuseValueError(FuseError, ValueError):
+    """A parameter outside what the operation allows."""
+
+
+class FuseIndexError(FuseError, IndexError):
+    """An index out of bounds, at build time or at run time."""
+
+
+class MissingInputError(FuseError, ValueError):
+    """A graph needs a variable that is not among the inputs and has no value."""
+
+
+class UnusedInputError(FuseError, ValueError):
+    """An input that no output depends on."""
+
+
+class DisconnectedInputError(FuseError, ValueError):
+    """A gradient with respect to something the cost does not depend on."""
+
+
+class NullTypeGradError(FuseError, TypeError):
+    """A gradient that passes through an op with an undefined or missing gradient."""
+
+
+class GradientError(FuseError, ValueError):
+    """verify_grad found a symbolic gradient that disagrees with finite differences."""
+
+
+class MethodNotDefined(FuseError, NotImplementedError):
+    """A user's op lacks a method that was needed."""
+
+
+class CompileError(FuseError, RuntimeError):
+    """Generated code that Numba refused: a fault of fuse, or of a user's own kernel."""
+
+
+def user_line(depth: int = 1) -> Origin | None:
+    """(file, line) of the nearest caller outside fuse, or None."""
+    frame = sys._getframe(depth)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith(_PACKAGE) or name in _USER_CODE_INSIDE:
+            return name, frame.f_lineno
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+def origin_text(origin: Origin | None) -> str:
+    """``file.py:12``, with the source line where it can be read."""
+    if origin is None:
+        return "an unknown line"
+    import linecache
+
+    file, line = origin
+    text = linecache.getline(file, line).strip()
+    place = f"{os.path.basename(file) if not file.startswith('<') else file}:{line}"
+    return f"{place}: {text}" if text else place
+
+
+def operand_text(operands: Iterable[Any]) -> str:
+    """``x: float64 vector, (no name): int32 (?, 3)``."""
+    parts = []
+    for operand in operands:
+        type_ = getattr(operand, "type", None)
+        described = type_.describe() if hasattr(type_, "describe") else type(operand).__name__
+        name = getattr(operand, "name", None)
+        parts.append(f"{name}: {described}" if name else described)
+    return ", ".join(parts)
+
+
+def with_context(error: FuseError, op_name: str, operands: Iterable[Any]) -> FuseError:
+    """``error`` again, its message followed by the operation, its operands and the user's line."""
+    if getattr(error, "has_context", False):
+        return error
+    text = f"{error}\n  in {op_name}({operand_text(operands)})\n  at {origin_text(user_line(2))}"
+    again = type(error)(text)
+    again.has_context = True  # type: ignore[attr-defined]
+    return again
+
+
+def runtime_error(kind: type[FuseError], message: str, op_name: str, shapes: Iterable[Any], origin: Origin | None) -> FuseError:
+    """An error met while a compiled function ran, told in terms of the line that built the node."""
+    listed = ", ".join(str(tuple(s)) for s in shapes)
+    where = f"\n  in {op_name} of operands with shapes {listed}" if listed else f"\n  in {op_name}"
+    return kind(f"{message}{where}\n  built at {origin_text(origin)}")

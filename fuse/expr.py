@@ -1,0 +1,375 @@
+"""Expr: the immutable, interned node of an expression graph, and iterative walks over graphs."""
+from __future__ import annotations
+
+import itertools
+import secrets
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType, SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fuse import types as ty
+from fuse.errors import FuseError, FuseTypeError, Origin, user_line, with_context
+from fuse.types import TensorType
+
+if TYPE_CHECKING:
+    from fuse.op import Op
+
+_NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
+_LOCK = threading.Lock()
+
+
+class Expr:
+    """A node: an op applied to argument nodes, with parameters; a leaf has no arguments.
+
+    Nodes are interned, so two expressions of the same structure are the same object and ``==`` is identity
+    (``eq`` compares elementwise). ``name`` and ``tag`` are notes on a node and no part of its structure.
+
+    >>> import fuse.tensor as T
+    >>> x = T.vector("x")
+    >>> x + 1 is x + 1
+    True
+    """
+
+    __slots__ = ("op", "args", "params", "type", "name", "origin", "_tag", "_cache", "__weakref__")
+
+    op: Op
+    args: tuple[Expr, ...]
+    params: Mapping[str, Any]
+    type: TensorType
+    name: str | None
+    origin: Origin | None
+
+    # NumPy gives way to us in ndarray + Expr.
+    __array_priority__ = 1000
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        raise FuseTypeError("expressions are made by operations and constructors such as fuse.tensor.vector('x')")
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    @property
+    def dtype(self) -> str:
+        return self.type.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self.type.ndim
+
+    @property
+    def broadcastable(self) -> tuple[bool, ...]:
+        return self.type.broadcastable
+
+    @property
+    def tag(self) -> SimpleNamespace:
+        """A place for the user's own notes on this node (``x.tag.test_value = ...``)."""
+        if self._tag is None:
+            self._tag = SimpleNamespace()
+        return self._tag
+
+    @property
+    def is_leaf(self) -> bool:
+        return self.op.kind == "leaf"
+
+    def __reduce__(self) -> Any:
+        return _unflatten, (_flatten(self),)
+
+    def _leaf_state(self) -> Any:
+        """What, besides the name, finds or makes this leaf again after unpickling."""
+        return self.type.dtype, self.type.shape, self.params["uid"]
+
+    @staticmethod
+    def _from_leaf_state(state: Any, name: str | None) -> Expr:
+        return leaf(Expr, INPUT, TensorType(state[0], state[1]), name, uid=state[2])
+
+    def __copy__(self) -> Expr:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Expr:
+        return self
+
+    def __bool__(self) -> bool:
+        raise FuseTypeError(
+            f"the truth of an expression is not known while it is built ({self}): use switch(condition, a, b) for a "
+            f"choice per element, ifelse for a choice of whole values, or .eval(...) for a value"
+        )
+
+    if TYPE_CHECKING:  # operators and methods are attached by fuse.frontend from the op table
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __add__(self, other: Any) -> Expr: ...
+        def __radd__(self, other: Any) -> Expr: ...
+        def __sub__(self, other: Any) -> Expr: ...
+        def __rsub__(self, other: Any) -> Expr: ...
+        def __mul__(self, other: Any) -> Expr: ...
+        def __rmul__(self, other: Any) -> Expr: ...
+        def __truediv__(self, other: Any) -> Expr: ...
+        def __rtruediv__(self, other: Any) -> Expr: ...
+        def __floordiv__(self, other: Any) -> Expr: ...
+        def __mod__(self, other: Any) -> Expr: ...
+        def __pow__(self, other: Any) -> Expr: ...
+        def __neg__(self) -> Expr: ...
+        def __matmul__(self, other: Any) -> Expr: ...
+        def __getitem__(self, item: Any) -> Expr: ...
+        def __lt__(self, other: Any) -> Expr: ...
+        def __le__(self, other: Any) -> Expr: ...
+        def __gt__(self, other: Any) -> Expr: ...
+        def __ge__(self, other: Any) -> Expr: ...
+
+
+class Constant(Expr):
+    """A leaf with a value known at build time; ``data`` is a read-only array."""
+
+    __slots__ = ()
+
+    @property
+    def data(self) -> np.ndarray[Any, Any]:
+        return self._cache["data"]  # type: ignore[no-any-return]
+
+    value = data
+
+    def _leaf_state(self) -> Any:
+        return self.data
+
+    @staticmethod
+    def _from_leaf_state(state: Any, name: str | None) -> Expr:
+        return constant(state, name=name)
+
+
+_nodes: weakref.WeakValueDictionary[Any, Expr] = weakref.WeakValueDictionary()
+
+
+def _new(cls: type[Expr], op: Op, args: tuple[Expr, ...], params: Mapping[str, Any], type_: TensorType) -> Expr:
+    node = object.__new__(cls)
+    node.op = op
+    node.args = args
+    node.params = params
+    node.type = type_
+    node.name = None
+    node.origin = user_line(3)
+    node._tag = None
+    node._cache = None
+    return node
+
+
+def make(op: Op, args: tuple[Expr, ...], params: Mapping[str, Any] = _NO_PARAMS) -> Expr:
+    """The node of ``op`` on ``args``: the existing one of the same structure, or a new one with its type inferred."""
+    key = (op, args, tuple(sorted(params.items())) if params else ())
+    node = _nodes.get(key)
+    if node is not None:
+        return node
+    try:
+        type_ = op.infer_type(*args, **params)
+    except FuseError as error:
+        raise with_context(error, op.name, args) from None
+    with _LOCK:
+        return _nodes.setdefault(key, _new(Expr, op, args, MappingProxyType(dict(params)) if params else _NO_PARAMS, type_))
+
+
+def rebuild(node: Expr, args: Sequence[Expr]) -> Expr:
+    """``node`` with other arguments (of possibly other types); ``node`` itself where they are the same."""
+    args = tuple(args)
+    if args == node.args:
+        return node
+    new = make(node.op, args, node.params)
+    if new.origin is None or node.origin is not None:
+        new.origin = node.origin or new.origin
+    return new
+
+
+# ---------------------------------------------------------------- leaves
+class _LeafOp:
+    """The op of a leaf: it has a name and a kind, and its type is given, never inferred."""
+
+    kind = "leaf"
+    numpy = kernel = grad = define = shape = sympy = latex = symbol = jvp = None
+    stateful = linear = False
+    doc = ""
+    precedence = 0
+    nargs = 0
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.meta: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __reduce__(self) -> Any:
+        return _leaf_op, (self.name,)
+
+
+INPUT: Any = _LeafOp("input")
+CONSTANT: Any = _LeafOp("constant")
+SHARED: Any = _LeafOp("shared")
+
+
+def _leaf_op(name: str) -> Any:
+    return {"input": INPUT, "constant": CONSTANT, "shared": SHARED}[name]
+
+
+_uid_prefix = secrets.token_hex(6)
+_uid_count = itertools.count()
+
+
+def leaf(cls: type[Expr], op: Any, type_: TensorType, name: str | None, uid: str | None = None) -> Expr:
+    """A leaf with its own identity; ``uid`` finds it again after unpickling."""
+    uid = uid or f"{_uid_prefix}{next(_uid_count):x}"
+    key = (op, uid)
+    with _LOCK:
+        node = _nodes.get(key)
+        if node is None:
+            node = _new(cls, op, (), MappingProxyType({"uid": uid}), type_)
+            node.name = None if name is None else str(name)
+            _nodes[key] = node
+    return node
+
+
+def variable(type_: TensorType, name: str | None = None) -> Expr:
+    """A new input variable of ``type_``."""
+    return leaf(Expr, INPUT, type_, name)
+
+
+ty._make_input = variable
+
+
+def constant(value: Any, name: str | None = None, dtype: Any = None, ndim: int | None = None) -> Constant:
+    """A constant from a number (dtype as small as it can be), an array or a nested list.
+
+    >>> constant(1).dtype, constant(0.1).dtype, constant(np.arange(3.0)).type
+    ('int8', 'float64', TensorType(float64, (3,)))
+    """
+    if isinstance(value, Constant) and dtype is None:
+        return value
+    if dtype is None and isinstance(value, (bool, int, float, complex)) and not isinstance(value, np.generic):
+        dtype = ty.constant_dtype(value)
+    if isinstance(value, np.ma.MaskedArray):
+        raise FuseTypeError("a masked array has no meaning in an expression; use value.filled(...)")
+    try:
+        data = np.array(value, dtype=None if dtype is None else ty.dtype_name(dtype))
+    except (ValueError, TypeError) as error:
+        raise FuseTypeError(f"cannot make a constant of {type(value).__name__}: {error}") from None
+    if data.dtype.kind not in "biufc":
+        raise FuseTypeError(f"{type(value).__name__} is neither a number, an array of numbers nor an expression: {value!r:.80}")
+    data = np.ascontiguousarray(data, data.dtype.newbyteorder("=")).reshape(data.shape)
+    if dtype is None and not isinstance(value, (np.ndarray, np.generic)) and data.dtype.kind == "i" and data.ndim:
+        data = data.astype(np.int64)
+    if ndim is not None and ndim > data.ndim:
+        data = data.reshape((1,) * (ndim - data.ndim) + data.shape)
+    data.flags.writeable = False
+    type_ = TensorType(data.dtype, data.shape)
+    key = (CONSTANT, type_, data.tobytes(), name)
+    node = _nodes.get(key)
+    if node is None:
+        with _LOCK:
+            node = _new(Constant, CONSTANT, (), _NO_PARAMS, type_)
+            node._cache = {"data": data}
+            node.name = name
+            node = _nodes.setdefault(key, node)
+    return node  # type: ignore[return-value]
+
+
+# Lists that hold expressions become a stack; set by fuse.frontend.shape, which comes later in the order of imports.
+_stack: Callable[[Any], Expr] | None = None
+
+
+def as_expr(value: Any, name: str | None = None, ndim: int | None = None, dtype: Any = None) -> Expr:
+    """``value`` as an expression: itself, a constant, or a stack of a list that holds expressions."""
+    if isinstance(value, Expr):
+        return value
+    if isinstance(value, (list, tuple)) and _holds_expr(value):
+        assert _stack is not None
+        return _stack(value)
+    converted = getattr(value, "_as_expr_", None) or getattr(value, "_as_TensorVariable", None)
+    if converted is not None:
+        return converted()  # type: ignore[no-any-return]
+    return constant(value, name=name, ndim=ndim, dtype=dtype)
+
+
+def _holds_expr(value: Any) -> bool:
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Expr):
+            return True
+        if isinstance(item, (list, tuple)):
+            stack.extend(item)
+    return False
+
+
+# ---------------------------------------------------------------- walks
+def toposort(outputs: Iterable[Expr], known: Iterable[Expr] = ()) -> list[Expr]:
+    """Every node that ``outputs`` need, arguments first; the walk does not go below ``known``."""
+    order: list[Expr] = []
+    done: set[Expr] = set(known)
+    for output in outputs:
+        stack: list[tuple[Expr, int]] = [(output, 0)]
+        while stack:
+            node, i = stack.pop()
+            if node in done:
+                continue
+            args = node.args
+            while i < len(args) and args[i] in done:
+                i += 1
+            if i < len(args):
+                stack.append((node, i + 1))
+                stack.append((args[i], 0))
+            else:
+                done.add(node)
+                order.append(node)
+    return order
+
+
+def transform(outputs: Sequence[Expr], visit: Callable[[Expr, tuple[Expr, ...]], Expr]) -> list[Expr]:
+    """``outputs`` with every node replaced by ``visit(node, transformed arguments)``, arguments first."""
+    new: dict[Expr, Expr] = {}
+    for node in toposort(outputs):
+        new[node] = visit(node, tuple([new[a] for a in node.args]))
+    return [new[o] for o in outputs]
+
+
+def substitute(outputs: Sequence[Expr], replacements: Mapping[Expr, Expr]) -> list[Expr]:
+    """``outputs`` with each key of ``replacements`` replaced by its value; replacements are not searched again."""
+    if not replacements:
+        return list(outputs)
+    new: dict[Expr, Expr] = dict(replacements)
+    for node in toposort(outputs, known=replacements):
+        new[node] = rebuild(node, [new[a] for a in node.args]) if node.args else node
+    return [new.get(o, o) for o in outputs]
+
+
+def leaves(outputs: Iterable[Expr]) -> Iterator[Expr]:
+    """The leaves that ``outputs`` need, each once, in order of first use."""
+    return (n for n in toposort(outputs) if n.is_leaf)
+
+
+# ---------------------------------------------------------------- pickling: a flat table, so depth does not matter
+def _flatten(root: Expr) -> list[tuple[Any, ...]]:
+    order = toposort([root])
+    index = {node: i for i, node in enumerate(order)}
+    table: list[tuple[Any, ...]] = []
+    for node in order:
+        if node.is_leaf:
+            table.append((node.op.name, type(node), node._leaf_state(), node.name))
+        else:
+            table.append((node.op, tuple([index[a] for a in node.args]), dict(node.params), node.name))
+    return table
+
+
+def _unflatten(table: list[tuple[Any, ...]]) -> Expr:
+    nodes: list[Expr] = []
+    for op, second, state, name in table:
+        if isinstance(op, str):
+            node = second._from_leaf_state(state, name)
+        else:
+            node = make(op, tuple([nodes[i] for i in second]), state)
+            if name is not None and node.name is None:
+                node.name = name
+        nodes.append(node)
+    return nodes[-1]

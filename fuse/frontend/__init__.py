@@ -1,0 +1,1 @@
+"""What people build expressions with."""

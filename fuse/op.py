@@ -1,0 +1,276 @@
+"""What an op is: one record per op, and the decorators that make records.
+
+Everything about an op that another module needs is a field here; the public function, the method on
+expressions, the kernel, the reference, the gradient, the tests and the documentation are all read from it.
+"""
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fuse import types as ty
+from fuse.errors import FuseTypeError
+from fuse.expr import Expr, as_expr, make
+from fuse.types import Shape, TensorType
+
+
+class _Marker:
+    """A named constant of the gradient rules."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return self._name
+
+
+ZERO = _Marker("ZERO")  # connected, but the derivative is 0 everywhere (floor, comparisons)
+DISCONNECTED = _Marker("DISCONNECTED")  # only the argument's shape or an index is used
+
+DtypeRule = Callable[..., tuple[tuple[str, ...], str]]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Op:
+    """One operation. ``kind`` says how the code generator treats it:
+
+    * ``leaf``: input, constant, shared variable;
+    * ``elementwise``: ``kernel`` is a scalar function, inlined into a loop; ``dtypes(*dtypes, **params)`` gives the
+      dtypes to which the arguments are cast before the kernel and the dtype of the result;
+    * ``reduction``: ``kernel(acc, x)`` combines, from ``identity(dtype)``; params ``axis`` (sorted tuple of ints >= 0),
+      ``dtype`` (of result and accumulator); reduced axes are dropped from the result;
+    * ``index``: the result is its first argument read at computed places (dimshuffle, broadcast_to, iota, ...):
+      the code generator knows these by name;
+    * ``view``: ``numpy`` returns a view of (or the same as) its first argument: a step without a kernel;
+    * ``composite``: ``define(*args, **params)`` gives its meaning in other ops; it is expanded before fusion;
+    * ``opaque``: ``numpy`` is called at run time (BLAS, LAPACK, sort, a user's own perform).
+    """
+
+    name: str
+    kind: str
+    numpy: Callable[..., Any]
+    infer: Callable[..., TensorType] | None = None
+    dtypes: DtypeRule | None = None
+    kernel: Callable[..., Any] | None = None
+    identity: Callable[[str], Any] | None = None
+    define: Callable[..., Expr] | None = None
+    shape: Callable[..., tuple[Any, ...]] | None = None
+    grad: Any = None
+    jvp: Callable[..., Any] | None = None
+    nargs: int | None = None
+    sympy: str | None = None
+    latex: str | None = None
+    symbol: str | None = None
+    precedence: int = 0
+    domain: tuple[float, float] | None = None
+    ufunc: Any = None
+    linear: bool = False
+    stateful: bool = False
+    doc: str = ""
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return self.name
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> Any:
+        if OPS.get(self.name) is self:
+            return _by_name, (self.name,)
+        return super().__reduce__()
+
+    def infer_type(self, *args: Expr, **params: Any) -> TensorType:
+        """The type of the node; raises a FuseError that says what does not fit."""
+        if self.infer is not None:
+            return self.infer(*args, **params)
+        if self.kind == "elementwise":
+            return TensorType(self.result_dtype(*args, **params), ty.broadcast_static([a.type.shape for a in args]))
+        raise TypeError(f"op {self.name} has no type rule")
+
+    def result_dtype(self, *args: Expr, **params: Any) -> str:
+        return self.signature(*args, **params)[1]
+
+    def signature(self, *args: Expr, **params: Any) -> tuple[tuple[str, ...], str]:
+        """(dtypes the kernel sees, dtype of its result) for these arguments."""
+        assert self.dtypes is not None
+        return self.dtypes(*[a.type.dtype for a in args], **params)
+
+    def __call__(self, *args: Any, **params: Any) -> Expr:
+        """A node of this op; arguments are converted to expressions, parameters must be hashable."""
+        if self.nargs is not None and len(args) != self.nargs:
+            raise FuseTypeError(f"{self.name} takes {self.nargs} operands, not {len(args)}")
+        return make(self, tuple(map(as_expr, args)), params)
+
+    def make_node(self, *args: Any) -> Any:
+        """Theano's way to apply an op: an object with ``outputs``."""
+        return self(*args).owner
+
+
+OPS: dict[str, Op] = {}
+
+
+def _by_name(name: str) -> Op:
+    return OPS[name]
+
+
+def register(op: Op) -> Op:
+    """Enter ``op`` into the table OPS under its name (built-in ops only: a user's op needs no table)."""
+    if op.name in OPS:
+        raise ValueError(f"op {op.name} exists")
+    OPS[op.name] = op
+    return op
+
+
+# ---------------------------------------------------------------- dtype rules of elementwise ops
+def same(*dtypes: str, **_: Any) -> tuple[tuple[str, ...], str]:
+    """All arguments promoted to one dtype, which is also the result's (add, mul, maximum)."""
+    out = ty.promote(*dtypes)
+    return (out,) * len(dtypes), out
+
+
+def inexact(*dtypes: str, **_: Any) -> tuple[tuple[str, ...], str]:
+    """As ``same`` after integers became floats (exp, sin, log)."""
+    out = ty.promote(*[ty.inexact(d) for d in dtypes])
+    return (out,) * len(dtypes), out
+
+
+def comparison(*dtypes: str, **_: Any) -> tuple[tuple[str, ...], str]:
+    """Compared in the promoted dtype; bool."""
+    return (ty.promote(*dtypes),) * len(dtypes), "bool"
+
+
+def numeric(*dtypes: str, **_: Any) -> tuple[tuple[str, ...], str]:
+    """As ``same``; a bool alone has no such operation."""
+    out = ty.promote(*dtypes)
+    if out == "bool":
+        raise FuseTypeError("not defined for bool: use ^, ~ or & for logic, or cast to an integer first")
+    return (out,) * len(dtypes), out
+
+
+def predicate(*dtypes: str, **_: Any) -> tuple[tuple[str, ...], str]:
+    """One test per element; bool."""
+    return tuple(dtypes), "bool"
+
+
+# ---------------------------------------------------------------- decorators
+def _public(op: Op, fn: Callable[..., Any], builder: Callable[..., Expr]) -> Callable[..., Expr]:
+    functools.update_wrapper(builder, fn)
+    builder.op = op  # type: ignore[attr-defined]
+    return builder
+
+
+def _clean_doc(fn: Callable[..., Any]) -> str:
+    return inspect.cleandoc(fn.__doc__ or "")
+
+
+def elementwise(
+    *,
+    numpy: Callable[..., Any] | None = None,
+    dtype: DtypeRule = inexact,
+    grad: Sequence[Any] | None = None,
+    name: str | None = None,
+    builtin: bool = False,
+    **fields: Any,
+) -> Callable[[Callable[..., Any]], Callable[..., Expr]]:
+    """Make an elementwise op of the decorated scalar function.
+
+    ``grad`` has one entry per argument: ``lambda g, out, *args: ...`` in expressions, or ZERO. The body may call
+    ``mathlib.NAME`` (see fuse.codegen.mathlib), use ``a if c else b``, locals and arithmetic. A user's own op is the
+    same with nothing to register; without ``numpy`` the function itself, vectorised, is the reference.
+
+    >>> import fuse, fuse.tensor as T
+    >>> @fuse.elementwise(grad=(lambda g, out, x: g * 3 * x * x,))
+    ... def cube(x):
+    ...     '''The third power of ``x``.'''
+    ...     return x * x * x
+    >>> v = T.vector("v")
+    >>> cube(v).eval({v: [1.0, 2.0]})
+    array([1., 8.])
+    """
+
+    def decorate(fn: Callable[..., Any]) -> Callable[..., Expr]:
+        arity = len(inspect.signature(fn).parameters) - len(fields.get("meta", {}).get("params", ()))
+        op = Op(
+            name=name or fn.__name__, kind="elementwise", kernel=fn, dtypes=dtype, nargs=arity,
+            numpy=numpy or _vectorised(fn), grad=tuple(grad) if grad is not None else None,
+            doc=_clean_doc(fn), **fields,
+        )
+        if builtin:
+            register(op)
+
+        def builder(*args: Any, **params: Any) -> Expr:
+            return op(*args, **params)
+
+        return _public(op, fn, builder)
+
+    return decorate
+
+
+def _vectorised(fn: Callable[..., Any]) -> Callable[..., Any]:
+    import numpy as np
+
+    def reference(*arrays: Any, **params: Any) -> Any:
+        return np.vectorize(functools.partial(fn, **params))(*arrays)
+
+    return reference
+
+
+def reduction(
+    *,
+    numpy: Callable[..., Any],
+    identity: Callable[[str], Any],
+    grad: Callable[..., Any] | None = None,
+    name: str | None = None,
+    builtin: bool = False,
+    **fields: Any,
+) -> Callable[[Callable[..., Any]], Op]:
+    """Make a reduction op of the decorated ``(acc, x)`` function; returns the record itself.
+
+    ``numpy(array, axis=..., dtype=...)`` is the reference. The order of combination is the schedule's choice.
+    """
+
+    def decorate(fn: Callable[..., Any]) -> Op:
+        op = Op(
+            name=name or fn.__name__, kind="reduction", kernel=fn, identity=identity, nargs=1, numpy=numpy,
+            infer=_reduced_type, shape=_reduced_shape, grad=grad, doc=_clean_doc(fn), **fields,
+        )
+        return register(op) if builtin else op
+
+    return decorate
+
+
+def _reduced_type(x: Expr, *, axis: tuple[int, ...], dtype: str) -> TensorType:
+    return TensorType(dtype, [n for a, n in enumerate(x.type.shape) if a not in axis])
+
+
+def _reduced_shape(node: Expr, shape: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(n for a, n in enumerate(shape) if a not in node.params["axis"])
+
+
+def op_record(kind: str, numpy: Callable[..., Any], infer: Callable[..., TensorType], **fields: Any) -> Callable[[Callable[..., Any]], Callable[..., Expr]]:
+    """Make a view, index, composite or opaque op; the decorated function is its public builder.
+
+    The builder turns the user's arguments into ``op(*expressions, **parameters)``; it receives the record as its
+    first argument.
+    """
+
+    def decorate(fn: Callable[..., Any]) -> Callable[..., Expr]:
+        name = fields.pop("name", fn.__name__)
+        op = register(Op(name=name, kind=kind, numpy=numpy, infer=infer, doc=_clean_doc(fn), **fields))
+
+        @functools.wraps(fn)
+        def builder(*args: Any, **kwargs: Any) -> Expr:
+            return fn(op, *args, **kwargs)
+
+        builder.op = op  # type: ignore[attr-defined]
+        return builder
+
+    return decorate
+
+
+def static_shape(shape: Shape) -> bool:
+    """Whether every size is known at build time."""
+    return None not in shape

@@ -1,0 +1,66 @@
+"""The reference interpreter: a plain NumPy walk over an expression graph, the oracle of everything else."""
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fuse.errors import FuseError, FuseIndexError, MissingInputError, ShapeError, runtime_error
+from fuse.expr import Expr, toposort
+
+Array = Any
+
+
+def evaluate(outputs: Sequence[Expr], values: Mapping[Expr, Any]) -> list[Array]:
+    """The values of ``outputs`` for the given values of leaves (shared variables and constants have their own).
+
+    Follows each op's stated dtypes: arguments are cast as its record says, the result too.
+    """
+    order = toposort(outputs, known=values)
+    uses: dict[Expr, int] = {}
+    for node in order:
+        for arg in node.args:
+            uses[arg] = uses.get(arg, 0) + 1
+    for node in outputs:
+        uses[node] = uses.get(node, 0) + 1
+    memory: dict[Expr, Array] = dict(values)
+    with np.errstate(all="ignore"):
+        for node in order:
+            memory[node] = apply(node, [memory[a] for a in node.args])
+            for arg in node.args:
+                uses[arg] -= 1
+                if not uses[arg] and arg not in values:
+                    memory.pop(arg, None)
+    return [memory[o] for o in outputs]
+
+
+def apply(node: Expr, args: Sequence[Array]) -> Array:
+    """The value of one node from those of its arguments."""
+    op = node.op
+    if op.kind == "leaf":
+        return _leaf_value(node)
+    try:
+        if op.kind == "elementwise":
+            want, out = op.signature(*node.args, **node.params)
+            cast = [np.asarray(a, dtype=d) for a, d in zip(args, want, strict=True)]
+            return np.asarray(op.numpy(*cast, **node.params)).astype(out, copy=False)
+        result = op.numpy(*args, **node.params)
+    except FuseError:
+        raise
+    except (ValueError, IndexError) as error:
+        kind = FuseIndexError if isinstance(error, IndexError) else ShapeError
+        raise runtime_error(kind, str(error), op.name, [np.shape(a) for a in args], node.origin) from error
+    if isinstance(result, (tuple, list)):
+        return result
+    result = np.asarray(result)
+    dtype = getattr(node.type, "dtype", None)
+    return result if dtype is None else result.astype(dtype, copy=False)
+
+
+def _leaf_value(node: Expr) -> Array:
+    if node.op.name == "constant":
+        return node.data
+    if node.op.name == "shared":
+        return node.container.value
+    raise MissingInputError(f"no value was given for the input {node.name or node}")

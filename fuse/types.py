@@ -1,0 +1,296 @@
+"""Tensor types: a dtype and a static shape, with promotion and broadcasting."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from fuse.config import config
+from fuse.errors import DTypeError, ShapeError
+
+Shape = tuple[int | None, ...]
+
+DTYPES = (
+    "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
+    "float16", "float32", "float64", "complex64", "complex128",
+)
+INTEGER = tuple(d for d in DTYPES if "int" in d)
+FLOATING = tuple(d for d in DTYPES if "float" in d)
+COMPLEX = ("complex64", "complex128")
+DISCRETE = ("bool", *INTEGER)
+CONTINUOUS = FLOATING + COMPLEX
+
+_RANK_NAMES = {0: "scalar", 1: "vector", 2: "matrix"}
+
+
+@cache
+def _known_dtype(name: str) -> str:
+    if name not in DTYPES:
+        raise DTypeError(f"fuse has no dtype {name!r}; it has {', '.join(DTYPES)}")
+    return name
+
+
+def dtype_name(dtype: Any) -> str:
+    """The canonical name of ``dtype``, given as a name, a NumPy dtype or a NumPy/Python type.
+
+    >>> dtype_name(np.int32), dtype_name("f4"), dtype_name(float), dtype_name("floatX")
+    ('int32', 'float32', 'float64', 'float64')
+    """
+    if isinstance(dtype, str) and dtype in DTYPES:
+        return dtype
+    if isinstance(dtype, str) and dtype == "floatX":
+        return config.floatX
+    try:
+        name = np.dtype(dtype).name
+    except TypeError as error:
+        raise DTypeError(f"{dtype!r} is not a dtype; fuse has {', '.join(DTYPES)}") from error
+    return _known_dtype(name)
+
+
+@cache
+def promote(*dtypes: str) -> str:
+    """The dtype that NumPy gives an operation on arrays of these dtypes.
+
+    >>> promote("int8", "uint8"), promote("int32", "float32"), promote("bool", "bool")
+    ('int16', 'float64', 'bool')
+    """
+    return np.result_type(*dtypes).name
+
+
+@cache
+def inexact(dtype: str) -> str:
+    """The dtype of ``exp``, ``sin``, ... of ``dtype``: float32 for 8/16-bit integers, float64 for wider ones.
+
+    >>> inexact("int8"), inexact("int64"), inexact("float16")
+    ('float32', 'float64', 'float16')
+    """
+    if dtype in CONTINUOUS:
+        return dtype
+    return "float32" if np.dtype(dtype).itemsize <= 2 else "float64"
+
+
+@cache
+def real_of(dtype: str) -> str:
+    """The dtype of the real part: complex64 -> float32, complex128 -> float64, others unchanged."""
+    return {"complex64": "float32", "complex128": "float64"}.get(dtype, dtype)
+
+
+@cache
+def kind(dtype: str) -> str:
+    """One letter: b(ool), i(nt), u(nsigned), f(loat), c(omplex)."""
+    return np.dtype(dtype).kind
+
+
+def constant_dtype(value: bool | int | float | complex) -> str:
+    """The dtype of a Python number in an expression (Theano's autocast).
+
+    An int takes the smallest signed type that holds it; a float is float32 where that is exact or where
+    ``config.floatX`` is float32, else float64.
+
+    >>> constant_dtype(1), constant_dtype(300), constant_dtype(0.5), constant_dtype(0.1)
+    ('int8', 'int16', 'float32', 'float64')
+    """
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, int):
+        for name in ("int8", "int16", "int32", "int64", "uint64"):
+            info = np.iinfo(name)
+            if info.min <= value <= info.max:
+                return name
+        raise DTypeError(f"the integer {value} does not fit into 64 bits")
+    if isinstance(value, complex):
+        return "complex128"
+    if config.floatX == "float32" or value != value:
+        return "float32"
+    with np.errstate(over="ignore"):
+        return "float32" if float(np.float32(value)) == value else "float64"
+
+
+def broadcast_static(shapes: Sequence[Shape]) -> Shape:
+    """The static shape of an elementwise operation on operands of these static shapes.
+
+    A run-time size (None) meeting a known size other than 1 takes the known size only as far as it is sure:
+    at run time the unknown one is either equal or 1.
+
+    >>> broadcast_static([(None, 3), (1, 3)])
+    (None, 3)
+    """
+    ndim = max(map(len, shapes), default=0)
+    out: list[int | None] = []
+    for axis in range(-ndim, 0):
+        sizes = [s[axis] for s in shapes if -axis <= len(s)]
+        known = {n for n in sizes if n is not None and n != 1}
+        if len(known) > 1:
+            raise ShapeError(
+                f"shapes {', '.join(map(shape_text, shapes))} do not broadcast: axis {axis} has sizes "
+                f"{' and '.join(map(str, sorted(known)))}"
+            )
+        out.append(known.pop() if known else None if None in sizes else 1)
+    return tuple(out)
+
+
+def shape_text(shape: Shape) -> str:
+    """``(None, 3)`` as ``(?, 3)``."""
+    inner = ", ".join("?" if n is None else str(n) for n in shape)
+    return f"({inner},)" if len(shape) == 1 else f"({inner})"
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class TensorType:
+    """The type of an expression: ``dtype`` and static ``shape`` (None: known at run time; 1: broadcasts).
+
+    Made from a shape or, as in Theano, from a broadcast pattern; calling it makes an input variable.
+
+    >>> TensorType("float64", (None, 3))
+    TensorType(float64, (?, 3))
+    >>> TensorType("float32", (True, False)).broadcastable
+    (True, False)
+    >>> TensorType("int8", ())("n").name
+    'n'
+    """
+
+    dtype: str
+    shape: Shape
+
+    def __init__(
+        self,
+        dtype: Any,
+        shape: Iterable[int | bool | None] | None = None,
+        name: str | None = None,
+        *,
+        broadcastable: Iterable[bool] | None = None,
+    ) -> None:
+        entries = tuple(shape) if shape is not None else tuple(broadcastable or ())
+        sizes: list[int | None] = []
+        for n in entries:
+            if n is None or n is False or isinstance(n, np.bool_) and not n:
+                sizes.append(None)
+            elif int(n) < 0:
+                raise ShapeError(f"a static shape has sizes or None, not {n}: write None for a run-time size")
+            else:
+                sizes.append(int(n))
+        object.__setattr__(self, "dtype", dtype_name(dtype))
+        object.__setattr__(self, "shape", tuple(sizes))
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def broadcastable(self) -> tuple[bool, ...]:
+        return tuple(n == 1 for n in self.shape)
+
+    @property
+    def numpy_dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.dtype)
+
+    def clone(self, dtype: Any = None, shape: Any = None, broadcastable: Any = None) -> TensorType:
+        """The same type with another dtype or shape."""
+        entries = shape if shape is not None else broadcastable
+        return TensorType(dtype or self.dtype, self.shape if entries is None else entries)
+
+    def __call__(self, name: str | None = None) -> Any:
+        return _make_input(self, name)
+
+    def make_variable(self, name: str | None = None) -> Any:
+        """A new input variable of this type (Theano's name for calling the type)."""
+        return _make_input(self, name)
+
+    def is_super(self, other: TensorType) -> bool:
+        """Whether every value of ``other`` is also one of this type."""
+        return (
+            self.dtype == other.dtype
+            and self.ndim == other.ndim
+            and all(m is None or m == n for m, n in zip(self.shape, other.shape, strict=True))
+        )
+
+    def filter(self, value: Any, strict: bool = False, allow_downcast: bool | None = None) -> np.ndarray[Any, Any]:
+        """``value`` as a NumPy array of this type, or an error that says why not.
+
+        Lossless casts are always made; others only where ``allow_downcast`` is true, where a Python float goes
+        into floatX, or where every integer value fits.
+        """
+        return _filter(self, value, strict, allow_downcast)
+
+    def __str__(self) -> str:
+        known = _RANK_NAMES.get(self.ndim, f"tensor{self.ndim}")
+        if all(n is None for n in self.shape):
+            return f"TensorType({self.dtype}, {known})"
+        return f"TensorType({self.dtype}, {shape_text(self.shape)})"
+
+    __repr__ = __str__
+
+    def describe(self) -> str:
+        """In words, for messages: ``float64 vector``, ``int32 (?, 3)``."""
+        known = _RANK_NAMES.get(self.ndim, f"{self.ndim}-d tensor")
+        if self.ndim and any(n is not None for n in self.shape):
+            return f"{self.dtype} {shape_text(self.shape)}"
+        return f"{self.dtype} {known}"
+
+
+def _filter(
+    type_: TensorType, value: Any, strict: bool, allow_downcast: bool | None
+) -> np.ndarray[Any, Any]:
+    want = type_.numpy_dtype
+    if isinstance(value, np.ma.MaskedArray):
+        raise DTypeError("a masked array has no meaning in a compiled function; pass value.filled(...)")
+    if strict and not (isinstance(value, np.ndarray) and value.dtype == want):
+        raise DTypeError(f"a strict input takes a NumPy array of {want.name}, not {type(value).__name__}")
+    if not isinstance(value, np.ndarray) and hasattr(value, "type") and hasattr(value, "args"):
+        raise DTypeError("a compiled function takes values, not symbolic expressions; see fuse.clone or givens")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise DTypeError(f"cannot make an array of {type(value).__name__}: {error}") from error
+    if array.dtype.kind not in "biufc":
+        raise DTypeError(f"an array of {array.dtype} is no number array; {want.name} is needed")
+    if array.dtype != want:
+        array = _cast_input(array, want, not isinstance(value, (np.ndarray, np.generic)), allow_downcast)
+    if not array.dtype.isnative or not array.flags.aligned:
+        array = array.astype(want)
+    if array.ndim != type_.ndim:
+        raise ShapeError(
+            f"a {type_.describe()} has {type_.ndim} dimensions, the value has {array.ndim} (shape {array.shape})"
+        )
+    for axis, (n, have) in enumerate(zip(type_.shape, array.shape, strict=True)):
+        if n is not None and n != have:
+            raise ShapeError(f"axis {axis} of a {type_.describe()} has size {n}, the value has shape {array.shape}")
+    return array
+
+
+def _cast_input(
+    array: np.ndarray[Any, Any], want: np.dtype[Any], python_data: bool, allow_downcast: bool | None
+) -> np.ndarray[Any, Any]:
+    """``array`` as ``want``: where that is safe, allowed, or (integers, Python numbers and lists) loses nothing."""
+    have = array.dtype
+    if np.can_cast(have, want, "safe") or allow_downcast:
+        return array.astype(want)
+    if allow_downcast is None and (have.kind in "biu" and want.kind in "iufc" or python_data and want.kind in "fc"):
+        if python_data and array.ndim == 0 and have.kind == "f" and want.name == config.floatX:
+            return array.astype(want)
+        with np.errstate(over="ignore"):
+            cast = array.astype(want)
+            lossless = np.array_equal(cast.astype(have), array, equal_nan=have.kind in "fc")
+        if lossless and not (want.kind == "u" and (array < 0).any()):
+            return cast
+        if have.kind in "iu":
+            raise DTypeError(f"values of {have.name} do not fit into {want.name} without loss ({_range(array)})")
+    raise DTypeError(
+        f"{have.name} values would lose precision as {want.name}: convert them (value.astype('{want.name}')), "
+        f"or pass allow_input_downcast=True to function"
+    )
+
+
+def _range(array: np.ndarray[Any, Any]) -> str:
+    return f"{array.min()} .. {array.max()}" if array.size else "empty"
+
+
+def _no_variables(type_: TensorType, name: str | None) -> Any:
+    raise RuntimeError("fuse.expr is not imported")
+
+
+# Set by fuse.expr: types come first in the order of imports and cannot make expressions themselves.
+_make_input: Callable[[TensorType, str | None], Any] = _no_variables
