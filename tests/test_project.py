@@ -1,0 +1,189 @@
+"""The project holds together: imports go one way and stay light, modules are short, data and command line work."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "fuse"
+MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
+
+# A layer imports from itself and from those before it. Names are modules or packages below fuse/.
+LAYERS = (
+    ("errors", "config", "data"),
+    ("types",),
+    ("expr",),
+    ("op",),
+    ("rewrite", "printing", "symbolic"),
+    ("frontend", "rules"),
+    ("autodiff",),
+    ("codegen",),
+    ("function",),
+    ("tensor", "teach"),
+)
+RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+
+# Above all layers: the package, its commands, and names of Theano's tree that only point at ours.
+OUTSIDE = {"fuse", "__main__", "cli", "demo", "doctor"}
+
+# Imports against the direction, inside functions, each with its reason.
+EXCEPTIONS: dict[tuple[str, str], str] = {}
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path: Path) -> list[tuple[str, int]]:
+    """Each fuse module that ``path`` imports, at any depth, with the line. Imports for type checkers do not count."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    package = path.relative_to(ROOT).parent.parts
+    skipped = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    found = []
+    for node in ast.walk(tree):
+        if node in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node.lineno) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            source = ".".join(filter(None, (base, node.module)))
+            found += [(f"{source}.{alias.name}", node.lineno) for alias in node.names]
+    return [(name, line) for name, line in found if name.split(".")[0] == "fuse"]
+
+
+def layer_of(module: str) -> str:
+    """The module or package right below fuse/, or fuse itself."""
+    return module.split(".")[1] if "." in module else module
+
+
+def test_imports_go_one_way():
+    wrong = []
+    for path in MODULES:
+        here = name_of(path)
+        if layer_of(here) in OUTSIDE:
+            continue
+        for target, line in imports_of(path):
+            there = layer_of(target)
+            # a name that is no layer comes through the package itself, which stands above them all
+            upward = RANK.get(there, len(LAYERS)) > RANK[layer_of(here)]
+            if upward and (here, there) not in EXCEPTIONS:
+                wrong.append(f"{path.relative_to(ROOT)}:{line} imports {target}")
+    assert not wrong, "imports against types -> expr -> op -> ... -> tensor:\n" + "\n".join(wrong)
+
+
+def test_every_exception_is_needed():
+    made = {(name_of(p), layer_of(t)) for p in MODULES for t, _ in imports_of(p)}
+    assert set(EXCEPTIONS) <= made
+
+
+def test_every_module_has_its_layer():
+    assert {layer_of(name_of(p)) for p in MODULES} == set(RANK) | OUTSIDE
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_module_says_its_purpose_in_its_first_line(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    doc = ast.get_docstring(tree)
+    assert doc and doc.splitlines()[0].rstrip().endswith((".", ":", "?"))
+    assert tree.body[0].lineno == 1
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_module_is_short(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 450, "two purposes: make it two modules"
+
+
+def run(*command: str, **environment: str) -> str:
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, env={**os.environ, **environment}
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_import_leaves_the_heavy_packages_alone():
+    code = "import sys, fuse, fuse.tensor; print(*sys.modules)"
+    assert not {"numba", "llvmlite", "scipy", "sympy"} & set(run(sys.executable, "-c", code).split())
+
+
+def test_import_takes_no_longer_than_numpy_plus_50_ms(tmp_path):
+    code = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
+    compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    times: dict[str, list[float]] = {"numpy": [], "numpy, fuse, fuse.tensor": []}
+    for _ in range(8):
+        for modules, record in times.items():
+            record.append(float(run(sys.executable, "-c", code.format(modules), **compiled)))
+    numpy, both = (min(record) for record in times.values())
+    assert both - numpy <= 0.050, times
+
+
+def test_star_import_exports_the_package_itself():
+    code = "from fuse import *; print(fuse.__name__, tensor.__name__)"
+    assert run(sys.executable, "-c", code) == "fuse fuse.tensor\n"
+
+
+@pytest.mark.parametrize("command", [["-m", "fuse", "info"], ["-m", "fuse", "--help"], ["-m", "fuse", "--version"]])
+def test_command_answers(command):
+    assert "fuse" in run(sys.executable, *command)
+
+
+def test_info_names_what_a_bug_report_needs():
+    named = {line.split()[0] for line in run(sys.executable, "-m", "fuse", "info").splitlines()}
+    assert named == {"fuse", "python", "numpy", "numba", "llvmlite", "scipy", "sympy", "cpu", "threads", "cache", "gpu"}
+
+
+def test_doctor_finds_this_installation_healthy():
+    lines = run(sys.executable, "-m", "fuse", "doctor").splitlines()
+    assert not [line for line in lines if line.startswith("FAILED")]
+
+
+def test_demo_trains_as_numpy_does(capsys):
+    from fuse import demo
+
+    assert demo.run(epochs=12) == 0
+    printed = capsys.readouterr().out
+    stages = [line for line in printed.splitlines() if line.startswith("--- ")]
+    assert [s.split()[1] for s in stages] == ["cost", "gradient", "generated", "softmax", "one"]
+    assert "def " in printed and printed.count("test accuracy 0.9") == 2
+
+
+def test_digits_are_the_published_ones():
+    from fuse.data import digits
+
+    images, labels = digits()
+    assert images.shape == (1797, 64) and images.dtype == np.float64 and labels.dtype == np.int32
+    assert images.min() == 0 and images.max() == 1 and np.all(images * 16 == np.round(images * 16))
+    # the class counts of the test set that its authors published
+    assert np.bincount(labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+
+
+def test_data_file_is_small_and_carries_its_licence():
+    assert (PACKAGE / "data" / "digits.npz").stat().st_size < 60_000
+    assert "CC BY 4.0" in (PACKAGE / "data" / "README.md").read_text(encoding="utf-8")
+
+
+def test_continuous_integration_runs_the_test_command_of_the_readme():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    commands = [line for line in readme if line.startswith("python3 -m venv")]
+    assert len(commands) == 2
+    assert commands[1] in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+
+
+def test_layers_are_listed_once():
+    names = [name for layer in LAYERS for name in layer]
+    assert len(names) == len(set(names)) and all(a != b for a, b in pairwise(LAYERS))
