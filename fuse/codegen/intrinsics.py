@@ -1,0 +1,279 @@
+"""The names generated kernels use: array access without shape or sign checks, and arithmetic Python cannot spell.
+
+Importing this module imports numba, so only `load` imports it, when the first kernel has to be compiled.
+"""
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, errors, types
+from numba.core.datamodel import models
+from numba.core.extending import intrinsic, make_attribute_wrapper, register_model
+from numba.np.numpy_support import from_dtype
+
+REORDER = ("reassoc", "nsz")
+I64 = ir.IntType(64)
+
+
+class Buffer(types.Type):
+    """Strided memory as kernels see it: data pointer, shape, and strides in bytes; it owns nothing."""
+
+    def __init__(self, dtype, ndim, writable):
+        self.dtype, self.ndim, self.writable = dtype, ndim, writable
+        super().__init__(name=f"fuse.Buffer({dtype}, {ndim}, {writable})")
+
+    @property
+    def key(self):
+        return self.dtype, self.ndim, self.writable
+
+    @property
+    def value(self):
+        """The type of a loaded element: half floats are computed in single precision."""
+        return types.float32 if self.dtype == types.float16 else self.dtype
+
+    @property
+    def itemsize(self):
+        return np.dtype(str(self.dtype).replace("boolean", "bool")).itemsize
+
+
+@register_model(Buffer)
+class _BufferModel(models.StructModel):
+    def __init__(self, manager, buffer):
+        extents = types.UniTuple(types.int64, buffer.ndim)
+        super().__init__(manager, buffer, [("data", types.voidptr), ("shape", extents), ("strides", extents)])
+
+
+make_attribute_wrapper(Buffer, "shape", "shape")
+
+
+def buffer_type(dtype: str, ndim: int | None, writable: bool):
+    """The numba type of an argument; a scalar when `ndim` is None."""
+    if ndim is None:
+        return types.float32 if dtype == "float16" else from_dtype(np.dtype(dtype))
+    return Buffer(types.float16 if dtype == "float16" else from_dtype(np.dtype(dtype)), ndim, writable)
+
+
+# -- access -----------------------------------------------------------------------------------------------------------
+
+def _storage(context, dtype):
+    """LLVM types an element is made of, in memory: one, or two for a complex number."""
+    if dtype == types.float16:
+        return [ir.HalfType()]
+    if isinstance(dtype, types.Complex):
+        return [context.get_value_type(dtype.underlying_float)] * 2
+    return [ir.IntType(8)] if dtype == types.boolean else [context.get_value_type(dtype)]
+
+
+def _element(context, builder, buffer, value, k):
+    """Pointers to the parts of element `k` and their alignment."""
+    parts = _storage(context, buffer.dtype)
+    data = cgutils.create_struct_proxy(buffer)(context, builder, value=value).data
+    base = builder.bitcast(data, parts[0].as_pointer())
+    # inbounds: the offset does not wrap, which is what lets LLVM see consecutive addresses
+    if len(parts) == 2:
+        k = builder.mul(k, I64(2), flags=("nsw",))
+    first = builder.gep(base, [k], inbounds=True)
+    pointers = [first, builder.gep(first, [I64(1)], inbounds=True)][:len(parts)]
+    return pointers, buffer.itemsize // len(parts)
+
+
+def _is_buffer(a):
+    if not isinstance(a, Buffer):
+        raise errors.TypingError(f"expected an array argument of the kernel, not {a}")
+    return a
+
+
+@intrinsic
+def load(typingctx, a, k):
+    """Element `k` counted in elements from the data pointer; any sign, no checks."""
+    def build(context, builder, signature, args):
+        pointers, align = _element(context, builder, a, *args)
+        parts = [builder.load(p, align=align) for p in pointers]
+        if isinstance(a.dtype, types.Complex):
+            number = context.make_complex(builder, a.dtype)
+            number.real, number.imag = parts
+            return number._getvalue()
+        if a.dtype == types.boolean:
+            return builder.icmp_unsigned("!=", parts[0], parts[0].type(0))
+        return builder.fpext(parts[0], ir.FloatType()) if a.dtype == types.float16 else parts[0]
+    return _is_buffer(a).value(a, types.int64), build
+
+
+@intrinsic
+def store(typingctx, a, k, v):
+    """Write `v`, cast to the array's dtype, to element `k`."""
+    if not _is_buffer(a).writable:
+        raise errors.TypingError("store into a read-only argument")
+    def build(context, builder, signature, args):
+        value = context.cast(builder, args[2], signature.args[2], a.value)
+        pointers, align = _element(context, builder, a, args[0], args[1])
+        if isinstance(a.dtype, types.Complex):
+            number = context.make_complex(builder, a.dtype, value=value)
+            parts = [number.real, number.imag]
+        elif a.dtype == types.boolean:
+            parts = [builder.zext(value, ir.IntType(8))]
+        else:
+            parts = [builder.fptrunc(value, ir.HalfType()) if a.dtype == types.float16 else value]
+        for pointer, part in zip(pointers, parts):
+            builder.store(part, pointer, align=align)
+        return context.get_dummy_value()
+    return types.none(a, types.int64, v), build
+
+
+def _dimension(a, d):
+    if not isinstance(d, types.IntegerLiteral) or not 0 <= d.literal_value < _is_buffer(a).ndim:
+        raise errors.TypingError(f"dimension must be a literal below the array's rank, not {d}")
+    return d.literal_value
+
+
+def _extent(context, builder, buffer, value, field, d):
+    proxy = cgutils.create_struct_proxy(buffer)(context, builder, value=value)
+    return builder.extract_value(getattr(proxy, field), d)
+
+
+@intrinsic(prefer_literal=True)
+def size(typingctx, a, d):
+    """Length of dimension `d` (a literal)."""
+    axis = _dimension(a, d)
+    def build(context, builder, signature, args):
+        return _extent(context, builder, a, args[0], "shape", axis)
+    return types.int64(a, d), build
+
+
+@intrinsic(prefer_literal=True)
+def stride(typingctx, a, d):
+    """Stride of dimension `d` (a literal) in elements; of an array that is not `misaligned`."""
+    axis = _dimension(a, d)
+    def build(context, builder, signature, args):
+        return builder.sdiv(_extent(context, builder, a, args[0], "strides", axis), I64(a.itemsize), flags=("exact",))
+    return types.int64(a, d), build
+
+
+@intrinsic
+def misaligned(typingctx, a):
+    """Whether the data pointer, or a stride that is walked, does not fall on elements."""
+    def build(context, builder, signature, args):
+        align = _is_buffer(a).itemsize // len(_storage(context, a.dtype))
+        proxy = cgutils.create_struct_proxy(a)(context, builder, value=args[0])
+        wrong = builder.and_(builder.ptrtoint(proxy.data, I64), I64(align - 1))
+        for d in range(a.ndim):
+            walked = builder.icmp_signed(">", builder.extract_value(proxy.shape, d), I64(1))
+            rest = builder.and_(builder.extract_value(proxy.strides, d), I64(a.itemsize - 1))
+            wrong = builder.or_(wrong, builder.select(walked, rest, I64(0)))
+        return builder.icmp_unsigned("!=", wrong, I64(0))
+    return types.boolean(_is_buffer(a)), build
+
+
+@intrinsic(prefer_literal=True)
+def scratch(typingctx, dtype, n):
+    """An uninitialised one-dimensional array of literal dtype name and length, on the stack of the kernel."""
+    if not isinstance(dtype, types.StringLiteral) or not isinstance(n, types.IntegerLiteral):
+        raise errors.TypingError("scratch takes a literal dtype name and a literal length")
+    buffer, length = buffer_type(dtype.literal_value, 1, True), n.literal_value
+    def build(context, builder, signature, args):
+        block = ir.ArrayType(ir.IntType(8), length * buffer.itemsize)
+        with builder.goto_entry_block():
+            memory = builder.alloca(block)
+        memory.align = 64
+        proxy = cgutils.create_struct_proxy(buffer)(context, builder)
+        proxy.data = builder.bitcast(memory, cgutils.voidptr_t)
+        proxy.shape = cgutils.pack_array(builder, [I64(length)])
+        proxy.strides = cgutils.pack_array(builder, [I64(buffer.itemsize)])
+        return proxy._getvalue()
+    return buffer(dtype, n), build
+
+
+# -- combining steps of reductions ------------------------------------------------------------------------------------
+
+def _combine(name, doc, real, integer, cplx=None):
+    """An intrinsic `(acc, v) -> acc`: the value is cast to the accumulator's type."""
+    def typer(typingctx, acc, v):
+        acc = types.unliteral(acc)
+        def build(context, builder, signature, args):
+            if isinstance(acc, types.Float):
+                return real(builder, *args)
+            if isinstance(acc, types.Complex):
+                a, b = (context.make_complex(builder, acc, value=arg) for arg in args)
+                number = context.make_complex(builder, acc)
+                number.real, number.imag = cplx(builder, a, b)
+                return number._getvalue()
+            return integer(builder, *args, acc.signed)
+        if not isinstance(acc, (types.Float, types.Integer)) and not (cplx and isinstance(acc, types.Complex)):
+            raise errors.TypingError(f"{name} has no meaning for {acc}")
+        return acc(acc, acc), build
+    typer.__name__, typer.__doc__ = name, doc
+    return intrinsic(typer)
+
+
+def _complex_product(builder, a, b):
+    times = lambda x, y: builder.fmul(x, y, flags=REORDER)
+    return (builder.fsub(times(a.real, b.real), times(a.imag, b.imag), flags=REORDER),
+            builder.fadd(times(a.real, b.imag), times(a.imag, b.real), flags=REORDER))
+
+
+def _call(builder, name, *args):
+    """Call the overloaded LLVM intrinsic `name` on values of one type."""
+    return builder.call(builder.module.declare_intrinsic(name, [args[0].type],
+                                                         ir.FunctionType(args[0].type, [a.type for a in args])), args)
+
+
+def _extremum(floating, comparison):
+    def integer(builder, a, b, signed):
+        compare = builder.icmp_signed if signed else builder.icmp_unsigned
+        return builder.select(compare(comparison, a, b), a, b)
+    return (lambda b, x, y: _call(b, floating, x, y)), integer
+
+
+radd = _combine("radd", "``acc + v``, a sum LLVM may reorder.",
+                lambda b, x, y: b.fadd(x, y, flags=REORDER), lambda b, x, y, signed: b.add(x, y),
+                lambda b, x, y: (b.fadd(x.real, y.real, flags=REORDER), b.fadd(x.imag, y.imag, flags=REORDER)))
+rmul = _combine("rmul", "``acc * v``, a product LLVM may reorder.",
+                lambda b, x, y: b.fmul(x, y, flags=REORDER), lambda b, x, y, signed: b.mul(x, y), _complex_product)
+vmax = _combine("vmax", "The larger value; NaN where either is.", *_extremum("llvm.maximum", ">"))
+vmin = _combine("vmin", "The smaller value; NaN where either is.", *_extremum("llvm.minimum", "<"))
+
+
+# -- scalar operations without a Python spelling -----------------------------------------------------------------------
+
+def _floating(name, llvm_name, arity):
+    """An intrinsic of `arity` floats of one type; anything that is not float32 alone is float64."""
+    def typer(typingctx, *values):
+        kinds = {types.unliteral(v) for v in values}
+        kind = types.float32 if kinds == {types.float32} else types.float64
+        return kind(*[kind] * arity), lambda context, builder, signature, args: _call(builder, llvm_name, *args)
+    bodies = {1: lambda typingctx, x: typer(typingctx, x), 2: lambda typingctx, x, y: typer(typingctx, x, y),
+              3: lambda typingctx, x, y, z: typer(typingctx, x, y, z)}
+    body = bodies[arity]
+    body.__name__, body.__doc__ = name, f"LLVM's ``{llvm_name}`` in the precision of the arguments."
+    return intrinsic(body)
+
+
+def _bitcast(name, source, target):
+    def typer(typingctx, x):
+        return target(source), lambda context, builder, signature, args: builder.bitcast(
+            args[0], context.get_value_type(target))
+    typer.__name__, typer.__doc__ = name, f"The bits of a {source} as {target}."
+    return intrinsic(typer)
+
+
+fma = _floating("fma", "llvm.fma", 3)
+rint = _floating("rint", "llvm.rint", 1)
+fabs = _floating("fabs", "llvm.fabs", 1)
+copysign = _floating("copysign", "llvm.copysign", 2)
+f2i = _bitcast("f2i", types.float64, types.int64)
+i2f = _bitcast("i2f", types.int64, types.float64)
+f2i32 = _bitcast("f2i32", types.float32, types.int32)
+i2f32 = _bitcast("i2f32", types.int32, types.float32)
+
+SCALARS = ("bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128 "
+           "intp uintp").split()
+INTRINSICS = (load, store, size, stride, misaligned, scratch, radd, rmul, vmax, vmin,
+              fma, rint, fabs, copysign, f2i, i2f, f2i32, i2f32)
+
+
+def namespace() -> dict[str, object]:
+    """Free names of generated source: modules, numba's scalar types as casts, and the intrinsics."""
+    names = {"math": math, "np": np, **{name: getattr(types, name) for name in SCALARS}}
+    return names | {function._name: function for function in INTRINSICS}

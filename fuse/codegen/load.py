@@ -1,0 +1,186 @@
+"""Source text to callable kernels: deduplicated in memory, kept on disk, compiled by numba at most once."""
+from __future__ import annotations
+
+import hashlib
+import linecache
+import marshal
+import os
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
+from pathlib import Path
+from types import BuiltinFunctionType, CodeType, FunctionType
+
+from fuse.codegen import native
+from fuse.codegen.cache import Store, default_directory
+from fuse.codegen.native import ArgType, Kernel
+
+__all__ = ["ArgType", "Kernel", "cache_info", "clear_cache", "compile_kernel", "stats"]
+
+MEMORY_LIMIT = 4096             # kernels kept alive for being asked for again
+
+_kernels: OrderedDict[str, Callable] = OrderedDict()
+_stores: dict[Path, Store] = {}
+_counts = {"compiles": 0, "disk_hits": 0, "memory_hits": 0, "compile_seconds": 0.0, "load_seconds": 0.0}
+
+
+def compile_kernel(source: str, entry: str, argtypes: tuple[ArgType, ...], helpers: Mapping[str, object] = {},
+                   *, fastmath: bool | Collection[str] = False) -> Callable[..., int]:
+    """The function `entry` of `source`, compiled for `argtypes`: a builtin that returns the kernel's status.
+
+    It raises TypeError for arguments of any other type, dtype, byte order, rank or writability, and never compiles
+    again. `helpers` are further names of the source: numbers, plain functions, or functions numba compiled.
+    Its ``__self__`` is the `Kernel` with source and assembly. Equal requests give the same object.
+    """
+    argtypes = tuple(argtypes)
+    key, storable = _key(source, entry, argtypes, helpers, fastmath)
+    if (found := _kernels.get(key)) is None:
+        with native.lock:
+            if (found := _kernels.get(key)) is None:
+                found = _kernels[key] = _make(key, storable, source, entry, argtypes, helpers, fastmath)
+                if len(_kernels) > MEMORY_LIMIT:
+                    _kernels.popitem(last=False)
+                return found
+    _counts["memory_hits"] += 1
+    return found
+
+
+def _make(key, storable, source, entry, argtypes, helpers, fastmath) -> Callable[..., int]:
+    start = time.perf_counter()
+    store = _store()
+    name = f"fuse_{key[:24]}"
+    if storable and (stored := store.load(key)) is not None:
+        header, code = stored
+        try:
+            kernel = Kernel(name, source, argtypes, "disk")
+            found = native.link(kernel, code, tuple(header["externals"]), _numba_address)
+            _counts["disk_hits"] += 1
+            _counts["load_seconds"] += time.perf_counter() - start
+            return found
+        except (RuntimeError, KeyError, TypeError):     # not linkable here: compile anew
+            pass
+    from fuse.codegen import lower
+    filename = f"<{name}>" if store.reason or not storable else str(store.path(key, ".py"))
+    linecache.cache[filename] = len(source), None, source.splitlines(True), filename
+    try:
+        code, externals, text = lower.object_code(source, entry, name, filename, argtypes, helpers, fastmath)
+    except Exception as error:
+        raise RuntimeError(f"a generated kernel does not compile; this is a bug of fuse\n{source}\n{error}") from error
+    if not filename.startswith("<"):
+        store.save(key, {"externals": externals}, code, source)
+    kernel = Kernel(name, source, argtypes, "compiled", text)
+    found = native.link(kernel, code, externals, _numba_address)
+    _counts["compiles"] += 1
+    _counts["compile_seconds"] += time.perf_counter() - start
+    return found
+
+
+def _numba_address(name: str) -> int | None:
+    """Address of one of numba's C helpers; the only thing a stored kernel may import numba for."""
+    if not name.startswith(("numba", "NRT")):
+        return None
+    from fuse.codegen import lower
+    return lower.address(name)
+
+
+# -- keys -------------------------------------------------------------------------------------------------------------
+
+def _key(source, entry, argtypes, helpers, fastmath) -> tuple[str, bool]:
+    """Content hash of a request, and whether another process would compute the same."""
+    identities = {name: _identity(value, ()) for name, value in sorted(helpers.items())}
+    storable = None not in identities.values()
+    if not storable:
+        identities = {name: known or f"object at {id(helpers[name])}" for name, known in identities.items()}
+    flags = fastmath if isinstance(fastmath, bool) else sorted(fastmath)
+    text = repr((source, entry, argtypes, sorted(identities.items()), flags, _surroundings()))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(), storable
+
+
+def _identity(value, seen: tuple) -> str | None:
+    """Text that tells helper `value` from every other, in every process; None where there is none."""
+    if value is None or isinstance(value, (bool, int, float, complex, str)):
+        return f"{type(value).__name__} {value!r}"
+    if isinstance(value, (type, type(os))) or isinstance(value, BuiltinFunctionType):
+        return f"{getattr(value, '__module__', '')}.{value.__name__}"
+    if type(value).__module__ == "numpy":
+        return f"{type(value).__name__} {value!r}"
+    function = getattr(value, "py_func", None) or getattr(value, "_defn", None) or value
+    if not isinstance(function, FunctionType):
+        return None
+    if function in seen:
+        return function.__qualname__
+    parts = [repr(sorted(getattr(value, "targetoptions", {}).items(), key=str)), _code(function.__code__)]
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    used = [function.__globals__[name] for name in _names(function.__code__) if name in function.__globals__]
+    for each in (*cells, *used, *(function.__defaults__ or ())):
+        if type(each).__module__.startswith("numba.core.types") or type(each).__module__ == "numba":
+            parts.append(str(each))
+            continue
+        parts.append(_identity(each, (*seen, function)))
+        if parts[-1] is None:
+            return None
+    return f"{function.__module__}.{function.__qualname__} " + hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _code(code: CodeType) -> str:
+    constants = [_code(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    return hashlib.sha256(repr((code.co_code, constants, code.co_names, code.co_varnames)).encode()).hexdigest()
+
+
+def _names(code: CodeType) -> list[str]:
+    inner = [name for c in code.co_consts if isinstance(c, CodeType) for name in _names(c)]
+    return [*code.co_names, *inner]
+
+
+@lru_cache(maxsize=1)
+def _surroundings() -> tuple:
+    """What compiled code depends on besides its source: versions, this package's loader, and the processor."""
+    from importlib import metadata
+
+    import llvmlite
+    import llvmlite.binding as llvm
+    import numpy
+    here = Path(__file__).parent
+    loader = hashlib.sha256()
+    for module in ("intrinsics.py", "lower.py", "native.py"):
+        try:
+            loader.update((here / module).read_bytes())
+        except OSError:
+            loader.update(b"unreadable")
+    return (sys.version, sys.platform, object.__basicsize__, numpy.__version__, llvmlite.__version__,
+            metadata.version("numba"), loader.hexdigest(), llvm.get_process_triple(), llvm.get_host_cpu_name(),
+            llvm.get_host_cpu_features().flatten())
+
+
+# -- the state of the loader ------------------------------------------------------------------------------------------
+
+def _store() -> Store:
+    directory = default_directory()
+    if directory not in _stores:
+        _stores[directory] = Store(directory)
+    return _stores[directory]
+
+
+def stats() -> dict[str, float]:
+    """Kernels compiled, found on disk and found in memory by this process, and the seconds spent."""
+    return dict(_counts)
+
+
+def cache_info() -> dict[str, object]:
+    """Directory of the cache, its state (or why only memory is used), number of kernels and bytes on disk."""
+    store = _store()
+    files = [] if store.reason else store.files()
+    return {"directory": str(store.directory), "state": f"memory only: {store.reason}" if store.reason else "disk",
+            "files": sum(path.endswith(".bin") for *_, path in files), "bytes": sum(size for _, size, _ in files),
+            "in_memory": len(_kernels)}
+
+
+def clear_cache() -> None:
+    """Forget every kernel, in memory and on disk; callables in use go on working."""
+    with native.lock:
+        _kernels.clear()
+        store = _stores.pop(default_directory(), None) or Store(default_directory())
+        if not store.reason:
+            store.evict(0)

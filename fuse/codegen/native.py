@@ -1,0 +1,317 @@
+"""From object code to a callable: the C-level entry that unpacks arguments, and its linking (no numba in here)."""
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+ENTRY = "fuse_entry"
+RELEASE_AT = 1 << 14            # elements in all arrays together; less is done sooner than the lock changes hands
+CPYTHON = ("PyErr_SetString PyErr_Occurred PyFloat_AsDouble PyLong_AsLongLong PyLong_AsUnsignedLongLong PyNumber_Index "
+           "PyLong_FromLongLong PyObject_IsTrue PyComplex_AsCComplex PyEval_SaveThread PyEval_RestoreThread "
+           "Py_DecRef").split()
+WRITEABLE_FLAG = 0x400                              # NPY_ARRAY_WRITEABLE
+
+
+@dataclass(frozen=True)
+class ArgType:
+    """Type of one kernel argument: a scalar of `dtype`, or an array of rank `ndim` with any strides."""
+    dtype: str
+    ndim: int | None = None
+    writable: bool = False
+
+    def __str__(self) -> str:
+        if self.ndim is None:
+            return self.dtype
+        return f"{'writable ' if self.writable else ''}{self.dtype} array of {self.ndim} dimensions"
+
+
+class _Text:
+    """LLVM assembly, one instruction after another, with names for the values."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.names = (f"%v{i}" for i in itertools.count())
+        self.globals: list[str] = []
+
+    def __call__(self, instruction: str) -> str:
+        name = next(self.names)
+        self.lines.append(f"  {name} = {instruction}")
+        return name
+
+    def do(self, instruction: str) -> None:
+        self.lines.append(f"  {instruction}")
+
+    def label(self) -> str:
+        return next(self.names)[1:]
+
+    def start(self, label: str) -> None:
+        self.lines.append(f"{label}:")
+
+    def field(self, type_: str, pointer: str, offset: int) -> str:
+        return self(f"load {type_}, ptr {self(f'getelementptr i8, ptr {pointer}, i64 {offset}')}")
+
+    def require(self, condition: str, failure: str) -> None:
+        fine = self.label()
+        self.do(f"br i1 {condition}, label %{fine}, label %{failure}")
+        self.start(fine)
+
+
+_INTEGERS = {f"{sign}int{bits}": (bits, not sign) for sign in ("", "u") for bits in (8, 16, 32, 64)}
+_FLOATS = {"float16": "float", "float32": "float", "float64": "double"}
+_COMPLEX = {"complex64": "float", "complex128": "double"}
+
+
+def _double_or_error(t: _Text, value: str, error: str) -> None:
+    """Go to `error` when `value` is -1 and an exception is set."""
+    suspicious, fine = t.label(), t.label()
+    t.do(f"br i1 {t(f'fcmp oeq double {value}, -1.0')}, label %{suspicious}, label %{fine}")
+    t.start(suspicious)
+    raised = t("call ptr @PyErr_Occurred()")
+    t.do(f"br i1 {t(f'icmp eq ptr {raised}, null')}, label %{fine}, label %{error}")
+    t.start(fine)
+
+
+def _scalar(t: _Text, argtype: ArgType, item: str, bad: str, error: str) -> list[str]:
+    """Convert the Python object `item`; `bad` raises our TypeError, `error` passes on Python's own."""
+    dtype = argtype.dtype
+    if dtype == "bool":
+        truth = t(f"call i32 @PyObject_IsTrue(ptr {item})")
+        t.require(t(f"icmp sge i32 {truth}, 0"), error)
+        return [f"i8 {t(f'trunc i32 {truth} to i8')}"]
+    if dtype in _FLOATS:
+        value = t(f"call double @PyFloat_AsDouble(ptr {item})")
+        _double_or_error(t, value, error)
+        return [f"float {t(f'fptrunc double {value} to float')}" if _FLOATS[dtype] == "float" else f"double {value}"]
+    if dtype in _COMPLEX:
+        if sys.platform == "win32":
+            slot = t("alloca { double, double }")
+            t.do(f"call void @PyComplex_AsCComplex(ptr sret({{ double, double }}) {slot}, ptr {item})")
+            pair = t(f"load {{ double, double }}, ptr {slot}")
+        else:
+            pair = t(f"call {{ double, double }} @PyComplex_AsCComplex(ptr {item})")
+        parts = [t(f"extractvalue {{ double, double }} {pair}, {i}") for i in (0, 1)]
+        _double_or_error(t, parts[0], error)
+        if _COMPLEX[dtype] == "float":
+            parts = [t(f"fptrunc double {part} to float") for part in parts]
+        return [f"{_COMPLEX[dtype]} {part}" for part in parts]
+    bits, signed = _INTEGERS[dtype]
+    index = t(f"call ptr @PyNumber_Index(ptr {item})")          # refuses floats
+    t.require(t(f"icmp ne ptr {index}, null"), error)
+    value = t(f"call i64 @PyLong_As{'' if signed else 'Unsigned'}LongLong(ptr {index})")
+    t.do(f"call void @Py_DecRef(ptr {index})")
+    suspicious, fine = t.label(), t.label()
+    t.do(f"br i1 {t(f'icmp eq i64 {value}, -1')}, label %{suspicious}, label %{fine}")
+    t.start(suspicious)
+    raised = t("call ptr @PyErr_Occurred()")
+    t.do(f"br i1 {t(f'icmp eq ptr {raised}, null')}, label %{fine}, label %{error}")
+    t.start(fine)
+    if bits == 64:
+        return [f"i64 {value}"]
+    narrow = t(f"trunc i64 {value} to i{bits}")
+    wide = t(f"{'sext' if signed else 'zext'} i{bits} {narrow} to i64")
+    t.require(t(f"icmp eq i64 {wide}, {value}"), bad)
+    return [f"i{bits} {narrow}"]
+
+
+def _array(t: _Text, argtype: ArgType, item: str, bad: str) -> tuple[list[str], str]:
+    """Check the ndarray `item` and read its fields; also its number of elements."""
+    head = object.__basicsize__                     # the fields of PyArrayObject follow Python's object header
+    dtype = np.dtype(argtype.dtype)
+    kind = t.field("ptr", item, head - 8)
+    t.require(t(f"icmp eq ptr {kind}, @fuse_ndarray"), bad)
+    t.require(t(f"icmp eq i32 {t.field('i32', item, head + 8)}, {argtype.ndim}"), bad)
+    wanted = WRITEABLE_FLAG if argtype.writable else 0
+    if wanted:
+        flags = t(f"and i32 {t.field('i32', item, head + 48)}, {wanted}")
+        t.require(t(f"icmp eq i32 {flags}, {wanted}"), bad)
+    description = t.field("ptr", item, head + 40)
+    number = t.field("i32", description, head + 12)
+    same = "false"
+    for code in sorted({np.dtype(c).num for c in np.typecodes["All"] if np.dtype(c) == dtype}):
+        same = t(f"or i1 {same}, {t(f'icmp eq i32 {number}, {code}')}")
+    t.require(same, bad)
+    swapped = ord(">" if sys.byteorder == "little" else "<")
+    t.require(t(f"icmp ne i8 {t.field('i8', description, head + 10)}, {swapped}"), bad)
+    values, elements = [f"ptr {t.field('ptr', item, head)}"], "1"
+    for offset in (head + 16, head + 24):
+        table = t.field("ptr", item, offset)
+        for d in range(argtype.ndim):
+            value = t.field("i64", table, 8 * d)
+            values.append(f"i64 {value}")
+            if offset == head + 16:
+                elements = t(f"mul i64 {elements}, {value}")
+    return values, elements
+
+
+def entry_assembly(symbol: str, argtypes: tuple[ArgType, ...]) -> str:
+    """LLVM assembly of `ENTRY`, a METH_FASTCALL function that checks and unpacks Python objects and calls `symbol`.
+
+    numba's convention: ``i32 symbol(i64* result, excinfo** exception, ...)`` with structures flattened.
+    """
+    t = _Text()
+    failures: list[tuple[str, str]] = []
+
+    def failure(message: str) -> str:
+        failures.append((t.label(), message))
+        return failures[-1][0]
+
+    t.start("start")
+    result, exception = t("alloca i64"), t("alloca ptr")
+    t.require(t(f"icmp eq i64 %count, {len(argtypes)}"), failure(f"this kernel takes {len(argtypes)} arguments"))
+    unpacked: dict[int, list[str]] = {}
+    elements = "0"
+    # scalars first: their conversion may run Python code, which could change an array already looked at
+    for position, argtype in sorted(enumerate(argtypes), key=lambda pair: pair[1].ndim is not None):
+        item = t.field("ptr", "%args", 8 * position)
+        bad = failure(f"argument {position + 1} of a kernel must be a {argtype}")
+        if argtype.ndim is None:
+            unpacked[position] = _scalar(t, argtype, item, bad, "error")
+        else:
+            unpacked[position], count = _array(t, argtype, item, bad)
+            elements = t(f"add i64 {elements}, {count}")
+    long, release, run, restore, done = t(f"icmp sgt i64 {elements}, {RELEASE_AT}"), *(t.label() for _ in range(4))
+    state = t("alloca ptr")
+    t.do(f"store ptr null, ptr {state}")
+    t.do(f"br i1 {long}, label %{release}, label %{run}")
+    t.start(release)
+    saved = t("call ptr @PyEval_SaveThread()")
+    t.do(f"store ptr {saved}, ptr {state}")
+    t.do(f"br label %{run}")
+    t.start(run)
+    values = [value for position in range(len(argtypes)) for value in unpacked[position]]
+    status = t(f'call i32 @"{symbol}"({", ".join([f"ptr {result}", f"ptr {exception}", *values])})')
+    t.do(f"br i1 {long}, label %{restore}, label %{done}")
+    t.start(restore)
+    saved = t(f"load ptr, ptr {state}")
+    t.do(f"call void @PyEval_RestoreThread(ptr {saved})")
+    t.do(f"br label %{done}")
+    t.start(done)
+    raised = failure("a kernel raised an exception; it must return a status")
+    t.require(t(f"icmp eq i32 {status}, 0"), raised)
+    number = t(f"call ptr @PyLong_FromLongLong(i64 {t(f'load i64, ptr {result}')})")
+    t.do(f"ret ptr {number}")
+    texts = []
+    for i, (label, message) in enumerate(failures):
+        data = message.encode() + b"\0"
+        texts.append(f"@fuse_text_{i} = private constant [{len(data)} x i8] c\""
+                     + "".join(f"\\{byte:02X}" for byte in data) + '"')
+        t.start(label)
+        kind = t("load ptr, ptr @PyExc_TypeError")
+        t.do(f"call void @PyErr_SetString(ptr {kind}, ptr @fuse_text_{i})")
+        t.do("br label %error")
+    t.start("error")
+    t.do("ret ptr null")
+    parameters = ", ".join(["ptr", "ptr", *(value.split()[0] for value in values)])
+    pair = "{ double, double }"
+    complex_ = (f"declare void @PyComplex_AsCComplex(ptr sret({pair}), ptr)" if sys.platform == "win32"
+                else f"declare {pair} @PyComplex_AsCComplex(ptr)")
+    return "\n".join([
+        *texts, "@fuse_ndarray = external global i8", "@PyExc_TypeError = external global ptr",
+        "declare void @PyErr_SetString(ptr, ptr)", "declare ptr @PyErr_Occurred()",
+        "declare double @PyFloat_AsDouble(ptr)", "declare i64 @PyLong_AsLongLong(ptr)",
+        "declare i64 @PyLong_AsUnsignedLongLong(ptr)", "declare ptr @PyNumber_Index(ptr)",
+        "declare ptr @PyLong_FromLongLong(i64)", "declare i32 @PyObject_IsTrue(ptr)", complex_,
+        "declare ptr @PyEval_SaveThread()", "declare void @PyEval_RestoreThread(ptr)", "declare void @Py_DecRef(ptr)",
+        f'declare i32 @"{symbol}"({parameters})', f"define ptr @{ENTRY}(ptr %self, ptr %args, i64 %count) {{",
+        *t.lines, "}"])
+
+
+class _MethodDef(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char_p), ("function", ctypes.c_void_p), ("flags", ctypes.c_int),
+                ("doc", ctypes.c_char_p)]
+
+
+@dataclass(eq=False)
+class Kernel:
+    """What a compiled kernel is made of: the ``__self__`` of the callable, which keeps its machine code alive."""
+    name: str
+    source: str
+    argtypes: tuple[ArgType, ...]
+    origin: str                                 # "compiled" or "disk"
+    llvm: str | None = None
+    _keep: object = None
+
+    def assembly(self) -> str:
+        """The machine code as LLVM prints it; empty when it came from disk."""
+        import llvmlite.binding as llvm
+        return machine().emit_assembly(llvm.parse_assembly(self.llvm)) if self.llvm else ""
+
+
+lock = threading.RLock()         # of everything that compiles or links
+_serial = itertools.count()
+_state: dict[str, object] = {}
+
+
+def machine():
+    """LLVM's target machine of this computer, with all its instructions."""
+    with lock:
+        return _machine()
+
+
+def _machine():
+    if "machine" not in _state:
+        import llvmlite.binding as llvm
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        target = llvm.Target.from_triple(llvm.get_process_triple())
+        reloc = "static" if target.name.startswith("x86") else "default"
+        _state["machine"] = target.create_target_machine(
+            cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, reloc=reloc,
+            codemodel="jitdefault", jit=True)
+    return _state["machine"]
+
+
+def _imports() -> dict[str, int]:
+    """Addresses of what every entry calls in the interpreter."""
+    if "imports" not in _state:
+        api = ctypes.pythonapi
+        addresses = {name: ctypes.cast(getattr(api, name), ctypes.c_void_p).value for name in CPYTHON}
+        addresses["PyExc_TypeError"] = ctypes.addressof(ctypes.c_void_p.in_dll(api, "PyExc_TypeError"))
+        addresses["fuse_ndarray"] = id(np.ndarray)
+        _state["imports"] = addresses
+    return _state["imports"]
+
+
+def link(kernel: Kernel, code: bytes, externals: tuple[str, ...],
+         resolve: Callable[[str], int | None] = lambda name: None) -> Callable[..., int]:
+    """The callable of `kernel` from object code; `resolve` finds externals that are not in the process.
+
+    Raises RuntimeError when the object code is unusable.
+    """
+    import llvmlite.binding as llvm
+    with lock:
+        if "jit" not in _state:
+            _machine()
+            _state["jit"] = llvm.create_lljit_compiler(suppress_errors=True)
+        builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
+        addresses = _imports()
+        for name, address in addresses.items():
+            builder.import_symbol(name, address)
+        for name in externals:
+            if name not in addresses:
+                address = llvm.address_of_symbol(name) or resolve(name)
+                if address:
+                    builder.import_symbol(name, address)
+        tracker = builder.export_symbol(ENTRY).link(_state["jit"], f"{kernel.name}_{next(_serial)}")
+    definition = _MethodDef(kernel.name.encode(), tracker[ENTRY], 0x80, None)          # METH_FASTCALL
+    kernel._keep = (tracker, definition)
+    new = ctypes.pythonapi.PyCFunction_NewEx
+    new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object, ctypes.py_object]
+    return new(ctypes.addressof(definition), kernel, __name__)
+
+
+def externals(module) -> tuple[str, ...]:
+    """Names an LLVM module declares without defining them."""
+    values = itertools.chain(module.functions, module.global_variables)
+    return tuple(sorted(v.name for v in values if v.is_declaration and not v.name.startswith("llvm.")))
+
+
+if hasattr(os, "register_at_fork"):     # a child never inherits a compilation in progress
+    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
