@@ -69,6 +69,7 @@ class Op:
     ufunc: Any = None
     linear: bool = False
     stateful: bool = False
+    bind: Callable[[Expr], Callable[..., Any]] | None = None  # opaque ops whose call depends on the node's types
     doc: str = ""
     meta: dict[str, Any] = field(default_factory=dict)
 
@@ -103,6 +104,17 @@ class Op:
         if self.nargs is not None and len(args) != self.nargs:
             raise FuseTypeError(f"{self.name} takes {self.nargs} operands, not {len(args)}")
         return make(self, tuple(map(as_expr, args)), params)
+
+    def callable_for(self, node: Expr) -> Callable[..., Any]:
+        """What computes ``node`` from its arguments' arrays and its parameters: ``numpy``, or what ``bind`` makes."""
+        return self.numpy if self.bind is None else self.bind(node)
+
+    @property
+    def scalar_op(self) -> Op:
+        """Theano's name for what an elementwise op does per element: the record itself."""
+        if self.kind != "elementwise":
+            raise AttributeError(f"{self.name} is no elementwise op")
+        return self
 
     def make_node(self, *args: Any) -> Any:
         """Theano's way to apply an op: an object with ``outputs``."""

@@ -45,7 +45,7 @@ def apply(node: Expr, args: Sequence[Array]) -> Array:
             want, out = op.signature(*node.args, **node.params)
             cast = [np.asarray(a, dtype=d) for a, d in zip(args, want, strict=True)]
             return np.asarray(op.numpy(*cast, **node.params)).astype(out, copy=False)
-        result = op.numpy(*args, **node.params)
+        result = op.callable_for(node)(*args, **node.params)
     except FuseError:
         raise
     except (ValueError, IndexError) as error:

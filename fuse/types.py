@@ -231,6 +231,26 @@ class TensorType:
         return f"{self.dtype} {known}"
 
 
+@dataclass(frozen=True, repr=False)
+class TupleType:
+    """The type of a node with several results; each one is reached by ``part(node, i=...)``.
+
+    >>> TupleType((TensorType("float64", (None,)), TensorType("int64", ())))
+    TupleType(float64 vector, int64 scalar)
+    """
+
+    elements: tuple[TensorType, ...]
+
+    def describe(self) -> str:
+        """In words, for messages: ``(float64 vector, int64 scalar)``."""
+        return f"({', '.join(t.describe() for t in self.elements)})"
+
+    def __str__(self) -> str:
+        return f"TupleType{self.describe()}"
+
+    __repr__ = __str__
+
+
 def _filter(
     type_: TensorType, value: Any, strict: bool, allow_downcast: bool | None
 ) -> np.ndarray[Any, Any]:
