@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import threading
+import timeit
 
 import numpy as np
 import pytest
@@ -46,7 +47,9 @@ def values(dtype, n=37):
         return rng.integers(info.min, info.max, n, dtype, endpoint=True)
     x = rng.standard_normal(n)
     x[:4] = np.nan, np.inf, -0.0, 1e-7
-    return (x + 1j * x[::-1]).astype(dtype) if np.dtype(dtype).kind == "c" else x.astype(dtype)
+    if np.dtype(dtype).kind != "c":
+        return x.astype(dtype)
+    return np.stack([x, x[::-1]], -1).astype({"F": "f4", "D": "f8"}[np.dtype(dtype).char]).view(dtype)[:, 0]
 
 
 def bits(array):
@@ -312,6 +315,46 @@ def test_a_kernel_of_five_inputs_and_six_outputs_is_vectorised():
     np.testing.assert_array_equal(o[5], x[0] * x[2])
 
 
+def vector_body_runs(f, arguments):
+    """Time of a call by its fastest of many: the scalar loop is several times slower than the vector one."""
+    return min(timeit.repeat(lambda: f(*arguments), number=200, repeat=20))
+
+
+@x86_64
+def test_independent_loops_test_no_overlap_and_may_work_in_place():
+    text = MANY.replace("        a1 =", "        independent()\n        a1 =")
+    f = compile_kernel(text, "f", arrays("float64", 5, 6))
+    assert packed(f, "mulpd")
+    assert len(f.__self__.assembly()) < len(compile_kernel(MANY, "f", arrays("float64", 5, 6)).__self__.assembly())
+    x, o = np.random.default_rng(0).standard_normal((5, 1001)), np.zeros((6, 1001))
+    f(*x, *o)
+    y = x.copy()
+    f(*y, y[0], y[1], *o[2:])
+    np.testing.assert_array_equal(y[0], x[0] * x[1])
+    np.testing.assert_array_equal(y[1], x[1] * x[2])
+    np.testing.assert_array_equal(o[5], x[0] * x[2])
+    apart, in_place = vector_body_runs(f, (*x, *o)), vector_body_runs(f, (*x, x[0], x[1], *o[2:]))
+    assert in_place < 2 * apart
+
+
+def test_a_recurrence_is_not_disturbed_by_an_independent_loop_around_it():
+    source = """
+def f(a, o):
+    for i in range(size(a, 0)):
+        independent()
+        acc = load(a, i * size(a, 1))
+        for j in range(1, size(a, 1)):
+            acc = load(o, i * size(a, 1) + j - 1) + load(a, i * size(a, 1) + j)
+            store(o, i * size(a, 1) + j, acc)
+    return 0
+"""
+    x = np.random.default_rng(0).standard_normal((9, 33))
+    o = np.zeros_like(x)
+    o[:, 0] = x[:, 0]
+    compile_kernel(source, "f", arrays("float64", 1, 1, 2))(x, o)
+    np.testing.assert_array_equal(o, np.cumsum(x, 1))
+
+
 # -- memory, threads, processes ---------------------------------------------------------------------------------------
 
 def test_equal_requests_share_a_kernel():
@@ -399,6 +442,7 @@ def run(script=SCRIPT, **environment):
 def test_the_second_process_starts_warm_and_without_numba(cache_directory):
     assert run() == ["compiled", "True", "1"]
     assert run() == ["disk", "False", "0"]
+    assert run(SCRIPT + "assert 'define' in f.__self__.llvm\n")[0] == "disk"
 
 
 def test_processes_may_race(cache_directory):

@@ -14,6 +14,7 @@ from numba.core.extending import intrinsic, make_attribute_wrapper, register_mod
 from numba.np.numpy_support import from_dtype
 
 REORDER = ("reassoc", "nsz")
+GROUP = "fuse accesses"         # metadata that `lower` turns into LLVM's access group
 I64 = ir.IntType(64)
 
 
@@ -79,6 +80,16 @@ def _element(context, builder, buffer, value, k):
     return pointers, buffer.itemsize // len(parts)
 
 
+def _grouped(builder, access):
+    """Put a load or store into the module's access group, of which `independent` loops speak."""
+    access.set_metadata("llvm.access.group", access_group(builder.module))
+    return access
+
+
+def access_group(module):
+    return module.add_metadata([ir.MetaDataString(module, GROUP)])
+
+
 def _is_buffer(a):
     if not isinstance(a, Buffer):
         raise errors.TypingError(f"expected an array argument of the kernel, not {a}")
@@ -90,7 +101,7 @@ def load(typingctx, a, k):
     """Element `k` counted in elements from the data pointer; any sign, no checks."""
     def build(context, builder, signature, args):
         pointers, align = _element(context, builder, a, *args)
-        parts = [builder.load(p, align=align) for p in pointers]
+        parts = [_grouped(builder, builder.load(p, align=align)) for p in pointers]
         if isinstance(a.dtype, types.Complex):
             number = context.make_complex(builder, a.dtype)
             number.real, number.imag = parts
@@ -117,7 +128,7 @@ def store(typingctx, a, k, v):
         else:
             parts = [builder.fptrunc(value, ir.HalfType()) if a.dtype == types.float16 else value]
         for pointer, part in zip(pointers, parts):
-            builder.store(part, pointer, align=align)
+            _grouped(builder, builder.store(part, pointer, align=align))
         return context.get_dummy_value()
     return types.none(a, types.int64, v), build
 
@@ -183,6 +194,16 @@ def scratch(typingctx, dtype, n):
         proxy.strides = cgutils.pack_array(builder, [I64(buffer.itemsize)])
         return proxy._getvalue()
     return buffer(dtype, n), build
+
+
+@intrinsic
+def independent(typingctx):
+    """A promise about the innermost loop this stands in: no iteration stores what another one loads or stores.
+
+    Arrays may then be the same (an output in place of an input) without costing the loop its vectorisation, and no
+    overlap is tested at run time. The loop itself is marked by `lower`.
+    """
+    return types.none(), lambda context, builder, signature, args: context.get_dummy_value()
 
 
 # -- combining steps of reductions ------------------------------------------------------------------------------------
@@ -269,7 +290,7 @@ i2f32 = _bitcast("i2f32", types.int32, types.float32)
 
 SCALARS = ("bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128 "
            "intp uintp").split()
-INTRINSICS = (load, store, size, stride, misaligned, scratch, radd, rmul, vmax, vmin,
+INTRINSICS = (load, store, size, stride, misaligned, scratch, independent, radd, rmul, vmax, vmin,
               fma, rint, fabs, copysign, f2i, i2f, f2i32, i2f32)
 
 

@@ -51,26 +51,30 @@ def _make(key, storable, source, entry, argtypes, helpers, fastmath) -> Callable
     start = time.perf_counter()
     store = _store()
     name = f"fuse_{key[:24]}"
+    filename = f"<{name}>" if store.reason or not storable else str(store.path(key, ".py"))
+
+    def lowered():
+        from fuse.codegen import lower
+        return lower.object_code(source, entry, name, filename, argtypes, helpers, fastmath)
+
     if storable and (stored := store.load(key)) is not None:
         header, code = stored
         try:
-            kernel = Kernel(name, source, argtypes, "disk")
+            kernel = Kernel(name, source, argtypes, "disk", lambda: lowered()[2])
             found = native.link(kernel, code, tuple(header["externals"]), _numba_address)
             _counts["disk_hits"] += 1
             _counts["load_seconds"] += time.perf_counter() - start
             return found
         except (RuntimeError, KeyError, TypeError):     # not linkable here: compile anew
             pass
-    from fuse.codegen import lower
-    filename = f"<{name}>" if store.reason or not storable else str(store.path(key, ".py"))
     linecache.cache[filename] = len(source), None, source.splitlines(True), filename
     try:
-        code, externals, text = lower.object_code(source, entry, name, filename, argtypes, helpers, fastmath)
+        code, externals, text = lowered()
     except Exception as error:
         raise RuntimeError(f"a generated kernel does not compile; this is a bug of fuse\n{source}\n{error}") from error
     if not filename.startswith("<"):
         store.save(key, {"externals": externals}, code, source)
-    kernel = Kernel(name, source, argtypes, "compiled", text)
+    kernel = Kernel(name, source, argtypes, "compiled", lambda: text)
     found = native.link(kernel, code, externals, _numba_address)
     _counts["compiles"] += 1
     _counts["compile_seconds"] += time.perf_counter() - start

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -235,13 +236,18 @@ class Kernel:
     source: str
     argtypes: tuple[ArgType, ...]
     origin: str                                 # "compiled" or "disk"
-    llvm: str | None = None
+    _llvm: Callable[[], str]
     _keep: object = None
 
+    @cached_property
+    def llvm(self) -> str:
+        """LLVM assembly, optimised; of a kernel that came from disk it is made anew."""
+        return self._llvm()
+
     def assembly(self) -> str:
-        """The machine code as LLVM prints it; empty when it came from disk."""
+        """The machine code as LLVM prints it."""
         import llvmlite.binding as llvm
-        return machine().emit_assembly(llvm.parse_assembly(self.llvm)) if self.llvm else ""
+        return machine().emit_assembly(llvm.parse_assembly(self.llvm))
 
 
 lock = threading.RLock()         # of everything that compiles or links
