@@ -8,6 +8,7 @@ import stat
 import struct
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,7 +67,8 @@ class Store:
         if self.reason:
             return None
         try:
-            descriptor = os.open(self.path(key), os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+            flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+            descriptor = os.open(self.path(key), flags)
             with open(descriptor, "rb") as file:
                 status = os.fstat(file.fileno())
                 if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
@@ -101,10 +103,8 @@ class Store:
             return True
         except OSError:
             if temporary is not None:
-                try:
+                with suppress(OSError):
                     os.unlink(temporary)
-                except OSError:
-                    pass
             return False
 
     def files(self) -> list[tuple[float, int, str]]:

@@ -127,7 +127,7 @@ def store(typingctx, a, k, v):
             parts = [builder.zext(value, ir.IntType(8))]
         else:
             parts = [builder.fptrunc(value, ir.HalfType()) if a.dtype == types.float16 else value]
-        for pointer, part in zip(pointers, parts):
+        for pointer, part in zip(pointers, parts, strict=True):
             _grouped(builder, builder.store(part, pointer, align=align))
         return context.get_dummy_value()
     return types.none(a, types.int64, v), build
@@ -229,7 +229,8 @@ def _combine(name, doc, real, integer, cplx=None):
 
 
 def _complex_product(builder, a, b):
-    times = lambda x, y: builder.fmul(x, y, flags=REORDER)
+    def times(x, y):
+        return builder.fmul(x, y, flags=REORDER)
     return (builder.fsub(times(a.real, b.real), times(a.imag, b.imag), flags=REORDER),
             builder.fadd(times(a.real, b.imag), times(a.imag, b.real), flags=REORDER))
 

@@ -3,15 +3,13 @@ from __future__ import annotations
 
 import hashlib
 import linecache
-import marshal
-import os
 import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
-from types import BuiltinFunctionType, CodeType, FunctionType
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 
 from fuse.codegen import native
 from fuse.codegen.cache import Store, default_directory
@@ -106,7 +104,7 @@ def _identity(value, seen: tuple) -> str | None:
     """Text that tells helper `value` from every other, in every process; None where there is none."""
     if value is None or isinstance(value, (bool, int, float, complex, str)):
         return f"{type(value).__name__} {value!r}"
-    if isinstance(value, (type, type(os))) or isinstance(value, BuiltinFunctionType):
+    if isinstance(value, (type, ModuleType, BuiltinFunctionType)):
         return f"{getattr(value, '__module__', '')}.{value.__name__}"
     if type(value).__module__ == "numpy":
         return f"{type(value).__name__} {value!r}"
@@ -122,9 +120,9 @@ def _identity(value, seen: tuple) -> str | None:
         if type(each).__module__.startswith("numba.core.types") or type(each).__module__ == "numba":
             parts.append(str(each))
             continue
-        parts.append(_identity(each, (*seen, function)))
-        if parts[-1] is None:
+        if (identity := _identity(each, (*seen, function))) is None:
             return None
+        parts.append(identity)
     return f"{function.__module__}.{function.__qualname__} " + hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -8,6 +8,7 @@ import operator
 import re
 from collections.abc import Mapping
 from types import FunctionType
+from typing import Any
 
 import llvmlite.binding as llvm
 import numba
@@ -19,16 +20,28 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import PassManager, register_pass
 from numba.core.lowering import Lower
 from numba.core.registry import cpu_target
-from numba.core.typed_passes import (BaseNativeLowering, IRLegalization, NoPythonBackend, NopythonTypeInference,
-                                     PreLowerStripPhis)
-from numba.core.untyped_passes import (DeadBranchPrune, FixupArgs, GenericRewrites, IRProcessing, ReconstructSSA,
-                                       RewriteSemanticConstants, TranslateByteCode)
+from numba.core.typed_passes import (
+    BaseNativeLowering,
+    IRLegalization,
+    NoPythonBackend,
+    NopythonTypeInference,
+    PreLowerStripPhis,
+)
+from numba.core.untyped_passes import (
+    DeadBranchPrune,
+    FixupArgs,
+    GenericRewrites,
+    IRProcessing,
+    ReconstructSSA,
+    RewriteSemanticConstants,
+    TranslateByteCode,
+)
 
 from fuse.codegen import intrinsics, native
 from fuse.codegen.native import ArgType
 
 LOOP = "fuse independent loop"
-HELPER = dict(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy", forceinline=True)
+HELPER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy", "forceinline": True}
 
 
 class _Lower(Lower):
@@ -63,7 +76,7 @@ class _Lower(Lower):
         if op is operator.pow or (function, signature.args) not in _signatures:     # pow has forms for constants
             return super().lower_binop(resty, expr, op)
         operands = [self.context.cast(self.builder, self.loadvar(variable.name), self.typeof(variable.name), kind)
-                    for variable, kind in zip((expr.lhs, expr.rhs), signature.args)]
+                    for variable, kind in zip((expr.lhs, expr.rhs), signature.args, strict=True)]
         result = self.context.get_function(function, signature)(self.builder, operands)
         return self.context.cast(self.builder, result, signature.return_type, resty)
 
@@ -159,7 +172,7 @@ def object_code(source: str, entry: str, name: str, filename: str, argtypes: tup
     names.update({key: _callable(value, names) for key, value in helpers.items()})
     own: dict[str, object] = {}
     exec(compile(source, filename, "exec"), names, own)
-    function = own.pop(entry)
+    function: Any = own.pop(entry)
     names.update({key: numba.njit(**HELPER)(value) if isinstance(value, FunctionType) else value
                   for key, value in own.items()})
     function.__name__ = function.__qualname__ = name
@@ -182,5 +195,5 @@ def object_code(source: str, entry: str, name: str, filename: str, argtypes: tup
 
 def address(name: str) -> int | None:
     """Address of a symbol that numba brings into the process."""
-    cpu_target.target_context
+    cpu_target.target_context.refresh()         # brings them
     return llvm.address_of_symbol(name)

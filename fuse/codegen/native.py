@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -143,7 +144,7 @@ def _array(t: _Text, argtype: ArgType, item: str, bad: str) -> tuple[list[str], 
     values, elements = [f"ptr {t.field('ptr', item, head)}"], "1"
     for offset in (head + 16, head + 24):
         table = t.field("ptr", item, offset)
-        for d in range(argtype.ndim):
+        for d in range(argtype.ndim or 0):
             value = t.field("i64", table, 8 * d)
             values.append(f"i64 {value}")
             if offset == head + 16:
@@ -252,7 +253,7 @@ class Kernel:
 
 lock = threading.RLock()         # of everything that compiles or links
 _serial = itertools.count()
-_state: dict[str, object] = {}
+_state: dict[str, Any] = {}
 
 
 def machine():
@@ -302,9 +303,9 @@ def link(kernel: Kernel, code: bytes, externals: tuple[str, ...],
             builder.import_symbol(name, address)
         for name in externals:
             if name not in addresses:
-                address = llvm.address_of_symbol(name) or resolve(name)
-                if address:
-                    builder.import_symbol(name, address)
+                found = llvm.address_of_symbol(name) or resolve(name)
+                if found:
+                    builder.import_symbol(name, found)
         tracker = builder.export_symbol(ENTRY).link(_state["jit"], f"{kernel.name}_{next(_serial)}")
     definition = _MethodDef(kernel.name.encode(), tracker[ENTRY], 0x80, None)          # METH_FASTCALL
     kernel._keep = (tracker, definition)
