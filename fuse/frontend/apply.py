@@ -1,0 +1,127 @@
+"""Apply: Theano's view of a node, ``variable.owner`` with its ``op``, ``inputs`` and ``outputs``."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from fuse.errors import FuseTypeError
+from fuse.expr import Constant, Expr, as_expr, make, rebuild, variable
+from fuse.frontend.parts import parts
+from fuse.types import TensorType
+
+
+class Apply:
+    """An op applied to inputs, with its outputs.
+
+    A user's ``make_node`` makes one from its op, the inputs and one variable per output, of which only the type
+    counts: ``Apply(self, [x], [x.type()])``. ``variable.owner`` gives one for every expression that is no leaf.
+
+    >>> import fuse.tensor as T
+    >>> x = T.vector("x")
+    >>> node = T.exp(x).owner
+    >>> node.op, node.inputs[0] is x, node.outputs[0] is T.exp(x)
+    (exp, True, True)
+    """
+
+    __slots__ = ("node", "op", "inputs", "outputs")
+
+    def __init__(self, op: Any, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        args = tuple(map(as_expr, _listed(op, "inputs", inputs)))
+        types = []
+        for output in _listed(op, "outputs", outputs):
+            type_ = getattr(output, "type", output)
+            if not isinstance(type_, TensorType):
+                raise FuseTypeError(f"the outputs of Apply({op}, ...) are variables such as x.type(), not {output!r:.60}")
+            types.append(type_)
+        if hasattr(op, "_node_of"):
+            node = op._node_of(args, types)
+        else:
+            node = make(op, args)
+        self.node, self.op, self.inputs, self.outputs = node, op, list(args), parts(node)
+        for made, given in zip(self.outputs, outputs, strict=True):
+            if made.name is None:
+                made.name = getattr(given, "name", None)
+
+    @classmethod
+    def _view(cls, node: Expr) -> Apply:
+        self = object.__new__(cls)
+        self.node = node
+        self.op = node.op.meta.get("instance", node.op)
+        self.inputs = list(node.args)
+        self.outputs = parts(node)
+        return self
+
+    @property
+    def nin(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def nout(self) -> int:
+        return len(self.outputs)
+
+    @property
+    def out(self) -> Expr:
+        """The output that calling the op returns."""
+        return self.default_output()
+
+    @property
+    def params(self) -> Any:
+        """The parameters of the node (``axis=...``, ``dtype=...``)."""
+        return self.node.params
+
+    @property
+    def tag(self) -> SimpleNamespace:
+        return self.node.tag
+
+    def default_output(self) -> Expr:
+        """The op's ``default_output``, or the only output."""
+        index = getattr(self.op, "default_output", None)
+        if index is None and len(self.outputs) != 1:
+            raise FuseTypeError(f"{self.op} has {len(self.outputs)} outputs and no default_output: take one of .outputs")
+        return self.outputs[index or 0]
+
+    def clone_with_new_inputs(self, inputs: Sequence[Any], strict: bool = True) -> Apply:
+        """The same op on other inputs."""
+        return Apply._view(rebuild(self.node, list(map(as_expr, inputs))))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Apply) and self.node is other.node
+
+    def __hash__(self) -> int:
+        return hash(self.node)
+
+    def __repr__(self) -> str:
+        return f"{self.op}({', '.join(i.name or i.type.describe() for i in self.inputs)})"
+
+
+def _listed(op: Any, what: str, values: Any) -> Sequence[Any]:
+    if not isinstance(values, (list, tuple)):
+        raise FuseTypeError(f"the {what} of Apply({op}, ...) are a list, not {type(values).__name__}")
+    return values
+
+
+def owner(expr: Expr) -> Apply | None:
+    """The application that made ``expr``; None for an input, a constant or a shared variable."""
+    if expr.is_leaf:
+        return None
+    return Apply._view(expr.args[0] if expr.op.name == "part" else expr)
+
+
+def output_index(expr: Expr) -> int | None:
+    """Which of its owner's outputs ``expr`` is; None for a leaf."""
+    if expr.is_leaf:
+        return None
+    return int(expr.params["i"]) if expr.op.name == "part" else 0
+
+
+def clone_variable(expr: Expr, name: str | None = None) -> Expr:
+    """A new input variable of the same type and name; a constant stays itself."""
+    if isinstance(expr, Constant):
+        return expr
+    return variable(expr.type, name or expr.name)
+
+
+Expr.owner = property(owner)  # type: ignore[assignment]
+Expr.index = property(output_index)  # type: ignore[assignment]
+Expr.clone = clone_variable  # type: ignore[assignment]

@@ -1,0 +1,397 @@
+"""Ops as classes, Theano's way: Op, as_op, and the adapter from an instance to the op record."""
+from __future__ import annotations
+
+import inspect
+import weakref
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from fuse.errors import DTypeError, FuseError, FuseTypeError, FuseValueError, MethodNotDefined, ShapeError, runtime_error
+from fuse.expr import Constant, Expr, as_expr, constant, make, variable
+from fuse.frontend.apply import Apply
+from fuse.frontend.parts import parts
+from fuse.op import DISCONNECTED, OPS
+from fuse.op import Op as OpRecord
+from fuse.types import TensorType, TupleType
+
+
+class Op:
+    """Base of a user's own op: ``make_node`` says the types, ``perform`` computes with NumPy.
+
+    ``__props__`` names the attributes that tell instances apart: it makes ``==``, ``hash`` and ``str``, and equal ops
+    on equal inputs are computed once. ``grad`` (or ``L_op``), ``R_op`` and ``infer_shape`` are optional. An op that
+    works element by element is shorter, and fast, as a function under ``@fuse.elementwise``.
+
+    >>> import numpy as np, fuse, fuse.tensor as T
+    >>> class Scale(fuse.Op):
+    ...     __props__ = ("factor",)
+    ...     def __init__(self, factor):
+    ...         self.factor = factor
+    ...     def make_node(self, x):
+    ...         x = T.as_tensor_variable(x)
+    ...         return fuse.Apply(self, [x], [x.type()])
+    ...     def perform(self, node, inputs, output_storage):
+    ...         output_storage[0][0] = self.factor * inputs[0]
+    ...     def grad(self, inputs, output_grads):
+    ...         return [self.factor * output_grads[0]]
+    >>> print(Scale(3))
+    Scale{factor=3}
+    >>> x = T.dvector("x")
+    >>> Scale(3)(x) is Scale(3)(x)
+    True
+    >>> Scale(3)(x).eval({x: [1, 2]})
+    array([3., 6.])
+    """
+
+    __props__: tuple[str, ...]
+    itypes: Sequence[TensorType] | None = None
+    otypes: Sequence[TensorType] | None = None
+    default_output: int | None = None
+    view_map: dict[int, list[int]] = {}
+    destroy_map: dict[int, list[int]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = cls.__dict__
+        if "__props__" not in own:
+            return
+        if not isinstance(own["__props__"], tuple) or not all(isinstance(p, str) for p in own["__props__"]):
+            raise FuseTypeError(f"{cls.__name__}.__props__ is a tuple of attribute names, not {own['__props__']!r}")
+        for name, method in (("__eq__", _equal), ("__hash__", _hash), ("__str__", _text)):
+            if own.get(name) is None and not (name == "__hash__" and "__eq__" in own and own["__eq__"] is not _equal):
+                setattr(cls, name, method)
+
+    def make_node(self, *inputs: Any) -> Apply:
+        """The application to these inputs; by default from ``itypes`` and ``otypes``."""
+        if self.itypes is None or self.otypes is None:
+            raise MethodNotDefined(f"{type(self).__name__} needs make_node, or both itypes and otypes")
+        if len(inputs) != len(self.itypes):
+            raise FuseTypeError(f"{self} takes {len(self.itypes)} inputs, not {len(inputs)}")
+        args = [_as_type(self, i, x, t) for i, (x, t) in enumerate(zip(inputs, self.itypes, strict=True))]
+        return Apply(self, args, [t() for t in self.otypes])
+
+    def __call__(self, *inputs: Any, return_list: bool = False, name: str | None = None, **kwargs: Any) -> Any:
+        """The op's output on these inputs: one expression, or a list where it has several."""
+        node = self.make_node(*inputs, **kwargs)
+        if not isinstance(node, Apply):
+            raise FuseTypeError(f"{type(self).__name__}.make_node returned {type(node).__name__}; it returns an Apply")
+        if name is not None:
+            (node.out if self.default_output is not None else node.outputs[0]).name = name
+        if return_list or self.default_output is None and len(node.outputs) != 1:
+            return list(node.outputs)
+        return node.default_output()
+
+    def perform(self, node: Apply, inputs: list[Any], output_storage: list[list[Any]]) -> None:
+        """Compute: read the arrays ``inputs``, put the results into ``output_storage[i][0]``."""
+        raise MethodNotDefined(
+            f"{type(self).__name__} has no perform(node, inputs, output_storage): write it with NumPy, or write the op "
+            f"as a function under @fuse.elementwise (C code is not used)"
+        )
+
+    def grad(self, inputs: list[Expr], output_grads: list[Expr]) -> list[Any]:
+        """The gradients with respect to ``inputs``, from those with respect to the outputs."""
+        raise MethodNotDefined(f"{type(self).__name__} has no grad(inputs, output_grads)")
+
+    def L_op(self, inputs: list[Expr], outputs: list[Expr], output_grads: list[Expr]) -> list[Any]:
+        """As ``grad``, with the op's outputs at hand."""
+        return self.grad(inputs, output_grads)
+
+    def R_op(self, inputs: list[Expr], eval_points: list[Expr | None]) -> list[Any]:
+        """The tangents of the outputs, from those of the inputs (None: no tangent)."""
+        raise MethodNotDefined(f"{type(self).__name__} has no R_op(inputs, eval_points)")
+
+    def _node_of(self, args: tuple[Expr, ...], types: Sequence[TensorType]) -> Expr:
+        """The node of this op on ``args``, with outputs of ``types`` as ``make_node`` stated them."""
+        record = record_of(self)
+        # Theano's types know size 1 and no other: a size taken over from an input binds the result of perform to nothing.
+        loose = tuple(TensorType(t.dtype, [1 if n == 1 else None for n in t.shape]) for t in types)
+        record.meta["types"][_type_key(args)] = loose[0] if len(loose) == 1 else TupleType(loose)
+        return make(record, args)
+
+
+def _props(op: Op) -> tuple[Any, ...]:
+    return tuple(getattr(op, name) for name in op.__props__)
+
+
+def _equal(self: Op, other: object) -> bool:
+    return type(self) is type(other) and _props(self) == _props(other)  # type: ignore[arg-type]
+
+
+def _hash(self: Op) -> int:
+    try:
+        return hash((type(self), _props(self)))
+    except TypeError as error:
+        raise FuseTypeError(f"the __props__ of {_text(self)} must be hashable (tuples, not lists or arrays): {error}") from None
+
+
+def _text(self: Op) -> str:
+    listed = ", ".join(f"{name}={getattr(self, name, '?')!r}" for name in self.__props__)
+    return f"{type(self).__name__}{{{listed}}}" if listed else type(self).__name__
+
+
+def _as_type(op: Op, index: int, value: Any, want: TensorType) -> Expr:
+    x = as_expr(value)
+    if want.is_super(x.type):
+        return x
+    if isinstance(x, Constant):
+        try:
+            return constant(want.filter(x.data))
+        except FuseError:
+            pass
+    raise FuseTypeError(f"input {index} of {op} is a {want.describe()}, not a {x.type.describe()}")
+
+
+# ---------------------------------------------------------------- from an instance to the record of fuse.op
+class ClassRecord(OpRecord):
+    """The record of a user's op; ``meta["instance"]`` is the op itself."""
+
+    def __reduce__(self) -> Any:
+        return record_of, (self.meta["instance"],)
+
+
+_records: weakref.WeakValueDictionary[Op, ClassRecord] = weakref.WeakValueDictionary()
+
+
+def record_of(instance: Op) -> ClassRecord:
+    """The op record of a class op: one for all equal instances, so that equal applications are one node."""
+    record = _records.get(instance)
+    if record is None:
+        cls = type(instance)
+        has_grad = cls.grad is not Op.grad or cls.L_op is not Op.L_op
+        record = ClassRecord(
+            name=str(instance) if cls.__str__ is not object.__str__ else cls.__name__,
+            kind="opaque",
+            numpy=_unbound(instance),
+            bind=_bind,
+            infer=lambda *args: _infer(instance, args),
+            shape=_shape,
+            grad=_grad if has_grad else None,
+            jvp=_jvp if cls.R_op is not Op.R_op else None,
+            doc=inspect.cleandoc(cls.__doc__ or ""),
+            meta={"instance": instance, "types": {}},
+        )
+        record = _records.setdefault(instance, record)
+    return record
+
+
+def _type_key(args: Sequence[Expr]) -> tuple[Any, ...]:
+    return tuple(a if isinstance(a, Constant) else a.type for a in args)
+
+
+def _infer(instance: Op, args: tuple[Expr, ...]) -> Any:
+    types = record_of(instance).meta["types"]
+    key = _type_key(args)
+    if key not in types:  # arguments of new types, from a substitution
+        node = instance.make_node(*args)
+        if tuple(node.inputs) != args:
+            raise FuseTypeError(f"{instance} converts inputs of these types: apply it anew instead of replacing its inputs")
+    return types[key]
+
+
+def _bind(node: Expr) -> Callable[..., Any]:
+    """``perform`` as a function of arrays, with the node's types at hand and results of its own memory."""
+    view = Apply._view(node)
+    instance = view.op
+    types = [o.type for o in view.outputs]
+    destroyed = {i for inputs in instance.destroy_map.values() for i in inputs}
+
+    def call(*arrays: Any) -> Any:
+        inputs = [np.array(a) if i in destroyed else np.asarray(a) for i, a in enumerate(arrays)]
+        storage: list[list[Any]] = [[None] for _ in types]
+        try:
+            instance.perform(view, inputs, storage)
+        except FuseError:
+            raise
+        except Exception as error:
+            text = f"{type(instance).__name__}.perform raised {type(error).__name__}: {error}"
+            shapes = [np.shape(a) for a in arrays]
+            raise runtime_error(_perform_error(type(error)), text, node.op.name, shapes, node.origin) from error
+        results = [_result(node, i, cell[0], t, inputs) for i, (cell, t) in enumerate(zip(storage, types, strict=True))]
+        return results[0] if not isinstance(node.type, TupleType) else results
+
+    return call
+
+
+def _result(node: Expr, index: int, value: Any, want: TensorType, inputs: Sequence[Any]) -> Any:
+    """What ``perform`` stored, as a fresh array of the stated type."""
+    where = f"output {index} of {node.op.name}"
+
+    def wrong(kind: type[FuseError], text: str) -> FuseError:
+        return runtime_error(kind, text, node.op.name, [np.shape(a) for a in inputs], node.origin)
+
+    if value is None:
+        raise wrong(FuseValueError, f"perform left {where} empty: store the result in output_storage[{index}][0]")
+    array = np.asarray(value)
+    if array.dtype != want.numpy_dtype:
+        if not np.can_cast(array.dtype, want.numpy_dtype, "same_kind"):
+            raise wrong(DTypeError, f"{where} is {array.dtype}, make_node said {want.dtype}")
+        array = array.astype(want.dtype)
+    if array.ndim != want.ndim:
+        raise wrong(ShapeError, f"{where} has shape {array.shape}, make_node said a {want.describe()}")
+    if any(n == 1 and have != 1 for n, have in zip(want.shape, array.shape, strict=True)):
+        raise wrong(ShapeError, f"{where} has shape {array.shape}, make_node said size 1 where {want.broadcastable} is True")
+    if any(np.may_share_memory(array, a) for a in inputs):  # a view_map, or an input handed back
+        array = array.copy()
+    return array
+
+
+def _unbound(instance: Op) -> Callable[..., Any]:
+    """``perform`` where only arrays are known: the types are read from them."""
+
+    def call(*arrays: Any) -> Any:
+        shapes = [[1 if n == 1 else None for n in np.shape(a)] for a in arrays]
+        types = [TensorType(np.asarray(a).dtype, s) for a, s in zip(arrays, shapes, strict=True)]
+        return _bind(instance.make_node(*map(variable, types)).node)(*arrays)
+
+    return call
+
+
+class PerformError(FuseError):
+    """A user's op failed while it ran; also of the class of the original error, which is its ``__cause__``."""
+
+    def __str__(self) -> str:  # KeyError would show the message quoted
+        return str(self.args[0])
+
+
+_CATCHABLE = (
+    ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError, FloatingPointError, ArithmeticError,
+    NotImplementedError, AssertionError, AttributeError, np.linalg.LinAlgError, MemoryError, LookupError, RuntimeError,
+)
+
+
+@cache
+def _perform_error(kind: type[Exception]) -> type[FuseError]:
+    known = next((k for k in kind.__mro__ if k in _CATCHABLE), None)
+    return PerformError if known is None else type("PerformError", (PerformError, known), {"__module__": __name__})
+
+
+def _grad(g: Any, out: Expr, *args: Expr) -> tuple[Any, ...]:
+    """The record's gradient rule, from ``L_op`` or ``grad``; ``g`` is a tuple where the op has several outputs."""
+    view = Apply._view(out)
+    instance = view.op
+    cotangents = list(g) if isinstance(out.type, TupleType) else [g]
+    pattern = instance.connection_pattern(view) if hasattr(instance, "connection_pattern") else None
+    given = [c is not DISCONNECTED for c in cotangents]
+    filled = [c if has else _zeros(o) for c, o, has in zip(cotangents, view.outputs, given, strict=True)]
+    found = instance.L_op(list(args), list(view.outputs), filled)
+    method = f"{type(instance).__name__}.grad"
+    if not isinstance(found, (list, tuple)) or len(found) != len(args):
+        count = f"{len(found)} gradients" if isinstance(found, (list, tuple)) else type(found).__name__
+        raise FuseValueError(f"{method} returned {count} for {len(args)} inputs: it returns a list with one for each")
+    result = []
+    for i, term in enumerate(found):
+        if pattern is not None and not any(c and has for c, has in zip(pattern[i], given, strict=True)):
+            result.append(DISCONNECTED)
+        elif term is None:
+            raise FuseTypeError(
+                f"{method} returned None for input {i}: return zeros_like(input), DisconnectedType()() where the output "
+                f"does not depend on it, or grad_undefined(self, {i}, input) where there is no gradient"
+            )
+        else:
+            result.append(constant(term) if isinstance(term, (int, float, complex, np.ndarray, np.generic)) else term)
+    return tuple(result)
+
+
+def _zeros(like: Expr) -> Expr:
+    dtype = like.dtype if like.dtype in ("float16", "float32", "float64", "complex64", "complex128") else "float64"
+    return OPS["fill"](like, constant(0, dtype=dtype))
+
+
+def _jvp(tangents: Sequence[Expr | None], out: Expr, *args: Expr) -> Any:
+    """The record's forward rule, from ``R_op``: one tangent, or a tuple where the op has several outputs."""
+    view = Apply._view(out)
+    found = view.op.R_op(list(args), list(tangents))
+    found = list(found) if isinstance(found, (list, tuple)) else [found]
+    if len(found) != len(view.outputs):
+        raise FuseValueError(f"{type(view.op).__name__}.R_op returned {len(found)} tangents for {len(view.outputs)} outputs")
+    return tuple(found) if isinstance(out.type, TupleType) else found[0]
+
+
+def _shape(node: Expr, *arg_shapes: tuple[Any, ...]) -> Any:
+    """The record's shape rule: ``infer_shape``, or the sizes of the computed results."""
+    view = Apply._view(node)
+    instance = view.op
+    if hasattr(instance, "infer_shape"):
+        given = [tuple(as_expr(np.int64(n)) if isinstance(n, int) else n for n in s) for s in arg_shapes]
+        found = instance.infer_shape(view, given)
+        if len(found) != len(view.outputs):
+            raise FuseValueError(f"{type(instance).__name__}.infer_shape gave {len(found)} shapes for {len(view.outputs)} outputs")
+        shapes = [tuple(_size(n) for n in s) for s in found]
+    else:
+        shapes = [tuple(1 if n == 1 else OPS["shape_i"](o, axis=a) for a, n in enumerate(o.type.shape)) for o in view.outputs]
+    return tuple(shapes) if isinstance(node.type, TupleType) else shapes[0]
+
+
+def _size(n: Any) -> Any:
+    if isinstance(n, Constant):
+        return int(n.data)
+    if isinstance(n, Expr):
+        return n if n.dtype == "int64" else OPS["cast"](n, dtype="int64")
+    return int(n)
+
+
+# ---------------------------------------------------------------- as_op
+class FromFunctionOp(Op):
+    """The op of a Python function on arrays, made by ``as_op``."""
+
+    def __init__(self, fn: Callable[..., Any], itypes: Sequence[TensorType], otypes: Sequence[TensorType], infer_shape: Any) -> None:
+        self.fn, self.itypes, self.otypes = fn, tuple(itypes), tuple(otypes)
+        if infer_shape is not None:
+            self.infer_shape = infer_shape
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.fn == other.fn  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.fn))
+
+    def __str__(self) -> str:
+        return f"FromFunctionOp{{{self.fn.__name__}}}"
+
+    def perform(self, node: Apply, inputs: list[Any], output_storage: list[list[Any]]) -> None:
+        found = self.fn(*inputs)
+        results = found if isinstance(found, (list, tuple)) else (found,)
+        if len(results) != len(output_storage):
+            raise FuseValueError(f"{self.fn.__name__} returned {len(results)} results, otypes has {len(output_storage)}")
+        for cell, value in zip(output_storage, results, strict=True):
+            cell[0] = value
+
+    def __reduce__(self) -> Any:
+        return _named_op, (self.fn.__module__, self.fn.__qualname__)
+
+
+def _named_op(module: str, name: str) -> Any:
+    import importlib
+    from functools import reduce
+
+    return reduce(getattr, name.split("."), importlib.import_module(module))
+
+
+def as_op(itypes: Any, otypes: Any, infer_shape: Callable[..., Any] | None = None) -> Callable[[Callable[..., Any]], FromFunctionOp]:
+    """Make an op of the decorated function on arrays; ``itypes`` and ``otypes`` are types or lists of types.
+
+    >>> import numpy as np, fuse, fuse.tensor as T
+    >>> @fuse.as_op(itypes=[T.dmatrix], otypes=[T.dvector])
+    ... def row_medians(x):
+    ...     return np.median(x, axis=1)
+    >>> x = T.dmatrix("x")
+    >>> row_medians(x).eval({x: [[1, 2, 6], [4, 4, 5]]})
+    array([2., 4.])
+    """
+
+    def listed(types: Any) -> list[TensorType]:
+        found = []
+        for t in types if isinstance(types, (list, tuple)) else [types]:
+            t = t if isinstance(t, TensorType) else getattr(t, "type", None) or getattr(t(), "type", None)
+            if not isinstance(t, TensorType):
+                raise FuseTypeError("itypes and otypes are types such as fuse.tensor.dmatrix or TensorType('float64', (None, None))")
+            found.append(t)
+        return found
+
+    def decorate(fn: Callable[..., Any]) -> FromFunctionOp:
+        return FromFunctionOp(fn, listed(itypes), listed(otypes), infer_shape)
+
+    return decorate
