@@ -1,0 +1,371 @@
+"""Arithmetic: sums, products, quotients, powers, signs, extrema, and casts."""
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fuse import types as ty
+from fuse.config import config
+from fuse.errors import FuseTypeError
+from fuse.expr import Constant, Expr, as_expr
+from fuse.frontend.logic import NO_GRADIENT, eq, neq, switch
+from fuse.frontend.transcendental import log
+from fuse.op import DISCONNECTED, ZERO, elementwise, numeric, same
+
+if TYPE_CHECKING:
+    from fuse.codegen import mathlib
+
+
+# ---------------------------------------------------------------- dtype rules
+def quotient(*dtypes: str, **_: Any) -> tuple[tuple[str, ...], str]:
+    """As ``same``, with float64 for integers and bools."""
+    common = ty.promote(*dtypes)
+    common = "float64" if common in ty.DISCRETE else common
+    return (common,) * len(dtypes), common
+
+
+def integer_quotient(*dtypes: str, **_: Any) -> tuple[tuple[str, ...], str]:
+    """As ``same``; bools divide as int8."""
+    common = ty.promote(*dtypes)
+    return ("int8" if common == "bool" else common,) * len(dtypes), common
+
+
+def power(*dtypes: str, **_: Any) -> tuple[tuple[str, ...], str]:
+    """As ``same``, with int8 for bools."""
+    common = ty.promote(*dtypes)
+    common = "int8" if common == "bool" else common
+    return (common,) * len(dtypes), common
+
+
+def magnitude(dtype: str) -> tuple[tuple[str, ...], str]:
+    """The dtype of the real part."""
+    return (dtype,), ty.real_of(dtype)
+
+
+def filled(model: str, value: str) -> tuple[tuple[str, ...], str]:
+    """The dtype of the value."""
+    return (model, value), value
+
+
+def converted(have: str, *, dtype: str) -> tuple[tuple[str, ...], str]:
+    """The dtype asked for; a complex number has no real value without a choice of part."""
+    if have in ty.COMPLEX and dtype not in ty.COMPLEX and dtype != "bool":
+        raise FuseTypeError(f"{have} does not convert to {dtype}: write real(x), imag(x) or abs(x)")
+    return (have,), dtype
+
+
+def chained(binary: Callable[..., Expr]) -> Callable[..., Expr]:
+    """A builder of ``binary`` that takes any number of operands and applies it from the left."""
+
+    @functools.wraps(binary)
+    def builder(first: Any, *others: Any) -> Expr:
+        out = as_expr(first)
+        for other in others:
+            out = binary(out, other)
+        return out
+
+    return builder
+
+
+# ---------------------------------------------------------------- sums and products
+@chained
+@elementwise(dtype=same, numpy=np.add, symbol="+", precedence=10, sympy="x + y", domain=(-5.0, 5.0),
+             grad=(lambda g, out, x, y: g, lambda g, out, x, y: g), builtin=True)
+def add(x, y):
+    """``x + y``; of bools the logical or. Takes more operands: ``add(a, b, c)`` is ``(a + b) + c``.
+
+    >>> add([1.0, 2.0], 10).eval()
+    array([11., 12.])
+    """
+    return x + y
+
+
+@elementwise(dtype=numeric, numpy=np.subtract, symbol="-", precedence=10, sympy="x - y", domain=(-5.0, 5.0),
+             grad=(lambda g, out, x, y: g, lambda g, out, x, y: -g), builtin=True)
+def sub(x, y):
+    """``x - y``. Raises FuseTypeError for two bools.
+
+    >>> sub([1.0, 2.0], 10).eval()
+    array([-9., -8.])
+    """
+    return x - y
+
+
+@chained
+@elementwise(dtype=same, numpy=np.multiply, symbol="*", precedence=11, sympy="x*y", latex=r"#1 \cdot #2",
+             domain=(-5.0, 5.0), grad=(lambda g, out, x, y: g * y, lambda g, out, x, y: g * x), builtin=True)
+def mul(x, y):
+    """``x * y``; of bools the logical and. Takes more operands: ``mul(a, b, c)`` is ``(a * b) * c``.
+
+    >>> mul([1.0, 2.0], 10).eval()
+    array([10., 20.])
+    """
+    return x * y
+
+
+@elementwise(dtype=numeric, numpy=np.negative, symbol="-", precedence=12, sympy="-x", domain=(-5.0, 5.0),
+             grad=(lambda g, out, x: -g,), builtin=True)
+def neg(x):
+    """``-x``, modulo 2**n for integers. Raises FuseTypeError for bool.
+
+    >>> neg([1.0, 0.0]).eval()
+    array([-1., -0.])
+    """
+    return -x
+
+
+@elementwise(dtype=same, numpy=np.square, sympy="x**2", latex="#1^{2}", domain=(-5.0, 5.0),
+             grad=(lambda g, out, x: g * 2 * x,), builtin=True)
+def sqr(x):
+    """``x * x``.
+
+    >>> sqr([3.0, -2.0]).eval()
+    array([9., 4.])
+    """
+    return x * x
+
+
+# ---------------------------------------------------------------- quotients
+@elementwise(name="true_div", dtype=quotient, numpy=np.true_divide, symbol="/", precedence=11, sympy="x/y",
+             latex=r"\frac{#1}{#2}", domain=(0.5, 5.0),
+             grad=(lambda g, out, x, y: g / y, lambda g, out, x, y: -(g * out) / y), builtin=True)
+def _true_div(x, y):
+    """``x / y``: ±inf or NaN where ``y`` is 0. Integers and bools divide as floatX.
+
+    >>> true_div([1, 6], 4).eval()
+    array([0.25, 1.5 ])
+    """
+    return mathlib.divide(x, y)
+
+
+@functools.wraps(_true_div)
+def true_div(x: Any, y: Any) -> Expr:
+    x, y = as_expr(x), as_expr(y)
+    if config.floatX != "float64" and x.dtype in ty.DISCRETE and y.dtype in ty.DISCRETE:
+        x, y = cast(x, config.floatX), cast(y, config.floatX)
+    return _true_div(x, y)
+
+
+@elementwise(numpy=np.reciprocal, sympy="1/x", latex=r"\frac{1}{#1}", domain=(0.5, 5.0),
+             grad=(lambda g, out, x: -(g * out) * out,), builtin=True)
+def reciprocal(x):
+    """``1 / x`` in floating point.
+
+    >>> reciprocal([4.0, -2.0]).eval()
+    array([ 0.25, -0.5 ])
+    """
+    return mathlib.divide(1, x)
+
+
+def _floor_divide(x: Any, y: Any) -> Any:
+    # NumPy has none for complex numbers; this is Python 2's, which Theano's dtype rules still admit.
+    return np.floor((x / y).real) if np.iscomplexobj(x) else np.floor_divide(x, y)
+
+
+def _remainder(x: Any, y: Any) -> Any:
+    return x - y * np.floor((x / y).real) if np.iscomplexobj(x) else np.remainder(x, y)
+
+
+@elementwise(dtype=integer_quotient, numpy=_floor_divide, ufunc=np.floor_divide, symbol="//", precedence=11,
+             sympy="floor(x/y)", latex=r"\left\lfloor \frac{#1}{#2} \right\rfloor", domain=(0.5, 5.0),
+             grad=NO_GRADIENT, builtin=True)
+def int_div(x, y):
+    """The quotient rounded towards -inf. Integers: 0 where ``y`` is 0, and the most negative one over -1 is itself.
+
+    Complex numbers: ``floor(real(x / y))``.
+
+    >>> int_div([7, -7, 7], [2, 2, 0]).eval()
+    array([ 3, -4,  0])
+    """
+    return mathlib.floor_divide(x, y)
+
+
+@elementwise(dtype=integer_quotient, numpy=_remainder, ufunc=np.remainder, symbol="%", precedence=11,
+             sympy="Mod(x, y)", latex=r"#1 \bmod #2", domain=(0.5, 5.0),
+             grad=(lambda g, out, x, y: g, lambda g, out, x, y: -(g * int_div(x, y))), builtin=True)
+def mod(x, y):
+    """``x - y * int_div(x, y)``: its sign is that of ``y``. Integers: 0 where ``y`` is 0.
+
+    >>> mod([7, -7, 7], [3, 3, 0]).eval()
+    array([1, 2, 0])
+    """
+    return mathlib.remainder(x, y)
+
+
+def divmod(x: Any, y: Any) -> tuple[Expr, Expr]:
+    """``(int_div(x, y), mod(x, y))``.
+
+    >>> [part.eval() for part in divmod(7, 3)]
+    [array(2, dtype=int8), array(1, dtype=int8)]
+    """
+    return int_div(x, y), mod(x, y)
+
+
+def ceil_intdiv(x: Any, y: Any) -> Expr:
+    """The quotient of integers rounded towards inf.
+
+    >>> ceil_intdiv([6, 7], 3).eval()
+    array([2, 3])
+    """
+    return add(int_div(x, y), cast(mod(x, y) > 0, int_div(x, y).dtype))
+
+
+# ---------------------------------------------------------------- powers
+def _power(x: Any, y: Any) -> Any:
+    if np.result_type(x, y).kind != "i":
+        return np.power(x, y)
+    # NumPy refuses negative integer powers: 1 / x**-y is 0 but for x = ±1
+    negative = np.where(np.abs(x) == 1, np.where(y % 2 == 0, np.abs(x), x), 0)
+    return np.where(y < 0, negative, np.power(x, np.maximum(y, 0)))
+
+
+def _power_rule_base(g: Any, out: Any, x: Any, y: Any) -> Any:
+    smallest = y.dtype in ty.INTEGER and np.iinfo(y.dtype).min
+    if isinstance(y, Constant):
+        if not np.any(y.data == 0) and not (smallest and np.any(y.data == smallest)):
+            return g * y * x ** (y - 1)
+    power_below = x ** ((cast(y, out.dtype) if y.dtype in ty.DISCRETE else y) - 1)
+    return switch(neq(y, 0), g * y * power_below, 0)
+
+
+def _power_rule_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
+    return switch(eq(x, 0), 0, g * out * log(x))
+
+
+@elementwise(name="pow", dtype=power, numpy=_power, ufunc=np.power, symbol="**", precedence=13, sympy="x**y",
+             latex="#1^{#2}", domain=(0.2, 3.0), grad=(_power_rule_base, _power_rule_exponent), builtin=True)
+def pow(x, y):
+    """``x`` to the power ``y``; integers stay integers, modulo 2**n.
+
+    A negative integer power of an integer is ``1 / x**-y`` rounded towards zero (so 0 but for ``x`` = ±1, and 0 for
+    ``x`` = 0), where NumPy raises. Derivatives: ``x**0`` has 0 everywhere, and at ``x`` = 0 the one by ``y`` is 0.
+
+    >>> pow([2.0, -2.0], 3).eval()
+    array([ 8., -8.])
+    """
+    return mathlib.power(x, y)
+
+
+# ---------------------------------------------------------------- magnitude, sign
+def _abs_rule(g: Any, out: Any, x: Any) -> Any:
+    if x.dtype not in ty.COMPLEX:
+        return g * sgn(x)
+    from fuse.frontend.complexes import conj
+
+    return switch(out > 0, g * conj(x) / out, 0)
+
+
+@elementwise(name="abs", dtype=magnitude, numpy=np.absolute, sympy="Abs(x)", latex=r"\left|#1\right|",
+             domain=(-5.0, 5.0), grad=(_abs_rule,), builtin=True)
+def abs(x):
+    """The absolute value; of complex numbers the modulus, a real number. Its derivative at 0 is 0.
+
+    >>> abs([-1.5, 2.0]).eval()
+    array([1.5, 2. ])
+    """
+    return mathlib.absolute(x)
+
+
+@elementwise(dtype=numeric, numpy=np.sign, sympy="sign(x)", latex=r"\operatorname{sgn} #1", domain=(-5.0, 5.0),
+             grad=(ZERO,), builtin=True)
+def sgn(x):
+    """-1, 0 or 1 as ``x`` is negative, zero or positive; NaN for NaN; ``x / abs(x)`` for complex numbers.
+
+    >>> sgn([-1.5, 0.0, 2.0]).eval()
+    array([-1.,  0.,  1.])
+    """
+    return mathlib.sign(x)
+
+
+# ---------------------------------------------------------------- extrema
+@elementwise(dtype=same, numpy=np.maximum, sympy="Max(x, y)", latex=r"\max(#1, #2)", domain=(-5.0, 5.0),
+             grad=(lambda g, out, x, y: switch(x >= y, g, 0), lambda g, out, x, y: switch(x < y, g, 0)), builtin=True)
+def maximum(x, y):
+    """The larger of ``x`` and ``y``; NaN where either is. On a tie the gradient goes to ``x``.
+
+    >>> maximum([1.0, -1.0], 0.0).eval()
+    array([1., 0.])
+    """
+    return mathlib.maximum(x, y)
+
+
+@elementwise(dtype=same, numpy=np.minimum, sympy="Min(x, y)", latex=r"\min(#1, #2)", domain=(-5.0, 5.0),
+             grad=(lambda g, out, x, y: switch(x <= y, g, 0), lambda g, out, x, y: switch(x > y, g, 0)), builtin=True)
+def minimum(x, y):
+    """The smaller of ``x`` and ``y``; NaN where either is. On a tie the gradient goes to ``x``.
+
+    >>> minimum([1.0, -1.0], 0.0).eval()
+    array([ 0., -1.])
+    """
+    return mathlib.minimum(x, y)
+
+
+@elementwise(
+    dtype=same, numpy=lambda x, low, high: np.minimum(np.maximum(x, low), high), ufunc=np.clip,
+    sympy="Min(Max(x, y), z)", latex=r"\operatorname{clip}(#1, #2, #3)", domain=(-5.0, 5.0),
+    grad=(lambda g, out, x, low, high: switch(x >= low, switch(x <= high, g, 0), 0),
+          lambda g, out, x, low, high: switch(x < low, switch(low <= high, g, 0), 0),
+          lambda g, out, x, low, high: switch(maximum(x, low) > high, g, 0)), builtin=True,
+)
+def clip(x, low, high):
+    """``x`` limited to [``low``, ``high``]: ``minimum(maximum(x, low), high)``. At a bound the gradient goes to ``x``.
+
+    >>> clip([-2.0, 0.5, 2.0], -1, 1).eval()
+    array([-1. ,  0.5,  1. ])
+    """
+    return mathlib.minimum(mathlib.maximum(x, low), high)
+
+
+# ---------------------------------------------------------------- conversions
+@elementwise(
+    name="cast", dtype=converted, numpy=lambda x, dtype: (x != 0) if dtype == "bool" else x.astype(dtype),
+    grad=(lambda g, out, x, dtype: g if dtype not in ty.DISCRETE and x.dtype not in ty.DISCRETE else ZERO,),
+    linear=True, meta={"params": ("dtype",)}, builtin=True,
+)
+def _cast(x, dtype):
+    """``x`` converted to ``dtype`` (a name, a NumPy dtype or type): towards zero from float to integer.
+
+    Raises FuseTypeError from complex to real: choose a part. Through a conversion to or from integers no gradient flows.
+
+    >>> cast([1.7, -1.7], "int32").eval()
+    array([ 1, -1], dtype=int32)
+    """
+    return x
+
+
+@functools.wraps(_cast)
+def cast(x: Any, dtype: Any) -> Expr:
+    x, name = as_expr(x), ty.dtype_name(dtype)
+    return x if x.dtype == name else _cast(x, dtype=name)
+
+
+@elementwise(dtype=filled, numpy=lambda model, value: np.broadcast_arrays(model, value)[1], latex="#2",
+             grad=(DISCONNECTED, lambda g, out, model, value: g), builtin=True)
+def fill(model, value):
+    """``value`` broadcast against ``model``, of which only the shape is used.
+
+    >>> fill([1.0, 2.0], 7).eval()
+    array([7, 7], dtype=int8)
+    """
+    return value
+
+
+def _size_type(*dtypes: str) -> tuple[tuple[str, ...], str]:
+    if any(d not in ty.INTEGER for d in dtypes):
+        raise FuseTypeError(f"sizes are integers, not {' and '.join(dtypes)}")
+    return ("int64",) * len(dtypes), "int64"
+
+
+@chained
+@elementwise(dtype=_size_type, numpy=lambda x, y: np.where(x == 1, y, x), grad=NO_GRADIENT, builtin=True)
+def broadcast_size(x, y):
+    """The size of an axis where sizes ``x``, ``y``, ... meet: the first that is not 1.
+
+    >>> broadcast_size(1, 5, 1).eval()
+    array(5)
+    """
+    return y if x == 1 else x
+
