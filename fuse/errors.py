@@ -64,6 +64,14 @@ class CompileError(FuseError, RuntimeError):
     """Generated code that Numba refused: a fault of fuse, or of a user's own kernel."""
 
 
+class DebugModeError(FuseError, AssertionError):
+    """DebugMode: compiled code and the interpreter disagree."""
+
+
+class NanGuardError(FuseError, AssertionError):
+    """NanGuardMode: an operation made NaN, infinity or a huge number."""
+
+
 def user_line(depth: int = 1) -> Origin | None:
     """(file, line) of the nearest caller outside fuse, or None."""
     frame = sys._getframe(depth)

@@ -350,8 +350,8 @@ def leaves(outputs: Iterable[Expr]) -> Iterator[Expr]:
 
 
 # ---------------------------------------------------------------- pickling: a flat table, so depth does not matter
-def _flatten(root: Expr) -> list[tuple[Any, ...]]:
-    order = toposort([root])
+def _flatten(*roots: Expr) -> list[tuple[Any, ...]]:
+    order = toposort(roots)
     index = {node: i for i, node in enumerate(order)}
     table: list[tuple[Any, ...]] = []
     for node in order:
@@ -363,6 +363,10 @@ def _flatten(root: Expr) -> list[tuple[Any, ...]]:
 
 
 def _unflatten(table: list[tuple[Any, ...]]) -> Expr:
+    return _nodes_of(table)[-1]
+
+
+def _nodes_of(table: list[tuple[Any, ...]]) -> list[Expr]:
     nodes: list[Expr] = []
     for op, second, state, name in table:
         if isinstance(op, str):
@@ -372,4 +376,17 @@ def _unflatten(table: list[tuple[Any, ...]]) -> Expr:
             if name is not None and node.name is None:
                 node.name = name
         nodes.append(node)
-    return nodes[-1]
+    return nodes
+
+
+def pack(roots: Sequence[Expr]) -> Any:
+    """Several expressions as one flat table to pickle: what they share is stored once."""
+    table = _flatten(*roots)
+    index = {node: i for i, node in enumerate(toposort(roots))}
+    return table, [index[root] for root in roots]
+
+
+def unpack(packed: Any) -> list[Expr]:
+    """The expressions that ``pack`` was given."""
+    nodes = _nodes_of(packed[0])
+    return [nodes[i] for i in packed[1]]

@@ -1,0 +1,214 @@
+"""Programs that run on the reference interpreter: FAST_COMPILE, DebugMode and NanGuardMode."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fuse import reference
+from fuse.errors import DebugModeError, MissingInputError, NanGuardError, origin_text, runtime_error
+from fuse.expr import Expr, toposort
+
+Array = Any
+Update = tuple[Any, Expr]
+
+
+def optimized(outputs: Sequence[Expr], rewriting: str) -> list[Expr]:
+    """``outputs`` after the rewriting of this name; as they are for ``'none'``."""
+    if rewriting == "none":
+        return list(outputs)
+    from fuse import rules
+
+    return list(rules.optimize(list(outputs), mode=rewriting))
+
+
+class ReferenceProgram:
+    """A compiled program's interface on the NumPy interpreter: one operation after the other, nothing compiled.
+
+    ``program(*values)`` gives the outputs as fresh arrays and then stores the updates.
+    """
+
+    kernels: tuple[Any, ...] = ()
+
+    def __init__(
+        self,
+        inputs: Sequence[Expr],
+        outputs: Sequence[Expr],
+        updates: Sequence[Update] = (),
+        mode: str = "FAST_COMPILE",
+        watch: Callable[[Expr, Sequence[Array], Array], None] | None = None,
+    ) -> None:
+        self.inputs = tuple(inputs)
+        self.targets = tuple([target for target, _ in updates])
+        self.results = tuple(optimized([*outputs, *[value for _, value in updates]], mode))
+        self.outputs = self.results[: len(outputs)]
+        self.mode = mode
+        self._watch = watch
+        self._plan()
+
+    def _plan(self) -> None:
+        """Number the nodes: leaves first, then one step per node, and what each step is the last to read."""
+        order = toposort(self.results, known=self.inputs)
+        self._slot = {node: i for i, node in enumerate([*self.inputs, *order])}
+        last: dict[int, int] = {}
+        steps = []
+        self._shared: list[tuple[int, Any]] = []
+        self._fixed: list[tuple[int, Array]] = []
+        for node in order:
+            slot = self._slot[node]
+            if node.op.name == "shared":
+                self._shared.append((slot, node.container))
+            elif node.op.name == "constant":
+                self._fixed.append((slot, node.data))
+            elif node.is_leaf:
+                raise MissingInputError(f"no value was given for the input {node.name or node}")
+            else:
+                args = tuple([self._slot[a] for a in node.args])
+                for a in args:
+                    last[a] = len(steps)
+                steps.append((node, slot, args))
+        kept = {self._slot[r] for r in self.results} | set(range(len(self.inputs)))
+        dead: list[list[int]] = [[] for _ in steps]
+        for slot, step in last.items():
+            if slot not in kept:
+                dead[step].append(slot)
+        self._steps = [(node, slot, args, tuple(gone)) for (node, slot, args), gone in zip(steps, dead, strict=True)]
+
+    def compute(self, values: Sequence[Any]) -> list[Array]:
+        """The outputs and the new values of the shared variables, as fresh arrays; nothing is stored."""
+        memory: list[Array] = [None] * len(self._slot)
+        for i, (node, value) in enumerate(zip(self.inputs, values, strict=True)):
+            memory[i] = node.type.filter(value)
+        for slot, container in self._shared:
+            memory[slot] = container.value
+        for slot, data in self._fixed:
+            memory[slot] = data
+        held = [m for m in memory if m is not None]
+        with np.errstate(all="ignore"):
+            for node, slot, args, gone in self._steps:
+                read = [memory[a] for a in args]
+                value = memory[slot] = reference.apply(node, read)
+                if self._watch is not None:
+                    self._watch(node, read, value)
+                for a in gone:
+                    memory[a] = None
+        return _fresh([memory[self._slot[r]] for r in self.results], held)
+
+    def store(self, values: Sequence[Array]) -> None:
+        """Give the updated shared variables their new values."""
+        for target, value in zip(self.targets, values, strict=True):
+            target.container.value = value
+
+    def __call__(self, *values: Any) -> list[Array]:
+        results = self.compute(values)
+        count = len(self.outputs)
+        self.store(results[count:])
+        return results[:count]
+
+    @property
+    def source(self) -> str:
+        """The steps as lines of text: one call per operation."""
+        names = {node: f"v{i}" for node, i in self._slot.items()}
+        lines = [f"def program({', '.join(names[i] for i in self.inputs)}):"]
+        for slot, container in self._shared:
+            lines.append(f"    v{slot} = shared  # {container.value.dtype}{container.value.shape}")
+        for slot, data in self._fixed:
+            lines.append(f"    v{slot} = {np.array2string(data, threshold=8).replace(chr(10), '')}  # {data.dtype}")
+        for node, slot, args, _ in self._steps:
+            params = [f"{k}={v!r}" for k, v in node.params.items()]
+            lines.append(f"    v{slot} = {node.op.name}({', '.join([*[f'v{a}' for a in args], *params])})")
+        lines.append(f"    return [{', '.join(names[o] for o in self.outputs)}]")
+        return "\n".join(lines)
+
+    def explain(self) -> str:
+        """What runs: the number of operations, and that nothing is fused."""
+        return (
+            f"{len(self._steps)} operations, run one after the other by NumPy (rewriting: {self.mode}); "
+            f"nothing is compiled or fused"
+        )
+
+
+def _fresh(results: Sequence[Array], held: Sequence[Array]) -> list[Array]:
+    """``results`` as arrays that share memory with none of ``held`` (inputs, shared values, constants) and one another."""
+    taken = {id(_root(h)) for h in held}
+    fresh = []
+    for result in results:
+        array = np.asarray(result)
+        if id(_root(array)) in taken or not array.flags.writeable:
+            array = array.copy()
+        taken.add(id(_root(array)))
+        fresh.append(array)
+    return fresh
+
+
+def _root(array: Array) -> Any:
+    """The object that owns the memory."""
+    while isinstance(array, np.ndarray) and array.base is not None:
+        array = array.base
+    return array
+
+
+class DebugProgram:
+    """A compiled program beside the plain interpreter on the formula as written: raises where they differ."""
+
+    def __init__(self, inputs: Sequence[Expr], outputs: Sequence[Expr], updates: Sequence[Update], compiled: Any) -> None:
+        self.plain = ReferenceProgram(inputs, outputs, updates, "none")
+        self.compiled = compiled
+        self.kernels = compiled.kernels
+        self.targets = self.plain.targets
+
+    @property
+    def source(self) -> str:
+        return str(self.compiled.source)
+
+    def explain(self) -> str:
+        return f"{self.compiled.explain()}\nevery call is repeated by the interpreter and compared"
+
+    def __call__(self, *values: Any) -> list[Array]:
+        expected = self.plain.compute(values)
+        got = self.compiled(*values)
+        stored = [t.container.value for t in self.targets]
+        for i, (want, have) in enumerate(zip(expected, [*got, *stored], strict=True)):
+            what = f"output {i}" if i < len(got) else f"the update of {self.targets[i - len(got)].name or 'a shared variable'}"
+            _compare(what, self.plain.results[i], want, np.asarray(have))
+        return list(got)
+
+
+def _compare(what: str, node: Expr, want: Array, have: Array) -> None:
+    where = f"\n  built at {origin_text(node.origin)}"
+    if want.dtype != have.dtype or want.shape != have.shape:
+        raise DebugModeError(
+            f"{what} is {have.dtype}{have.shape} as compiled and {want.dtype}{want.shape} by the interpreter{where}"
+        )
+    if want.dtype.kind in "fc":
+        scale = np.finfo(want.dtype).eps
+        same = np.isclose(have, want, rtol=2**14 * scale, atol=2**10 * scale, equal_nan=True)
+    else:
+        same = have == want
+    if not same.all():
+        first = tuple(map(int, np.argwhere(~np.atleast_1d(same))[0])) if want.ndim else ()
+        raise DebugModeError(
+            f"{what} differs in {int((~same).sum())} of {same.size} places; at {first} it is {have[first]!r} as compiled "
+            f"and {want[first]!r} by the interpreter{where}"
+        )
+
+
+def nan_guard(nan: bool, inf: bool, big: bool) -> Callable[[Expr, Sequence[Array], Array], None]:
+    """A watch for ReferenceProgram that raises where an operation makes NaN, infinity or a huge number."""
+
+    def watch(node: Expr, args: Sequence[Array], result: Array) -> None:
+        for value in result if isinstance(result, (tuple, list)) else (result,):
+            value = np.asarray(value)
+            if value.dtype.kind not in "fc" or not value.size:
+                continue
+            found = (
+                "NaN" if nan and np.isnan(value).any()
+                else "infinity" if inf and np.isinf(value).any()
+                else "a number beyond 1e10" if big and (np.abs(value[np.isfinite(value)]) > 1e10).any()
+                else None
+            )
+            if found:
+                raise runtime_error(NanGuardError, f"{node.op.name} made {found}", node.op.name, map(np.shape, args), node.origin)
+
+    return watch

@@ -1,0 +1,99 @@
+"""Theano's view of whole graphs: FunctionGraph, and the walks of ``gof.graph``."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from fuse.expr import Expr, substitute, variable
+from fuse.expr import toposort as expr_toposort
+from fuse.frontend.apply import Apply, clone_variable
+
+
+class FunctionGraph:
+    """Inputs, outputs and the applications between them; a view, not for changing.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x = T.dvector("x")
+    >>> FunctionGraph([x], [T.exp(x) + 1]).toposort()
+    [exp(x), add(float64 vector, int8 scalar)]
+    """
+
+    def __init__(self, inputs: Sequence[Expr], outputs: Sequence[Expr], clone: bool = False) -> None:
+        self.inputs = list(inputs)
+        self.outputs = list(outputs)
+
+    def toposort(self) -> list[Apply]:
+        """The applications, each after those it reads."""
+        return applications(self.outputs, self.inputs)
+
+    @property
+    def apply_nodes(self) -> set[Apply]:
+        return set(self.toposort())
+
+    @property
+    def variables(self) -> set[Expr]:
+        return {*self.inputs, *expr_toposort(self.outputs, known=self.inputs)}
+
+    def __repr__(self) -> str:
+        return f"FunctionGraph({self.toposort()})"
+
+
+def applications(outputs: Iterable[Expr], known: Iterable[Expr] = ()) -> list[Apply]:
+    """The applications that ``outputs`` need, in an order of computation; nothing below ``known``."""
+    order = expr_toposort(outputs, known=known)
+    return [Apply._view(n) for n in order if not n.is_leaf and n.op.name != "part"]
+
+
+def inputs(variable_list: Iterable[Expr], blockers: Iterable[Expr] | None = None) -> list[Expr]:
+    """The leaves that the variables depend on: inputs, shared variables and constants.
+
+    >>> import fuse.tensor as T
+    >>> x, y = T.vectors("x", "y")
+    >>> [v.name for v in inputs([x * y + x])]
+    ['x', 'y']
+    """
+    blocked = list(blockers or ())
+    order = expr_toposort(variable_list, known=blocked)
+    return [n for n in order if n.is_leaf] + [b for b in blocked if not b.is_leaf]
+
+
+def ancestors(variable_list: Iterable[Expr], blockers: Iterable[Expr] | None = None) -> list[Expr]:
+    """Every variable that these depend on, themselves included."""
+    return expr_toposort(variable_list, known=blockers or ())
+
+
+def variables(ins: Iterable[Expr], outs: Iterable[Expr]) -> set[Expr]:
+    """Every variable between ``ins`` and ``outs``, both included."""
+    ins = list(ins)
+    return {*ins, *expr_toposort(outs, known=ins)}
+
+
+def io_toposort(ins: Iterable[Expr], outs: Iterable[Expr]) -> list[Apply]:
+    """The applications between ``ins`` and ``outs``, in an order of computation."""
+    return applications(outs, ins)
+
+
+def clone(ins: Sequence[Expr], outs: Sequence[Expr], copy_inputs: bool = True) -> tuple[list[Expr], list[Expr]]:
+    """The same graph on new inputs: (inputs, outputs). Without ``copy_inputs`` nodes are shared anyway."""
+    if not copy_inputs:
+        return list(ins), list(outs)
+    fresh = [clone_variable(i) if i.op.name == "input" else variable(i.type, i.name) for i in ins]
+    return fresh, substitute(outs, dict(zip(ins, fresh, strict=True)))
+
+
+def is_same_graph(var1: Expr, var2: Expr, givens: Mapping[Expr, Expr] | Iterable[tuple[Expr, Expr]] | None = None) -> bool:
+    """Whether two expressions are the same formula of the same variables, after ``givens``: nodes are interned.
+
+    >>> import fuse.tensor as T
+    >>> x, y = T.vectors("x", "y")
+    >>> is_same_graph(x + 1, y + 1), is_same_graph(x + 1, y + 1, givens={x: y})
+    (False, True)
+    """
+    pairs: dict[Any, Any] = dict(givens or {})
+    first, second = substitute([var1, var2], pairs)
+    return first is second
+
+
+def equal_computations(xs: Sequence[Expr], ys: Sequence[Expr], in_xs: Sequence[Expr] = (), in_ys: Sequence[Expr] = ()) -> bool:
+    """Whether ``ys`` are ``xs`` with ``in_xs`` in place of ``in_ys``."""
+    return len(xs) == len(ys) and list(xs) == substitute(ys, dict(zip(in_ys, in_xs, strict=True)))

@@ -1,0 +1,396 @@
+"""What a call of ``function`` asks for: inputs, outputs, givens and updates, checked and brought to one form."""
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fuse.errors import (
+    DTypeError,
+    FuseError,
+    FuseTypeError,
+    FuseValueError,
+    MissingInputError,
+    ShapeError,
+    UnusedInputError,
+    origin_text,
+)
+from fuse.expr import Constant, Expr, as_expr, constant, substitute, toposort, variable
+from fuse.types import TensorType
+
+
+class In:
+    """An input of a function with options.
+
+    * ``name``: the keyword of the call (default: the variable's name);
+    * ``value``: what the input is when the call does not give it;
+    * ``update``: an expression that becomes the value for the next call;
+    * ``strict``: take only arrays of exactly the dtype; ``allow_downcast``: cast even where precision is lost
+      (None: only a Python float into floatX);
+    * ``mutable``, ``borrow``, ``autoname``, ``implicit``, ``shared``: accepted; inputs are never written to.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x, step = T.dscalars("x", "step")
+    >>> f = fuse.function([x, fuse.In(step, value=1.0)], x + step)
+    >>> float(f(2.0)), float(f(2.0, step=5.0))
+    (3.0, 7.0)
+    """
+
+    def __init__(
+        self,
+        variable: Expr,
+        name: str | None = None,
+        value: Any = None,
+        update: Expr | None = None,
+        mutable: bool | None = None,
+        strict: bool = False,
+        allow_downcast: bool | None = None,
+        autoname: bool = True,
+        implicit: bool | None = None,
+        borrow: bool | None = None,
+        shared: bool = False,
+    ) -> None:
+        if not isinstance(variable, Expr):
+            raise FuseTypeError(f"an input is a symbolic variable, not {type(variable).__name__} {variable!r:.60}")
+        self.variable = variable
+        self.name = name if name is not None else variable.name if autoname else None
+        self.value = value
+        self.update = None if update is None else as_expr(update)
+        self.strict = strict
+        self.allow_downcast = allow_downcast
+        self.mutable = bool(mutable)
+        self.borrow = bool(borrow)
+        self.implicit = bool(implicit)
+
+    @property
+    def type(self) -> TensorType:
+        return self.variable.type
+
+    def filter(self, value: Any) -> np.ndarray[Any, Any]:
+        """``value`` as an array of the input's type."""
+        return self.type.filter(value, strict=self.strict, allow_downcast=self.allow_downcast)
+
+    def __repr__(self) -> str:
+        return f"In({self.name or self.variable.type.describe()})"
+
+
+class Out:
+    """An output with options; ``borrow`` is accepted: outputs are fresh arrays in any case."""
+
+    def __init__(self, variable: Any, borrow: bool = False) -> None:
+        self.variable = as_expr(variable)
+        self.borrow = borrow
+
+    def __repr__(self) -> str:
+        return f"Out({self.variable.name or self.variable.type.describe()})"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A function's graph in one form: every input a leaf, givens replaced, updates complete."""
+
+    inputs: tuple[In, ...]
+    leaves: tuple[Expr, ...]  # what the program takes: the inputs' variables, or stand-ins for intermediate ones
+    outputs: tuple[Expr, ...]
+    keys: tuple[str, ...] | None  # of a dict of outputs
+    shape: str  # of the result: "single", "list", "dict", "none"
+    updates: tuple[tuple[Any, Expr], ...]
+
+
+def signature(
+    inputs: Any,
+    outputs: Any = None,
+    updates: Any = None,
+    givens: Any = None,
+    no_default_updates: Any = False,
+    allow_input_downcast: bool | None = None,
+    on_unused_input: str = "raise",
+) -> Signature:
+    """Check and normalise what ``function`` was given."""
+    ins = read_inputs(inputs, allow_input_downcast)
+    shape, keys, outs = read_outputs(outputs)
+    own = read_updates(updates)
+    replaced = replacements(givens, "givens")
+    # An intermediate expression as an input is cut off from what computes it.
+    leaves = tuple([i.variable if i.variable.op.name == "input" else variable(i.type, i.name) for i in ins])
+    cut = {i.variable: leaf for i, leaf in zip(ins, leaves, strict=True) if i.variable is not leaf}
+
+    def given(exprs: Sequence[Expr]) -> list[Expr]:
+        return substitute(substitute(exprs, cut), dict(zip(*[substitute(e, cut) for e in both], strict=True)))
+
+    both = list(replaced), list(replaced.values())
+    roots = given([*outs, *own.values(), *[i.update for i in ins if i.update is not None]])
+    count = len(outs)
+    new_outputs = tuple(roots[:count])
+    pairs = dict(zip(own, roots[count : count + len(own)], strict=True))
+    states = iter(roots[count + len(own) :])
+    ins = tuple([i if i.update is None else _with_update(i, next(states)) for i in ins])
+    for target, value in pairs.items():
+        pairs[target] = _fitting(target, value)
+    pairs = with_default_updates(roots, pairs, no_default_updates, given)
+    needed = [*new_outputs, *pairs.values(), *[i.update for i in ins if i.update is not None]]
+    _check_complete(needed, leaves)
+    _check_used(needed, ins, leaves, on_unused_input)
+    return Signature(ins, leaves, new_outputs, keys, shape, tuple(pairs.items()))
+
+
+# ---------------------------------------------------------------- inputs
+def read_inputs(inputs: Any, allow_downcast: bool | None = None) -> tuple[In, ...]:
+    """The list of inputs as ``In`` objects."""
+    if not isinstance(inputs, (list, tuple)):
+        raise FuseTypeError(
+            f"the inputs of a function are a list, even where there is one: function([x], ...), "
+            f"not {type(inputs).__name__}"
+        )
+    ins = tuple([_read_input(item, i) for i, item in enumerate(inputs)])
+    seen: dict[Expr, int] = {}
+    for i, item in enumerate(ins):
+        if item.variable in seen:
+            raise UnusedInputError(
+                f"the variable {_named(item.variable)} is input {seen[item.variable]} and input {i}: the value of one of "
+                f"them would be ignored; give each variable once"
+            )
+        seen[item.variable] = i
+        if item.allow_downcast is None and not item.strict:
+            item.allow_downcast = allow_downcast
+    return ins
+
+
+def _read_input(item: Any, index: int) -> In:
+    if isinstance(item, In):
+        found = copy.copy(item)
+    elif isinstance(item, (list, tuple)):
+        found = _read_tuple(item, index)
+    elif isinstance(item, Expr):
+        found = In(item)
+    else:
+        raise FuseTypeError(f"input {index} is a symbolic variable or In(...), not {type(item).__name__} {item!r:.60}")
+    if found.variable.op.name == "shared":
+        raise FuseTypeError(
+            f"the shared variable {_named(found.variable)} cannot be an input: a function reads it anyway; to give it "
+            f"another value for one function use givens={{shared: variable}}"
+        )
+    if isinstance(found.variable, Constant):
+        raise FuseTypeError(f"input {index} is the constant {found.variable.data}: only variables can be inputs")
+    if not isinstance(found.type, TensorType):
+        raise FuseTypeError(f"input {index} is a {found.type.describe()}, not a tensor")
+    if found.update is not None:
+        if found.value is None:
+            raise FuseValueError(f"In({_named(found.variable)}, update=...) needs a value= to start from")
+        _check_type(found.variable, found.update, "the update of input")
+    return found
+
+
+def _read_tuple(item: Sequence[Any], index: int) -> In:
+    """Theano's short forms: (variable, default) and ((name, variable), default) and (name, variable[, default])."""
+    parts = list(item)
+    name = parts.pop(0) if parts and isinstance(parts[0], str) else None
+    if parts and isinstance(parts[0], (list, tuple)):
+        inner = list(parts.pop(0))
+        name = inner.pop(0) if inner and isinstance(inner[0], str) else name
+        parts = inner + parts
+    if not parts or not isinstance(parts[0], Expr) or len(parts) > 2:
+        raise FuseTypeError(f"input {index} as a tuple is (variable, default), not {item!r:.80}")
+    return In(parts[0], name=name, value=parts[1] if len(parts) > 1 else None)
+
+
+def _with_update(item: In, update: Expr) -> In:
+    item.update = update
+    return item
+
+
+# ---------------------------------------------------------------- outputs
+def read_outputs(outputs: Any) -> tuple[str, tuple[str, ...] | None, list[Expr]]:
+    """(shape of the result, keys of a dict, expressions)."""
+    if outputs is None:
+        return "none", None, []
+    if isinstance(outputs, dict):
+        for key in outputs:
+            if not isinstance(key, str):
+                raise FuseTypeError(f"the keys of a dict of outputs are strings, not {type(key).__name__} {key!r:.40}")
+        keys = tuple(sorted(outputs))  # in Theano's order
+        return "dict", keys, [_read_output(outputs[k], repr(k)) for k in keys]
+    if isinstance(outputs, (list, tuple)):
+        return "list", None, [_read_output(o, str(i)) for i, o in enumerate(outputs)]
+    return "single", None, [_read_output(outputs, "0")]
+
+
+def _read_output(item: Any, which: str) -> Expr:
+    if isinstance(item, Out):
+        item = item.variable
+    try:
+        found = item if isinstance(item, Expr) else as_expr(item)
+    except (FuseError, TypeError, ValueError):
+        raise FuseTypeError(f"output {which} is an expression or a number, not {type(item).__name__} {item!r:.60}") from None
+    if not isinstance(found.type, TensorType):
+        raise FuseTypeError(f"output {which} is a {found.type.describe()}, which has no value")
+    return found
+
+
+# ---------------------------------------------------------------- givens, replacements
+def read_pairs(given: Any, what: str) -> list[tuple[Any, Any]]:
+    """A dict, or a list of pairs, as a list of pairs."""
+    if given is None:
+        return []
+    if isinstance(given, Mapping):
+        return list(given.items())
+    try:
+        pairs = [(key, value) for key, value in given]
+    except (TypeError, ValueError):
+        raise FuseTypeError(f"{what} is a dict or a list of pairs, not {given!r:.80}") from None
+    return pairs
+
+
+def replacements(given: Any, what: str, strict: bool = True) -> dict[Expr, Expr]:
+    """What replaces what; all at once, so no replacement may need a variable that is itself replaced by another."""
+    found: dict[Expr, Expr] = {}
+    for key, value in read_pairs(given, what):
+        if not isinstance(key, Expr):
+            raise FuseTypeError(f"the keys of {what} are expressions, not {type(key).__name__} {key!r:.60}")
+        if key in found:
+            raise FuseValueError(f"{what} replaces {_named(key)} twice")
+        if isinstance(value, Expr):
+            if strict:
+                _check_type(key, value, f"the replacement in {what} of")
+            found[key] = value
+        elif not strict:
+            found[key] = as_expr(value)
+        else:
+            found[key] = _constant_like(key, value, f"the replacement in {what} of")
+    if len(found) > 1:
+        for key, value in found.items():
+            for node in toposort([value]):
+                if node in found and node is not key and found[node] is not node:
+                    raise FuseValueError(
+                        f"{what} replaces {_named(key)} by an expression of {_named(node)}, which it replaces too: all "
+                        f"replacements happen at once; substitute in the replacement first, with fuse.clone"
+                    )
+    return found
+
+
+def _constant_like(key: Expr, value: Any, what: str) -> Constant:
+    try:
+        return constant(key.type.filter(value))
+    except FuseError as error:
+        raise type(error)(f"{what} {_named(key)}: {error}") from None
+
+
+def _check_type(key: Expr, value: Expr, what: str) -> None:
+    """A replacement has the dtype and rank of what it replaces, and no known size that contradicts it."""
+    want, have = key.type, value.type
+    if want.dtype != have.dtype:
+        raise DTypeError(
+            f"{what} {_named(key)} is a {have.describe()}, a {want.describe()} is needed: "
+            f"cast it ({value.name or 'expression'}.astype('{want.dtype}'))"
+        )
+    if want.ndim != have.ndim:
+        raise ShapeError(f"{what} {_named(key)} is a {have.describe()}, a {want.describe()} is needed")
+    for axis, (n, m) in enumerate(zip(want.shape, have.shape, strict=True)):
+        if n is not None and m is not None and n != m:
+            raise ShapeError(f"{what} {_named(key)} is a {have.describe()}, a {want.describe()} is needed: axis {axis} differs")
+
+
+def _named(expr: Expr) -> str:
+    return expr.name or f"(a {expr.type.describe()} made at {origin_text(expr.origin)})"
+
+
+# ---------------------------------------------------------------- updates
+def read_updates(updates: Any) -> dict[Any, Expr]:
+    """The updates as a dict from shared variables to expressions; nothing checked against their types yet."""
+    found: dict[Any, Expr] = {}
+    for target, value in read_pairs(updates, "updates"):
+        if not isinstance(target, Expr) or target.op.name != "shared":
+            what = f"{target.type.describe()} {target.name or ''}".strip() if isinstance(target, Expr) else type(target).__name__
+            raise FuseTypeError(f"an update belongs to a shared variable (fuse.shared(value)), not to a {what}")
+        if target in found:
+            raise FuseValueError(f"the shared variable {_named(target)} has two updates: give it one")
+        found[target] = value if isinstance(value, Expr) else _constant_like(target, value, "the update of")
+    return found
+
+
+def _fitting(target: Any, value: Expr) -> Expr:
+    """An update of the shared variable's own type; raises where a cast would be needed."""
+    want, have = target.type, value.type
+    if want.dtype != have.dtype or want.ndim != have.ndim:
+        kind = DTypeError if want.ndim == have.ndim else ShapeError
+        hint = f": cast it (fuse.tensor.cast(expression, '{want.dtype}'))" if want.ndim == have.ndim else ""
+        if kind is DTypeError and want.dtype == "float32" and have.dtype == "float64":
+            hint += " or keep float64 out of it: an integer array with a float32 one makes float64"
+        raise kind(f"the update of {_named(target)} is a {have.describe()}, the shared variable is a {want.describe()}{hint}")
+    for axis, (n, m) in enumerate(zip(want.shape, have.shape, strict=True)):
+        if n is not None and n != m:
+            size = "a size known at run time" if m is None else f"size {m}"
+            raise ShapeError(
+                f"the update of {_named(target)} has {size} along axis {axis}, the shared variable has size {n} there for "
+                f"good: make it with fuse.shared(value, shape={tuple(None if a == axis else s for a, s in enumerate(want.shape))})"
+            )
+    return value
+
+
+def with_default_updates(
+    roots: Sequence[Expr], updates: dict[Any, Expr], without: Any, given: Callable[[Sequence[Expr]], list[Expr]]
+) -> dict[Any, Expr]:
+    """``updates`` and those that shared variables of the graph carry themselves (random streams).
+
+    ``without`` is True for none of them, or a list of shared variables that keep their value; ``given`` replaces in
+    expressions what the function's givens replace.
+    """
+    if without is True:
+        return updates
+    skipped = set() if without is False or without is None else set(_listed(without))
+    found = dict(updates)
+    known: set[Expr] = set()
+    pending = [*roots, *updates]
+    while pending:
+        order = toposort(pending, known=known)
+        known.update(order)
+        pending = []
+        for node in order:
+            default = getattr(node, "default_update", None) if node.op.name == "shared" else None
+            if default is not None and node not in found and node not in skipped:
+                found[node] = _fitting(node, given([as_expr(default)])[0])
+                pending.append(found[node])
+    return found
+
+
+def _listed(without: Any) -> Iterable[Any]:
+    if not isinstance(without, (list, tuple, set, frozenset)):
+        raise FuseTypeError(f"no_default_updates is True, False or a list of shared variables, not {type(without).__name__}")
+    return without
+
+
+# ---------------------------------------------------------------- completeness
+def _check_complete(roots: Sequence[Expr], leaves: Sequence[Expr]) -> None:
+    given = set(leaves)
+    order = toposort(roots, known=given)
+    missing = next((n for n in order if n.op.name == "input"), None)
+    if missing is None:
+        return
+    reader = next((n for n in order if missing in n.args), None)
+    used = f"\n  used by {reader.op.name} at {origin_text(reader.origin)}" if reader is not None else ""
+    raise MissingInputError(
+        f"the function needs a value for {missing.name or 'a variable without a name'} "
+        f"({missing.type.describe()}), which is not among its inputs\n  made at {origin_text(missing.origin)}{used}\n"
+        f"  add it to the inputs, or give it a value with givens={{variable: value}}"
+    )
+
+
+def _check_used(roots: Sequence[Expr], ins: Sequence[In], leaves: Sequence[Expr], how: str) -> None:
+    if how not in ("raise", "warn", "ignore"):
+        raise FuseValueError(f"on_unused_input is 'raise', 'warn' or 'ignore', not {how!r}")
+    if how == "ignore":
+        return
+    used = set(toposort(roots))
+    for i, (item, leaf) in enumerate(zip(ins, leaves, strict=True)):
+        if leaf not in used and item.update is None:
+            text = (
+                f"input {i}, {_named(item.variable)}, is not used: no output or update depends on it; leave it out, or "
+                f"pass on_unused_input='warn' or 'ignore'"
+            )
+            if how == "raise":
+                raise UnusedInputError(text)
+            warnings.warn(text, stacklevel=4)
