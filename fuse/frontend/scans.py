@@ -1,0 +1,148 @@
+"""Reductions that keep positions: argmax, argmin, max_and_argmax, cumsum, cumprod."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fuse.errors import FuseTypeError, ShapeError
+from fuse.expr import Expr, as_expr
+from fuse.frontend import elementwise as ew
+from fuse.frontend.axes import flatten
+from fuse.frontend.layout import dimshuffle, reshape
+from fuse.frontend.reductions import Axis, kept, literal
+from fuse.frontend.reductions import max as max_
+from fuse.frontend.sizes import normalize_axes, normalize_axis, size_product, sizes_of, static_int
+from fuse.op import ZERO, Op, op_record
+from fuse.types import COMPLEX, TensorType, dtype_name
+
+
+# ---------------------------------------------------------------- the position of the largest element
+def _position_type(x: Expr, *, axis: int) -> TensorType:
+    if x.type.shape[axis] == 0:
+        raise ShapeError("there is no largest or smallest of no elements")
+    return TensorType("int64", [n for a, n in enumerate(x.type.shape) if a != axis])
+
+
+def _position_fields(find: Callable[..., Any]) -> dict[str, Any]:
+    return {
+        "numpy": lambda x, axis: np.asarray(find(x, axis=axis), dtype="int64"),
+        "infer": _position_type,
+        "shape": lambda node, s: tuple([n for a, n in enumerate(s) if a != node.params["axis"]]),
+        "grad": lambda g, out, x, axis: (ZERO,),
+    }
+
+
+def _position(op: Op, x: Any, axis: Axis, keepdims: bool) -> Expr:
+    """Several axes are one: those axes, in order, joined to the last."""
+    x = as_expr(x)
+    if x.type.dtype in COMPLEX:
+        raise FuseTypeError(f"complex numbers have no order: {op.name} of abs(x), x.real or x.imag is defined")
+    axes = normalize_axes(axis, x.type.ndim)
+    if not axes:
+        return ew.fill(x, literal(0, "int64"))
+    if len(axes) == 1:
+        out = op(x, axis=axes[0])
+    else:
+        rest = [a for a in range(x.type.ndim) if a not in axes]
+        sizes = sizes_of(x)
+        joined = reshape(dimshuffle(x, [*rest, *axes]), [*[sizes[a] for a in rest], size_product([sizes[a] for a in axes])])
+        out = op(joined, axis=len(rest))
+    return kept(out, axes, x.type.ndim) if keepdims else out
+
+
+@op_record("opaque", **_position_fields(np.argmax))
+def argmax(op: Op, x: Any, axis: Axis = None, keepdims: bool = False) -> Expr:
+    """The position (int64) of the first largest element over ``axis``; NaN counts as largest, as in NumPy.
+
+    Without ``axis``, or with several, the position in the flattened axes.
+
+    >>> import fuse.tensor as T
+    >>> argmax(T.matrix("m"), axis=1).type
+    TensorType(int64, vector)
+    """
+    return _position(op, x, axis, keepdims)
+
+
+@op_record("opaque", **_position_fields(np.argmin))
+def argmin(op: Op, x: Any, axis: Axis = None, keepdims: bool = False) -> Expr:
+    """The position (int64) of the first smallest element over ``axis``; see ``argmax``."""
+    return _position(op, x, axis, keepdims)
+
+
+def max_and_argmax(x: Any, axis: Axis = None, keepdims: bool = False) -> list[Expr]:
+    """The largest element over ``axis`` and its position."""
+    return [max_(x, axis, keepdims), argmax(x, axis, keepdims)]
+
+
+# ---------------------------------------------------------------- cumulative sums and products
+def _reversed(x: Expr, axis: int) -> Expr:
+    return x[(slice(None),) * axis + (slice(None, None, -1),)]
+
+
+def _sum_from_here(x: Expr, axis: int) -> Expr:
+    return _reversed(cumsum(_reversed(x, axis), axis), axis)
+
+
+def _cumsum_grad(g: Expr, out: Expr, x: Expr, axis: int) -> tuple[Any, ...]:
+    return (_sum_from_here(g, axis),)
+
+
+def _cumprod_grad(g: Expr, out: Expr, x: Expr, axis: int) -> tuple[Any, ...]:
+    """d out[k] / d x[i] is out[k] / x[i] for k >= i, taken with care where elements are 0.
+
+    Before the first zero that is right. At the first zero it is the product with that element left out (1 in its
+    place). After it every product has a factor 0; written as that factor, so that its own derivative is right.
+    """
+    dtype = x.type.dtype
+    one, zero = literal(1, dtype), literal(0, dtype)
+    is_zero = ew.eq(x, zero)
+    zeros_so_far = cumsum(ew.cast(is_zero, "int64"), axis)
+    first = ew.and_(is_zero, ew.eq(zeros_so_far, 1))
+    safe = ew.switch(is_zero, one, x)
+    without_first = cumprod(ew.switch(first, one, x), axis)
+    through = _sum_from_here(g * out, axis)
+    past = _sum_from_here(g * without_first, axis)
+    factor = cumsum(ew.switch(is_zero, x, zero), axis)
+    after = ew.switch(ew.and_(ew.eq(zeros_so_far, 1), ew.invert(is_zero)), factor * past / safe, zero)
+    return (ew.switch(first, past, ew.switch(ew.eq(zeros_so_far, 0), through / safe, after)),)
+
+
+def _cumulative(op: Op, x: Any, axis: Any, dtype: Any) -> Expr:
+    x = as_expr(x)
+    if dtype is not None:
+        x = ew.cast(x, dtype_name(dtype))
+    if static_int(axis) is None and axis is None:
+        x, axis = flatten(x), 0
+    return op(x, axis=normalize_axis(axis, x.type.ndim))
+
+
+def _same_shape(node: Expr, shape: Any) -> Any:
+    return shape
+
+
+@op_record(
+    "opaque", numpy=lambda x, axis: np.cumsum(x, axis=axis, dtype=x.dtype), infer=lambda x, *, axis: x.type,
+    shape=_same_shape, grad=_cumsum_grad, linear=True,
+)
+def cumsum(op: Op, x: Any, axis: int | None = None, dtype: Any = None) -> Expr:
+    """The sums of the elements so far along ``axis`` (None: of the flattened ``x``); the dtype is kept.
+
+    >>> import fuse.tensor as T
+    >>> cumsum(T.bmatrix("m")).type
+    TensorType(int8, vector)
+    """
+    return _cumulative(op, x, axis, dtype)
+
+
+@op_record(
+    "opaque", numpy=lambda x, axis: np.cumprod(x, axis=axis, dtype=x.dtype), infer=lambda x, *, axis: x.type,
+    shape=_same_shape, grad=_cumprod_grad,
+)
+def cumprod(op: Op, x: Any, axis: int | None = None, dtype: Any = None) -> Expr:
+    """The products of the elements so far along ``axis`` (None: of the flattened ``x``); the dtype is kept."""
+    return _cumulative(op, x, axis, dtype)
+
+
+__all__ = ["argmax", "argmin", "cumprod", "cumsum", "max_and_argmax"]
