@@ -58,6 +58,20 @@ def apply(node: Expr, args: Sequence[Array]) -> Array:
     return result if dtype is None else result.astype(dtype, copy=False)
 
 
+def guarded(node: Expr, function: Any) -> Any:
+    """``function`` with the node's parameters, whose ValueError or IndexError tells of the node and the user's line."""
+    params = dict(node.params)
+
+    def call(*args: Any) -> Any:
+        try:
+            return function(*args, **params)
+        except (ValueError, IndexError) as error:
+            kind = FuseIndexError if isinstance(error, IndexError) else ShapeError
+            raise runtime_error(kind, str(error), node.op.name, [np.shape(a) for a in args], node.origin) from error
+
+    return call
+
+
 def _leaf_value(node: Expr) -> Array:
     if node.op.name == "constant":
         return node.data

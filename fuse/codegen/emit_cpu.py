@@ -1,0 +1,402 @@
+"""Emission for the CPU: a Kernel as the source of one Python function that Numba compiles.
+
+The function returns a status: 0, or one of the codes below, so that no kernel ever raises. Offsets are counted in
+elements; every array's sizes are checked against the loops before anything is read.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fuse.codegen import mathlib
+from fuse.codegen.inline import compute_dtype, constant_text, inline
+from fuse.codegen.kernel import (
+    Axis,
+    Buffer,
+    Combine,
+    Compute,
+    Const,
+    Get,
+    Init,
+    Kernel,
+    Load,
+    Local,
+    Loop,
+    Position,
+    Put,
+    Store,
+    walk,
+)
+from fuse.codegen.load import ArgType
+from fuse.codegen.schedule import LANE_BLOCK
+
+OK, WRONG_LAYOUT, WRONG_SIZE, OUT_OF_BOUNDS, EMPTY_REDUCTION = range(5)
+CHUNK = 512  # elements summed before their sum is added, compensated, to the total
+
+_REORDERED = {"sum": "radd", "prod": "rmul", "max": "vmax", "min": "vmin"}
+_BOOLEAN = {"max": "|", "min": "&", "any": "|", "all": "&", "sum": "|", "prod": "&"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Source text of a kernel, its entry, its argument types, and the helpers it calls."""
+
+    text: str
+    entry: str
+    argtypes: tuple[ArgType, ...]
+    helpers: Mapping[str, Any]
+
+
+class _Emitter:
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.lines: list[str] = []
+        self.depth = 1
+        self.helpers: dict[str, Any] = {}
+        self.buffers: dict[str, Buffer] = {b.name: b for b in kernel.buffers}
+        self.rows: dict[str, Local] = {x.name: x for x in kernel.locals}
+        self.size_text: dict[Axis, str] = {}
+        self.lane: str | None = None
+        self.compensated: set[str] = set()
+        self.partial: dict[str, str] = {}
+
+    def resolve(self, name: str, dtype: str) -> tuple[str, Any]:
+        """How a kernel calls ``mathlib.name`` at ``dtype``: the text to call, and the function to provide under it."""
+        found = mathlib.resolve(name, dtype, "cpu")
+        return (found, None) if isinstance(found, str) else (f"{name}_{dtype}", found)
+
+    def line(self, text: str) -> None:
+        self.lines.append("    " * self.depth + text)
+
+    # ------------------------------------------------------------ whole
+    def emit(self) -> Source:
+        kernel = self.kernel
+        names = [b.name for b in kernel.buffers] + [s.name for s in kernel.scalars]
+        self.prologue()
+        self.body(kernel.body)
+        self.line(f"return {OK}")
+        text = f"def kernel({', '.join(names)}):\n" + "\n".join(self.lines) + "\n"
+        argtypes = [ArgType(b.dtype, b.ndim, b.output) for b in kernel.buffers]
+        argtypes += [ArgType(_parameter_dtype(s.dtype), None) for s in kernel.scalars]
+        return Source(text, "kernel", tuple(argtypes), self.helpers)
+
+    def prologue(self) -> None:
+        kernel = self.kernel
+        for k, (axis, source) in enumerate(zip(kernel.axes, kernel.sizes, strict=False)):
+            name = f"n{k}"
+            match source:
+                case ("static", size):
+                    self.size_text[axis] = str(size)
+                case ("buffer", buffer, dimension):
+                    self.line(f"{name} = size({buffer}, {dimension})")
+                    self.size_text[axis] = name
+                case ("scalar", scalar):
+                    self.size_text[axis] = scalar
+        for axis in kernel.axes:
+            if axis.parts:
+                name = "n" + axis.name.replace("i", "_")
+                self.line(f"{name} = {' * '.join(self.size_text[p] for p in axis.parts)}")
+                self.size_text[axis] = name
+        first: dict[str, tuple[Any, ...]] = {}
+        for s in walk(kernel.body):
+            if isinstance(s, (Load, Store)):
+                first.setdefault(s.buffer, s.index)
+        for buffer in kernel.buffers:
+            self.check_buffer(buffer, first.get(buffer.name, ()))
+        for reduced, kept in kernel.nonempty:
+            empty = " or ".join(f"{self.size_text[a]} == 0" for a in reduced)
+            some = " and ".join([f"{self.size_text[a]} > 0" for a in kept] + [f"({empty})"])
+            self.line(f"if {some}:")
+            self.line(f"    return {EMPTY_REDUCTION}")
+        for row in kernel.locals:
+            self.line(f"{row.name} = scratch('{row.dtype}', {LANE_BLOCK})")
+
+    def check_buffer(self, buffer: Buffer, index: tuple[Any, ...]) -> None:
+        a = buffer.name
+        wrong = [f"misaligned({a})"]
+        sizes: list[str] = []
+        for entry in index:
+            if isinstance(entry, Axis):
+                sizes.extend(self.size_text[p] for p in (entry.parts or (entry,)))
+            elif entry == 0 and not isinstance(entry, str):
+                sizes.append("1")
+            else:
+                sizes.append(f"size({a}, {len(sizes)})")
+        if len(sizes) != buffer.ndim:
+            sizes = [f"size({a}, {d})" for d in range(buffer.ndim)]
+        if buffer.layout == "C":
+            for d in range(buffer.ndim):
+                rest = [n for n in sizes[d + 1:] if n != "1"]
+                if sizes[d] != "1":
+                    wrong.append(f"({sizes[d]} > 1 and stride({a}, {d}) != {' * '.join(rest) or '1'})")
+        else:
+            unit = int(buffer.layout[1:])
+            if unit >= 0:
+                wrong.append(f"(size({a}, {unit}) > 1 and stride({a}, {unit}) != 1)")
+        bad = [f"size({a}, {d}) != {n}" for d, n in enumerate(sizes) if n != f"size({a}, {d})" and not self.is_own(n, a, d)]
+        if bad:
+            self.line(f"if {' or '.join(bad)}:")
+            self.line(f"    return {WRONG_SIZE}")
+        self.line(f"if {' or '.join(wrong)}:")
+        self.line(f"    return {WRONG_LAYOUT}")
+
+    def is_own(self, text: str, buffer: str, dimension: int) -> bool:
+        """Whether the size ``text`` was read from this very dimension."""
+        return any(
+            text == f"n{k}" and source == ("buffer", buffer, dimension) for k, source in enumerate(self.kernel.sizes)
+        )
+
+    # ------------------------------------------------------------ statements
+    def body(self, statements: tuple[Any, ...]) -> None:
+        for s in statements:
+            self.statement(s)
+
+    def statement(self, s: Any) -> None:
+        match s:
+            case Loop():
+                self.loop(s)
+            case Load():
+                self.load(s)
+            case Const():
+                self.line(f"{s.name} = {constant_text(s.value, s.dtype)}")
+            case Position():
+                text = "0"
+                for k, axis in enumerate(s.axes):
+                    text = axis.name if k == 0 else f"({text}) * {self.size_text[axis]} + {axis.name}"
+                self.line(f"{s.name} = {text}")
+            case Compute():
+                self.compute(s)
+            case Store():
+                self.line(f"store({s.buffer}, {self.offset(s.buffer, s.index)}, {self.final(s.value)})")
+            case Init():
+                self.init(s)
+            case Combine():
+                self.combine(s)
+            case Get():
+                self.line(f"{s.name} = load({s.local}, {self.lane})")
+            case Put():
+                self.line(f"store({s.local}, {self.lane}, {self.final(s.value)})")
+
+    def final(self, name: str) -> str:
+        """A value as it is used: a compensated sum with its correction added."""
+        return f"{name}_total" if name in self.compensated else name
+
+    def load(self, s: Load) -> None:
+        index = list(s.index)
+        dimension = 0
+        for k, entry in enumerate(index):
+            if isinstance(entry, str):
+                size = f"size({s.buffer}, {dimension})"
+                self.line(f"{s.name}_{k} = int64({entry})")
+                self.line(f"{s.name}_{k} = {s.name}_{k} + {size} if {s.name}_{k} < 0 else {s.name}_{k}")
+                self.line(f"if {s.name}_{k} < 0 or {s.name}_{k} >= {size}:")
+                self.line(f"    return {OUT_OF_BOUNDS}")
+                index[k] = f"{s.name}_{k}"
+            dimension += entry.width if isinstance(entry, Axis) else 1
+        self.line(f"{s.name} = load({s.buffer}, {self.offset(s.buffer, tuple(index))})")
+
+    def offset(self, buffer: str, index: tuple[Any, ...]) -> str:
+        b = self.buffers[buffer]
+        terms: list[str] = []
+        dimension = 0
+        spans: list[tuple[str, int, int]] = []
+        for entry in index:
+            width = entry.width if isinstance(entry, Axis) else 1
+            text = entry.name if isinstance(entry, Axis) else str(entry)
+            spans.append((text, dimension, width))
+            dimension += width
+        for k, (text, d, _) in enumerate(spans):
+            if text == "0":
+                continue
+            if b.layout == "C":
+                later = []
+                for (other, e, _), entry in zip(spans[k + 1:], index[k + 1:], strict=True):
+                    if isinstance(entry, Axis):
+                        later.append(self.size_text[entry])
+                    elif other != "0":
+                        later.append(f"size({buffer}, {e})")
+                later = [n for n in later if n != "1"]
+                terms.append(f"{text} * ({' * '.join(later)})" if len(later) > 1 else f"{text} * {later[0]}" if later else text)
+            elif int(b.layout[1:]) == d:
+                terms.append(text)
+            else:
+                terms.append(f"{text} * stride({buffer}, {d})")
+        return " + ".join(terms) or "0"
+
+    def compute(self, s: Compute) -> None:
+        args = [
+            _cast(self.final(a), have, want) for a, have, want in zip(s.args, s.arg_dtypes, s.signature, strict=True)
+        ]
+        named = []
+        for k, (text, original) in enumerate(zip(args, s.args, strict=True)):
+            if text.isidentifier():
+                named.append(text)
+            else:
+                self.line(f"{s.name}_a{k} = {text}")
+                named.append(f"{s.name}_a{k}")
+            del original
+        params = dict(s.params)
+        if s.op.name == "cast":
+            self.line(f"{s.name} = {_cast(named[0], s.signature[0], s.dtype)}")
+            return
+        dtype = compute_dtype(s.signature)
+        lines, result, helpers = inline(s.op, named, params, dtype, self.resolve, s.name)
+        self.helpers.update(helpers)
+        for text in lines:
+            self.line(text)
+        self.line(f"{s.name} = {_as(result, s.dtype)}")
+
+    # ------------------------------------------------------------ reductions
+    def init(self, s: Init) -> None:
+        assert s.op.identity is not None
+        value = constant_text(s.op.identity(s.dtype), s.dtype)
+        if s.lane is not None:
+            self.line(f"store({s.acc}, {self.lane}, {value})")
+            return
+        if s.op.name == "sum" and s.dtype in ("float32", "float64") and self.is_looped(s.acc):
+            self.compensated.add(s.acc)
+            self.line(f"{s.acc} = 0.0")
+            self.line(f"{s.acc}_lost = 0.0")
+            self.line(f"{s.acc}_total = {_typed('0.0', s.dtype)}")
+            return
+        self.line(f"{s.acc} = {_typed(value, s.dtype)}")
+
+    def is_looped(self, acc: str) -> bool:
+        """Whether the accumulator is combined inside a loop that is walked in chunks."""
+        return any(
+            isinstance(s, Loop) and _is_innermost(s) and any(isinstance(c, Combine) and c.acc == acc for c in s.body)
+            and s.kind == "serial" and not self.is_short(s.axis)
+            for s in walk(self.kernel.body)
+        )
+
+    def is_short(self, axis: Axis) -> bool:
+        return axis.size is not None and axis.size <= CHUNK
+
+    def combine(self, s: Combine) -> None:
+        value = _cast(self.final(s.value), s.value_dtype, s.dtype)
+        if s.lane is not None:
+            old = f"load({s.acc}, {self.lane})"
+            self.line(f"store({s.acc}, {self.lane}, {self.combined(s, old, value)})")
+            return
+        target = self.partial.get(s.acc, s.acc)
+        self.line(f"{target} = {self.combined(s, target, value)}")
+
+    def combined(self, s: Combine, old: str, value: str) -> str:
+        if s.dtype == "bool":
+            return f"({old} {_BOOLEAN[s.op.name]} {value})"
+        reordered = _REORDERED.get(s.op.name)
+        if reordered and not (s.op.name in ("max", "min") and s.dtype in ("complex64", "complex128")):
+            return f"{reordered}({old}, {value})"
+        name = f"{s.acc}_old"
+        self.line(f"{name} = {old}")
+        value_name = f"{s.acc}_new"
+        self.line(f"{value_name} = {value}")
+        lines, result, helpers = inline(s.op, [name, value_name], {}, s.dtype, self.resolve, f"{s.acc}_c")
+        self.helpers.update(helpers)
+        for text in lines:
+            self.line(text)
+        return _as(result, s.dtype)
+
+    # ------------------------------------------------------------ loops
+    def loop(self, s: Loop) -> None:
+        axis, n = s.axis, self.size_text[s.axis]
+        if s.kind == "block":
+            b = f"b{axis.name}"
+            self.line(f"for {b} in range(({n} + {LANE_BLOCK - 1}) // {LANE_BLOCK}):")
+            self.depth += 1
+            self.line(f"{axis.name}_start = {b} * {LANE_BLOCK}")
+            self.line(f"{axis.name}_count = min({LANE_BLOCK}, {n} - {axis.name}_start)")
+            self.body(s.body)
+            self.depth -= 1
+            return
+        if s.kind == "lane":
+            lane = f"{axis.name}_lane"
+            self.line(f"for {lane} in range({axis.name}_count):")
+            self.depth += 1
+            self.independent(s)
+            self.line(f"{axis.name} = {axis.name}_start + {lane}")
+            outer, self.lane = self.lane, lane
+            self.body(s.body)
+            self.lane = outer
+            self.depth -= 1
+            return
+        sums = [c for c in s.body if isinstance(c, Combine) and c.acc in self.compensated] if _is_innermost(s) else []
+        if sums and not self.is_short(axis):
+            self.chunked(s, sums, n)
+            return
+        self.line(f"for {axis.name} in range({n}):")
+        self.depth += 1
+        if _is_innermost(s):
+            self.independent(s)
+        self.body(s.body)
+        self.depth -= 1
+
+    def independent(self, s: Loop) -> None:
+        if any(isinstance(c, Store) or isinstance(c, Put) or isinstance(c, Combine) and c.lane for c in s.body):
+            self.line("independent()")
+
+    def chunked(self, s: Loop, sums: list[Combine], n: str) -> None:
+        """The loop in chunks; each chunk's sum, which vectorises, is added to the total with the rounding error kept."""
+        axis = s.axis
+        accs = {c.acc: c for c in sums}
+        c, start = f"c{axis.name}", f"{axis.name}_start"
+        self.line(f"for {c} in range(({n} + {CHUNK - 1}) // {CHUNK}):")
+        self.depth += 1
+        self.line(f"{start} = {c} * {CHUNK}")
+        for acc, combine in accs.items():
+            self.partial[acc] = f"{acc}_part"
+            self.line(f"{acc}_part = {_typed('0.0', combine.dtype)}")
+        self.line(f"for {axis.name} in range({start}, min({start} + {CHUNK}, {n})):")
+        self.depth += 1
+        self.independent(s)
+        self.body(s.body)
+        self.depth -= 1
+        for acc in accs:
+            del self.partial[acc]
+            self.line(f"{acc}_next = {acc} + float64({acc}_part)")
+            self.line(f"{acc}_back = {acc}_next - {acc}")
+            self.line(f"{acc}_lost += ({acc} - ({acc}_next - {acc}_back)) + (float64({acc}_part) - {acc}_back)")
+            self.line(f"{acc} = {acc}_next")
+        self.depth -= 1
+        for acc, combine in accs.items():
+            total = f"{acc} + {acc}_lost if {acc}_lost == {acc}_lost else {acc}"
+            self.line(f"{acc}_total = {_as(f'({total})', combine.dtype)}")
+
+
+def _is_innermost(s: Loop) -> bool:
+    return not any(isinstance(c, Loop) for c in s.body)
+
+
+def _typed(text: str, dtype: str) -> str:
+    return text if text.startswith(dtype) or dtype == "float64" else f"{_scalar_type(dtype)}({text})"
+
+
+def _scalar_type(dtype: str) -> str:
+    return {"bool": "bool_", "float16": "float32"}.get(dtype, dtype)
+
+
+def _as(text: str, dtype: str) -> str:
+    """``text``, whatever type Numba gives it, as ``dtype``."""
+    if dtype == "bool":
+        return text
+    return f"{_scalar_type(dtype)}({text})"
+
+
+def _cast(text: str, have: str, want: str) -> str:
+    if have == want:
+        return text
+    if want == "bool":
+        return f"({text} != 0)"
+    if have in ("complex64", "complex128") and want not in ("complex64", "complex128"):
+        text = f"{text}.real"
+    return f"{_scalar_type(want)}({text})"
+
+
+def _parameter_dtype(dtype: str) -> str:
+    return {"float16": "float64", "float32": "float64"}.get(dtype, dtype)
+
+
+def emit(kernel: Kernel) -> Source:
+    """The source of ``kernel`` for the CPU."""
+    return _Emitter(kernel).emit()

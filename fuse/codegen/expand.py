@@ -1,0 +1,59 @@
+"""Expansion: composite ops become their definitions, and fills become broadcasts.
+
+After this pass a graph holds only what the planner knows: leaves, elementwise, reductions, index and view ops,
+opaque calls, and 0-d integer formulas over sizes.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fuse.expr import Expr, constant, make, toposort, transform
+from fuse.frontend.shape import shape_of
+from fuse.op import OPS
+
+
+def expand(outputs: Sequence[Expr]) -> list[Expr]:
+    """``outputs`` with every composite op replaced by its definition, down to core ops."""
+    current = list(outputs)
+    while any(_expandable(n) for n in toposort(current)):
+        current = transform(current, _expand_node)
+    return current
+
+
+def _expandable(node: Expr) -> bool:
+    return node.op.kind == "composite" or node.op.name == "fill"
+
+
+def _expand_node(node: Expr, args: tuple[Expr, ...]) -> Expr:
+    if node.is_leaf:
+        return node
+    if node.op.kind == "composite":
+        assert node.op.define is not None
+        return _as_type(node.op.define(*args, **node.params), node)
+    if node.op.name == "fill":
+        model, value = args
+        if value.type.ndim == model.type.ndim and value.type.shape == model.type.shape and None not in value.type.shape:
+            return _as_type(value, node)
+        sizes = tuple([n if isinstance(n, Expr) else constant(n, dtype="int64") for n in shape_of(node)])
+        return _as_type(make(OPS["broadcast_to"], (value, *sizes)) if sizes else value, node)
+    if node.op.name == "unbroadcast":
+        value, like = args
+        axis = tuple([d for d, (n, m) in enumerate(zip(value.type.shape, like.type.shape, strict=True)) if m == 1 and n != 1])
+        if axis:
+            reduced = make(OPS["sum"], (value,), {"axis": axis, "dtype": value.type.dtype})
+            kept = iter(range(reduced.type.ndim))
+            pattern = tuple(["x" if d in axis else next(kept) for d in range(value.type.ndim)])
+            args = (make(OPS["dimshuffle"], (reduced,), {"pattern": pattern}), like)
+    return node if args == node.args else _keep_origin(make(node.op, args, node.params), node)
+
+
+def _as_type(value: Expr, like: Expr) -> Expr:
+    if value.type.dtype != like.type.dtype:
+        value = make(OPS["cast"], (value,), {"dtype": like.type.dtype})
+    return _keep_origin(value, like)
+
+
+def _keep_origin(value: Expr, like: Expr) -> Expr:
+    if not value.is_leaf and value.origin != like.origin and like.origin is not None:
+        value.origin = like.origin
+    return value

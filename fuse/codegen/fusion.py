@@ -1,0 +1,517 @@
+"""Fusion: group the nodes of a graph into regions, each of which becomes one kernel.
+
+Every value in a region is a function of the region's loop axes. Dimshuffles and broadcasts cost nothing: they are
+seen through, as a map from the dimensions of what is used to the axes. The sets of axes that a region's values span
+must be nested (nothing < rows < rows and columns), since they become nested loops; a reduction leads from an inner
+set to an outer one and is then available to the following sweep over the inner axes.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from fuse.codegen.sizes import Size, Sizes
+from fuse.expr import Expr, toposort
+
+REDUCTIONS = frozenset(("sum", "prod", "max", "min", "all", "any"))
+GENERATORS = frozenset(("iota", "linear_index"))
+SEEN_THROUGH = frozenset(("dimshuffle", "broadcast_to", "unbroadcast"))
+MAX_NODES = 500  # compile time grows faster than linearly beyond about 1,000 statements
+MAX_BUFFERS = 40
+CHEAP = 6  # arithmetic on a smaller operand that is repeated rather than stored
+
+AxisMap = tuple[int | None, ...]
+Pattern = tuple[int | None, ...]
+
+EXPENSIVE = frozenset(
+    "exp exp2 expm1 log log2 log10 log1p sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh arcsinh arccosh arctanh "
+    "sigmoid softplus erf erfc erfcx erfinv erfcinv gamma gammaln psi tri_gamma pow logaddexp log1mexp hypot "
+    "mod int_div philox_uniform philox_normal".split()
+)
+
+
+def cost_of(node: Expr) -> int:
+    """A rough count of arithmetic operations of one element; large for what must not be repeated."""
+    if node.op.kind != "elementwise":
+        return 1000
+    if node.op.name in EXPENSIVE or node.op.name.startswith("philox"):
+        return 20
+    return int(node.op.meta.get("cost", 2 if node.op.name in ("true_div", "sqrt", "reciprocal") else 1))
+
+
+@dataclass(frozen=True)
+class Operand:
+    """An argument seen through views: ``base``, and for each dimension of the argument the one of the base or None."""
+
+    base: Expr
+    pattern: Pattern
+
+
+def see_through(arg: Expr, sizes: Sizes) -> Operand:
+    """The operand that ``arg`` is once dimshuffles and broadcasts are looked through."""
+    base = arg
+    pattern: list[int | None] = list(range(arg.type.ndim))
+    while base.op.name in SEEN_THROUGH:
+        inner = base.args[0]
+        if base.op.name == "dimshuffle":
+            shuffle = base.params["pattern"]
+            pattern = [None if d is None or shuffle[d] == "x" else shuffle[d] for d in pattern]
+        elif base.op.name == "broadcast_to":
+            offset = base.type.ndim - inner.type.ndim
+            pattern = [None if d is None or d < offset else d - offset for d in pattern]
+        base = inner
+    own = sizes.of[base]
+    return Operand(base, tuple([None if d is None or sizes.find(own[d]) == 1 else d for d in pattern]))
+
+
+@dataclass(eq=False)
+class Region:
+    """Nodes computed in one kernel: ``amap`` maps each node's dimensions to axes, ``sizes`` gives each axis its size."""
+
+    number: int
+    sizes: list[Size] = field(default_factory=list)
+    amap: dict[Expr, AxisMap] = field(default_factory=dict)
+    domain: dict[Expr, AxisMap] = field(default_factory=dict)  # of reductions: axes of the argument's dimensions
+    repeated: set[Expr] = field(default_factory=set)  # cheap values that belong to another region too
+    loads: dict[Expr, AxisMap] = field(default_factory=dict)  # materialised operands, as first used
+    spaces: dict[frozenset[int], None] = field(default_factory=dict)
+    outputs: list[Expr] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The units of a graph in an order of execution: regions, and single nodes (opaque calls and views)."""
+
+    units: tuple[Region | Expr, ...]
+    cuts: tuple[tuple[Expr, str], ...]
+
+
+class _Planner:
+    def __init__(self, outputs: Sequence[Expr], sizes: Sizes) -> None:
+        self.sizes = sizes
+        self.outputs = outputs
+        self.unit_of: dict[Expr, int] = {}
+        self.units: list[Region | Expr] = []
+        self.before: list[int] = []  # for each unit the set of units it needs, as bits, transitively
+        self.needed_by: list[set[int]] = []
+        self.readers: dict[Expr, list[int]] = {}
+        self.operands: dict[Expr, tuple[Operand, ...]] = {}
+        self.repeat_cost: dict[Expr, int] = {}
+        self.cuts: list[tuple[Expr, str]] = []
+
+    # ------------------------------------------------------------ building
+    def plan(self) -> Plan:
+        for node in toposort(self.outputs):
+            if self.is_fusible(node):
+                self.place(node)
+            elif not node.is_leaf and node.op.name not in SEEN_THROUGH and node.op.kind != "shape":
+                self.place_single(node)
+        return self.finish()
+
+    def is_fusible(self, node: Expr) -> bool:
+        op = node.op
+        return (
+            op.kind == "elementwise" or op.kind == "reduction" and op.name in REDUCTIONS
+            or op.name == "gather" or op.name in GENERATORS
+        )
+
+    def operands_of(self, node: Expr) -> tuple[Operand, ...]:
+        if node.op.name in GENERATORS:
+            return ()
+        return tuple([see_through(a, self.sizes) for a in node.args])
+
+    def new_unit(self, unit: Region | Expr) -> int:
+        self.units.append(unit)
+        self.before.append(0)
+        self.needed_by.append(set())
+        return len(self.units) - 1
+
+    def depend(self, unit: int, on: int) -> None:
+        """Note that ``unit`` runs after ``on``; keep the transitive sets of everything behind it."""
+        if unit == on or self.before[unit] >> on & 1:
+            return
+        self.needed_by[on].add(unit)
+        add = self.before[on] | 1 << on
+        stack = [unit]
+        while stack:
+            u = stack.pop()
+            if self.before[u] | add != self.before[u]:
+                self.before[u] |= add
+                stack.extend(self.needed_by[u])
+
+    def depend_on_value(self, unit: int, base: Expr) -> None:
+        if base in self.unit_of:
+            self.depend(unit, self.unit_of[base])
+
+    def place_single(self, node: Expr) -> None:
+        number = self.new_unit(node)
+        self.unit_of[node] = number
+        for arg in node.args:
+            if hasattr(arg.type, "shape"):
+                self.depend_on_value(number, see_through(arg, self.sizes).base)
+            else:
+                self.depend_on_value(number, arg)
+
+    def place(self, node: Expr) -> None:
+        operands = self.operands[node] = self.operands_of(node)
+        self.repeat_cost[node] = self.cost_to_repeat(node, operands)
+        candidates = self.candidates(node, operands)
+        reason = ""
+        for number in candidates:
+            region = self.units[number]
+            assert isinstance(region, Region)
+            why = self.try_join(node, operands, number, region)
+            if not why:
+                self.merge_others(node, operands, number)
+                return
+            reason = reason or why
+        number = self.new_unit(Region(len(self.units)))
+        why = self.try_join(node, operands, number, self.units[number])  # type: ignore[arg-type]
+        assert not why, why
+        if reason:
+            self.cuts.append((node, reason))
+
+    def cost_to_repeat(self, node: Expr, operands: tuple[Operand, ...]) -> int:
+        if node.op.name in GENERATORS:
+            return 0
+        if node.op.kind != "elementwise":
+            return 1000
+        return cost_of(node) + sum(self.repeat_cost.get(o.base, 0) for o in operands)
+
+    def repeats(self, operand: Operand, node: Expr) -> bool:
+        """Whether ``operand`` is so cheap, and so much smaller than what uses it, that it is computed in place."""
+        base = operand.base
+        if base not in self.operands:
+            return False
+        if base.op.name in GENERATORS:
+            return True
+        smaller = sum(n != 1 for n in self.sizes.of[base]) < sum(n != 1 for n in self.domain_sizes(node))
+        return smaller and self.repeat_cost[base] <= CHEAP
+
+    def domain_sizes(self, node: Expr) -> tuple[Size, ...]:
+        return self.sizes.of[node.args[0]] if node.op.kind == "reduction" else self.sizes.of[node]
+
+    def candidates(self, node: Expr, operands: tuple[Operand, ...]) -> list[int]:
+        """Regions that ``node`` could join: those of its operands first, then those that read the same arrays."""
+        hard: dict[int, None] = {}
+        soft: dict[int, None] = {}
+        for operand in operands:
+            base = operand.base
+            if base in self.operands and not self.repeats(operand, node):
+                hard[self.unit_of[base]] = None
+            else:
+                for number in self.readers.get(base, ())[-3:]:
+                    soft[number] = None
+        # A node without operands of its own computation joins what reads the same data.
+        return sorted(hard, reverse=True) + [n for n in sorted(soft, reverse=True) if n not in hard]
+
+    # ------------------------------------------------------------ joining
+    def try_join(self, node: Expr, operands: tuple[Operand, ...], number: int, region: Region) -> str:
+        """Put ``node`` into ``region``; "" if it went in, else why it cannot."""
+        if len(region.amap) >= MAX_NODES:
+            return f"the kernel would have more than {MAX_NODES} operations"
+        gather = node.op.name == "gather"
+        inside: list[Operand] = []
+        outside: list[Operand] = []
+        repeated: list[Operand] = []
+        for i, operand in enumerate(operands):
+            if operand.base in region.amap and not (gather and i == 0):
+                inside.append(operand)
+            elif self.repeats(operand, node) and not (gather and i == 0):
+                repeated.append(operand)
+            else:
+                outside.append(operand)
+                unit = self.unit_of.get(operand.base)
+                if unit is not None and (unit == number or self.before[unit] >> number & 1):
+                    return "an operand is needed as a whole before, and depends on the same kernel"
+        extra = [o.base for o in repeated]
+        clones = self.clones(extra, region)
+        for base in clones:
+            for operand in self.operands[base]:
+                unit = self.unit_of.get(operand.base)
+                if operand.base not in clones and operand.base not in region.amap and unit is not None and (
+                    unit == number or self.before[unit] >> number & 1
+                ):
+                    return "a repeated operand depends on the same kernel"
+        new_sizes = list(region.sizes)
+        axes = self.assign(node, operands, inside, region, new_sizes)
+        if axes is None:
+            return "one value would be needed at two different places of the same loops"
+        sets = [frozenset(a for a in axes if a is not None)]
+        result = axes
+        if node.op.kind == "reduction":
+            result = tuple([a for k, a in enumerate(axes) if k not in node.params["axis"]])
+            sets.append(frozenset(a for a in result if a is not None))
+        for s in sets:
+            if s not in region.spaces and not all(s <= t or t <= s for t in region.spaces):
+                return "its loops cross those of the kernel (rows against columns)"
+        if len(region.loads) + len(outside) > MAX_BUFFERS:
+            return f"the kernel would have more than {MAX_BUFFERS} operands"
+        # From here on the node goes in.
+        region.sizes[:] = new_sizes
+        region.spaces.update(dict.fromkeys(sets))
+        if node.op.kind == "reduction":
+            region.domain[node] = axes
+        region.amap[node] = result
+        self.unit_of.setdefault(node, number)
+        for operand in outside:
+            self.add_load(region, number, operand, self.operand_axes(operand, axes, node))
+        for operand in repeated:
+            self.add_clone(region, number, operand.base, self.operand_axes(operand, axes, node))
+        return ""
+
+    def clones(self, bases: Iterable[Expr], region: Region) -> set[Expr]:
+        found: set[Expr] = set()
+        stack = list(bases)
+        while stack:
+            base = stack.pop()
+            if base in found or base in region.amap or base not in self.operands:
+                continue
+            found.add(base)
+            stack.extend(o.base for o in self.operands[base])
+        return found
+
+    def operand_axes(self, operand: Operand, axes: AxisMap, node: Expr) -> AxisMap:
+        """The axis of each dimension of the operand's base, as ``node`` (with ``axes``) uses it."""
+        out: list[int | None] = [None] * operand.base.type.ndim
+        offset = len(axes) - len(operand.pattern)
+        if node.op.name == "gather":
+            # Index operands align with the leading dimensions of the result; the source is indexed by value.
+            index_rank = max(a.type.ndim for a in node.args[1:])
+            offset = index_rank - len(operand.pattern)
+            if operand.base is see_through(node.args[0], self.sizes).base and len(operand.pattern) == node.args[0].type.ndim:
+                return tuple(out)
+        for k, d in enumerate(operand.pattern):
+            if d is not None:
+                out[d] = axes[k + offset]
+        return tuple(out)
+
+    def add_load(self, region: Region, number: int, operand: Operand, axes: AxisMap) -> None:
+        region.loads.setdefault(operand.base, axes)
+        readers = self.readers.setdefault(operand.base, [])
+        if number not in readers:
+            readers.append(number)
+        self.depend_on_value(number, operand.base)
+
+    def add_clone(self, region: Region, number: int, base: Expr, axes: AxisMap) -> None:
+        stack = [(base, axes)]
+        while stack:
+            node, own = stack.pop()
+            if node in region.amap:
+                continue
+            region.amap[node] = own
+            region.repeated.add(node)
+            for operand in self.operands[node]:
+                inner = self.operand_axes(operand, own, node)
+                if operand.base in self.operands and self.repeat_cost[operand.base] <= CHEAP and operand.base not in region.amap:
+                    stack.append((operand.base, inner))
+                elif operand.base not in region.amap:
+                    self.add_load(region, number, operand, inner)
+
+    def assign(
+        self, node: Expr, operands: tuple[Operand, ...], inside: list[Operand], region: Region, new_sizes: list[Size]
+    ) -> AxisMap | None:
+        """An axis of the region for each dimension of the node's domain, or None if its operands disagree."""
+        sizes = [self.sizes.find(n) for n in self.domain_sizes(node)]
+        found: list[int | None] = [None] * len(sizes)
+        for hard, group in ((True, inside), (False, [o for o in operands if o not in inside])):
+            for i, operand in enumerate(group):
+                known = region.amap.get(operand.base) if hard else region.loads.get(operand.base)
+                if known is None or not hard and node.op.name == "gather" and operand.base is node.args[0]:
+                    continue
+                offset = len(sizes) - len(operand.pattern)
+                if node.op.name == "gather":
+                    offset = max(a.type.ndim for a in node.args[1:]) - len(operand.pattern)
+                for k, d in enumerate(operand.pattern):
+                    axis = None if d is None else known[d]
+                    if axis is None:
+                        continue
+                    if found[k + offset] is None:
+                        if axis in found:
+                            if hard:
+                                return None
+                            continue
+                        found[k + offset] = axis
+                    elif hard and found[k + offset] != axis:
+                        return None
+        for k, size in enumerate(sizes):
+            if isinstance(size, int) and size == 1:
+                if found[k] is not None:
+                    return None
+                continue
+            if found[k] is None:
+                free = [a for a, n in enumerate(new_sizes) if a not in found and _equal(n, size)]
+                if free:
+                    found[k] = free[0]
+                else:
+                    found[k] = len(new_sizes)
+                    new_sizes.append(size)
+        return tuple(found)
+
+    def merge_others(self, node: Expr, operands: tuple[Operand, ...], number: int) -> None:
+        """Merge the regions of the node's other operands into the one it joined, where nothing stands between."""
+        region = self.units[number]
+        assert isinstance(region, Region)
+        for operand in operands:
+            other = self.unit_of.get(operand.base)
+            if other is None or other == number or operand.base in region.amap or operand.base not in self.operands:
+                continue
+            source = self.units[other]
+            if not isinstance(source, Region) or self.before[number] >> other & 1 and not self.direct(number, other):
+                continue
+            if self.before[other] >> number & 1 or len(source.amap) + len(region.amap) > MAX_NODES:
+                continue
+            self.merge(region, number, source, other, operand, node)
+
+    def direct(self, number: int, other: int) -> bool:
+        """Whether ``number`` needs ``other`` only through values read directly, with no unit between."""
+        bits = self.before[number] & ~(1 << other)
+        between = 0
+        while bits:
+            low = bits & -bits
+            unit = low.bit_length() - 1
+            if self.before[unit] >> other & 1:
+                between += 1
+                break
+            bits ^= low
+        return not between
+
+    def merge(self, region: Region, number: int, source: Region, other: int, operand: Operand, node: Expr) -> bool:
+        axes = region.domain.get(node, region.amap[node])
+        wanted = self.operand_axes(operand, axes, node)
+        have = source.amap[operand.base]
+        mapping: dict[int, int] = {}
+        for a, b in zip(have, wanted, strict=True):
+            if a is not None:
+                if b is None or mapping.get(a, b) != b:
+                    return False
+                mapping[a] = b
+        if len(set(mapping.values())) != len(mapping):
+            return False
+        sizes = list(region.sizes)
+        for a, n in enumerate(source.sizes):
+            if a not in mapping:
+                free = [b for b, m in enumerate(sizes) if b not in mapping.values() and _equal(m, n)]
+                if not free:
+                    sizes.append(n)
+                    free = [len(sizes) - 1]
+                mapping[a] = free[0]
+        spaces = [frozenset(mapping[a] for a in s) for s in source.spaces]
+        for s in spaces:
+            if not all(s <= t or t <= s for t in [*region.spaces, *spaces]):
+                return False
+        def rename(m: AxisMap) -> AxisMap:
+            return tuple([None if a is None else mapping[a] for a in m])
+
+        # Values that one region reads from the other's results must be read at the place where they are made.
+        for base, where in region.loads.items():
+            if base in source.amap and base not in source.repeated and rename(source.amap[base]) != where:
+                return False
+        for base in source.amap:
+            if base in region.amap and region.amap[base] != rename(source.amap[base]):
+                return False
+        region.sizes[:] = sizes
+        region.spaces.update(dict.fromkeys(spaces))
+        merged: dict[Expr, AxisMap] = {b: rename(m) for b, m in source.amap.items()}
+        merged.update(region.amap)
+        region.amap = merged
+        region.domain.update({b: rename(m) for b, m in source.domain.items()})
+        region.repeated |= source.repeated
+        region.repeated -= {b for b in region.amap if self.unit_of.get(b) in (number, other)}
+        for base, m in source.loads.items():
+            region.loads.setdefault(base, rename(m))
+        for base in list(region.loads):
+            if base in region.amap and base not in region.repeated:
+                del region.loads[base]
+        for base, unit in list(self.unit_of.items()) if len(source.amap) > 64 else [(b, self.unit_of.get(b)) for b in source.amap]:
+            if unit == other:
+                self.unit_of[base] = number
+        for base in source.loads:
+            readers = self.readers[base]
+            self.readers[base] = [number if r == other else r for r in readers]
+        # The merged region needs what either needed; whoever needed the other needs this one now.
+        bits = self.before[other] & ~(1 << number)
+        while bits:
+            low = bits & -bits
+            self.depend(number, low.bit_length() - 1)
+            bits ^= low
+        for unit in list(self.needed_by[other]):
+            if unit != number:
+                self.depend(unit, number)
+        self.units[other] = Region(other)  # empty: dropped at the end
+        return True
+
+    # ------------------------------------------------------------ finishing
+    def finish(self) -> Plan:
+        """Keep what the outputs need, note what each region must store, and order the units."""
+        wanted: dict[int, set[Expr]] = {}
+        order: dict[int, set[int]] = {}
+        visited: set[tuple[int, Expr]] = set()
+        stack: list[tuple[int, Expr]] = []
+
+        def want(base: Expr, user: int | None) -> None:
+            if base not in self.unit_of:
+                return
+            unit = self.unit_of[base]
+            if user is not None and unit != user:
+                order.setdefault(user, set()).add(unit)
+            order.setdefault(unit, set())
+            if isinstance(self.units[unit], Region):
+                wanted.setdefault(unit, set()).add(base)
+            if (unit, base) not in visited:
+                visited.add((unit, base))
+                stack.append((unit, base))
+
+        for output in self.outputs:
+            want(see_through(output, self.sizes).base if hasattr(output.type, "shape") else output, None)
+        used: dict[int, set[Expr]] = {}
+        while stack:
+            number, node = stack.pop()
+            unit = self.units[number]
+            if isinstance(unit, Region):
+                used.setdefault(number, set()).add(node)
+                for i, operand in enumerate(self.operands[node]):
+                    base = operand.base
+                    if base in unit.amap and not (node.op.name == "gather" and i == 0):
+                        if (number, base) not in visited:
+                            visited.add((number, base))
+                            stack.append((number, base))
+                    else:
+                        want(base, number)
+            else:
+                for arg in node.args:
+                    want(see_through(arg, self.sizes).base if hasattr(arg.type, "shape") else arg, number)
+        for number, nodes in used.items():
+            region = self.units[number]
+            assert isinstance(region, Region)
+            region.amap = {n: m for n, m in region.amap.items() if n in nodes}
+            region.outputs = [n for n in region.amap if n in wanted.get(number, ())]
+        done: list[int] = []
+        state: dict[int, int] = {}
+        for root in sorted(order):
+            todo = [root]
+            while todo:
+                u = todo[-1]
+                if state.get(u) == 2:
+                    todo.pop()
+                    continue
+                waiting = [d for d in sorted(order.get(u, ())) if state.get(d) != 2]
+                if waiting and state.get(u) != 1:
+                    state[u] = 1
+                    todo.extend(waiting)
+                elif waiting:
+                    raise AssertionError("fusion made a cycle of kernels")
+                else:
+                    state[u] = 2
+                    done.append(u)
+                    todo.pop()
+        return Plan(tuple([self.units[u] for u in done]), tuple(self.cuts))
+
+
+def _equal(a: Size, b: Size) -> bool:
+    return a is b or isinstance(a, int) and isinstance(b, int) and a == b
+
+
+def plan(outputs: Sequence[Expr], sizes: Sizes) -> Plan:
+    """The regions and single steps that compute ``outputs``, in order."""
+    return _Planner(outputs, sizes).plan()

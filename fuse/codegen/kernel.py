@@ -1,0 +1,300 @@
+"""Kernel: a fused region as a small tree of loops, the middle representation between Expr and source text.
+
+A kernel is made for many outputs, several stages per row, and both targets: it says which loops run over which
+axes, what is computed once per iteration of each loop, and what is kept between stages. It knows nothing of
+strides or threads; the emitters do.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from fuse.op import Op
+
+Index = tuple[Any, ...]  # per dimension of a buffer: an Axis, a value's name (gather), or 0
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A loop axis: its name, its size if that is known before run time, and the axes it is made of."""
+
+    name: str
+    size: int | None
+    parts: tuple[Axis, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """How many dimensions of a buffer this axis walks."""
+        return len(self.parts) or 1
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """An array parameter. ``layout`` is "C", or "S<k>": any strides, with unit stride along dimension k (-1: none)."""
+
+    name: str
+    dtype: str
+    ndim: int
+    output: bool = False
+    layout: str = "C"
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """A number parameter."""
+
+    name: str
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Local:
+    """Scratch memory of the kernel with one element per point of ``axes`` (a row kept between stages)."""
+
+    name: str
+    dtype: str
+    axes: tuple[Axis, ...]
+
+
+# ---------------------------------------------------------------- statements
+@dataclass(frozen=True)
+class Load:
+    """``name = buffer[index]``; a gathered dimension is checked against its size and wraps below zero."""
+
+    name: str
+    dtype: str
+    buffer: str
+    index: Index
+
+
+@dataclass(frozen=True)
+class Const:
+    """``name = value``."""
+
+    name: str
+    dtype: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class Position:
+    """``name`` = the C-order position in ``axes`` (one axis: its index)."""
+
+    name: str
+    dtype: str
+    axes: tuple[Axis, ...]
+
+
+@dataclass(frozen=True)
+class Compute:
+    """``name = op(args)``, each argument cast to ``signature`` first and the result to ``dtype``."""
+
+    name: str
+    dtype: str
+    op: Op
+    args: tuple[str, ...]
+    arg_dtypes: tuple[str, ...]
+    signature: tuple[str, ...]
+    params: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Store:
+    """``buffer[index] = value``."""
+
+    buffer: str
+    index: Index
+    value: str
+
+
+@dataclass(frozen=True)
+class Init:
+    """``acc`` = the identity of ``op``. ``lane`` accumulators have one element per point of that axis."""
+
+    acc: str
+    op: Op
+    dtype: str
+    lane: Axis | None = None
+
+
+@dataclass(frozen=True)
+class Combine:
+    """``acc = op(acc, value)``; the order of combinations is free where the op allows it."""
+
+    acc: str
+    op: Op
+    dtype: str
+    value: str
+    value_dtype: str
+    lane: Axis | None = None
+
+
+@dataclass(frozen=True)
+class Get:
+    """``name = local[its axes]``."""
+
+    name: str
+    dtype: str
+    local: str
+
+
+@dataclass(frozen=True)
+class Put:
+    """``local[its axes] = value``."""
+
+    local: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Loop:
+    """``body`` for every index of ``axis``.
+
+    ``kind``: "serial"; "block" (``axis`` in cache-sized blocks) around "lane" loops (one block, innermost).
+    """
+
+    axis: Axis
+    body: tuple[Any, ...]
+    kind: str = "serial"
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Parameters, scratch memory, and the statements."""
+
+    buffers: tuple[Buffer, ...]
+    scalars: tuple[Scalar, ...]
+    axes: tuple[Axis, ...]
+    # For each axis of run-time size: ("buffer", name, dimensions whose product it is) or ("scalar", name).
+    sizes: tuple[tuple[Any, ...], ...]
+    locals: tuple[Local, ...]
+    body: tuple[Any, ...]
+    nonempty: tuple[tuple[tuple[Axis, ...], tuple[Axis, ...]], ...] = ()  # (reduced, kept) axes of max and min
+
+    def __str__(self) -> str:
+        return "\n".join(_listing(self))
+
+
+def index_width(index: Index) -> int:
+    """How many dimensions ``index`` covers."""
+    return sum(i.width if isinstance(i, Axis) else 1 for i in index)
+
+
+def walk(body: tuple[Any, ...]) -> Iterator[Any]:
+    """Every statement, loops before what they contain."""
+    stack = list(reversed(body))
+    while stack:
+        statement = stack.pop()
+        yield statement
+        if isinstance(statement, Loop):
+            stack.extend(reversed(statement.body))
+
+
+def _index_text(index: Index) -> str:
+    return ", ".join(i.name if isinstance(i, Axis) else str(i) for i in index)
+
+
+def _text(s: Any) -> str:
+    match s:
+        case Load():
+            return f"{s.name}: {s.dtype} = {s.buffer}[{_index_text(s.index)}]"
+        case Const():
+            return f"{s.name}: {s.dtype} = {s.value}"
+        case Position():
+            return f"{s.name}: {s.dtype} = position({', '.join(a.name for a in s.axes)})"
+        case Compute():
+            extra = "".join(f", {k}={v}" for k, v in s.params)
+            return f"{s.name}: {s.dtype} = {s.op.name}({', '.join(s.args)}{extra})"
+        case Store():
+            return f"{s.buffer}[{_index_text(s.index)}] = {s.value}"
+        case Init():
+            return f"{s.acc}{f'[{s.lane.name}]' if s.lane else ''}: {s.dtype} = identity of {s.op.name}"
+        case Combine():
+            return f"{s.acc}{f'[{s.lane.name}]' if s.lane else ''} = {s.op.name}({s.acc}, {s.value})"
+        case Get():
+            return f"{s.name}: {s.dtype} = {s.local}[]"
+        case Put():
+            return f"{s.local}[] = {s.value}"
+        case Loop():
+            size = "?" if s.axis.size is None else s.axis.size
+            return f"for {s.axis.name} in {size}:" + ("" if s.kind == "serial" else f"  # {s.kind}")
+    raise TypeError(s)
+
+
+def _listing(kernel: Kernel) -> Iterator[str]:
+    buffers = ", ".join(f"{'out ' if b.output else ''}{b.name}: {b.dtype}[{b.ndim}d {b.layout}]" for b in kernel.buffers)
+    scalars = ", ".join(f"{s.name}: {s.dtype}" for s in kernel.scalars)
+    yield f"kernel({', '.join(filter(None, (buffers, scalars)))})"
+    for local in kernel.locals:
+        yield f"  local {local.name}: {local.dtype}[{', '.join(a.name for a in local.axes)}]"
+    stack: list[tuple[Any, int]] = [(s, 1) for s in reversed(kernel.body)]
+    while stack:
+        statement, depth = stack.pop()
+        yield "  " * depth + _text(statement)
+        if isinstance(statement, Loop):
+            stack.extend((s, depth + 1) for s in reversed(statement.body))
+
+
+# ---------------------------------------------------------------- checker
+@dataclass
+class _Scope:
+    axes: set[Axis] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
+
+
+def check(kernel: Kernel) -> Kernel:
+    """``kernel`` itself if it is well formed: every name defined before use and inside its loop, every index in scope."""
+    buffers = {b.name: b for b in kernel.buffers}
+    local_names = {x.name: x for x in kernel.locals}
+    scalars = {s.name for s in kernel.scalars}
+
+    def fail(statement: Any, why: str) -> None:
+        raise AssertionError(f"malformed kernel: {why} in {_text(statement)!r}\n{kernel}")
+
+    def visit(body: tuple[Any, ...], axes: frozenset[Axis], names: set[str], accs: set[str]) -> None:
+        names = set(names)
+        for s in body:
+            used: tuple[str, ...] = ()
+            match s:
+                case Loop():
+                    inner = axes if s.kind == "block" else axes | {s.axis}
+                    if s.axis in axes:
+                        fail(s, "the axis is looped over twice")
+                    visit(s.body, inner, names, accs)
+                case Load() | Store():
+                    if s.buffer not in buffers or index_width(s.index) != buffers[s.buffer].ndim:
+                        fail(s, "buffer or rank")
+                    for i in s.index:
+                        if isinstance(i, Axis) and i not in axes:
+                            fail(s, f"axis {i.name} is not being looped over")
+                        if isinstance(i, str):
+                            used += (i,)
+                    if isinstance(s, Store):
+                        used += (s.value,)
+                case Compute():
+                    used = s.args
+                    if len(s.args) != len(s.signature) or len(s.args) != len(s.arg_dtypes):
+                        fail(s, "arity")
+                case Position():
+                    if not set(s.axes) <= axes:
+                        fail(s, "axis not in scope")
+                case Init():
+                    accs.add(s.acc)
+                case Combine():
+                    used = (s.value,)
+                    if s.acc not in accs:
+                        fail(s, "accumulator without identity")
+                case Get() | Put():
+                    if s.local not in local_names and s.local not in accs:
+                        fail(s, "unknown local")
+                    if isinstance(s, Put):
+                        used = (s.value,)
+            for name in used:
+                if name not in names and name not in accs and name not in scalars:
+                    fail(s, f"{name} is used before it is defined")
+            if hasattr(s, "name"):
+                names.add(s.name)
+
+    visit(kernel.body, frozenset(), set(), set())
+    return kernel

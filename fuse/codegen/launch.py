@@ -1,0 +1,144 @@
+"""Launching: one fused region with the compiled kernels for the array layouts it has met."""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from fuse.codegen import emit_cpu
+from fuse.codegen.collapse import collapse
+from fuse.codegen.emit_cpu import Source
+from fuse.codegen.fusion import Operand, Region
+from fuse.codegen.kernel import Kernel, Local, check
+from fuse.codegen.load import compile_kernel
+from fuse.codegen.schedule import Binding, schedule
+from fuse.codegen.sizes import Sizes
+from fuse.errors import FuseIndexError, FuseValueError, ShapeError, runtime_error
+from fuse.expr import Expr
+
+Array = Any
+Layouts = tuple[str, ...]
+
+
+class SizeMismatch(Exception):
+    """A kernel met sizes that its plan did not expect."""
+
+
+def layout_of(array: Array) -> str:
+    """The layout class of an array: "C", or "S<k>" with unit stride along dimension k, or "S-1"; as kernels check it."""
+    itemsize = array.itemsize
+    expected = itemsize
+    contiguous = True
+    for n, stride in zip(reversed(array.shape), reversed(array.strides), strict=True):
+        if n > 1 and stride != expected:
+            contiguous = False
+        expected *= n
+    if contiguous:
+        return "C"
+    for d in range(array.ndim - 1, -1, -1):
+        if array.shape[d] > 1 and array.strides[d] == itemsize:
+            return f"S{d}"
+    return "S-1"
+
+
+def _usable(array: Array) -> Array:
+    """``array``, or a copy of it where its memory does not fall on whole elements."""
+    if array.flags.aligned and all(s % array.itemsize == 0 for s, n in zip(array.strides, array.shape, strict=True) if n > 1):
+        return array
+    return array.copy()
+
+
+class Launcher:
+    """The kernels of one region. Calling it runs the one for the layouts of the given arrays."""
+
+    def __init__(self, region: Region, sizes: Sizes, operands: Mapping[Expr, tuple[Operand, ...]]) -> None:
+        self.region, self.sizes, self.operands = region, sizes, operands
+        kernel, binding = self.scheduled({})
+        self.bases: tuple[Expr, ...] = tuple([b for b in binding.buffers if not isinstance(b, Local)])
+        self.scalars = binding.scalars
+        self.default = kernel
+        self.variants: dict[Layouts, Callable[..., int]] = {}
+        self.sources: dict[Layouts, Source] = {}
+        self.install: Callable[[Callable[..., int]], None] = lambda fast: None
+
+    def scheduled(self, layouts: Mapping[Expr, str]) -> tuple[Kernel, Binding]:
+        kernel, binding = schedule(self.region, self.sizes, self.operands, lambda base: layouts.get(base, "C"))
+        return check(collapse(kernel)), binding
+
+    def source(self, layouts: Layouts | None = None) -> Source:
+        """The generated source for the given layouts (contiguous ones where none are given)."""
+        layouts = layouts or ("C",) * len(self.bases)
+        if layouts not in self.sources:
+            kernel, _ = self.scheduled(dict(zip(self.bases, layouts, strict=True)))
+            self.sources[layouts] = emit_cpu.emit(kernel)
+        return self.sources[layouts]
+
+    def compiled(self, layouts: Layouts) -> Callable[..., int]:
+        found = self.variants.get(layouts)
+        if found is None:
+            kernel, binding = self.scheduled(dict(zip(self.bases, layouts, strict=True)))
+            source = self.sources[layouts] = emit_cpu.emit(kernel)
+            found = compile_kernel(source.text, source.entry, source.argtypes, source.helpers)
+            scratch = [b for b in binding.buffers if isinstance(b, Local)]
+            if scratch:
+                found = self.with_scratch(found, scratch, binding)
+            elif all(x == "C" for x in layouts) and binding.scalars == self.scalars:
+                self.install(found)
+            self.variants[layouts] = found
+        return found
+
+    def with_scratch(self, kernel: Callable[..., int], scratch: list[Local], binding: Binding) -> Callable[..., int]:
+        """``kernel`` called with fresh scratch arrays between its arrays and its numbers."""
+        count = len(self.bases)
+        axes = {f"i{a}": a for a in range(len(self.region.sizes))}
+
+        def call(*args: Any) -> int:
+            arrays = args[:count]
+            extra = [np.empty([self.axis_size(axes[x.name], args) for x in s.axes], s.dtype) for s in scratch]
+            return kernel(*arrays, *extra, *args[count:])
+
+        return call
+
+    def axis_size(self, axis: int, args: tuple[Any, ...]) -> int:
+        size = self.region.sizes[axis]
+        if isinstance(size, int):
+            return size
+        for k, base in enumerate(self.bases):
+            where = self.region.loads.get(base) or self.region.amap.get(base, ())
+            for d, a in enumerate(where):
+                if a == axis and args[k].shape[d] != 1:
+                    return int(args[k].shape[d])
+        if ("size", size) in self.scalars:
+            return int(args[len(self.bases) + self.scalars.index(("size", size))])
+        for k, base in enumerate(self.bases):
+            where = self.region.loads.get(base) or self.region.amap.get(base, ())
+            if axis in where:
+                return int(args[k].shape[where.index(axis)])
+        raise AssertionError("an axis whose size nothing tells")
+
+    def __call__(self, *args: Any) -> int:
+        count = len(self.bases)
+        arrays = [_usable(a) for a in args[:count]]
+        status = self.compiled(tuple(map(layout_of, arrays)))(*arrays, *args[count:])
+        if status:
+            self.fail(status, arrays)
+        return 0
+
+    def fail(self, status: int, arrays: list[Array]) -> None:
+        if status == emit_cpu.OUT_OF_BOUNDS:
+            for node in self.region.amap:
+                if node.op.name == "gather":
+                    raise runtime_error(
+                        FuseIndexError, "an index is out of bounds", "indexing", [a.shape for a in arrays], node.origin
+                    )
+        if status == emit_cpu.EMPTY_REDUCTION:
+            for node in self.region.domain:
+                if node.op.name in ("max", "min"):
+                    raise runtime_error(
+                        FuseValueError, f"{node.op.name} over an axis of size 0 has no value", node.op.name,
+                        [a.shape for a in arrays], node.origin,
+                    )
+        if status == emit_cpu.WRONG_SIZE:
+            raise SizeMismatch
+        raise ShapeError(f"a kernel refused its arguments (status {status}, shapes {[a.shape for a in arrays]})")

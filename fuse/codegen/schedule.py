@@ -1,0 +1,595 @@
+"""Scheduling: a region becomes a Kernel, a tree of loops with everything at the outermost place it can be.
+
+The axis sets of a region are nested; each set is a *level*. A value lives at its level, inside a *sweep* (a loop over
+the axes that the next level adds) of each level further out, and after so many sweeps of its own level as the
+reductions it depends on need. A value that a later sweep uses again is repeated if that is cheap, and otherwise
+kept in scratch memory for the axes of that sweep (a row).
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fuse.codegen.fusion import GENERATORS, Operand, Region, cost_of
+from fuse.codegen.kernel import (
+    Axis,
+    Buffer,
+    Combine,
+    Compute,
+    Const,
+    Get,
+    Init,
+    Kernel,
+    Load,
+    Local,
+    Loop,
+    Position,
+    Put,
+    Scalar,
+    Store,
+)
+from fuse.codegen.sizes import Sizes
+from fuse.expr import INPUT, Expr
+
+LANE_BLOCK = 256  # elements of one accumulator row of a column reduction: a few of them stay in the first-level cache
+REPEAT_IN_ROW = 4  # operations repeated rather than kept, where keeping means a row in cache
+REPEAT_IN_SWEEP = 24  # the same where keeping means a whole array in memory
+
+Context = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Binding:
+    """What each parameter of a kernel stands for, in the order of its call."""
+
+    buffers: tuple[Expr | Local, ...]
+    scalars: tuple[Any, ...]  # expressions (0-d inputs), sizes
+
+
+@dataclass
+class _Slot:
+    """The statements of one level within one iteration: (time, sequence number, statement)."""
+
+    items: list[tuple[int, int, Any]] = field(default_factory=list)
+
+
+class _Scheduler:
+    def __init__(
+        self, region: Region, sizes: Sizes, operands: Mapping[Expr, tuple[Operand, ...]], layout_of: Callable[[Expr], str]
+    ) -> None:
+        self.region = region
+        self.sizes = sizes
+        self.operands = operands
+        self.layout_of = layout_of
+        self.axes = [Axis(f"i{a}", n if isinstance(n, int) else None) for a, n in enumerate(region.sizes)]
+        self.order = self.topological()
+        self.levels = self.make_levels()
+        self.context: dict[Expr, Context] = {}
+        self.level: dict[Expr, int] = {}
+        self.names: dict[Any, str] = {}
+        self.times: dict[Any, int] = {}
+        self.slots: dict[tuple[int, Context], _Slot] = {}
+        self.buffers: dict[Expr, str] = {}
+        self.scalars: dict[Any, tuple[str, str]] = {}
+        self.locals: list[Local] = []
+        self.kept: dict[Expr, Local] = {}
+        self.counter = 0
+
+    # ------------------------------------------------------------ preparation
+    def topological(self) -> list[Expr]:
+        amap = self.region.amap
+        done: set[Expr] = set()
+        order: list[Expr] = []
+        for output in self.region.outputs:
+            stack = [output]
+            while stack:
+                node = stack[-1]
+                if node in done:
+                    stack.pop()
+                    continue
+                missing = [
+                    o.base for i, o in enumerate(self.operands[node])
+                    if o.base in amap and o.base not in done and not (node.op.name == "gather" and i == 0)
+                ]
+                if missing:
+                    stack.extend(missing)
+                else:
+                    done.add(node)
+                    order.append(node)
+                    stack.pop()
+        return order
+
+    def span(self, node: Expr) -> frozenset[int]:
+        return frozenset(a for a in self.region.amap[node] if a is not None)
+
+    def make_levels(self) -> list[frozenset[int]]:
+        found = {frozenset[int]()}
+        for node in self.order:
+            if node in self.region.domain:
+                found.add(frozenset(a for a in self.region.domain[node] if a is not None))
+                found.add(self.span(node))
+            elif node not in self.region.repeated:
+                found.add(self.span(node))
+        return sorted(found, key=len)
+
+    def level_for(self, span: frozenset[int]) -> int:
+        return next(k for k, s in enumerate(self.levels) if span <= s)
+
+    def new_name(self, prefix: str = "v") -> str:
+        self.counter += 1
+        return f"{prefix}{self.counter}"
+
+    def emit(self, level: int, prefix: Context, time: int, statement: Any) -> None:
+        slot = self.slots.setdefault((level, prefix), _Slot())
+        self.counter += 1
+        slot.items.append((time, self.counter, statement))
+
+    # ------------------------------------------------------------ contexts of primary values
+    def primaries(self, node: Expr) -> list[Expr]:
+        """The non-repeated values of the region that ``node`` needs, through repeated ones."""
+        found: list[Expr] = []
+        stack = [node]
+        seen = {node}
+        while stack:
+            current = stack.pop()
+            for i, operand in enumerate(self.operands[current]):
+                base = operand.base
+                if base not in self.region.amap or base in seen or current.op.name == "gather" and i == 0:
+                    continue
+                seen.add(base)
+                if base in self.region.repeated:
+                    stack.append(base)
+                else:
+                    found.append(base)
+        return found
+
+    def place(self, node: Expr) -> None:
+        domain = self.region.domain.get(node, self.region.amap[node])
+        level = self.level_for(frozenset(a for a in domain if a is not None))
+        context: Context = (0,) * (level + 1)
+        for operand in self.primaries(node):
+            need = self.context[operand]
+            context = max(context, need + (0,) * (level + 1 - len(need)))
+        if node in self.region.domain:
+            out = self.level_for(self.span(node))
+            self.accumulate(node, level, context, out)
+            self.level[node] = out
+            self.context[node] = context[:out] + (context[out] + 1,) if level > out else context
+        else:
+            self.level[node] = level
+            self.context[node] = context
+            name, _ = self.compute(node, level, context[:level], context[level])
+            self.names[node, level, context[:level]] = name
+        if node in self.region.outputs:
+            self.store(node)
+
+    def accumulate(self, node: Expr, level: int, context: Context, out: int) -> None:
+        dtype = _working(node.params["dtype"])
+        acc = self.new_name("acc")
+        operand = self.operands[node][0]
+        value, time, value_dtype = self.value(operand, level, context[:level], context[level], self.region.domain[node])
+        if level == out:  # every reduced axis has size 1
+            name = self.new_name()
+            init, combine = Init(acc, node.op, dtype), Combine(acc, node.op, dtype, value, value_dtype)
+            self.emit(level, context[:level], max(time, context[level]), init)
+            self.emit(level, context[:level], max(time, context[level]), combine)
+            del name
+        else:
+            self.emit(out, context[:out], context[out], Init(acc, node.op, dtype))
+            self.emit(level, context[:level], max(time, context[level]), Combine(acc, node.op, dtype, value, value_dtype))
+        self.names[node, out, context[:out]] = acc
+
+    def store(self, node: Expr) -> None:
+        level, context = self.level[node], self.context[node]
+        name = self.names[node, level, context[:level]]
+        index = tuple([0 if a is None else self.axes[a] for a in self.region.amap[node]])
+        self.emit(level, context[:level], context[level], Store(self.buffer(node), index, name))
+
+    # ------------------------------------------------------------ values at a place
+    def value(
+        self, operand: Operand, level: int, prefix: Context, time: int, axes: tuple[int | None, ...], offset: int | None = None
+    ) -> tuple[str, int, str]:
+        """(name, earliest time, dtype) of an operand as used at ``level`` inside the sweeps ``prefix``."""
+        base = operand.base
+        dtype = _working(base.type.dtype)
+        if base in self.region.amap:
+            name, at, own = self.inner_value(base, prefix)
+            return name, at if own == level else 0, dtype
+        where: list[int | None] = [None] * base.type.ndim
+        shift = len(axes) - len(operand.pattern) if offset is None else offset
+        for k, d in enumerate(operand.pattern):
+            if d is not None:
+                where[d] = axes[k + shift]
+        return self.outer_value(base, tuple(where), level, prefix, time) + (dtype,)
+
+    def inner_value(self, base: Expr, prefix: Context) -> tuple[str, int, int]:
+        """(name, time at its own level, own level) of a value of the region as seen inside the sweeps ``prefix``."""
+        if base in self.region.repeated:
+            own = self.level_for(self.span(base))
+            key = base, own, prefix[:own]
+            if key not in self.names:
+                self.names[key], self.times[key] = self.compute(base, own, prefix[:own], 0)
+            return self.names[key], self.times[key], own
+        own, context = self.level[base], self.context[base]
+        if context[:own] == prefix[:own]:
+            return self.names[base, own, context[:own]], context[own], own
+        key = base, own, prefix[:own]
+        if key not in self.names:
+            differs = next(x for x in range(own) if context[x] != prefix[x])
+            limit = REPEAT_IN_SWEEP if not self.levels[differs] else REPEAT_IN_ROW
+            if self.repeat_cost(base, prefix) <= limit:
+                self.names[key], self.times[key] = self.compute(base, own, prefix[:own], 0)
+            else:
+                local = self.keep(base, differs)
+                name = self.new_name()
+                self.emit(own, prefix[:own], 0, Get(name, local.dtype, local.name))
+                self.names[key], self.times[key] = name, 0
+        return self.names[key], self.times[key], own
+
+    def repeat_cost(self, base: Expr, prefix: Context) -> int:
+        """Operations to compute ``base`` again inside other sweeps, from what is at hand there."""
+        total = 0
+        stack = [base]
+        seen = {base}
+        while stack:
+            node = stack.pop()
+            total += cost_of(node)
+            if total > REPEAT_IN_SWEEP or node in self.region.domain:
+                return 1000
+            for operand in self.operands[node]:
+                inner = operand.base
+                if inner in seen or inner not in self.region.amap:
+                    continue
+                seen.add(inner)
+                own = self.level.get(inner)
+                if own is not None and self.context[inner][:own] == prefix[:own] or (inner, own, prefix[: own or 0]) in self.names:
+                    continue
+                stack.append(inner)
+        return total
+
+    def keep(self, base: Expr, differs: int) -> Local:
+        """Scratch memory that holds ``base`` over the sweeps of level ``differs``."""
+        if base in self.kept:
+            return self.kept[base]
+        own, context = self.level[base], self.context[base]
+        axes = sorted(self.span(base) - self.levels[differs])
+        local = Local(self.new_name("t"), _working(base.type.dtype), tuple(self.axes[a] for a in axes))
+        self.locals.append(local)
+        self.kept[base] = local
+        self.emit(own, context[:own], context[own], Put(local.name, self.names[base, own, context[:own]]))
+        return local
+
+    def outer_value(
+        self, base: Expr, where: tuple[int | None, ...], level: int, prefix: Context, time: int
+    ) -> tuple[str, int]:
+        own = self.level_for(frozenset(a for a in where if a is not None))
+        key = base, where, own, prefix[:own]
+        if key in self.names:
+            return self.names[key], 0
+        dtype = _working(base.type.dtype)
+        if base.op.name == "constant" and base.data.size == 1:  # type: ignore[attr-defined]
+            name = self.new_name()
+            self.emit(0, (), 0, Const(name, dtype, base.data.reshape(())[()]))  # type: ignore[attr-defined]
+            key = base, where, 0, ()
+            self.names[base, where, own, prefix[:own]] = name
+        elif base.op.kind == "shape" or base.op is INPUT and base.type.ndim == 0:
+            name = self.scalar(base, dtype)
+        else:
+            name = self.new_name()
+            index = tuple([0 if a is None else self.axes[a] for a in where])
+            self.emit(own, prefix[:own], 0, Load(name, dtype, self.buffer(base), index))
+        self.names[key] = name
+        return name, 0
+
+    def scalar(self, source: Any, dtype: str) -> str:
+        if source not in self.scalars:
+            self.scalars[source] = (f"s{len(self.scalars)}", dtype)
+        return self.scalars[source][0]
+
+    def buffer(self, base: Expr) -> str:
+        if base not in self.buffers:
+            self.buffers[base] = f"a{len(self.buffers)}"
+        return self.buffers[base]
+
+    def compute(self, node: Expr, level: int, prefix: Context, time: int) -> tuple[str, int]:
+        """Emit ``node`` at this place; its name and the time at which its operands are there."""
+        axes = self.region.amap[node]
+        name = self.new_name()
+        dtype = _working(node.type.dtype)
+        if node.op.name in GENERATORS:
+            self.emit(level, prefix, time, Position(name, "int64", tuple([self.axes[a] for a in axes if a is not None])))
+            if node.op.name == "iota" and axes[0] is None or not any(a is not None for a in axes):
+                self.slots[level, prefix].items.pop()
+                self.emit(level, prefix, time, Const(name, "int64", 0))
+            return name, time
+        if node.op.name == "gather":
+            return self.gather(node, level, prefix, time)
+        arguments = []
+        for operand in self.operands[node]:
+            value, at, arg_dtype = self.value(operand, level, prefix, time, axes)
+            arguments.append((value, arg_dtype))
+            time = max(time, at)
+        signature, out = node.op.signature(*node.args, **node.params)
+        self.emit(level, prefix, time, Compute(
+            name, dtype, node.op, tuple(a for a, _ in arguments), tuple(d for _, d in arguments),
+            tuple(_working(d) for d in signature), tuple(sorted(node.params.items())),
+        ))
+        return name, time
+
+    def gather(self, node: Expr, level: int, prefix: Context, time: int) -> tuple[str, int]:
+        axes = self.region.amap[node]
+        rank = max(a.type.ndim for a in node.args[1:])
+        source = self.operands[node][0]
+        entries: list[Any] = []
+        for k, operand in enumerate(self.operands[node][1:]):
+            value, at, _ = self.value(operand, level, prefix, time, axes, offset=rank - len(operand.pattern))
+            time = max(time, at)
+            entries.append(self.direct_index(node, operand, k, axes, rank) or value)
+        for a in axes[rank:]:
+            entries.append(0 if a is None else self.axes[a])
+        index: list[Any] = [0] * source.base.type.ndim
+        for entry, d in zip(entries, source.pattern, strict=True):
+            if d is not None:
+                index[d] = entry
+        name = self.new_name()
+        # An index into a dimension of size 1 or a broadcast one must still be checked: sizes.py keeps such bases whole.
+        self.emit(level, prefix, time, Load(name, _working(node.type.dtype), self.buffer(source.base), tuple(index)))
+        return name, time
+
+    def direct_index(self, node: Expr, operand: Operand, k: int, axes: tuple[int | None, ...], rank: int) -> Axis | None:
+        """The loop axis itself where the index is iota over exactly the indexed dimension: no check is needed."""
+        base = operand.base
+        if base.op.name != "iota" or operand.pattern.count(0) != 1:
+            return None
+        size = self.sizes.find(self.sizes.of[node.args[0]][k])
+        own = self.sizes.find(self.sizes.of[base][0])
+        if own is not size and own != size:
+            return None
+        position = operand.pattern.index(0) + rank - len(operand.pattern)
+        a = axes[position]
+        return None if a is None else self.axes[a]
+
+    # ------------------------------------------------------------ the tree
+    def build(self) -> tuple[Kernel, Binding]:
+        for node in self.order:
+            if node not in self.region.repeated:
+                self.place(node)
+        for node in self.region.outputs:
+            if node in self.region.repeated:  # cheap, but also wanted as a whole: its span is a level of its own
+                raise AssertionError("a repeated value cannot be an output")
+        rank = self.axis_ranks()
+        inner = min(rank, key=lambda a: rank[a]) if rank else None
+        deepest = len(self.levels) - 1
+        lane_level = None
+        if inner is not None and deepest > 0 and inner in self.levels[deepest - 1]:
+            lane_level = next(k for k, s in enumerate(self.levels) if inner in s)
+        body = self.tree(rank, inner, lane_level)
+        buffers = tuple([
+            Buffer(n, b.type.dtype, b.type.ndim, b in self.region.outputs, self.layout_of(b)) for b, n in self.buffers.items()
+        ])
+        kernel_buffers = buffers + tuple(
+            Buffer(x.name, x.dtype, len(x.axes), True) for x in self.locals if not self.on_stack(x, inner, lane_level)
+        )
+        sizes = tuple([self.size_source(a, buffers, body) for a in range(len(self.axes))])
+        scalars = tuple([Scalar(n, d) for n, d in self.scalars.values()])
+        heap = {x.name: x for x in self.locals if not self.on_stack(x, inner, lane_level)}
+        rows = tuple([x for x in self.locals if x.name not in heap])
+        kernel = Kernel(
+            kernel_buffers, scalars, tuple(self.axes), sizes, rows, _on_heap(body, heap), self.region_nonempty()
+        )
+        return kernel, Binding(tuple(self.buffers) + tuple(heap.values()), tuple(self.scalars))
+
+    def region_nonempty(self) -> tuple[tuple[tuple[Axis, ...], tuple[Axis, ...]], ...]:
+        """(reduced axes, kept axes) of each max and min: over nothing they have no value."""
+        out = []
+        for node in self.order:
+            if node in self.region.domain and node.op.name in ("max", "min"):
+                kept = self.span(node)
+                reduced = [a for a in self.region.domain[node] if a is not None and a not in kept]
+                if reduced:
+                    out.append((tuple(self.axes[a] for a in reduced), tuple(self.axes[a] for a in sorted(kept))))
+        return tuple(dict.fromkeys(out))
+
+    def on_stack(self, local: Local, inner: int | None, lane_level: int | None) -> bool:
+        return lane_level is not None and len(local.axes) == 1 and inner is not None and local.axes[0] is self.axes[inner]
+
+    def axis_ranks(self) -> dict[int, float]:
+        """For each axis how far from unit stride it is, over all accesses; the smallest is walked innermost."""
+        total: dict[int, float] = {}
+        count: dict[int, int] = {}
+        for node in (*self.region.loads, *self.region.outputs):
+            where = self.region.loads.get(node) or self.region.amap.get(node, ())
+            layout = self.layout_of(node)
+            for d, a in enumerate(where):
+                if a is None:
+                    continue
+                if layout == "C":
+                    distance = float(len(where) - 1 - d)
+                else:
+                    unit = int(layout[1:])
+                    distance = 0.0 if d == unit else 1.0 + (len(where) - 1 - d) / 8
+                total[a] = total.get(a, 0.0) + distance * len(where)
+                count[a] = count.get(a, 0) + len(where)
+        used = set().union(*self.levels)
+        return {a: total.get(a, 0.0) / count.get(a, 1) + (0.0 if a in total else 0.5) for a in used}
+
+    def size_source(self, a: int, buffers: tuple[Buffer, ...], body: tuple[Any, ...]) -> tuple[Any, ...]:
+        size = self.region.sizes[a]
+        if isinstance(size, int):
+            return ("static", size)
+        for base, name in self.buffers.items():
+            where = self.region.loads.get(base) or self.region.amap.get(base, ())
+            for d, axis in enumerate(where):
+                if axis == a and self.sizes.find(self.sizes.of[base][d]) is self.sizes.find(size):
+                    return ("buffer", name, d)
+        return ("scalar", self.scalar(("size", size), "int64"))
+
+    def tree(self, rank: dict[int, float], inner: int | None, lane_level: int | None) -> tuple[Any, ...]:
+        # Built from the innermost level outwards, so that no call nests deeper than the loops do.
+        bodies: dict[tuple[int, Context], tuple[Any, ...]] = {}
+        for level in range(len(self.levels) - 1, -1, -1):
+            prefixes = {p for lv, p in self.slots if lv == level} | {p[:-1] for lv, p in bodies if lv == level + 1}
+            for prefix in prefixes:
+                bodies[level, prefix] = self.level_body(level, prefix, bodies, rank, inner, lane_level)
+        return bodies.get((0, ()), ())
+
+    def level_body(
+        self, level: int, prefix: Context, bodies: dict[tuple[int, Context], tuple[Any, ...]],
+        rank: dict[int, float], inner: int | None, lane_level: int | None,
+    ) -> tuple[Any, ...]:
+        slot = self.slots.get((level, prefix), _Slot())
+        sweeps = sorted(p[-1] for lv, p in bodies if lv == level + 1 and p[:-1] == prefix)
+        out: list[Any] = []
+        items = _ordered(slot.items)
+        position = 0
+        for sweep in sweeps:
+            while position < len(items) and items[position][0] <= sweep:
+                out.append(items[position][1])
+                position += 1
+            axes = sorted(self.levels[level + 1] - self.levels[level], key=lambda a: -rank[a])
+            loop: tuple[Any, ...] = bodies[level + 1, (*prefix, sweep)]
+            if lane_level == level + 1:
+                assert inner is not None
+                axes = [a for a in axes if a != inner]
+                loop = (Loop(self.axes[inner], _in_lanes(loop, self.axes[inner], self.locals, self.new_name), "block"),)
+            for a in reversed(axes):
+                loop = (Loop(self.axes[a], loop),)
+            out.extend(loop)
+        out.extend(s for _, s in items[position:])
+        return tuple(out)
+
+
+def _on_heap(body: tuple[Any, ...], heap: Mapping[str, Local]) -> tuple[Any, ...]:
+    """``body`` with scratch memory of run-time size, which is passed in as buffers, loaded and stored as such."""
+
+    def statement(s: Any) -> Any:
+        match s:
+            case Loop():
+                return Loop(s.axis, tuple(map(statement, s.body)), s.kind)
+            case Get() if s.local in heap:
+                return Load(s.name, s.dtype, s.local, heap[s.local].axes)
+            case Put() if s.local in heap:
+                return Store(s.local, heap[s.local].axes, s.value)
+        return s
+
+    return tuple(map(statement, body))
+
+
+def _ordered(items: list[tuple[int, int, Any]]) -> list[tuple[int, Any]]:
+    """Statements of one slot by time, then so that names are defined before they are used."""
+    # Sequence numbers respect definition order within a time; a value may have been emitted at an earlier time later on.
+    fixed = sorted(items, key=lambda item: (item[0], item[1]))
+    return [(time, statement) for time, _, statement in fixed]
+
+
+def _in_lanes(body: tuple[Any, ...], axis: Axis, locals_: list[Local], new_name: Callable[[str], str]) -> tuple[Any, ...]:
+    """The body of a block loop: runs of statements become lane loops, what crosses between them becomes rows."""
+    defined_in: dict[str, int] = {}
+    dtypes: dict[str, str] = {}
+    groups: list[int] = [0]
+    accumulators: dict[str, str] = {}
+    crossing: dict[str, str] = {}
+
+    def used(s: Any) -> tuple[str, ...]:
+        match s:
+            case Compute():
+                return s.args
+            case Store() | Put():
+                extra = tuple(i for i in s.index if isinstance(i, str)) if isinstance(s, Store) else ()
+                return (s.value, *extra)
+            case Combine():
+                return (s.value,)
+            case Load():
+                return tuple(i for i in s.index if isinstance(i, str))
+        return ()
+
+    def scan(statements: tuple[Any, ...]) -> None:
+        groups[0] += 1
+        for s in statements:
+            if isinstance(s, Loop):
+                scan(s.body)
+                groups[0] += 1
+                continue
+            if isinstance(s, Init):
+                accumulators[s.acc] = s.dtype
+            for name in used(s):
+                if name in defined_in and defined_in[name] != groups[0]:
+                    crossing[name] = dtypes[name]
+            if hasattr(s, "name"):
+                defined_in[s.name] = groups[0]
+                dtypes[s.name] = s.dtype
+
+    scan(body)
+    rows = {name: Local(f"r{name}", dtype, (axis,)) for name, dtype in crossing.items()}
+    locals_.extend(rows.values())
+    for acc, dtype in accumulators.items():
+        locals_.append(Local(acc, dtype, (axis,)))
+
+    def rewrite(statements: tuple[Any, ...]) -> tuple[Any, ...]:
+        out: list[Any] = []
+        group: list[Any] = []
+        here: dict[str, str] = {}
+
+        def local_name(name: str) -> str:
+            if name in here:
+                return here[name]
+            if name in rows or name in accumulators:
+                fresh = new_name("v")
+                source, dtype = (rows[name].name, rows[name].dtype) if name in rows else (name, accumulators[name])
+                group.append(Get(fresh, dtype, source))
+                here[name] = fresh
+                return fresh
+            return name
+
+        def flush() -> None:
+            if group:
+                out.append(Loop(axis, tuple(group), "lane"))
+                group.clear()
+            here.clear()
+
+        for s in statements:
+            match s:
+                case Loop():
+                    flush()
+                    out.append(Loop(s.axis, rewrite(s.body), s.kind))
+                    continue
+                case Init():
+                    group.append(Init(s.acc, s.op, s.dtype, axis))
+                    continue
+                case Combine():
+                    lane = axis if s.acc in accumulators else None
+                    group.append(Combine(s.acc, s.op, s.dtype, local_name(s.value), s.value_dtype, lane))
+                    continue
+                case Compute():
+                    args = tuple(local_name(a) for a in s.args)
+                    s = Compute(s.name, s.dtype, s.op, args, s.arg_dtypes, s.signature, s.params)
+                case Store():
+                    index = tuple(local_name(i) if isinstance(i, str) else i for i in s.index)
+                    s = Store(s.buffer, index, local_name(s.value))
+                case Put():
+                    s = Put(s.local, local_name(s.value))
+                case Load():
+                    index = tuple(local_name(i) if isinstance(i, str) else i for i in s.index)
+                    s = Load(s.name, s.dtype, s.buffer, index)
+            group.append(s)
+            if hasattr(s, "name"):
+                here[s.name] = s.name
+                if s.name in rows:
+                    group.append(Put(rows[s.name].name, s.name))
+        flush()
+        return tuple(out)
+
+    return rewrite(body)
+
+
+def _working(dtype: str) -> str:
+    """The dtype in which a value is held in a kernel: half floats are computed in single precision."""
+    return "float32" if dtype == "float16" else dtype
+
+
+def schedule(
+    region: Region, sizes: Sizes, operands: Mapping[Expr, tuple[Operand, ...]], layout_of: Callable[[Expr], str]
+) -> tuple[Kernel, Binding]:
+    """The kernel of ``region`` for the given layouts of its arrays, and what its parameters stand for."""
+    return _Scheduler(region, sizes, operands, layout_of).build()

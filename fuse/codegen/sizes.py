@@ -1,0 +1,205 @@
+"""Sizes: the canonical run-time size of every axis of every node, and the equalities that a plan relies on.
+
+A plan is made for the ordinary case: two run-time sizes that meet in an elementwise operation are equal. Each such
+meeting becomes a guard, checked before anything is computed from it; a call that breaks a guard (a size 1 met at run
+time broadcasts, as in NumPy) is served by another plan, or by the reference interpreter.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fuse.expr import Expr, constant, make, toposort
+from fuse.op import OPS
+
+Size = int | Expr  # an Expr is 0-d and integer, a formula over shape_i of leaves and opaque results
+
+
+@dataclass(frozen=True)
+class Guard:
+    """``left`` and ``right`` must be equal at run time; ``node`` is where they meet."""
+
+    left: Size
+    right: Size
+    node: Expr
+
+
+# Integer formulas that are evaluated in the wrapper, as Python text over the texts of their arguments.
+HOST = {
+    "add": "({0} + {1})", "sub": "({0} - {1})", "mul": "({0} * {1})", "neg": "(-{0})", "int_div": "({0} // {1})",
+    "mod": "({0} % {1})", "maximum": "max({0}, {1})", "minimum": "min({0}, {1})", "abs": "abs({0})",
+    "eq": "({0} == {1})", "neq": "({0} != {1})", "lt": "({0} < {1})", "le": "({0} <= {1})", "gt": "({0} > {1})",
+    "ge": "({0} >= {1})", "switch": "({1} if {0} else {2})", "and_": "({0} & {1})", "or_": "({0} | {1})",
+}
+
+
+class Sizes:
+    """The sizes of all nodes of a graph (``of``), and the guards they rest on."""
+
+    def __init__(self, outputs: Sequence[Expr]) -> None:
+        self.of: dict[Expr, tuple[Size, ...]] = {}
+        self.guards: list[Guard] = []
+        self._parent: dict[Expr, Size] = {}
+        self._host: dict[Expr, Size] = {}
+        for node in toposort(outputs):
+            if hasattr(node.type, "shape"):
+                self.of[node] = self._sizes(node)
+
+    def find(self, size: Size) -> Size:
+        """The canonical representative of ``size`` under the guards."""
+        while isinstance(size, Expr) and size in self._parent:
+            size = self._parent[size]
+        return size
+
+    def same(self, a: Size, b: Size, node: Expr) -> Size:
+        """One size for two that must be equal; a guard where that is not certain."""
+        a, b = self.find(a), self.find(b)
+        if a == b if isinstance(a, int) and isinstance(b, int) else a is b:
+            return a
+        self.guards.append(Guard(a, b, node))
+        if isinstance(a, int) and isinstance(b, int):
+            return a
+        if isinstance(a, int):
+            self._parent[b] = a  # type: ignore[index]
+            return a
+        self._parent[a] = b
+        return b
+
+    def host(self, expr: Expr) -> Size:
+        """A 0-d integer formula with the sizes of known nodes put in; an int where it is one."""
+        for node in toposort([expr], known=self._host):
+            self._host[node] = self._host_node(node)
+        return self.find(self._host[expr])
+
+    def _host_node(self, node: Expr) -> Size:
+        if node.op.name == "constant":
+            return int(node.data) if node.type.dtype in _INTEGRAL and node.type.ndim == 0 else node
+        if node.op.name == "shape_i":
+            source, axis = node.args[0], node.params["axis"]
+            if source not in self.of:
+                for inner in toposort([source], known=self.of):
+                    self.of[inner] = self._sizes(inner)
+            return self.of[source][axis]
+        if node.op.name == "cast" and node.type.dtype in ("int64", "int32", "uint64") and node.args[0].type.dtype in _INTEGRAL:
+            inner = self._host[node.args[0]]
+            if isinstance(inner, int) or node.args[0].type.ndim == 0 and inner is not node.args[0]:
+                return inner
+        args = [self._host.get(a, a) for a in node.args]
+        if node.op.name == "broadcast_size":
+            return self._broadcast_size([self.find(a) for a in args], node)
+        if node.op.name in HOST and node.type.ndim == 0 and node.type.dtype in _INTEGRAL:
+            if all(isinstance(a, int) for a in args):
+                return _fold(node.op.name, args)  # type: ignore[arg-type]
+            return _simplified(node, args)
+        return node
+
+    def _broadcast_size(self, sizes: list[Size], node: Expr) -> Size:
+        rest = [n for n in sizes if n != 1 or not isinstance(n, int)]
+        if not rest:
+            return 1
+        size = rest[0]
+        for other in rest[1:]:
+            size = self.same(size, other, node)
+        return size
+
+    def _sizes(self, node: Expr) -> tuple[Size, ...]:
+        static = node.type.shape
+        if None not in static:
+            guess: Sequence[Size] = static  # type: ignore[assignment]
+            if node.op.kind == "elementwise":
+                self._broadcast(node)
+            return tuple(guess)
+        op = node.op
+        if node.is_leaf:
+            found: Sequence[Size] = [_shape_i(node, axis) for axis in range(len(static))]
+        elif op.kind == "elementwise":
+            found = self._broadcast(node)
+        elif op.name in _RULES:
+            found = _RULES[op.name](self, node)
+        elif op.shape is not None:
+            shapes = [self.of.get(a, ()) for a in node.args]
+            found = [n if isinstance(n, int) else self.host(n) for n in op.shape(node, *shapes)]
+        else:
+            found = [_shape_i(node, axis) for axis in range(len(static))]
+        return tuple([s if s is not None else self.find(f) for s, f in zip(static, found, strict=True)])
+
+    def _broadcast(self, node: Expr) -> list[Size]:
+        ndim = node.type.ndim
+        out: list[Size] = [1] * ndim
+        for arg in node.args:
+            sizes = self.of[arg]
+            for axis, n in enumerate(sizes, ndim - len(sizes)):
+                n = self.find(n)
+                if isinstance(n, int) and n == 1:
+                    continue
+                have = out[axis]
+                out[axis] = n if isinstance(have, int) and have == 1 else self.same(have, n, node)
+        return out
+
+    def _dimshuffle(self, node: Expr) -> list[Size]:
+        source = self.of[node.args[0]]
+        return [1 if d == "x" else source[d] for d in node.params["pattern"]]
+
+    def _broadcast_to(self, node: Expr) -> list[Size]:
+        sizes = [self.host(a) for a in node.args[1:]]
+        source = self.of[node.args[0]]
+        for axis, n in enumerate(source, len(sizes) - len(source)):
+            n = self.find(n)
+            if not (isinstance(n, int) and n == 1):
+                sizes[axis] = self.same(n, sizes[axis], node)
+        return sizes
+
+    def _listed(self, node: Expr) -> list[Size]:
+        return [self.host(a) for a in node.args]
+
+    def _unbroadcast(self, node: Expr) -> list[Size]:
+        value, like = self.of[node.args[0]], self.of[node.args[1]]
+        out: list[Size] = []
+        for n, m in zip(value, like, strict=True):
+            n, m = self.find(n), self.find(m)
+            out.append(1 if isinstance(m, int) and m == 1 else self.same(m, n, node))
+        return out
+
+    def _gather(self, node: Expr) -> list[Size]:
+        indices = node.args[1:]
+        ndim = max(a.type.ndim for a in indices)
+        out: list[Size] = [1] * ndim
+        for arg in indices:
+            for axis, n in enumerate(self.of[arg], ndim - arg.type.ndim):
+                n = self.find(n)
+                if not (isinstance(n, int) and n == 1):
+                    have = out[axis]
+                    out[axis] = n if isinstance(have, int) and have == 1 else self.same(have, n, node)
+        return out + list(self.of[node.args[0]][len(indices):])
+
+    def _reduced(self, node: Expr) -> list[Size]:
+        return [n for axis, n in enumerate(self.of[node.args[0]]) if axis not in node.params["axis"]]
+
+
+_RULES = {
+    "dimshuffle": Sizes._dimshuffle, "broadcast_to": Sizes._broadcast_to, "iota": Sizes._listed,
+    "linear_index": Sizes._listed, "unbroadcast": Sizes._unbroadcast, "gather": Sizes._gather,
+    **{name: Sizes._reduced for name in ("sum", "prod", "max", "min", "all", "any")},
+}
+_INTEGRAL = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+
+
+def _shape_i(node: Expr, axis: int) -> Size:
+    return make(OPS["shape_i"], (node,), {"axis": axis})
+
+
+def _fold(name: str, args: list[int]) -> int:
+    if name in ("int_div", "mod") and args[1] == 0:
+        return 0
+    return int(eval(HOST[name].format(*args), {"__builtins__": {}, "max": max, "min": min, "abs": abs}))
+
+
+def _simplified(node: Expr, args: list[Size]) -> Size:
+    if node.op.name == "mul" and 1 in [a for a in args if isinstance(a, int)]:
+        return args[1] if args[0] == 1 else args[0]
+    if node.op.name in ("add", "sub") and isinstance(args[1], int) and args[1] == 0:
+        return args[0]
+    if node.op.name == "int_div" and isinstance(args[1], int) and args[1] == 1:
+        return args[0]
+    exprs = tuple([constant(a, dtype="int64") if isinstance(a, int) else a for a in args])
+    return make(node.op, exprs, dict(node.params))
