@@ -1,0 +1,280 @@
+"""Batching: an expression with a leading axis more, so that one sweep computes a whole Jacobian.
+
+``vectorize`` rewrites a graph for batched inputs, one rule per kind of op. Nothing loops at run time, but for the
+opaque ops (a user's own ``perform``, decompositions) that have no rule: these are called once per entry of the batch.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fuse.autodiff.sweep import cotangents, op
+from fuse.errors import FuseTypeError
+from fuse.expr import Expr, substitute, toposort
+from fuse.frontend.sizes import as_size_expr, sizes_of
+from fuse.op import DISCONNECTED, OPS, Op
+from fuse.types import TensorType, TupleType
+
+Rule = Callable[["Batch", Expr, list[Expr], list[bool]], Expr]
+
+
+class Batch:
+    """One vectorisation: the size of the new leading axis, and the helpers of the rules."""
+
+    def __init__(self, size: Expr) -> None:
+        self.size = size
+
+    def widened(self, x: Expr) -> Expr:
+        """``x``, which has no batch axis, repeated along one."""
+        return op("broadcast_to", x, self.size, *map(as_size_expr, sizes_of(x)))
+
+    def all(self, args: Sequence[Expr], flags: Sequence[bool]) -> list[Expr]:
+        return [a if f else self.widened(a) for a, f in zip(args, flags, strict=True)]
+
+
+def vectorize(outputs: Sequence[Expr], batched: Mapping[Expr, Expr], size: Expr) -> list[Expr]:
+    """``outputs`` with each key of ``batched`` replaced by its value, which has one more axis, in front, of ``size``.
+
+    Every output gets that axis; one that depends on no key is repeated along it.
+
+    >>> import fuse.tensor as T
+    >>> x, rows = T.vector("x"), T.matrix("rows")
+    >>> [out] = vectorize([T.exp(x).sum()], {x: rows}, rows.shape[0])
+    >>> out.type
+    TensorType(float64, vector)
+    """
+    batch = Batch(size)
+    new: dict[Expr, Expr] = dict(batched)
+    for node in toposort(outputs, known=batched):
+        flags = [a in new for a in node.args]
+        if any(flags):
+            new[node] = _batched_node(batch, node, [new.get(a, a) for a in node.args], flags)
+    return [new[o] if o in new else batch.widened(o) for o in outputs]
+
+
+def _batched_node(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    rule = RULES.get(node.op.name) or KIND_RULES.get(node.op.kind, _one_by_one)
+    return rule(batch, node, args, flags)
+
+
+# ---------------------------------------------------------------- layout helpers
+def dimshuffle(x: Expr, *pattern: Any) -> Expr:
+    return x if pattern == tuple(range(x.type.ndim)) else op("dimshuffle", x, pattern=pattern)
+
+
+def _ranked(x: Expr, ndim: int) -> Expr:
+    """Batched ``x`` with ones behind the batch axis, until each entry has ``ndim`` dimensions."""
+    missing = ndim - (x.type.ndim - 1)
+    return dimshuffle(x, 0, *["x"] * missing, *range(1, x.type.ndim))
+
+
+def _batch_last(x: Expr) -> Expr:
+    return dimshuffle(x, *range(1, x.type.ndim), 0)
+
+
+def _batch_first(x: Expr) -> Expr:
+    last = x.type.ndim - 1
+    return dimshuffle(x, last, *range(last))
+
+
+def _static(node: Expr, flags: Sequence[bool], first: int) -> None:
+    """Sizes and positions must be the same for the whole batch."""
+    if any(flags[first:]):
+        raise FuseTypeError(f"{node.op.name} cannot be batched over its sizes or positions: one shape must hold for all")
+
+
+# ---------------------------------------------------------------- rules
+def _elementwise(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    aligned = [_ranked(a, node.type.ndim) if f else a for a, f in zip(args, flags, strict=True)]
+    return node.op(*aligned, **node.params)
+
+
+def _shifted_axes(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    """Ops with axes as parameters: each axis moves one to the right."""
+    params = dict(node.params)
+    for name in params.keys() & {"axis", "axis1", "axis2"}:
+        value = params[name]
+        if value is None:
+            return _one_by_one(batch, node, args, flags)
+        ndim = node.args[0].type.ndim
+        params[name] = tuple([a % ndim + 1 for a in value]) if isinstance(value, tuple) else value % ndim + 1
+    return node.op(*batch.all(args, flags), **params)
+
+
+def _dimshuffle(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    return dimshuffle(args[0], 0, *[d if d == "x" else d + 1 for d in node.params["pattern"]])
+
+
+def _to_sizes(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    """broadcast_to and reshape: the batch size comes in front of the sizes."""
+    _static(node, flags, 1)
+    x = _ranked(args[0], node.type.ndim) if node.op.name == "broadcast_to" else args[0]
+    return node.op(x, batch.size, *args[1:])
+
+
+def _unbroadcast(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    return node.op(*batch.all(args, flags), **node.params)
+
+
+def _positions(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    _static(node, flags, 0)
+    raise AssertionError("unreachable: a batched node has a batched argument")
+
+
+def _shape_i(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    return batch.widened(op("shape_i", args[0], axis=node.params["axis"] + 1))
+
+
+def _make_vector(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    columns = [dimshuffle(a, 0, "x") for a in batch.all(args, flags)]
+    return op("join", *columns, axis=1) if len(columns) > 1 else columns[0]
+
+
+def _subtensor(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    _static(node, flags, 1)
+    return node.op(args[0], *args[1:], spec=(("slice", None, None, None), *node.params["spec"]))
+
+
+def _write_subtensor(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    _static(node, flags, 2)
+    spec = node.params["spec"]
+    x, y = batch.all(args[:2], flags[:2])
+    region = node.args[0].type.ndim - sum(entry[0] == "int" for entry in spec)
+    params = {**node.params, "spec": (("slice", None, None, None), *spec)}
+    return node.op(x, _ranked(y, region), *args[2:], **params)
+
+
+def _gather(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    if not any(flags[1:]):
+        return _batch_first(node.op(_batch_last(args[0]), *args[1:]))
+    rank = max(i.type.ndim for i in node.args[1:])
+    indices = [_ranked(i, rank) if f else dimshuffle(i, "x", *range(i.type.ndim)) for i, f in zip(args[1:], flags[1:], strict=True)]
+    if not flags[0]:
+        return node.op(args[0], *indices)
+    return node.op(args[0], dimshuffle(op("iota", batch.size), 0, *["x"] * rank), *indices)
+
+
+def _write_gather(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    _static(node, flags, 2)
+    x, y = batch.all(args[:2], flags[:2])
+    region = max(i.type.ndim for i in node.args[2:]) + node.args[0].type.ndim - len(node.args[2:])
+    return _batch_first(node.op(_batch_last(x), _batch_last(_ranked(y, region)), *args[2:], **node.params))
+
+
+def _dot(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    """dot and matmul of ranks 1 and 2, as matmul with vectors made matrices."""
+    (x, y), (bx, by) = args, flags
+    rx, ry = node.args[0].type.ndim, node.args[1].type.ndim
+    if bx and not by and rx == 1 and ry <= 2:
+        return op("dot", x, y)
+    if by and not bx and ry == 1 and rx <= 2:
+        return op("dot", y, dimshuffle(x, 1, 0) if rx == 2 else x)
+    row = (dimshuffle(x, 0, "x", 1) if bx else dimshuffle(x, "x", 0)) if rx == 1 else x
+    column = (dimshuffle(y, 0, 1, "x") if by else dimshuffle(y, 0, "x")) if ry == 1 else y
+    if bx and by:  # operands with several batch axes of different number align at the right
+        inner = max(rx, ry, 2)
+        row, column = _ranked(row, inner), _ranked(column, inner)
+    elif bx:
+        row = _ranked(row, max(rx, ry, 2))
+    else:
+        column = _ranked(column, max(rx, ry, 2))
+    out = op("matmul", row, column)
+    kept: list[Any] = list(range(out.type.ndim))
+    if rx == 1:
+        kept.remove(out.type.ndim - 2)
+    if ry == 1:
+        kept.remove(out.type.ndim - 1)
+    return dimshuffle(out, *kept)
+
+
+def _batched_dot(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    """batched_dot pairs the first axes of ranks 2 and 3: a matmul with vectors made matrices."""
+    rx, ry = node.args[0].type.ndim, node.args[1].type.ndim
+    x, y = batch.all(args, flags)
+    x = dimshuffle(x, 0, 1, "x", 2) if rx == 2 else x
+    y = dimshuffle(y, 0, 1, 2, "x") if ry == 2 else y
+    out = op("matmul", x, y)
+    kept = [0, 1, *[2] * (rx == 3), *[3] * (ry == 3)]
+    return dimshuffle(out, *kept)
+
+
+# ---------------------------------------------------------------- ops without a rule: one call per entry
+def _one_by_one(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    template = node.op(*[a.type() for a in node.args], **node.params)
+    return EACH(*args, batch.size, template=template, flags=tuple(flags))
+
+
+def _each_value(*arrays: Any, template: Expr, flags: tuple[bool, ...]) -> Any:
+    from fuse.reference import apply
+
+    *values, size = arrays
+    rows = [apply(template, [v[i] if f else v for v, f in zip(values, flags, strict=True)]) for i in range(int(size))]
+    if isinstance(template.type, TupleType):
+        return [_stacked([r[k] for r in rows], t) for k, t in enumerate(template.type.elements)]
+    return _stacked(rows, template.type)
+
+
+def _stacked(rows: list[Any], type_: TensorType) -> Any:
+    if rows:
+        return np.stack([np.asarray(r, dtype=type_.dtype) for r in rows])
+    return np.zeros((0, *[n or 0 for n in type_.shape]), dtype=type_.dtype)
+
+
+def _each_type(*args: Expr, template: Expr, flags: tuple[bool, ...]) -> Any:
+    if isinstance(template.type, TupleType):
+        return TupleType(tuple([TensorType(t.dtype, (None, *t.shape)) for t in template.type.elements]))
+    return TensorType(template.type.dtype, (None, *template.type.shape))
+
+
+def _each_grad(g: Any, out: Expr, *args: Expr, template: Expr, flags: tuple[bool, ...]) -> list[Any]:
+    """The op's own rule, batched in turn; summed over the batch for arguments that all entries share."""
+    *values, size = args
+    several = isinstance(template.type, TupleType)
+    results = [op("part", template, i=i) for i in range(len(g))] if several else [template]
+    pairs = [(r, r.type(), h) for r, h in zip(results, g if several else [g], strict=True) if h is not DISCONNECTED]
+    found = cotangents([(r, v) for r, v, _ in pairs], template.args)
+    inner = [found[leaf] for leaf in template.args]
+    live = [h for h in inner if isinstance(h, Expr)]
+    shared = {leaf: v for leaf, v, f in zip(template.args, values, flags, strict=True) if not f}
+    batched = {leaf: v for leaf, v, f in zip(template.args, values, flags, strict=True) if f}
+    batched.update({v: h for _, v, h in pairs})
+    wide = dict(zip(live, substitute(vectorize(live, batched, size), shared), strict=True))
+    out_grads: list[Any] = []
+    for h, flag in zip(inner, flags, strict=True):
+        full = wide[h] if isinstance(h, Expr) else h
+        out_grads.append(op("sum", full, axis=(0,), dtype=full.type.dtype) if isinstance(full, Expr) and not flag else full)
+    return [*out_grads, DISCONNECTED]
+
+
+EACH = Op(name="each", kind="opaque", numpy=_each_value, infer=_each_type, grad=_each_grad,
+          doc="An op called once per entry of a leading axis.")
+OPS.setdefault(EACH.name, EACH)
+
+KIND_RULES: dict[str, Rule] = {"elementwise": _elementwise, "reduction": _shifted_axes}
+
+RULES: dict[str, Rule] = {
+    "dimshuffle": _dimshuffle,
+    "broadcast_to": _to_sizes,
+    "reshape": _to_sizes,
+    "unbroadcast": _unbroadcast,
+    "iota": _positions,
+    "linear_index": _positions,
+    "shape_i": _shape_i,
+    "make_vector": _make_vector,
+    "subtensor": _subtensor,
+    "set_subtensor": _write_subtensor,
+    "inc_subtensor": _write_subtensor,
+    "gather": _gather,
+    "set_gather": _write_gather,
+    "inc_gather": _write_gather,
+    "dot": _dot,
+    "matmul": _dot,
+    "batched_dot": _batched_dot,
+    **dict.fromkeys(
+        ("diagonal", "join", "cumsum", "cumprod", "sort", "argsort", "argmax", "argmin", "softmax", "log_softmax",
+         "logsumexp"), _shifted_axes,
+    ),
+    "part": lambda batch, node, args, flags: op("part", args[0], i=node.params["i"]),
+}

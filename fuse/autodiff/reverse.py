@@ -1,0 +1,251 @@
+"""Reverse mode: ``grad`` of a scalar cost, ``Lop`` (row vector times Jacobian) and gradients of subgraphs."""
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from fuse import types as ty
+from fuse.autodiff.absent import DisconnectedType, is_disconnected, is_null
+from fuse.autodiff.sweep import Cotangent, cast_like, cotangents, filled, is_discrete, is_tensor
+from fuse.errors import DisconnectedInputError, FuseTypeError, FuseValueError, NullTypeGradError, ShapeError
+from fuse.expr import Expr, as_expr, toposort
+from fuse.op import DISCONNECTED, ZERO
+
+_CHOICES = {
+    "disconnected_inputs": ("raise", "warn", "ignore"),
+    "return_disconnected": ("zero", "none", "disconnected"),
+    "null_gradients": ("raise", "return"),
+}
+
+
+def grad(
+    cost: Expr | None,
+    wrt: Any,
+    consider_constant: Iterable[Expr] | None = None,
+    disconnected_inputs: str = "raise",
+    add_names: bool = True,
+    known_grads: Mapping[Expr, Any] | None = None,
+    return_disconnected: str = "zero",
+    null_gradients: str = "raise",
+) -> Any:
+    """The gradient of the scalar ``cost`` with respect to ``wrt``, as an expression of the shape of ``wrt``.
+
+    ``wrt`` is one expression (an input, a shared variable or any node inside the graph of ``cost``) or a list or tuple
+    of them, and so is the result. With respect to integers the gradient is zero, in ``floatX``; ties and edges follow
+    Theano (``abs`` at 0 gives 0, a tie in ``maximum`` goes to the first argument).
+
+    * ``consider_constant``: nodes through which nothing is differentiated;
+    * ``known_grads``: a map from nodes to their gradients, used in place of computed ones; ``cost`` may then be None;
+    * ``disconnected_inputs``: what to do where ``cost`` does not depend on an entry of ``wrt``: raise, warn, ignore;
+    * ``return_disconnected``: what is then returned: ``'zero'``, ``'none'`` or ``'disconnected'``;
+    * ``add_names``: name the results ``(dcost/dwrt)`` where both have names;
+    * ``null_gradients``: raise where the gradient is undefined, or return the placeholder that says why.
+
+    Raises FuseTypeError where ``cost`` is not a real scalar, DisconnectedInputError, NullTypeGradError.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x = T.dscalar("x")
+    >>> fuse.pp(fuse.grad(x ** 2, x))
+    '((fill((x ** TensorConstant{2}), TensorConstant{1.0}) * TensorConstant{2}) * (x ** (TensorConstant{2} - TensorConstant{1})))'
+    >>> float(fuse.grad(fuse.grad(x ** 3, x), x).eval({x: 2.0}))
+    12.0
+    """
+    _check_choices(
+        disconnected_inputs=disconnected_inputs, return_disconnected=return_disconnected, null_gradients=null_gradients
+    )
+    targets = _targets(wrt, "grad")
+    known = dict(known_grads or {})
+    if cost is None and not known:
+        raise FuseValueError("grad needs a cost, or known_grads in its place")
+    if cost is not None:
+        cost = _scalar_cost(cost)
+    for node, g in known.items():
+        known[node] = _known_gradient(node, g)
+    stop = _nodes(consider_constant)
+    roots = ([cost] if cost is not None else []) + list(known)
+    stable = _stabilized(roots, [*targets, *stop, *known])
+    outputs: list[tuple[Expr, Cotangent]] = []
+    if cost is not None and cost not in known:
+        outputs = [(stable[0], ZERO if is_discrete(cost) else filled(cost, 1.0))]
+    fixed = dict(zip(stable[len(roots) - len(known):], known.values(), strict=True))
+    found = cotangents(outputs, targets, stop, fixed)
+    results = [
+        _result(found[t], t, disconnected_inputs, return_disconnected, null_gradients) for t in targets
+    ]
+    if add_names and cost is not None and cost.name:
+        _name_results(cost, targets, results)
+    return _like(wrt, results)
+
+
+def Lop(
+    f: Any,
+    wrt: Any,
+    eval_points: Any,
+    consider_constant: Iterable[Expr] | None = None,
+    disconnected_inputs: str = "raise",
+) -> Any:
+    """The row vector ``eval_points`` times the Jacobian of ``f`` with respect to ``wrt`` (a vector-Jacobian product).
+
+    ``eval_points`` has the structure and shapes of ``f``, the result those of ``wrt``.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x, v = T.dvectors("x", "v")
+    >>> fuse.Lop(x ** 2, x, v).eval({x: [1.0, 2.0], v: [1.0, 10.0]})
+    array([ 2., 40.])
+    """
+    _check_choices(disconnected_inputs=disconnected_inputs)
+    heads = list(f) if isinstance(f, (list, tuple)) else [f]
+    points = list(eval_points) if isinstance(eval_points, (list, tuple)) else [eval_points]
+    if len(heads) != len(points):
+        raise FuseValueError(f"Lop got {len(heads)} outputs and {len(points)} eval_points: one per output is needed")
+    targets = _targets(wrt, "Lop")
+    points = [_known_gradient(h, p) for h, p in zip(heads, points, strict=True)]
+    stop = _nodes(consider_constant)
+    stable = _stabilized(heads, [*targets, *stop])
+    found = cotangents(list(zip(stable, points, strict=True)), targets, stop)
+    return _like(wrt, [_result(found[t], t, disconnected_inputs, "zero", "raise") for t in targets])
+
+
+def subgraph_grad(
+    wrt: Any,
+    end: Any,
+    start: Mapping[Expr, Any] | None = None,
+    cost: Expr | None = None,
+    details: bool = False,
+) -> Any:
+    """Gradients with respect to ``wrt`` of a part of a graph that ends at the nodes ``end``.
+
+    They come from ``cost``, from the known gradients ``start`` (a map from nodes to gradients), or from both added.
+    Returns the gradients of ``wrt`` and those of ``end``, with which the next part may start; with ``details``
+    also those from ``start`` alone and from ``cost`` alone.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x = T.dscalar("x"); h = T.exp(x); cost = h ** 2
+    >>> _, at_h = fuse.gradient.subgraph_grad([], [h], cost=cost)
+    >>> [at_x], _ = fuse.gradient.subgraph_grad([x], [], start={h: at_h[0]})
+    >>> float(at_x.eval({x: 0.0}))
+    2.0
+    """
+    if start is None and cost is None:
+        raise FuseValueError("subgraph_grad needs a cost, a start, or both")
+    wrt, end = _nodes([wrt] if isinstance(wrt, Expr) else wrt), _nodes([end] if isinstance(end, Expr) else end)
+    targets = list(dict.fromkeys([*wrt, *end]))
+    options: dict[str, Any] = {"consider_constant": end, "disconnected_inputs": "ignore"}
+    from_start = grad(None, targets, known_grads=start, **options) if start is not None else None
+    from_cost = grad(cost, targets, **options) if cost is not None else None
+    given = [g for g in (from_start, from_cost) if g is not None]
+    total = dict(zip(targets, given[0] if len(given) == 1 else [a + b for a, b in zip(*given, strict=True)], strict=True))
+    pair = [total[w] for w in wrt], [total[e] for e in end]
+    return (*pair, from_start, from_cost) if details else pair
+
+
+# ---------------------------------------------------------------- checks of what users pass
+def _check_choices(**given: str) -> None:
+    for name, value in given.items():
+        if value not in _CHOICES[name]:
+            raise FuseValueError(f"{name} is one of {', '.join(map(repr, _CHOICES[name]))}, not {value!r}")
+
+
+def _nodes(items: Iterable[Any] | None) -> list[Expr]:
+    nodes = [items] if isinstance(items, Expr) else list(items or ())
+    for node in nodes:
+        if not isinstance(node, Expr):
+            raise FuseTypeError(f"gradients are taken at expressions, not at {type(node).__name__} {node!r:.60}")
+    return nodes
+
+
+def _targets(wrt: Any, name: str) -> list[Expr]:
+    targets = list(wrt) if isinstance(wrt, (list, tuple)) else [wrt]
+    for t in targets:
+        if not isinstance(t, Expr):
+            raise FuseTypeError(
+                f"{name} differentiates with respect to symbolic variables, not {type(t).__name__} {t!r:.60}: "
+                f"pass the variable from which the cost was built"
+            )
+        if not is_tensor(t):
+            raise FuseTypeError(f"{name} differentiates with respect to tensors, not a {t.type.describe()}")
+    return targets
+
+
+def _scalar_cost(cost: Any) -> Expr:
+    if not isinstance(cost, Expr):
+        raise FuseTypeError(f"the cost of grad is an expression, not {type(cost).__name__} {cost!r:.60}")
+    if is_null(cost):
+        raise NullTypeGradError(f"the cost is undefined: {cost.type.why_null}")  # type: ignore[attr-defined]
+    if is_disconnected(cost):
+        raise FuseTypeError("the cost is a disconnected gradient, which has no value to differentiate")
+    if cost.type.ndim != 0:
+        raise FuseTypeError(
+            f"grad needs a scalar cost, not a {cost.type.describe()}: take cost.sum() or cost.mean(), jacobian(cost, "
+            f"wrt) for all derivatives, or Lop(cost, wrt, weights)"
+        )
+    if cost.type.dtype in ty.COMPLEX:
+        raise FuseTypeError(f"grad needs a real cost, not {cost.type.dtype}: take its real part or abs(cost) ** 2")
+    return cost
+
+
+def _known_gradient(node: Any, g: Any) -> Cotangent:
+    if not isinstance(node, Expr):
+        raise FuseTypeError(f"the keys of known_grads are expressions, not {type(node).__name__}")
+    if is_disconnected(g):
+        return DISCONNECTED
+    if is_null(g):
+        return g  # type: ignore[no-any-return]
+    g = as_expr(g)
+    if g.type.ndim != node.type.ndim:
+        raise ShapeError(
+            f"a gradient has the rank of its variable: {node.name or 'the variable'} is a {node.type.describe()}, "
+            f"the given gradient a {g.type.describe()}"
+        )
+    return ZERO if is_discrete(node) else cast_like(g, node)
+
+
+def _stabilized(outputs: Sequence[Expr], keep: Sequence[Expr]) -> list[Expr]:
+    """The graph with stable ops in place of spellings that overflow, so that their gradients are stable too."""
+    try:
+        from fuse.rules import stabilize
+    except ImportError:
+        return list(outputs)
+    return stabilize(list(outputs), keep=keep)  # type: ignore[no-any-return]
+
+
+# ---------------------------------------------------------------- what users get
+def _result(found: Cotangent, target: Expr, disconnected_inputs: str, absent: str, null_gradients: str) -> Any:
+    if isinstance(found, Expr):
+        if is_null(found) and null_gradients == "raise":
+            raise NullTypeGradError(
+                f"the gradient with respect to {target.name or target} passes through an op without one: "
+                f"{found.type.why_null}"  # type: ignore[attr-defined]
+            )
+        return found
+    if found is DISCONNECTED:
+        _complain(target, disconnected_inputs)
+        if absent == "none":
+            return None
+        if absent == "disconnected":
+            return DisconnectedType()()
+    return filled(target, 0.0)
+
+
+def _complain(target: Expr, disconnected_inputs: str) -> None:
+    text = (
+        f"the cost does not depend on {target.name or target} (or only on its shape or dtype), so its gradient is "
+        f"disconnected: was another variable meant? disconnected_inputs='ignore' gives zeros"
+    )
+    if disconnected_inputs == "raise":
+        raise DisconnectedInputError(text)
+    if disconnected_inputs == "warn":
+        warnings.warn(text, stacklevel=5)
+
+
+def _name_results(cost: Expr, targets: Sequence[Expr], results: Sequence[Any]) -> None:
+    """Name new nodes only: nodes are shared, and one that the user has built keeps what it is called."""
+    old = set(toposort([cost]))
+    for target, result in zip(targets, results, strict=True):
+        if isinstance(result, Expr) and target.name and result.name is None and not result.is_leaf and result not in old:
+            result.name = f"(d{cost.name}/d{target.name})"
+
+
+def _like(wrt: Any, results: list[Any]) -> Any:
+    return tuple(results) if isinstance(wrt, tuple) else results if isinstance(wrt, list) else results[0]

@@ -1,0 +1,102 @@
+"""Identities whose gradient is not one: cut, zeroed, scaled or clipped on the way back."""
+from __future__ import annotations
+
+from typing import Any
+
+from fuse.autodiff.sweep import op
+from fuse.expr import Expr, as_expr
+from fuse.op import DISCONNECTED, ZERO, elementwise
+
+
+def _first(*dtypes: str, **_: Any) -> tuple[tuple[str, ...], str]:
+    """Each argument as it is; the result has the dtype of the first."""
+    return dtypes, dtypes[0]
+
+
+def _identity(x: Any, *_: Any) -> Any:
+    return x
+
+
+@elementwise(numpy=_identity, dtype=_first, grad=(ZERO,), builtin=True, sympy="x")
+def zero_grad(x):
+    """``x``, through which no gradient flows: derivatives are zero, but the input counts as connected.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x = T.dscalar("x")
+    >>> float(fuse.grad(x * fuse.gradient.zero_grad(x), x).eval({x: 3.0}))
+    3.0
+    """
+    return x
+
+
+@elementwise(numpy=_identity, dtype=_first, grad=(DISCONNECTED,), builtin=True, sympy="x")
+def disconnected_grad(x):
+    """``x``, cut from differentiation: ``grad`` treats the result as something that does not depend on ``x``.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x = T.dscalar("x")
+    >>> float(fuse.grad(x * fuse.gradient.disconnected_grad(x), x).eval({x: 3.0}))
+    3.0
+    """
+    return x
+
+
+stop_gradient = disconnected_grad
+
+
+@elementwise(numpy=_identity, dtype=_first, grad=(ZERO,), builtin=True, sympy="x")
+def consider_constant(x):
+    """``x``, taken as a constant by ``grad`` (Theano's older name for ``zero_grad``)."""
+    return x
+
+
+@elementwise(
+    numpy=_identity, dtype=_first, builtin=True, sympy="x", name="grad_clip",
+    grad=(lambda g, out, x, low, high: op("clip", g, low, high), DISCONNECTED, DISCONNECTED),
+)
+def _grad_clip(x, low, high):
+    """``x``, whose gradient is limited to the interval from ``low`` to ``high``."""
+    return x
+
+
+def grad_clip(x: Any, lower_bound: Any, upper_bound: Any) -> Expr:
+    """``x``, whose gradient is clipped to the interval from ``lower_bound`` to ``upper_bound`` on the way back.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x = T.dscalar("x")
+    >>> float(fuse.grad(fuse.gradient.grad_clip(x, -1, 1) ** 2, x).eval({x: 5.0}))
+    1.0
+    """
+    return _grad_clip(*_fitting(x, lower_bound, upper_bound))
+
+
+@elementwise(
+    numpy=_identity, dtype=_first, builtin=True, sympy="x", name="grad_scale",
+    grad=(lambda g, out, x, factor: op("mul", g, factor), DISCONNECTED),
+)
+def _grad_scale(x, factor):
+    """``x``, whose gradient is multiplied by ``factor``."""
+    return x
+
+
+def grad_scale(x: Any, multiplier: Any) -> Expr:
+    """``x``, whose gradient is multiplied by ``multiplier`` on the way back (-1 reverses it).
+
+    >>> import fuse, fuse.tensor as T
+    >>> x = T.dscalar("x")
+    >>> float(fuse.grad(fuse.gradient.grad_scale(x, -1) ** 2, x).eval({x: 5.0}))
+    -10.0
+    """
+    return _grad_scale(*_fitting(x, multiplier))
+
+
+def _fitting(x: Any, *settings: Any) -> tuple[Expr, ...]:
+    """``x`` and the settings as expressions that do not change the shape of ``x``."""
+    x = as_expr(x)
+    nodes = [as_expr(s) for s in settings]
+    for node in nodes:
+        if node.type.ndim > x.type.ndim:
+            from fuse.errors import ShapeError
+
+            raise ShapeError(f"a bound or factor of rank {node.type.ndim} does not fit a {x.type.describe()}")
+    return x, *nodes

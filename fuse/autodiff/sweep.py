@@ -1,0 +1,234 @@
+"""The reverse sweep: cotangents flow from outputs to inputs, once over the graph and without recursion.
+
+Everything that the gradient rules of ops leave out happens here: sums over broadcast axes, casts to the argument's
+dtype, addition of what several uses contribute, and the markers for gradients that are zero, disconnected or undefined.
+"""
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from fuse import types as ty
+from fuse.autodiff.absent import NullType, is_disconnected, is_null
+from fuse.errors import FuseTypeError, ShapeError
+from fuse.expr import Expr, as_expr, constant, toposort
+from fuse.op import DISCONNECTED, OPS, ZERO, _Marker
+from fuse.types import TensorType
+
+# What flows: an expression (of the node's shape), ZERO, DISCONNECTED, or a placeholder of NullType.
+Cotangent = Expr | _Marker
+
+
+def op(name: str, *args: Expr, **params: Any) -> Expr:
+    """The core op called ``name`` on ``args``."""
+    return OPS[name](*args, **params)
+
+
+def filled(model: Expr, value: float, dtype: str | None = None) -> Expr:
+    """``value`` in the shape of ``model``, in floatX where ``model`` is no float and ``dtype`` is not given."""
+    return op("fill", model, constant(value, dtype=dtype or gradient_dtype(model)))
+
+
+def gradient_dtype(node: Expr) -> str:
+    """The dtype of gradients with respect to ``node``: its own, floatX for integers and bools."""
+    return node.type.dtype if node.type.dtype in ty.CONTINUOUS else ty.dtype_name("floatX")
+
+
+def is_tensor(node: Expr) -> bool:
+    return isinstance(node.type, TensorType)
+
+
+def is_discrete(node: Expr) -> bool:
+    return is_tensor(node) and node.type.dtype in ty.DISCRETE
+
+
+def cotangents(
+    outputs: Sequence[tuple[Expr, Cotangent]],
+    wrt: Iterable[Expr],
+    stop: Collection[Expr] = (),
+    known: Mapping[Expr, Cotangent] | None = None,
+) -> dict[Expr, Cotangent]:
+    """The cotangent of each node of ``wrt`` for the given cotangents of ``outputs``.
+
+    Nothing flows through the nodes of ``stop`` to their arguments. The cotangents in ``known`` replace whatever would
+    arrive at their nodes. A node that no output depends on maps to DISCONNECTED.
+    """
+    known = known or {}
+    targets = set(wrt)
+    stop = set(stop)
+    order = toposort([*(node for node, _ in outputs), *known])
+    reach = _reaching(order, targets, stop)
+    terms: dict[Any, list[Cotangent]] = {}
+    for node, g in outputs:
+        terms.setdefault(node, []).append(g)
+    result: dict[Expr, Cotangent] = {}
+    for node in reversed(order):
+        if node not in reach:
+            continue
+        g = known[node] if node in known else _arrived(node, terms)
+        if node in targets:
+            result[node] = g
+        if node in stop or node.is_leaf or g is DISCONNECTED:
+            continue
+        wanted = tuple([arg in reach for arg in node.args])
+        if not any(wanted):
+            continue
+        if node.op.name == "part":
+            terms.setdefault((node.args[0], node.params["i"]), []).append(ZERO if is_discrete(node) else g)
+            continue
+        for arg, h in zip(node.args, pull_back(node, g, wanted), strict=True):
+            if h is not DISCONNECTED and arg in reach:
+                terms.setdefault(arg, []).append(h)
+    for node in targets:
+        result.setdefault(node, DISCONNECTED)
+    return result
+
+
+def _reaching(order: Sequence[Expr], targets: set[Expr], stop: set[Expr]) -> set[Expr]:
+    """The nodes of ``order`` from which something can flow to ``targets``."""
+    reach: set[Expr] = set()
+    for node in order:
+        if node in targets or node not in stop and not reach.isdisjoint(node.args):
+            reach.add(node)
+    return reach
+
+
+def _arrived(node: Expr, terms: Mapping[Any, list[Cotangent]]) -> Any:
+    """The sum of what arrived at ``node``; a tuple, one entry per output, for a node with several outputs."""
+    if is_tensor(node):
+        return _total(terms.get(node, ()))
+    parts = tuple([_total(terms.get((node, i), ())) for i in range(len(node.type.elements))])  # type: ignore[attr-defined]
+    if all(isinstance(p, _Marker) for p in parts):
+        return ZERO if ZERO in parts else DISCONNECTED
+    return parts
+
+
+def _total(terms: Sequence[Cotangent]) -> Cotangent:
+    """The sum of ``terms``, as a balanced tree: 100,000 uses of one variable make no chain."""
+    if not terms:
+        return DISCONNECTED
+    for term in terms:
+        if is_null(term):
+            return term
+    level = [t for t in terms if t is not ZERO]
+    if not level:
+        return ZERO
+    while len(level) > 1:
+        paired: list[Any] = [op("add", a, b) for a, b in zip(level[::2], level[1::2], strict=False)]  # type: ignore[arg-type]
+        level = paired + level[len(paired) * 2:]
+    return level[0]
+
+
+# ---------------------------------------------------------------- one node
+def pull_back(node: Expr, g: Any, wanted: Sequence[bool]) -> list[Cotangent]:
+    """The cotangents of the arguments of ``node`` for its own cotangent ``g`` (a tuple for several outputs).
+
+    Arguments that are not ``wanted`` are skipped where their rules stand alone, and get DISCONNECTED.
+    """
+    null = next((p for p in (g if isinstance(g, tuple) else (g,)) if is_null(p)), None)
+    if null is not None:
+        return [DISCONNECTED if _is_disconnected_rule(node, i) else null for i in range(len(node.args))]
+    if g is ZERO or is_discrete(node):
+        return [DISCONNECTED if _is_disconnected_rule(node, i) else ZERO for i in range(len(node.args))]
+    if isinstance(g, tuple):
+        g = tuple([_dense(node, i, p) for i, p in enumerate(g)])
+    rules = node.op.grad
+    if rules is None:
+        missing = NullType(f"the op {node.op.name} has no gradient rule")()
+        return [ZERO if is_discrete(a) else missing for a in node.args]
+    if node.op.kind == "elementwise":
+        raw = [_elementwise_rule(node, rule, g, w) for rule, w in zip(rules, wanted, strict=True)]
+    else:
+        raw = list(rules(g, node, *node.args, **node.params))
+        if len(raw) != len(node.args):
+            raise FuseTypeError(f"the gradient of {node.op.name} has {len(raw)} entries for {len(node.args)} arguments")
+    return [_fit(node, i, h) if w else DISCONNECTED for i, (h, w) in enumerate(zip(raw, wanted, strict=True))]
+
+
+def _is_disconnected_rule(node: Expr, i: int) -> bool:
+    """Whether the rules say, without being called, that argument ``i`` is disconnected."""
+    if node.op.kind == "shape":
+        return True
+    pattern = node.op.meta.get("connection_pattern")
+    if pattern is not None:
+        return not any(pattern[i])
+    rules = node.op.grad
+    return node.op.kind == "elementwise" and rules is not None and rules[i] is DISCONNECTED
+
+
+def _elementwise_rule(node: Expr, rule: Any, g: Expr, wanted: bool) -> Any:
+    if not wanted or isinstance(rule, _Marker):
+        return rule
+    return rule(g, node, *node.args, **node.params)
+
+
+def _dense(node: Expr, i: int, g: Cotangent) -> Cotangent:
+    """ZERO as an array of zeros, for rules that take the cotangents of several outputs."""
+    return filled(op("part", node, i=i), 0.0) if g is ZERO else g
+
+
+def _fit(node: Expr, i: int, h: Any) -> Cotangent:
+    """What a rule returned for argument ``i``, in the shape and dtype of that argument."""
+    arg = node.args[i]
+    if h is DISCONNECTED or h is None or is_disconnected(h):
+        return DISCONNECTED
+    if is_null(h):
+        return h  # type: ignore[no-any-return]
+    if h is ZERO or is_discrete(arg):
+        return ZERO
+    h = as_expr(h)
+    if node.op.kind == "elementwise":
+        h = unbroadcast(spread(h, node), arg, node)
+    elif h.type.ndim != arg.type.ndim:
+        raise ShapeError(
+            f"the gradient of {node.op.name} for argument {i} has {h.type.ndim} dimensions, the argument "
+            f"({arg.type.describe()}) has {arg.type.ndim}"
+        )
+    return cast_like(h, arg)
+
+
+def cast_like(h: Expr, like: Expr) -> Expr:
+    """``h`` in the dtype of ``like``; the real part where ``like`` is real."""
+    if h.type.dtype == like.type.dtype:
+        return h
+    if h.type.dtype in ty.COMPLEX and like.type.dtype not in ty.COMPLEX:
+        h = op("real", h)
+    return h if h.type.dtype == like.type.dtype else op("cast", h, dtype=like.type.dtype)
+
+
+def spread(h: Expr, node: Expr) -> Expr:
+    """``h``, which broadcasts to ``node``, in the full shape of ``node``."""
+    have = (1,) * (node.type.ndim - h.type.ndim) + h.type.shape
+    full = all(m != 1 or n == 1 for m, n in zip(have, node.type.shape, strict=True))
+    return h if full and h.type.ndim == node.type.ndim else op("fill", node, h)
+
+
+def unbroadcast(h: Expr, arg: Expr, out: Expr) -> Expr:
+    """``h`` (in the shape of ``out``) summed over the axes along which ``arg`` was broadcast to make ``out``."""
+    lead = h.type.ndim - arg.type.ndim
+    if lead:
+        h = op("sum", h, axis=tuple(range(lead)), dtype=h.type.dtype)
+    ones = [a for a, n in enumerate(arg.type.shape) if n == 1 and out.type.shape[lead + a] != 1]
+    if ones:
+        kept: Any = iter(range(arg.type.ndim))
+        pattern = tuple(["x" if a in ones else next(kept) for a in range(arg.type.ndim)])
+        h = op("dimshuffle", op("sum", h, axis=tuple(ones), dtype=h.type.dtype), pattern=pattern)
+    return op("unbroadcast", h, arg) if _may_broadcast(arg, out) else h
+
+
+def _may_broadcast(arg: Expr, out: Expr) -> bool:
+    """Whether a size of ``arg`` that is known only at run time may be 1 where that of ``out`` is not."""
+    lead = out.type.ndim - arg.type.ndim
+    axes = [a for a, n in enumerate(arg.type.shape) if n is None and out.type.shape[lead + a] != 1]
+    others = [o for o in out.args if o is not arg]
+    if not axes or not any(_could_widen(o, out.type.ndim, lead + a) for o in others for a in axes):
+        return False
+    from fuse.frontend.shape import shape_of
+
+    sizes, wide = shape_of(arg), shape_of(out)
+    return any(sizes[a] is not wide[lead + a] for a in axes)
+
+
+def _could_widen(other: Expr, ndim: int, axis: int) -> bool:
+    own = axis - (ndim - other.type.ndim)
+    return own >= 0 and other.type.shape[own] != 1

@@ -1,0 +1,161 @@
+"""Graphs over several lines: ``debugprint`` as a tree in Theano's form, and ``listing`` as numbered assignments."""
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from fuse.expr import Constant, Expr, toposort
+from fuse.printing.tree import constant_text, leaf_text, number_text, param_text
+
+_LINES = 2_000
+_DEPTH = 200
+
+
+def debugprint(
+    obj: Any,
+    depth: int = -1,
+    print_type: bool = False,
+    file: Any = None,
+    ids: str = "CHAR",
+    stop_on_name: bool = False,
+    **_: Any,
+) -> Any:
+    """Print the graph of an expression, a list of them or a compiled function as a tree, one node a line.
+
+    A node that was printed before is named by its id and not written out again. ``depth`` limits the levels (-1: no
+    limit), ``print_type`` adds types, ``stop_on_name`` does not go below named nodes, ``ids`` is ``'CHAR'``, ``'int'``,
+    ``'id'`` or ``''``. ``file``: an open file; ``'str'`` returns the text. Long and deep graphs are cut, and say so.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x = T.dscalar("x")
+    >>> fuse.debugprint((x + 1) * x)
+    mul [id A]
+     |add [id B]
+     | |x [id C]
+     | |TensorConstant{1} [id D]
+     |x [id C]
+    """
+    text = "\n".join(_tree_lines(_outputs(obj), depth, print_type, ids, stop_on_name))
+    if file == "str":
+        return text
+    print(text, file=sys.stdout if file is None else file)
+    return file
+
+
+def _outputs(obj: Any) -> list[Expr]:
+    if isinstance(obj, Expr):
+        return [obj]
+    if hasattr(obj, "maker"):
+        return list(obj.maker.fgraph.outputs)
+    if hasattr(obj, "outputs"):
+        return list(obj.outputs)
+    if isinstance(obj, (list, tuple)):
+        return [o for item in obj for o in _outputs(item)]
+    from fuse.errors import FuseTypeError
+
+    raise FuseTypeError(f"only expressions, lists of them and compiled functions print, not {type(obj).__name__}")
+
+
+class _Ids:
+    """The id of each node, in the order of their first appearance."""
+
+    def __init__(self, style: str) -> None:
+        self._style = style
+        self._number: dict[Expr, int] = {}
+
+    def __contains__(self, node: Expr) -> bool:
+        return node in self._number
+
+    def text(self, node: Expr) -> str:
+        number = self._number.setdefault(node, len(self._number))
+        if not self._style:
+            return ""
+        styles = {"CHAR": _letters, "int": str, "id": lambda _: str(id(node)), "auto": lambda n: f"auto_{n}"}
+        return f" [id {styles[self._style](number)}]"
+
+
+def _letters(number: int) -> str:
+    """0 -> A, 25 -> Z, 26 -> BA (base 26, as Theano counts)."""
+    out = chr(ord("A") + number % 26)
+    while number >= 26:
+        number //= 26
+        out = chr(ord("A") + number % 26) + out
+    return out
+
+
+def _tree_lines(outputs: Sequence[Expr], depth: int, print_type: bool, style: str, stop_on_name: bool) -> list[str]:
+    ids = _Ids(style)
+    lines: list[str] = []
+    limit = depth if depth >= 0 else _DEPTH
+    stack: list[tuple[Expr, int, str, str]] = [(o, 0, "", "") for o in reversed(outputs)]
+    while stack:
+        node, level, prefix, below = stack.pop()
+        if len(lines) >= _LINES:
+            lines.append(f"... ({len(toposort(outputs))} nodes in all; depth=... or stop_on_name=True shows less of each)")
+            break
+        again = node in ids
+        type_ = f" <{node.type}>" if print_type else ""
+        named = f" '{node.name}'" if node.name and not node.is_leaf else ""
+        lines.append(f"{prefix}{node_text(node)}{type_}{ids.text(node)}{named}")
+        if node.is_leaf or again or stop_on_name and node.name and level:
+            continue
+        if level + 1 >= limit + (depth < 0):
+            if depth < 0:
+                lines.append(f"{below} |... (deeper levels are left out)")
+            continue
+        last = len(node.args) - 1
+        children = [(a, level + 1, f"{below} |", below + ("  " if i == last else " |")) for i, a in enumerate(node.args)]
+        stack += reversed(children)
+    return lines
+
+
+def node_text(node: Expr) -> str:
+    """A node without its arguments: ``add``, ``sum{axis=(0,)}``, ``TensorConstant{2}``, the name of a leaf."""
+    if isinstance(node, Constant):
+        return constant_text(node)
+    if node.is_leaf:
+        return leaf_text(node)
+    params = ", ".join([f"{k}={param_text(v)}" for k, v in node.params.items()])
+    return f"{node.op.name}{{{params}}}" if params else node.op.name
+
+
+def listing(obj: Any, limit: int = 400) -> str:
+    """The graph as numbered assignments with types, each node once, arguments first; a long one without its middle.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x = T.dvector("x")
+    >>> print(fuse.printing.listing(T.exp(x).sum() + 1))
+    v0: float64 (?,) = input x
+    v1: float64 (?,) = exp(v0)
+    v2: float64 () = sum(v1, axis=(0,), dtype='float64')
+    v3: float64 () = add(v2, 1)
+    return v3
+    """
+    outputs = _outputs(obj)
+    order = [n for n in toposort(outputs) if not isinstance(n, Constant) or n.type.ndim]
+    number = {node: f"v{i}" for i, node in enumerate(order)}
+    half = limit // 2
+    if len(order) > limit:
+        shown: list[Expr | None] = [*order[:half], None, *order[-half:]]
+    else:
+        shown = list(order)
+    lines = [f"... ({len(order) - 2 * half} more)" if n is None else _assignment(n, number) for n in shown]
+    results = [number.get(o) or number_text(o) for o in outputs]  # type: ignore[arg-type]
+    return "\n".join([*lines, f"return {', '.join(results)}"])
+
+
+def _assignment(node: Expr, number: dict[Expr, str]) -> str:
+    from fuse.types import TensorType, shape_text
+
+    type_ = node.type
+    described = f"{type_.dtype} {shape_text(type_.shape)}" if isinstance(type_, TensorType) else str(type_)
+    if isinstance(node, Constant):
+        body = f"constant {number_text(node)}"
+    elif node.is_leaf:
+        body = f"{node.op.name} {node.name or '(no name)'}"
+    else:
+        args = [number.get(a) or number_text(a) for a in node.args]  # type: ignore[arg-type]
+        body = f"{node.op.name}({', '.join([*args, *[f'{k}={param_text(v)}' for k, v in node.params.items()]])})"
+    note = f"  # {node.name}" if node.name and not node.is_leaf else ""
+    return f"{number[node]}: {described} = {body}{note}"
