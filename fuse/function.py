@@ -1,22 +1,31 @@
-"""function: from expressions to a callable; also ``eval`` and ``clone`` of expressions."""
+"""function: from expressions to a callable."""
 from __future__ import annotations
 
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
-from keyword import iskeyword
 from typing import Any
 
 import numpy as np
 
 from fuse.config import config
 from fuse.errors import DTypeError, FuseError, FuseTypeError, FuseValueError, ShapeError
-from fuse.expr import Expr, leaves, pack, substitute, unpack, variable
-from fuse.frontend.graph import FunctionGraph
+from fuse.expr import Expr, leaves, pack, substitute, unpack
+from fuse.maker import (
+    RESULTS,
+    Cell,
+    Maker,
+    Profile,
+    SharedCell,
+    build_program,
+    python_signature,
+    unique_names,
+    with_checks,
+    with_profile,
+    with_states,
+)
 from fuse.mode import Mode, get_mode
-from fuse.signature import In, Signature, read_pairs, replacements, signature
-
-Array = np.ndarray[Any, Any]
+from fuse.signature import In, Signature, read_pairs, signature
 
 
 def function(
@@ -66,94 +75,6 @@ def function(
     return Function(graph, chosen, name, config.profile if profile is None else profile, trust_input)
 
 
-def build_program(inputs: Sequence[Expr], outputs: Sequence[Expr], updates: Sequence[tuple[Any, Expr]], mode: Mode) -> Any:
-    """What computes ``outputs`` and stores ``updates``, run as ``mode`` says."""
-    from fuse.codegen import interpreted
-
-    if mode.backend == "interpreted":
-        return interpreted.ReferenceProgram(inputs, outputs, updates, mode.rewriting)
-    if mode.backend == "guard":
-        watch = interpreted.nan_guard(mode.check.nan_is_error, mode.check.inf_is_error, mode.check.big_is_error)
-        return interpreted.ReferenceProgram(inputs, outputs, updates, mode.rewriting, watch)
-    from fuse.codegen.program import compile_program
-
-    program = compile_program(inputs, outputs, updates, mode.rewriting)
-    if mode.backend == "debug":
-        return interpreted.DebugProgram(inputs, outputs, updates, program)
-    return program
-
-
-class Cell:
-    """The stored value of one input: its default, or its state where it has an update."""
-
-    __slots__ = ("_input", "_value")
-
-    def __init__(self, item: In, value: Any = None) -> None:
-        self._input = item
-        self._value = None if value is None else item.filter(value)
-
-    @property
-    def name(self) -> str | None:
-        return self._input.name
-
-    @property
-    def type(self) -> Any:
-        return self._input.type
-
-    @property
-    def value(self) -> Any:
-        """The array, or None."""
-        return self._value
-
-    @value.setter
-    def value(self, value: Any) -> None:
-        self._value = None if value is None else self._input.filter(value).copy()
-
-    data = value
-
-    def __repr__(self) -> str:
-        return f"<{self.name}: {self._value}>"
-
-
-class Profile:
-    """Calls and seconds of one function."""
-
-    def __init__(self, compile_time: float) -> None:
-        self.compile_time = compile_time
-        self.fct_callcount = 0
-        self.fct_call_time = 0.0
-
-    def summary(self) -> str:
-        """One line of text."""
-        each = self.fct_call_time / self.fct_callcount if self.fct_callcount else 0.0
-        return f"{self.fct_callcount} calls, {self.fct_call_time:.6f} s, {each * 1e6:.1f} µs each; made in {self.compile_time:.3f} s"
-
-    __str__ = summary
-
-
-class Maker:
-    """What a function was made from: ``inputs``, ``outputs``, ``mode``, and ``fgraph``, the graph that it runs."""
-
-    def __init__(self, graph: Signature, mode: Mode, program: Any) -> None:
-        self.signature = graph
-        self.mode = mode
-        self.inputs = list(graph.inputs)
-        self.outputs = list(graph.outputs)
-        self._program = program
-        self._fgraph: FunctionGraph | None = None
-
-    @property
-    def fgraph(self) -> FunctionGraph:
-        """The graph after rewriting; its outputs are the function's, then the updates."""
-        if self._fgraph is None:
-            from fuse.codegen.interpreted import optimized
-
-            graph = self.signature
-            roots = [*graph.outputs, *[i.update for i in graph.inputs if i.update is not None], *[v for _, v in graph.updates]]
-            self._fgraph = FunctionGraph(graph.leaves, optimized(roots, self.mode.rewriting))
-        return self._fgraph
-
-
 class Function:
     """A compiled function; made by ``fuse.function``.
 
@@ -165,15 +86,14 @@ class Function:
         self, graph: Signature, mode: Mode, name: str | None = None, profile: Any = None, trust_input: bool = False
     ) -> None:
         start = time.perf_counter()
-        states = [i.update for i in graph.inputs if i.update is not None]
-        self.fn = build_program(graph.leaves, [*graph.outputs, *states], graph.updates, mode)
+        self.fn = build_program(graph.leaves, [*graph.outputs, *graph.states], graph.updates, mode)
         self.maker = Maker(graph, mode, self.fn)
         self.name = name
         self.trust_input = trust_input
         self.input_storage = [Cell(i, i.value) for i in graph.inputs]
         self.profile = Profile(time.perf_counter() - start) if profile else None
         self._count = len(graph.inputs)
-        self._names = _unique_names(graph.inputs)
+        self._names = unique_names(graph.inputs)
         self._run = self._prepared()
 
     # ---------------------------------------------------------------- calls
@@ -193,13 +113,13 @@ class Function:
         run: Callable[..., Any] = program
         checked = [(i, x) for i, x in enumerate(graph.inputs) if x.strict or x.allow_downcast is not None]
         if checked and not self.trust_input:
-            run = _with_checks(run, checked)
+            run = with_checks(run, checked)
         cells = [c for c, x in zip(self.input_storage, graph.inputs, strict=True) if x.update is not None]
         if cells:
-            run = _with_states(run, cells)
+            run = with_states(run, cells)
         if self.profile is not None:
-            run = _with_profile(run, self.profile)
-        return _RESULTS[graph.shape](run, graph.keys)
+            run = with_profile(run, self.profile)
+        return RESULTS[graph.shape](run, graph.keys)
 
     def _bound(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
         """The values in order, from positions, names and defaults."""
@@ -221,7 +141,8 @@ class Function:
         for i, value in enumerate(values):
             if value is None:
                 item = graph.inputs[i]
-                raise FuseTypeError(f"{self._title()} needs a value for input {i} ({item.name}), a {item.type.describe()}")
+                wanted = f"input {i} ({item.name})" if item.name else f"input {i}"
+                raise FuseTypeError(f"{self._title()} needs a value for {wanted}, a {item.type.describe()}")
         return values
 
     def _explained(self, error: FuseError, args: Sequence[Any]) -> FuseError:
@@ -260,13 +181,13 @@ class Function:
             if index is not None and index >= 0:
                 return self.input_storage[index]
             if index is None and len(shared) == 1:
-                return _SharedCell(shared[0])
+                return SharedCell(shared[0])
         elif isinstance(item, Expr):
             for cell, known in zip(self.input_storage, self.maker.inputs, strict=True):
                 if known.variable is item:
                     return cell
             if item in self.get_shared():
-                return _SharedCell(item)
+                return SharedCell(item)
         raise KeyError(f"{self._title()} has no input or shared variable {item!r}, or several of that name")
 
     def __contains__(self, item: Any) -> bool:
@@ -279,7 +200,7 @@ class Function:
     def get_shared(self) -> list[Any]:
         """The shared variables that the function reads or updates."""
         graph = self.maker.signature
-        read = leaves([*graph.outputs, *[v for _, v in graph.updates], *[i.update for i in graph.inputs if i.update is not None]])
+        read = leaves(graph.roots)
         return list(dict.fromkeys([*[n for n in read if n.op.name == "shared"], *[t for t, _ in graph.updates]]))
 
     # ---------------------------------------------------------------- looking inside
@@ -294,14 +215,15 @@ class Function:
 
     @property
     def __signature__(self) -> inspect.Signature:
-        return _python_signature(self.maker.signature, self._names, self.input_storage)
+        return python_signature(self.maker.signature, self._names, self.input_storage)
 
     def __repr__(self) -> str:
         graph = self.maker.signature
         ins = ", ".join(f"{i.name}: {i.type.describe()}" if i.name else i.type.describe() for i in graph.inputs)
         outs = ", ".join(o.type.describe() for o in graph.outputs)
         if graph.shape == "dict":
-            outs = "{" + ", ".join(f"{k}: {o.type.describe()}" for k, o in zip(graph.keys or (), graph.outputs, strict=True)) + "}"
+            pairs = zip(graph.keys or (), graph.outputs, strict=True)
+            outs = "{" + ", ".join(f"{k}: {o.type.describe()}" for k, o in pairs) + "}"
         elif graph.shape != "single":
             outs = f"[{outs}]" if graph.shape == "list" else "None"
         return f"<fuse.Function {self.name + ' ' if self.name else ''}({ins}) -> {outs}>"
@@ -315,13 +237,12 @@ class Function:
         graph = self.maker.signature
         exchange = _checked_swap(swap, self.get_shared())
         updates = () if delete_updates else graph.updates
-        states = [i.update for i in graph.inputs if i.update is not None]
-        roots = substitute([*graph.outputs, *states, *[v for _, v in updates]], exchange)
+        roots = substitute([*graph.outputs, *graph.states, *[v for _, v in updates]], exchange)
         count = len(graph.outputs)
-        fresh = iter(roots[count : count + len(states)])
+        fresh = iter(roots[count : count + len(graph.states)])
         ins = tuple([_copied_input(i, cell, fresh) for i, cell in zip(graph.inputs, self.input_storage, strict=True)])
         targets = [exchange.get(t, t) for t, _ in updates]
-        pairs = tuple(zip(targets, roots[count + len(states) :], strict=True))
+        pairs = tuple(zip(targets, roots[count + len(graph.states) :], strict=True))
         again = Signature(ins, graph.leaves, tuple(roots[:count]), graph.keys, graph.shape, pairs)
         return Function(again, self.maker.mode, name or self.name, profile, self.trust_input)
 
@@ -341,10 +262,10 @@ class Function:
         graph = self.maker.signature
         has_update = [i.update is not None for i in graph.inputs]
         roots = [
-            *graph.leaves, *[i.variable for i in graph.inputs], *[i.update for i in graph.inputs if i.update is not None],
-            *graph.outputs, *[t for t, _ in graph.updates], *[v for _, v in graph.updates],
+            *graph.leaves, *[i.variable for i in graph.inputs], *[t for t, _ in graph.updates], *graph.roots,
         ]
-        options = [(i.name, c.value, i.strict, i.allow_downcast) for i, c in zip(graph.inputs, self.input_storage, strict=True)]
+        cells = zip(graph.inputs, self.input_storage, strict=True)
+        options = [(i.name, c.value, i.strict, i.allow_downcast) for i, c in cells]
         state = {
             "graph": pack(roots), "options": options, "has_update": has_update, "outputs": len(graph.outputs),
             "updates": len(graph.updates), "keys": graph.keys, "shape": graph.shape, "mode": self.maker.mode,
@@ -361,98 +282,16 @@ def _restored(state: Mapping[str, Any]) -> Function:
         return [next(nodes) for _ in range(count)]
 
     count = len(state["options"])
-    leaf_nodes, variables = take(count), take(count)
-    updates_of_inputs = [next(nodes) if has else None for has in state["has_update"]]
+    leaf_nodes, variables, targets = take(count), take(count), take(state["updates"])
+    outputs = take(state["outputs"])
+    states = [next(nodes) if has else None for has in state["has_update"]]
+    pairs = tuple(zip(targets, take(state["updates"]), strict=True))
     ins = tuple(
         In(v, name=name, value=value, update=update, strict=strict, allow_downcast=downcast)
-        for v, update, (name, value, strict, downcast) in zip(variables, updates_of_inputs, state["options"], strict=True)
+        for v, update, (name, value, strict, downcast) in zip(variables, states, state["options"], strict=True)
     )
-    outputs, targets, values = take(state["outputs"]), take(state["updates"]), take(state["updates"])
-    pairs = tuple(zip(targets, values, strict=True))
     graph = Signature(ins, tuple(leaf_nodes), tuple(outputs), state["keys"], state["shape"], pairs)
     return Function(graph, state["mode"], state["name"], state["profile"], state["trust_input"])
-
-
-# ---------------------------------------------------------------- parts of the call path
-def _with_checks(run: Callable[..., Any], checked: Sequence[tuple[int, In]]) -> Callable[..., Any]:
-    def call(*args: Any) -> Any:
-        values = list(args)
-        for i, item in checked:
-            values[i] = item.filter(values[i])
-        return run(*values)
-
-    return call
-
-
-def _with_states(run: Callable[..., Any], cells: Sequence[Cell]) -> Callable[..., Any]:
-    count = len(cells)
-
-    def call(*args: Any) -> Any:
-        results = run(*args)
-        for cell, value in zip(cells, results[-count:], strict=True):
-            cell._value = value
-        return results[:-count]
-
-    return call
-
-
-def _with_profile(run: Callable[..., Any], profile: Profile) -> Callable[..., Any]:
-    def call(*args: Any) -> Any:
-        start = time.perf_counter()
-        results = run(*args)
-        profile.fct_call_time += time.perf_counter() - start
-        profile.fct_callcount += 1
-        return results
-
-    return call
-
-
-def _single(run: Callable[..., Any], keys: Any) -> Callable[..., Any]:
-    def call(*args: Any) -> Any:
-        return run(*args)[0]
-
-    return call
-
-
-def _dict(run: Callable[..., Any], keys: Any) -> Callable[..., Any]:
-    def call(*args: Any) -> Any:
-        return dict(zip(keys, run(*args), strict=True))
-
-    return call
-
-
-def _none(run: Callable[..., Any], keys: Any) -> Callable[..., Any]:
-    def call(*args: Any) -> None:
-        run(*args)
-
-    return call
-
-
-_RESULTS = {"single": _single, "list": lambda run, keys: run, "dict": _dict, "none": _none}
-
-
-class _SharedCell:
-    """A shared variable, read and written as an input's cell is."""
-
-    def __init__(self, shared: Any) -> None:
-        self._shared = shared
-
-    @property
-    def value(self) -> Any:
-        return self._shared.get_value()
-
-    @value.setter
-    def value(self, value: Any) -> None:
-        self._shared.set_value(value)
-
-
-def _unique_names(inputs: Sequence[In]) -> dict[str, int]:
-    """Position by name; -1 for a name that several inputs have."""
-    names: dict[str, int] = {}
-    for i, item in enumerate(inputs):
-        if item.name is not None:
-            names[item.name] = -1 if item.name in names else i
-    return names
 
 
 def _described(value: Any) -> str:
@@ -475,94 +314,6 @@ def _checked_swap(swap: Any, known: Sequence[Any]) -> dict[Expr, Any]:
         if old not in known:
             raise FuseValueError(f"swap: the function has no shared variable {getattr(old, 'name', None) or old}")
         if getattr(getattr(new, "op", None), "name", None) != "shared" or new.type != old.type:
-            raise FuseTypeError(f"swap: {old.name or old} is exchanged for a shared variable of the same type ({old.type})")
+            raise FuseTypeError(f"swap: {old.name or old} takes a shared variable of the same type ({old.type})")
         found[old] = new
     return found
-
-
-def _python_signature(graph: Signature, names: Mapping[str, int], cells: Sequence[Cell]) -> inspect.Signature:
-    parameters = []
-    kind: Any = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    had_default = False
-    for i, (item, cell) in enumerate(zip(graph.inputs, cells, strict=True)):
-        usable = item.name is not None and item.name.isidentifier() and not iskeyword(item.name) and names[item.name] == i
-        default = inspect.Parameter.empty if cell.value is None else cell.value
-        if had_default and cell.value is None:
-            kind = inspect.Parameter.KEYWORD_ONLY
-        had_default = had_default or cell.value is not None
-        parameters.append(inspect.Parameter(str(item.name) if usable else f"input_{i}", kind, default=default))
-    return inspect.Signature(parameters)
-
-
-# ---------------------------------------------------------------- eval and clone
-def evaluate(
-    self: Expr, values: Mapping[Any, Any] | None = None, /, *, mode: Any = None, on_unused_input: str | None = None,
-    **by_name: Any,
-) -> Array:
-    """The value of the expression for values of its variables, by variable or by name.
-
-    The function behind it is compiled once per expression and set of variables.
-
-    >>> import fuse.tensor as T
-    >>> x, y = T.dscalars("x", "y")
-    >>> float((x * y).eval({x: 2.0, "y": 3.0})), float((x * y).eval(x=4.0, y=5.0))
-    (6.0, 20.0)
-    """
-    if values is not None and not isinstance(values, Mapping):
-        raise FuseTypeError(f"eval takes a dict from variables to values, not {type(values).__name__}")
-    given: dict[Expr, Any] = {}
-    for key, value in [*(values or {}).items(), *by_name.items()]:
-        found = key if isinstance(key, Expr) else _leaf_called(self, key)
-        if found in given:
-            raise FuseTypeError(f"eval got two values for {found.name or found}")
-        given[found] = value
-    chosen = get_mode(mode)
-    unused = config.on_unused_input if on_unused_input is None else on_unused_input
-    if self._cache is None:
-        self._cache = {}
-    functions = self._cache.setdefault("eval", {})
-    key = tuple(given), chosen, unused
-    if key not in functions:
-        functions[key] = function(list(given), self, mode=chosen, on_unused_input=unused)
-    return functions[key](*given.values())  # type: ignore[no-any-return]
-
-
-def _leaf_called(expr: Expr, name: Any) -> Expr:
-    named = [n for n in leaves([expr]) if n.op.name == "input" and n.name == name]
-    if len(named) == 1:
-        return named[0]
-    if not isinstance(name, str):
-        raise FuseTypeError(f"eval takes values by variable or by name, not by {type(name).__name__} {name!r:.40}")
-    known = ", ".join(sorted(str(n.name) for n in leaves([expr]) if n.op.name == "input")) or "none"
-    several = "several variables" if named else "no variable"
-    raise FuseValueError(f"the expression has {several} called {name!r} (it has: {known})")
-
-
-def clone(
-    output: Any, replace: Any = None, strict: bool = True, share_inputs: bool = True, copy_inputs: Any = None
-) -> Any:
-    """``output`` (an expression, or a list, tuple or dict of them) with variables replaced, all at once.
-
-    ``replace`` is a dict or list of pairs; with ``strict`` a replacement has the type of what it replaces. With
-    ``share_inputs=False`` the result stands on new input variables.
-
-    >>> import fuse, fuse.tensor as T
-    >>> x, y = T.dscalars("x", "y")
-    >>> fuse.pp(fuse.clone(x * y, replace={x: y + 1.0}))
-    '((y + TensorConstant{1.0}) * y)'
-    """
-    found = replacements(replace, "replace", strict)
-    roots = list(output.values()) if isinstance(output, dict) else list(output) if isinstance(output, (list, tuple)) else [output]
-    for root in roots:
-        if not isinstance(root, Expr):
-            raise FuseTypeError(f"clone takes expressions, not {type(root).__name__} {root!r:.60}")
-    new = substitute(roots, found)
-    if not (share_inputs if copy_inputs is None else copy_inputs):
-        fresh: dict[Expr, Expr] = {n: variable(n.type, n.name) for n in leaves(new) if n.op.name == "input"}
-        new = substitute(new, fresh)
-    if isinstance(output, dict):
-        return dict(zip(output, new, strict=True))
-    return type(output)(new) if isinstance(output, (list, tuple)) else new[0]
-
-
-Expr.eval = evaluate  # type: ignore[method-assign]

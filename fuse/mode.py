@@ -32,7 +32,8 @@ class Mode:
         if self.optimizer is not None and not isinstance(self.optimizer, str):
             raise FuseTypeError(f"Mode(optimizer=...) is a name or None, not {type(self.optimizer).__name__}")
         if self.optimizer is not None and self.optimizer.lower() not in _REWRITING:
-            raise FuseValueError(f"no optimizer is called {self.optimizer!r}: there are {', '.join(_REWRITING)} and None")
+            known = ", ".join(_REWRITING)
+            raise FuseValueError(f"no optimizer is called {self.optimizer!r}: there are {known} and None")
 
     @property
     def rewriting(self) -> str:
@@ -130,7 +131,7 @@ def known_names() -> list[str]:
 
 
 def get_default_mode() -> Mode:
-    """The mode that functions get when none is named: ``config.mode``, with ``config.optimizer`` where that is changed."""
+    """The mode of functions that name none: ``config.mode``, with ``config.optimizer`` where that was changed."""
     mode = get_mode(config.mode)
     if mode.optimizer == "default" and config.optimizer.lower() not in ("fast_run", "default"):
         return Mode(optimizer=None if config.optimizer == "None" else config.optimizer, name=mode.name)

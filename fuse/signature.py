@@ -100,6 +100,16 @@ class Signature:
     shape: str  # of the result: "single", "list", "dict", "none"
     updates: tuple[tuple[Any, Expr], ...]
 
+    @property
+    def states(self) -> list[Expr]:
+        """The new values of inputs that have an update, in order."""
+        return [i.update for i in self.inputs if i.update is not None]
+
+    @property
+    def roots(self) -> list[Expr]:
+        """All that is computed: outputs, then states of inputs, then new values of shared variables."""
+        return [*self.outputs, *self.states, *[value for _, value in self.updates]]
+
 
 def signature(
     inputs: Any,
@@ -151,8 +161,8 @@ def read_inputs(inputs: Any, allow_downcast: bool | None = None) -> tuple[In, ..
     for i, item in enumerate(ins):
         if item.variable in seen:
             raise UnusedInputError(
-                f"the variable {_named(item.variable)} is input {seen[item.variable]} and input {i}: the value of one of "
-                f"them would be ignored; give each variable once"
+                f"the variable {_named(item.variable)} is input {seen[item.variable]} and input {i}: the value of one "
+                f"of them would be ignored; give each variable once"
             )
         seen[item.variable] = i
         if item.allow_downcast is None and not item.strict:
@@ -225,7 +235,8 @@ def _read_output(item: Any, which: str) -> Expr:
     try:
         found = item if isinstance(item, Expr) else as_expr(item)
     except (FuseError, TypeError, ValueError):
-        raise FuseTypeError(f"output {which} is an expression or a number, not {type(item).__name__} {item!r:.60}") from None
+        text = f"output {which} is an expression or a number, not {type(item).__name__} {item!r:.60}"
+        raise FuseTypeError(text) from None
     if not isinstance(found.type, TensorType):
         raise FuseTypeError(f"output {which} is a {found.type.describe()}, which has no value")
     return found
@@ -282,16 +293,14 @@ def _constant_like(key: Expr, value: Any, what: str) -> Constant:
 def _check_type(key: Expr, value: Expr, what: str) -> None:
     """A replacement has the dtype and rank of what it replaces, and no known size that contradicts it."""
     want, have = key.type, value.type
+    both = f"{what} {_named(key)} is a {have.describe()}, a {want.describe()} is needed"
     if want.dtype != have.dtype:
-        raise DTypeError(
-            f"{what} {_named(key)} is a {have.describe()}, a {want.describe()} is needed: "
-            f"cast it ({value.name or 'expression'}.astype('{want.dtype}'))"
-        )
+        raise DTypeError(f"{both}: cast it ({value.name or 'expression'}.astype('{want.dtype}'))")
     if want.ndim != have.ndim:
-        raise ShapeError(f"{what} {_named(key)} is a {have.describe()}, a {want.describe()} is needed")
+        raise ShapeError(both)
     for axis, (n, m) in enumerate(zip(want.shape, have.shape, strict=True)):
         if n is not None and m is not None and n != m:
-            raise ShapeError(f"{what} {_named(key)} is a {have.describe()}, a {want.describe()} is needed: axis {axis} differs")
+            raise ShapeError(f"{both}: axis {axis} differs")
 
 
 def _named(expr: Expr) -> str:
@@ -304,7 +313,9 @@ def read_updates(updates: Any) -> dict[Any, Expr]:
     found: dict[Any, Expr] = {}
     for target, value in read_pairs(updates, "updates"):
         if not isinstance(target, Expr) or target.op.name != "shared":
-            what = f"{target.type.describe()} {target.name or ''}".strip() if isinstance(target, Expr) else type(target).__name__
+            what = type(target).__name__
+            if isinstance(target, Expr):
+                what = f"{target.type.describe()} {target.name or ''}".strip()
             raise FuseTypeError(f"an update belongs to a shared variable (fuse.shared(value)), not to a {what}")
         if target in found:
             raise FuseValueError(f"the shared variable {_named(target)} has two updates: give it one")
@@ -320,13 +331,15 @@ def _fitting(target: Any, value: Expr) -> Expr:
         hint = f": cast it (fuse.tensor.cast(expression, '{want.dtype}'))" if want.ndim == have.ndim else ""
         if kind is DTypeError and want.dtype == "float32" and have.dtype == "float64":
             hint += " or keep float64 out of it: an integer array with a float32 one makes float64"
-        raise kind(f"the update of {_named(target)} is a {have.describe()}, the shared variable is a {want.describe()}{hint}")
+        both = f"the update of {_named(target)} is a {have.describe()}, the shared variable is a {want.describe()}"
+        raise kind(both + hint)
     for axis, (n, m) in enumerate(zip(want.shape, have.shape, strict=True)):
         if n is not None and n != m:
             size = "a size known at run time" if m is None else f"size {m}"
+            loose = tuple([None if a == axis else s for a, s in enumerate(want.shape)])
             raise ShapeError(
-                f"the update of {_named(target)} has {size} along axis {axis}, the shared variable has size {n} there for "
-                f"good: make it with fuse.shared(value, shape={tuple(None if a == axis else s for a, s in enumerate(want.shape))})"
+                f"the update of {_named(target)} has {size} along axis {axis}, the shared variable has size {n} there "
+                f"for good: make it with fuse.shared(value, shape={loose})"
             )
     return value
 
@@ -359,7 +372,8 @@ def with_default_updates(
 
 def _listed(without: Any) -> Iterable[Any]:
     if not isinstance(without, (list, tuple, set, frozenset)):
-        raise FuseTypeError(f"no_default_updates is True, False or a list of shared variables, not {type(without).__name__}")
+        kind = type(without).__name__
+        raise FuseTypeError(f"no_default_updates is True, False or a list of shared variables, not {kind}")
     return without
 
 

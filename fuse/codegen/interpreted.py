@@ -130,7 +130,7 @@ class ReferenceProgram:
 
 
 def _fresh(results: Sequence[Array], held: Sequence[Array]) -> list[Array]:
-    """``results`` as arrays that share memory with none of ``held`` (inputs, shared values, constants) and one another."""
+    """``results`` as arrays that share no memory with ``held`` (inputs, shared values, constants) or one another."""
     taken = {id(_root(h)) for h in held}
     fresh = []
     for result in results:
@@ -152,7 +152,9 @@ def _root(array: Array) -> Any:
 class DebugProgram:
     """A compiled program beside the plain interpreter on the formula as written: raises where they differ."""
 
-    def __init__(self, inputs: Sequence[Expr], outputs: Sequence[Expr], updates: Sequence[Update], compiled: Any) -> None:
+    def __init__(
+        self, inputs: Sequence[Expr], outputs: Sequence[Expr], updates: Sequence[Update], compiled: Any
+    ) -> None:
         self.plain = ReferenceProgram(inputs, outputs, updates, "none")
         self.compiled = compiled
         self.kernels = compiled.kernels
@@ -170,7 +172,8 @@ class DebugProgram:
         got = self.compiled(*values)
         stored = [t.container.value for t in self.targets]
         for i, (want, have) in enumerate(zip(expected, [*got, *stored], strict=True)):
-            what = f"output {i}" if i < len(got) else f"the update of {self.targets[i - len(got)].name or 'a shared variable'}"
+            target = self.targets[i - len(got)] if i >= len(got) else None
+            what = f"output {i}" if target is None else f"the update of {target.name or 'a shared variable'}"
             _compare(what, self.plain.results[i], want, np.asarray(have))
         return list(got)
 
@@ -189,8 +192,8 @@ def _compare(what: str, node: Expr, want: Array, have: Array) -> None:
     if not same.all():
         first = tuple(map(int, np.argwhere(~np.atleast_1d(same))[0])) if want.ndim else ()
         raise DebugModeError(
-            f"{what} differs in {int((~same).sum())} of {same.size} places; at {first} it is {have[first]!r} as compiled "
-            f"and {want[first]!r} by the interpreter{where}"
+            f"{what} differs in {int((~same).sum())} of {same.size} places; at {first} it is {have[first]!r} as "
+            f"compiled and {want[first]!r} by the interpreter{where}"
         )
 
 
@@ -209,6 +212,7 @@ def nan_guard(nan: bool, inf: bool, big: bool) -> Callable[[Expr, Sequence[Array
                 else None
             )
             if found:
-                raise runtime_error(NanGuardError, f"{node.op.name} made {found}", node.op.name, map(np.shape, args), node.origin)
+                text = f"{node.op.name} made {found}"
+                raise runtime_error(NanGuardError, text, node.op.name, map(np.shape, args), node.origin)
 
     return watch

@@ -32,7 +32,7 @@ class Apply:
         for output in _listed(op, "outputs", outputs):
             type_ = getattr(output, "type", output)
             if not isinstance(type_, TensorType):
-                raise FuseTypeError(f"the outputs of Apply({op}, ...) are variables such as x.type(), not {output!r:.60}")
+                raise FuseTypeError(f"the outputs of Apply({op}, ...) are variables (x.type()), not {output!r:.60}")
             types.append(type_)
         if hasattr(op, "_node_of"):
             node = op._node_of(args, types)
@@ -78,7 +78,8 @@ class Apply:
         """The op's ``default_output``, or the only output."""
         index = getattr(self.op, "default_output", None)
         if index is None and len(self.outputs) != 1:
-            raise FuseTypeError(f"{self.op} has {len(self.outputs)} outputs and no default_output: take one of .outputs")
+            count = len(self.outputs)
+            raise FuseTypeError(f"{self.op} has {count} outputs and no default_output: take one of .outputs")
         return self.outputs[index or 0]
 
     def clone_with_new_inputs(self, inputs: Sequence[Any], strict: bool = True) -> Apply:

@@ -9,10 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from fuse.errors import DTypeError, FuseError, FuseTypeError, FuseValueError, MethodNotDefined, ShapeError, runtime_error
+from fuse.errors import (
+    DTypeError,
+    FuseError,
+    FuseTypeError,
+    FuseValueError,
+    MethodNotDefined,
+    ShapeError,
+    runtime_error,
+)
 from fuse.expr import Constant, Expr, as_expr, constant, make, variable
 from fuse.frontend.apply import Apply
-from fuse.frontend.parts import parts
 from fuse.op import DISCONNECTED, OPS
 from fuse.op import Op as OpRecord
 from fuse.types import TensorType, TupleType
@@ -57,6 +64,9 @@ class Op:
         super().__init_subclass__(**kwargs)
         own = cls.__dict__
         if "__props__" not in own:
+            if "__init__" in own and "__eq__" not in own and cls.__eq__ is _equal:
+                # The inherited __props__ do not know what this __init__ sets: equality by them merges different ops.
+                cls.__eq__, cls.__hash__ = object.__eq__, object.__hash__  # type: ignore[method-assign]
             return
         if not isinstance(own["__props__"], tuple) or not all(isinstance(p, str) for p in own["__props__"]):
             raise FuseTypeError(f"{cls.__name__}.__props__ is a tuple of attribute names, not {own['__props__']!r}")
@@ -106,7 +116,7 @@ class Op:
     def _node_of(self, args: tuple[Expr, ...], types: Sequence[TensorType]) -> Expr:
         """The node of this op on ``args``, with outputs of ``types`` as ``make_node`` stated them."""
         record = record_of(self)
-        # Theano's types know size 1 and no other: a size taken over from an input binds the result of perform to nothing.
+        # Theano's types know size 1 and no other: a size taken over from an input says nothing about perform.
         loose = tuple(TensorType(t.dtype, [1 if n == 1 else None for n in t.shape]) for t in types)
         record.meta["types"][_type_key(args)] = loose[0] if len(loose) == 1 else TupleType(loose)
         return make(record, args)
@@ -124,7 +134,8 @@ def _hash(self: Op) -> int:
     try:
         return hash((type(self), _props(self)))
     except TypeError as error:
-        raise FuseTypeError(f"the __props__ of {_text(self)} must be hashable (tuples, not lists or arrays): {error}") from None
+        text = f"the __props__ of {_text(self)} must be hashable (tuples, not lists or arrays): {error}"
+        raise FuseTypeError(text) from None
 
 
 def _text(self: Op) -> str:
@@ -187,7 +198,7 @@ def _infer(instance: Op, args: tuple[Expr, ...]) -> Any:
     if key not in types:  # arguments of new types, from a substitution
         node = instance.make_node(*args)
         if tuple(node.inputs) != args:
-            raise FuseTypeError(f"{instance} converts inputs of these types: apply it anew instead of replacing its inputs")
+            raise FuseTypeError(f"{instance} converts inputs of these types: apply it anew, not by replacement")
     return types[key]
 
 
@@ -232,7 +243,8 @@ def _result(node: Expr, index: int, value: Any, want: TensorType, inputs: Sequen
     if array.ndim != want.ndim:
         raise wrong(ShapeError, f"{where} has shape {array.shape}, make_node said a {want.describe()}")
     if any(n == 1 and have != 1 for n, have in zip(want.shape, array.shape, strict=True)):
-        raise wrong(ShapeError, f"{where} has shape {array.shape}, make_node said size 1 where {want.broadcastable} is True")
+        text = f"{where} has shape {array.shape}, make_node said size 1 where {want.broadcastable} is True"
+        raise wrong(ShapeError, text)
     if any(np.may_share_memory(array, a) for a in inputs):  # a view_map, or an input handed back
         array = array.copy()
     return array
@@ -287,8 +299,8 @@ def _grad(g: Any, out: Expr, *args: Expr) -> tuple[Any, ...]:
             result.append(DISCONNECTED)
         elif term is None:
             raise FuseTypeError(
-                f"{method} returned None for input {i}: return zeros_like(input), DisconnectedType()() where the output "
-                f"does not depend on it, or grad_undefined(self, {i}, input) where there is no gradient"
+                f"{method} returned None for input {i}: return zeros_like(input), DisconnectedType()() where the "
+                f"output does not depend on it, or grad_undefined(self, {i}, input) where there is no gradient"
             )
         else:
             result.append(constant(term) if isinstance(term, (int, float, complex, np.ndarray, np.generic)) else term)
@@ -306,7 +318,8 @@ def _jvp(tangents: Sequence[Expr | None], out: Expr, *args: Expr) -> Any:
     found = view.op.R_op(list(args), list(tangents))
     found = list(found) if isinstance(found, (list, tuple)) else [found]
     if len(found) != len(view.outputs):
-        raise FuseValueError(f"{type(view.op).__name__}.R_op returned {len(found)} tangents for {len(view.outputs)} outputs")
+        method = f"{type(view.op).__name__}.R_op"
+        raise FuseValueError(f"{method} returned {len(found)} tangents for {len(view.outputs)} outputs")
     return tuple(found) if isinstance(out.type, TupleType) else found[0]
 
 
@@ -318,10 +331,13 @@ def _shape(node: Expr, *arg_shapes: tuple[Any, ...]) -> Any:
         given = [tuple(as_expr(np.int64(n)) if isinstance(n, int) else n for n in s) for s in arg_shapes]
         found = instance.infer_shape(view, given)
         if len(found) != len(view.outputs):
-            raise FuseValueError(f"{type(instance).__name__}.infer_shape gave {len(found)} shapes for {len(view.outputs)} outputs")
+            method = f"{type(instance).__name__}.infer_shape"
+            raise FuseValueError(f"{method} gave {len(found)} shapes for {len(view.outputs)} outputs")
         shapes = [tuple(_size(n) for n in s) for s in found]
     else:
-        shapes = [tuple(1 if n == 1 else OPS["shape_i"](o, axis=a) for a, n in enumerate(o.type.shape)) for o in view.outputs]
+        shapes = [
+            tuple(1 if n == 1 else OPS["shape_i"](o, axis=a) for a, n in enumerate(o.type.shape)) for o in view.outputs
+        ]
     return tuple(shapes) if isinstance(node.type, TupleType) else shapes[0]
 
 
@@ -337,7 +353,9 @@ def _size(n: Any) -> Any:
 class FromFunctionOp(Op):
     """The op of a Python function on arrays, made by ``as_op``."""
 
-    def __init__(self, fn: Callable[..., Any], itypes: Sequence[TensorType], otypes: Sequence[TensorType], infer_shape: Any) -> None:
+    def __init__(
+        self, fn: Callable[..., Any], itypes: Sequence[TensorType], otypes: Sequence[TensorType], infer_shape: Any
+    ) -> None:
         self.fn, self.itypes, self.otypes = fn, tuple(itypes), tuple(otypes)
         if infer_shape is not None:
             self.infer_shape = infer_shape
@@ -355,7 +373,8 @@ class FromFunctionOp(Op):
         found = self.fn(*inputs)
         results = found if isinstance(found, (list, tuple)) else (found,)
         if len(results) != len(output_storage):
-            raise FuseValueError(f"{self.fn.__name__} returned {len(results)} results, otypes has {len(output_storage)}")
+            count = len(output_storage)
+            raise FuseValueError(f"{self.fn.__name__} returned {len(results)} results, otypes has {count}")
         for cell, value in zip(output_storage, results, strict=True):
             cell[0] = value
 
@@ -370,7 +389,9 @@ def _named_op(module: str, name: str) -> Any:
     return reduce(getattr, name.split("."), importlib.import_module(module))
 
 
-def as_op(itypes: Any, otypes: Any, infer_shape: Callable[..., Any] | None = None) -> Callable[[Callable[..., Any]], FromFunctionOp]:
+def as_op(
+    itypes: Any, otypes: Any, infer_shape: Callable[..., Any] | None = None
+) -> Callable[[Callable[..., Any]], FromFunctionOp]:
     """Make an op of the decorated function on arrays; ``itypes`` and ``otypes`` are types or lists of types.
 
     >>> import numpy as np, fuse, fuse.tensor as T
@@ -387,7 +408,7 @@ def as_op(itypes: Any, otypes: Any, infer_shape: Callable[..., Any] | None = Non
         for t in types if isinstance(types, (list, tuple)) else [types]:
             t = t if isinstance(t, TensorType) else getattr(t, "type", None) or getattr(t(), "type", None)
             if not isinstance(t, TensorType):
-                raise FuseTypeError("itypes and otypes are types such as fuse.tensor.dmatrix or TensorType('float64', (None, None))")
+                raise FuseTypeError("itypes and otypes are types such as fuse.tensor.dmatrix")
             found.append(t)
         return found
 

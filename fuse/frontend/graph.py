@@ -81,7 +81,9 @@ def clone(ins: Sequence[Expr], outs: Sequence[Expr], copy_inputs: bool = True) -
     return fresh, substitute(outs, dict(zip(ins, fresh, strict=True)))
 
 
-def is_same_graph(var1: Expr, var2: Expr, givens: Mapping[Expr, Expr] | Iterable[tuple[Expr, Expr]] | None = None) -> bool:
+def is_same_graph(
+    var1: Expr, var2: Expr, givens: Mapping[Expr, Expr] | Iterable[tuple[Expr, Expr]] | None = None
+) -> bool:
     """Whether two expressions are the same formula of the same variables, after ``givens``: nodes are interned.
 
     >>> import fuse.tensor as T
@@ -94,6 +96,8 @@ def is_same_graph(var1: Expr, var2: Expr, givens: Mapping[Expr, Expr] | Iterable
     return first is second
 
 
-def equal_computations(xs: Sequence[Expr], ys: Sequence[Expr], in_xs: Sequence[Expr] = (), in_ys: Sequence[Expr] = ()) -> bool:
+def equal_computations(
+    xs: Sequence[Expr], ys: Sequence[Expr], in_xs: Sequence[Expr] = (), in_ys: Sequence[Expr] = ()
+) -> bool:
     """Whether ``ys`` are ``xs`` with ``in_xs`` in place of ``in_ys``."""
     return len(xs) == len(ys) and list(xs) == substitute(ys, dict(zip(in_ys, in_xs, strict=True)))

@@ -1,0 +1,27 @@
+"""Theano's ``compile``: functions, modes, and what belongs to them."""
+from fuse.compile import debugmode as debugmode
+from fuse.compile import function_module as function_module
+from fuse.compile import io as io
+from fuse.compile import mode as mode
+from fuse.compile import nanguardmode as nanguardmode
+from fuse.compile import ops as ops
+from fuse.compile import sharedvalue as sharedvalue
+from fuse.compile.ops import FromFunctionOp as FromFunctionOp
+from fuse.compile.ops import ViewOp as ViewOp
+from fuse.compile.ops import as_op as as_op
+from fuse.compile.ops import view_op as view_op
+from fuse.compile.sharedvalue import SharedVariable as SharedVariable
+from fuse.compile.sharedvalue import shared as shared
+from fuse.function import Function as Function
+from fuse.function import function as function
+from fuse.mode import FAST_COMPILE as FAST_COMPILE
+from fuse.mode import FAST_RUN as FAST_RUN
+from fuse.mode import DebugMode as DebugMode
+from fuse.mode import Mode as Mode
+from fuse.mode import NanGuardMode as NanGuardMode
+from fuse.mode import get_default_mode as get_default_mode
+from fuse.mode import get_mode as get_mode
+from fuse.mode import predefined_modes as predefined_modes
+from fuse.mode import register_mode as register_mode
+from fuse.signature import In as In
+from fuse.signature import Out as Out

@@ -1,0 +1,2 @@
+"""``compile.function.types``."""
+from fuse.function import Function as Function

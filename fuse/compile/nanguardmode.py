@@ -1,0 +1,2 @@
+"""Theano's ``compile.nanguardmode``."""
+from fuse.mode import NanGuardMode as NanGuardMode

@@ -1,0 +1,43 @@
+"""Theano's ``compile.ops``: ops that concern the machinery more than mathematics."""
+from __future__ import annotations
+
+from typing import Any
+
+from fuse.frontend.apply import Apply
+from fuse.frontend.class_op import FromFunctionOp as FromFunctionOp
+from fuse.frontend.class_op import Op
+from fuse.frontend.class_op import as_op as as_op
+
+
+class ViewOp(Op):
+    """The identity; a base for ops that change only the gradient.
+
+    >>> import fuse, fuse.tensor as T
+    >>> class Reverse(ViewOp):
+    ...     def grad(self, inputs, output_grads):
+    ...         return [-output_grads[0]]
+    >>> x = T.dscalar("x")
+    >>> float(fuse.grad(3 * Reverse()(x), x).eval({x: 1.0}))
+    -3.0
+    """
+
+    __props__ = ()
+    view_map = {0: [0]}
+
+    def make_node(self, x: Any) -> Apply:
+        return Apply(self, [x], [x.type()])
+
+    def perform(self, node: Apply, inputs: list[Any], output_storage: list[list[Any]]) -> None:
+        output_storage[0][0] = inputs[0]
+
+    def infer_shape(self, node: Apply, shapes: list[Any]) -> list[Any]:
+        return shapes
+
+    def grad(self, inputs: list[Any], output_grads: list[Any]) -> list[Any]:
+        return list(output_grads)
+
+    def R_op(self, inputs: list[Any], eval_points: list[Any]) -> list[Any]:
+        return list(eval_points)
+
+
+view_op = ViewOp()

@@ -1,0 +1,3 @@
+"""Theano's ``compile.sharedvalue``."""
+from fuse.frontend.shared import SharedVariable as SharedVariable
+from fuse.frontend.shared import shared as shared

@@ -1,0 +1,2 @@
+"""Theano's ``gof.op``: the base class of a user's own ops."""
+from fuse.frontend.class_op import Op as Op

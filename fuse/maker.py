@@ -1,0 +1,200 @@
+"""The parts of a Function: its program, its stored values, its call path, and what it was made from."""
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Mapping, Sequence
+from keyword import iskeyword
+from typing import Any
+
+from fuse.expr import Expr
+from fuse.frontend.graph import FunctionGraph
+from fuse.mode import Mode
+from fuse.signature import In, Signature
+
+
+def build_program(
+    inputs: Sequence[Expr], outputs: Sequence[Expr], updates: Sequence[tuple[Any, Expr]], mode: Mode
+) -> Any:
+    """What computes ``outputs`` and stores ``updates``, run as ``mode`` says."""
+    from fuse.codegen import interpreted
+
+    if mode.backend == "interpreted":
+        return interpreted.ReferenceProgram(inputs, outputs, updates, mode.rewriting)
+    if mode.backend == "guard":
+        watch = interpreted.nan_guard(mode.check.nan_is_error, mode.check.inf_is_error, mode.check.big_is_error)
+        return interpreted.ReferenceProgram(inputs, outputs, updates, mode.rewriting, watch)
+    from fuse.codegen.program import compile_program
+
+    program = compile_program(inputs, outputs, updates, mode.rewriting)
+    if mode.backend == "debug":
+        return interpreted.DebugProgram(inputs, outputs, updates, program)
+    return program
+
+
+class Cell:
+    """The stored value of one input: its default, or its state where it has an update."""
+
+    __slots__ = ("_input", "_value")
+
+    def __init__(self, item: In, value: Any = None) -> None:
+        self._input = item
+        self._value = None if value is None else item.filter(value)
+
+    @property
+    def name(self) -> str | None:
+        return self._input.name
+
+    @property
+    def type(self) -> Any:
+        return self._input.type
+
+    @property
+    def value(self) -> Any:
+        """The array, or None."""
+        return self._value
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        self._value = None if value is None else self._input.filter(value).copy()
+
+    data = value
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {self._value}>"
+
+
+class Profile:
+    """Calls and seconds of one function."""
+
+    def __init__(self, compile_time: float) -> None:
+        self.compile_time = compile_time
+        self.fct_callcount = 0
+        self.fct_call_time = 0.0
+
+    def summary(self) -> str:
+        """One line of text."""
+        each = self.fct_call_time / self.fct_callcount if self.fct_callcount else 0.0
+        calls = f"{self.fct_callcount} calls, {self.fct_call_time:.6f} s, {each * 1e6:.1f} µs each"
+        return f"{calls}; made in {self.compile_time:.3f} s"
+
+    __str__ = summary
+
+
+class Maker:
+    """What a function was made from: ``inputs``, ``outputs``, ``mode``, and ``fgraph``, the graph that it runs."""
+
+    def __init__(self, graph: Signature, mode: Mode, program: Any) -> None:
+        self.signature = graph
+        self.mode = mode
+        self.inputs = list(graph.inputs)
+        self.outputs = list(graph.outputs)
+        self._program = program
+        self._fgraph: FunctionGraph | None = None
+
+    @property
+    def fgraph(self) -> FunctionGraph:
+        """The graph after rewriting; its outputs are the function's, then the updates."""
+        if self._fgraph is None:
+            from fuse.codegen.interpreted import optimized
+
+            graph = self.signature
+            self._fgraph = FunctionGraph(graph.leaves, optimized(graph.roots, self.mode.rewriting))
+        return self._fgraph
+
+
+class SharedCell:
+    """A shared variable, read and written as an input's cell is."""
+
+    def __init__(self, shared: Any) -> None:
+        self._shared = shared
+
+    @property
+    def value(self) -> Any:
+        return self._shared.get_value()
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        self._shared.set_value(value)
+
+
+# ---------------------------------------------------------------- parts of the call path
+def with_checks(run: Callable[..., Any], checked: Sequence[tuple[int, In]]) -> Callable[..., Any]:
+    def call(*args: Any) -> Any:
+        values = list(args)
+        for i, item in checked:
+            values[i] = item.filter(values[i])
+        return run(*values)
+
+    return call
+
+
+def with_states(run: Callable[..., Any], cells: Sequence[Cell]) -> Callable[..., Any]:
+    count = len(cells)
+
+    def call(*args: Any) -> Any:
+        results = run(*args)
+        for cell, value in zip(cells, results[-count:], strict=True):
+            cell._value = value
+        return results[:-count]
+
+    return call
+
+
+def with_profile(run: Callable[..., Any], profile: Profile) -> Callable[..., Any]:
+    def call(*args: Any) -> Any:
+        start = time.perf_counter()
+        results = run(*args)
+        profile.fct_call_time += time.perf_counter() - start
+        profile.fct_callcount += 1
+        return results
+
+    return call
+
+
+def _single(run: Callable[..., Any], keys: Any) -> Callable[..., Any]:
+    def call(*args: Any) -> Any:
+        return run(*args)[0]
+
+    return call
+
+
+def _dict(run: Callable[..., Any], keys: Any) -> Callable[..., Any]:
+    def call(*args: Any) -> Any:
+        return dict(zip(keys, run(*args), strict=True))
+
+    return call
+
+
+def _none(run: Callable[..., Any], keys: Any) -> Callable[..., Any]:
+    def call(*args: Any) -> None:
+        run(*args)
+
+    return call
+
+
+RESULTS = {"single": _single, "list": lambda run, keys: run, "dict": _dict, "none": _none}
+
+
+def unique_names(inputs: Sequence[In]) -> dict[str, int]:
+    """Position by name; -1 for a name that several inputs have."""
+    names: dict[str, int] = {}
+    for i, item in enumerate(inputs):
+        if item.name is not None:
+            names[item.name] = -1 if item.name in names else i
+    return names
+
+
+def python_signature(graph: Signature, names: Mapping[str, int], cells: Sequence[Cell]) -> inspect.Signature:
+    parameters = []
+    kind: Any = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    had_default = False
+    for i, (item, cell) in enumerate(zip(graph.inputs, cells, strict=True)):
+        word = item.name or ""
+        usable = word.isidentifier() and not iskeyword(word) and names[word] == i
+        default = inspect.Parameter.empty if cell.value is None else cell.value
+        if had_default and cell.value is None:
+            kind = inspect.Parameter.KEYWORD_ONLY
+        had_default = had_default or cell.value is not None
+        parameters.append(inspect.Parameter(word if usable else f"input_{i}", kind, default=default))
+    return inspect.Signature(parameters)
