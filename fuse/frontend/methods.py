@@ -1,0 +1,173 @@
+"""The operators and methods of expressions, as tables of the functions they call."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+from fuse.errors import FuseTypeError, FuseValueError
+from fuse.expr import Constant, Expr, as_expr
+from fuse.frontend import (
+    axes, creation, elementwise, indexing, layout, linalg, nonzero, rearrange, reductions, scans, selecting, sizes,
+    statistics,
+)
+from fuse.frontend.elementwise import cast
+
+# Python's operators. Each also gets its reflected form where it has one: __radd__(x, y) is add(y, x).
+BINARY = {
+    "add": elementwise.add, "sub": elementwise.sub, "mul": elementwise.mul, "truediv": elementwise.true_div,
+    "floordiv": elementwise.int_div, "mod": elementwise.mod, "divmod": elementwise.divmod, "and": elementwise.and_,
+    "or": elementwise.or_, "xor": elementwise.xor, "lshift": elementwise.left_shift,
+    "rshift": elementwise.right_shift, "matmul": linalg.matmul,
+}
+UNARY = {
+    "neg": elementwise.neg, "abs": elementwise.abs, "invert": elementwise.invert, "floor": elementwise.floor,
+    "ceil": elementwise.ceil, "trunc": elementwise.trunc,
+}
+COMPARISONS = {"lt": elementwise.lt, "le": elementwise.le, "gt": elementwise.gt, "ge": elementwise.ge}
+
+# Methods that are the function of the same name, with the expression as its first argument.
+METHODS: dict[ModuleType, str] = {
+    elementwise: """
+        abs ceil clip conj conjugate cos cosh deg2rad exp exp2 expm1 floor log log10 log1p log2 rad2deg round sgn sin
+        sinh sqrt sqr tan tanh trunc arccos arccosh arcsin arcsinh arctan arctanh isnan isinf isfinite fill""",
+    reductions: "sum prod max min all any",
+    statistics: "mean var std ptp norm",
+    scans: "argmax argmin cumsum cumprod",
+    layout: "dimshuffle reshape diagonal",
+    axes: "transpose swapaxes moveaxis squeeze flatten ravel",
+    creation: "zeros_like ones_like full_like",
+    rearrange: "repeat",
+    linalg: "dot trace",
+    nonzero: "nonzero",
+    selecting: "take choose compress nonzero_values searchsorted",
+}
+
+
+def _astype(x: Expr, dtype: Any) -> Expr:
+    """``x`` converted to ``dtype``, as ``cast``."""
+    return cast(x, dtype)
+
+
+def _copy(x: Expr, name: str | None = None) -> Expr:
+    """``x``: expressions do not change, so one is its own copy."""
+    return x
+
+
+def _pow(x: Expr, y: Any, modulus: Any = None) -> Expr:
+    if modulus is not None:
+        raise FuseTypeError("pow with a modulus is not defined for expressions: write (x ** y) % m")
+    return elementwise.pow(x, y)
+
+
+def _rpow(x: Expr, y: Any) -> Expr:
+    return elementwise.pow(y, x)
+
+
+def _round(x: Expr, digits: int | None = None) -> Expr:
+    if digits:
+        raise FuseValueError(f"round to {digits} digits: write round(x * {10**digits}) / {10**digits}")
+    return elementwise.round(x)
+
+
+# ---------------------------------------------------------------- what Python asks of a container or a number
+def _len(x: Expr) -> int:
+    if x.type.ndim == 0:
+        raise FuseTypeError("a 0-d expression has no length")
+    n = x.type.shape[0]
+    if n is None:
+        raise FuseTypeError(f"the length of {_called(x)} is not known while the graph is built: use {_short(x)}.shape[0]")
+    return n
+
+
+def _iter(x: Expr) -> Iterator[Expr]:
+    if x.type.ndim == 0:
+        raise FuseTypeError("a 0-d expression is not iterable")
+    n = x.type.shape[0]
+    if n is None:
+        raise FuseTypeError(
+            f"{_called(x)} has a length that is not known while the graph is built, so a Python loop cannot run over "
+            f"it: use whole-array operations or scan, or declare the length with specify_shape"
+        )
+    return iter([x[i] for i in range(n)])
+
+
+def _contains(x: Expr, item: Any) -> bool:
+    raise FuseTypeError(f"whether an expression contains a value is not known while it is built: any(eq({_short(x)}, value))")
+
+
+def _number(convert: type) -> Callable[[Expr], Any]:
+    def method(x: Expr) -> Any:
+        if isinstance(x, Constant) and x.type.ndim == 0:
+            return convert(x.data[()])
+        hint = {int: f"cast({_short(x)}, 'int64')", float: f"cast({_short(x)}, 'float64')"}.get(convert, _short(x))
+        raise FuseTypeError(
+            f"{_called(x)} has no value while the graph is built, so {convert.__name__}() cannot give one: write "
+            f"{hint} for an expression, or {_short(x)}.eval({{...}}) for a value"
+        )
+
+    return method
+
+
+def _index(x: Expr) -> int:
+    if isinstance(x, Constant) and x.type.ndim == 0 and x.data.dtype.kind in "iu":
+        return int(x.data)
+    raise FuseTypeError(
+        f"{_called(x)} has no value while the graph is built, so it cannot be a Python index, a count for range() or a "
+        f"size for NumPy: index expressions with it (as_tensor_variable(a)[{_short(x)}]), use arange or scan, or "
+        f"{_short(x)}.eval({{...}})"
+    )
+
+
+def _short(x: Expr) -> str:
+    return x.name or "x"
+
+
+def _called(x: Expr) -> str:
+    return f"the expression {x.name}" if x.name else f"an expression ({x.type.describe()})"
+
+
+PROPERTIES: dict[str, Callable[[Expr], Any]] = {
+    "shape": sizes.shape, "size": sizes.size, "T": axes.transpose, "mT": axes.matrix_transpose,
+    "real": elementwise.real, "imag": elementwise.imag,
+}
+OTHERS: dict[str, Any] = {
+    "__getitem__": indexing.getitem, "set": indexing.set_method, "inc": indexing.inc_method, "astype": _astype,
+    "copy": _copy, "__pow__": _pow, "__rpow__": _rpow, "__pos__": as_expr, "__round__": _round, "__len__": _len,
+    "__iter__": _iter, "__contains__": _contains, "__int__": _number(int), "__float__": _number(float),
+    "__complex__": _number(complex), "__index__": _index,
+}
+
+
+def _operator(function: Callable[..., Any], name: str, reflected: bool) -> Callable[..., Any]:
+    def plain(self: Expr, other: Any) -> Any:
+        return function(self, other)
+
+    def swapped(self: Expr, other: Any) -> Any:
+        return function(other, self)
+
+    method = swapped if reflected else plain
+    method.__name__ = name
+    return method
+
+
+def table() -> dict[str, Any]:
+    """Every attribute that expressions get, by name."""
+    found: dict[str, Any] = {}
+    for name, function in BINARY.items():
+        found[f"__{name}__"] = _operator(function, f"__{name}__", reflected=False)
+        found[f"__r{name}__"] = _operator(function, f"__r{name}__", reflected=True)
+    for name, function in COMPARISONS.items():
+        found[f"__{name}__"] = _operator(function, f"__{name}__", reflected=False)
+    for name, function in UNARY.items():
+        found[f"__{name}__"] = function
+    for module, names in METHODS.items():
+        found.update({name: getattr(module, name) for name in names.split()})
+    found.update({name: property(function) for name, function in PROPERTIES.items()})
+    return found | OTHERS
+
+
+def attach(cls: type[Expr]) -> None:
+    """Give ``cls`` its operators and methods."""
+    for name, value in table().items():
+        setattr(cls, name, value)

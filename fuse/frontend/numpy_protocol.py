@@ -1,0 +1,181 @@
+"""NumPy's functions on expressions build graphs: __array_ufunc__, __array_function__; __array__ explains itself."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from fuse.errors import FuseTypeError
+from fuse.expr import Constant, Expr
+from fuse.frontend import (
+    axes, creation, elementwise, join, layout, linalg, nonzero, rearrange, reductions, scans, selecting, sizes,
+    statistics,
+)
+from fuse.op import OPS
+
+# Ufuncs of functions that are not one op; those of ops come from their records.
+UFUNCS: dict[Any, Callable[..., Any]] = {
+    np.add: elementwise.add, np.multiply: elementwise.mul, np.matmul: linalg.matmul, np.divmod: elementwise.divmod,
+    np.logical_and: elementwise.logical_and, np.logical_or: elementwise.logical_or,
+    np.logical_xor: elementwise.logical_xor, np.logical_not: elementwise.logical_not,
+    np.positive: lambda x: x, np.fabs: elementwise.abs,
+    np.degrees: elementwise.rad2deg, np.radians: elementwise.deg2rad,
+}
+
+# ufunc.reduce and ufunc.accumulate
+REDUCE = {
+    np.add: reductions.sum, np.multiply: reductions.prod, np.maximum: reductions.max, np.minimum: reductions.min,
+    np.logical_and: reductions.all, np.logical_or: reductions.any,
+}
+ACCUMULATE = {np.add: scans.cumsum, np.multiply: scans.cumprod}
+
+# NumPy functions by the function of ours that means the same; arguments are passed as they come.
+SAME_NAME = (
+    (axes, "transpose swapaxes moveaxis expand_dims squeeze ravel atleast_1d atleast_2d atleast_3d broadcast_arrays"),
+    (creation, "zeros_like ones_like full_like empty_like tril triu diag linspace logspace"),
+    (elementwise, "clip real imag angle isclose nan_to_num isposinf isneginf"),
+    (join, "concatenate hstack vstack"),
+    (layout, "broadcast_to diagonal"),
+    (linalg, "dot tensordot outer inner vdot trace kron"),
+    (nonzero, "nonzero flatnonzero argwhere"),
+    (rearrange, "tile repeat roll flip fliplr flipud rot90 meshgrid"),
+    (reductions, "sum prod max min all any"),
+    (scans, "argmax argmin cumsum cumprod"),
+    (selecting, "take take_along_axis choose compress searchsorted"),
+    (statistics, "mean var std ptp"),
+)
+
+
+def _reshape(x: Any, shape: Any = None, order: str = "C", newshape: Any = None, copy: Any = None) -> Expr:
+    if order != "C":
+        raise FuseTypeError("reshape of an expression is in C order; for Fortran order: x.T.reshape(shape[::-1]).T")
+    return layout.reshape(x, newshape if shape is None else shape)
+
+
+def _where(condition: Any, *values: Any) -> Any:
+    return elementwise.switch(condition, *values) if values else nonzero.nonzero(condition)
+
+
+def _stack(arrays: Any, axis: int = 0) -> Expr:
+    return join.stack(list(arrays), axis=axis)
+
+
+def _split(x: Any, parts: Any, axis: int = 0) -> list[Expr]:
+    if isinstance(parts, (int, np.integer)):
+        return join.split(x, parts, axis=axis)
+    bounds = [0, *parts, sizes.sizes_of(x)[sizes.normalize_axis(axis, x.type.ndim)]]
+    return join.split(x, [sizes.size_sub(b, a) for a, b in zip(bounds, bounds[1:], strict=False)], axis=axis)
+
+
+def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Expr:
+    if ord is not None and ord != "fro" and (isinstance(axis, tuple) or axis is None and x.type.ndim == 2):
+        raise FuseTypeError(f"the matrix norm of order {ord} is not defined for expressions; x.norm({ord}) is elementwise")
+    return statistics.norm(x, ord, axis, keepdims)
+
+
+def _shape(x: Any) -> Any:
+    return sizes.shape(x)
+
+
+def _round(x: Any, decimals: int = 0) -> Expr:
+    return round(x, decimals) if decimals else elementwise.round(x)
+
+
+def _ndim(x: Any) -> int:
+    return x.type.ndim  # type: ignore[no-any-return]
+
+
+def _size(x: Any, axis: int | None = None) -> Any:
+    return sizes.size(x) if axis is None else sizes.shape_i(x, axis)
+
+
+def _copy(x: Any, order: str = "K", subok: bool = False) -> Any:
+    return x
+
+
+FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    np.reshape: _reshape, np.where: _where, np.stack: _stack, np.split: _split, np.shape: _shape, np.round: _round,
+    np.around: _round, np.ndim: _ndim, np.size: _size, np.copy: _copy, np.linalg.norm: _norm, np.average: statistics.mean,
+    np.amax: reductions.max, np.amin: reductions.min, np.iscomplexobj: lambda x: x.type.dtype.startswith("complex"),
+    np.result_type: lambda *xs: np.result_type(*[x.type.numpy_dtype if isinstance(x, Expr) else x for x in xs]),
+    **{getattr(np, name): getattr(module, name) for module, names in SAME_NAME for name in names.split()},
+}
+
+
+@cache
+def _ufuncs() -> dict[Any, Callable[..., Any]]:
+    """Each ufunc with what it builds: an op names its own (``ufunc``), or its reference is one."""
+    found: dict[Any, Callable[..., Any]] = {}
+    for op in OPS.values():
+        if op.kind == "elementwise":
+            named = op.numpy if op.ufunc is None else op.ufunc
+            if isinstance(named, np.ufunc):
+                found.setdefault(named, op)
+    return found | UFUNCS
+
+
+def array_ufunc(self: Expr, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+    """Build the op that ``ufunc`` stands for."""
+    called = f"numpy.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
+    if options.pop("out", None) is not None:
+        raise FuseTypeError(f"{called}(..., out=...) cannot store an expression in an array: use the result")
+    if options.pop("where", True) is not True:
+        raise FuseTypeError(f"{called}(..., where=...) is not defined for expressions: use switch(condition, a, b)")
+    if method == "__call__":
+        dtype = options.pop("dtype", None)
+        build = _ufuncs().get(ufunc)
+        if build is None:
+            raise FuseTypeError(f"{called} has no counterpart for expressions")
+        _refuse(called, options)
+        out = build(*inputs)
+        return out if dtype is None else elementwise.cast(out, dtype)
+    table = {"reduce": REDUCE, "accumulate": ACCUMULATE}.get(method, {})
+    if ufunc in table:
+        options = {k: v for k, v in options.items() if v is not None and v is not np._NoValue or k == "axis"}
+        return table[ufunc](*inputs, **{"axis": 0, **options}) if len(inputs) == 1 else table[ufunc](*inputs, **options)
+    if method == "outer" and len(inputs) == 2 and ufunc in _ufuncs():
+        left, right = [x if isinstance(x, Expr) else np.asarray(x) for x in inputs]
+        wide = axes.shape_padright(left, right.ndim)
+        return _ufuncs()[ufunc](wide, right)
+    raise FuseTypeError(f"{called} has no counterpart for expressions")
+
+
+def _refuse(called: str, options: dict[str, Any]) -> None:
+    if options:
+        raise FuseTypeError(f"{called} of an expression takes no {', '.join(options)}")
+
+
+def array_function(self: Expr, function: Any, types: Any, args: Any, options: Any) -> Any:
+    """Build what NumPy's ``function`` stands for."""
+    name = f"{function.__module__}.{function.__name__}"
+    build = FUNCTIONS.get(function)
+    if build is None:
+        raise FuseTypeError(f"{name} has no counterpart for expressions; see fuse.tensor for what there is")
+    if options.get("out") is not None:
+        raise FuseTypeError(f"{name}(..., out=...) cannot store an expression in an array: use the result")
+    given = {k: v for k, v in options.items() if v is not np._NoValue and not (k in ("out", "where") and v in (None, True))}
+    try:
+        return build(*args, **given)
+    except TypeError as error:
+        if isinstance(error, FuseTypeError) or "argument" not in str(error):
+            raise
+        raise FuseTypeError(f"{name} of an expression: {error}") from error
+
+
+def array(self: Expr, dtype: Any = None, copy: Any = None) -> Any:
+    """The value of a constant; other expressions have none yet."""
+    if isinstance(self, Constant):
+        return self.data.astype(dtype or self.data.dtype)
+    raise FuseTypeError(
+        f"an expression ({self.type.describe()}) is no array: .eval({{...}}) gives its value, and stack([x, y]) makes "
+        f"one expression of several"
+    )
+
+
+def attach(cls: type[Expr]) -> None:
+    """Give ``cls`` NumPy's protocol."""
+    cls.__array_ufunc__ = array_ufunc  # type: ignore[attr-defined]
+    cls.__array_function__ = array_function  # type: ignore[attr-defined]
+    cls.__array__ = array  # type: ignore[attr-defined]

@@ -1,0 +1,193 @@
+"""Shared variables: leaves with a value of their own, which compiled functions read and update."""
+from __future__ import annotations
+
+import hashlib
+import threading
+from typing import Any
+
+import numpy as np
+
+from fuse.errors import FuseTypeError
+from fuse.expr import SHARED, Expr, _flatten, _unflatten, leaf
+from fuse.expr import _nodes as interned
+from fuse.types import TensorType
+
+
+class Container:
+    """The cell that holds the value of a shared variable; clones hold the same one."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: np.ndarray[Any, Any]) -> None:
+        self.value = value
+
+    @property
+    def data(self) -> np.ndarray[Any, Any]:
+        return self.value
+
+    @property
+    def storage(self) -> list[np.ndarray[Any, Any]]:
+        return [self.value]
+
+
+class SharedVariable(Expr):
+    """A leaf whose value lasts between calls: made by ``shared``, read with ``get_value``, changed by updates.
+
+    ``default_update`` is an expression that every compiled function using the variable stores in it, unless the
+    function is given an update of its own.
+    """
+
+    __slots__ = ("container", "default_update", "strict", "allow_downcast")
+
+    container: Container
+    default_update: Expr | None
+    strict: bool
+    allow_downcast: bool | None
+
+    def get_value(self, borrow: bool = False, return_internal_type: bool = False) -> np.ndarray[Any, Any]:
+        """The value: a copy, or with ``borrow`` the array itself, which later calls may change.
+
+        >>> shared([1.0, 2.0]).get_value()
+        array([1., 2.])
+        """
+        value = self.container.value
+        return value if borrow else value.copy()
+
+    def set_value(self, new_value: Any, borrow: bool = False) -> None:
+        """Replace the value, by a copy unless ``borrow``; sizes may change where the type leaves them open.
+
+        Raises FuseTypeError or ShapeError where the value does not fit the type.
+
+        >>> w = shared([1.0, 2.0])
+        >>> w.set_value([3, 4, 5])
+        >>> w.get_value()
+        array([3., 4., 5.])
+        """
+        value = self.type.filter(new_value, strict=self.strict, allow_downcast=self.allow_downcast)
+        self.container.value = value if borrow and value is new_value else _own(value, new_value)
+
+    def zero(self, borrow: bool = False) -> None:
+        """Set every element to 0."""
+        self.container.value = np.zeros_like(self.container.value)
+
+    @property
+    def value(self) -> np.ndarray[Any, Any]:
+        """The value, as by ``get_value()``."""
+        return self.get_value()
+
+    def clone(self, name: str | None = None) -> SharedVariable:
+        """Another variable with the same container: what is stored in one is seen in both."""
+        return _leaf(self.type, name or self.name, self.container, self.strict, self.allow_downcast)
+
+    def _leaf_state(self) -> Any:
+        uid = self.params["uid"]
+        if uid in _busy.uids:
+            return uid  # met again inside its own default update
+        _busy.uids.add(uid)
+        try:
+            update = None if self.default_update is None else _flatten(self.default_update)
+        finally:
+            _busy.uids.discard(uid)
+        return uid, self.type.dtype, self.type.shape, self.container.value, self.strict, self.allow_downcast, update
+
+    @staticmethod
+    def _from_leaf_state(state: Any, name: str | None) -> Expr:
+        if isinstance(state, str):
+            return _busy.loading[state]
+        stored, dtype, shape, value, strict, allow_downcast, update = state
+        uid = _free_uid(stored, value)
+        known = interned.get((SHARED, uid))
+        if known is not None:
+            return known
+        node = _leaf(TensorType(dtype, shape), name, Container(_own(value, None)), strict, allow_downcast, uid)
+        if update is not None:
+            _busy.loading[stored] = node
+            try:
+                node.default_update = _unflatten(update)
+            finally:
+                del _busy.loading[stored]
+        return node
+
+
+class _Busy(threading.local):
+    """Variables in the middle of being pickled or unpickled, in this thread."""
+
+    def __init__(self) -> None:
+        self.uids: set[str] = set()
+        self.loading: dict[str, SharedVariable] = {}
+
+
+_busy = _Busy()
+
+
+def _free_uid(uid: str, value: np.ndarray[Any, Any]) -> str:
+    """The identity of an unpickled variable.
+
+    It is the pickled one, unless a living variable has that identity and another value by now: then loading must
+    neither change that variable nor lose the pickled value. The new identity follows from both, so that all parts of
+    one pickle agree on it.
+    """
+    while (living := interned.get((SHARED, uid))) is not None:
+        if _same_bits(living.container.value, value):  # type: ignore[attr-defined]
+            return uid
+        uid += hashlib.sha256(value.tobytes()).hexdigest()[:8]
+    return uid
+
+
+def _same_bits(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+def _own(value: np.ndarray[Any, Any], given: Any) -> np.ndarray[Any, Any]:
+    """``value`` as an array that nothing of the user's shares memory with."""
+    if isinstance(given, np.ndarray) or given is None or not value.flags.owndata or not value.flags.writeable:
+        return np.array(value, order="C" if value.flags.c_contiguous else "K", copy=True, subok=False)
+    return value
+
+
+def _leaf(
+    type_: TensorType, name: str | None, container: Container, strict: bool, allow_downcast: bool | None,
+    uid: str | None = None,
+) -> SharedVariable:
+    node: Any = leaf(SharedVariable, SHARED, type_, name, uid=uid)
+    node.container = container
+    node.default_update = None
+    node.strict = strict
+    node.allow_downcast = allow_downcast
+    return node  # type: ignore[no-any-return]
+
+
+def shared(
+    value: Any, name: str | None = None, strict: bool = False, allow_downcast: bool | None = None,
+    borrow: bool = False, broadcastable: Any = None, shape: Any = None, **ignored: Any,
+) -> SharedVariable:
+    """A shared variable that starts with ``value``: a number, an array, or a list of numbers.
+
+    An int is int64 and a float float64. The array is copied unless ``borrow``. Sizes may change later, unless
+    ``shape`` (a size or None per axis) or ``broadcastable`` fixes them. ``target`` is accepted and ignored.
+
+    >>> w = shared([1.0, 2.0], name="w")
+    >>> w.type, w.get_value()
+    (TensorType(float64, vector), array([1., 2.]))
+    """
+    if isinstance(value, Expr):
+        raise FuseTypeError("a shared variable starts with a value, not with an expression: .eval(...) gives its value")
+    unknown = set(ignored) - {"target"}
+    if unknown:
+        raise FuseTypeError(f"shared has no option {', '.join(sorted(unknown))}")
+    if isinstance(value, np.ma.MaskedArray):
+        raise FuseTypeError("a masked array has no meaning in an expression; use value.filled(...)")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise FuseTypeError(f"cannot make an array of {type(value).__name__}: {error}") from None
+    if array.dtype.kind not in "biufc":
+        raise FuseTypeError(f"a shared variable holds numbers, not {type(value).__name__} ({array.dtype})")
+    static = shape if shape is not None else broadcastable
+    type_ = TensorType(array.dtype, (None,) * array.ndim if static is None else static)
+    array = type_.filter(array)
+    kept = array if borrow and array is value and array.flags.writeable else _own(array, value)
+    return _leaf(type_, name, Container(kept), strict, allow_downcast)
+
+
+__all__ = ["Container", "SharedVariable", "shared"]

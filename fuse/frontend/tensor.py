@@ -1,0 +1,166 @@
+"""Constructors of input variables, as_tensor_variable, and the operators and methods of expressions."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fuse.config import config
+from fuse.errors import DTypeError, FuseTypeError, ShapeError
+from fuse.expr import Constant, Expr, as_expr, constant
+from fuse.frontend import methods, numpy_protocol
+from fuse.frontend.layout import dimshuffle
+from fuse.types import DTYPES, Shape, TensorType, dtype_name
+
+# The table of constructors: name -> static shape (1: the axis broadcasts).
+SHAPES: dict[str, Shape] = {
+    "scalar": (), "vector": (None,), "matrix": (None, None), "row": (1, None), "col": (None, 1),
+    **{f"tensor{n}": (None,) * n for n in range(3, 8)},
+}
+PREFIXES = {
+    "b": "int8", "w": "int16", "i": "int32", "l": "int64", "f": "float32", "d": "float64", "c": "complex64",
+    "z": "complex128",
+}
+PLURALS = {
+    "scalar": "scalars", "vector": "vectors", "matrix": "matrices", "row": "rows", "col": "cols",
+    **{f"tensor{n}": f"tensor{n}s" for n in range(3, 8)},
+}
+
+
+def tensor(*args: Any, dtype: Any = None, shape: Any = None, broadcastable: Any = None, name: str | None = None) -> Expr:
+    """An input variable of any dtype and static shape.
+
+    ``shape`` has a size or None (known at run time) per axis; ``broadcastable``, Theano's form, True or False. By
+    position either Theano's order (dtype, broadcastable, name) or (name, dtype, shape).
+
+    >>> tensor("float32", shape=(None, 3), name="x").type
+    TensorType(float32, (?, 3))
+    >>> tensor("x", shape=(2,)).type
+    TensorType(float64, (2,))
+    """
+    rest = list(args)
+    if rest and _names_dtype(rest[0], dtype):
+        dtype = rest.pop(0)
+        if rest and shape is None and broadcastable is None:
+            shape = rest.pop(0)
+    elif rest and name is None:
+        name = rest.pop(0)
+        if rest and dtype is None:
+            dtype = rest.pop(0)
+        if rest and shape is None and broadcastable is None:
+            shape = rest.pop(0)
+    if rest and name is None:
+        name = rest.pop(0)
+    if rest:
+        raise FuseTypeError("tensor takes (dtype, shape, name) or (name, dtype, shape)")
+    entries = broadcastable if shape is None else shape
+    if entries is None:
+        raise FuseTypeError("tensor needs a shape: tensor('x', shape=(None, 3)) is a matrix with three columns")
+    if isinstance(entries, (int, np.integer)) and not isinstance(entries, bool):
+        entries = (entries,)
+    return TensorType(config.floatX if dtype is None else dtype, entries)(name)
+
+
+def _names_dtype(value: Any, dtype: Any) -> bool:
+    if not isinstance(value, str):
+        return value is not None
+    return dtype is None and (value in DTYPES or value == "floatX")
+
+
+def _constructor(kind: str, shape: Shape) -> Callable[..., Expr]:
+    def make(name: str | None = None, dtype: Any = None, *, shape: Any = None) -> Expr:
+        if name is not None and not isinstance(name, str):
+            raise FuseTypeError(f"the name of a variable is a string, not {name!r}: write {kind}('x', dtype=...)")
+        static = own if shape is None else tuple(shape)
+        if len(static) != len(own):
+            raise ShapeError(f"a {kind} has {len(own)} dimensions, not {len(static)}")
+        return TensorType(config.floatX if dtype is None else dtype_name(dtype), static)(name)
+
+    own = shape
+    make.__name__ = make.__qualname__ = kind
+    make.__doc__ = (
+        f"An input variable: a {kind}, of floatX or the given dtype.\n\n"
+        f">>> {kind}('x').type.broadcastable\n{tuple(n == 1 for n in shape)}\n"
+    )
+    return make
+
+
+def _plural(one: Callable[..., Expr], kind: str, many: str) -> Callable[..., Any]:
+    def make(*names: Any, **options: Any) -> Any:
+        if len(names) == 1 and isinstance(names[0], int):
+            names = (None,) * names[0]
+        if len(names) == 1:
+            return one(names[0], **options)
+        return [one(name, **options) for name in names]
+
+    make.__name__ = make.__qualname__ = many
+    make.__doc__ = f"Several {kind} variables: {many}('x', 'y'), or {many}(2) without names."
+    return make
+
+
+def _constructors() -> dict[str, Any]:
+    """Every constructor by name. A prefixed one (dmatrix) is a type, and calling it makes a variable, as in Theano."""
+    table: dict[str, Any] = {}
+    for kind, shape in SHAPES.items():
+        table[kind] = _constructor(kind, shape)
+        table[PLURALS[kind]] = _plural(table[kind], kind, PLURALS[kind])
+        for letter, dtype in PREFIXES.items():
+            table[letter + kind] = TensorType(dtype, shape)
+            table[letter + PLURALS[kind]] = _plural(table[letter + kind], letter + kind, letter + PLURALS[kind])
+    return table
+
+
+CONSTRUCTORS = _constructors()
+globals().update(CONSTRUCTORS)
+
+
+def as_tensor_variable(x: Any, name: str | None = None, ndim: int | None = None, dtype: Any = None) -> Expr:
+    """``x`` as an expression: itself, a constant, a stack of a list of expressions.
+
+    With ``ndim``, leading axes of size 1 are added, or taken away, until there are so many.
+
+    >>> as_tensor_variable([1, 2, 3]).type
+    TensorType(int64, (3,))
+    """
+    if hasattr(x, "outputs") and not isinstance(x, Expr):  # an Apply with one output
+        if len(x.outputs) != 1:
+            raise FuseTypeError("an application with several outputs is no variable: choose one of its outputs")
+        x = x.outputs[0]
+    expr = as_expr(x, name=name, dtype=dtype) if not isinstance(x, Expr) else x
+    if ndim is None or ndim == expr.type.ndim:
+        return expr
+    extra = ndim - expr.type.ndim
+    if extra > 0:
+        return dimshuffle(expr, ["x"] * extra + list(range(expr.type.ndim)))
+    if any(n != 1 for n in expr.type.shape[:-extra]):
+        raise ShapeError(f"a {expr.type.describe()} has no {ndim}-dimensional form: its leading axes may exceed 1")
+    return dimshuffle(expr, list(range(-extra, expr.type.ndim)))
+
+
+def get_scalar_constant_value(x: Any) -> np.ndarray[Any, Any]:
+    """The value of a 0-d constant, as an array; NotScalarConstantError where ``x`` is not one at build time."""
+    expr = as_expr(x)
+    while expr.op.name in ("cast", "dimshuffle", "broadcast_to", "fill", "reshape") and not isinstance(expr, Constant):
+        expr = expr.args[1] if expr.op.name == "fill" else expr.args[0]
+    if isinstance(expr, Constant) and expr.data.size == 1:
+        return expr.data.reshape(())
+    raise NotScalarConstantError(f"{x} is not a constant number")
+
+
+class NotScalarConstantError(DTypeError):
+    """An expression that is not a 0-d constant where one was needed at build time."""
+
+
+def is_variable(x: Any) -> bool:
+    """Whether ``x`` is an expression."""
+    return isinstance(x, Expr)
+
+
+methods.attach(Expr)
+numpy_protocol.attach(Expr)
+
+__all__ = [
+    "NotScalarConstantError", "TensorType", "as_tensor_variable", "constant", "get_scalar_constant_value", "tensor",
+    *CONSTRUCTORS,
+]
