@@ -157,12 +157,17 @@ class _Library(CPUCodeLibrary):
         return module
 
 
-def _callable(function, names: dict[str, object]):
-    """A helper as numba wants it: plain Python functions are compiled, with the kernel's names in reach."""
-    if isinstance(function, FunctionType):
-        merged = FunctionType(function.__code__, {**names, **function.__globals__}, function.__name__)
-        return numba.njit(**HELPER)(merged)
-    return function
+def _callable(function, names: dict[str, object], made: dict | None = None):
+    """A helper as numba wants it: plain Python functions, and those that they call, compiled with `names` in reach."""
+    made = {} if made is None else made
+    if not isinstance(function, FunctionType):
+        return function
+    if function not in made:
+        merged = {**names, **function.__globals__}
+        made[function] = numba.njit(**HELPER)(FunctionType(function.__code__, merged, function.__name__))
+        used = {name: merged[name] for name in function.__code__.co_names if name in function.__globals__}
+        merged.update({name: _callable(value, names, made) for name, value in used.items()})
+    return made[function]
 
 
 def object_code(source: str, entry: str, name: str, filename: str, argtypes: tuple[ArgType, ...],

@@ -224,15 +224,14 @@ def _power(x: Any, y: Any) -> Any:
 
 def _power_rule_base(g: Any, out: Any, x: Any, y: Any) -> Any:
     smallest = y.dtype in ty.INTEGER and np.iinfo(y.dtype).min
-    if isinstance(y, Constant):
-        if not np.any(y.data == 0) and not (smallest and np.any(y.data == smallest)):
-            return g * y * x ** (y - 1)
+    if isinstance(y, Constant) and not np.any(y.data == 0) and not (smallest and np.any(y.data == smallest)):
+        return g * y * x ** (y - 1)
     power_below = x ** ((cast(y, out.dtype) if y.dtype in ty.DISCRETE else y) - 1)
     return switch(neq(y, 0), g * y * power_below, 0)
 
 
 def _power_rule_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
-    return switch(eq(x, 0), 0, g * out * log(x))
+    return switch(eq(x, 0), 0, g * out * log(cast(x, out.dtype)))
 
 
 @elementwise(name="pow", dtype=power, numpy=_power, ufunc=np.power, symbol="**", precedence=13, sympy="x**y",
@@ -328,7 +327,7 @@ def clip(x, low, high):
 def _cast(x, dtype):
     """``x`` converted to ``dtype`` (a name, a NumPy dtype or type): towards zero from float to integer.
 
-    Raises FuseTypeError from complex to real: choose a part. Through a conversion to or from integers no gradient flows.
+    Raises FuseTypeError from complex to real: choose a part. No gradient flows to or from integers.
 
     >>> cast([1.7, -1.7], "int32").eval()
     array([ 1, -1], dtype=int32)

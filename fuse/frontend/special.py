@@ -10,7 +10,8 @@ import numpy as np
 
 from fuse.errors import FuseValueError
 from fuse.expr import Expr, as_expr
-from fuse.frontend.logic import eq, literal, switch
+from fuse.frontend.arithmetic import cast
+from fuse.frontend.logic import eq, literal, neq, or_, switch
 from fuse.frontend.transcendental import exp, expm1, inexact_real, log, log1p
 from fuse.op import elementwise
 
@@ -221,6 +222,11 @@ logaddexp.op = _logaddexp.op  # type: ignore[attr-defined]
 
 
 # ---------------------------------------------------------------- products with a logarithm
+def _log_part(g: Any, x: Any, inside: Any, logarithm: Any) -> Any:
+    """``g * logarithm``, but 0 where ``x`` is 0 and the logarithm is infinite or NaN."""
+    return switch(or_(inside, neq(x, 0)), g * logarithm, 0)
+
+
 @elementwise(dtype=inexact_real, numpy=lambda x: np.where(x == 0, 0, x * np.log(x)).astype(x.dtype),
              sympy="x*log(x)", latex=r"#1 \log #1", domain=(0.1, 5.0),
              grad=(lambda g, out, x: g * (1 + log(x)),), builtin=True)
@@ -235,7 +241,7 @@ def xlogx(x):
 
 @elementwise(dtype=inexact_real, numpy=scipy_special("xlogy"), sympy="x*log(y)", latex=r"#1 \log #2",
              domain=(0.1, 5.0), builtin=True,
-             grad=(lambda g, out, x, y: switch(eq(x, 0), switch(y > 0, g * log(y), 0), g * log(y)),
+             grad=(lambda g, out, x, y: _log_part(g, x, y > 0, log(cast(y, out.dtype))),
                    lambda g, out, x, y: switch(eq(x, 0), 0, g * x / y)))
 def xlogy(x, y):
     """``x * log(y)``, which is 0 where ``x`` is 0, whatever ``y`` but NaN; so are its derivatives at ``y`` = 0.
@@ -251,7 +257,7 @@ xlogy0 = xlogy
 
 @elementwise(dtype=inexact_real, numpy=scipy_special("xlog1py"), sympy="x*log(1 + y)", latex=r"#1 \log(1 + #2)",
              domain=(0.1, 5.0), builtin=True,
-             grad=(lambda g, out, x, y: switch(eq(x, 0), switch(y > -1, g * log1p(y), 0), g * log1p(y)),
+             grad=(lambda g, out, x, y: _log_part(g, x, y > -1, log1p(cast(y, out.dtype))),
                    lambda g, out, x, y: switch(eq(x, 0), 0, g * x / (1 + y))))
 def xlog1py(x, y):
     """``x * log1p(y)``, which is 0 where ``x`` is 0, whatever ``y`` but NaN.

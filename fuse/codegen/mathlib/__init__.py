@@ -1,0 +1,58 @@
+"""Scalar functions of kernels: ``resolve`` finds, for ``mathlib.NAME`` and a dtype, what a kernel is to call.
+
+The functions are plain Python in the modules beside this one, a table per kind of dtype: booleans and integers in
+``integers``, real floats in ``real``, ``special`` and ``vector``, complex numbers in ``complexes``. They call each
+other, ``math``, ``np`` and the intrinsics of ``fuse.codegen.intrinsics``, all known to the loader. One text serves
+every dtype of a kind: ``specialise`` types its literals, so that nothing is widened by accident.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from types import FunctionType
+
+from fuse import types as ty
+from fuse.codegen.mathlib import complexes, integers, real, special, vector
+from fuse.codegen.mathlib.specialise import specialise, through_float64
+from fuse.errors import FuseTypeError
+
+Resolved = str | FunctionType
+
+_FLOATS: dict[str, str | Callable[..., object]] = {**real.TABLE, **special.TABLE}
+
+# Accurate in single precision only when computed in double, or not worth a text of their own.
+_WIDE = special.TABLE.keys() - special.NATIVE
+
+
+@cache
+def resolve(name: str, dtype: str, target: str = "cpu") -> Resolved:
+    """What ``mathlib.NAME`` is at ``dtype``: a name to write ("math.exp"), or a function to give the loader.
+
+    ``target``: "cpu", or "cuda", where the vectorised texts give way to the device's own functions. float16 is
+    computed in float32. Raises FuseTypeError where the function has no meaning, or no text yet, for the dtype.
+
+    >>> resolve("sqrt", "float32"), resolve("maximum", "int8").__name__
+    ('math.sqrt', 'maximum_int64')
+    """
+    dtype = "float32" if dtype == "float16" else dtype
+    found = _table(dtype, target).get(name)
+    if found is None:
+        known = sorted(d for d in ty.DTYPES if d != "float16" and name in _table(d, target))
+        meant = f"it has {', '.join(known)}" if known else f"the functions are {', '.join(sorted(_FLOATS))}"
+        raise FuseTypeError(f"kernels have no function mathlib.{name} for {dtype}: {meant}")
+    if isinstance(found, str):
+        return found
+    if dtype == "float32" and name in _WIDE:
+        return through_float64(found, name)
+    return specialise(found, dtype)
+
+
+@cache
+def _table(dtype: str, target: str) -> dict[str, str | Callable[..., object]]:
+    if dtype in ty.COMPLEX:
+        return complexes.TABLE
+    if dtype in ty.FLOATING:
+        return {**_FLOATS, **(vector.TABLE if target == "cpu" else {})}
+    if dtype == "bool":
+        return integers.BOOL
+    return integers.SIGNED if ty.kind(dtype) == "i" else integers.UNSIGNED

@@ -1,0 +1,123 @@
+"""One text for every precision: a function again, with its literals and the functions it calls typed for a dtype."""
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable
+from functools import cache
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from fuse import types as ty
+
+_PACKAGE = __name__.rpartition(".")[0]
+
+
+def polynomial(x: float, coefficients: tuple[float, ...]) -> float:
+    """The polynomial in ``x`` with these coefficients, constant first; written out by ``specialise``, with fma.
+
+    >>> polynomial(2.0, (1.0, 0.0, 3.0))
+    13.0
+    """
+    value = 0.0
+    for coefficient in reversed(coefficients):
+        value = value * x + coefficient
+    return value
+
+
+@cache
+def specialise(function: Callable[..., Any], dtype: str) -> FunctionType:
+    """``function`` for ``dtype``: its literals, and the numbers among its globals, become numbers of that dtype.
+
+    In a float function only float literals are typed (integers count bits), in an integer one the integers, as int64
+    or uint64: arithmetic is in 64 bits and the caller narrows the result. ``WIDTH`` is the dtype's number of bits.
+    A complex function computes with literals of its real part. Functions of this package that it calls are
+    specialised too.
+    """
+    assert isinstance(function, FunctionType)
+    scalar = _literal_dtype(dtype)
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    definition = tree.body[0]
+    assert isinstance(definition, ast.FunctionDef)
+    definition.name = f"{function.__name__.strip('_')}_{scalar}"
+    definition.decorator_list = []
+    if isinstance(definition.body[0], ast.Expr) and isinstance(definition.body[0].value, ast.Constant):
+        definition.body = definition.body[1:]
+    locals_ = {*function.__code__.co_varnames}
+    typed = ast.fix_missing_locations(_Literals(scalar, dtype, function.__globals__, locals_).visit(tree))
+    names: dict[str, Any] = {"np": np, "__name__": function.__module__, "__builtins__": __builtins__}
+    exec(compile(typed, function.__code__.co_filename, "exec"), names)
+    made = names[definition.name]
+    for name in {node.id for node in ast.walk(typed) if isinstance(node, ast.Name)} - {definition.name}:
+        used = function.__globals__.get(name)
+        if isinstance(used, FunctionType) and used.__module__.startswith(_PACKAGE):
+            # a complex function may call another one of its module, or a real one of another
+            names[name] = specialise(used, dtype if used.__module__ == function.__module__ else ty.real_of(dtype))
+        elif used is not None and name not in names:
+            names[name] = used
+    return made
+
+
+@cache
+def through_float64(function: Callable[..., Any], name: str) -> FunctionType:
+    """``function`` of float32 arguments, computed in float64 and rounded once."""
+    count = len(inspect.signature(function).parameters)
+    args = ["x", "y", "z"][:count]
+    text = f"def {name}_float32({', '.join(args)}):\n"
+    text += f"    return float32(wide({', '.join(f'float64({a})' for a in args)}))\n"
+    names: dict[str, Any] = {"wide": specialise(function, "float64"), "__name__": function.__module__}
+    exec(compile(text, f"<{name} through float64>", "exec"), names)
+    made: FunctionType = names[f"{name}_float32"]
+    return made
+
+
+def _literal_dtype(dtype: str) -> str:
+    kind = ty.kind(dtype)
+    if kind in "iu":
+        return "uint64" if kind == "u" else "int64"
+    return ty.real_of(dtype)
+
+
+class _Literals(ast.NodeTransformer):
+    """Writes ``float32(0.5)`` for ``0.5``, and for the module's constants their values in the same way."""
+
+    def __init__(self, scalar: str, dtype: str, constants: dict[str, Any], locals_: set[str]) -> None:
+        self.scalar, self.constants, self.locals = scalar, constants, locals_
+        self.width = 8 * np.dtype(dtype).itemsize
+        self.kinds: tuple[type, ...] = (int,) if "int" in scalar else (float,)
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        return self._typed(node.value) if type(node.value) in self.kinds else node
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        if node.id in self.locals:
+            return node
+        value = self.width if node.id == "WIDTH" else self.constants.get(node.id)
+        if type(value) in self.kinds:
+            return self._typed(value)
+        return ast.Constant(value) if type(value) is int else node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if not (isinstance(node.func, ast.Name) and node.func.id == "polynomial"):
+            return self.generic_visit(node)
+        variable, table = node.args
+        assert isinstance(variable, ast.Name) and isinstance(table, ast.Name)
+        coefficients = self.constants[table.id]
+        value: ast.expr = self._typed(coefficients[-1])
+        for coefficient in reversed(coefficients[:-1]):
+            value = ast.Call(ast.Name("fma", ast.Load()), [value, variable, self._typed(coefficient)], [])
+        return value
+
+    def _typed(self, value: Any) -> ast.expr:
+        if self.scalar == "float64" and np.isfinite(value):
+            return ast.Constant(value)
+        if not np.isfinite(value):
+            number: ast.expr = ast.Attribute(ast.Name("np", ast.Load()), "inf" if value > 0 else "nan", ast.Load())
+            if value == -np.inf:
+                number = ast.UnaryOp(ast.USub(), ast.Attribute(ast.Name("np", ast.Load()), "inf", ast.Load()))
+        else:
+            number = ast.Constant(value)
+        return ast.Call(ast.Name(self.scalar, ast.Load()), [number], [])

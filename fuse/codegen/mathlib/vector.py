@@ -1,0 +1,4 @@
+"""Functions that replace the C library's, written so that LLVM widens them to vectors."""
+from __future__ import annotations
+
+TABLE: dict[str, str] = {}
