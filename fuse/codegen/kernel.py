@@ -50,11 +50,15 @@ class Scalar:
 
 @dataclass(frozen=True)
 class Local:
-    """Scratch memory of the kernel with one element per point of ``axes`` (a row kept between stages)."""
+    """Scratch memory of the kernel with one element per point of ``axes`` (a row kept between stages).
+
+    A ``row`` has one element per lane of a block; its single axis is the lane axis.
+    """
 
     name: str
     dtype: str
     axes: tuple[Axis, ...]
+    row: bool = False
 
 
 # ---------------------------------------------------------------- statements

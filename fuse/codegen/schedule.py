@@ -65,6 +65,9 @@ class _Scheduler:
         self.axes = [Axis(f"i{a}", n if isinstance(n, int) else None) for a, n in enumerate(region.sizes)]
         self.order = self.topological()
         self.levels = self.make_levels()
+        self.rank = self.axis_ranks()
+        self.inner = min(self.rank, key=lambda a: self.rank[a]) if self.rank else None
+        self.lane_level = self.find_lane_level()
         self.context: dict[Expr, Context] = {}
         self.level: dict[Expr, int] = {}
         self.names: dict[Any, str] = {}
@@ -217,7 +220,8 @@ class _Scheduler:
         key = base, own, prefix[:own]
         if key not in self.names:
             differs = next(x for x in range(own) if context[x] != prefix[x])
-            limit = REPEAT_IN_SWEEP if not self.levels[differs] else REPEAT_IN_ROW
+            in_cache = self.levels[differs] and self.lane_level is None
+            limit = REPEAT_IN_ROW if in_cache else REPEAT_IN_SWEEP
             if self.repeat_cost(base, prefix) <= limit:
                 self.names[key], self.times[key] = self.compute(base, own, prefix[:own], 0)
             else:
@@ -253,7 +257,10 @@ class _Scheduler:
         if base in self.kept:
             return self.kept[base]
         own, context = self.level[base], self.context[base]
-        axes = sorted(self.span(base) - self.levels[differs])
+        kept = set(self.span(base) - self.levels[differs])
+        if self.lane_level is not None and self.inner in self.span(base):
+            kept.add(self.inner)  # type: ignore[arg-type]
+        axes = sorted(kept, key=lambda a: (a == self.inner, a))
         local = Local(self.new_name("t"), _working(base.type.dtype), tuple(self.axes[a] for a in axes))
         self.locals.append(local)
         self.kept[base] = local
@@ -358,23 +365,15 @@ class _Scheduler:
         for node in self.region.outputs:
             if node in self.region.repeated:  # cheap, but also wanted as a whole: its span is a level of its own
                 raise AssertionError("a repeated value cannot be an output")
-        rank = self.axis_ranks()
-        inner = min(rank, key=lambda a: rank[a]) if rank else None
-        deepest = len(self.levels) - 1
-        lane_level = None
-        if inner is not None and deepest > 0 and inner in self.levels[deepest - 1]:
-            lane_level = next(k for k, s in enumerate(self.levels) if inner in s)
-        body = self.tree(rank, inner, lane_level)
+        body = self.tree()
         buffers = tuple([
             Buffer(n, b.type.dtype, b.type.ndim, b in self.region.outputs, self.layout_of(b)) for b, n in self.buffers.items()
         ])
-        kernel_buffers = buffers + tuple(
-            Buffer(x.name, x.dtype, len(x.axes), True) for x in self.locals if not self.on_stack(x, inner, lane_level)
-        )
+        heap = {x.name: x for x in self.locals if not x.row}
+        kernel_buffers = buffers + tuple([Buffer(x.name, x.dtype, len(x.axes), True) for x in heap.values()])
         sizes = tuple([self.size_source(a, buffers, body) for a in range(len(self.axes))])
         scalars = tuple([Scalar(n, d) for n, d in self.scalars.values()])
-        heap = {x.name: x for x in self.locals if not self.on_stack(x, inner, lane_level)}
-        rows = tuple([x for x in self.locals if x.name not in heap])
+        rows = tuple([x for x in self.locals if x.row])
         kernel = Kernel(
             kernel_buffers, scalars, tuple(self.axes), sizes, rows, _on_heap(body, heap), self.region_nonempty()
         )
@@ -391,8 +390,11 @@ class _Scheduler:
                     out.append((tuple(self.axes[a] for a in reduced), tuple(self.axes[a] for a in sorted(kept))))
         return tuple(dict.fromkeys(out))
 
-    def on_stack(self, local: Local, inner: int | None, lane_level: int | None) -> bool:
-        return lane_level is not None and len(local.axes) == 1 and inner is not None and local.axes[0] is self.axes[inner]
+    def find_lane_level(self) -> int | None:
+        """The level of the innermost axis where that is not the deepest: from there on, statements run in lanes."""
+        if self.inner is None or len(self.levels) < 2 or self.inner not in self.levels[-2]:
+            return None
+        return next(k for k, s in enumerate(self.levels) if self.inner in s)
 
     def axis_ranks(self) -> dict[int, float]:
         """For each axis how far from unit stride it is, over all accesses; the smallest is walked innermost."""
@@ -425,18 +427,17 @@ class _Scheduler:
                     return ("buffer", name, d)
         return ("scalar", self.scalar(("size", size), "int64"))
 
-    def tree(self, rank: dict[int, float], inner: int | None, lane_level: int | None) -> tuple[Any, ...]:
+    def tree(self) -> tuple[Any, ...]:
         # Built from the innermost level outwards, so that no call nests deeper than the loops do.
         bodies: dict[tuple[int, Context], tuple[Any, ...]] = {}
         for level in range(len(self.levels) - 1, -1, -1):
             prefixes = {p for lv, p in self.slots if lv == level} | {p[:-1] for lv, p in bodies if lv == level + 1}
             for prefix in prefixes:
-                bodies[level, prefix] = self.level_body(level, prefix, bodies, rank, inner, lane_level)
+                bodies[level, prefix] = self.level_body(level, prefix, bodies)
         return bodies.get((0, ()), ())
 
     def level_body(
-        self, level: int, prefix: Context, bodies: dict[tuple[int, Context], tuple[Any, ...]],
-        rank: dict[int, float], inner: int | None, lane_level: int | None,
+        self, level: int, prefix: Context, bodies: dict[tuple[int, Context], tuple[Any, ...]]
     ) -> tuple[Any, ...]:
         slot = self.slots.get((level, prefix), _Slot())
         sweeps = sorted(p[-1] for lv, p in bodies if lv == level + 1 and p[:-1] == prefix)
@@ -447,12 +448,13 @@ class _Scheduler:
             while position < len(items) and items[position][0] <= sweep:
                 out.append(items[position][1])
                 position += 1
-            axes = sorted(self.levels[level + 1] - self.levels[level], key=lambda a: -rank[a])
+            axes = sorted(self.levels[level + 1] - self.levels[level], key=lambda a: -self.rank[a])
             loop: tuple[Any, ...] = bodies[level + 1, (*prefix, sweep)]
-            if lane_level == level + 1:
-                assert inner is not None
-                axes = [a for a in axes if a != inner]
-                loop = (Loop(self.axes[inner], _in_lanes(loop, self.axes[inner], self.locals, self.new_name), "block"),)
+            if self.lane_level == level + 1:
+                assert self.inner is not None
+                axes = [a for a in axes if a != self.inner]
+                lanes = self.axes[self.inner]
+                loop = (Loop(lanes, _in_lanes(loop, lanes, self.locals, self.new_name), "block"),)
             for a in reversed(axes):
                 loop = (Loop(self.axes[a], loop),)
             out.extend(loop)
@@ -521,10 +523,10 @@ def _in_lanes(body: tuple[Any, ...], axis: Axis, locals_: list[Local], new_name:
                 dtypes[s.name] = s.dtype
 
     scan(body)
-    rows = {name: Local(f"r{name}", dtype, (axis,)) for name, dtype in crossing.items()}
+    rows = {name: Local(f"r{name}", dtype, (axis,), row=True) for name, dtype in crossing.items()}
     locals_.extend(rows.values())
     for acc, dtype in accumulators.items():
-        locals_.append(Local(acc, dtype, (axis,)))
+        locals_.append(Local(acc, dtype, (axis,), row=True))
 
     def rewrite(statements: tuple[Any, ...]) -> tuple[Any, ...]:
         out: list[Any] = []

@@ -1,0 +1,112 @@
+"""Explanations: what was rewritten, fused and cut, and what each kernel reads, writes and computes, as text."""
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fuse.codegen.fusion import Region
+from fuse.codegen.kernel import Combine, Compute, Kernel, Load, Loop, Store
+from fuse.codegen.sizes import Size
+from fuse.errors import origin_text
+from fuse.expr import Expr
+
+if TYPE_CHECKING:
+    from fuse.codegen.launch import Launcher
+    from fuse.codegen.program import Program
+
+LIMIT = 60  # lines of one section
+
+
+def explain(program: Program) -> str:
+    """The text of ``f.explain()``."""
+    lines = [*_rules(program), "", *_steps(program)]
+    if program.plan.cuts:
+        lines += ["", "Not fused with what it uses:"]
+        lines += _limited([f"  {_name(node)}: {reason}" for node, reason in program.plan.cuts])
+    return "\n".join(lines)
+
+
+def _rules(program: Program) -> list[str]:
+    if not program.trace:
+        return ["Rules that fired: none"]
+    counts = Counter(str(getattr(step, "rule", step)) for step in program.trace)
+    lines = [f"Rules that fired ({len(program.trace)}):"]
+    for name, count in counts.items():
+        step = next(s for s in program.trace if str(getattr(s, "rule", s)) == name)
+        example = str(step) if str(step) != name else ""
+        lines.append(f"  {name}" + (f" ×{count}" if count > 1 else "") + (f": {example[:100]}" if example else ""))
+    return _limited(lines)
+
+
+def _limited(lines: list[str]) -> list[str]:
+    return lines if len(lines) <= LIMIT else [*lines[:LIMIT], f"  ... and {len(lines) - LIMIT} more"]
+
+
+def _steps(program: Program) -> list[str]:
+    lines = ["Steps:"]
+    launchers = iter(program.launchers)
+    number = 0
+    for unit in program.plan.units:
+        if isinstance(unit, Region):
+            lines += _kernel(number, next(launchers), unit)
+            number += 1
+        else:
+            shapes = ", ".join(a.type.describe() if hasattr(a.type, "describe") else "tuple" for a in unit.args)
+            lines.append(f"  call {unit.op.name}({shapes}), at {origin_text(unit.origin)}")
+    if len(lines) == 1:
+        lines.append("  none: the outputs are inputs, constants or sizes")
+    return lines
+
+
+def _kernel(number: int, launcher: Launcher, region: Region) -> list[str]:
+    kernel = launcher.default
+    operations, sweeps = _work(kernel)
+    reads = [_array(b, region) for b in launcher.bases if b not in region.outputs]
+    writes = [_array(b, region) for b in region.outputs]
+    computed = Counter(n.op.name for n in region.amap)
+    names = ", ".join(f"{name}×{count}" if count > 1 else name for name, count in computed.items())
+    return [
+        f"  kernel {number}: {len(region.amap)} operations fused into {sweeps} sweep{'s' * (sweeps != 1)} of loops ({names})",
+        f"    reads {', '.join(reads) or 'no arrays'}",
+        f"    writes {', '.join(writes)}",
+        f"    arithmetic per innermost iteration: {operations}",
+    ]
+
+
+def _work(kernel: Kernel) -> tuple[int, int]:
+    """(operations in innermost loops, number of innermost loops)."""
+    operations = sweeps = 0
+    stack: list[Any] = list(kernel.body)
+    while stack:
+        s = stack.pop()
+        if isinstance(s, Loop):
+            if not any(isinstance(c, Loop) for c in s.body):
+                if any(isinstance(c, (Compute, Combine, Load)) for c in s.body):
+                    sweeps += 1
+                operations += sum(isinstance(c, (Compute, Combine)) for c in s.body)
+            stack.extend(s.body)
+        elif isinstance(s, (Compute, Store)) and not any(isinstance(c, Loop) for c in kernel.body):
+            operations += isinstance(s, Compute)
+    return operations, sweeps
+
+
+def _array(node: Expr, region: Region) -> str:
+    where = region.amap.get(node) or region.loads.get(node, ())
+    sizes = [_size(region.sizes[a]) if a is not None else "1" for a in where]
+    width = np.dtype(node.type.dtype).itemsize
+    bytes_text = " × ".join([*[s for s in sizes if s != "1"], f"{width} B"])
+    return f"{_name(node)} ({bytes_text})"
+
+
+def _size(size: Size) -> str:
+    if isinstance(size, int):
+        return str(size)
+    if size.op.name == "shape_i":
+        return f"{size.args[0].name or size.args[0].op.name}.shape[{size.params['axis']}]"
+    return "size"
+
+
+def _name(node: Expr) -> str:
+    return node.name or node.op.name
