@@ -127,12 +127,18 @@ def _called(x: Expr) -> str:
     return f"the expression {x.name}" if x.name else f"an expression ({x.type.describe()})"
 
 
+def _text(x: Expr) -> str:
+    from fuse.printing import short_text  # loaded when something is first printed
+
+    return short_text(x)
+
+
 PROPERTIES: dict[str, Callable[[Expr], Any]] = {
     "shape": sizes.shape, "size": sizes.size, "T": axes.transpose, "mT": axes.matrix_transpose,
     "real": elementwise.real, "imag": elementwise.imag,
 }
 OTHERS: dict[str, Any] = {
-    "__getitem__": indexing.getitem, "set": indexing.set_method, "inc": indexing.inc_method, "astype": _astype,
+    "__repr__": _text, "__str__": _text, "__getitem__": indexing.getitem, "set": indexing.set_method, "inc": indexing.inc_method, "astype": _astype,
     "copy": _copy, "__pow__": _pow, "__rpow__": _rpow, "__pos__": as_expr, "__round__": _round, "__len__": _len,
     "__iter__": _iter, "__contains__": _contains, "__int__": _number(int), "__float__": _number(float),
     "__complex__": _number(complex), "__index__": _index,

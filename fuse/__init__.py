@@ -1,0 +1,72 @@
+"""Symbolic arrays: formulas that simplify, differentiate and compile themselves to fast loops.
+
+Public names, nothing else. What costs time to import (printing, SymPy, code generation) is loaded when first used.
+"""
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+from fuse import errors as errors
+from fuse.autodiff.reverse import Lop, grad, subgraph_grad
+from fuse.config import config
+from fuse.errors import FuseError
+from fuse.evaluation import clone
+from fuse.expr import Constant, Expr
+from fuse.frontend.apply import Apply
+from fuse.frontend.class_op import Op, as_op
+from fuse.frontend.elementwise import cast
+from fuse.frontend.linalg import dot
+from fuse.frontend.shared import SharedVariable, shared
+from fuse.frontend.tensor import as_tensor_variable, constant
+from fuse.function import Function, function
+from fuse.mode import Mode
+from fuse.op import elementwise, reduction
+from fuse.signature import In, Out
+from fuse.types import TensorType
+from fuse.updates import OrderedUpdates
+
+Variable = Expr
+as_symbolic = as_tensor_variable
+shared_constructor = shared
+Param = In
+__version__ = "0.1.0"
+
+# Names that are loaded when first used: name -> module, and where the module has another name for it, that name.
+_LAZY = {
+    **dict.fromkeys(("Print", "debugprint", "pp", "pprint", "pydotprint"), "fuse.printing"),
+    **dict.fromkeys(("Rop",), "fuse.autodiff.forward"),
+    **dict.fromkeys(("hessian", "hessian_vector_product", "jacobian"), "fuse.autodiff.derived"),
+    **dict.fromkeys(("numeric_grad", "verify_grad"), "fuse.autodiff.check"),
+    **dict.fromkeys(("disconnected_grad", "grad_clip", "grad_scale", "stop_gradient", "zero_grad"), "fuse.autodiff.stop"),
+    **dict.fromkeys(("from_sympy", "lambdify", "to_sympy"), "fuse.symbolic"),
+    **dict.fromkeys(("simplify",), "fuse.rules"),
+    **dict.fromkeys(("FunctionGraph",), "fuse.frontend.graph"),
+}
+_MODULES = (
+    "compile", "gof", "gradient", "misc", "printing", "sandbox", "scalar", "tensor", "updates",
+)
+
+__all__ = [
+    "Apply", "Constant", "Expr", "Function", "FuseError", "In", "Lop", "Mode", "Op", "OrderedUpdates", "Out", "Param",
+    "SharedVariable", "TensorType", "Variable", "as_op", "as_symbolic", "as_tensor_variable", "cast", "clone", "config",
+    "constant", "dot", "elementwise", "errors", "function", "fuse", "grad", "reduction", "shared", "shared_constructor",
+    "subgraph_grad", *_LAZY, *_MODULES,
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "fuse":  # `from fuse import *`, then fuse.function(...): as Theano's programs do
+        return sys.modules[__name__]
+    if name in _MODULES:
+        return importlib.import_module(f"fuse.{name}")
+    if name in _LAZY:
+        value = getattr(importlib.import_module(_LAZY[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'fuse' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

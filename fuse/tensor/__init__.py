@@ -1,0 +1,45 @@
+"""Theano's ``tensor``: every name for building expressions, gathered from the modules that define them."""
+# ruff: noqa: F401, F403, A004
+from fuse.autodiff.check import numeric_grad, verify_grad
+from fuse.autodiff.derived import hessian, hessian_vector_product, jacobian
+from fuse.autodiff.forward import Rop
+from fuse.autodiff.reverse import Lop, grad, subgraph_grad
+from fuse.autodiff.stop import consider_constant, disconnected_grad, grad_clip, grad_scale, stop_gradient, zero_grad
+from fuse.expr import Constant, Expr
+from fuse.frontend.axes import *
+from fuse.frontend.creation import *
+from fuse.frontend.decompositions import *
+from fuse.frontend.elementwise import *
+from fuse.frontend.indexing import inc_subtensor, set_subtensor
+from fuse.frontend.join import *
+from fuse.frontend.layout import broadcast_to, diagonal, dimshuffle, reshape
+from fuse.frontend.linalg import *
+from fuse.frontend.nonzero import *
+from fuse.frontend.rearrange import *
+from fuse.frontend.reductions import all, any, max, min, prod, sum
+from fuse.frontend.scans import *
+from fuse.frontend.selecting import *
+from fuse.frontend.shared import SharedVariable, shared
+from fuse.frontend.sizes import make_vector, shape, shape_i, size
+from fuse.frontend.statistics import logsumexp, mean, norm, ptp, std, var
+from fuse.frontend.tensor import *
+from fuse.types import COMPLEX, CONTINUOUS, DISCRETE, FLOATING, INTEGER
+
+try:  # being written
+    from fuse.tensor import nnet
+except ImportError:
+    pass
+
+amax, amin, concat, batched_transpose = max, min, concatenate, matrix_transpose
+extract_constant, as_tensor, astensor = get_scalar_constant_value, as_tensor_variable, as_tensor_variable
+Tensor, tensor_type = TensorType, TensorType
+Variable = TensorVariable = _Variable = Expr
+TensorConstant, TensorSharedVariable = Constant, SharedVariable
+
+# Theano's lists of dtypes.
+float_dtypes, complex_dtypes, int_dtypes = list(FLOATING), list(COMPLEX), [d for d in INTEGER if d[0] == "i"]
+uint_dtypes, integer_dtypes = [d for d in INTEGER if d[0] == "u"], list(INTEGER)
+discrete_dtypes, continuous_dtypes = list(DISCRETE), list(CONTINUOUS)
+all_dtypes = discrete_dtypes + continuous_dtypes
+
+__all__ = [n for n in globals() if not n.startswith("_") and n != "annotations"]
