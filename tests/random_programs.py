@@ -71,7 +71,7 @@ def _value(rng: np.random.Generator, dtype: str, shape: tuple[int, ...]) -> np.n
         a = rng.integers(max(info.min, -9), min(info.max, 10), size=big).astype(dtype)
     a = np.asarray(a)
     if layout == "F":
-        a = np.asfortranarray(a)
+        a = np.array(a, order="F")
     elif layout == "step":
         a = a[tuple(slice(None, None, 2) for _ in shape)]
     elif layout == "reverse":

@@ -266,7 +266,7 @@ class _Emitter:
         """Whether the accumulator is combined inside a loop that is walked in chunks."""
         return any(
             isinstance(s, Loop) and _is_innermost(s) and any(isinstance(c, Combine) and c.acc == acc for c in s.body)
-            and s.kind == "serial" and not self.is_short(s.axis)
+            and not any(isinstance(c, Init) and c.acc == acc for c in s.body) and s.kind == "serial" and not self.is_short(s.axis)
             for s in walk(self.kernel.body)
         )
 
