@@ -22,17 +22,21 @@ LAYERS = (
     ("types",),
     ("expr",),
     ("op",),
-    ("rewrite", "printing", "symbolic"),
+    ("rewrite", "printing", "reference"),
     ("frontend", "rules"),
+    ("symbolic",),
     ("autodiff",),
     ("codegen",),
-    ("function",),
-    ("tensor", "teach"),
+    ("mode", "signature", "updates", "maker", "evaluation", "function"),
+    ("tensor", "teach", "compile", "gof", "gradient", "misc", "sandbox", "scalar"),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 
 # Above all layers: the package, its commands, and names of Theano's tree that only point at ours.
 OUTSIDE = {"fuse", "__main__", "cli", "demo", "doctor"}
+
+# Modules that wait to be divided. None may join them.
+TOO_LONG: set[str] = set()
 
 # Imports against the direction, inside functions, each with its reason.
 EXCEPTIONS: dict[tuple[str, str], str] = {}
@@ -103,9 +107,9 @@ def test_module_says_its_purpose_in_its_first_line(path):
     assert tree.body[0].lineno == 1
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_module_is_short(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 450, "two purposes: make it two modules"
+def test_modules_are_short():
+    lines = {name_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    assert {name for name, count in lines.items() if count > 450} == TOO_LONG, "two purposes: make it two modules"
 
 
 def run(*command: str, **environment: str) -> str:
