@@ -11,7 +11,7 @@ from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Constant, Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
 from fuse.frontend.layout import broadcast_to, dimshuffle, iota
-from fuse.frontend.sizes import Size, as_size, as_size_expr, size_add, size_max, size_sub, sizes_of, static_int
+from fuse.frontend.sizes import Size, as_size, as_size_expr, constant_value, size_add, size_max, size_sub, sizes_of, static_int
 from fuse.types import DISCRETE, INTEGER, dtype_name
 
 
@@ -213,12 +213,8 @@ def _bound(value: Any) -> Expr:
 
 def _folded(expr: Expr) -> Expr:
     """A 0-d expression of constants as a constant."""
-    from fuse.expr import leaves
-    from fuse.reference import evaluate
-
-    if all(isinstance(leaf, Constant) for leaf in leaves([expr])):
-        return constant(evaluate([expr], {})[0], dtype=expr.type.dtype)
-    return expr
+    value = constant_value(expr)
+    return expr if value is None else constant(value, dtype=expr.type.dtype)
 
 
 def _line(first: Expr, by: Expr, ramp: Expr) -> Expr:

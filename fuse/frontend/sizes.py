@@ -12,6 +12,7 @@ from fuse.expr import Constant, Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
 from fuse.frontend.parts import parts
 from fuse.op import DISCONNECTED, Op, op_record
+from fuse.reference import evaluate
 from fuse.types import DISCRETE, TensorType
 
 Size = int | Expr  # a size known at build time, or a 0-d int64 expression
@@ -196,7 +197,24 @@ def as_size(value: Any, what: str = "a size") -> Size:
             f"{what} is an integer or a 0-d integer expression, not a {expr.type.describe()}; "
             f"cast it first: cast(n, 'int64')"
         )
+    folded = constant_value(expr)
+    if folded is not None:
+        return int(folded)
     return expr if expr.type.dtype == "int64" else ew.cast(expr, "int64")
+
+
+def constant_value(expr: Expr, limit: int = 64) -> np.ndarray[Any, Any] | None:
+    """The value of a small expression of constants, such as ``x.shape[0] * 3`` with a known size; else None."""
+    if isinstance(expr, Constant):
+        return expr.data
+    stack, seen = [expr], 0
+    while stack:
+        node = stack.pop()
+        seen += 1
+        if seen > limit or node.is_leaf and not isinstance(node, Constant) or node.op.stateful:
+            return None
+        stack += node.args
+    return evaluate([expr], {})[0]  # type: ignore[no-any-return]
 
 
 def as_sizes(shape: Any, ndim: int | None = None) -> tuple[Size, ...]:
@@ -361,7 +379,7 @@ def _broadcast_axis(sizes: list[Size]) -> Size:
 
 
 __all__ = [
-    "Size", "as_size", "as_size_expr", "as_sizes", "broadcast_sizes", "make_vector", "normalize_axes",
+    "Size", "as_size", "as_size_expr", "as_sizes", "broadcast_sizes", "constant_value", "make_vector", "normalize_axes",
     "normalize_axis", "shape", "shape_i", "shape_of", "size", "size_add", "size_floordiv", "size_max", "size_min",
     "size_mul", "size_product", "size_sub", "sizes_of", "static_int",
 ]
