@@ -24,10 +24,10 @@ LAYERS = (
     ("op",),
     ("rewrite", "printing", "reference"),
     ("frontend", "rules"),
-    ("symbolic",),
     ("autodiff",),
     ("codegen",),
     ("mode", "signature", "updates", "maker", "evaluation", "function"),
+    ("symbolic",),
     ("tensor", "teach", "compile", "gof", "gradient", "misc", "sandbox", "scalar"),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
@@ -39,7 +39,12 @@ OUTSIDE = {"fuse", "__main__", "cli", "demo", "doctor"}
 TOO_LONG: set[str] = set()
 
 # Imports against the direction, inside functions, each with its reason.
-EXCEPTIONS: dict[tuple[str, str], str] = {}
+EXCEPTIONS = {
+    ("fuse.autodiff.check", "function"): "a gradient is checked by running it",
+}
+
+# Where a package that takes long to import may be imported at all.
+HOMES = {"numba": {"codegen"}, "llvmlite": {"codegen", "doctor"}, "sympy": {"symbolic"}}
 
 
 def name_of(path: Path) -> str:
@@ -48,7 +53,7 @@ def name_of(path: Path) -> str:
 
 
 def imports_of(path: Path) -> list[tuple[str, int]]:
-    """Each fuse module that ``path`` imports, at any depth, with the line. Imports for type checkers do not count."""
+    """Each module that ``path`` imports, at any depth, with the line. Imports for type checkers do not count."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     package = path.relative_to(ROOT).parent.parts
     skipped = {
@@ -67,7 +72,11 @@ def imports_of(path: Path) -> list[tuple[str, int]]:
             base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
             source = ".".join(filter(None, (base, node.module)))
             found += [(f"{source}.{alias.name}", node.lineno) for alias in node.names]
-    return [(name, line) for name, line in found if name.split(".")[0] == "fuse"]
+    return found
+
+
+def imports_of_fuse(path: Path) -> list[tuple[str, int]]:
+    return [(name, line) for name, line in imports_of(path) if name.split(".")[0] == "fuse"]
 
 
 def layer_of(module: str) -> str:
@@ -81,7 +90,7 @@ def test_imports_go_one_way():
         here = name_of(path)
         if layer_of(here) in OUTSIDE:
             continue
-        for target, line in imports_of(path):
+        for target, line in imports_of_fuse(path):
             there = layer_of(target)
             # a name that is no layer comes through the package itself, which stands above them all
             upward = RANK.get(there, len(LAYERS)) > RANK[layer_of(here)]
@@ -91,8 +100,13 @@ def test_imports_go_one_way():
 
 
 def test_every_exception_is_needed():
-    made = {(name_of(p), layer_of(t)) for p in MODULES for t, _ in imports_of(p)}
+    made = {(name_of(p), layer_of(t)) for p in MODULES for t, _ in imports_of_fuse(p)}
     assert set(EXCEPTIONS) <= made
+
+
+def test_slow_packages_are_imported_in_their_homes_only():
+    found = [(layer_of(name_of(p)), target.split(".")[0]) for p in MODULES for target, _ in imports_of(p)]
+    assert not [(here, package) for here, package in found if package in HOMES and here not in HOMES[package]]
 
 
 def test_every_module_has_its_layer():
