@@ -20,6 +20,7 @@ from fuse.codegen.launch import Launcher, SizeMismatch
 from fuse.codegen.sizes import HOST, Size, Sizes
 from fuse.errors import FuseError, MissingInputError, ShapeError, origin_text
 from fuse.expr import CONSTANT, INPUT, SHARED, Expr, leaves, substitute, toposort
+from fuse.op import OPS
 from fuse.types import TensorType
 
 Array = Any
@@ -51,6 +52,7 @@ class Program:
         self.plan = writer.plan
         self.wrapper_source = writer.text
         self._run: Callable[..., list[Array]] = writer.compile()
+        self._pool = writer.pool
         self.sizes = writer.sizes
 
     def __call__(self, *values: Any) -> list[Array]:
@@ -67,6 +69,10 @@ class Program:
                     f"the variable {leaf.name or 'without a name'} ({leaf.type.describe()}, made at "
                     f"{origin_text(leaf.origin)}) is needed, but is not among the inputs"
                 )
+
+    def free(self) -> None:
+        """Give back the memory of intermediate results that is kept between calls."""
+        self._pool.clear()
 
     # ------------------------------------------------------------ the rare calls
     def serve(self, values: Sequence[Any]) -> list[Array]:
@@ -138,9 +144,7 @@ class _Writer:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.results = program.results
-        tensors = [r for r in self.results if isinstance(r.type, TensorType)]
         self.sizes = Sizes(self.results)
-        del tensors
         planner = fusion._Planner(self.results, self.sizes)
         self.plan = planner.plan()
         self.operands: dict[Expr, tuple[Operand, ...]] = planner.operands
@@ -149,6 +153,7 @@ class _Writer:
             "ndarray": np.ndarray, "empty": np.empty, "asarray": np.asarray, "array": np.array, "dot": np.dot,
             "SizeMismatch": SizeMismatch,
         }
+        self.pool: list[list[Any]] = []
         self.lines: list[str] = []
         self.env: dict[Expr, str] = {}
         self.root: dict[Expr, Expr] = {}
@@ -157,6 +162,10 @@ class _Writer:
         self.guards = list(self.sizes.guards)
         self.counter = itertools.count()
         self.last_use = self.find_last_uses()
+        self.escaping = self.find_escaping()
+        self.slots = 0
+        self.free_slots: dict[Any, list[int]] = {}
+        self.slot_of: dict[Expr, tuple[Any, int]] = {}
         self.text = self.write()
 
     def line(self, text: str) -> None:
@@ -195,6 +204,46 @@ class _Writer:
             base = see_through(result, self.sizes).base if isinstance(result.type, TensorType) else result
             last[base] = len(self.plan.units)
         return last
+
+    def find_escaping(self) -> set[Expr]:
+        """Values that leave the call: results, and what results are views of."""
+        found: set[Expr] = set()
+        for result in self.results:
+            node = result
+            found.add(node)
+            while isinstance(node.type, TensorType) and (
+                node.op.name in SEEN_THROUGH or node.op.kind == "view" or "inplace" in node.op.meta
+            ):
+                node = node.args[0]
+                found.add(node)
+        return found
+
+    def allocate(self, node: Expr, position: int) -> str:
+        """A name for a fresh array, or for one of the workspace where the value does not leave the call."""
+        name = self.fresh("t")
+        sizes = tuple([self.size(n) for n in self.sizes.of[node]])
+        shape = f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
+        made = f"empty({shape}, {self.dtype(node.type.dtype)})"
+        if node in self.escaping or not sizes:
+            self.line(f"{name} = {made}")
+            return name
+        key = node.type.dtype, sizes
+        free = self.free_slots.setdefault(key, [])
+        if free:
+            slot = free.pop()
+        else:
+            slot = self.slots
+            self.slots += 1
+        self.slot_of[node] = key, slot
+        self.line(f"{name} = workspace[{slot}]")
+        self.line(f"if {name} is None or {name}.shape != {shape}: {name} = workspace[{slot}] = {made}")
+        return name
+
+    def release(self, position: int) -> None:
+        """Give back the slots of values that nothing after this unit reads."""
+        for node in [n for n in self.slot_of if self.last_use.get(n, -1) <= position]:
+            key, slot = self.slot_of.pop(node)
+            self.free_slots[key].append(slot)
 
     # ------------------------------------------------------------ sizes
     def size(self, size: Size) -> str:
@@ -284,10 +333,15 @@ class _Writer:
                 self.region(unit, position)
             else:
                 self.single(unit, position)
+            self.release(position)
             self.check_guards()
         for guard in self.guards:  # sizes that only shapes speak of
             self.line(f"if {self.size(guard.left)} != {self.size(guard.right)}: return serve(({self.arguments}))")
         self.finish()
+        if self.slots:
+            self.scope["pool"] = self.pool
+            self.lines.insert(0, f"    workspace = pool.pop() if pool else [None] * {self.slots}")
+            self.lines.insert(-1, "    pool.append(workspace)")
         return f"def program({', '.join(names)}):\n" + "\n".join(self.lines) + "\n"
 
     def gate(self, variable: Expr, name: str) -> None:
@@ -355,17 +409,12 @@ class _Writer:
         number = len(self.launchers)
         launcher = Launcher(region, self.sizes, self.operands)
         self.launchers.append(launcher)
-        sizes_of = self.sizes.of
         in_place = self.in_place_targets(region, position, launcher)
         for node in region.outputs:
             if node in in_place:
                 self.env[node] = self.env[in_place[node]]
                 continue
-            name = self.fresh("t")
-            sizes = [self.size(n) for n in sizes_of[node]]
-            shape = f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
-            self.line(f"{name} = empty({shape}, {self.dtype(node.type.dtype)})")
-            self.env[node] = name
+            self.env[node] = self.allocate(node, position)
             self.owned.add(node)
         arrays = [self.as_array(b) for b in launcher.bases]
         scalars = [self.scalar_text(s) for s in launcher.scalars]
@@ -393,9 +442,7 @@ class _Writer:
         """Region outputs that are updates computed over the old value of their shared variable."""
         program = self.program
         out: dict[Expr, Expr] = {}
-        if self.guards or position != len(self.plan.units) - 1 and any(
-            not isinstance(u, Region) for u in self.plan.units[position + 1:]
-        ):
+        if self.guards or any(_may_fail(u) for u in self.plan.units[position + 1:]):
             return out
         values = self.results[len(program.outputs):]
         for (target, _), value in zip(program.updates, values, strict=True):
@@ -415,7 +462,7 @@ class _Writer:
             if any(self.last_use.get(value, -1) > position and unit_reads(u, value) for u in self.plan.units[position + 1:]):
                 continue
             out[value] = target
-        return out if len(self.launchers) and all(not g for g in [self.guards]) else {}
+        return out
 
     def reads_once(self, region: Region, target: Expr) -> bool:
         """Whether the region reads ``target`` at one place only: that of the loops themselves."""
@@ -440,6 +487,11 @@ class _Writer:
         if in_place is not None:
             base = see_through(node.args[0], self.sizes).base
             direct = base is node.args[0] and base in self.owned and self.last_use.get(base) == position
+            if direct and base in self.slot_of:
+                if node in self.escaping:
+                    direct = False
+                else:
+                    self.slot_of[node] = self.slot_of.pop(base)
             self.line(f"{name} = {arguments[0]}" if direct else f"{name} = array({arguments[0]})")
             call = self.give("call", reference.guarded(node, in_place))
             self.line(f"{call}({', '.join([name, *arguments[1:]])})")
@@ -448,9 +500,13 @@ class _Writer:
             a.type.dtype == node.type.dtype for a in node.args
         ):
             call = self.give("call", reference.guarded(node, np.dot))
-            self.line(f"{name} = {call}({', '.join(arguments)})")
             if node.type.ndim == 0:
-                self.line(f"{name} = asarray({name})")
+                self.line(f"{name} = asarray({call}({', '.join(arguments)}))")
+            elif node in self.escaping:
+                self.line(f"{name} = {call}({', '.join(arguments)})")
+            else:
+                name = self.allocate(node, position)
+                self.line(f"{call}({', '.join([*arguments, name])})")
             self.owned.add(node)
         else:
             call = self.give("call", _opaque_call(node))
@@ -507,6 +563,11 @@ class _Writer:
 _HOST_ARGUMENTS = frozenset(("subtensor", "set_subtensor", "inc_subtensor", "reshape", "broadcast_to"))
 
 
+def _may_fail(unit: Any) -> bool:
+    """Whether a unit can raise at run time, after which shared variables must still hold their old values."""
+    return not isinstance(unit, Region) or any(n.op.name in ("gather", "max", "min") for n in unit.amap)
+
+
 def unit_reads(unit: Any, value: Expr) -> bool:
     """Whether a unit of a plan reads ``value``."""
     return value in unit.loads if isinstance(unit, Region) else value in toposort([unit])
@@ -543,9 +604,13 @@ def _view_call(node: Expr) -> Callable[..., Array]:
 
 
 def _opaque_call(node: Expr) -> Callable[..., Any]:
+    built_in = OPS.get(node.op.name) is node.op
+
     def call(*args: Any) -> Any:
         result = reference.apply(node, args)
-        if isinstance(result, np.ndarray) and node.op.kind != "view" and any(result is a for a in args):
+        if isinstance(result, np.ndarray) and node.op.kind != "view" and any(
+            result is a or not built_in and np.may_share_memory(result, a) for a in args
+        ):
             return result.copy()
         return result
 
