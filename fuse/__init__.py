@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from fuse import errors as errors
+from fuse import symbolic as symbolic  # attaches subs, diff, ... to expressions
 from fuse.autodiff.reverse import Lop, grad, subgraph_grad
 from fuse.config import config
 from fuse.errors import FuseError

@@ -1,14 +1,11 @@
 """Ways to read a graph: formulas, trees, listings, LaTeX, pictures; and printing at run time."""
-from fuse.expr import Expr
 from fuse.printing.debug import debugprint, listing
 from fuse.printing.formula import pp, pprint, short_text
 from fuse.printing.graph import MissingGraphviz, dot_text, mermaid, pydotprint
 from fuse.printing.show import Print
 from fuse.printing.tex import latex, repr_latex
 
-Expr.__str__ = Expr.__repr__ = short_text  # type: ignore[method-assign]
-Expr._repr_latex_ = repr_latex  # type: ignore[attr-defined]
-
 __all__ = [
     "MissingGraphviz", "Print", "debugprint", "dot_text", "latex", "listing", "mermaid", "pp", "pprint", "pydotprint",
+    "repr_latex", "short_text",
 ]
