@@ -1,0 +1,81 @@
+"""nonzero: the positions of the true elements, a node with one result per axis; what bool masks become."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fuse.errors import FuseIndexError, ShapeError
+from fuse.expr import Constant, Expr, as_expr, constant
+from fuse.frontend import elementwise as ew
+from fuse.frontend.parts import parts
+from fuse.frontend.sizes import as_size_expr
+from fuse.op import DISCONNECTED, Op, op_record
+from fuse.types import TensorType, TupleType
+
+
+def _type(x: Expr, *sizes: Expr) -> TupleType:
+    if not x.type.ndim:
+        raise ShapeError("nonzero of a scalar has no axis to count along: use switch, or reshape(x, (1,)) first")
+    return TupleType((TensorType("int64", (None,)),) * x.type.ndim)
+
+
+def _numpy(x: Any, *sizes: Any) -> list[Any]:
+    want = tuple(map(int, sizes))
+    if sizes and want != x.shape:
+        raise FuseIndexError(f"a bool index of shape {x.shape} does not match the indexed axes, of sizes {want}")
+    return [i.astype("int64", copy=False) for i in np.nonzero(x)]
+
+
+@op_record(
+    "opaque", name="nonzero", numpy=_numpy, infer=_type,
+    grad=lambda g, out, x, *sizes: (DISCONNECTED,) * (1 + len(sizes)),
+)
+def nonzero_op(op: Op, x: Expr, *sizes: Expr) -> Expr:
+    """The positions of the elements of ``x`` that are not 0, one vector per axis; ``sizes``: the shape x must have."""
+    return op(x, *sizes)
+
+
+def nonzero_within(mask: Expr, sizes: Sequence[Any]) -> Sequence[Expr]:
+    """One index vector per axis of ``mask``; at run time its shape must be ``sizes`` where these are given."""
+    if isinstance(mask, Constant):
+        return [constant(i.astype("int64")) for i in np.nonzero(mask.data)]
+    return parts(nonzero_op(mask, *map(as_size_expr, sizes)))
+
+
+def nonzero(a: Any, return_matrix: bool = False) -> Any:
+    """The positions of the nonzero elements: a tuple of int64 vectors, one per axis, in C order.
+
+    ``return_matrix=True`` gives one matrix with a row per axis instead. Raises ShapeError for scalars.
+
+    >>> import fuse.tensor as T
+    >>> rows, columns = nonzero(T.matrix("m"))
+    >>> rows.type
+    TensorType(int64, vector)
+    """
+    a = as_expr(a)
+    if not a.type.ndim:
+        _type(a)
+    found = tuple(nonzero_within(a, ()))
+    if not return_matrix:
+        return found
+    from fuse.frontend.join import stack
+
+    return stack(found)
+
+
+def flatnonzero(a: Any) -> Expr:
+    """The positions of the nonzero elements of ``a`` in C order, as a vector."""
+    from fuse.frontend.layout import reshape
+
+    a = as_expr(a)
+    return nonzero_within(a if a.type.ndim == 1 else reshape(a, (-1,)), ())[0]
+
+
+def argwhere(a: Any) -> Expr:
+    """The positions of the nonzero elements as a matrix with one row per element."""
+    return ew.cast(nonzero(a, return_matrix=True), "int64").T
+
+
+__all__ = ["argwhere", "flatnonzero", "nonzero"]

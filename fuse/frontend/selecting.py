@@ -1,0 +1,227 @@
+"""Selecting elements by position: take, choose, compress, take_along_axis, searchsorted, nonzero_values."""
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fuse import types as ty
+from fuse.errors import FuseTypeError, FuseValueError, ShapeError
+from fuse.expr import Expr, as_expr
+from fuse.frontend import elementwise as ew
+from fuse.frontend.indexing import getitem
+from fuse.frontend.layout import broadcast_to, dimshuffle, iota, linear_index, reshape
+from fuse.frontend.nonzero import flatnonzero
+from fuse.frontend.parts import parts
+from fuse.frontend.sizes import as_size_expr, broadcast_sizes, normalize_axis, shape_i, size_product, sizes_of
+from fuse.frontend.subtensor import gather
+from fuse.op import DISCONNECTED, Op, op_record
+from fuse.types import TensorType, TupleType
+
+MODES = ("raise", "wrap", "clip")
+
+
+def _flat(x: Expr) -> Expr:
+    return x if x.type.ndim == 1 else reshape(x, (-1,))
+
+
+def _into_range(indices: Expr, size: Any, mode: str) -> Expr:
+    """Integer ``indices`` made to lie in 0..size-1 as ``mode`` says; unchanged for "raise"."""
+    if mode not in MODES:
+        raise FuseValueError(f"mode is one of {', '.join(MODES)}, not {mode!r}")
+    if indices.type.dtype not in ty.INTEGER:
+        raise FuseTypeError(f"indices are integers, not a {indices.type.describe()}: cast them with .astype('int64')")
+    if mode == "raise":
+        return indices
+    indices, size = ew.cast(indices, "int64"), as_size_expr(size)
+    if mode == "wrap":
+        return ew.mod(indices, size)
+    return ew.minimum(ew.maximum(indices, 0), ew.sub(size, 1))
+
+
+def take(a: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> Expr:
+    """The elements (or slices along ``axis``) of ``a`` at ``indices``; without an axis ``a`` counts as flat.
+
+    ``mode``: "raise" an error out of bounds, "wrap" around, or "clip" to the ends (no negative indices then).
+
+    >>> import fuse.tensor as T
+    >>> m = T.matrix("m")
+    >>> take(m, [2, 0], axis=1).eval({m: [[1.0, 2.0, 3.0]]})
+    array([[3., 1.]])
+    """
+    a = as_expr(a)
+    if axis is None:
+        a, axis = _flat(a), 0
+    axis = normalize_axis(axis, a.type.ndim)
+    indices = as_expr(np.asarray(indices, "int64") if isinstance(indices, (list, tuple)) and not indices else indices)
+    indices = _into_range(indices, shape_i(a, axis), mode)
+    return getitem(a, (*[slice(None)] * axis, indices))
+
+
+def take_along_axis(arr: Any, indices: Any, axis: int | None = 0) -> Expr:
+    """For each position of ``indices`` the element of ``arr`` at that index along ``axis``, elsewhere at the same place.
+
+    Both have the same rank and broadcast but along ``axis`` (``numpy.take_along_axis``), as ``argsort`` gives them.
+    """
+    arr, indices = as_expr(arr), as_expr(indices)
+    if axis is None:
+        arr, indices, axis = _flat(arr), _flat(indices), 0
+    if arr.type.ndim != indices.type.ndim:
+        raise ShapeError(f"take_along_axis needs equal ranks, not {arr.type.ndim} and {indices.type.ndim}")
+    axis = normalize_axis(axis, arr.type.ndim)
+    indices = _into_range(indices, shape_i(arr, axis), "raise")
+    ndim = arr.type.ndim
+    places = [
+        indices if a == axis else dimshuffle(iota(shape_i(arr, a)), [0 if b == a else "x" for b in range(ndim)])
+        for a in range(ndim)
+    ]
+    return gather(arr, *places)
+
+
+def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Expr:
+    """``choices[a[i]][i]`` for each position i: an element of one of several arrays (``numpy.choose``).
+
+    ``choices`` is a sequence of arrays, or one array whose first axis counts the choices; they broadcast with ``a``.
+
+    >>> import fuse.tensor as T
+    >>> i = T.lvector("i")
+    >>> choose(i, [[1, 2, 3], [10, 20, 30]]).eval({i: [0, 1, 0]})
+    array([ 1, 20,  3])
+    """
+    if out is not None:
+        raise FuseValueError("choose has no out=: the result is a new expression")
+    a = as_expr(a)
+    if isinstance(choices, (list, tuple)):
+        listed = [as_expr(c) for c in choices]
+    else:
+        whole = as_expr(choices)
+        if not whole.type.ndim:
+            raise ShapeError("choose needs a sequence of choices, not a scalar")
+        known = whole.type.shape[0]
+        if known is None:
+            return _choose_from_array(a, whole, mode)
+        listed = [getitem(whole, k) for k in range(known)]
+    if not listed:
+        raise FuseValueError("choose needs at least one choice")
+    position = _choice(a, len(listed), mode)
+    dtype = ty.promote(*[c.type.dtype for c in listed])
+    result = ew.cast(listed[-1], dtype)
+    for k in reversed(range(len(listed) - 1)):
+        result = ew.switch(ew.eq(position, k), ew.cast(listed[k], dtype), result)
+    return broadcast_to(result, broadcast_sizes([sizes_of(result), sizes_of(a)]))
+
+
+def _choice(a: Expr, count: Any, mode: str) -> Expr:
+    """``a`` within 0..count-1; out of bounds (here also below 0) a run-time FuseIndexError where ``mode`` is raise."""
+    position = _into_range(a, count, mode)
+    if mode != "raise":
+        return position
+    index = ew.switch(ew.lt(position, 0), as_size_expr(count), ew.cast(position, "int64"))
+    return getitem(iota(count), index)
+
+
+def _choose_from_array(a: Expr, whole: Expr, mode: str) -> Expr:
+    """The choices along a first axis of run-time length: one gather from them as a table of rows."""
+    sizes = broadcast_sizes([sizes_of(whole)[1:], sizes_of(a)])
+    position = broadcast_to(_choice(a, shape_i(whole, 0), mode), sizes)
+    rest = dimshuffle(whole, [0, *["x"] * (len(sizes) - whole.type.ndim + 1), *range(1, whole.type.ndim)])
+    rows = reshape(broadcast_to(rest, (shape_i(whole, 0), *sizes)), (shape_i(whole, 0), size_product(sizes)))
+    return gather(rows, position, linear_index(*sizes)) if sizes else getitem(whole, position)
+
+
+def compress(condition: Any, x: Any, axis: int | None = None) -> Expr:
+    """The slices of ``x`` along ``axis`` (of flat ``x`` without one) where the vector ``condition`` is not 0."""
+    condition = as_expr(condition)
+    if condition.type.ndim != 1:
+        raise ShapeError(f"the condition of compress is a vector, not a {condition.type.describe()}")
+    return take(x, flatnonzero(condition), axis=axis)
+
+
+def nonzero_values(a: Any) -> Expr:
+    """The nonzero elements of ``a``, in C order, as a vector."""
+    a = _flat(as_expr(a))
+    return gather(a, flatnonzero(a))
+
+
+# ---------------------------------------------------------------- searchsorted
+def _searchsorted_type(x: Expr, v: Expr, *sorter: Expr, side: str) -> TensorType:
+    if side not in ("left", "right"):
+        raise FuseValueError(f"side is 'left' or 'right', not {side!r}")
+    if x.type.ndim != 1:
+        raise ShapeError(f"searchsorted looks in a vector, not in a {x.type.describe()}")
+    if sorter and (sorter[0].type.ndim != 1 or sorter[0].type.dtype not in ty.INTEGER):
+        raise FuseTypeError(f"the sorter is an integer vector, as argsort gives it, not a {sorter[0].type.describe()}")
+    return TensorType("int64", v.type.shape)
+
+
+def _searchsorted_numpy(x: Any, v: Any, *sorter: Any, side: str) -> Any:
+    return np.searchsorted(x, v, side=side, sorter=sorter[0] if sorter else None)
+
+
+@op_record(
+    "opaque", name="searchsorted", numpy=_searchsorted_numpy, infer=_searchsorted_type,
+    shape=lambda node, x, v, *_: v, grad=lambda g, out, *args, side: (DISCONNECTED,) * len(args),
+)
+def _searchsorted(op: Op, x: Expr, v: Expr, *sorter: Expr, side: str) -> Expr:
+    """The positions in the sorted vector ``x`` before (``side="left"``) or after which ``v`` keeps the order."""
+    return op(x, v, *sorter, side=side)
+
+
+def searchsorted(x: Any, v: Any, side: str = "left", sorter: Any = None) -> Expr:
+    """The positions in the sorted vector ``x`` at which the values ``v`` keep it sorted (``numpy.searchsorted``).
+
+    ``side="left"`` goes before equal values, "right" behind them; ``sorter`` is an argsort of an unsorted ``x``.
+
+    >>> import fuse.tensor as T
+    >>> v = T.vector("v")
+    >>> searchsorted([1.0, 2.0, 3.0], v).eval({v: [2.0, 9.0]})
+    array([1, 3])
+    """
+    return _searchsorted(as_expr(x), as_expr(v), *([] if sorter is None else [as_expr(sorter)]), side=side)
+
+
+# ---------------------------------------------------------------- unique
+_RETURNS = ("index", "inverse", "counts")
+
+
+def _unique_type(x: Expr, *, returns: tuple[str, ...]) -> TupleType:
+    positions = {"inverse": TensorType("int64", (math.prod(x.type.shape) if None not in x.type.shape else None,))}
+    return TupleType((
+        TensorType(x.type.dtype, (None,)), *[positions.get(r, TensorType("int64", (None,))) for r in returns],
+    ))
+
+
+def _unique_numpy(x: Any, returns: tuple[str, ...]) -> list[Any]:
+    found = np.unique(x.ravel(), **{f"return_{r}": True for r in returns})
+    values, *rest = found if returns else (found,)
+    return [values, *[r.astype("int64", copy=False) for r in rest]]
+
+
+@op_record(
+    "opaque", name="unique", numpy=_unique_numpy, infer=_unique_type,
+    grad=lambda g, out, x, returns: (DISCONNECTED,),
+)
+def _unique(op: Op, x: Expr, *, returns: tuple[str, ...]) -> Expr:
+    """The distinct values of ``x`` in order, and what ``returns`` names."""
+    return op(x, returns=returns)
+
+
+def unique(ar: Any, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False) -> Any:
+    """The distinct elements of ``ar`` in ascending order; with flags a list that also holds, as int64 vectors,
+
+    the first position of each, for each element of flat ``ar`` the position of its value, how often each occurs.
+
+    >>> import fuse.tensor as T
+    >>> v = T.lvector("v")
+    >>> values, counts = unique(v, return_counts=True)
+    >>> counts.eval({v: [3, 1, 3]})
+    array([1, 2])
+    """
+    flags = zip(_RETURNS, (return_index, return_inverse, return_counts), strict=True)
+    returns = tuple([name for name, wanted in flags if wanted])
+    found = parts(_unique(as_expr(ar), returns=returns))
+    return found if returns else found[0]
+
+
+__all__ = ["choose", "compress", "nonzero_values", "searchsorted", "take", "take_along_axis", "unique"]

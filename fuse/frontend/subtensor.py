@@ -1,0 +1,226 @@
+"""Core indexing ops: subtensor and gather read; set_/inc_ subtensor and gather return a changed copy."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fuse import types as ty
+from fuse.errors import FuseIndexError, FuseTypeError, ShapeError
+from fuse.expr import Constant, Expr, constant
+from fuse.frontend import elementwise as ew
+from fuse.frontend.layout import broadcast_to, linear_index, sum_to
+from fuse.frontend.sizes import broadcast_sizes, sizes_of
+from fuse.frontend.slices import Spec, numpy_index, sliced_shape, sliced_sizes
+from fuse.op import DISCONNECTED, OPS, Op, op_record
+from fuse.types import Shape, TensorType, shape_text
+
+
+def zeros_for(x: Expr, dtype: str) -> Expr:
+    """Zeros of the shape of ``x``."""
+    return broadcast_to(constant(0, dtype=dtype), sizes_of(x))
+
+
+# ---------------------------------------------------------------- reading
+def _check_dynamic(dynamic: Sequence[Expr]) -> None:
+    for index in dynamic:
+        if index.type.ndim or index.type.dtype not in ty.INTEGER:
+            raise FuseTypeError(f"bounds of slices and indices are 0-d integers, not a {index.type.describe()}")
+
+
+def _subtensor_type(x: Expr, *dynamic: Expr, spec: Spec) -> TensorType:
+    _check_dynamic(dynamic)
+    return TensorType(x.type.dtype, sliced_shape(spec, x.type.shape))
+
+
+def _subtensor_grad(g: Expr, out: Expr, x: Expr, *dynamic: Expr, spec: Spec) -> tuple[Any, ...]:
+    return (inc_subtensor_op(zeros_for(x, g.type.dtype), g, *dynamic, spec=spec), *[DISCONNECTED] * len(dynamic))
+
+
+@op_record(
+    "view", name="subtensor", numpy=lambda x, *dynamic, spec: x[numpy_index(spec, dynamic)], infer=_subtensor_type,
+    shape=lambda node, sizes, *_: sliced_sizes(node.params["spec"], node.args[1:], sizes), linear=True,
+    grad=_subtensor_grad,
+)
+def subtensor(op: Op, x: Expr, *dynamic: Expr, spec: Spec) -> Expr:
+    """``x`` indexed by integers and slices on its leading axes; ``spec`` is described in fuse.frontend.slices."""
+    return op(x, *dynamic, spec=spec)
+
+
+def _gathered_shape(x: Expr, indices: Sequence[Expr]) -> Shape:
+    """The static shape of ``x[indices]``, after what is known of the indices was checked."""
+    if len(indices) > x.type.ndim:
+        raise FuseIndexError(f"too many indices: {len(indices)} for {x.type.ndim} dimensions")
+    for axis, index in enumerate(indices):
+        if index.type.dtype not in ty.INTEGER:
+            raise FuseTypeError(f"an index array has an integer dtype, not {index.type.dtype}")
+        size = x.type.shape[axis]
+        if isinstance(index, Constant) and size is not None and index.data.size:
+            for bound in (int(index.data.min()), int(index.data.max())):
+                if not -size <= bound < size:
+                    raise FuseIndexError(f"index {bound} is out of bounds for axis {axis} with size {size}")
+    try:
+        shape = ty.broadcast_static([i.type.shape for i in indices])
+    except ShapeError as error:
+        raise FuseIndexError(f"index arrays do not go together: {error}") from None
+    return (*shape, *x.type.shape[len(indices):])
+
+
+def _gather_type(x: Expr, *indices: Expr) -> TensorType:
+    return TensorType(x.type.dtype, _gathered_shape(x, indices))
+
+
+def _gather_shape(node: Expr, sizes: Sequence[Any], *index_sizes: Sequence[Any]) -> tuple[Any, ...]:
+    return (*broadcast_sizes(index_sizes), *sizes[len(index_sizes):])
+
+
+def _gather_grad(g: Expr, out: Expr, x: Expr, *indices: Expr) -> tuple[Any, ...]:
+    return (inc_gather_op(zeros_for(x, g.type.dtype), g, *indices), *[DISCONNECTED] * len(indices))
+
+
+@op_record(
+    "index", name="gather", numpy=lambda x, *indices: x[indices], infer=_gather_type, shape=_gather_shape, linear=True,
+    grad=_gather_grad,
+)
+def gather(op: Op, x: Expr, *indices: Expr) -> Expr:
+    """``x[i0, i1, ...]`` for integer arrays of one rank that broadcast; their axes come first in the result.
+
+    Negative indices count from the end; an index out of bounds is a FuseIndexError at run time.
+    """
+    return op(x, *indices)
+
+
+# ---------------------------------------------------------------- writing
+def _stored_type(x: Expr, y: Expr, target: Shape) -> TensorType:
+    """The type of ``x`` with ``y`` stored into a part of static shape ``target``."""
+    if ty.promote(x.type.dtype, y.type.dtype) != x.type.dtype:
+        raise FuseTypeError(
+            f"{y.type.dtype} values do not fit into a {x.type.dtype} array: cast one of the two, "
+            f"y.astype('{x.type.dtype}') or x.astype('{ty.promote(x.type.dtype, y.type.dtype)}')"
+        )
+    have = y.type.shape
+    fits = len(have) <= len(target) and all(
+        n == 1 or n is None or m is None or n == m for n, m in zip(reversed(have), reversed(target), strict=False)
+    )
+    if not fits:
+        raise ShapeError(f"a value of shape {shape_text(have)} does not broadcast to the indexed part, {shape_text(target)}")
+    return x.type
+
+
+def _into_subtensor_type(x: Expr, y: Expr, *dynamic: Expr, spec: Spec) -> TensorType:
+    _check_dynamic(dynamic)
+    return _stored_type(x, y, sliced_shape(spec, x.type.shape))
+
+
+def _into_gather_type(x: Expr, y: Expr, *indices: Expr) -> TensorType:
+    return _stored_type(x, y, _gathered_shape(x, indices))
+
+
+def _set_slice(out: Any, y: Any, *dynamic: Any, spec: Spec) -> None:
+    out[numpy_index(spec, dynamic)] = y
+
+
+def _inc_slice(out: Any, y: Any, *dynamic: Any, spec: Spec) -> None:
+    out[numpy_index(spec, dynamic)] += y
+
+
+def _set_items(out: Any, y: Any, *indices: Any) -> None:
+    out[indices] = y
+
+
+def _inc_items(out: Any, y: Any, *indices: Any) -> None:
+    np.add.at(out, indices, y)
+
+
+def _on_copy(store: Callable[..., None]) -> Callable[..., Any]:
+    def reference(x: Any, y: Any, *rest: Any, **params: Any) -> Any:
+        out = np.array(x)
+        store(out, y, *rest, **params)
+        return out
+
+    return reference
+
+
+def _set_subtensor_grad(g: Expr, out: Expr, x: Expr, y: Expr, *dynamic: Expr, spec: Spec) -> tuple[Any, ...]:
+    zero = constant(0, dtype=g.type.dtype)
+    kept = set_subtensor_op(g, zero, *dynamic, spec=spec)
+    return (kept, sum_to(subtensor(g, *dynamic, spec=spec), y), *[DISCONNECTED] * len(dynamic))
+
+
+def _inc_subtensor_grad(g: Expr, out: Expr, x: Expr, y: Expr, *dynamic: Expr, spec: Spec) -> tuple[Any, ...]:
+    return (g, sum_to(subtensor(g, *dynamic, spec=spec), y), *[DISCONNECTED] * len(dynamic))
+
+
+def _set_gather_grad(g: Expr, out: Expr, x: Expr, y: Expr, *indices: Expr) -> tuple[Any, ...]:
+    zero = constant(0, dtype=g.type.dtype)
+    g_y = gather(g, *indices)
+    if not surely_distinct(indices):
+        won = _last_writer(x, indices)
+        won = OPS["dimshuffle"](won, pattern=(*range(won.type.ndim), *["x"] * (g_y.type.ndim - won.type.ndim)))
+        g_y = ew.switch(won, g_y, zero)
+    return (set_gather_op(g, zero, *indices), sum_to(g_y, y), *[DISCONNECTED] * len(indices))
+
+
+def _inc_gather_grad(g: Expr, out: Expr, x: Expr, y: Expr, *indices: Expr) -> tuple[Any, ...]:
+    return (g, sum_to(gather(g, *indices), y), *[DISCONNECTED] * len(indices))
+
+
+def _last_writer(x: Expr, indices: Sequence[Expr]) -> Expr:
+    """Where the value at each place of the index arrays is the one that stays: of equal indices only the last."""
+    places = linear_index(*broadcast_sizes([sizes_of(i) for i in indices]))
+    owner = broadcast_to(constant(0, dtype="int64"), sizes_of(x)[: len(indices)])
+    return ew.eq(gather(set_gather_op(owner, places, *indices), *indices), places)
+
+
+def surely_distinct(indices: Sequence[Expr]) -> bool:
+    """Whether no element is addressed twice, as far as the expressions tell: masks, constants, ``arange(n), y``."""
+    sources = {i.args[0] for i in indices if i.op.name == "part"}
+    if len(sources) == 1 and all(i.op.name == "part" for i in indices):
+        (source,) = sources
+        return source.op.name == "nonzero" and {i.params["i"] for i in indices} == set(range(len(source.type.elements)))
+    if any(_counts_along(i, indices) for i in indices):
+        return True
+    if all(isinstance(i, Constant) and (i.data >= 0).all() for i in indices):
+        rows = np.stack([a.ravel() for a in np.broadcast_arrays(*[i.data for i in indices])], axis=1)
+        return len(np.unique(rows, axis=0)) == len(rows)
+    return False
+
+
+def _counts_along(index: Expr, indices: Sequence[Expr]) -> bool:
+    """Whether ``index`` is 0, 1, 2, ... and no other index broadcasts it to more places."""
+    if index.op.name != "iota":
+        return False
+    size = sizes_of(index)[0]
+    length = index.args[0] if isinstance(size, Expr) else size
+    others = [sizes_of(i) for i in indices if i is not index]
+    return all(len(s) == 1 and (s[0] in (1, length, size) or isinstance(size, int) and size != 1) for s in others)
+
+
+def _store_op(name: str, store: Callable[..., None], infer: Any, grad: Any, doc: str) -> Callable[..., Expr]:
+    def builder(op: Op, *args: Expr, **params: Any) -> Expr:
+        return op(*args, **params)
+
+    builder.__name__, builder.__doc__ = f"{name}_op", doc
+    return op_record(
+        "opaque", name=name, numpy=_on_copy(store), infer=infer, grad=grad, meta={"inplace": store},
+        shape=lambda node, sizes, *_: sizes,
+    )(builder)
+
+
+set_subtensor_op = _store_op(
+    "set_subtensor", _set_slice, _into_subtensor_type, _set_subtensor_grad,
+    "``x`` with ``x[spec]`` replaced by ``y``, which broadcasts.",
+)
+inc_subtensor_op = _store_op(
+    "inc_subtensor", _inc_slice, _into_subtensor_type, _inc_subtensor_grad,
+    "``x`` with ``y`` added to ``x[spec]``.",
+)
+set_gather_op = _store_op(
+    "set_gather", _set_items, _into_gather_type, _set_gather_grad,
+    "``x`` with ``x[indices]`` replaced by ``y``; of equal indices the last value stays.",
+)
+inc_gather_op = _store_op(
+    "inc_gather", _inc_items, _into_gather_type, _inc_gather_grad,
+    "``x`` with ``y`` added at ``x[indices]``; equal indices add up.",
+)
