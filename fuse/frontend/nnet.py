@@ -1,0 +1,204 @@
+"""Losses and activations of neural networks, with Theano's names (``T.nnet``)."""
+# ruff: noqa: F401
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fuse import types as ty
+from fuse.errors import FuseTypeError, ShapeError
+from fuse.expr import Expr, as_expr, constant
+from fuse.frontend import elementwise as ew
+from fuse.frontend.elementwise import (
+    elu, hard_sigmoid, leaky_relu, relu, selu, sigmoid, softplus, softsign, ultra_fast_sigmoid,
+)
+from fuse.frontend.layout import dimshuffle, iota
+from fuse.frontend.linalg import dot
+from fuse.frontend.reductions import max as max_, sum as sum_
+from fuse.frontend.scans import argmax
+from fuse.frontend.selecting import take_along_axis
+from fuse.frontend.sizes import as_size
+from fuse.frontend.softmax import check_labels, log_softmax, softmax, softmax_crossentropy
+from fuse.frontend.subtensor import gather
+from fuse.frontend.transcendental import inexact_real
+from fuse.op import elementwise
+
+if TYPE_CHECKING:
+    from fuse.codegen import mathlib
+
+logsoftmax = log_softmax
+
+
+# ---------------------------------------------------------------- cross-entropies of distributions
+def categorical_crossentropy(coding_dist: Any, true_dist: Any) -> Expr:
+    """``-sum(true * log(coding))`` over the last axis: one value per row, a scalar for two vectors.
+
+    ``true_dist`` holds distributions (the rank of ``coding_dist``) or integer labels (one rank less). Terms with a true
+    probability of 0 are 0. For ``coding_dist = softmax(x)`` the value is computed from ``x``, so that it neither
+    overflows nor becomes infinite where the softmax underflows. Raises ShapeError for other ranks, FuseTypeError for
+    labels that are no integers.
+
+    >>> import fuse.tensor as T
+    >>> p, y = T.matrix("p"), T.lvector("y")
+    >>> categorical_crossentropy(p, y).eval({p: [[0.5, 0.5], [0.0, 1.0]], y: [0, 1]})
+    array([0.69314718, 0.        ])
+    """
+    coding, true = as_expr(coding_dist), as_expr(true_dist)
+    if true.type.ndim == coding.type.ndim - 1:
+        return crossentropy_categorical_1hot(coding, true)
+    if true.type.ndim != coding.type.ndim or not true.type.ndim:
+        raise ShapeError(
+            f"categorical_crossentropy of a {coding.type.describe()} takes true distributions of the same rank or "
+            f"labels of rank {coding.type.ndim - 1}, not a {true.type.describe()}"
+        )
+    return ew.neg(sum_(_weighted_log(true, coding), axis=true.type.ndim - 1))
+
+
+def _weighted_log(weight: Expr, p: Expr) -> Expr:
+    """``weight * log(p)``, 0 where ``weight`` is 0."""
+    if p.op.name == "softmax" and p.params["axis"] == p.type.ndim - 1:
+        logs = log_softmax(p.args[0])
+        product = ew.mul(weight, logs)
+        return ew.switch(ew.eq(weight, 0), constant(0, dtype=product.type.dtype), product)
+    return ew.xlogy(weight, p)
+
+
+def crossentropy_categorical_1hot(coding_dist: Any, true_one_of_n: Any) -> Expr:
+    """``-log(coding_dist[i, true_one_of_n[i]])``: the cross-entropy with integer labels."""
+    coding, labels = as_expr(coding_dist), as_expr(true_one_of_n)
+    if not coding.type.ndim:
+        raise ShapeError("a distribution is a vector or the rows of a matrix, not a scalar")
+    check_labels(coding, labels)
+    last = coding.type.ndim - 1
+    if coding.op.name == "softmax" and coding.params["axis"] == last:
+        return softmax_crossentropy(coding.args[0], labels)
+    if not last:
+        return ew.neg(ew.log(coding[labels]))
+    if last == 1:
+        return ew.neg(ew.log(gather(coding, iota(coding.shape[0]), labels)))
+    places = dimshuffle(labels, [*range(last), "x"])
+    return ew.neg(ew.log(take_along_axis(coding, places, axis=last)[..., 0]))
+
+
+def crossentropy_softmax_1hot(x: Any, y_idx: Any, **kwargs: Any) -> tuple[Expr, Expr]:
+    """(cross-entropy of ``softmax(x)`` with the labels ``y_idx``, one per row; ``softmax(x)``)."""
+    x = as_expr(x)
+    x = ew.cast(x, ty.inexact(x.type.dtype))
+    return softmax_crossentropy(x, y_idx), softmax(x)
+
+
+def crossentropy_softmax_1hot_with_bias(x: Any, b: Any, y_idx: Any, **kwargs: Any) -> tuple[Expr, Expr]:
+    """``crossentropy_softmax_1hot(x + b, y_idx)``."""
+    return crossentropy_softmax_1hot(ew.add(x, b), y_idx)
+
+
+def crossentropy_softmax_argmax_1hot_with_bias(x: Any, b: Any, y_idx: Any) -> tuple[Expr, Expr, Expr]:
+    """(cross-entropy, softmax, most likely class) of ``x + b`` with the labels ``y_idx``."""
+    scores = ew.add(x, b)
+    return (*crossentropy_softmax_1hot(scores, y_idx), argmax(scores, axis=-1))
+
+
+def crossentropy_softmax_max_and_argmax_1hot(x: Any, y_idx: Any, **kwargs: Any) -> tuple[Expr, Expr, Expr, Expr]:
+    """(cross-entropy, softmax, largest probability, most likely class) of the scores ``x``."""
+    loss, p = crossentropy_softmax_1hot(x, y_idx)
+    return loss, p, max_(p, axis=-1), argmax(x, axis=-1)
+
+
+def crossentropy_softmax_max_and_argmax_1hot_with_bias(
+    x: Any, b: Any, y_idx: Any, **kwargs: Any
+) -> tuple[Expr, Expr, Expr, Expr]:
+    """``crossentropy_softmax_max_and_argmax_1hot(x + b, y_idx)``."""
+    return crossentropy_softmax_max_and_argmax_1hot(ew.add(x, b), y_idx)
+
+
+def softmax_with_bias(x: Any, b: Any) -> Expr:
+    """``softmax(x + b)`` along the last axis."""
+    return softmax(ew.add(x, b))
+
+
+# ---------------------------------------------------------------- binary cross-entropies
+def _bce_numpy(x: Any, t: Any) -> Any:
+    return np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x)))
+
+
+@elementwise(
+    name="sigmoid_binary_crossentropy", dtype=inexact_real, numpy=_bce_numpy, domain=(-5.0, 5.0), builtin=True,
+    sympy="log(1 + exp(x)) - x*y",
+    grad=(lambda g, out, x, t: ew.mul(g, ew.sub(ew.sigmoid(x), t)), lambda g, out, x, t: ew.neg(ew.mul(g, x))),
+)
+def _sigmoid_binary_crossentropy(x, t):
+    """The binary cross-entropy of ``sigmoid(x)`` with the target ``t``: ``softplus(x) - t * x``, accurate for all x."""
+    return (x if x > 0 else 0) - x * t + mathlib.log1p(mathlib.exp(-abs(x)))
+
+
+def sigmoid_binary_crossentropy(output: Any, target: Any) -> Expr:
+    """``binary_crossentropy(sigmoid(output), target)``, computed from ``output``: no overflow, no infinity.
+
+    >>> sigmoid_binary_crossentropy([0.0, 1000.0, -1000.0], [1.0, 1.0, 1.0]).eval()
+    array([6.93147181e-01, 0.00000000e+00, 1.00000000e+03])
+    """
+    return _sigmoid_binary_crossentropy(as_expr(output), as_expr(target))
+
+
+def binary_crossentropy(output: Any, target: Any) -> Expr:
+    """``-(target * log(output) + (1 - target) * log(1 - output))``, elementwise; a term with the factor 0 is 0.
+
+    For ``output = sigmoid(x)`` it is computed from ``x`` (``sigmoid_binary_crossentropy``).
+
+    >>> binary_crossentropy([0.5, 1.0], [0.0, 1.0]).eval()
+    array([0.69314718, 0.        ])
+    """
+    p, t = as_expr(output), as_expr(target)
+    if p.op.name == "sigmoid":
+        return _sigmoid_binary_crossentropy(p.args[0], t)
+    return ew.neg(ew.add(ew.xlogy(t, p), ew.xlog1py(ew.sub(1, t), ew.neg(p))))
+
+
+# ---------------------------------------------------------------- labels
+def to_one_hot(y: Any, nb_class: Any, dtype: Any = None) -> Expr:
+    """A last axis of length ``nb_class`` with 1 at the label ``y``, else 0 (dtype floatX where none is given).
+
+    A label out of bounds is a FuseIndexError at run time.
+
+    >>> to_one_hot([2, 0], 3, dtype="int8").eval()
+    array([[0, 0, 1],
+           [1, 0, 0]], dtype=int8)
+    """
+    labels = as_expr(y)
+    if labels.type.dtype not in ty.INTEGER:
+        raise FuseTypeError(f"labels are integers, not a {labels.type.describe()}: cast them with .astype('int64')")
+    classes = iota(as_size(nb_class, "the number of classes"))
+    checked = gather(classes, labels) if labels.type.ndim else classes[labels]
+    hot = ew.eq(classes, dimshuffle(checked, [*range(labels.type.ndim), "x"]))
+    return ew.cast(hot, ty.dtype_name("floatX" if dtype is None else dtype))
+
+
+def confusion_matrix(actual: Any, pred: Any) -> list[Expr]:
+    """[matrix, order]: how often label ``order[i]`` was predicted as ``order[j]``; ``order`` is sorted.
+
+    >>> import fuse.tensor as T
+    >>> a, p = T.lvector("a"), T.lvector("p")
+    >>> confusion_matrix(a, p)[0].eval({a: [2, 0, 2], p: [0, 0, 2]})
+    array([[1, 0],
+           [1, 1]])
+    """
+    from fuse.frontend.join import concatenate
+    from fuse.frontend.selecting import unique
+
+    actual, pred = as_expr(actual), as_expr(pred)
+    for labels in (actual, pred):
+        if labels.type.ndim != 1:
+            raise ShapeError(f"labels for a confusion matrix are vectors, not a {labels.type.describe()}")
+    order = unique(concatenate([actual, pred]))
+    hot = [ew.cast(ew.eq(dimshuffle(v, 0, "x"), order), "int64") for v in (actual, pred)]
+    return [dot(dimshuffle(hot[0], 1, 0), hot[1]), order]
+
+
+__all__ = [
+    "binary_crossentropy", "categorical_crossentropy", "confusion_matrix", "crossentropy_categorical_1hot",
+    "crossentropy_softmax_1hot", "crossentropy_softmax_1hot_with_bias", "crossentropy_softmax_argmax_1hot_with_bias",
+    "crossentropy_softmax_max_and_argmax_1hot", "crossentropy_softmax_max_and_argmax_1hot_with_bias", "elu",
+    "hard_sigmoid", "leaky_relu", "log_softmax", "logsoftmax", "relu", "selu", "sigmoid", "sigmoid_binary_crossentropy",
+    "softmax", "softmax_crossentropy", "softmax_with_bias", "softplus", "softsign", "to_one_hot", "ultra_fast_sigmoid",
+]

@@ -1,0 +1,371 @@
+"""Random draws: RandomStreams and MRG_RandomStreams, with Philox4x32-10 behind every distribution.
+
+Each random variable owns a shared state (key, count). The key follows from the seed and the number of the variable in
+its stream, the count grows by one per call of a compiled function (``default_update``), the position in the result
+does the rest. So the same seed gives the same draws for any number of threads, and two variables are independent.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fuse import types as ty
+from fuse.errors import FuseTypeError, FuseValueError, ShapeError
+from fuse.expr import Constant, Expr, as_expr, constant
+from fuse.frontend import elementwise as ew
+from fuse.frontend.layout import dimshuffle, iota, linear_index
+from fuse.frontend.philox import philox
+from fuse.frontend.reductions import sum as sum_
+from fuse.frontend.selecting import searchsorted, take_along_axis
+from fuse.frontend.shared import SharedVariable, shared
+from fuse.frontend.sizes import Size, as_size, as_sizes, broadcast_sizes, sizes_of, static_int
+from fuse.op import DISCONNECTED, Op, op_record
+from fuse.types import TensorType
+
+# How many leading bits of 64 fit the mantissa exactly; a uniform number is such an integer times 2**-bits.
+MANTISSA = {"float64": 53, "float32": 24, "float16": 11}
+# Bits of the radius of a normal number, which decide how far its tail reaches (8.6 and 6.7 standard deviations).
+RADIUS = {"float64": 53, "float32": 32}
+
+
+def _unit(bits: Expr, dtype: str, kept: int) -> Expr:
+    """The ``kept`` leading bits of 64 as a number in [0, 1)."""
+    leading = ew.right_shift(bits, constant(64 - kept, dtype="uint64"))
+    return ew.mul(ew.cast(leading, dtype), constant(2.0**-kept, dtype=dtype))
+
+
+def _float_dtype(dtype: Any, *params: Expr) -> str:
+    """The dtype of a continuous distribution: the one asked for, else floatX promoted with the parameters'."""
+    if dtype is None:
+        floats = [p.type.dtype for p in params if p.type.dtype not in ty.DISCRETE]
+        dtype = ty.promote(ty.dtype_name("floatX"), *floats)
+    name = ty.dtype_name(dtype)
+    if name not in ty.FLOATING:
+        raise FuseTypeError(f"a continuous distribution has a float dtype, not {name}")
+    return name
+
+
+def _is_constant(x: Expr, value: float) -> bool:
+    return isinstance(x, Constant) and x.type.ndim == 0 and float(x.data) == value
+
+
+class RandomStreams:
+    """A source of random variables, each an expression that a compiled function draws anew in every call.
+
+    ``seed``: an integer or a sequence of integers; None takes one from the operating system. The same seed gives the
+    same draws. ``size`` of a draw is an integer, a tuple of integers and 0-d expressions, an integer vector (its length
+    known, or given as ``ndim``), or None for the shape of the parameters.
+
+    >>> import fuse
+    >>> u = RandomStreams(seed=42).uniform(size=(2,))
+    >>> draw = fuse.function([], u)
+    >>> bool((draw() != draw()).all())
+    True
+    """
+
+    def __init__(self, seed: Any = None, no_warn: bool = False, use_cuda: Any = None) -> None:
+        self.default_instance_seed = seed
+        self.state_updates: list[tuple[SharedVariable, Expr]] = []
+        self._entropy = _entropy(seed)
+
+    @property
+    def rstate(self) -> list[Any]:
+        """The states (key, count) of all variables so far."""
+        return [state.get_value() for state, _ in self.state_updates]
+
+    def updates(self) -> list[tuple[SharedVariable, Expr]]:
+        """The pairs (state, next state) of all variables so far."""
+        return list(self.state_updates)
+
+    def seed(self, seed: Any = None) -> None:
+        """Start every variable of this source again, from ``seed`` (None: from the seed it was made with)."""
+        self._entropy = self._entropy if seed is None else _entropy(seed)
+        for number, (state, _) in enumerate(self.state_updates):
+            state.set_value(self._first_state(number))
+
+    def set_rstate(self, states: Sequence[Any]) -> None:
+        """Put back what ``rstate`` gave."""
+        if len(states) != len(self.state_updates):
+            raise FuseValueError(f"{len(states)} states for {len(self.state_updates)} random variables")
+        for (state, _), value in zip(self.state_updates, states, strict=True):
+            state.set_value(np.asarray(value, "uint64"))
+
+    def _first_state(self, number: int) -> Any:
+        key = np.random.SeedSequence(self._entropy, spawn_key=(number,)).generate_state(1, np.uint64)[0]
+        return np.array([key, 0], dtype="uint64")
+
+    def _new_state(self) -> SharedVariable:
+        number = len(self.state_updates)
+        state = shared(self._first_state(number), name=f"random_state_{number}", shape=(2,))
+        state.default_update = ew.add(state, constant(np.array([0, 1], dtype="uint64")))
+        self.state_updates.append((state, state.default_update))
+        return state
+
+    def _bits(self, sizes: Sequence[Size]) -> tuple[Expr, Expr]:
+        """Two times 64 random bits per element."""
+        state = self._new_state()
+        position = linear_index(*sizes) if sizes else constant(0, dtype="uint64")
+        low, high = [philox(position, state[0], state[1], half=half) for half in (0, 1)]
+        return low, high
+
+    def _uniform(self, sizes: Sequence[Size], dtype: str) -> Expr:
+        return _unit(self._bits(sizes)[0], dtype, MANTISSA[dtype])
+
+    # ---------------------------------------------------------------- continuous
+    def uniform(
+        self, size: Any = None, low: Any = 0.0, high: Any = 1.0, ndim: int | None = None, dtype: Any = None,
+        nstreams: Any = None, **_: Any,
+    ) -> Expr:
+        """Numbers from [low, high), evenly.
+
+        >>> RandomStreams(1).uniform(size=(2, 3)).type
+        TensorType(float64, (2, 3))
+        """
+        low, high = as_expr(low), as_expr(high)
+        name = _float_dtype(dtype, low, high)
+        u = self._uniform(_sizes(size, ndim, low, high), name)
+        low, high = ew.cast(low, name), ew.cast(high, name)
+        if _is_constant(low, 0) and _is_constant(high, 1):
+            return u
+        return ew.add(ew.mul(u, ew.sub(high, low)), low)
+
+    def normal(
+        self, size: Any = None, avg: Any = 0.0, std: Any = 1.0, ndim: int | None = None, dtype: Any = None,
+        nstreams: Any = None, truncate: bool = False, **_: Any,
+    ) -> Expr:
+        """Normally distributed numbers with mean ``avg`` and standard deviation ``std`` (Box and Muller, 1958).
+
+        ``truncate``: only values within two standard deviations.
+
+        >>> RandomStreams(1).normal(size=(2, 3), dtype="float32").type
+        TensorType(float32, (2, 3))
+        """
+        if truncate:
+            return self.truncated_normal(size, avg, std, ndim, dtype)
+        avg, std = as_expr(avg), as_expr(std)
+        name = _float_dtype(dtype, avg, std)
+        inner = "float32" if name == "float16" else name
+        first, second = self._bits(_sizes(size, ndim, avg, std))
+        kept = RADIUS[inner]
+        # (k + 1/2) / 2**kept lies in (0, 1], so the logarithm is finite.
+        inside = ew.add(_unit(first, inner, kept), constant(2.0 ** -(kept + 1), dtype=inner))
+        radius = ew.sqrt(ew.mul(constant(-2, dtype=inner), ew.log(inside)))
+        angle = ew.mul(constant(2 * np.pi, dtype=inner), _unit(second, inner, MANTISSA[inner]))
+        return _scaled(ew.cast(ew.mul(radius, ew.cos(angle)), name), avg, std)
+
+    def truncated_normal(
+        self, size: Any = None, avg: Any = 0.0, std: Any = 1.0, ndim: int | None = None, dtype: Any = None,
+        nstreams: Any = None, **_: Any,
+    ) -> Expr:
+        """Normal numbers within two standard deviations of ``avg``: of others the distribution keeps none."""
+        avg, std = as_expr(avg), as_expr(std)
+        name = _float_dtype(dtype, avg, std)
+        u = self._uniform(_sizes(size, ndim, avg, std), "float64")
+        edge = 0.9544997361036416  # erf(sqrt(2)), the probability of staying within
+        inside = ew.mul(constant(edge, dtype="float64"), ew.sub(ew.mul(constant(2, dtype="float64"), u), 1))
+        return _scaled(ew.cast(ew.mul(constant(np.sqrt(2.0)), ew.erfinv(inside)), name), avg, std)
+
+    # ---------------------------------------------------------------- discrete
+    def binomial(
+        self, size: Any = None, n: Any = 1, p: Any = 0.5, ndim: int | None = None, dtype: Any = "int64",
+        nstreams: Any = None, prob: Any = None, **_: Any,
+    ) -> Expr:
+        """How many of ``n`` trials succeed, each with probability ``p``.
+
+        >>> RandomStreams(1).binomial(size=(3,), p=0.2).type
+        TensorType(int64, (3,))
+        """
+        n, p = as_expr(n), as_expr(p if prob is None else prob)
+        sizes = _sizes(size, ndim, n, p)
+        if static_int(n) == 1:
+            u = self._uniform(sizes, _float_dtype(None, p))
+            return ew.cast(ew.lt(u, p), ty.dtype_name(dtype))
+        return ew.cast(_quantile(self._uniform(sizes, "float64"), n, p, law="binom"), ty.dtype_name(dtype))
+
+    def poisson(
+        self, size: Any = None, lam: Any = 1.0, ndim: int | None = None, dtype: Any = "int64", **_: Any
+    ) -> Expr:
+        """Counts of rare events with mean ``lam``."""
+        lam = as_expr(lam)
+        u = self._uniform(_sizes(size, ndim, lam), "float64")
+        return ew.cast(_quantile(u, lam, law="poisson"), ty.dtype_name(dtype))
+
+    def random_integers(
+        self, size: Any = None, low: Any = 0, high: Any = 1, ndim: int | None = None, dtype: Any = "int64", **_: Any
+    ) -> Expr:
+        """Integers from ``low`` to ``high``, both included, evenly.
+
+        >>> RandomStreams(1).random_integers(size=(3,), low=1, high=6).type
+        TensorType(int64, (3,))
+        """
+        low, high = as_expr(low), as_expr(high)
+        for bound in (low, high):
+            if bound.type.dtype not in ty.DISCRETE:
+                raise FuseTypeError(f"bounds of random_integers are integers, not a {bound.type.describe()}")
+        u = self._uniform(_sizes(size, ndim, low, high), "float64")
+        low, high = ew.cast(low, "int64"), ew.cast(high, "int64")
+        steps = ew.cast(ew.floor(ew.mul(u, ew.cast(ew.add(ew.sub(high, low), 1), "float64"))), "int64")
+        return ew.cast(ew.add(low, steps), ty.dtype_name(dtype))
+
+    def choice(
+        self, size: Any = 1, a: Any = 2, replace: bool = True, p: Any = None, ndim: int | None = None,
+        dtype: Any = "int64", nstreams: Any = None, **_: Any,
+    ) -> Expr:
+        """Elements of the vector ``a`` (an integer: of 0..a-1), with probabilities ``p``, by default all alike.
+
+        ``replace=False``: none twice; ``size`` is then one number. A matrix ``p`` with ``replace=False`` draws ``size``
+        distinct columns for each row (Theano's MRG_RandomStreams).
+        """
+        a = as_expr(p).shape[-1] if a is None and p is not None else as_expr(a)
+        count = as_size(a) if a.type.ndim == 0 else sizes_of(a)[0]
+        if a.type.ndim > 1:
+            raise ShapeError(f"choice draws from a vector or from 0..a-1, not from a {a.type.describe()}")
+        weights = None if p is None else as_expr(p)
+        if not replace:
+            places = self._distinct(size, ndim, count, weights)
+        elif weights is None:
+            u = self._uniform(as_sizes(size, ndim), "float64")
+            places = ew.cast(ew.floor(ew.mul(u, ew.cast(as_expr(count), "float64"))), "int64")
+        else:
+            if weights.type.ndim != 1:
+                raise ShapeError(f"the probabilities of choice are a vector, not a {weights.type.describe()}")
+            from fuse.frontend.scans import cumsum
+
+            u = self._uniform(as_sizes(size, ndim), "float64")
+            edges = cumsum(ew.cast(weights, "float64"))
+            # The last edge stands for everything above: rounding must not lead past the end.
+            places = searchsorted(edges[:-1], ew.mul(u, edges[-1]), side="right")
+        return ew.cast(places, ty.dtype_name(dtype)) if a.type.ndim == 0 else a[places]
+
+    def _distinct(self, size: Any, ndim: int | None, count: Size, weights: Expr | None) -> Expr:
+        """Positions without repetition: those of the earliest of independent exponential arrival times."""
+        sizes = as_sizes(size, ndim)
+        if len(sizes) != 1:
+            raise ShapeError("choice without replacement draws one vector: size is a single number")
+        wanted = sizes[0]
+        if isinstance(wanted, int) and isinstance(count, int) and wanted > count:
+            raise FuseValueError(f"cannot choose {wanted} of {count} elements without replacement")
+        if weights is None:
+            return _argsort(self._uniform((count,), "float64"))[:wanted]
+        times = ew.neg(ew.true_div(ew.log1p(ew.neg(self._uniform(sizes_of(weights), "float64"))), weights))
+        return _argsort(times)[..., :wanted]
+
+    def permutation(
+        self, size: Any = None, n: Any = 1, ndim: int | None = None, dtype: Any = "int64", **_: Any
+    ) -> Expr:
+        """Permutations of 0..n-1, along a last axis behind ``size``.
+
+        >>> perm = RandomStreams(1).permutation(n=4)
+        >>> sorted(perm.eval().tolist())
+        [0, 1, 2, 3]
+        """
+        sizes = () if size is None else as_sizes(size, ndim)
+        order = _argsort(self._uniform((*sizes, as_size(n)), "float64"))
+        return ew.cast(order, ty.dtype_name(dtype))
+
+    def multinomial(
+        self, size: Any = None, n: Any = 1, pvals: Any = None, ndim: int | None = None, dtype: Any = "int64",
+        nstreams: Any = None, **_: Any,
+    ) -> Expr:
+        """How often each of the outcomes with probabilities ``pvals`` (last axis) occurs in ``n`` trials.
+
+        One result per row of ``pvals``, or ``size`` of them for a vector.
+        """
+        p = as_expr([0.5, 0.5] if pvals is None else pvals)
+        if not p.type.ndim:
+            raise ShapeError("the probabilities of multinomial are a vector or the rows of a matrix, not a scalar")
+        rows = sizes_of(p)[:-1] if size is None else as_sizes(size, ndim)
+        from fuse.frontend.scans import cumsum
+
+        edges = cumsum(ew.cast(p, "float64"), axis=p.type.ndim - 1)
+        u = self._uniform((*rows, as_size(n)), "float64")
+        # rows, trials, classes: an outcome is the number of inner edges that the draw has passed.
+        inner = _with_axis(edges[..., :-1], 2)
+        total = _with_axis(edges[..., -1:], 2)
+        passed = ew.ge(ew.mul(dimshuffle(u, [*range(u.type.ndim), "x"]), total), inner)
+        outcome = sum_(ew.cast(passed, "int64"), axis=-1)
+        hits = ew.eq(dimshuffle(outcome, [*range(outcome.type.ndim), "x"]), iota(sizes_of(p)[-1]))
+        return ew.cast(sum_(ew.cast(hits, "int64"), axis=-2), ty.dtype_name(dtype))
+
+    def shuffle_row_elements(self, input: Any) -> Expr:
+        """``input`` with the elements of each row (last axis) in random order."""
+        x = as_expr(input)
+        if not x.type.ndim:
+            raise ShapeError("shuffle_row_elements needs rows, not a scalar")
+        return take_along_axis(x, _argsort(self._uniform(sizes_of(x), "float64")), axis=-1)
+
+
+class MRG_RandomStreams(RandomStreams):
+    """Theano's second source of random variables; here the same generator under that name."""
+
+    def __init__(self, seed: Any = 12345, use_cuda: Any = None) -> None:
+        super().__init__(seed)
+
+
+def _entropy(seed: Any) -> Any:
+    """What numpy.random.SeedSequence takes: non-negative integers; from the operating system for None."""
+    if seed is None:
+        return np.random.SeedSequence().entropy
+    try:
+        listed = [int(s) for s in np.atleast_1d(np.asarray(seed, dtype=object)).ravel()]
+    except (TypeError, ValueError):
+        raise FuseTypeError(f"a seed is an integer or a sequence of integers, not {seed!r}") from None
+    return [s & 0xFFFFFFFFFFFFFFFF if s < 0 else s for s in listed]
+
+
+def _sizes(size: Any, ndim: int | None, *params: Expr) -> tuple[Size, ...]:
+    """The sizes of a draw; those of the broadcast parameters where ``size`` is None."""
+    if size is None:
+        return broadcast_sizes([sizes_of(p) for p in params])
+    sizes = as_sizes(size, ndim)
+    for p in params:
+        if p.type.ndim > len(sizes):
+            raise ShapeError(f"a parameter that is a {p.type.describe()} does not broadcast to a size of {len(sizes)} axes")
+    return sizes
+
+
+def _scaled(z: Expr, avg: Expr, std: Expr) -> Expr:
+    name = z.type.dtype
+    avg, std = ew.cast(avg, name), ew.cast(std, name)
+    z = z if _is_constant(std, 1) else ew.mul(z, std)
+    return z if _is_constant(avg, 0) else ew.add(z, avg)
+
+
+def _with_axis(x: Expr, from_end: int) -> Expr:
+    """``x`` with an axis of size 1 at position ``-from_end`` of the result."""
+    at = x.type.ndim + 1 - from_end
+    return dimshuffle(x, [*range(at), "x", *range(at, x.type.ndim)])
+
+
+def _argsort(x: Expr) -> Expr:
+    from fuse.frontend.sorting import argsort
+
+    return argsort(x, axis=-1)
+
+
+# ---------------------------------------------------------------- laws without a simple formula: SciPy's quantiles
+
+
+def _quantile_type(u: Expr, *params: Expr, law: str) -> TensorType:
+    return TensorType("int64", ty.broadcast_static([u.type.shape, *[p.type.shape for p in params]]))
+
+
+def _quantile_numpy(u: Any, *params: Any, law: str) -> Any:
+    from scipy import stats
+
+    # ppf is -1 at u = 0, where the smallest value belongs.
+    return np.maximum(getattr(stats, law).ppf(u, *params), 0).astype("int64")
+
+
+@op_record(
+    "opaque", name="quantile", numpy=_quantile_numpy, infer=_quantile_type,
+    shape=lambda node, *sizes: broadcast_sizes(sizes), grad=lambda g, out, *args, law: (DISCONNECTED,) * len(args),
+)
+def _quantile(op: Op, u: Expr, *params: Expr, law: str) -> Expr:
+    """The value below which a fraction ``u`` of the discrete distribution ``law`` lies."""
+    return op(u, *params, law=law)
+
+
+__all__ = ["MRG_RandomStreams", "RandomStreams"]

@@ -1,0 +1,1 @@
+"""Theano's ``sandbox``: old homes of names that programs still import."""

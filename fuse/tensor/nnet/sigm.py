@@ -1,0 +1,4 @@
+"""Theano's deep path to the sigmoids: ``tensor.nnet.sigm``."""
+from fuse.frontend.nnet import hard_sigmoid, sigmoid, softplus, ultra_fast_sigmoid
+
+__all__ = ["hard_sigmoid", "sigmoid", "softplus", "ultra_fast_sigmoid"]
