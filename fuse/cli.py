@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 
 __all__ = ["main"]
@@ -16,7 +18,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     0
     """
     options = _parser().parse_args(argv)
-    return options.run(options)
+    try:
+        return options.run(options)
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,6 +63,13 @@ def _version() -> str:
 
 
 def _demo(options: argparse.Namespace) -> int:
+    from fuse.doctor import gpu
+
+    usable, text = gpu() if options.device == "cuda" else (True, "")
+    if not usable:
+        print(f"fuse demo: no GPU to run on: {text}", file=sys.stderr)
+        return 2
+
     from fuse.demo import run
 
     return run(device=options.device, epochs=options.epochs, seed=options.seed)

@@ -25,12 +25,15 @@ def info() -> Iterator[tuple[str, str]]:
     yield "cpu", _cpu()
     yield "threads", _threads()
     yield "cache", _cache()
-    yield "gpu", gpu()[1]
+    usable, text = gpu()
+    yield "gpu", text if usable else f"not used: {text}"
 
 
 def gpu() -> tuple[bool, str]:
     """Return whether kernels can run on an NVIDIA GPU here, and its name or what is missing."""
     found, text = _cuda_device()
+    if found and find_spec("fuse.codegen.emit_cuda") is None:
+        return False, f"{text}, but this version of fuse writes no CUDA kernels"
     if found and find_spec("numba_cuda") is None:
         return False, f"{text}, but numba-cuda is missing: pip install 'fuse[cuda]'"
     return found, text
@@ -85,13 +88,13 @@ def _cuda_device() -> tuple[bool, str]:
     try:
         driver = ctypes.CDLL(library)
     except OSError:
-        return False, f"none: no NVIDIA driver ({library})"
+        return False, f"no NVIDIA driver ({library})"
     count, name = ctypes.c_int(), ctypes.create_string_buffer(96)
     status = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
     if status:
-        return False, f"none: the NVIDIA driver answers with error {status}"
+        return False, f"the NVIDIA driver answers with error {status}"
     if not count.value:
-        return False, "none: the NVIDIA driver sees no device"
+        return False, "the NVIDIA driver sees no device"
     driver.cuDeviceGetName(name, len(name), 0)
     return True, f"{name.value.decode()} ({count.value} device{'s' if count.value > 1 else ''})"
 

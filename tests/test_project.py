@@ -205,3 +205,12 @@ def test_continuous_integration_runs_the_test_command_of_the_readme():
 def test_layers_are_listed_once():
     names = [name for layer in LAYERS for name in layer]
     assert len(names) == len(set(names)) and all(a != b for a, b in pairwise(LAYERS))
+
+
+def test_demo_on_a_gpu_that_is_not_there_says_so(capsys):
+    from fuse import cli, doctor
+
+    if doctor.gpu()[0]:
+        pytest.skip("there is one")
+    assert cli.main(["demo", "--device", "cuda"]) == 2
+    assert "no GPU to run on" in capsys.readouterr().err
