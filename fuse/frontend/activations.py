@@ -84,7 +84,7 @@ relu.op = _relu.op  # type: ignore[attr-defined]
 
 
 @elementwise(
-    name="elu", dtype=inexact_real, numpy=lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
+    name="elu", dtype=inexact_real, numpy=lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.where(x > 0, 0, x))),
     sympy="Piecewise((x, x > 0), (y*(exp(x) - 1), True))", domain=(-5.0, 5.0),
     grad=(lambda g, out, x, alpha: switch(x > 0, g, g * (out + alpha)),
           lambda g, out, x, alpha: switch(x > 0, 0, g * elu(x))), builtin=True,

@@ -12,7 +12,7 @@ from fuse.config import config
 from fuse.errors import FuseTypeError
 from fuse.expr import Constant, Expr, as_expr
 from fuse.frontend.logic import NO_GRADIENT, eq, neq, switch
-from fuse.frontend.transcendental import log
+from fuse.frontend.transcendental import finite_if_complex, log
 from fuse.op import DISCONNECTED, ZERO, elementwise, numeric, same
 
 if TYPE_CHECKING:
@@ -149,8 +149,8 @@ def true_div(x: Any, y: Any) -> Expr:
     return _true_div(x, y)
 
 
-@elementwise(numpy=np.reciprocal, sympy="1/x", latex=r"\frac{1}{#1}", domain=(0.5, 5.0),
-             grad=(lambda g, out, x: -(g * out) * out,), builtin=True)
+@elementwise(numpy=lambda x: np.ones_like(x) / x, ufunc=np.reciprocal, sympy="1/x", latex=r"\frac{1}{#1}",
+             domain=(0.5, 5.0), grad=(lambda g, out, x: -(g * out) * out,), builtin=True)
 def reciprocal(x):
     """``1 / x`` in floating point.
 
@@ -171,7 +171,7 @@ def _remainder(x: Any, y: Any) -> Any:
 
 @elementwise(dtype=integer_quotient, numpy=_floor_divide, ufunc=np.floor_divide, symbol="//", precedence=11,
              sympy="floor(x/y)", latex=r"\left\lfloor \frac{#1}{#2} \right\rfloor", domain=(0.5, 5.0),
-             grad=NO_GRADIENT, builtin=True)
+             grad=NO_GRADIENT, meta={"defined": finite_if_complex}, builtin=True)
 def int_div(x, y):
     """The quotient rounded towards -inf. Integers: 0 where ``y`` is 0, and the most negative one over -1 is itself.
 
@@ -185,7 +185,8 @@ def int_div(x, y):
 
 @elementwise(dtype=integer_quotient, numpy=_remainder, ufunc=np.remainder, symbol="%", precedence=11,
              sympy="Mod(x, y)", latex=r"#1 \bmod #2", domain=(0.5, 5.0),
-             grad=(lambda g, out, x, y: g, lambda g, out, x, y: -(g * int_div(x, y))), builtin=True)
+             grad=(lambda g, out, x, y: g, lambda g, out, x, y: -(g * int_div(x, y))),
+             meta={"defined": finite_if_complex}, builtin=True)
 def mod(x, y):
     """``x - y * int_div(x, y)``: its sign is that of ``y``. Integers: 0 where ``y`` is 0.
 
@@ -235,7 +236,8 @@ def _power_rule_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
 
 
 @elementwise(name="pow", dtype=power, numpy=_power, ufunc=np.power, symbol="**", precedence=13, sympy="x**y",
-             latex="#1^{#2}", domain=(0.2, 3.0), grad=(_power_rule_base, _power_rule_exponent), builtin=True)
+             latex="#1^{#2}", domain=(0.2, 3.0), grad=(_power_rule_base, _power_rule_exponent),
+             meta={"defined": finite_if_complex, "ulps": 200}, builtin=True)
 def pow(x, y):
     """``x`` to the power ``y``; integers stay integers, modulo 2**n.
 
@@ -281,7 +283,8 @@ def sgn(x):
 
 # ---------------------------------------------------------------- extrema
 @elementwise(dtype=same, numpy=np.maximum, sympy="Max(x, y)", latex=r"\max(#1, #2)", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x, y: switch(x >= y, g, 0), lambda g, out, x, y: switch(x < y, g, 0)), builtin=True)
+             grad=(lambda g, out, x, y: switch(x >= y, g, 0), lambda g, out, x, y: switch(x < y, g, 0)),
+             meta={"zero_sign": False}, builtin=True)
 def maximum(x, y):
     """The larger of ``x`` and ``y``; NaN where either is. On a tie the gradient goes to ``x``.
 
@@ -292,7 +295,8 @@ def maximum(x, y):
 
 
 @elementwise(dtype=same, numpy=np.minimum, sympy="Min(x, y)", latex=r"\min(#1, #2)", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x, y: switch(x <= y, g, 0), lambda g, out, x, y: switch(x > y, g, 0)), builtin=True)
+             grad=(lambda g, out, x, y: switch(x <= y, g, 0), lambda g, out, x, y: switch(x > y, g, 0)),
+             meta={"zero_sign": False}, builtin=True)
 def minimum(x, y):
     """The smaller of ``x`` and ``y``; NaN where either is. On a tie the gradient goes to ``x``.
 
@@ -307,7 +311,8 @@ def minimum(x, y):
     sympy="Min(Max(x, y), z)", latex=r"\operatorname{clip}(#1, #2, #3)", domain=(-5.0, 5.0),
     grad=(lambda g, out, x, low, high: switch(x >= low, switch(x <= high, g, 0), 0),
           lambda g, out, x, low, high: switch(x < low, switch(low <= high, g, 0), 0),
-          lambda g, out, x, low, high: switch(maximum(x, low) > high, g, 0)), builtin=True,
+          lambda g, out, x, low, high: switch(maximum(x, low) > high, g, 0)),
+    meta={"zero_sign": False}, builtin=True,
 )
 def clip(x, low, high):
     """``x`` limited to [``low``, ``high``]: ``minimum(maximum(x, low), high)``. At a bound the gradient goes to ``x``.
@@ -319,10 +324,19 @@ def clip(x, low, high):
 
 
 # ---------------------------------------------------------------- conversions
+def _fits(x: Any, dtype: str) -> Any:
+    """Where C defines the conversion: floats within the range of an integer dtype."""
+    if dtype not in ty.INTEGER or x.dtype.kind != "f":
+        return np.ones(x.shape, bool)
+    limits = np.iinfo(dtype)
+    return (x > limits.min - 1.0) & (x < limits.max + 1.0)
+
+
 @elementwise(
     name="cast", dtype=converted, numpy=lambda x, dtype: (x != 0) if dtype == "bool" else x.astype(dtype),
     grad=(lambda g, out, x, dtype: g if dtype not in ty.DISCRETE and x.dtype not in ty.DISCRETE else ZERO,),
-    linear=True, meta={"params": ("dtype",)}, builtin=True,
+    linear=True, builtin=True,
+    meta={"params": ("dtype",), "examples": tuple({"dtype": d} for d in ty.DTYPES), "defined": _fits},
 )
 def _cast(x, dtype):
     """``x`` converted to ``dtype`` (a name, a NumPy dtype or type): towards zero from float to integer.

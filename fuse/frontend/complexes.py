@@ -7,6 +7,7 @@ steepest ascent, dL/d(real) + i dL/d(imag), is its conjugate.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +15,10 @@ import numpy as np
 from fuse import types as ty
 from fuse.errors import FuseTypeError
 from fuse.expr import Expr, as_expr
-from fuse.frontend.arithmetic import abs, cast, fill, magnitude, neg
+from fuse.frontend.arithmetic import abs, cast, fill, neg
 from fuse.frontend.logic import literal, switch
 from fuse.frontend.transcendental import cos, sin
-from fuse.op import elementwise, same
+from fuse.op import elementwise
 
 if TYPE_CHECKING:
     from fuse.codegen import mathlib
@@ -32,12 +33,24 @@ def pair(first: str, second: str) -> tuple[tuple[str, ...], str]:
     return (part, part), "complex64" if part == "float32" else "complex128"
 
 
+def part(dtype: str) -> tuple[tuple[str, ...], str]:
+    """The dtype of a part of a complex number; the builders answer for real ones."""
+    if dtype not in ty.COMPLEX:
+        raise FuseTypeError(f"a {dtype} has no parts")
+    return (dtype,), ty.real_of(dtype)
+
+
+def mirrored(dtype: str) -> tuple[tuple[str, ...], str]:
+    """As ``part``, but the result is complex."""
+    return part(dtype)[0], dtype
+
+
 def phase(dtype: str) -> tuple[tuple[str, ...], str]:
     """float64, whatever the argument (as in Theano)."""
     return ("complex128" if dtype in ty.COMPLEX else "float64",), "float64"
 
 
-def _of_complex(build: Any, of_real: Any) -> Any:
+def _of_complex(build: Any, of_real: Any) -> Callable[[Any], Expr]:
     """A builder that makes the node for complex arguments and ``of_real(x)`` for others."""
     @functools.wraps(build)
     def builder(x: Any) -> Expr:
@@ -47,7 +60,7 @@ def _of_complex(build: Any, of_real: Any) -> Any:
     return builder
 
 
-@elementwise(name="real", dtype=magnitude, numpy=np.real, sympy="re(x)", latex=r"\operatorname{Re} #1", linear=True,
+@elementwise(name="real", dtype=part, numpy=np.real, sympy="re(x)", latex=r"\operatorname{Re} #1", linear=True,
              grad=(lambda g, out, x: complex(g, literal(0, g)),), builtin=True)
 def _real(x):
     """The real part of ``x``; a real ``x`` itself.
@@ -58,7 +71,7 @@ def _real(x):
     return mathlib.real(x)
 
 
-@elementwise(name="imag", dtype=magnitude, numpy=np.imag, sympy="im(x)", latex=r"\operatorname{Im} #1", linear=True,
+@elementwise(name="imag", dtype=part, numpy=np.imag, sympy="im(x)", latex=r"\operatorname{Im} #1", linear=True,
              grad=(lambda g, out, x: complex(literal(0, g), neg(g)),), builtin=True)
 def _imag(x):
     """The imaginary part of ``x``; zeros for a real ``x``.
@@ -69,8 +82,8 @@ def _imag(x):
     return mathlib.imag(x)
 
 
-@elementwise(name="conj", dtype=same, numpy=np.conjugate, sympy="conjugate(x)", latex=r"\overline{#1}", linear=True,
-             grad=(lambda g, out, x: conj(g),), builtin=True)
+@elementwise(name="conj", dtype=mirrored, numpy=np.conjugate, sympy="conjugate(x)", latex=r"\overline{#1}", linear=True,
+             grad=(lambda g, out, x: _conj(g),), builtin=True)
 def _conj(x):
     """The complex conjugate of ``x``; a real ``x`` itself, a bool as int8.
 
@@ -103,7 +116,13 @@ def angle(x):
     return mathlib.angle(x)
 
 
-@elementwise(name="complex", dtype=pair, numpy=lambda x, y: x + 1j * y, sympy="x + I*y", latex="#1 + #2 i",
+def _from_parts(x: Any, y: Any) -> Any:
+    out = np.empty(np.broadcast_shapes(np.shape(x), np.shape(y)), np.result_type(x, y, np.complex64))
+    out.real, out.imag = x, y
+    return out
+
+
+@elementwise(name="complex", dtype=pair, numpy=_from_parts, sympy="x + I*y", latex="#1 + #2 i",
              grad=(lambda g, out, x, y: real(g), lambda g, out, x, y: neg(imag(g))), builtin=True)
 def complex(real, imag):
     """The complex number with the given real and imaginary parts: complex64 for float32 parts.

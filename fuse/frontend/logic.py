@@ -167,7 +167,14 @@ def isfinite(x):
     return mathlib.isfinite(x)
 
 
-@elementwise(dtype=predicate, numpy=np.signbit, grad=(ZERO,), builtin=True)
+def real_predicate(dtype: str) -> tuple[tuple[str, ...], str]:
+    """As ``predicate``; not for complex numbers."""
+    if dtype in ty.COMPLEX:
+        raise FuseTypeError("a complex number has no sign: take real(x) or imag(x)")
+    return predicate(dtype)
+
+
+@elementwise(dtype=real_predicate, numpy=np.signbit, grad=(ZERO,), builtin=True)
 def signbit(x):
     """Whether the sign bit of a real ``x`` is set: bool; true for -0.0.
 

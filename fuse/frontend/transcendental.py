@@ -23,9 +23,19 @@ def inexact_real(*dtypes: str, **params: Any) -> tuple[tuple[str, ...], str]:
     return inexact(*dtypes, **params)
 
 
+def finite_if_complex(*args: Any, **_: Any) -> Any:
+    """Where results are promised: everywhere but at complex numbers with an infinite or NaN part, where C libraries
+    differ among themselves."""
+    complexes = [np.isfinite(a) for a in args if np.iscomplexobj(a)]
+    return np.logical_and.reduce(complexes) if complexes else np.True_
+
+
+_COMPLEX_TOO = {"defined": finite_if_complex}
+
+
 # ---------------------------------------------------------------- exponentials and logarithms
 @elementwise(numpy=np.exp, sympy="exp(x)", latex="e^{#1}", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g * out,), builtin=True)
+             grad=(lambda g, out, x: g * out,), meta=_COMPLEX_TOO, builtin=True)
 def exp(x):
     """The exponential function of ``x``.
 
@@ -36,7 +46,7 @@ def exp(x):
 
 
 @elementwise(numpy=np.exp2, sympy="2**x", latex="2^{#1}", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g * out * literal(_log(2), out),), builtin=True)
+             grad=(lambda g, out, x: g * out * literal(_log(2), out),), meta=_COMPLEX_TOO, builtin=True)
 def exp2(x):
     """2 to the power ``x``.
 
@@ -47,7 +57,7 @@ def exp2(x):
 
 
 @elementwise(numpy=np.expm1, sympy="exp(x) - 1", latex="e^{#1} - 1", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g * exp(x),), builtin=True)
+             grad=(lambda g, out, x: g * exp(x),), meta=_COMPLEX_TOO, builtin=True)
 def expm1(x):
     """``exp(x) - 1``, accurate for small ``x``.
 
@@ -58,7 +68,7 @@ def expm1(x):
 
 
 @elementwise(numpy=np.log, sympy="log(x)", latex=r"\log #1", domain=(0.1, 50.0),
-             grad=(lambda g, out, x: g / x,), builtin=True)
+             grad=(lambda g, out, x: g / x,), meta=_COMPLEX_TOO, builtin=True)
 def log(x):
     """The natural logarithm of ``x``: -inf at 0, NaN below.
 
@@ -69,7 +79,7 @@ def log(x):
 
 
 @elementwise(numpy=np.log2, sympy="log(x)/log(2)", latex=r"\log_{2} #1", domain=(0.1, 50.0),
-             grad=(lambda g, out, x: g / (x * literal(_log(2), out)),), builtin=True)
+             grad=(lambda g, out, x: g / (x * literal(_log(2), out)),), meta=_COMPLEX_TOO, builtin=True)
 def log2(x):
     """The logarithm of ``x`` to the base 2.
 
@@ -80,7 +90,7 @@ def log2(x):
 
 
 @elementwise(numpy=np.log10, sympy="log(x)/log(10)", latex=r"\log_{10} #1", domain=(0.1, 50.0),
-             grad=(lambda g, out, x: g / (x * literal(_log(10), out)),), builtin=True)
+             grad=(lambda g, out, x: g / (x * literal(_log(10), out)),), meta=_COMPLEX_TOO, builtin=True)
 def log10(x):
     """The logarithm of ``x`` to the base 10.
 
@@ -91,7 +101,7 @@ def log10(x):
 
 
 @elementwise(numpy=np.log1p, sympy="log(1 + x)", latex=r"\log(1 + #1)", domain=(-0.9, 50.0),
-             grad=(lambda g, out, x: g / (1 + x),), builtin=True)
+             grad=(lambda g, out, x: g / (1 + x),), meta=_COMPLEX_TOO, builtin=True)
 def log1p(x):
     """The natural logarithm of ``1 + x``, accurate for small ``x``.
 
@@ -103,7 +113,7 @@ def log1p(x):
 
 # ---------------------------------------------------------------- roots
 @elementwise(numpy=np.sqrt, sympy="sqrt(x)", latex=r"\sqrt{#1}", domain=(0.1, 50.0),
-             grad=(lambda g, out, x: g * 0.5 / out,), builtin=True)
+             grad=(lambda g, out, x: g * 0.5 / out,), meta=_COMPLEX_TOO, builtin=True)
 def sqrt(x):
     """The square root of ``x``; its derivative at 0 is inf.
 
@@ -144,7 +154,7 @@ def _positive(x: Any) -> Any:
 
 # ---------------------------------------------------------------- trigonometry
 @elementwise(numpy=np.sin, sympy="sin(x)", latex=r"\sin #1", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g * cos(x),), builtin=True)
+             grad=(lambda g, out, x: g * cos(x),), meta=_COMPLEX_TOO, builtin=True)
 def sin(x):
     """The sine of ``x`` in radians.
 
@@ -155,7 +165,7 @@ def sin(x):
 
 
 @elementwise(numpy=np.cos, sympy="cos(x)", latex=r"\cos #1", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: -(g * sin(x)),), builtin=True)
+             grad=(lambda g, out, x: -(g * sin(x)),), meta=_COMPLEX_TOO, builtin=True)
 def cos(x):
     """The cosine of ``x`` in radians.
 
@@ -166,7 +176,7 @@ def cos(x):
 
 
 @elementwise(numpy=np.tan, sympy="tan(x)", latex=r"\tan #1", domain=(-1.4, 1.4),
-             grad=(lambda g, out, x: g * (1 + out * out),), builtin=True)
+             grad=(lambda g, out, x: g * (1 + out * out),), meta=_COMPLEX_TOO, builtin=True)
 def tan(x):
     """The tangent of ``x`` in radians.
 
@@ -177,7 +187,7 @@ def tan(x):
 
 
 @elementwise(numpy=np.arcsin, sympy="asin(x)", latex=r"\arcsin #1", domain=(-0.95, 0.95),
-             grad=(lambda g, out, x: g / sqrt((1 - x) * (1 + x)),), builtin=True)
+             grad=(lambda g, out, x: g / sqrt((1 - x) * (1 + x)),), meta=_COMPLEX_TOO, builtin=True)
 def arcsin(x):
     """The angle in [-pi/2, pi/2] whose sine is ``x``; NaN outside [-1, 1].
 
@@ -188,7 +198,7 @@ def arcsin(x):
 
 
 @elementwise(numpy=np.arccos, sympy="acos(x)", latex=r"\arccos #1", domain=(-0.95, 0.95),
-             grad=(lambda g, out, x: -(g / sqrt((1 - x) * (1 + x))),), builtin=True)
+             grad=(lambda g, out, x: -(g / sqrt((1 - x) * (1 + x))),), meta=_COMPLEX_TOO, builtin=True)
 def arccos(x):
     """The angle in [0, pi] whose cosine is ``x``; NaN outside [-1, 1].
 
@@ -199,7 +209,7 @@ def arccos(x):
 
 
 @elementwise(numpy=np.arctan, sympy="atan(x)", latex=r"\arctan #1", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g / (1 + x * x),), builtin=True)
+             grad=(lambda g, out, x: g / (1 + x * x),), meta=_COMPLEX_TOO, builtin=True)
 def arctan(x):
     """The angle in [-pi/2, pi/2] whose tangent is ``x``.
 
@@ -255,7 +265,7 @@ def rad2deg(x):
 
 # ---------------------------------------------------------------- hyperbolic functions
 @elementwise(numpy=np.sinh, sympy="sinh(x)", latex=r"\sinh #1", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g * cosh(x),), builtin=True)
+             grad=(lambda g, out, x: g * cosh(x),), meta=_COMPLEX_TOO, builtin=True)
 def sinh(x):
     """The hyperbolic sine of ``x``.
 
@@ -266,7 +276,7 @@ def sinh(x):
 
 
 @elementwise(numpy=np.cosh, sympy="cosh(x)", latex=r"\cosh #1", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g * sinh(x),), builtin=True)
+             grad=(lambda g, out, x: g * sinh(x),), meta=_COMPLEX_TOO, builtin=True)
 def cosh(x):
     """The hyperbolic cosine of ``x``.
 
@@ -277,7 +287,7 @@ def cosh(x):
 
 
 @elementwise(numpy=np.tanh, sympy="tanh(x)", latex=r"\tanh #1", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g * (1 - out * out),), builtin=True)
+             grad=(lambda g, out, x: g * (1 - out * out),), meta=_COMPLEX_TOO, builtin=True)
 def tanh(x):
     """The hyperbolic tangent of ``x``.
 
@@ -288,7 +298,7 @@ def tanh(x):
 
 
 @elementwise(numpy=np.arcsinh, sympy="asinh(x)", latex=r"\operatorname{arsinh} #1", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g / sqrt(1 + x * x),), builtin=True)
+             grad=(lambda g, out, x: g / sqrt(1 + x * x),), meta=_COMPLEX_TOO, builtin=True)
 def arcsinh(x):
     """The number whose hyperbolic sine is ``x``.
 
@@ -299,7 +309,7 @@ def arcsinh(x):
 
 
 @elementwise(numpy=np.arccosh, sympy="acosh(x)", latex=r"\operatorname{arcosh} #1", domain=(1.1, 50.0),
-             grad=(lambda g, out, x: g / (sqrt(x - 1) * sqrt(x + 1)),), builtin=True)
+             grad=(lambda g, out, x: g / (sqrt(x - 1) * sqrt(x + 1)),), meta=_COMPLEX_TOO, builtin=True)
 def arccosh(x):
     """The non-negative number whose hyperbolic cosine is ``x``; NaN below 1.
 
@@ -310,7 +320,7 @@ def arccosh(x):
 
 
 @elementwise(numpy=np.arctanh, sympy="atanh(x)", latex=r"\operatorname{artanh} #1", domain=(-0.95, 0.95),
-             grad=(lambda g, out, x: g / ((1 - x) * (1 + x)),), builtin=True)
+             grad=(lambda g, out, x: g / ((1 - x) * (1 + x)),), meta=_COMPLEX_TOO, builtin=True)
 def arctanh(x):
     """The number whose hyperbolic tangent is ``x``; ±inf at ±1.
 

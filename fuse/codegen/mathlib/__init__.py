@@ -7,9 +7,9 @@ every dtype of a kind: ``specialise`` types its literals, so that nothing is wid
 """
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from types import FunctionType
+from typing import Any
 
 from fuse import types as ty
 from fuse.codegen.mathlib import complexes, integers, real, special, vector
@@ -18,7 +18,7 @@ from fuse.errors import FuseTypeError
 
 Resolved = str | FunctionType
 
-_FLOATS: dict[str, str | Callable[..., object]] = {**real.TABLE, **special.TABLE}
+_FLOATS: dict[str, Any] = {**real.TABLE, **special.TABLE}
 
 # Accurate in single precision only when computed in double, or not worth a text of their own.
 _WIDE = special.TABLE.keys() - special.NATIVE
@@ -48,7 +48,7 @@ def resolve(name: str, dtype: str, target: str = "cpu") -> Resolved:
 
 
 @cache
-def _table(dtype: str, target: str) -> dict[str, str | Callable[..., object]]:
+def _table(dtype: str, target: str) -> dict[str, Any]:
     if dtype in ty.COMPLEX:
         return complexes.TABLE
     if dtype in ty.FLOATING:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -62,8 +63,8 @@ def sign(x):
     size = math.hypot(x.real, x.imag)
     across, up = x.real, x.imag
     if size == INFINITY:
-        across = math.copysign(1.0, across) if abs(across) == INFINITY else (0.0 if across == across else across)
-        up = math.copysign(1.0, up) if abs(up) == INFINITY else (0.0 if up == up else up)
+        across = math.copysign(1.0, across) if abs(across) == INFINITY else 0.0
+        up = math.copysign(1.0, up) if abs(up) == INFINITY else 0.0
         both = (across != 0.0) & (up != 0.0)
         return complex(NAN, NAN) if both else complex(across, up)
     divisor = 1.0 if size == 0.0 else size
@@ -104,7 +105,7 @@ def power(x, y):
     if y.real == 0.0 and y.imag == 0.0:
         return complex(1.0, 0.0)
     if x.real == 0.0 and x.imag == 0.0:
-        return complex(0.0, 0.0) if (y.real > 0.0) & (y.imag == 0.0) else complex(NAN, NAN)
+        return complex(0.0, 0.0) if y.real > 0.0 else complex(NAN, NAN)
     if y.imag == 0.0 and abs(y.real) < 100.0 and np.floor(y.real) == y.real:
         n = int(abs(y.real))
         result, base = complex(1.0, 0.0), x
@@ -121,7 +122,14 @@ def power(x, y):
     return complex(grown * math.cos(angle_), grown * math.sin(angle_))
 
 
-TABLE = {
+def arccosh(x):
+    # Kahan, "Branch cuts for complex elementary functions", 1987
+    below, above = np.sqrt(complex(x.real - 1.0, x.imag)), np.sqrt(complex(x.real + 1.0, x.imag))
+    across = math.asinh(below.real * above.real + below.imag * above.imag)
+    return complex(across, 2.0 * math.atan2(below.imag, above.real))
+
+
+TABLE: dict[str, Any] = {
     "less": less, "less_equal": less_equal, "maximum": maximum, "minimum": minimum, "isinf": isinf,
     "isfinite": isfinite, "real": real, "imag": imag, "conjugate": conjugate, "absolute": absolute, "angle": angle,
     "sign": sign, "divide": divide, "floor_divide": floor_divide, "remainder": remainder, "power": power,
@@ -130,5 +138,5 @@ TABLE = {
     "sin": "np.sin", "cos": "np.cos", "tan": "np.tan",
     "arcsin": "np.arcsin", "arccos": "np.arccos", "arctan": "np.arctan",
     "sinh": "np.sinh", "cosh": "np.cosh", "tanh": "np.tanh",
-    "arcsinh": "np.arcsinh", "arccosh": "np.arccosh", "arctanh": "np.arctanh",
+    "arcsinh": "np.arcsinh", "arccosh": arccosh, "arctanh": "np.arctanh",
 }

@@ -4,10 +4,9 @@ Values come in their own dtype or wider and are computed in 64 bits; the kernel 
 """
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    WIDTH: int  # of the dtype in bits; see specialise
+WIDTH = 64  # bits of the dtype: see specialise
 
 
 # ---------------------------------------------------------------- any integer
@@ -137,18 +136,18 @@ def both(x, y):
     return x & y
 
 
-_ANY = {
+_ANY: dict[str, Any] = {
     "less": less, "less_equal": less_equal, "maximum": maximum, "minimum": minimum, "invert": invert,
     "isinf": never, "isfinite": always, "isnan": never, "signbit": never, "absolute": unchanged,
     "real": unchanged, "conjugate": unchanged, "floor": unchanged, "ceil": unchanged, "trunc": unchanged,
     "rint": unchanged,
 }
-SIGNED = {
+SIGNED: dict[str, Any] = {
     **_ANY, "floor_divide": floor_divide, "remainder": remainder, "power": power, "left_shift": left_shift,
     "right_shift": right_shift, "absolute": absolute, "sign": sign, "signbit": negative,
 }
-UNSIGNED = {
+UNSIGNED: dict[str, Any] = {
     **_ANY, "floor_divide": unsigned_floor_divide, "remainder": unsigned_remainder, "power": unsigned_power,
     "left_shift": unsigned_left_shift, "right_shift": unsigned_right_shift, "sign": positive,
 }
-BOOL = {**_ANY, "maximum": either, "minimum": both, "invert": logical_not}
+BOOL: dict[str, Any] = {**_ANY, "maximum": either, "minimum": both, "invert": logical_not}

@@ -5,6 +5,7 @@ Every function is branch-free, so that loops over it vectorise as far as the fun
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -116,7 +117,7 @@ def log1mexp(x):
     return math.log(-math.expm1(x)) if x > -LN2 else math.log1p(-math.exp(x))
 
 
-TABLE = {
+TABLE: dict[str, Any] = {
     "less": less, "less_equal": less_equal, "maximum": maximum, "minimum": minimum,
     "isinf": isinf, "isfinite": isfinite, "signbit": signbit, "copysign": "math.copysign",
     "divide": divide, "floor_divide": floor_divide, "remainder": remainder, "power": power, "absolute": absolute,

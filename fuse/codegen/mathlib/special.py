@@ -5,7 +5,7 @@ The polynomials are Chebyshev fits made with mpmath at 60 digits, turned into po
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -203,12 +203,13 @@ def polygamma(x, n):
     first = x + whole
     if first == 0.0:
         return INFINITY if even else NAN
-    mirrored = hurwitz_zeta(s, 1.0 - first) - hurwitz_zeta(s, 1.0 - first + whole)
+    rest = -(x + (whole - 1.0))  # 1 - first, without its rounding
+    mirrored = hurwitz_zeta(s, rest) - hurwitz_zeta(s, 1.0 - x)
     return scale * (hurwitz_zeta(s, first) + (mirrored if even else -mirrored))
 
 
 NATIVE = {"erf", "erfc"}  # the C library's, in either precision
-TABLE = {
+TABLE: dict[str, Any] = {
     "erf": "math.erf", "erfc": "math.erfc", "gamma": "math.gamma", "lgamma": "math.lgamma",
     "erfcx": erfcx, "erfinv": erfinv, "erfcinv": erfcinv, "digamma": digamma, "trigamma": trigamma,
     "polygamma": polygamma,

@@ -1,4 +1,6 @@
 """Functions that replace the C library's, written so that LLVM widens them to vectors."""
 from __future__ import annotations
 
-TABLE: dict[str, str] = {}
+from typing import Any
+
+TABLE: dict[str, Any] = {}
