@@ -143,10 +143,19 @@ class _Planner:
         if base in self.unit_of:
             self.depend(unit, self.unit_of[base])
 
+    def size_bases(self, node: Expr) -> list[Expr]:
+        """The values computed here from which the sizes of ``node``, and of what it reduces, are read."""
+        nodes = [node, *node.args] if node.op.kind == "reduction" else [node]
+        sources = [s for n in nodes for s in self.sizes.sources(n)]
+        bases = [see_through(s, self.sizes).base if s in self.sizes.of else s for s in sources]
+        return [b for b in dict.fromkeys(bases) if b in self.unit_of]
+
     def place_single(self, node: Expr) -> None:
         number = self.new_unit(node)
         self.unit_of[node] = number
         for arg in node.args:
+            for base in self.size_bases(arg):
+                self.depend_on_value(number, base)
             if hasattr(arg.type, "shape"):
                 self.depend_on_value(number, see_through(arg, self.sizes).base)
             else:
@@ -210,6 +219,9 @@ class _Planner:
         """Put ``node`` into ``region``; "" if it went in, else why it cannot."""
         if len(region.amap) >= MAX_NODES:
             return f"the kernel would have more than {MAX_NODES} operations"
+        measured = [self.unit_of[base] for base in self.size_bases(node)]
+        if any(unit == number or self.before[unit] >> number & 1 for unit in measured):
+            return "its size is known only after the same kernel"
         gather = node.op.name == "gather"
         inside: list[Operand] = []
         outside: list[Operand] = []
@@ -254,6 +266,8 @@ class _Planner:
             region.domain[node] = axes
         region.amap[node] = result
         self.unit_of.setdefault(node, number)
+        for unit in measured:
+            self.depend(number, unit)
         for operand in outside:
             self.add_load(region, number, operand, self.operand_axes(operand, axes, node))
         for operand in repeated:
@@ -464,10 +478,15 @@ class _Planner:
 
         for output in self.outputs:
             want(see_through(output, self.sizes).base if hasattr(output.type, "shape") else output, None)
+            for base in self.size_bases(output):
+                want(base, None)
         used: dict[int, set[Expr]] = {}
         while stack:
             number, node = stack.pop()
             unit = self.units[number]
+            for base in [b for n in (node, *node.args) for b in self.size_bases(n)]:
+                if base is not node and self.unit_of[base] != number:
+                    want(base, number)
             if isinstance(unit, Region):
                 used.setdefault(number, set()).add(node)
                 for i, operand in enumerate(self.operands[node]):

@@ -250,7 +250,12 @@ class _Writer:
         size = self.sizes.find(size)
         if isinstance(size, int):
             return str(size)
-        for node in toposort([size], known=self.host_names):
+        return self.host_name(size)
+
+    def host_name(self, size: Expr) -> str:
+        """The name of an int for the formula ``size``; what it reads exists already."""
+        stop = [a for t in self.sizes.terminals(size) for a in t.args]
+        for node in toposort([size], known=[*self.host_names, *stop]):
             self.host_names[node] = self.host_line(node)
         return self.host_names[size]
 
@@ -299,18 +304,13 @@ class _Writer:
         self.guards = waiting
 
     def is_known(self, size: Size) -> bool:
-        return isinstance(size, int) or all(
-            n.args[0] in self.env if n.op.name == "shape_i" else n in self.env or bool(n.args) or n.op is CONSTANT
-            for n in toposort([size], known=[*self.env, *(n.args[0] for n in toposort([size]) if n.op.name == "shape_i")])
-            if n not in self.env
-        )
+        values = [t.args[0] if t.op.name == "shape_i" else t for t in self.sizes.terminals(size)]
+        return all(v in self.env or v in self.sizes.of and see_through(v, self.sizes).base in self.env for v in values)
 
     def raw_size(self, size: Size) -> str:
         if isinstance(size, int):
             return str(size)
-        for node in toposort([size], known=self.host_names):
-            self.host_names[node] = self.host_line(node)
-        return self.host_names[size]
+        return self.host_name(size)
 
     # ------------------------------------------------------------ the text
     def write(self) -> str:

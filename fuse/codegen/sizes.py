@@ -41,7 +41,10 @@ class Sizes:
         self.guards: list[Guard] = []
         self._parent: dict[Expr, Size] = {}
         self._host: dict[Expr, Size] = {}
+        self._ranks: dict[Expr, int] = {}
+        self._place: dict[Expr, int] = {}
         for node in toposort(outputs):
+            self._place[node] = len(self._place)
             if hasattr(node.type, "shape"):
                 self.of[node] = self._sizes(node)
 
@@ -62,8 +65,39 @@ class Sizes:
         if isinstance(a, int):
             self._parent[b] = a  # type: ignore[index]
             return a
+        if not isinstance(b, int) and self._rank(a) < self._rank(b):
+            a, b = b, a  # what is known first stands for both
         self._parent[a] = b
         return b
+
+    def _rank(self, size: Expr) -> int:
+        """Where in the order of the graph the last value stands that ``size`` is read from; leaves are at 0."""
+        if size not in self._ranks:
+            values = [t.args[0] if t.op.name == "shape_i" else t for t in self.terminals(size)]
+            places = [0 if v.is_leaf else self._place.get(v, len(self._place)) for v in values]
+            self._ranks[size] = max(places, default=0)
+        return self._ranks[size]
+
+    def terminals(self, size: Size) -> list[Expr]:
+        """What a size formula reads at run time: ``shape_i`` nodes, and 0-d integers computed from data."""
+        found: list[Expr] = []
+        stack = [size]
+        seen: set[Expr] = set()
+        while stack:
+            node = stack.pop()
+            if isinstance(node, int) or node in seen or node.op.name == "constant":
+                continue
+            seen.add(node)
+            if node.op.name != "shape_i" and node.args and (node.op.name in HOST or node.op.name == "cast"):
+                stack.extend(node.args)
+            else:
+                found.append(node)
+        return found
+
+    def sources(self, node: Expr) -> list[Expr]:
+        """The values that the sizes of ``node`` are read from."""
+        terms = [t for n in self.of.get(node, ()) for t in self.terminals(self.find(n))]
+        return [t.args[0] if t.op.name == "shape_i" else t for t in terms]
 
     def host(self, expr: Expr) -> Size:
         """A 0-d integer formula with the sizes of known nodes put in; an int where it is one."""
@@ -136,6 +170,13 @@ class Sizes:
                 out[axis] = n if isinstance(have, int) and have == 1 else self.same(have, n, node)
         return out
 
+    def _part(self, node: Expr) -> list[Size]:
+        whole = node.args[0]
+        if whole.op.shape is None:
+            return [_shape_i(node, axis) for axis in range(node.type.ndim)]
+        found = whole.op.shape(whole, *[self.of.get(a, ()) for a in whole.args])[node.params["i"]]
+        return [n if isinstance(n, int) else self.host(n) for n in found]
+
     def _dimshuffle(self, node: Expr) -> list[Size]:
         source = self.of[node.args[0]]
         return [1 if d == "x" else source[d] for d in node.params["pattern"]]
@@ -178,7 +219,7 @@ class Sizes:
 
 _RULES = {
     "dimshuffle": Sizes._dimshuffle, "broadcast_to": Sizes._broadcast_to, "iota": Sizes._listed,
-    "linear_index": Sizes._listed, "unbroadcast": Sizes._unbroadcast, "gather": Sizes._gather,
+    "linear_index": Sizes._listed, "unbroadcast": Sizes._unbroadcast, "gather": Sizes._gather, "part": Sizes._part,
     **{name: Sizes._reduced for name in ("sum", "prod", "max", "min", "all", "any")},
 }
 _INTEGRAL = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
