@@ -1,0 +1,324 @@
+"""The one driver: rewrites a graph bottom-up until no rule fires, without recursion, and notes what fired."""
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fuse.errors import FuseError
+from fuse.expr import Constant, Expr, make, rebuild, toposort
+from fuse.op import OPS
+from fuse.rewrite.match import Matcher, build, cast, kind_of
+from fuse.rewrite.pattern import DISCRETE_KINDS, Call, Literal, Pattern, Procedure, Rule, Wild, walk
+
+ShapeOf = Callable[[Expr], tuple[Any, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Fired:
+    """One firing of a rule, for ``explain``; prints itself only when asked.
+
+    >>> import fuse.tensor as T
+    >>> from fuse.rules import simplify
+    >>> x = T.scalar("x")
+    >>> trace = []
+    >>> simplified = simplify(T.log(1 + x), trace=trace)
+    >>> trace[0].rule.name
+    '1: log(1 + x)'
+    """
+
+    rule: Rule | Procedure
+    before: Expr
+    after: Expr
+
+    @property
+    def name(self) -> str:
+        return self.rule.name
+
+    def __str__(self) -> str:
+        return f"{self.name}\n    {self.before}\n    -> {self.after}"
+
+
+# ---------------------------------------------------------------- rule sets
+class _Compiled:
+    """A rule ready to apply: what of it is allowed, and what its children must be."""
+
+    __slots__ = ("drops", "on", "rule")
+
+    def __init__(self, rule: Rule, on: frozenset[str]) -> None:
+        self.rule, self.on = rule, on
+        left = {p.name for p in walk(rule.left) if isinstance(p, Wild)}
+        right = {p.name for p in walk(rule.right) if isinstance(p, Wild)} if isinstance(rule.right, Pattern) else set()
+        literals = any(isinstance(p, Literal) for p in walk(rule.left))
+        self.drops = left != right or literals  # the result may then lack a dimension or a size
+
+    def apply(self, node: Expr, context: Context) -> Expr | None:
+        rule = self.rule
+        for found in Matcher(self.on, context.frozen).solutions(rule.left, node):
+            if rule.when is not None and not rule.when(**found):
+                continue
+            if isinstance(rule.right, Pattern):
+                new: Expr | None = build(rule.right, found, node.type.dtype)
+            else:
+                new = rule.right(**found)
+            if new is not None:
+                new = context.conform(new, node, self.drops)
+            if new is not None and new is not node:
+                return new
+        return None
+
+
+class _Applied:
+    """A procedure ready to apply."""
+
+    __slots__ = ("on", "rule")
+
+    def __init__(self, rule: Procedure, on: frozenset[str]) -> None:
+        self.rule, self.on = rule, on
+
+    def apply(self, node: Expr, context: Context) -> Expr | None:
+        kind = getattr(node.type, "dtype", None) and kind_of(node)
+        if kind is not None and kind not in self.on:
+            return None
+        new = self.rule.function(node, context)
+        if new is None or new is node:
+            return None
+        return context.conform(new, node, not self.rule.same_shape)
+
+
+_THROUGH = {"cast": 0, "dimshuffle": 0}
+_FILLED = {"fill": 1, "broadcast_to": 0}
+
+
+def _visible(expr: Expr) -> str:
+    """The op that a pattern sees in ``expr``: casts and dimshuffles are looked through, filled numbers are numbers."""
+    while expr.op.name in _THROUGH:
+        expr = expr.args[0]
+    if expr.op.name in _FILLED:
+        inner = expr.args[_FILLED[expr.op.name]]
+        if isinstance(inner, Constant):
+            return "constant"
+    return expr.op.name
+
+
+def _needed_child(left: Call) -> str | None:
+    """A child op without which ``left`` cannot match, the most telling one; None where any may do."""
+    calls = [a.op for a in left.args if isinstance(a, Call) and a.spelled and a.op not in ("cast", "dimshuffle")]
+    if calls:
+        rare = [c for c in calls if c not in ("add", "sub", "mul", "true_div")]
+        return (rare or calls)[0]
+    return "constant" if any(isinstance(a, Literal) for a in left.args) else None
+
+
+class RuleSet:
+    """Rules indexed by the op of the root and, below it, by an op that one child must have."""
+
+    def __init__(self, rules: Iterable[Rule | Procedure], allowed: Collection[str]) -> None:
+        self.rules: list[_Compiled | _Applied] = []
+        self._any: dict[str, list[tuple[int, Any]]] = {}
+        self._by_child: dict[tuple[str, str], list[tuple[int, Any]]] = {}
+        self._everywhere: list[tuple[int, Any]] = []
+        self._cache: dict[tuple[str, ...], tuple[Any, ...]] = {}
+        for rule in rules:
+            # on integers a rule of ints loses nothing; in floats all it loses must be allowed
+            on = rule.on if rule.loses <= set(allowed) else rule.on & DISCRETE_KINDS
+            if on:
+                self._add(rule, on)
+
+    def _add(self, rule: Rule | Procedure, on: frozenset[str]) -> None:
+        number = len(self.rules)
+        if isinstance(rule, Procedure):
+            applied = _Applied(rule, on)
+            self.rules.append(applied)
+            for op in rule.ops:
+                (self._everywhere if op == "*" else self._any.setdefault(op, [])).append((number, applied))
+            return
+        compiled = _Compiled(rule, on)
+        self.rules.append(compiled)
+        child = _needed_child(rule.left)
+        entry = (number, compiled)
+        if child is None:
+            self._any.setdefault(rule.left.op, []).append(entry)
+        else:
+            self._by_child.setdefault((rule.left.op, child), []).append(entry)
+
+    def candidates(self, node: Expr) -> tuple[Any, ...]:
+        """The rules that may fit ``node``, in the order of the table."""
+        key = (node.op.name, *[_visible(a) for a in node.args[:4]])
+        found = self._cache.get(key)
+        if found is None:
+            op = key[0]
+            entries = [*self._everywhere, *self._any.get(op, ())]
+            for child in dict.fromkeys(key[1:]):
+                entries += self._by_child.get((op, child), ())
+            found = self._cache[key] = tuple([e[1] for e in sorted(entries, key=lambda e: e[0])])
+        return found
+
+
+# ---------------------------------------------------------------- context
+_CHAINS = {"add": "sum", "sub": "sum", "mul": "product", "true_div": "product"}
+
+
+class Context:
+    """What rules may ask about: shapes, frozen nodes, and which nodes only continue a chain of their one reader."""
+
+    def __init__(self, shape_of: ShapeOf, frozen: Collection[Expr] = (), trace: list[Fired] | None = None) -> None:
+        self.shape_of, self.frozen, self.trace = shape_of, frozenset(frozen), trace
+        self.inner: set[Expr] = set()
+        self.uses: dict[Expr, int] = {}
+
+    def read(self, outputs: Sequence[Expr]) -> int:
+        """Count readers, and find the add/mul nodes whose one reader is of the same family."""
+        order = toposort(outputs)
+        uses: dict[Expr, int] = dict.fromkeys(outputs, 1)
+        reader: dict[Expr, Expr] = {}
+        for node in order:
+            for arg in node.args:
+                uses[arg] = uses.get(arg, 0) + 1
+                reader[arg] = node
+        for node, parent in reader.items():
+            family = _CHAINS.get(node.op.name)
+            if family and uses[node] == 1 and _CHAINS.get(parent.op.name) == family and node.type.dtype == parent.type.dtype:
+                self.inner.add(node)
+        self.uses = uses
+        return len(order)
+
+    def same_shape(self, a: Expr, b: Expr) -> bool:
+        """Whether ``a`` and ``b`` surely have the same shape at run time."""
+        if a is b:
+            return True
+        sa, sb = a.type.shape, b.type.shape
+        if len(sa) != len(sb):
+            return False
+        if None not in sa and None not in sb:
+            return sa == sb
+        if any(m is not None and n is not None and m != n for m, n in zip(sa, sb, strict=True)):
+            return False
+        return all(same_size(m, n) for m, n in zip(self.shape_of(a), self.shape_of(b), strict=True))
+
+    def conform(self, new: Expr, old: Expr, check: bool) -> Expr | None:
+        """``new`` in the dtype and shape of ``old``, or None where that cannot be."""
+        if new.type.dtype != old.type.dtype:
+            new = cast(new, old.type.dtype)
+        if not check and new.type.ndim == old.type.ndim or new.type.shape == old.type.shape and None not in new.type.shape:
+            return new
+        if new.type.ndim > old.type.ndim:
+            return None
+        if self.same_shape(new, old):
+            return new
+        for model in old.args if old.op.kind == "elementwise" else ():
+            if model is not new and self.same_shape(model, old):
+                return make(OPS["fill"], (shape_model(model, self), new))
+        sizes = tuple([n if isinstance(n, Expr) else _size(n) for n in self.shape_of(old)])
+        return make(OPS["broadcast_to"], (new, *sizes))
+
+
+def shape_model(model: Expr, context: Context) -> Expr:
+    """A leaf-ward operand of the same shape as ``model``, so that its value need not be computed."""
+    for _ in range(8):
+        if model.op.kind != "elementwise":
+            break
+        smaller = next((a for a in model.args if context.same_shape(a, model)), None)
+        if smaller is None:
+            break
+        model = smaller
+    return model
+
+
+def _size(n: int) -> Expr:
+    from fuse.expr import constant
+
+    return constant(n, dtype="int64")
+
+
+def same_size(m: Any, n: Any) -> bool:
+    if m is n:
+        return True
+    m = int(m.data) if isinstance(m, Constant) else m
+    n = int(n.data) if isinstance(n, Constant) else n
+    return isinstance(m, int) and isinstance(n, int) and m == n
+
+
+# ---------------------------------------------------------------- the driver
+_ENTER, _LEAVE, _RESULT = range(3)
+
+
+def rewrite(outputs: Sequence[Expr], rules: RuleSet, context: Context) -> list[Expr]:
+    """``outputs`` with ``rules`` applied to every node, arguments first, until none fires.
+
+    One visit per node: what a rule puts in place is visited in turn, its already finished parts are not. A rule may not
+    lead back to a node whose replacement is still being worked out, so cycles of rules end; growth ends at a bound.
+    """
+    size = context.read(outputs)
+    budget = 200 * size + 20_000
+    final: dict[Expr, Expr] = {}
+    pending: set[Expr] = set()
+    inner, frozen = context.inner, context.frozen
+    for output in outputs:
+        stack: list[tuple[int, Expr, Any]] = [(_ENTER, output, None)]
+        while stack:
+            state, node, extra = stack.pop()
+            if state == _ENTER:
+                if node in final:
+                    continue
+                if not node.args or node in frozen:
+                    final[node] = node
+                    continue
+                waiting = [a for a in node.args if a not in final]
+                if waiting:
+                    stack.append((_LEAVE, node, extra))
+                    stack.extend([(_ENTER, a, extra) for a in reversed(waiting)])
+                    continue
+            if state == _RESULT:
+                before, after = extra
+                result = final[after] = final.get(after, after)
+                final[node] = final[before] = result
+                pending.discard(before)
+                if node in inner:
+                    inner.add(result)
+                continue
+            if node in final:
+                continue
+            if extra is not None:  # put in place by a rule: errors name the line of what it replaced
+                node.origin = extra
+            now = _with(node, final)
+            if now is not node:
+                if node in inner:
+                    inner.add(now)
+                if now in final:
+                    final[node] = final[now]
+                    continue
+            new = None
+            if now not in pending and budget > 0 and now.args:
+                new = _fire(now, rules, context, pending)
+            if new is None:
+                final[now] = final[node] = now
+                continue
+            budget -= 1
+            pending.add(now)
+            if now in inner:
+                inner.add(new)
+            stack.append((_RESULT, node, (now, new)))
+            stack.append((_ENTER, new, now.origin))
+    return [final[o] for o in outputs]
+
+
+def _with(node: Expr, final: Mapping[Expr, Expr]) -> Expr:
+    """``node`` on the finished arguments."""
+    for arg in node.args:
+        if final[arg] is not arg:
+            return rebuild(node, [final[a] for a in node.args])
+    return node
+
+
+def _fire(node: Expr, rules: RuleSet, context: Context, pending: Collection[Expr]) -> Expr | None:
+    for rule in rules.candidates(node):
+        try:
+            new = rule.apply(node, context)
+        except FuseError:  # a replacement that cannot be typed is no replacement
+            continue
+        if new is not None and new is not node and new not in pending:
+            if context.trace is not None:
+                context.trace.append(Fired(rule.rule, node, new))
+            return new
+    return None

@@ -1,0 +1,187 @@
+"""Matching of patterns in every spelling, and the building of what a rule puts in place."""
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fuse import types as ty
+from fuse.expr import Constant, Expr, constant, make
+from fuse.op import OPS
+from fuse.rewrite.pattern import Call, Literal, Param, Pattern, Wild, uniform
+
+Bindings = dict[str, Any]
+Axes = tuple[Any, ...] | None  # a dimshuffle pattern that was looked through
+
+_KIND = {name: ty.kind(name) for name in ty.DTYPES}
+
+
+def kind_of(node: Expr) -> str:
+    """The dtype kind in which ``node`` computes: its own, or that of what it compares."""
+    kind = _KIND[node.type.dtype]
+    if kind == "b" and node.op.kind == "elementwise":
+        return _KIND[node.op.signature(*node.args, **node.params)[0][-1]]
+    return kind
+
+
+# ---------------------------------------------------------------- views: casts and dimshuffles that are looked through
+def shuffled(expr: Expr, axes: Sequence[Any]) -> Expr:
+    """``expr`` with its dimensions rearranged; ``axes`` may be one of its axes or "x" each."""
+    if isinstance(expr, Constant):
+        kept = [a for a in axes if a != "x"]
+        dropped = [a for a in range(expr.ndim) if a not in kept]
+        data = expr.data.transpose([*kept, *dropped]).reshape([1 if a == "x" else expr.data.shape[a] for a in axes])
+        return constant(data)
+    if tuple(axes) == tuple(range(expr.type.ndim)):
+        return expr
+    return make(OPS["dimshuffle"], (expr,), {"pattern": tuple(axes)})
+
+
+def cast(expr: Expr, dtype: str) -> Expr:
+    """``expr`` in ``dtype``; constants are converted at once."""
+    if expr.type.dtype == dtype:
+        return expr
+    if isinstance(expr, Constant):
+        with np.errstate(all="ignore"):
+            return constant(expr.data.astype(dtype))
+    return make(OPS["cast"], (expr,), {"dtype": dtype})
+
+
+def exact_float_cast(node: Expr) -> bool:
+    """Whether the cast ``node`` goes from a float dtype to one that holds all its values."""
+    have, want = node.args[0].type.dtype, node.type.dtype
+    return _KIND[have] == _KIND[want] == "f" and ty.promote(have, want) == want
+
+
+def _compose(outer: Axes, inner: Sequence[Any]) -> Axes:
+    return tuple(inner) if outer is None else tuple(["x" if a == "x" else inner[a] for a in outer])
+
+
+def _aligned(axes: Axes, ndim: int, arg: Expr) -> Axes:
+    """The axes of an elementwise result of rank ``ndim`` as axes of ``arg``, which may have fewer."""
+    missing = ndim - arg.type.ndim
+    if axes is None or not arg.type.ndim:
+        return None
+    return tuple(["x" if a == "x" or a < missing else a - missing for a in axes])
+
+
+def viewed(expr: Expr, dtype: str, axes: Axes) -> Expr:
+    """``expr`` as it is seen through the casts and dimshuffles above it."""
+    if axes is not None:
+        expr = shuffled(expr, axes)
+    return cast(expr, dtype)
+
+
+# ---------------------------------------------------------------- matching
+class Matcher:
+    """Matches patterns below one root; ``frozen`` nodes are not looked into."""
+
+    __slots__ = ("frozen", "on")
+
+    def __init__(self, on: Collection[str], frozen: Collection[Expr] = ()) -> None:
+        self.on, self.frozen = on, frozen
+
+    def solutions(self, pattern: Call, node: Expr) -> Iterator[Bindings]:
+        """Every way in which ``pattern``, whose op is that of ``node``, fits."""
+        if kind_of(node) in self.on:
+            yield from self._children(pattern, node, node.type.dtype, None, {})
+
+    def _children(self, pattern: Call, node: Expr, dtype: str, axes: Axes, found: Bindings) -> Iterator[Bindings]:
+        for name, want in pattern.params.items():
+            have = node.params.get(name)
+            if isinstance(want, Param):
+                if found.get(want.name, have) != have:
+                    return
+                found = {**found, want.name: have}
+            elif have != want:
+                return
+        args = node.args
+        if len(args) != len(pattern.args):
+            return
+        if node.op.kind == "elementwise":
+            own, signature = node.type.dtype, node.op.signature(*args, **node.params)[0]
+            dtypes = [dtype if d == own else d for d in signature]
+            views = [_aligned(axes, node.type.ndim, a) for a in args]
+        else:
+            dtypes, views = [a.type.dtype for a in args], [None] * len(args)
+        if len(args) == 1:
+            yield from self._match(pattern.args[0], args[0], dtypes[0], views[0], found)
+            return
+        yield from self._all(pattern.args, args, dtypes, views, found)
+        if pattern.commutative:
+            yield from self._all(pattern.args, args[::-1], dtypes[::-1], views[::-1], found)
+
+    def _all(
+        self, patterns: Sequence[Pattern], args: Sequence[Expr], dtypes: Sequence[str], views: Sequence[Axes], found: Bindings
+    ) -> Iterator[Bindings]:
+        if not patterns:
+            yield found
+            return
+        for partial in self._match(patterns[0], args[0], dtypes[0], views[0], found):
+            yield from self._all(patterns[1:], args[1:], dtypes[1:], views[1:], partial)
+
+    def _match(self, pattern: Pattern, expr: Expr, dtype: str, axes: Axes, found: Bindings) -> Iterator[Bindings]:
+        if isinstance(pattern, Wild):
+            if pattern.test is None or pattern.test(expr):
+                seen = viewed(expr, dtype, axes)
+                have = found.get(pattern.name)
+                if have is None:
+                    yield {**found, pattern.name: seen}
+                elif have is seen:
+                    yield found
+            return
+        if isinstance(pattern, Literal):
+            value = uniform(expr)
+            if value is not None and pattern.accepts(value):
+                yield found
+            return
+        assert isinstance(pattern, Call)
+        while (name := expr.op.name) != pattern.op:
+            if expr in self.frozen:
+                return
+            if name == "cast" and exact_float_cast(expr):
+                expr = expr.args[0]
+            elif name == "dimshuffle" and OPS[pattern.op].kind == "elementwise":
+                axes = _compose(axes, expr.params["pattern"])
+                expr = expr.args[0]
+            elif not pattern.spelled and (opposite := negated(expr)) is not None:
+                yield from self._match(pattern.args[0], opposite, dtype, axes, found)
+                return
+            else:
+                return
+        if expr not in self.frozen and kind_of(expr) in self.on:
+            yield from self._children(pattern, expr, dtype, axes, found)
+
+
+def negated(expr: Expr) -> Expr | None:
+    """``-expr`` where it is written without a negation: of a constant, a difference, or a product with one."""
+    name = expr.op.name
+    if isinstance(expr, Constant):
+        return constant(-expr.data) if _KIND[expr.type.dtype] == "f" else None
+    if _KIND[expr.type.dtype] != "f":
+        return None
+    if name == "sub":
+        return make(expr.op, expr.args[::-1])
+    if name in ("mul", "true_div"):
+        a, b = expr.args
+        if isinstance(a, Constant) and _KIND[a.type.dtype] in "if" and a.data.size == 1 and a.data.item() < 0:
+            return b if a.data.item() == -1 and name == "mul" and b.type == expr.type else make(expr.op, (constant(-a.data), b))
+        if isinstance(b, Constant) and name == "mul" and _KIND[b.type.dtype] in "if" and b.data.size == 1 and b.data.item() < 0:
+            return a if b.data.item() == -1 and a.type == expr.type else make(expr.op, (a, constant(-b.data)))
+    return None
+
+
+# ---------------------------------------------------------------- building
+def build(template: Pattern, found: Mapping[str, Any], dtype: str) -> Expr:
+    """The expression that ``template`` stands for; a literal takes the dtype of its neighbours, else ``dtype``."""
+    if isinstance(template, Wild):
+        return found[template.name]
+    if isinstance(template, Literal):
+        return constant(template.value, dtype="bool" if isinstance(template.value, bool) else dtype)
+    assert isinstance(template, Call)
+    args: list[Expr | None] = [None if isinstance(a, Literal) else build(a, found, dtype) for a in template.args]
+    beside = next((a.type.dtype for a in args if a is not None and a.type.dtype != "bool"), dtype)
+    whole = [build(p, found, beside) if a is None else a for p, a in zip(template.args, args, strict=True)]
+    params = {k: found[v.name] if isinstance(v, Param) else v for k, v in template.params.items()}
+    return make(OPS[template.op], tuple(whole), params)

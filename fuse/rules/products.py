@@ -1,0 +1,220 @@
+"""Procedures: products and quotients of any length. Constants fold, equal factors cancel, pairs that belong meet."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fuse.expr import Constant, Expr, constant, make
+from fuse.op import OPS
+from fuse.rewrite import Context, Rule, RuleSet, procedure
+from fuse.rewrite.pattern import MODES, uniform
+from fuse.rules.stable import PAIRS
+from fuse.rules.sums import folded_constant, sum_of, terms_of
+
+Factors = list[Expr]
+_MANY = 24
+_SMALLEST = {"float16": 2.0**-14, "float32": 2.0**-126, "float64": 2.0**-1022}
+
+
+def factors_of(node: Expr, context: Context) -> tuple[Factors, Factors]:
+    """The factors of ``node`` above and below the line, in their order."""
+    dtype, inner, frozen = node.type.dtype, context.inner, context.frozen
+    integer = np.dtype(dtype).kind in "iu"
+    above: Factors = []
+    below: Factors = []
+    stack = [(True, node)]
+    left = _MANY
+    while stack:
+        up, factor = stack.pop()
+        name = factor.op.name
+        if (name == "mul" or name == "true_div" and not integer) and factor.type.dtype == dtype and factor not in frozen:
+            if factor is node or factor in inner or left > 0:
+                left -= factor not in inner
+                stack.append((up if name == "mul" else not up, factor.args[1]))
+                stack.append((up, factor.args[0]))
+                continue
+        (above if up else below).append(factor)
+    return above, below
+
+
+def product_of(above: Factors, below: Factors, dtype: str, context: Context) -> Expr:
+    """``above`` multiplied in their order, divided by the product of ``below``."""
+    top = _chain(above, dtype, context)
+    if not below:
+        return top
+    bottom = _chain(below, dtype, context)
+    return make(OPS["true_div"], (top, bottom))
+
+
+def _chain(factors: Factors, dtype: str, context: Context) -> Expr:
+    if not factors:
+        return constant(1, dtype=dtype)
+    total = factors[0]
+    for factor in factors[1:]:
+        context.inner.add(total)
+        total = make(OPS["mul"], (total, factor))
+    return total
+
+
+def _fold(above: Factors, below: Factors, dtype: str) -> tuple[Factors, Factors] | None:
+    """One constant for all, in front; None where that changes nothing or overflows."""
+    tops = [f for f in above if isinstance(f, Constant)]
+    bottoms = [f for f in below if isinstance(f, Constant)]
+    if len(tops) + len(bottoms) < 2:
+        return None
+    rest = [f for f in above if not isinstance(f, Constant)]
+    others = [f for f in below if not isinstance(f, Constant)]
+    top = folded_constant([f.data for f in tops], dtype, np.multiply) if tops else None
+    bottom = folded_constant([f.data for f in bottoms], dtype, np.multiply) if bottoms else None
+    if tops and _lost(top, tops, dtype) or bottoms and (_lost(bottom, bottoms, dtype) or not np.all(bottom)):
+        return None
+    if not tops and rest:
+        return rest, [constant(bottom), *others]
+    both = top if bottom is None else folded_constant([v for v in (top, bottom) if v is not None], dtype, np.true_divide)
+    if not tops:
+        both = folded_constant([np.ones((), dtype), bottom], dtype, np.true_divide)
+    if both is None or _lost(both, [*tops, *bottoms], dtype):
+        return None
+    if both.size == 1 and both.item() == 1 and rest:
+        return rest, others
+    if len(tops) == 1 and len(bottoms) == 1 and not rest and not others:
+        return None  # folded by itself
+    if not rest and others and len(tops) + len(bottoms) == 1:
+        return None
+    return [constant(both), *rest], others
+
+
+def _lost(value: Any, parts: Factors, dtype: str) -> bool:
+    """Whether a product of non-zero constants became 0, subnormal or infinite."""
+    if value is None:
+        return True
+    if value.dtype.kind not in "f":
+        return False
+    tiny = (np.abs(value) < _SMALLEST[dtype]) & (value != 0)
+    zero = (value == 0).any() and all(f.data.all() for f in parts)  # type: ignore[attr-defined]
+    return bool(tiny.any() or zero)
+
+
+def _base_and_power(factor: Expr) -> tuple[Expr, int]:
+    return (factor.args[0], 2) if factor.op.name == "sqr" else (factor, 1)
+
+
+def _cancel(above: Factors, below: Factors) -> tuple[Factors, Factors] | None:
+    """Without the factors that stand above and below; None where there are none."""
+    powers: dict[Expr, list[int]] = {}
+    for place, factors in ((0, above), (1, below)):
+        for factor in factors:
+            if not isinstance(factor, Constant):
+                base, power = _base_and_power(factor)
+                powers.setdefault(base, [0, 0])[place] += power
+    twice = {base: up - down for base, (up, down) in powers.items() if up and down}
+    if not twice:
+        return None
+    result: tuple[Factors, Factors] = ([], [])
+    done: set[Expr] = set()
+    for place, factors in ((0, above), (1, below)):
+        for factor in factors:
+            base, _ = _base_and_power(factor)
+            if isinstance(factor, Constant) or base not in twice:
+                result[place].append(factor)
+                continue
+            net = twice[base] if place == 0 else -twice[base]
+            if net > 0 and base not in done:
+                done.add(base)
+                result[place].extend([make(OPS["sqr"], (base,))] * (net // 2) + [base] * (net % 2))
+    return result
+
+
+@procedure("51: constants of a product", "mul true_div", "rounding signed-zero overflow", on="iufc")
+def fold_product(node: Expr, context: Context) -> Expr | None:
+    """One constant instead of several: ``2*x*3`` is ``6*x``, ``(2*x)/(4*y)`` is ``(0.5*x)/y``."""
+    if node in context.inner:
+        return None
+    above, below = factors_of(node, context)
+    folded = _fold(above, below, node.type.dtype)
+    if folded is None and len(above) + len(below) > 2 and node.type.dtype.startswith("float"):
+        ones = [f for f in above if isinstance(f, Constant) and uniform(f) == 1]
+        if ones and (len(above) > 1):  # x * (1/y) is x/y
+            folded = [f for f in above if f not in ones], below
+    if folded is None:
+        return None
+    return product_of(*folded, node.type.dtype, context)
+
+
+@procedure("52: equal factors of a quotient", "mul true_div", "rounding signed-zero special overflow", on="fc")
+def cancel_product(node: Expr, context: Context) -> Expr | None:
+    """``(x*y)/x`` is ``y``, ``(a/b)*(b/c)`` is ``a/c``, ``sqr(x)/x`` is ``x``."""
+    if node in context.inner:
+        return None
+    cancelled = _cancel(*factors_of(node, context))
+    return None if cancelled is None else product_of(*cancelled, node.type.dtype, context)
+
+
+@procedure("60: greedy distribution", "mul", "rounding signed-zero special overflow", on="f")
+def distribute(node: Expr, context: Context) -> Expr | None:
+    """``(a/x + b)*x`` is ``a + b*x``: a factor goes into a sum where it cancels a divisor."""
+    if node in context.inner:
+        return None
+    above, below = factors_of(node, context)
+    dtype = node.type.dtype
+    for i, whole in enumerate(above):
+        if whole.op.name not in ("add", "sub") or whole.type.dtype != dtype or whole in context.frozen:
+            continue
+        terms = terms_of(whole, context)
+        if len(terms) > 8:
+            continue
+        divisors = {d for _, t in terms if t.op.name == "true_div" for d in factors_of(t, context)[1]}
+        for j, factor in enumerate(above):
+            if j == i or isinstance(factor, Constant) or factor not in divisors or context.same_shape(factor, whole) is False:
+                continue
+            inside = sum_of([(s, make(OPS["mul"], (t, factor))) for s, t in terms], dtype, context)
+            rest = [inside if k == i else f for k, f in enumerate(above) if k != j]
+            return product_of(rest, below, dtype, context)
+    return None
+
+
+# ---------------------------------------------------------------- pairs
+_PAIRED = frozenset(op for rule in PAIRS for op in (rule.left.args[0].op,))  # type: ignore[union-attr]
+_pair_rules: dict[frozenset[str], RuleSet] = {}
+
+
+def _rules_for_pairs() -> RuleSet:
+    allowed = MODES["default"]
+    if allowed not in _pair_rules:
+        _pair_rules[allowed] = RuleSet([r for r in PAIRS if isinstance(r, Rule)], allowed)
+    return _pair_rules[allowed]
+
+
+@procedure("11: factors that belong together", "mul true_div", "rounding signed-zero overflow special", on="f")
+def pair_factors(node: Expr, context: Context) -> Expr | None:
+    """Two factors of a longer product that the table of pairs knows, wherever they stand."""
+    if node in context.inner:
+        return None
+    above, below = factors_of(node, context)
+    if len(above) + len(below) < 3 or len(above) + len(below) > 12:
+        return None
+    dtype = node.type.dtype
+    for i, first in enumerate(above):
+        if first.op.name not in _PAIRED:
+            continue
+        for factors, op in ((above, "mul"), (below, "true_div")):
+            for j, second in enumerate(factors):
+                if op == "mul" and j == i or second.type.dtype != first.type.dtype:
+                    continue
+                met = _met(make(OPS[op], (first, second)), context)
+                if met is None:
+                    continue
+                top = [met if k == i else f for k, f in enumerate(above) if not (op == "mul" and k == j)]
+                bottom = [f for k, f in enumerate(below) if not (op == "true_div" and k == j)]
+                return product_of(top, bottom, dtype, context)
+    return None
+
+
+def _met(pair: Expr, context: Context) -> Expr | None:
+    rules = _rules_for_pairs()
+    for rule in rules.candidates(pair):
+        new = rule.apply(pair, context)
+        if new is not None:
+            return new
+    return None

@@ -1,0 +1,152 @@
+"""Procedures: reductions. Chains merge, axes of size 1 go, constant factors and signs come out, joins split."""
+from __future__ import annotations
+
+from typing import Any
+
+from fuse.expr import Constant, Expr, make
+from fuse.frontend import elementwise as ew
+from fuse.frontend.sizes import as_size_expr, size_product
+from fuse.op import OPS
+from fuse.rewrite import Context, procedure
+from fuse.rewrite.match import cast, kind_of, shuffled
+from fuse.rules.seen import constant_along, reduced
+
+REDUCTIONS_OF_ALL = "sum prod max min all any"
+_COMBINE = {"sum": "add", "prod": "mul", "all": "and_", "any": "or_"}
+
+
+def _without(expr: Expr, axes: tuple[int, ...], ndim: int) -> Expr:
+    """``expr``, which is constant along ``axes`` of an array of rank ``ndim``, without these axes."""
+    missing = ndim - expr.type.ndim
+    return shuffled(expr, [a - missing for a in range(missing, ndim) if a not in axes])
+
+
+@procedure("71: reduction over axes of size 1", REDUCTIONS_OF_ALL, same_shape=True)
+def drop_single_axes(node: Expr, context: Context) -> Expr | None:
+    """The sum over an axis of size 1 is the array without it."""
+    (x,), axes, dtype = node.args, node.params["axis"], node.params["dtype"]
+    single = tuple([a for a in axes if x.type.shape[a] == 1])
+    if not single:
+        return None
+    rest = [a for a in range(x.type.ndim) if a not in single]
+    return reduced(node.op.name, cast(shuffled(x, rest), dtype), [rest.index(a) for a in axes if a not in single], dtype)
+
+
+@procedure("70: chain of reductions", REDUCTIONS_OF_ALL, "rounding overflow", on="biufc", same_shape=True)
+def merge_reductions(node: Expr, context: Context) -> Expr | None:
+    """sum(sum(x, 0), 0) is one sum over both axes; so are prod, max, min, all and any."""
+    (x,), axes, dtype = node.args, node.params["axis"], node.params["dtype"]
+    if x.op is not node.op or x.type.dtype != dtype or x in context.frozen or context.uses.get(x, 1) > 1:
+        return None
+    inner = x.params["axis"]
+    rest = [a for a in range(x.args[0].type.ndim) if a not in inner]
+    return make(node.op, x.args, {"axis": tuple(sorted([*inner, *[rest[a] for a in axes]])), "dtype": dtype})
+
+
+@procedure("75: reduction of a dimshuffle", REDUCTIONS_OF_ALL, same_shape=True)
+def reduce_below_dimshuffle(node: Expr, context: Context) -> Expr | None:
+    """The axes are those of the array below: sum(x.T, 0) is sum(x, 1)."""
+    (x,), axes, dtype = node.args, node.params["axis"], node.params["dtype"]
+    if x.op.name != "dimshuffle" or x in context.frozen:
+        return None
+    pattern, inner = x.params["pattern"], x.args[0]
+    if any(pattern[a] == "x" for a in axes):
+        return None  # of size 1: the rule above
+    over = tuple(sorted([pattern[a] for a in axes]))
+    left = [a for a in range(inner.type.ndim) if a not in over]
+    seen_axes = ["x" if p == "x" else left.index(p) for i, p in enumerate(pattern) if i not in axes]
+    return shuffled(reduced(node.op.name, inner, over, dtype), seen_axes)
+
+
+@procedure("71: sum of a repeated value", "sum prod", "rounding overflow", on="iufc")
+def sum_of_filled(node: Expr, context: Context) -> Expr | None:
+    """The sum of one value along axes is the value times their size; a product of ones is 1."""
+    (x,), axes, dtype = node.args, node.params["axis"], node.params["dtype"]
+    if x.op.name not in ("fill", "broadcast_to") or x in context.frozen:
+        return None
+    value = x.args[1 if x.op.name == "fill" else 0]
+    if not constant_along(value, axes, x.type.ndim):
+        return None
+    if node.op.name == "prod":
+        if not (isinstance(value, Constant) and value.data.size == 1 and value.data.item() == 1):
+            return None
+        total = cast(_without(value, axes, x.type.ndim), dtype)
+    else:
+        count = cast(as_size_expr(size_product([context.shape_of(x)[a] for a in axes])), dtype)
+        total = ew.mul(cast(_without(value, axes, x.type.ndim), dtype), count)
+    return total
+
+
+@procedure("55: sum of negatives", "sum", "signed-zero", on="ifc", same_shape=True)
+def sum_of_negative(node: Expr, context: Context) -> Expr | None:
+    """sum(-x) is -sum(x)."""
+    (x,) = node.args
+    if x.op.name != "neg" or x.type.dtype != node.type.dtype or x in context.frozen:
+        return None
+    return ew.neg(make(node.op, x.args, node.params))
+
+
+@procedure("67: max of negatives", "max min", on="if", same_shape=True)
+def extreme_of_negative(node: Expr, context: Context) -> Expr | None:
+    """max(-x) is -min(x) (floats; the smallest integer has no negative)."""
+    (x,) = node.args
+    if x.op.name != "neg" or kind_of(x) != "f" or x in context.frozen:
+        return None
+    return ew.neg(make(OPS["min" if node.op.name == "max" else "max"], x.args, node.params))
+
+
+@procedure("72: reduction of joined parts", "sum prod all any", "rounding", on="biufc", same_shape=True)
+def reduce_parts(node: Expr, context: Context) -> Expr | None:
+    """sum(join(a, b)) is sum(a) + sum(b); of a vector of scalars their sum."""
+    (x,), axes, dtype = node.args, node.params["axis"], node.params["dtype"]
+    if x.op.name == "make_vector" and x.args:
+        parts = [cast(a, dtype) for a in x.args]
+    elif x.op.name == "join" and x.params["axis"] in axes and x not in context.frozen:
+        parts = [reduced(node.op.name, a, axes, dtype) for a in x.args]
+    else:
+        return None
+    if len(parts) > 16:
+        return None
+    total: Any = parts[0]
+    for part in parts[1:]:
+        total = make(OPS[_COMBINE[node.op.name]], (total, part))
+    return total
+
+
+@procedure("70: unbroadcast", "unbroadcast", same_shape=True)
+def useless_unbroadcast(node: Expr, context: Context) -> Expr | None:
+    """A gradient that already has the shape of its argument needs no sum; one with known axes has a plain sum."""
+    g, like = node.args
+    if context.same_shape(g, like):
+        return g
+    have, want = context.shape_of(g), context.shape_of(like)
+    axes = tuple([a for a, n in enumerate(want) if isinstance(n, int) and n == 1 and have[a] != 1])
+    if not axes or any(m is not n for a, (m, n) in enumerate(zip(have, want, strict=True)) if a not in axes and m != n):
+        return None
+    rest = iter(range(g.type.ndim))
+    total = reduced("sum", g, axes)
+    return shuffled(total, ["x" if a in axes else next(rest) for a in range(g.type.ndim)])
+
+
+# ---------------------------------------------------------------- factors
+@procedure("69: factors of a sum", "sum", "rounding overflow signed-zero special", on="fc")
+def factor_of_sum(node: Expr, context: Context) -> Expr | None:
+    """sum(a*x) with a constant along the axes is a*sum(x); sum(x/a) is sum(x)/a."""
+    (x,), axes, dtype = node.args, node.params["axis"], node.params["dtype"]
+    if x.op.name not in ("mul", "true_div") or x.type.dtype != dtype or x in context.frozen:
+        return None
+    ndim = x.type.ndim
+    a, b = x.args
+    for inner, factor in ((a, b), (b, a))[: 2 if x.op.name == "mul" else 1]:
+        if constant_along(factor, axes, ndim) and context.same_shape(inner, x):
+            total = make(node.op, (cast(inner, dtype),), node.params)
+            outside = _without(factor, axes, ndim)
+            return make(x.op, (total, outside) if inner is a else (outside, total))
+    return None
+
+
+REDUCTIONS = (
+    drop_single_axes, merge_reductions, reduce_below_dimshuffle, sum_of_filled, sum_of_negative, extreme_of_negative,
+    reduce_parts, useless_unbroadcast,
+)
+LAST = (factor_of_sum,)

@@ -1,0 +1,288 @@
+"""Procedures: formulas over an axis that are one stable op: logsumexp, softmax, log_softmax, norms, variance."""
+from __future__ import annotations
+
+from typing import Any
+
+from fuse.expr import Constant, Expr, make
+from fuse.frontend import elementwise as ew
+from fuse.frontend.sizes import Size, size_product
+from fuse.frontend.statistics import var
+from fuse.op import OPS
+from fuse.rewrite import Context, procedure
+from fuse.rewrite.match import cast, kind_of, shuffled
+from fuse.rewrite.pattern import is_positive
+from fuse.rules.products import factors_of, product_of
+from fuse.rules.seen import constant_along, inside, kept, reduced, seen
+from fuse.rules.sums import terms_of
+from fuse.rules.values import nonnegative, number
+
+STABLE = "rounding signed-zero overflow special"
+
+
+def logsumexp(x: Expr, axes: tuple[int, ...]) -> Expr:
+    return make(OPS["logsumexp"], (x,), {"axis": axes})
+
+
+def softmax(x: Expr, axis: int) -> Expr:
+    return make(OPS["softmax"], (x,), {"axis": axis})
+
+
+def log_softmax(x: Expr, axis: int) -> Expr:
+    return make(OPS["log_softmax"], (x,), {"axis": axis})
+
+
+# ---------------------------------------------------------------- logarithms of sums of exponentials
+def _exponent(term: Expr, dtype: str, context: Context) -> Expr | None:
+    """log(term), in ``dtype``, in closed form for exp(a), sum(exp(a)), a positive constant, and products of these."""
+    view = seen(term)
+    node = view.node
+    if node in context.frozen:
+        return None
+    if isinstance(term, Constant):
+        return ew.log(cast(term, dtype)) if is_positive(term) else None
+    if node.op.name == "exp":
+        return view.again(cast(node.args[0], node.type.dtype))
+    if node.op.name == "sum":
+        inner = inside(node.args[0])
+        if inner.op.name == "exp" and node.type.dtype.startswith("float") and inner not in context.frozen:
+            return view.again(logsumexp(cast(inner.args[0], node.type.dtype), node.params["axis"]))
+        return None
+    if term.op.name == "mul" and kind_of(term) == "f":
+        first, second = [_exponent(a, dtype, context) for a in term.args]
+        if first is not None and second is not None:
+            return ew.add(cast(first, dtype), cast(second, dtype))
+    return None
+
+
+@procedure("20: log of a sum of exponentials", "log log1p", STABLE, on="f", same_shape=True)
+def log_of_exponentials(node: Expr, context: Context) -> Expr | None:
+    """log(exp(a) + exp(b) + ...), also with positive factors and constants, and with sums over an axis among them."""
+    arg = node.args[0]
+    dtype = node.type.dtype
+    if node.op.name == "log1p":
+        log = _exponent(arg, dtype, context) if seen(arg).node.op.name in ("sum", "mul") else None
+        return None if log is None else ew.softplus(log)
+    view = seen(arg)
+    if view.node.op.name == "sum":
+        return _exponent(arg, dtype, context)
+    if view.node.op.name != "add" or view.node in context.frozen:
+        return None
+    terms = terms_of(view.node, context)
+    if len(terms) > 64 or any(sign < 0 for sign, _ in terms):
+        return None
+    logs = [_exponent(t, dtype, context) for _, t in terms]
+    if any(log is None for log in logs) or all(isinstance(log, Constant) for log in logs):
+        return None
+    total = cast(logs[0], dtype)  # type: ignore[arg-type]
+    for log in logs[1:]:
+        total = make(OPS["logaddexp"], (total, cast(log, dtype)))  # type: ignore[arg-type]
+    return view.again(cast(total, view.node.type.dtype)) if view.node is not arg else total
+
+
+@procedure("21: logsumexp of a shifted x", "logsumexp", STABLE, on="f", same_shape=True)
+def unshift_logsumexp(node: Expr, context: Context) -> Expr | None:
+    """logsumexp(x - c) with c constant along the axis is logsumexp(x) - c: a subtracted maximum disappears."""
+    (x,), axes = node.args, node.params["axis"]
+    if x.op.name not in ("add", "sub") or x in context.frozen:
+        return None
+    ndim = x.type.ndim
+    for a, b in ((x.args, x.args[::-1])[: 2 if x.op.name == "add" else 1]):
+        if constant_along(b, axes, ndim) and not constant_along(a, axes, ndim) and context.same_shape(a, x):
+            missing = ndim - b.type.ndim
+            rest = [i - missing for i in range(missing, ndim) if i not in axes]
+            moved = make(OPS["dimshuffle"], (b,), {"pattern": tuple(rest)}) if b.type.ndim else b
+            return make(OPS[x.op.name], (logsumexp(cast(a, x.type.dtype), axes), moved))
+    return None
+
+
+# ---------------------------------------------------------------- softmax
+@procedure("22: exp(x) / sum(exp(x))", "true_div", STABLE, on="f", same_shape=True)
+def softmax_of_exponentials(node: Expr, context: Context) -> Expr | None:
+    """exp(x) / sum(exp(x), axis), with or without keepdims where the shapes say the same, is softmax(x)."""
+    top, bottom = inside(node.args[0]), seen(node.args[1])
+    total = bottom.node
+    if top.op.name != "exp" or total.op.name != "sum" or top in context.frozen or total in context.frozen:
+        return None
+    if inside(total.args[0]) is not top or not total.type.dtype.startswith("float"):
+        return None
+    axes, x = total.params["axis"], cast(top.args[0], node.type.dtype)
+    if not bottom.keeps(axes, x.type.ndim):
+        return None
+    if len(axes) == 1:
+        return softmax(x, axes[0])
+    return ew.exp(ew.sub(x, kept(logsumexp(x, axes), axes, x.type.ndim)))
+
+
+@procedure("22: exp(x) / sum(exp(x)) in a product", "mul true_div", STABLE, on="f", same_shape=True)
+def softmax_in_product(node: Expr, context: Context) -> Expr | None:
+    """The same with other factors in between."""
+    if node in context.inner:
+        return None
+    above, below = factors_of(node, context)
+    if not below or not 3 <= len(above) + len(below) <= 12:
+        return None
+    for i, top in enumerate(above):
+        if inside(top).op.name != "exp":
+            continue
+        for j, bottom in enumerate(below):
+            if seen(bottom).node.op.name == "sum":
+                met = softmax_of_exponentials.function(make(OPS["true_div"], (top, bottom)), context)
+                if met is not None:
+                    rest = [f for k, f in enumerate(below) if k != j]
+                    return product_of([met if k == i else f for k, f in enumerate(above)], rest, node.type.dtype, context)
+    return None
+
+
+@procedure("22: softmax of a shifted x", "softmax log_softmax", STABLE, on="f", same_shape=True)
+def unshift_softmax(node: Expr, context: Context) -> Expr | None:
+    """softmax(x - c) with c constant along the axis is softmax(x)."""
+    (x,), axis = node.args, node.params["axis"]
+    if x.op.name not in ("add", "sub") or x in context.frozen:
+        return None
+    for a, b in ((x.args, x.args[::-1])[: 2 if x.op.name == "add" else 1]):
+        if constant_along(b, (axis,), x.type.ndim) and not constant_along(a, (axis,), x.type.ndim) and context.same_shape(a, x):
+            return make(node.op, (cast(a, x.type.dtype),), node.params)
+    return None
+
+
+_VIEWS = frozenset({"dimshuffle", "subtensor", "gather", "reshape", "broadcast_to", "cast"})
+
+
+def _through_views(expr: Expr, name: str, context: Context) -> tuple[Expr, list[Expr]] | None:
+    """The op ``name`` below views of ``expr`` (all of which commute with a function of each element), and the views."""
+    path: list[Expr] = []
+    while expr.op.name != name:
+        if expr.op.name not in _VIEWS or expr in context.frozen or len(path) > 16:
+            return None
+        if expr.op.name == "cast" and inside(expr) is expr:
+            return None
+        path.append(expr)
+        expr = expr.args[0]
+    return None if expr in context.frozen else (expr, path)
+
+
+def _again(inner: Expr, path: list[Expr]) -> Expr:
+    for view in reversed(path):
+        inner = make(view.op, (inner, *view.args[1:]), view.params)
+    return inner
+
+
+@procedure("23: log(softmax(x))", "log", STABLE, on="f", same_shape=True)
+def log_of_softmax(node: Expr, context: Context) -> Expr | None:
+    """log(softmax(x)), also with indexing, dimshuffles or reshapes in between: log_softmax below them."""
+    found = _through_views(node.args[0], "softmax", context)
+    if found is None:
+        return None
+    inner, path = found
+    return _again(log_softmax(inner.args[0], inner.params["axis"]), path)
+
+
+@procedure("24: exp(log_softmax(x))", "exp", STABLE, on="f", same_shape=True)
+def exp_of_log_softmax(node: Expr, context: Context) -> Expr | None:
+    """exp(log_softmax(x)), also through views; exp(x - logsumexp(x)) comes here by the next rule."""
+    found = _through_views(node.args[0], "log_softmax", context)
+    if found is None:
+        return None
+    inner, path = found
+    return _again(softmax(inner.args[0], inner.params["axis"]), path)
+
+
+@procedure("24: x - logsumexp(x)", "sub", STABLE, on="f", same_shape=True)
+def log_softmax_of_difference(node: Expr, context: Context) -> Expr | None:
+    """x - logsumexp(x, axis) is log_softmax(x) where the shapes say keepdims."""
+    x, view = inside(node.args[0]), seen(node.args[1])
+    lse = view.node
+    if lse.op.name != "logsumexp" or lse in context.frozen or len(lse.params["axis"]) != 1:
+        return None
+    if inside(lse.args[0]) is not x or not view.keeps(lse.params["axis"], x.type.ndim):
+        return None
+    return log_softmax(cast(x, node.type.dtype), lse.params["axis"][0])
+
+
+# ---------------------------------------------------------------- positions, products
+_MONOTONE = frozenset("exp expm1 exp2 sigmoid tanh softplus sinh arcsinh arctan erf cbrt".split())
+
+
+@procedure("28: argmax of a monotone function", "argmax argmin", "rounding", on="i", same_shape=True)
+def argmax_of_monotone(node: Expr, context: Context) -> Expr | None:
+    """argmax(softmax(x)), argmax(exp(x)), ...: argmax(x)."""
+    (x,), axis = node.args, node.params.get("axis")
+    if x in context.frozen or len(x.args) != 1 or x.args[0].type.shape != x.type.shape:
+        return None
+    rowwise = x.op.name in ("softmax", "log_softmax") and x.params["axis"] == axis
+    if not rowwise and x.op.name not in _MONOTONE:
+        return None
+    return make(node.op, x.args, node.params)
+
+
+@procedure("31: product of exponentials", "prod", STABLE, on="f", same_shape=True)
+def product_of_exponentials(node: Expr, context: Context) -> Expr | None:
+    """prod(exp(x)) is exp(sum(x))."""
+    x = inside(node.args[0])
+    if x.op.name != "exp" or x in context.frozen:
+        return None
+    return ew.exp(reduced("sum", cast(x.args[0], node.type.dtype), node.params["axis"]))
+
+
+@procedure("31: log of a product", "log", STABLE, on="f", same_shape=True)
+def log_of_product(node: Expr, context: Context) -> Expr | None:
+    """log(prod(x)) is sum(log(x)) for x >= 0."""
+    view = seen(node.args[0])
+    inner = view.node
+    if inner.op.name != "prod" or inner in context.frozen or not nonnegative(inner.args[0]):
+        return None
+    x = cast(inner.args[0], inner.type.dtype)
+    return view.again(reduced("sum", ew.log(x), inner.params["axis"]))
+
+
+# ---------------------------------------------------------------- norm and variance
+@procedure("40: sqrt(sum(x**2))", "sqrt", "", on="f", same_shape=True)
+def norm_of_squares(node: Expr, context: Context) -> Expr | None:
+    """The root of a sum of squares is a norm: its derivative at 0 is taken as 0."""
+    total = seen(node.args[0])
+    if total.node.op.name != "sum" or inside(total.node.args[0]).op.name != "sqr" or total.node in context.frozen:
+        return None
+    return make(OPS["root"], node.args)
+
+
+def _mean(expr: Expr) -> tuple[Expr, Expr, tuple[Any, ...]] | None:
+    """(sum node, count, layout) of a sum divided by a number."""
+    if expr.op.name != "true_div":
+        return None
+    view = seen(expr.args[0])
+    if view.node.op.name != "sum" or expr.args[1].type.ndim:
+        return None
+    return view.node, expr.args[1], view.pattern
+
+
+@procedure("41: mean(x**2) - mean(x)**2", "sub", STABLE, on="f")
+def two_pass_variance(node: Expr, context: Context) -> Expr | None:
+    """The variance about the mean, where the difference of two means would cancel."""
+    first, second = node.args
+    if second.op.name != "sqr":
+        return None
+    squares, plain = _mean(first), _mean(second.args[0])
+    if squares is None or plain is None or squares[1:] != plain[1:] or squares[0].params != plain[0].params:
+        return None
+    power = inside(squares[0].args[0])
+    if power.op.name != "sqr" or inside(plain[0].args[0]) is not inside(power.args[0]):
+        return None
+    x, axes = cast(power.args[0], plain[0].type.dtype), plain[0].params["axis"]
+    if not _counts(squares[1], [context.shape_of(x)[a] for a in axes]):
+        return None
+    return cast(shuffled(var(x, axes), plain[2]), node.type.dtype)
+
+
+def _counts(count: Expr, sizes: list[Size]) -> bool:
+    """Whether ``count`` is the product of ``sizes``."""
+    while count.op.name == "cast":
+        count = count.args[0]
+    wanted = size_product(sizes)
+    return count is wanted or isinstance(wanted, int) and number(count) == wanted
+
+
+ROWS = (
+    log_of_exponentials, unshift_logsumexp, softmax_of_exponentials, softmax_in_product, unshift_softmax, log_of_softmax,
+    exp_of_log_softmax, log_softmax_of_difference, argmax_of_monotone, product_of_exponentials, log_of_product,
+    norm_of_squares, two_pass_variance,
+)

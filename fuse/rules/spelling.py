@@ -1,0 +1,56 @@
+"""Table: one spelling for what can be written in several ways, without any change of value."""
+from __future__ import annotations
+
+from fuse.rewrite import Rule, heads, wildcards
+from fuse.rewrite.pattern import is_constant, is_negative
+from fuse.rules.values import negative, safely_negated
+
+x, y, z = wildcards("x y z")
+(n,) = wildcards("n", is_negative)
+(c,) = wildcards("c", is_constant)
+abs_, cos, cosh, sqr, reciprocal, pow_, fill = heads("abs cos cosh sqr reciprocal pow fill")
+switch, invert, sgn, erf, erfc = heads("switch invert sgn erf erfc")
+
+NUMBERS = "iufc"
+
+SPELLING = (
+    # differences: a - b, with no negation inside and no negative constant behind the sign
+    Rule("55: x + -y", x + -y, x - y, on=NUMBERS),
+    Rule("55: x - -y", x - -y, x + y, on=NUMBERS),
+    Rule("55: -x - y", -x - y, -(x + y), on="ifc"),
+    Rule("55: -(-x)", -(-x), x, on=NUMBERS),
+    Rule("55: -(x - y)", -(x - y), y - x, "signed-zero", on=NUMBERS),
+    Rule("55: x + negative", x + n, lambda x, n: negative(n, "sub", x), on="if", when=safely_negated),
+    Rule("55: x - negative", x - n, lambda x, n: negative(n, "add", x), on="if", when=safely_negated),
+    # products and quotients: the sign in front, or in the constant
+    Rule("55: -x * y", -x * y, -(x * y), on=NUMBERS),
+    Rule("55: -x / y", -x / y, -(x / y), on="fc"),
+    Rule("55: x / -y", x / -y, -(x / y), on="fc"),
+    Rule("55: -(c * x)", -(c * x), lambda c, x: negative(c, "mul", x), on="ifc", when=lambda c, x: not is_constant(x)),
+    Rule("55: -(c / x)", -(c / x), lambda c, x: negative(c, "true_div", x), on="fc"),
+    Rule("55: -(x / c)", -(x / c), lambda c, x: negative(c, "true_div", x, last=True), on="fc"),
+    Rule("55: x * -1", x * -1, -x, on="ifc"),
+    Rule("55: x / -1", x / -1, -x, on="fc"),
+    Rule("55: reciprocal(x)", reciprocal(x), 1 / x, on="f"),
+    Rule("58: x * x", x * x, sqr(x), on=NUMBERS),
+    Rule("58: x**2", pow_(x, 2), sqr(x), "rounding", on=NUMBERS),
+    # neutral elements that are exact
+    Rule("54: x - 0", x - 0, x, on=NUMBERS),
+    Rule("54: x + -0.0", x + -0.0, x, on="f"),
+    Rule("54: x * 1", x * 1, x, on="biufc"),
+    Rule("54: x / 1", x / 1, x, on="fc"),
+    Rule("54: x**1", pow_(x, 1), x, on="iufc"),
+    Rule("54: x**0", pow_(x, 0), 1, on="iuf"),
+    Rule("54: 1**x", pow_(1, x), 1, on="iuf"),
+    # even and odd functions, signs
+    Rule("57: abs(-x)", abs_(-x), abs_(x), on="if"),
+    Rule("57: sqr(-x)", sqr(-x), sqr(x), on="iufc"),
+    Rule("57: sqr(abs(x))", sqr(abs_(x)), sqr(x), on="iuf"),
+    Rule("57: cos(-x)", cos(-x), cos(x)),
+    Rule("57: cosh(-x)", cosh(-x), cosh(x)),
+    Rule("57: erf(-x)", erf(-x), -erf(x)),
+    Rule("57: abs(abs(x))", abs_(abs_(x)), abs_(x), on="iuf"),
+    # a choice by a negated condition
+    Rule("46: switch(invert(c), x, y)", switch(invert(z), x, y), switch(z, y, x), on="bfiuc",
+         when=lambda x, y, z: z.type.dtype == "bool"),
+)

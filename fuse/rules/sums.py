@@ -1,0 +1,183 @@
+"""Procedures: sums of any length. Constants fold to one, equal terms combine, opposite terms cancel."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fuse.expr import Constant, Expr, constant, make
+from fuse.op import OPS
+from fuse.rewrite import Context, procedure
+from fuse.rewrite.match import cast, kind_of
+
+Terms = list[tuple[int, Expr]]
+_MANY = 24  # expansions of nodes that have other readers too
+
+
+def terms_of(node: Expr, context: Context) -> Terms:
+    """The signed terms of the sum ``node`` in their order."""
+    dtype, inner, frozen = node.type.dtype, context.inner, context.frozen
+    found: Terms = []
+    stack = [(1, node)]
+    left = _MANY
+    while stack:
+        sign, term = stack.pop()
+        name = term.op.name
+        if name in ("add", "sub", "neg") and term.type.dtype == dtype and term not in frozen:
+            if name == "neg":
+                stack.append((-sign, term.args[0]))
+                continue
+            if term is node or term in inner or left > 0:
+                left -= term not in inner
+                stack.append((sign if name == "add" else -sign, term.args[1]))
+                stack.append((sign, term.args[0]))
+                continue
+        found.append((sign, term))
+    return found
+
+
+def sum_of(terms: Terms, dtype: str, context: Context) -> Expr:
+    """The sum of ``terms``, in their order but for a first one that is positive."""
+    if not terms:
+        return constant(0, dtype=dtype)
+    first = next((i for i, (sign, _) in enumerate(terms) if sign > 0), None)
+    if first is None:
+        return make(OPS["neg"], (cast(sum_of([(1, t) for _, t in terms], dtype, context), dtype),))
+    total = terms[first][1]
+    steps = terms[:first] + terms[first + 1 :]
+    for i, (sign, term) in enumerate(steps):
+        total = make(OPS["add" if sign > 0 else "sub"], (total, term))
+        if i < len(steps) - 1:
+            context.inner.add(total)
+    return total
+
+
+def folded_constant(values: Sequence[Any], dtype: str, combine: Any) -> Any:
+    """The constant arrays ``values`` combined in ``dtype``, or None where that overflows or grows."""
+    with np.errstate(all="ignore"):
+        total = values[0].astype(dtype)
+        for value in values[1:]:
+            total = np.asarray(combine(total, value.astype(dtype)), dtype=dtype)
+    if total.size > max(v.size for v in values):
+        return None
+    if total.dtype.kind in "fc" and not np.isfinite(total).all() and all(np.isfinite(v).all() for v in values):
+        return None
+    return total
+
+
+def _folded(terms: Terms, dtype: str) -> Terms | None:
+    """``terms`` with all constants in the place of the first; None where there is but one."""
+    places = [i for i, (_, t) in enumerate(terms) if isinstance(t, Constant)]
+    if len(places) < 2:
+        return None
+    with np.errstate(all="ignore"):
+        signed = [terms[i][1].data.astype(dtype) * np.array(terms[i][0]).astype(dtype) for i in places]  # type: ignore[attr-defined]
+    total = folded_constant(signed, dtype, np.add)
+    if total is None:
+        return None
+    result: Terms = []
+    for i, (sign, term) in enumerate(terms):
+        if i == places[0]:
+            if total.any() or total.ndim:
+                negative = total.dtype.kind in "if" and total.size == 1 and total.item() < 0 and total.item() != _least(dtype)
+                result.append((-1, constant(-total)) if negative else (1, constant(total)))
+        elif i not in places:
+            result.append((sign, term))
+    return result
+
+
+def _least(dtype: str) -> Any:
+    return np.iinfo(dtype).min if np.dtype(dtype).kind == "i" else None
+
+
+def coefficient_of(term: Expr, dtype: str) -> tuple[Any, Expr]:
+    """``term`` as (number, rest)."""
+    if term.op.name == "mul" and term.type.dtype == dtype:
+        a, b = term.args
+        if isinstance(a, Constant) and a.data.size == 1:
+            return a.data.item(), b
+        if isinstance(b, Constant) and b.data.size == 1:
+            return b.data.item(), a
+    return 1, term
+
+
+def _combined(terms: Terms, dtype: str) -> Terms | None:
+    """``terms`` with those of the same expression as one; None where all differ."""
+    places: dict[Expr, int] = {}
+    factors: list[Any] = []
+    repeated = False
+    for i, (sign, term) in enumerate(terms):
+        factor, base = (1, term) if isinstance(term, Constant) else coefficient_of(term, dtype)
+        factors.append(sign * factor)
+        if not isinstance(term, Constant) and base in places:
+            repeated = True
+        places.setdefault(base, i)
+    if not repeated:
+        return None
+    totals: dict[Expr, Any] = {}
+    for (_, term), factor in zip(terms, factors, strict=True):
+        if not isinstance(term, Constant):
+            base = coefficient_of(term, dtype)[1]
+            totals[base] = totals.get(base, 0) + factor
+    result: Terms = []
+    done: set[Expr] = set()
+    for sign, term in terms:
+        if isinstance(term, Constant):
+            result.append((sign, term))
+            continue
+        base = coefficient_of(term, dtype)[1]
+        if base in done:
+            continue
+        done.add(base)
+        total = totals[base]
+        if not np.isfinite(total):
+            return None
+        if total != 0:
+            result.append((-1, _times(-total, base, dtype)) if _is_negative(total) else (1, _times(total, base, dtype)))
+    return result
+
+
+def _is_negative(number: Any) -> bool:
+    return not isinstance(number, complex) and number < 0
+
+
+def _times(number: Any, base: Expr, dtype: str) -> Expr:
+    if number == 1:
+        return base
+    if np.dtype(dtype).kind in "iu":
+        bits = 8 * np.dtype(dtype).itemsize
+        number = int(number) % 2**bits
+        if np.dtype(dtype).kind == "i" and number >= 2 ** (bits - 1):
+            number -= 2**bits
+    return make(OPS["mul"], (constant(number, dtype=dtype), base))
+
+
+@procedure("51: constants of a sum", "add sub", "rounding signed-zero", on="iufc")
+def fold_sum(node: Expr, context: Context) -> Expr | None:
+    """One constant instead of several, where the first of them stood: ``1 + x + 2`` is ``3 + x``."""
+    if node in context.inner:
+        return None
+    terms = _folded(terms_of(node, context), node.type.dtype)
+    return None if terms is None else sum_of(terms, node.type.dtype, context)
+
+
+@procedure("53: equal terms of a sum", "add sub", "rounding signed-zero special overflow", on="iufc")
+def cancel_sum(node: Expr, context: Context) -> Expr | None:
+    """``x + y - x`` is ``y``, ``3*x - x`` is ``2*x``."""
+    if node in context.inner:
+        return None
+    terms = _combined(terms_of(node, context), node.type.dtype)
+    return None if terms is None else sum_of(terms, node.type.dtype, context)
+
+
+@procedure("60: factor of all terms", "true_div", "rounding signed-zero special overflow", on="f")
+def divide_sum(node: Expr, context: Context) -> Expr | None:
+    """``(a*x + b*x) / x`` is ``a + b``: the divisor is taken into a sum whose terms all have it as a factor."""
+    whole, divisor = node.args
+    if whole.op.name not in ("add", "sub") or isinstance(divisor, Constant) or kind_of(whole) != "f":
+        return None
+    terms = terms_of(whole, context)
+    if len(terms) > 8 or not all(t.op.name == "mul" and divisor in t.args or t is divisor for _, t in terms):
+        return None
+    return sum_of([(s, make(OPS["true_div"], (t, divisor))) for s, t in terms], node.type.dtype, context)

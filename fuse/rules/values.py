@@ -1,0 +1,101 @@
+"""Questions about values that rules ask: signs of constants, expressions that are never negative."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fuse.expr import Constant, Expr, constant, make
+from fuse.op import OPS
+from fuse.rewrite import uniform
+
+
+# ---------------------------------------------------------------- constants
+def negative(value: Expr, op: str, other: Expr, last: bool = False) -> Expr | None:
+    """``op`` on the constant ``-value`` and ``other`` (in this order for products, behind for sums and ``last``)."""
+    if not isinstance(value, Constant):
+        return None
+    with np.errstate(all="ignore"):
+        opposite = constant(-value.data)
+    return make(OPS[op], (other, opposite) if last or op in ("add", "sub") else (opposite, other))
+
+
+def safely_negated(n: Expr, **_: Expr) -> bool:
+    """A constant array of a float, or of a signed integer other than the smallest."""
+    if not isinstance(n, Constant):
+        return False
+    return n.data.dtype.kind == "f" or n.data.dtype.kind == "i" and bool((n.data != np.iinfo(n.data.dtype).min).all())
+
+
+def number(expr: Expr) -> Any:
+    """The value of a uniform real constant, else nan."""
+    value = uniform(expr)
+    return float("nan") if value is None or isinstance(value, complex) else value
+
+
+# ---------------------------------------------------------------- never negative
+_ALWAYS = frozenset("exp exp2 sqr abs sqrt sigmoid softplus cosh erfc erfcx softmax shape_i iota linear_index broadcast_size".split())
+_IF_BOTH = frozenset("add mul true_div minimum".split())
+_IF_ONE = frozenset({"maximum"})
+_THROUGH = {"cast": 0, "dimshuffle": 0, "broadcast_to": 0, "reshape": 0, "sum": 0, "prod": 0, "max": 0, "min": 0, "fill": 1,
+            "subtensor": 0, "gather": 0, "unbroadcast": 0}
+
+
+def nonnegative(expr: Expr, depth: int = 4) -> bool:
+    """Whether ``expr`` is surely >= 0 or nan (integers: without overflow, as sizes and positions are)."""
+    name = expr.op.name
+    if isinstance(expr, Constant):
+        return expr.data.dtype.kind != "c" and bool((expr.data >= 0).all())
+    if expr.type.dtype == "bool" or expr.type.dtype.startswith("uint"):
+        return True
+    if expr.type.dtype.startswith("complex"):
+        return False
+    if name in _ALWAYS:
+        # an integer square or magnitude may wrap
+        return expr.type.dtype.startswith("float") or name in ("shape_i", "iota", "linear_index", "broadcast_size")
+    if depth <= 0:
+        return False
+    if name in _THROUGH:
+        inner = expr.args[_THROUGH[name]]
+        lossless = name != "cast" or expr.type.dtype.startswith("float")
+        return lossless and (name in ("dimshuffle", "broadcast_to", "reshape", "max", "min", "fill", "subtensor", "gather")
+                             or expr.type.dtype.startswith("float")) and nonnegative(inner, depth - 1)
+    if name in _IF_BOTH and expr.type.dtype.startswith("float"):
+        return all(nonnegative(a, depth - 1) for a in expr.args)
+    if name in _IF_ONE:
+        return any(nonnegative(a, depth - 1) for a in expr.args)
+    return False
+
+
+def is_nonnegative(expr: Expr) -> bool:
+    """``nonnegative`` as a constraint of wildcards."""
+    return nonnegative(expr)
+
+
+def is_even(expr: Expr) -> bool:
+    """A constant with an even integer value."""
+    value = number(expr)
+    return np.isfinite(value) and value == int(value) and int(value) % 2 == 0
+
+
+def is_odd_or_fractional(expr: Expr) -> bool:
+    """A finite constant that is no even integer."""
+    return bool(np.isfinite(number(expr))) and not is_even(expr)
+
+
+# ---------------------------------------------------------------- shapes and kinds of expressions
+_SIMPLE_LOGARITHM = frozenset({"exp", "sigmoid", "cosh", "softmax"})
+
+
+def has_simple_logarithm(expr: Expr) -> bool:
+    """A positive expression whose logarithm is simpler than itself, also behind casts and dimshuffles."""
+    while expr.op.name in ("cast", "dimshuffle"):
+        expr = expr.args[0]
+    if expr.op.name == "sum":
+        return expr.args[0].op.name == "exp" and expr.type.dtype.startswith("float")
+    return expr.op.name in _SIMPLE_LOGARITHM
+
+
+def alike(a: Expr, b: Expr) -> bool:
+    """Whether neither of ``a`` and ``b`` is surely broadcast along an axis of the other."""
+    return a.type.broadcastable == b.type.broadcastable
