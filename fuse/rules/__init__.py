@@ -92,14 +92,22 @@ def optimize(outputs: Sequence[Expr], mode: str | None = "default", trace: list[
 def stabilize(outputs: Sequence[Expr], keep: Collection[Expr] = (), trace: list[Fired] | None = None) -> list[Expr]:
     """``outputs`` with formulas that overflow or cancel replaced by stable ops; ``grad`` does so before its sweep.
 
-    Nodes in ``keep`` stay as they are and are not looked into.
+    Nodes in ``keep`` stay as they are and are not looked into. Where there is nothing to recognise, everything stays as
+    it was written.
 
     >>> import fuse.tensor as T
     >>> x = T.scalar("x")
     >>> stabilize([T.log(1 + T.exp(x))])[0].op.name
     'softplus'
     """
-    return _run(("recognise",), MODES["default"], outputs, keep, trace)
+    fired: list[Fired] = []
+    result = _run(("recognise",), MODES["default"], outputs, keep, fired)
+    recognising = {*tables()["stable"], *tables()["rows"]}
+    if not any(f.rule in recognising for f in fired):
+        return list(outputs)
+    if trace is not None:
+        trace.extend(fired)
+    return result
 
 
 def simplify(expr: Expr, mode: str | None = "default", trace: list[Fired] | None = None) -> Expr:
