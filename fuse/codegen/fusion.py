@@ -139,9 +139,17 @@ class _Planner:
                 self.before[u] |= add
                 stack.extend(self.needed_by[u])
 
+    def behind(self, base: Expr) -> list[Expr]:
+        """The values that must exist for ``base`` to be read: itself, or for a size what it is read from."""
+        if base.op.kind != "shape":
+            return [base] if base in self.unit_of else []
+        values = [t.args[0] if t.op.name == "shape_i" else t for t in self.sizes.terminals(self.sizes.host(base))]
+        bases = [see_through(v, self.sizes).base if v in self.sizes.of else v for v in values]
+        return [b for b in bases if b in self.unit_of]
+
     def depend_on_value(self, unit: int, base: Expr) -> None:
-        if base in self.unit_of:
-            self.depend(unit, self.unit_of[base])
+        for value in self.behind(base):
+            self.depend(unit, self.unit_of[value])
 
     def size_bases(self, node: Expr) -> list[Expr]:
         """The values computed here from which the sizes of ``node``, and of what it reduces, are read."""
@@ -233,9 +241,9 @@ class _Planner:
                 repeated.append(operand)
             else:
                 outside.append(operand)
-                unit = self.unit_of.get(operand.base)
-                if unit is not None and (unit == number or self.before[unit] >> number & 1):
-                    return "an operand is needed as a whole before, and depends on the same kernel"
+                for unit in [self.unit_of[base] for base in self.behind(operand.base)]:
+                    if unit == number or self.before[unit] >> number & 1:
+                        return "an operand is needed as a whole before, and depends on the same kernel"
         extra = [o.base for o in repeated]
         clones = self.clones(extra, region)
         for base in clones:
@@ -463,9 +471,11 @@ class _Planner:
         visited: set[tuple[int, Expr]] = set()
         stack: list[tuple[int, Expr]] = []
 
-        def want(base: Expr, user: int | None) -> None:
-            if base not in self.unit_of:
-                return
+        def want(value: Expr, user: int | None) -> None:
+            for base in self.behind(value):
+                want_value(base, user)
+
+        def want_value(base: Expr, user: int | None) -> None:
             unit = self.unit_of[base]
             if user is not None and unit != user:
                 order.setdefault(user, set()).add(unit)
