@@ -12,7 +12,7 @@ import numpy as np
 
 from fuse.autodiff.sweep import cotangents, op
 from fuse.errors import FuseTypeError
-from fuse.expr import Expr, substitute, toposort
+from fuse.expr import Expr, rebuild, substitute, toposort
 from fuse.frontend.sizes import as_size_expr, sizes_of
 from fuse.op import DISCONNECTED, OPS, Op
 from fuse.types import TensorType, TupleType
@@ -47,11 +47,18 @@ def vectorize(outputs: Sequence[Expr], batched: Mapping[Expr, Expr], size: Expr)
     """
     batch = Batch(size)
     new: dict[Expr, Expr] = dict(batched)
+    wide = set(batched)  # the nodes that have the axis; sizes of such nodes are rewritten too, and have none
     for node in toposort(outputs, known=batched):
-        flags = [a in new for a in node.args]
-        if any(flags):
-            new[node] = _batched_node(batch, node, [new.get(a, a) for a in node.args], flags)
-    return [new[o] if o in new else batch.widened(o) for o in outputs]
+        args = [new.get(a, a) for a in node.args]
+        flags = [a in wide for a in node.args]
+        if node.op.name == "shape_i" and flags[0]:
+            new[node] = op("shape_i", args[0], axis=node.params["axis"] + 1)
+        elif any(flags):
+            new[node] = _batched_node(batch, node, args, flags)
+            wide.add(node)
+        elif any(a in new for a in node.args):
+            new[node] = rebuild(node, args)
+    return [new[o] if o in wide else batch.widened(new.get(o, o)) for o in outputs]
 
 
 def _batched_node(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
@@ -121,10 +128,6 @@ def _unbroadcast(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) 
 def _positions(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
     _static(node, flags, 0)
     raise AssertionError("unreachable: a batched node has a batched argument")
-
-
-def _shape_i(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
-    return batch.widened(op("shape_i", args[0], axis=node.params["axis"] + 1))
 
 
 def _make_vector(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
@@ -261,7 +264,6 @@ RULES: dict[str, Rule] = {
     "unbroadcast": _unbroadcast,
     "iota": _positions,
     "linear_index": _positions,
-    "shape_i": _shape_i,
     "make_vector": _make_vector,
     "subtensor": _subtensor,
     "set_subtensor": _write_subtensor,

@@ -72,7 +72,7 @@ def push_forward(node: Expr, inner: Sequence[Tangent]) -> Tangent:
     if null is not None:
         return null
     if node.op.name == "part":
-        return None if inner[0] is None else inner[0][node.params["i"]]
+        return inner[0][node.params["i"]] if isinstance(inner[0], tuple) else inner[0]
     if node.op.kind == "shape":
         return None
     inner = [t if isinstance(t, Expr) else None for t in inner]
