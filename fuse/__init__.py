@@ -46,7 +46,7 @@ _LAZY = {
     **dict.fromkeys(("FunctionGraph",), "fuse.frontend.graph"),
 }
 _MODULES = (
-    "compile", "gof", "gradient", "misc", "printing", "sandbox", "scalar", "tensor", "updates",
+    "compat", "compile", "gof", "gradient", "misc", "printing", "sandbox", "scalar", "tensor", "updates",
 )
 
 __all__ = [

@@ -9,7 +9,7 @@ from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Constant, Expr, as_expr
 from fuse.frontend import (
     axes, creation, elementwise, indexing, layout, linalg, nonzero, rearrange, reductions, scans, selecting, sizes,
-    statistics,
+    sorting, statistics,
 )
 from fuse.frontend.elementwise import cast
 
@@ -40,6 +40,7 @@ METHODS: dict[ModuleType, str] = {
     rearrange: "repeat",
     linalg: "dot trace",
     nonzero: "nonzero",
+    sorting: "sort argsort",
     selecting: "take choose compress nonzero_values searchsorted",
 }
 

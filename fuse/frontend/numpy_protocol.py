@@ -10,8 +10,8 @@ import numpy as np
 from fuse.errors import FuseTypeError
 from fuse.expr import Constant, Expr
 from fuse.frontend import (
-    axes, creation, elementwise, join, layout, linalg, nonzero, rearrange, reductions, scans, selecting, sizes,
-    statistics,
+    axes, creation, elementwise, extra_ops, join, layout, linalg, nonzero, ranking, rearrange, reductions, scans, selecting, sizes,
+    sorting, statistics,
 )
 from fuse.op import OPS
 
@@ -21,7 +21,7 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.logical_and: elementwise.logical_and, np.logical_or: elementwise.logical_or,
     np.logical_xor: elementwise.logical_xor, np.logical_not: elementwise.logical_not,
     np.positive: lambda x: x, np.fabs: elementwise.abs,
-    np.degrees: elementwise.rad2deg, np.radians: elementwise.deg2rad,
+    np.conjugate: elementwise.conj, np.degrees: elementwise.rad2deg, np.radians: elementwise.deg2rad,
 }
 
 # ufunc.reduce and ufunc.accumulate
@@ -44,6 +44,9 @@ SAME_NAME = (
     (reductions, "sum prod max min all any"),
     (scans, "argmax argmin cumsum cumprod"),
     (selecting, "take take_along_axis choose compress searchsorted"),
+    (ranking, "median"),
+    (sorting, "sort argsort"),
+    (extra_ops, "diff bincount pad unravel_index ravel_multi_index"),
     (statistics, "mean var std ptp"),
 )
 
@@ -169,8 +172,8 @@ def array(self: Expr, dtype: Any = None, copy: Any = None) -> Any:
     if isinstance(self, Constant):
         return self.data.astype(dtype or self.data.dtype)
     raise FuseTypeError(
-        f"an expression ({self.type.describe()}) is no array: .eval({{...}}) gives its value, and stack([x, y]) makes "
-        f"one expression of several"
+        f"an expression ({self.type.describe()}) is no array: .eval({{...}}) gives its value, stack([x, y]) makes one "
+        f"expression of several, and as_tensor_variable(a)[{self.name or 'x'}] indexes an array with one"
     )
 
 

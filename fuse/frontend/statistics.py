@@ -191,7 +191,8 @@ def _logsumexp_grad(g: Expr, out: Expr, x: Expr, axis: tuple[int, ...]) -> tuple
     out = kept(out, axis, ndim)
     x = ew.cast(x, dtype)
     infinite = ew.isinf(out)
-    weight = ew.exp(ew.switch(infinite, literal(0, dtype), ew.sub(x, out)))
+    zero = literal(0, dtype)  # both operands are made safe, not their difference: so is the next derivative
+    weight = ew.exp(ew.sub(ew.switch(infinite, zero, x), ew.switch(infinite, zero, out)))
     largest = ew.cast(ew.eq(x, literal(math.inf, dtype)), dtype)
     return (ew.mul(kept(g, axis, ndim), ew.switch(infinite, largest, weight)),)
 

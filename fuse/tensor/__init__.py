@@ -10,17 +10,20 @@ from fuse.frontend.axes import *
 from fuse.frontend.creation import *
 from fuse.frontend.decompositions import *
 from fuse.frontend.elementwise import *
+from fuse.frontend.extra_ops import *
 from fuse.frontend.indexing import inc_subtensor, set_subtensor
 from fuse.frontend.join import *
 from fuse.frontend.layout import broadcast_to, diagonal, dimshuffle, reshape
 from fuse.frontend.linalg import *
 from fuse.frontend.nonzero import *
+from fuse.frontend.ranking import *
 from fuse.frontend.rearrange import *
 from fuse.frontend.reductions import all, any, max, min, prod, sum
 from fuse.frontend.scans import *
 from fuse.frontend.selecting import *
 from fuse.frontend.shared import SharedVariable, shared
 from fuse.frontend.sizes import make_vector, shape, shape_i, size
+from fuse.frontend.sorting import *
 from fuse.frontend.statistics import logsumexp, mean, norm, ptp, std, var
 from fuse.frontend.tensor import *
 from fuse.types import COMPLEX, CONTINUOUS, DISCRETE, FLOATING, INTEGER

@@ -1,0 +1,181 @@
+"""Small functions of Theano's ``extra_ops``: diff, bincount, fill_diagonal, raveled positions, pad."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fuse.errors import FuseTypeError, FuseValueError, ShapeError
+from fuse.expr import Expr, as_expr, constant
+from fuse.frontend import elementwise as ew
+from fuse.frontend.creation import alloc, zeros
+from fuse.frontend.indexing import inc_subtensor
+from fuse.frontend.join import join, slice_axis
+from fuse.frontend.layout import dimshuffle, iota
+from fuse.frontend.reductions import max as max_
+from fuse.frontend.sizes import as_size, as_sizes, normalize_axis, size_max, size_product, sizes_of, static_int
+from fuse.types import INTEGER
+
+
+def diff(x: Any, n: int = 1, axis: int = -1) -> Expr:
+    """The ``n``-th differences of neighbours along ``axis``; of bools, whether they differ.
+
+    >>> diff([1, 4, 9]).eval()
+    array([3, 5])
+    """
+    x = as_expr(x)
+    axis = normalize_axis(axis, x.type.ndim)
+    if n < 0:
+        raise FuseValueError(f"the order of a difference is not negative: {n}")
+    for _ in range(n):
+        after, before = slice_axis(x, axis, 1, None), slice_axis(x, axis, None, -1)
+        x = ew.neq(after, before) if x.type.dtype == "bool" else ew.sub(after, before)
+    return x
+
+
+def bincount(x: Any, weights: Any = None, minlength: Any = None, assert_nonneg: bool = False) -> Expr:
+    """How often each of 0, 1, 2, ... occurs in the integer vector ``x``, or the sums of ``weights`` at each.
+
+    >>> bincount([0, 2, 2]).eval()
+    array([1, 0, 2])
+    """
+    x = as_expr(x)
+    if x.type.ndim != 1 or x.type.dtype not in INTEGER:
+        raise FuseTypeError(f"bincount counts in an integer vector, not in a {x.type.describe()}")
+    counts = constant(1, dtype="int64") if weights is None else as_expr(weights)
+    least = 0 if minlength is None else as_size(minlength, "minlength")
+    # a -1 before the values: the largest of nothing is then -1, and the length 0
+    longest = ew.cast(max_(join(0, constant(np.array([-1])), ew.cast(x, "int64"))), "int64")
+    n = size_max(ew.add(longest, 1), least)
+    return inc_subtensor(zeros(n, dtype=counts.type.dtype)[x], counts)
+
+
+def fill_diagonal(a: Any, val: Any) -> Expr:
+    """A copy of ``a`` with ``val`` on its main diagonal (all indices equal).
+
+    >>> fill_diagonal([[1, 2], [3, 4]], 0).eval()
+    array([[0, 2],
+           [3, 0]])
+    """
+    a = as_expr(a)
+    if a.type.ndim < 2:
+        raise ShapeError(f"fill_diagonal needs two dimensions, not a {a.type.describe()}")
+    return fill_diagonal_offset(a, val, 0)
+
+
+def fill_diagonal_offset(a: Any, val: Any, offset: Any) -> Expr:
+    """A copy of the matrix ``a`` with ``val`` on diagonal ``offset``."""
+    a, value = as_expr(a), as_expr(val)
+    if value.type.ndim:
+        raise ShapeError(f"the value on a diagonal is one number, not a {value.type.describe()}")
+    if a.type.ndim != 2 and static_int(offset) != 0:
+        raise ShapeError(f"fill_diagonal_offset takes a matrix, not a {a.type.describe()}")
+    sizes, ndim = sizes_of(a), a.type.ndim
+    at = [dimshuffle(iota(n), [0 if b == axis else "x" for b in range(ndim)]) for axis, n in enumerate(sizes)]
+    shifted = at[0] if static_int(offset) == 0 else ew.add(at[0], as_size(offset, "offset"))
+    on = ew.eq(at[1], shifted)
+    for other in at[2:]:
+        on = ew.and_(on, ew.eq(other, at[0]))
+    return ew.switch(on, ew.cast(value, a.type.dtype), a)
+
+
+def unravel_index(indices: Any, dims: Any, order: str = "C", ndim: int | None = None) -> list[Expr]:
+    """The index along each of ``dims`` of positions in C order (of an array of those sizes).
+
+    >>> [i.eval() for i in unravel_index([5, 3], (2, 3))]
+    [array([1, 1]), array([2, 0])]
+    """
+    position, sizes = as_expr(indices), as_sizes(dims, ndim)
+    _need_c_order(order)
+    out = []
+    for axis in range(len(sizes)):
+        rest = size_product(sizes[axis + 1 :])
+        place = position if isinstance(rest, int) and rest == 1 else ew.int_div(position, rest)
+        out.append(place if axis == 0 else ew.mod(place, sizes[axis]))
+    return out
+
+
+def ravel_multi_index(multi_index: Any, dims: Any, mode: str = "raise", order: str = "C") -> Expr:
+    """The position in C order of the element at the given indices of an array of sizes ``dims``.
+
+    ``mode`` is 'wrap' or 'clip' for indices out of range; with 'raise' they are taken as they are.
+
+    >>> ravel_multi_index(([1, 0], [2, 1]), (2, 3)).eval()
+    array([5, 1])
+    """
+    sizes = as_sizes(dims, len(multi_index))
+    _need_c_order(order)
+    if mode not in ("raise", "wrap", "clip"):
+        raise FuseValueError(f"mode is 'raise', 'wrap' or 'clip', not {mode!r}")
+    position: Any = constant(0, dtype="int64")
+    for index, n in zip(multi_index, sizes, strict=True):
+        place = ew.cast(as_expr(index), "int64")
+        if mode == "wrap":
+            place = ew.mod(place, n)
+        elif mode == "clip":
+            place = ew.clip(place, 0, n - 1)
+        position = ew.add(ew.mul(position, n), place)
+    return position  # type: ignore[no-any-return]
+
+
+def _need_c_order(order: str) -> None:
+    if order != "C":
+        raise FuseValueError("positions are in C order; reverse indices and dims for Fortran order")
+
+
+def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Expr:
+    """``x`` with elements added at both ends of its axes, as ``numpy.pad``: mode 'constant', 'edge', 'reflect',
+    'symmetric' or 'wrap'. Widths are integers known while the graph is built.
+
+    >>> pad([1, 2, 3], (1, 2)).eval()
+    array([0, 1, 2, 3, 0, 0])
+    """
+    x = as_expr(x)
+    if mode not in _PADDING:
+        raise FuseValueError(f"pad has the modes constant, {', '.join(m for m in _PADDING if m != 'constant')}; not {mode!r}")
+    widths = np.broadcast_to(np.asarray(pad_width, dtype=int), (x.type.ndim, 2)).tolist()
+    if any(n < 0 for pair in widths for n in pair):
+        raise FuseValueError(f"a pad width is not negative: {pad_width}")
+    for axis, (before, after) in enumerate(widths):
+        if before or after:
+            x = _PADDING[mode](x, axis, before, after, constant_values)
+    return x
+
+
+def _pad_constant(x: Expr, axis: int, before: int, after: int, value: Any) -> Expr:
+    fill = ew.cast(as_expr(value), x.type.dtype)
+
+    def block(n: int) -> Expr:
+        return alloc(fill, *[n if a == axis else size for a, size in enumerate(sizes_of(x))])
+
+    return join(axis, *[p for p, n in ((block(before), before), (x, 1), (block(after), after)) if n])
+
+
+def _pad_from(position: Any) -> Any:
+    """Padding by the elements at ``position(offset from the first element, size)``."""
+
+    def padded(x: Expr, axis: int, before: int, after: int, value: Any) -> Expr:
+        n = sizes_of(x)[axis]
+        offset = ew.sub(iota(ew.add(n, before + after) if isinstance(n, Expr) else n + before + after), before)
+        return x[(slice(None),) * axis + (position(offset, n),)]
+
+    return padded
+
+
+def _mirror(offset: Expr, n: Any, period: Any, shift: int) -> Expr:
+    place = ew.mod(offset, period)
+    return ew.minimum(place, ew.sub(ew.sub(period, shift), place))
+
+
+_PADDING = {
+    "constant": _pad_constant,
+    "edge": _pad_from(lambda i, n: ew.clip(i, 0, n - 1)),
+    "wrap": _pad_from(lambda i, n: ew.mod(i, n)),
+    "symmetric": _pad_from(lambda i, n: _mirror(i, n, n * 2, 1)),
+    "reflect": _pad_from(lambda i, n: _mirror(i, n, size_max(n * 2 - 2, 1), 0)),
+}
+
+
+__all__ = [
+    "bincount", "diff", "fill_diagonal", "fill_diagonal_offset", "pad", "ravel_multi_index", "unravel_index",
+]

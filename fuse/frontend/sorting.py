@@ -1,0 +1,114 @@
+"""Order: sort, argsort, unique."""
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fuse.errors import FuseValueError
+from fuse.expr import Expr, as_expr
+from fuse.frontend.axes import flatten
+from fuse.frontend.parts import parts
+from fuse.frontend.sizes import normalize_axis
+from fuse.op import DISCONNECTED, ZERO, Op, op_record
+from fuse.types import TensorType, TupleType
+
+
+def _along(x: Any, axis: Any) -> tuple[Expr, int]:
+    """``x`` and the axis to sort along; None stands for the flattened ``x``."""
+    x = as_expr(x)
+    if axis is None:
+        return flatten(x), 0
+    return x, normalize_axis(axis, x.type.ndim)
+
+
+def _sort_grad(g: Expr, out: Expr, x: Expr, axis: int) -> tuple[Any, ...]:
+    """Each element gets the cotangent of the place that it went to."""
+    from fuse.frontend.selecting import take_along_axis  # it imports this module
+
+    place = argsort(argsort(x, axis), axis)
+    return (take_along_axis(g, place, axis),)
+
+
+@op_record(
+    "opaque", numpy=lambda x, axis: np.sort(x, axis=axis, kind="stable"), infer=lambda x, *, axis: x.type,
+    shape=lambda node, s: s, grad=_sort_grad,
+)
+def sort(op: Op, x: Any, axis: int | None = -1, kind: str | None = None, order: None = None) -> Expr:
+    """The elements of ``x`` in rising order along ``axis`` (None: of the flattened ``x``); NaN comes last.
+
+    ``kind`` is accepted and ignored: the sort is stable.
+
+    >>> import fuse.tensor as T
+    >>> sort(T.constant([3.0, 1.0, 2.0])).eval()
+    array([1., 2., 3.])
+    """
+    if order is not None:
+        raise FuseValueError("order= sorts records by field; expressions have no fields")
+    x, axis = _along(x, axis)
+    return op(x, axis=axis)
+
+
+@op_record(
+    "opaque", numpy=lambda x, axis: np.argsort(x, axis=axis, kind="stable"),
+    infer=lambda x, *, axis: TensorType("int64", x.type.shape), shape=lambda node, s: s,
+    grad=lambda g, out, x, axis: (ZERO,),
+)
+def argsort(op: Op, x: Any, axis: int | None = -1, kind: str | None = None, order: None = None) -> Expr:
+    """The positions (int64) that sort ``x`` along ``axis``; equal elements keep their order.
+
+    >>> import fuse.tensor as T
+    >>> argsort(T.constant([3.0, 1.0, 2.0])).eval()
+    array([1, 2, 0])
+    """
+    if order is not None:
+        raise FuseValueError("order= sorts records by field; expressions have no fields")
+    x, axis = _along(x, axis)
+    return op(x, axis=axis)
+
+
+# ---------------------------------------------------------------- unique
+_RETURNS = ("index", "inverse", "counts")
+
+
+def _unique_type(x: Expr, *, returns: tuple[str, ...]) -> TupleType:
+    positions = {"inverse": TensorType("int64", (math.prod(x.type.shape) if None not in x.type.shape else None,))}
+    return TupleType((
+        TensorType(x.type.dtype, (None,)), *[positions.get(r, TensorType("int64", (None,))) for r in returns],
+    ))
+
+
+def _unique_numpy(x: Any, returns: tuple[str, ...]) -> list[Any]:
+    found = np.unique(x.ravel(), **{f"return_{r}": True for r in returns})
+    values, *rest = found if returns else (found,)
+    return [values, *[r.astype("int64", copy=False) for r in rest]]
+
+
+@op_record(
+    "opaque", name="unique", numpy=_unique_numpy, infer=_unique_type,
+    grad=lambda g, out, x, returns: (DISCONNECTED,),
+)
+def _unique(op: Op, x: Expr, *, returns: tuple[str, ...]) -> Expr:
+    """The distinct values of ``x`` in order, and what ``returns`` names."""
+    return op(x, returns=returns)
+
+
+def unique(ar: Any, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False) -> Any:
+    """The distinct elements of ``ar`` in ascending order; with flags a list that also holds, as int64 vectors,
+
+    the first position of each, for each element of flat ``ar`` the position of its value, how often each occurs.
+
+    >>> import fuse.tensor as T
+    >>> v = T.lvector("v")
+    >>> values, counts = unique(v, return_counts=True)
+    >>> counts.eval({v: [3, 1, 3]})
+    array([1, 2])
+    """
+    flags = zip(_RETURNS, (return_index, return_inverse, return_counts), strict=True)
+    returns = tuple([name for name, wanted in flags if wanted])
+    found = parts(_unique(as_expr(ar), returns=returns))
+    return found if returns else found[0]
+
+
+__all__ = ["argsort", "sort", "unique"]

@@ -1,0 +1,181 @@
+"""Shared variables: their values are their own, their types hold, and they survive pickling."""
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fuse
+import fuse.tensor as T
+from fuse.errors import DTypeError, FuseTypeError, ShapeError
+from fuse.expr import leaves
+from fuse.reference import evaluate
+
+
+@pytest.mark.parametrize(("value", "dtype", "ndim"), [
+    (0, "int64", 0), (1.0, "float64", 0), (True, "bool", 0), (1j, "complex128", 0), (np.float32(1), "float32", 0),
+    ([1, 2], "int64", 1), ([[0.5]], "float64", 2), (np.zeros((2, 3), "int8"), "int8", 2), (np.zeros(0), "float64", 1),
+])
+def test_type_of_a_value(value, dtype, ndim):
+    s = fuse.shared(value, name="s")
+    assert (s.dtype, s.ndim, s.name) == (dtype, ndim, "s")
+    assert s.type.shape == (None,) * ndim
+    np.testing.assert_array_equal(s.get_value(), value)
+    assert s.get_value().dtype.name == dtype
+
+
+def test_big_endian_and_strided_values_become_plain_arrays():
+    for value in [np.arange(3, dtype=">f8"), np.arange(12.0).reshape(3, 4)[::2, ::-1], np.arange(6.0).reshape(2, 3).T]:
+        s = fuse.shared(value)
+        np.testing.assert_array_equal(s.get_value(), value)
+        assert s.get_value(borrow=True).dtype.isnative
+
+
+def test_memory_is_shared_only_on_request():
+    mine = np.zeros(3)
+    s = fuse.shared(mine)
+    mine[0] = 1
+    assert s.get_value()[0] == 0
+    s.get_value()[0] = 2
+    assert s.get_value()[0] == 0
+    s.set_value(mine)
+    mine[1] = 3
+    assert s.get_value()[1] == 0
+    s.get_value(borrow=True)[2] = 4
+    assert s.get_value()[2] == 4
+    lent = fuse.shared(mine, borrow=True)
+    assert lent.get_value(borrow=True) is mine
+    view = np.zeros(10)[2:5]
+    assert fuse.shared(view).get_value(borrow=True).base is None
+    s.set_value(view, borrow=True)
+    assert s.get_value(borrow=True) is view
+
+
+def test_read_only_arrays_are_copied_even_when_lent():
+    fixed = np.zeros(2)
+    fixed.flags.writeable = False
+    s = fuse.shared(fixed, borrow=True)
+    assert s.get_value(borrow=True).flags.writeable
+
+
+def test_set_value_takes_what_fits():
+    s = fuse.shared(np.zeros(2, "float32"))
+    s.set_value([1, 2])
+    s.set_value(np.arange(5, dtype="int8"))
+    assert s.get_value().dtype.name == "float32"
+    assert s.get_value().shape == (5,)
+    with pytest.raises(DTypeError, match="lose precision"):
+        s.set_value(np.array([0.1]))
+    with pytest.raises(ShapeError, match="1 dimensions"):
+        s.set_value(np.zeros((1, 2), "float32"))
+    loose = fuse.shared(np.zeros(2, "float32"), allow_downcast=True)
+    loose.set_value(np.array([0.1]))
+    assert loose.get_value().dtype.name == "float32"
+    strict = fuse.shared(np.zeros(2, "float32"), strict=True)
+    with pytest.raises(DTypeError, match="strict"):
+        strict.set_value([1.0, 2.0])
+    s.zero()
+    assert not s.get_value().any()
+
+
+def test_static_shapes_hold():
+    row = fuse.shared(np.zeros((1, 3)), broadcastable=(True, False))
+    assert row.broadcastable == (True, False)
+    with pytest.raises(ShapeError):
+        row.set_value(np.zeros((2, 3)))
+    fixed = fuse.shared(np.zeros((2, 3)), shape=(2, None))
+    assert fixed.type.shape == (2, None)
+    with pytest.raises(ShapeError):
+        fuse.shared(np.zeros((2, 3)), shape=(3, 3))
+
+
+@pytest.mark.parametrize("value", ["text", None, {}, [[1], [1, 2]], object(), np.array(["a"]), np.ma.array([1.0], mask=[1])])
+def test_values_that_are_no_numbers(value):
+    with pytest.raises(FuseTypeError):
+        fuse.shared(value)
+
+
+def test_an_expression_is_no_value():
+    with pytest.raises(FuseTypeError, match="eval"):
+        fuse.shared(T.scalar("x"))
+
+
+def test_identity_and_use():
+    a, b = fuse.shared(1.0), fuse.shared(1.0)
+    assert a is not b
+    assert a + b is a + b
+    assert evaluate([a + 2 * b], {})[0] == 3
+    assert copy.copy(a) is a
+    twin = a.clone(name="twin")
+    twin.set_value(5.0)
+    assert a.get_value() == 5
+    assert twin is not a
+    assert twin.name == "twin"
+
+
+def test_functions_read_and_update():
+    state = fuse.shared(0)
+    step = T.iscalar("step")
+    count = fuse.function([step], state, updates=[(state, state + step)])
+    assert count(1) == 0
+    assert count(300) == 1
+    assert state.get_value() == 301
+
+
+# ---------------------------------------------------------------- pickling
+def round_trip(value):
+    return pickle.loads(pickle.dumps(value))
+
+
+def test_a_living_variable_of_the_same_value_is_found_again():
+    w = fuse.shared(np.arange(3.0), name="w")
+    again, cost = round_trip((w, (w * 2).sum()))
+    assert again is w
+    assert cost is (w * 2).sum()
+
+
+def test_loading_neither_changes_a_living_variable_nor_loses_the_stored_value():
+    w = fuse.shared(np.arange(3.0), name="w")
+    saved = pickle.dumps((w, w.sum(), w * 2))
+    w.set_value([7.0, 7.0, 7.0])
+    old, total, double = pickle.loads(saved)
+    assert w.get_value().tolist() == [7, 7, 7]
+    assert old.get_value().tolist() == [0, 1, 2]
+    assert old is not w
+    assert old.name == "w"
+    assert set(leaves([total, double])) - {leaf for leaf in leaves([total, double]) if leaf.op.name == "constant"} == {old}
+    assert pickle.loads(saved)[0] is old
+
+
+def test_default_updates_are_kept():
+    count = fuse.shared(0, name="count")
+    other = fuse.shared(10, name="other")
+    count.default_update = count + other
+    other.default_update = other * count
+    saved = pickle.dumps(count + 1)
+    uid = count.params["uid"]
+    del count, other
+    gc.collect()
+    loaded = next(leaf for leaf in leaves([pickle.loads(saved)]) if leaf.op.name == "shared")
+    assert loaded.params["uid"] == uid
+    assert evaluate([loaded.default_update], {})[0] == 10
+    (partner,) = [leaf for leaf in leaves([loaded.default_update]) if leaf is not loaded]
+    assert partner.name == "other"
+    assert set(leaves([partner.default_update])) == {loaded, partner}
+
+
+def test_another_process_finds_values_and_identity():
+    w = fuse.shared(np.arange(3.0), name="w", shape=(3,))
+    saved = pickle.dumps((w, (w + w).sum()))
+    code = (
+        "import pickle, sys\n"
+        f"w, total = pickle.loads({saved!r})\n"
+        "print(w.name, w.type.shape, w.get_value().tolist(), total is (w + w).sum(), w.params['uid'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == f"w (3,) [0.0, 1.0, 2.0] True {w.params['uid']}", done.stderr
