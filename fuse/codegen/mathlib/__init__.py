@@ -43,8 +43,8 @@ def resolve(name: str, dtype: str, target: str = "cpu") -> Resolved:
     if isinstance(found, str):
         return found
     if dtype == "float32" and name in _WIDE:
-        return through_float64(found, name)
-    return specialise(found, dtype)
+        return through_float64(found, name, target)
+    return specialise(found, dtype, target)
 
 
 @cache

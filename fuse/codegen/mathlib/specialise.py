@@ -29,13 +29,14 @@ def polynomial(x: float, coefficients: tuple[float, ...]) -> float:
 
 
 @cache
-def specialise(function: Callable[..., Any], dtype: str) -> FunctionType:
+def specialise(function: Callable[..., Any], dtype: str, target: str = "cpu") -> FunctionType:
     """``function`` for ``dtype``: its literals, and the numbers among its globals, become numbers of that dtype.
 
     In a float function only float literals are typed (integers count bits), in an integer one the integers, as int64
-    or uint64: arithmetic is in 64 bits and the caller narrows the result. ``WIDTH`` is the dtype's number of bits.
-    A complex function computes with literals of its real part. Functions of this package that it calls are
-    specialised too.
+    or uint64: arithmetic is in 64 bits and the caller narrows the result. ``WIDTH`` is the dtype's number of bits; a
+    module's table ``CONSTANTS[dtype]`` goes before its globals. A complex function computes with literals of its real
+    part. Functions of this package that it calls are specialised too, and on the CPU so is the vectorised function
+    that stands for ``math.exp`` and the like.
     """
     assert isinstance(function, FunctionType)
     scalar = _literal_dtype(dtype)
@@ -46,29 +47,37 @@ def specialise(function: Callable[..., Any], dtype: str) -> FunctionType:
     definition.decorator_list = []
     if isinstance(definition.body[0], ast.Expr) and isinstance(definition.body[0].value, ast.Constant):
         definition.body = definition.body[1:]
-    locals_ = {*function.__code__.co_varnames}
-    typed = ast.fix_missing_locations(_Literals(scalar, dtype, function.__globals__, locals_).visit(tree))
+    known = {**function.__globals__, "WIDTH": 8 * np.dtype(dtype).itemsize}
+    known |= function.__globals__.get("CONSTANTS", {}).get(dtype, {})
+    vectorised = _vectorised(dtype) if target == "cpu" else {}
+    typed = ast.fix_missing_locations(_Literals(scalar, known, vectorised, function.__code__.co_varnames).visit(tree))
     names: dict[str, Any] = {"np": np, "__name__": function.__module__, "__builtins__": __builtins__}
     exec(compile(typed, function.__code__.co_filename, "exec"), names)
-    made = names[definition.name]
     for name in {node.id for node in ast.walk(typed) if isinstance(node, ast.Name)} - {definition.name}:
-        used = function.__globals__.get(name)
+        used = vectorised.get(name, known.get(name))
         if isinstance(used, FunctionType) and used.__module__.startswith(_PACKAGE):
             # a complex function may call another one of its module, or a real one of another
-            names[name] = specialise(used, dtype if used.__module__ == function.__module__ else ty.real_of(dtype))
+            names[name] = specialise(used, dtype if used.__module__ == function.__module__ else scalar, target)
         elif used is not None and name not in names:
             names[name] = used
+    made: FunctionType = names[definition.name]
     return made
 
 
+def _vectorised(dtype: str) -> dict[str, Any]:
+    from fuse.codegen.mathlib.vector import TABLE
+
+    return {f"vector_{name}": function for name, function in TABLE.items()} if ty.kind(dtype) in "fc" else {}
+
+
 @cache
-def through_float64(function: Callable[..., Any], name: str) -> FunctionType:
+def through_float64(function: Callable[..., Any], name: str, target: str = "cpu") -> FunctionType:
     """``function`` of float32 arguments, computed in float64 and rounded once."""
     count = len(inspect.signature(function).parameters)
     args = ["x", "y", "z"][:count]
     text = f"def {name}_float32({', '.join(args)}):\n"
     text += f"    return float32(wide({', '.join(f'float64({a})' for a in args)}))\n"
-    names: dict[str, Any] = {"wide": specialise(function, "float64"), "__name__": function.__module__}
+    names: dict[str, Any] = {"wide": specialise(function, "float64", target), "__name__": function.__module__}
     exec(compile(text, f"<{name} through float64>", "exec"), names)
     made: FunctionType = names[f"{name}_float32"]
     return made
@@ -84,21 +93,28 @@ def _literal_dtype(dtype: str) -> str:
 class _Literals(ast.NodeTransformer):
     """Writes ``float32(0.5)`` for ``0.5``, and for the module's constants their values in the same way."""
 
-    def __init__(self, scalar: str, dtype: str, constants: dict[str, Any], locals_: set[str]) -> None:
-        self.scalar, self.constants, self.locals = scalar, constants, locals_
-        self.width = 8 * np.dtype(dtype).itemsize
+    def __init__(
+        self, scalar: str, constants: dict[str, Any], vectorised: dict[str, Any], variables: tuple[str, ...]
+    ) -> None:
+        self.scalar, self.constants, self.vectorised, self.variables = scalar, constants, vectorised, variables
         self.kinds: tuple[type, ...] = (int,) if "int" in scalar else (float,)
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         return self._typed(node.value) if type(node.value) in self.kinds else node
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
-        if node.id in self.locals:
-            return node
-        value = self.width if node.id == "WIDTH" else self.constants.get(node.id)
+        value = None if node.id in self.variables else self.constants.get(node.id)
         if type(value) in self.kinds:
             return self._typed(value)
+        if isinstance(value, str) and not node.id.startswith("__"):
+            return ast.Name(value, ast.Load())
         return ast.Constant(value) if type(value) is int else node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        vector = f"vector_{node.attr}"
+        if isinstance(node.value, ast.Name) and node.value.id == "math" and vector in self.vectorised:
+            return ast.Name(vector, ast.Load())
+        return self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         if not (isinstance(node.func, ast.Name) and node.func.id == "polynomial"):

@@ -1,6 +1,139 @@
-"""Functions that replace the C library's, written so that LLVM widens them to vectors."""
+"""exp, log and their relatives as straight lines of arithmetic, which LLVM widens to vectors as it cannot libm.
+
+One text serves both precisions: capital names are looked up in ``CONSTANTS`` for the dtype. ``to_bits`` and
+``from_bits`` reinterpret a float as an integer of its width and back. The series are Chebyshev fits made with mpmath.
+Adding MAGIC, 1.5 times 2 to the number of mantissa bits, rounds to a whole number and leaves it in the lowest bits.
+"""
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import TYPE_CHECKING, Any
 
-TABLE: dict[str, Any] = {}
+from fuse.codegen.mathlib.specialise import polynomial
+
+if TYPE_CHECKING:
+    from fuse.codegen.intrinsics import f2i as to_bits
+    from fuse.codegen.intrinsics import fma
+    from fuse.codegen.intrinsics import i2f as from_bits
+
+    MAGIC = LOG2_E = LN2_HIGH = LN2_LOW = EXP_LOWEST = EXP_HIGHEST = SMALLEST_NORMAL = SUBNORMAL_SCALE = 1.0
+    MAGIC_BITS = MANTISSA = BIAS = ROOT_HALF_BITS = MANTISSA_MASK = SUBNORMAL_SHIFT = EXPM1_PLAIN = 1
+    EXP_SERIES = LOG_SERIES = (1.0,)
+
+INFINITY = math.inf
+NAN = math.nan
+
+CONSTANTS: dict[str, dict[str, Any]] = {
+    "float64": {
+        "to_bits": "f2i", "from_bits": "i2f", "MANTISSA": 52, "BIAS": 1023, "MANTISSA_MASK": 0x000FFFFFFFFFFFFF,
+        "MAGIC": 6755399441055744.0, "MAGIC_BITS": 0x4338000000000000, "ROOT_HALF_BITS": 0x3FE6A09E667F3BCD,
+        "LOG2_E": 1.4426950408889634, "LN2_HIGH": 0.6931471803691238, "LN2_LOW": 1.9082149292705877e-10,
+        "EXP_LOWEST": -750.0, "EXP_HIGHEST": 710.0, "EXPM1_PLAIN": 60,
+        "SMALLEST_NORMAL": 2.2250738585072014e-308, "SUBNORMAL_SCALE": 18014398509481984.0, "SUBNORMAL_SHIFT": 54,
+        # (exp(r) - 1 - r) / r**2 for abs(r) <= log(2) / 2
+        "EXP_SERIES": (
+            0.5, 0.1666666666666667, 0.04166666666666668, 0.008333333333326134, 0.0013888888888879073,
+            0.00019841269874822307, 2.4801587336443602e-05, 2.755725539833871e-06, 2.7557263277791584e-07,
+            2.5105217695684516e-08, 2.091813816945801e-09,
+        ),
+        # ((log(1 + s) - log(1 - s)) / s - 2) / s**2 in s**2 for 1/sqrt(2) <= (1 + s) / (1 - s) <= sqrt(2)
+        "LOG_SERIES": (
+            0.6666666666666666, 0.4000000000000089, 0.28571428570797275, 0.22222222393092414, 0.18181795497896058,
+            0.15386247209353268, 0.13268577328855108, 0.13088626998393096,
+        ),
+    },
+    "float32": {
+        "to_bits": "f2i32", "from_bits": "i2f32", "MANTISSA": 23, "BIAS": 127, "MANTISSA_MASK": 0x007FFFFF,
+        "MAGIC": 12582912.0, "MAGIC_BITS": 0x4B400000, "ROOT_HALF_BITS": 0x3F3504F3,
+        "LOG2_E": 1.4426950408889634, "LN2_HIGH": 0.693115234375, "LN2_LOW": 3.194618329871446e-05,
+        "EXP_LOWEST": -105.0, "EXP_HIGHEST": 89.0, "EXPM1_PLAIN": 30,
+        "SMALLEST_NORMAL": 1.1754943508222875e-38, "SUBNORMAL_SCALE": 33554432.0, "SUBNORMAL_SHIFT": 25,
+        "EXP_SERIES": (
+            0.5, 0.1666666716337204, 0.04166646674275398, 0.0083332983776927, 0.0013933652080595493,
+            0.000198992871446535,
+        ),
+        "LOG_SERIES": (0.6666666865348816, 0.4000012278556824, 0.2855073809623718, 0.23332516849040985),
+    },
+}
+
+
+# ---------------------------------------------------------------- exponentials
+# x = n log(2) + r, so that exp(x) = 2**n (1 + q) with q = exp(r) - 1. The bits of n are kept in `shifted`; 2**n is the
+# product of two halves, because n reaches beyond the exponents of normal numbers.
+def exp(x):
+    bounded = EXP_HIGHEST if x > EXP_HIGHEST else (EXP_LOWEST if x < EXP_LOWEST else x)
+    shifted = fma(bounded, LOG2_E, MAGIC)
+    n = shifted - MAGIC
+    r = fma(-n, LN2_LOW, fma(-n, LN2_HIGH, bounded))
+    q = fma(polynomial(r, EXP_SERIES), r * r, r)
+    power = to_bits(shifted) - MAGIC_BITS
+    half = power >> 1
+    scale = from_bits((half + BIAS) << MANTISSA)
+    return fma(q, scale, scale) * from_bits((power - half + BIAS) << MANTISSA)
+
+
+def expm1(x):
+    bounded = EXP_HIGHEST if x > EXP_HIGHEST else (EXP_LOWEST if x < EXP_LOWEST else x)
+    shifted = fma(bounded, LOG2_E, MAGIC)
+    n = shifted - MAGIC
+    high = fma(-n, LN2_HIGH, bounded)
+    r = fma(-n, LN2_LOW, high)
+    tail = polynomial(r, EXP_SERIES) * r * r
+    q = r + tail
+    q_rest = ((r - q) + tail) + fma(-n, LN2_LOW, high - r)
+    power = to_bits(shifted) - MAGIC_BITS
+    half = power >> 1
+    first = from_bits((half + BIAS) << MANTISSA)
+    second = from_bits((power - half + BIAS) << MANTISSA)
+    scale = first * second
+    near = fma(q, scale, scale - 1.0) + q_rest * scale
+    # beyond that n the 1 is below half a unit, and the scale may be infinite
+    plain = fma(q, first, first) * second if power > EXPM1_PLAIN else near
+    return x if x == 0.0 else plain
+
+
+def tanh(x):
+    size = abs(x)
+    t = expm1(2.0 * (22.0 if size > 22.0 else size))
+    small = size < 0.55
+    quotient = (t if small else -2.0) / (t + 2.0)
+    return math.copysign(quotient if small else 1.0 + quotient, x)
+
+
+# ---------------------------------------------------------------- logarithms
+# x = 2**k (1 + f) with 1/sqrt(2) <= 1 + f < sqrt(2); log(1 + f) = 2 artanh(s) with s = f / (2 + f), arranged as in
+# fdlibm so that f, the largest term, is added last but one. `rest` is what 1 + x lost, relative to it.
+def log_of_parts(f, k, rest):
+    s = f / (2.0 + f)
+    z = s * s
+    half_square = 0.5 * f * f
+    series = z * polynomial(z, LOG_SERIES)
+    low = s * (half_square + series) + fma(k, LN2_LOW, rest)
+    return k * LN2_HIGH - ((half_square - low) - f)
+
+
+def log(x):
+    subnormal = x < SMALLEST_NORMAL
+    bits = to_bits(x * SUBNORMAL_SCALE if subnormal else x) - ROOT_HALF_BITS
+    exponent = (bits >> MANTISSA) - (SUBNORMAL_SHIFT if subnormal else 0)
+    k = from_bits(exponent + MAGIC_BITS) - MAGIC
+    f = from_bits((bits & MANTISSA_MASK) + ROOT_HALF_BITS) - 1.0
+    inside = log_of_parts(f, k, 0.0)
+    edge = -INFINITY if x == 0.0 else (x if x == INFINITY else NAN)
+    return inside if (x > 0.0) & (x < INFINITY) else edge
+
+
+def log1p(x):
+    u = 1.0 + x
+    bits = to_bits(u) - ROOT_HALF_BITS
+    k = from_bits((bits >> MANTISSA) + MAGIC_BITS) - MAGIC
+    f = from_bits((bits & MANTISSA_MASK) + ROOT_HALF_BITS) - 1.0
+    lost = (x - (u - 1.0) if x < 1.0 else 1.0 - (u - x)) / u
+    near = k == 0.0
+    inside = log_of_parts(x if near else f, k, 0.0 if near else lost)
+    edge = -INFINITY if u == 0.0 else (x if x == INFINITY else NAN)
+    inside = inside if (u > 0.0) & (u < INFINITY) else edge
+    return x if x == 0.0 else inside
+
+
+TABLE: dict[str, Any] = {"exp": exp, "expm1": expm1, "tanh": tanh, "log": log, "log1p": log1p}
