@@ -4,7 +4,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from fuse.codegen.kernel import Axis, Kernel, Load, Loop, Position, Store, walk
+from fuse.codegen.kernel import Axis, Kernel, Load, Loop, Position, Store, Update, walk
 
 
 def collapse(kernel: Kernel) -> Kernel:
@@ -37,7 +37,7 @@ def _parts(axis: Axis) -> tuple[Axis, ...]:
 def _adjacent(body: tuple[Any, ...], outer: Axis, inner: Axis, layouts: dict[str, str]) -> bool:
     for s in walk(body):
         match s:
-            case Load() | Store():
+            case Load() | Store() | Update():
                 if not _pair(s.index, outer, inner):
                     return False
                 if (outer in s.index or inner in s.index) and layouts[s.buffer] != "C":
@@ -73,6 +73,8 @@ def _merged(body: tuple[Any, ...], outer: Axis, inner: Axis) -> Loop:
                 return Load(s.name, s.dtype, s.buffer, entries(s.index))
             case Store():
                 return Store(s.buffer, entries(s.index), s.value)
+            case Update():
+                return Update(s.buffer, entries(s.index), s.op, s.dtype, s.value, s.value_dtype)
             case Position():
                 return Position(s.name, s.dtype, entries(s.axes))
         return s

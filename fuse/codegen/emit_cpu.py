@@ -13,6 +13,7 @@ from fuse.codegen import mathlib
 from fuse.codegen.inline import compute_dtype, constant_text, inline
 from fuse.codegen.kernel import (
     Axis,
+    Bounded,
     Buffer,
     Combine,
     Compute,
@@ -26,6 +27,7 @@ from fuse.codegen.kernel import (
     Position,
     Put,
     Store,
+    Update,
     walk,
 )
 from fuse.codegen.load import ArgType
@@ -100,7 +102,7 @@ class _Emitter:
                 self.size_text[axis] = name
         first: dict[str, tuple[Any, ...]] = {}
         for s in walk(kernel.body):
-            if isinstance(s, (Load, Store)):
+            if isinstance(s, (Load, Store, Update)):
                 first.setdefault(s.buffer, s.index)
         for buffer in kernel.buffers:
             self.check_buffer(buffer, first.get(buffer.name, ()))
@@ -165,10 +167,17 @@ class _Emitter:
                 for k, axis in enumerate(s.axes):
                     text = axis.name if k == 0 else f"({text}) * {self.size_text[axis]} + {axis.name}"
                 self.line(f"{s.name} = {text}")
+            case Bounded():
+                size = self.size_text[s.size] if isinstance(s.size, Axis) else s.size
+                self.index(s.name, s.value, size)
             case Compute():
                 self.compute(s)
             case Store():
                 self.line(f"store({s.buffer}, {self.offset(s.buffer, s.index)}, {self.final(s.value)})")
+            case Update():
+                at = self.offset(s.buffer, s.index)
+                value = _cast(self.final(s.value), s.value_dtype, s.dtype)
+                self.line(f"store({s.buffer}, {at}, {_REORDERED[s.op.name]}(load({s.buffer}, {at}), {value}))")
             case Init():
                 self.init(s)
             case Combine():
@@ -187,14 +196,17 @@ class _Emitter:
         dimension = 0
         for k, entry in enumerate(index):
             if isinstance(entry, str):
-                size = f"size({s.buffer}, {dimension})"
-                self.line(f"{s.name}_{k} = int64({entry})")
-                self.line(f"{s.name}_{k} = {s.name}_{k} + {size} if {s.name}_{k} < 0 else {s.name}_{k}")
-                self.line(f"if {s.name}_{k} < 0 or {s.name}_{k} >= {size}:")
-                self.line(f"    return {OUT_OF_BOUNDS}")
+                self.index(f"{s.name}_{k}", entry, f"size({s.buffer}, {dimension})")
                 index[k] = f"{s.name}_{k}"
             dimension += entry.width if isinstance(entry, Axis) else 1
         self.line(f"{s.name} = load({s.buffer}, {self.offset(s.buffer, tuple(index))})")
+
+    def index(self, name: str, value: str, size: str) -> None:
+        """``name`` = ``value`` as an index below ``size``, counted from the end where it is negative."""
+        self.line(f"{name} = int64({value})")
+        self.line(f"{name} = {name} + {size} if {name} < 0 else {name}")
+        self.line(f"if {name} < 0 or {name} >= {size}:")
+        self.line(f"    return {OUT_OF_BOUNDS}")
 
     def offset(self, buffer: str, index: tuple[Any, ...]) -> str:
         b = self.buffers[buffer]
@@ -333,7 +345,9 @@ class _Emitter:
         self.depth -= 1
 
     def independent(self, s: Loop) -> None:
-        if any(isinstance(c, Store) or isinstance(c, Put) or isinstance(c, Combine) and c.lane for c in s.body):
+        if any(isinstance(c, Update) and s.axis not in c.index for c in s.body):
+            return  # iterations meet in one element
+        if any(isinstance(c, (Store, Update)) or isinstance(c, Put) or isinstance(c, Combine) and c.lane for c in s.body):
             self.line("independent()")
 
     def chunked(self, s: Loop, sums: list[Combine], n: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fuse.codegen.lift import lift_gather
 from fuse.expr import Expr, constant, make, toposort, transform
 from fuse.frontend.shape import shape_of
 from fuse.op import OPS
@@ -17,7 +18,12 @@ def expand(outputs: Sequence[Expr]) -> list[Expr]:
     current = list(outputs)
     while any(_expandable(n) for n in toposort(current)):
         current = transform(current, _expand_node)
-    return current
+    return transform(current, _lift_node)
+
+
+def _lift_node(node: Expr, args: tuple[Expr, ...]) -> Expr:
+    node = node if node.is_leaf or args == node.args else _keep_origin(make(node.op, args, node.params), node)
+    return _keep_origin(lift_gather(node), node) if node.op.name == "gather" else node
 
 
 def _expandable(node: Expr) -> bool:

@@ -63,8 +63,8 @@ def _steps(program: Program) -> list[str]:
 def _kernel(number: int, launcher: Launcher, region: Region) -> list[str]:
     kernel = launcher.default
     operations, sweeps = _work(kernel)
-    reads = [_array(b, region) for b in launcher.bases if b not in region.outputs]
-    writes = [_array(b, region) for b in region.outputs]
+    reads = [_array(b, launcher) for b in launcher.bases if b not in region.outputs]
+    writes = [_array(b, launcher) for b in region.outputs]
     computed = Counter(n.op.name for n in region.amap)
     names = ", ".join(f"{name}×{count}" if count > 1 else name for name, count in computed.items())
     return [
@@ -92,9 +92,8 @@ def _work(kernel: Kernel) -> tuple[int, int]:
     return operations, sweeps
 
 
-def _array(node: Expr, region: Region) -> str:
-    where = region.amap.get(node) or region.loads.get(node, ())
-    sizes = [_size(region.sizes[a]) if a is not None else "1" for a in where]
+def _array(node: Expr, launcher: Launcher) -> str:
+    sizes = [_size(launcher.sizes.find(n)) for n in launcher.sizes.of[node]]
     width = np.dtype(node.type.dtype).itemsize
     bytes_text = " × ".join([*[s for s in sizes if s != "1"], f"{width} B"])
     return f"{_name(node)} ({bytes_text})"

@@ -23,6 +23,8 @@ CHEAP = 6  # arithmetic on a smaller operand that is repeated rather than stored
 AxisMap = tuple[int | None, ...]
 Pattern = tuple[int | None, ...]
 
+ACROSS = frozenset(("float64", "float32", "int64", "uint64", "complex64", "complex128"))  # dtypes added up in memory
+
 EXPENSIVE = frozenset(
     "exp exp2 expm1 log log2 log10 log1p sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh arcsinh arccosh arctanh "
     "sigmoid softplus erf erfc erfcx erfinv erfcinv gamma gammaln psi tri_gamma pow logaddexp log1mexp hypot "
@@ -76,6 +78,8 @@ class Region:
     loads: dict[Expr, AxisMap] = field(default_factory=dict)  # materialised operands, as first used
     spaces: dict[frozenset[int], None] = field(default_factory=dict)
     outputs: list[Expr] = field(default_factory=list)
+    # Sums across the nest of loops (over rows, beside values per row): added up in their output, not read again here.
+    across: set[Expr] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -200,8 +204,6 @@ class _Planner:
         base = operand.base
         if base not in self.operands:
             return False
-        if base.op.name in GENERATORS:
-            return True
         smaller = sum(n != 1 for n in self.sizes.of[base]) < sum(n != 1 for n in self.domain_sizes(node))
         return smaller and self.repeat_cost[base] <= CHEAP
 
@@ -214,6 +216,8 @@ class _Planner:
         soft: dict[int, None] = {}
         for operand in operands:
             base = operand.base
+            if base.op.name in GENERATORS:
+                continue
             if base in self.operands and not self.repeats(operand, node):
                 hard[self.unit_of[base]] = None
             else:
@@ -235,7 +239,9 @@ class _Planner:
         outside: list[Operand] = []
         repeated: list[Operand] = []
         for i, operand in enumerate(operands):
-            if operand.base in region.amap and not (gather and i == 0):
+            if operand.base.op.name in GENERATORS and not (gather and i == 0 and operand.base.op.name != "iota"):
+                continue  # an index is made where it is used
+            if operand.base in region.amap and operand.base not in region.across and not (gather and i == 0):
                 inside.append(operand)
             elif self.repeats(operand, node) and not (gather and i == 0):
                 repeated.append(operand)
@@ -248,7 +254,7 @@ class _Planner:
         clones = self.clones(extra, region)
         for base in clones:
             for operand in self.operands[base]:
-                unit = self.unit_of.get(operand.base)
+                unit = None if operand.base.op.name in GENERATORS else self.unit_of.get(operand.base)
                 if operand.base not in clones and operand.base not in region.amap and unit is not None and (
                     unit == number or self.before[unit] >> number & 1
                 ):
@@ -262,16 +268,19 @@ class _Planner:
         if node.op.kind == "reduction":
             result = tuple([a for k, a in enumerate(axes) if k not in node.params["axis"]])
             sets.append(frozenset(a for a in result if a is not None))
-        for s in sets:
-            if s not in region.spaces and not all(s <= t or t <= s for t in region.spaces):
-                return "its loops cross those of the kernel (rows against columns)"
+        crossing = [s for s in sets if s not in region.spaces and not all(s <= t or t <= s for t in region.spaces)]
+        across = crossing == sets[1:] and node.op.name == "sum" and bool(sets[1]) and node.params["dtype"] in ACROSS
+        if crossing and not across:
+            return "its loops cross those of the kernel (rows against columns)"
         if len(region.loads) + len(outside) > MAX_BUFFERS:
             return f"the kernel would have more than {MAX_BUFFERS} operands"
         # From here on the node goes in.
         region.sizes[:] = new_sizes
-        region.spaces.update(dict.fromkeys(sets))
+        region.spaces.update(dict.fromkeys(sets[:1] if across else sets))
         if node.op.kind == "reduction":
             region.domain[node] = axes
+        if across:
+            region.across.add(node)
         region.amap[node] = result
         self.unit_of.setdefault(node, number)
         for unit in measured:
@@ -287,7 +296,7 @@ class _Planner:
         stack = list(bases)
         while stack:
             base = stack.pop()
-            if base in found or base in region.amap or base not in self.operands:
+            if base in found or base in region.amap or base not in self.operands or base.op.name in GENERATORS:
                 continue
             found.add(base)
             stack.extend(o.base for o in self.operands[base])
@@ -309,7 +318,9 @@ class _Planner:
         return tuple(out)
 
     def add_load(self, region: Region, number: int, operand: Operand, axes: AxisMap) -> None:
-        region.loads.setdefault(operand.base, axes)
+        known = region.loads.get(operand.base)
+        if known is None or known.count(None) > axes.count(None):
+            region.loads[operand.base] = axes
         readers = self.readers.setdefault(operand.base, [])
         if number not in readers:
             readers.append(number)
@@ -324,6 +335,8 @@ class _Planner:
             region.amap[node] = own
             region.repeated.add(node)
             for operand in self.operands[node]:
+                if operand.base.op.name in GENERATORS:
+                    continue
                 inner = self.operand_axes(operand, own, node)
                 if operand.base in self.operands and self.repeat_cost[operand.base] <= CHEAP and operand.base not in region.amap:
                     stack.append((operand.base, inner))
@@ -379,7 +392,9 @@ class _Planner:
             if other is None or other == number or operand.base in region.amap or operand.base not in self.operands:
                 continue
             source = self.units[other]
-            if not isinstance(source, Region) or self.before[number] >> other & 1 and not self.direct(number, other):
+            if operand.base.op.name in GENERATORS or not isinstance(source, Region) or operand.base in source.across:
+                continue
+            if self.before[number] >> other & 1 and not self.direct(number, other):
                 continue
             if self.before[other] >> number & 1 or len(source.amap) + len(region.amap) > MAX_NODES:
                 continue
@@ -439,6 +454,7 @@ class _Planner:
         region.amap = merged
         region.domain.update({b: rename(m) for b, m in source.domain.items()})
         region.repeated |= source.repeated
+        region.across |= source.across
         region.repeated -= {b for b in region.amap if self.unit_of.get(b) in (number, other)}
         for base, m in source.loads.items():
             region.loads.setdefault(base, rename(m))
@@ -501,7 +517,9 @@ class _Planner:
                 used.setdefault(number, set()).add(node)
                 for i, operand in enumerate(self.operands[node]):
                     base = operand.base
-                    if base in unit.amap and not (node.op.name == "gather" and i == 0):
+                    if base.op.name in GENERATORS and not (node.op.name == "gather" and i == 0 and base.op.name != "iota"):
+                        continue
+                    if base in unit.amap and base not in unit.across and not (node.op.name == "gather" and i == 0):
                         if (number, base) not in visited:
                             visited.add((number, base))
                             stack.append((number, base))

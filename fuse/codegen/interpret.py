@@ -8,6 +8,7 @@ import numpy as np
 
 from fuse.codegen.kernel import (
     Axis,
+    Bounded,
     Combine,
     Compute,
     Const,
@@ -19,6 +20,7 @@ from fuse.codegen.kernel import (
     Position,
     Put,
     Store,
+    Update,
 )
 
 Array = Any
@@ -91,11 +93,23 @@ class _Run:
                 for axis in s.axes:
                     position = position * self.sizes[axis] + self.index[axis]
                 self.values[s.name] = np.int64(position)
+            case Bounded():
+                i = int(self.values[s.value])
+                n = self.sizes[s.size] if isinstance(s.size, Axis) else int(self.values[s.size])
+                i = i + n if i < 0 else i
+                if not 0 <= i < n:
+                    raise IndexError("an index is out of bounds")
+                self.values[s.name] = np.int64(i)
             case Compute():
                 self.values[s.name] = np.dtype(s.dtype).type(self.apply(s))
             case Store():
                 array = self.arrays[s.buffer]
                 array[self.place(s.index, array)] = self.values[s.value]
+            case Update():
+                array = self.arrays[s.buffer]
+                place = self.place(s.index, array)
+                pair = np.array([array[place], self.values[s.value]], s.dtype)
+                array[place] = s.op.numpy(pair, axis=(0,), dtype=s.dtype)
             case Init():
                 self.set_acc(s.acc, s.lane, np.dtype(s.dtype).type(s.op.identity(s.dtype)))  # type: ignore[misc]
             case Combine():

@@ -91,6 +91,16 @@ class Position:
 
 
 @dataclass(frozen=True)
+class Bounded:
+    """``name = value``, an index that is checked against ``size`` (an axis' size or a scalar) and wraps below zero."""
+
+    name: str
+    dtype: str
+    value: str
+    size: Axis | str
+
+
+@dataclass(frozen=True)
 class Compute:
     """``name = op(args)``, each argument cast to ``signature`` first and the result to ``dtype``."""
 
@@ -110,6 +120,18 @@ class Store:
     buffer: str
     index: Index
     value: str
+
+
+@dataclass(frozen=True)
+class Update:
+    """``buffer[index] = op(buffer[index], value)``: a reduction that is kept in memory."""
+
+    buffer: str
+    index: Index
+    op: Op
+    dtype: str
+    value: str
+    value_dtype: str
 
 
 @dataclass(frozen=True)
@@ -195,6 +217,42 @@ def walk(body: tuple[Any, ...]) -> Iterator[Any]:
             stack.extend(reversed(statement.body))
 
 
+def uses(statement: Any) -> tuple[str, ...]:
+    """The names of values that a statement (not a loop's body) uses."""
+    match statement:
+        case Compute():
+            return statement.args
+        case Bounded() | Combine() | Put():
+            return (statement.value,)
+        case Load():
+            return tuple([i for i in statement.index if isinstance(i, str)])
+        case Store() | Update():
+            return (statement.value, *[i for i in statement.index if isinstance(i, str)])
+    return ()
+
+
+def prune(body: tuple[Any, ...]) -> tuple[Any, ...]:
+    """``body`` without values that nothing uses and loops that do nothing. Index checks stay where their value is used."""
+    while True:
+        used = {name for s in walk(body) for name in uses(s)}
+        kept = _pruned(body, used)
+        if kept == body:
+            return body
+        body = kept
+
+
+def _pruned(body: tuple[Any, ...], used: set[str]) -> tuple[Any, ...]:
+    out = []
+    for s in body:
+        if isinstance(s, Loop):
+            inner = _pruned(s.body, used)
+            if inner:
+                out.append(Loop(s.axis, inner, s.kind))
+        elif not hasattr(s, "name") or s.name in used:
+            out.append(s)
+    return tuple(out)
+
+
 def _index_text(index: Index) -> str:
     return ", ".join(i.name if isinstance(i, Axis) else str(i) for i in index)
 
@@ -207,11 +265,15 @@ def _text(s: Any) -> str:
             return f"{s.name}: {s.dtype} = {s.value}"
         case Position():
             return f"{s.name}: {s.dtype} = position({', '.join(a.name for a in s.axes)})"
+        case Bounded():
+            return f"{s.name}: {s.dtype} = {s.value} as an index below {getattr(s.size, 'name', s.size)}"
         case Compute():
             extra = "".join(f", {k}={v}" for k, v in s.params)
             return f"{s.name}: {s.dtype} = {s.op.name}({', '.join(s.args)}{extra})"
         case Store():
             return f"{s.buffer}[{_index_text(s.index)}] = {s.value}"
+        case Update():
+            return f"{s.buffer}[{_index_text(s.index)}] = {s.op.name}({s.buffer}[...], {s.value})"
         case Init():
             return f"{s.acc}{f'[{s.lane.name}]' if s.lane else ''}: {s.dtype} = identity of {s.op.name}"
         case Combine():
@@ -266,7 +328,7 @@ def check(kernel: Kernel) -> Kernel:
                     if s.axis in axes:
                         fail(s, "the axis is looped over twice")
                     visit(s.body, inner, names, accs)
-                case Load() | Store():
+                case Load() | Store() | Update():
                     if s.buffer not in buffers or index_width(s.index) != buffers[s.buffer].ndim:
                         fail(s, "buffer or rank")
                     for i in s.index:
@@ -274,8 +336,10 @@ def check(kernel: Kernel) -> Kernel:
                             fail(s, f"axis {i.name} is not being looped over")
                         if isinstance(i, str):
                             used += (i,)
-                    if isinstance(s, Store):
+                    if isinstance(s, (Store, Update)):
                         used += (s.value,)
+                case Bounded():
+                    used = (s.value,)
                 case Compute():
                     used = s.args
                     if len(s.args) != len(s.signature) or len(s.args) != len(s.arg_dtypes):

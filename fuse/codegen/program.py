@@ -14,6 +14,7 @@ import numpy as np
 
 from fuse import reference, rules
 from fuse.codegen import fusion
+from fuse.codegen.assume import assume_picks
 from fuse.codegen.expand import expand
 from fuse.codegen.fusion import SEEN_THROUGH, Operand, Region, see_through
 from fuse.codegen.launch import Launcher, SizeMismatch
@@ -36,7 +37,12 @@ class Program:
     """A compiled function: ``program(*values)`` gives a list of fresh arrays and stores the updates."""
 
     def __init__(
-        self, inputs: Sequence[Expr], outputs: Sequence[Expr], updates: Sequence[Update] = (), mode: str = "default"
+        self,
+        inputs: Sequence[Expr],
+        outputs: Sequence[Expr],
+        updates: Sequence[Update] = (),
+        mode: str = "default",
+        assuming: bool = True,
     ) -> None:
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
@@ -44,6 +50,9 @@ class Program:
         self.mode = mode
         self.trace: list[Any] = []
         results = [*self.outputs, *[value for _, value in self.updates]]
+        self.assumed: list[tuple[Expr, Expr]] = []
+        if assuming:
+            results, self.assumed = assume_picks(results)
         self.results = expand(rules.optimize(results, mode=mode, trace=self.trace))
         self._check_inputs()
         self._variants: dict[Any, Program | None] = {}
@@ -85,7 +94,7 @@ class Program:
             if static != leaf.type.shape:
                 ones[leaf] = static
         key = tuple(ones.items())
-        if key and key not in self._variants:
+        if (key or self.assumed) and key not in self._variants:
             self._variants[key] = self._refined(ones)
         variant = self._variants.get(key)
         if variant is not None:
@@ -99,7 +108,7 @@ class Program:
         inputs = [new.get(v, v) for v in self.inputs] + [new[s] for s in ones if s.op is SHARED]
         try:
             results = substitute([*self.outputs, *[value for _, value in self.updates]], new)
-            return Program(inputs, results, (), self.mode)
+            return Program(inputs, results, (), self.mode, assuming=bool(ones))
         except FuseError:
             return None  # the interpreter tells what is wrong, with values at hand
 
@@ -144,7 +153,7 @@ class _Writer:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.results = program.results
-        self.sizes = Sizes(self.results)
+        self.sizes = Sizes(self.results, program.assumed)
         planner = fusion._Planner(self.results, self.sizes)
         self.plan = planner.plan()
         self.operands: dict[Expr, tuple[Operand, ...]] = planner.operands
@@ -381,7 +390,8 @@ class _Writer:
         """A name for the value of ``node``; views on top of what exists are made here."""
         chain = []
         while node not in self.env and node.op.name in SEEN_THROUGH:
-            chain.append(node)
+            if node.op.name != "unbroadcast":  # equal sizes are guarded, so nothing is left to sum
+                chain.append(node)
             node = node.args[0]
         if node not in self.env and node.op.kind == "shape":
             name = self.fresh("t")
@@ -400,8 +410,6 @@ class _Writer:
         """The remaining arguments of a view that is made in the wrapper."""
         if view.op.name == "broadcast_to":
             return [self.size(self.sizes.host(a)) for a in view.args[1:]]
-        if view.op.name == "unbroadcast":
-            return [self.materialised(view.args[1])]
         return []
 
     # ------------------------------------------------------------ steps
@@ -545,6 +553,8 @@ class _Writer:
             return self.env[value]
         if target is not None and target in self.env and self.env.get(value) == self.env[target]:
             return self.env[value]  # computed in place
+        while value.op.name == "unbroadcast" and value not in self.env:
+            value = value.args[0]
         fresh = value in self.owned and value in self.env and value not in taken
         taken.add(value)
         if fresh:

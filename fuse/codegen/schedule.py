@@ -14,6 +14,7 @@ from typing import Any
 from fuse.codegen.fusion import GENERATORS, Operand, Region, cost_of
 from fuse.codegen.kernel import (
     Axis,
+    Bounded,
     Buffer,
     Combine,
     Compute,
@@ -28,6 +29,9 @@ from fuse.codegen.kernel import (
     Put,
     Scalar,
     Store,
+    Update,
+    prune,
+    uses,
 )
 from fuse.codegen.sizes import Sizes
 from fuse.expr import INPUT, Expr
@@ -93,7 +97,7 @@ class _Scheduler:
                     continue
                 missing = [
                     o.base for i, o in enumerate(self.operands[node])
-                    if o.base in amap and o.base not in done and not (node.op.name == "gather" and i == 0)
+                    if o.base in amap and o.base not in done and o.base.op.name not in GENERATORS and not (node.op.name == "gather" and i == 0)
                 ]
                 if missing:
                     stack.extend(missing)
@@ -111,7 +115,8 @@ class _Scheduler:
         for node in self.order:
             if node in self.region.domain:
                 found.add(frozenset(a for a in self.region.domain[node] if a is not None))
-                found.add(self.span(node))
+                if node not in self.region.across:
+                    found.add(self.span(node))
             elif node not in self.region.repeated:
                 found.add(self.span(node))
         return sorted(found, key=len)
@@ -138,7 +143,7 @@ class _Scheduler:
             current = stack.pop()
             for i, operand in enumerate(self.operands[current]):
                 base = operand.base
-                if base not in self.region.amap or base in seen or current.op.name == "gather" and i == 0:
+                if base not in self.region.amap or base in self.region.across or base in seen or current.op.name == "gather" and i == 0:
                     continue
                 seen.add(base)
                 if base in self.region.repeated:
@@ -154,6 +159,9 @@ class _Scheduler:
         for operand in self.primaries(node):
             need = self.context[operand]
             context = max(context, need + (0,) * (level + 1 - len(need)))
+        if node in self.region.across:
+            self.add_across(node, level, context)
+            return
         if node in self.region.domain:
             out = self.level_for(self.span(node))
             self.accumulate(node, level, context, out)
@@ -183,6 +191,23 @@ class _Scheduler:
             self.emit(level, context[:level], max(time, context[level]), Combine(acc, node.op, dtype, value, value_dtype))
         self.names[node, out, context[:out]] = acc
 
+    def add_across(self, node: Expr, level: int, context: Context) -> None:
+        """A sum whose axes cross the nest: its output is cleared first, and added to in the innermost loop."""
+        operand = self.operands[node][0]
+        dtype = node.params["dtype"]
+        value, time, have = self.value(operand, level, context[:level], context[level], self.region.domain[node])
+        index = tuple([0 if a is None else self.axes[a] for a in self.region.amap[node]])
+        zero = self.new_name()
+        clear: tuple[Any, ...] = (Store(self.buffer(node), index, zero),)
+        for a in reversed([a for a in self.region.amap[node] if a is not None]):
+            clear = (Loop(self.axes[a], clear),)
+        self.emit(0, (), 0, Const(zero, dtype, 0))
+        for statement in clear:
+            self.emit(0, (), 0, statement)
+        self.emit(
+            level, context[:level], max(time, context[level]), Update(self.buffer(node), index, node.op, dtype, value, have)
+        )
+
     def store(self, node: Expr) -> None:
         level, context = self.level[node], self.context[node]
         name = self.names[node, level, context[:level]]
@@ -196,7 +221,7 @@ class _Scheduler:
         """(name, earliest time, dtype) of an operand as used at ``level`` inside the sweeps ``prefix``."""
         base = operand.base
         dtype = _working(base.type.dtype)
-        if base in self.region.amap:
+        if base in self.region.amap and base.op.name not in GENERATORS:
             name, at, own = self.inner_value(base, prefix)
             return name, at if own == level else 0, dtype
         where: list[int | None] = [None] * base.type.ndim
@@ -280,6 +305,10 @@ class _Scheduler:
             self.emit(0, (), 0, Const(name, dtype, base.data.reshape(())[()]))  # type: ignore[attr-defined]
             key = base, where, 0, ()
             self.names[base, where, own, prefix[:own]] = name
+        elif base.op.name in GENERATORS:
+            name = self.new_name()
+            position = tuple([self.axes[a] for a in where if a is not None])
+            self.emit(own, prefix[:own], 0, Position(name, dtype, position) if position else Const(name, dtype, 0))
         elif base.op.kind == "shape" or base.op is INPUT and base.type.ndim == 0:
             name = self.scalar(base, dtype)
         else:
@@ -328,6 +357,8 @@ class _Scheduler:
         axes = self.region.amap[node]
         rank = max(a.type.ndim for a in node.args[1:])
         source = self.operands[node][0]
+        if source.base.op.name == "iota":
+            return self.bounded(node, level, prefix, time)
         entries: list[Any] = []
         for k, operand in enumerate(self.operands[node][1:]):
             value, at, _ = self.value(operand, level, prefix, time, axes, offset=rank - len(operand.pattern))
@@ -343,6 +374,17 @@ class _Scheduler:
         # An index into a dimension of size 1 or a broadcast one must still be checked: sizes.py keeps such bases whole.
         self.emit(level, prefix, time, Load(name, _working(node.type.dtype), self.buffer(source.base), tuple(index)))
         return name, time
+
+    def bounded(self, node: Expr, level: int, prefix: Context, time: int) -> tuple[str, int]:
+        """An index into iota: the index itself, once it is known to be one."""
+        operand = self.operands[node][1]
+        value, at, _ = self.value(operand, level, prefix, time, self.region.amap[node])
+        size = self.sizes.find(self.sizes.of[self.operands[node][0].base][0])
+        same = [k for k, n in enumerate(self.region.sizes) if self.sizes.find(n) is size or self.sizes.find(n) == size]
+        bound: Any = self.axes[same[0]] if same else self.scalar(("size", size), "int64")
+        name = self.new_name()
+        self.emit(level, prefix, max(time, at), Bounded(name, "int64", value, bound))
+        return name, max(time, at)
 
     def direct_index(self, node: Expr, operand: Operand, k: int, axes: tuple[int | None, ...], rank: int) -> Axis | None:
         """The loop axis itself where the index is iota over exactly the indexed dimension: no check is needed."""
@@ -365,7 +407,7 @@ class _Scheduler:
         for node in self.region.outputs:
             if node in self.region.repeated:  # cheap, but also wanted as a whole: its span is a level of its own
                 raise AssertionError("a repeated value cannot be an output")
-        body = self.tree()
+        body = prune(self.tree())
         buffers = tuple([
             Buffer(n, b.type.dtype, b.type.ndim, b in self.region.outputs, self.layout_of(b)) for b, n in self.buffers.items()
         ])
@@ -493,19 +535,6 @@ def _in_lanes(body: tuple[Any, ...], axis: Axis, locals_: list[Local], new_name:
     accumulators: dict[str, str] = {}
     crossing: dict[str, str] = {}
 
-    def used(s: Any) -> tuple[str, ...]:
-        match s:
-            case Compute():
-                return s.args
-            case Store() | Put():
-                extra = tuple(i for i in s.index if isinstance(i, str)) if isinstance(s, Store) else ()
-                return (s.value, *extra)
-            case Combine():
-                return (s.value,)
-            case Load():
-                return tuple(i for i in s.index if isinstance(i, str))
-        return ()
-
     def scan(statements: tuple[Any, ...]) -> None:
         groups[0] += 1
         for s in statements:
@@ -515,7 +544,7 @@ def _in_lanes(body: tuple[Any, ...], axis: Axis, locals_: list[Local], new_name:
                 continue
             if isinstance(s, Init):
                 accumulators[s.acc] = s.dtype
-            for name in used(s):
+            for name in uses(s):
                 if name in defined_in and defined_in[name] != groups[0]:
                     crossing[name] = dtypes[name]
             if hasattr(s, "name"):
@@ -571,6 +600,10 @@ def _in_lanes(body: tuple[Any, ...], axis: Axis, locals_: list[Local], new_name:
                     s = Store(s.buffer, index, local_name(s.value))
                 case Put():
                     s = Put(s.local, local_name(s.value))
+                case Bounded():
+                    s = Bounded(s.name, s.dtype, local_name(s.value), s.size)
+                case Update():
+                    s = Update(s.buffer, s.index, s.op, s.dtype, local_name(s.value), s.value_dtype)
                 case Load():
                     index = tuple(local_name(i) if isinstance(i, str) else i for i in s.index)
                     s = Load(s.name, s.dtype, s.buffer, index)

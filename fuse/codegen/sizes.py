@@ -36,7 +36,7 @@ HOST = {
 class Sizes:
     """The sizes of all nodes of a graph (``of``), and the guards they rest on."""
 
-    def __init__(self, outputs: Sequence[Expr]) -> None:
+    def __init__(self, outputs: Sequence[Expr], equal: Sequence[tuple[Expr, Expr]] = ()) -> None:
         self.of: dict[Expr, tuple[Size, ...]] = {}
         self.guards: list[Guard] = []
         self._parent: dict[Expr, Size] = {}
