@@ -45,7 +45,7 @@ def evaluate(
     key = tuple(given), chosen, unused
     if key not in functions:
         functions[key] = function(list(given), self, mode=chosen, on_unused_input=unused)
-    return functions[key](*given.values())  # type: ignore[no-any-return]
+    return functions[key](*given.values())
 
 
 def _leaf_called(expr: Expr, name: Any) -> Expr:
@@ -87,4 +87,4 @@ def clone(
     return type(output)(new) if isinstance(output, (list, tuple)) else new[0]
 
 
-Expr.eval = evaluate  # type: ignore[method-assign]
+Expr.eval = evaluate  # type: ignore[attr-defined]

@@ -42,6 +42,8 @@ class Expr:
     type: TensorType
     name: str | None
     origin: Origin | None
+    _tag: SimpleNamespace | None
+    _cache: dict[str, Any] | None  # what passes remember about the node
 
     # NumPy gives way to us in ndarray + Expr.
     __array_priority__ = 1000
@@ -130,7 +132,7 @@ class Constant(Expr):
 
     @property
     def data(self) -> np.ndarray[Any, Any]:
-        return self._cache["data"]  # type: ignore[no-any-return]
+        return self._cache["data"]  # type: ignore[index]
 
     value = data
 

@@ -101,7 +101,7 @@ class Function:
         if kwargs or len(args) != self._count:
             if "output_subset" in kwargs and "output_subset" not in self._names:
                 return self._subset(kwargs.pop("output_subset"), args, kwargs)
-            args = self._bound(args, kwargs)
+            args = tuple(self._bound(args, kwargs))
         try:
             return self._run(*args)
         except (DTypeError, ShapeError) as error:

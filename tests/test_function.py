@@ -213,7 +213,7 @@ def test_outputs_are_fresh_arrays(mode):
     for result in results:
         result[...] = -1
     assert np.array_equal(value, np.arange(6.0).reshape(2, 3)) and s.get_value()[0, 1] == 1
-    for again, first in zip(f(value), kept):
+    for again, first in zip(f(value), kept, strict=True):
         assert np.array_equal(again, first)
 
 
@@ -365,8 +365,8 @@ def test_mode_names():
     with pytest.raises(FuseValueError) as caught:
         fuse.function([], [], mode="FASTRUN")
     assert str(caught.value) == (
-        "no mode is called 'FASTRUN': there are FAST_RUN, FAST_COMPILE, default, strict, fast, DebugMode, NanGuardMode, "
-        "NUMBA"
+        "no mode is called 'FASTRUN': there are FAST_RUN, FAST_COMPILE, default, strict, fast, DebugMode, "
+        "NanGuardMode, NUMBA"
     )
     with pytest.raises(FuseTypeError):
         get_mode(3)
@@ -377,7 +377,8 @@ def test_mode_names():
 def test_debug_mode_notices_wrong_numbers():
     x, w = T.dvector("x"), fuse.shared(1.0, "w")
     f = fuse.function([x], T.exp(x), updates={w: w * 2}, mode="DebugMode")
-    assert np.array_equal(f([0.0, 1.0]), np.exp([0.0, 1.0])) and w.get_value() == 2
+    np.testing.assert_allclose(f([0.0, 1.0]), np.exp([0.0, 1.0]), rtol=1e-15)
+    assert w.get_value() == 2
 
     class Broken:
         kernels = ()
@@ -386,7 +387,7 @@ def test_debug_mode_notices_wrong_numbers():
             return [np.array([1.0, 2.0])]
 
     f.fn.compiled = Broken()
-    with pytest.raises(DebugModeError, match=r"output 0 differs in 1 of 2 places; at \(1,\) it is .*2\.0.* as compiled"):
+    with pytest.raises(DebugModeError, match=r"output 0 differs in 1 of 2 places; at \(1,\) it is .*2\.0"):
         f([0.0, 1.0])
     f.fn.compiled = lambda *values: [np.exp(np.asarray(values[0]))]
     with pytest.raises(DebugModeError, match="the update of w differs in 1 of 1 places"):
@@ -524,7 +525,7 @@ def test_clone():
     swapped = fuse.clone(z, replace={x: y, y: y})
     assert swapped is y * y + y
     f = T.fvector("f")
-    with pytest.raises(TypeError, match="the replacement in replace of x is a float32 vector, a float64 vector is needed"):
+    with pytest.raises(TypeError, match="in replace of x is a float32 vector, a float64 vector is needed"):
         fuse.clone(z, replace={x: f})
     assert fuse.clone(x * 2, replace={x: f}, strict=False).dtype == "float32"
     new = fuse.clone(z, share_inputs=False)

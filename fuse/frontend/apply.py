@@ -7,6 +7,7 @@ from typing import Any
 
 from fuse.errors import FuseTypeError
 from fuse.expr import Constant, Expr, as_expr, make, rebuild, variable
+from fuse.expr import _nodes as interned
 from fuse.frontend.parts import parts
 from fuse.types import TensorType
 
@@ -24,7 +25,7 @@ class Apply:
     (exp, True, True)
     """
 
-    __slots__ = ("node", "op", "inputs", "outputs")
+    __slots__ = ("node", "op", "inputs", "outputs", "is_new")
 
     def __init__(self, op: Any, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
         args = tuple(map(as_expr, _listed(op, "inputs", inputs)))
@@ -34,10 +35,9 @@ class Apply:
             if not isinstance(type_, TensorType):
                 raise FuseTypeError(f"the outputs of Apply({op}, ...) are variables (x.type()), not {output!r:.60}")
             types.append(type_)
-        if hasattr(op, "_node_of"):
-            node = op._node_of(args, types)
-        else:
-            node = make(op, args)
+        record = op._record() if hasattr(op, "_record") else op
+        self.is_new = (record, args, ()) not in interned  # else its line is that of an earlier application
+        node = op._node_of(args, types) if hasattr(op, "_node_of") else make(op, args)
         self.node, self.op, self.inputs, self.outputs = node, op, list(args), parts(node)
         for made, given in zip(self.outputs, outputs, strict=True):
             if made.name is None:
@@ -46,6 +46,7 @@ class Apply:
     @classmethod
     def _view(cls, node: Expr) -> Apply:
         self = object.__new__(cls)
+        self.is_new = False
         self.node = node
         self.op = node.op.meta.get("instance", node.op)
         self.inputs = list(node.args)

@@ -17,6 +17,7 @@ from fuse.errors import (
     MethodNotDefined,
     ShapeError,
     runtime_error,
+    user_line,
 )
 from fuse.expr import Constant, Expr, as_expr, constant, make, variable
 from fuse.frontend.apply import Apply
@@ -88,6 +89,9 @@ class Op:
         node = self.make_node(*inputs, **kwargs)
         if not isinstance(node, Apply):
             raise FuseTypeError(f"{type(self).__name__}.make_node returned {type(node).__name__}; it returns an Apply")
+        if node.is_new:  # the line that applied the op, not the one in make_node
+            for made in (node.node, *node.outputs):
+                made.origin = user_line(2)
         if name is not None:
             (node.out if self.default_output is not None else node.outputs[0]).name = name
         if return_list or self.default_output is None and len(node.outputs) != 1:
@@ -112,6 +116,9 @@ class Op:
     def R_op(self, inputs: list[Expr], eval_points: list[Expr | None]) -> list[Any]:
         """The tangents of the outputs, from those of the inputs (None: no tangent)."""
         raise MethodNotDefined(f"{type(self).__name__} has no R_op(inputs, eval_points)")
+
+    def _record(self) -> ClassRecord:
+        return record_of(self)
 
     def _node_of(self, args: tuple[Expr, ...], types: Sequence[TensorType]) -> Expr:
         """The node of this op on ``args``, with outputs of ``types`` as ``make_node`` stated them."""
@@ -178,7 +185,7 @@ def record_of(instance: Op) -> ClassRecord:
             numpy=_unbound(instance),
             bind=_bind,
             infer=lambda *args: _infer(instance, args),
-            shape=_shape,
+            shape=_shape if hasattr(instance, "infer_shape") else None,
             grad=_grad if has_grad else None,
             jvp=_jvp if cls.R_op is not Op.R_op else None,
             doc=inspect.cleandoc(cls.__doc__ or ""),
@@ -324,20 +331,15 @@ def _jvp(tangents: Sequence[Expr | None], out: Expr, *args: Expr) -> Any:
 
 
 def _shape(node: Expr, *arg_shapes: tuple[Any, ...]) -> Any:
-    """The record's shape rule: ``infer_shape``, or the sizes of the computed results."""
+    """The record's shape rule, from ``infer_shape``."""
     view = Apply._view(node)
     instance = view.op
-    if hasattr(instance, "infer_shape"):
-        given = [tuple(as_expr(np.int64(n)) if isinstance(n, int) else n for n in s) for s in arg_shapes]
-        found = instance.infer_shape(view, given)
-        if len(found) != len(view.outputs):
-            method = f"{type(instance).__name__}.infer_shape"
-            raise FuseValueError(f"{method} gave {len(found)} shapes for {len(view.outputs)} outputs")
-        shapes = [tuple(_size(n) for n in s) for s in found]
-    else:
-        shapes = [
-            tuple(1 if n == 1 else OPS["shape_i"](o, axis=a) for a, n in enumerate(o.type.shape)) for o in view.outputs
-        ]
+    given = [tuple(as_expr(np.int64(n)) if isinstance(n, int) else n for n in s) for s in arg_shapes]
+    found = instance.infer_shape(view, given)
+    if len(found) != len(view.outputs):
+        method = f"{type(instance).__name__}.infer_shape"
+        raise FuseValueError(f"{method} gave {len(found)} shapes for {len(view.outputs)} outputs")
+    shapes = [tuple(_size(n) for n in s) for s in found]
     return tuple(shapes) if isinstance(node.type, TupleType) else shapes[0]
 
 
