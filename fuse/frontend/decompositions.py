@@ -76,7 +76,7 @@ def _matrix_inverse(op: Op, x: Expr) -> Expr:
 
 
 def matrix_inverse(x: Any) -> Expr:
-    """The inverse of a square matrix (of each, for a stack). To solve ``A x = b`` use ``solve(A, b)``: it is more accurate.
+    """The inverse of a square matrix (of each, for a stack); for ``A x = b`` use ``solve``: it is more accurate.
 
     Raises FuseValueError at run time where a matrix is singular.
 

@@ -1,4 +1,4 @@
-"""``x[...]``: any NumPy index becomes subtensor, gather and dimshuffle; set_subtensor and inc_subtensor undo the path."""
+"""``x[...]``: any NumPy index as subtensor, gather and dimshuffle; set_subtensor and inc_subtensor go back."""
 from __future__ import annotations
 
 import operator
@@ -10,18 +10,25 @@ import numpy as np
 
 from fuse import types as ty
 from fuse.errors import FuseError, FuseIndexError, FuseTypeError, FuseValueError, ShapeError
-from fuse.expr import Expr, _holds_expr as holds_expr, as_expr, constant
+from fuse.expr import Constant, Expr, as_expr, constant
+from fuse.expr import _holds_expr as holds_expr
 from fuse.frontend import elementwise as ew
 from fuse.frontend.layout import dimshuffle, reshape
 from fuse.frontend.nonzero import nonzero_within
 from fuse.frontend.sizes import make_vector, shape_i, sizes_of, static_int
 from fuse.frontend.slices import FULL, GATHERED, Spec, trimmed, unmarked
 from fuse.frontend.subtensor import (
-    gather, inc_gather_op, inc_subtensor_op, set_gather_op, set_subtensor_op, subtensor,
+    gather,
+    inc_gather_op,
+    inc_subtensor_op,
+    set_gather_op,
+    set_subtensor_op,
+    subtensor,
 )
 from fuse.types import shape_text
 
-INT, SLICE, NEW, ARRAY, MASK = "int", "slice", "new", "array", "mask"
+# GAP: an ellipsis that stands for no axis. It separates index arrays all the same.
+INT, SLICE, NEW, ARRAY, MASK, GAP = "int", "slice", "new", "array", "mask", "gap"
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ def _items(x: Expr, index: Any) -> list[Item]:
     rest = [Item(SLICE, FULL)] * (x.type.ndim - used)
     if Ellipsis in found:
         at = found.index(Ellipsis)
-        found[at : at + 1] = rest
+        found[at : at + 1] = rest or [Item(GAP)]
     else:
         found += rest
     out: list[Item] = []
@@ -59,15 +66,19 @@ def _items(x: Expr, index: Any) -> list[Item]:
         if item.kind == MASK and item.value.type.ndim:
             out += [Item(ARRAY, i, axis + k) for k, i in enumerate(_mask_positions(x, item.value, axis))]
         elif item.kind == MASK:  # a 0-d mask adds an axis of length 0 or 1
-            out.append(Item(ARRAY, nonzero_within(reshape(item.value, (1,)), ())[0]))
+            out.append(Item(ARRAY, nonzero_within(_one_element(item.value), ())[0]))
         else:
-            out.append(item if item.kind == NEW else Item(item.kind, item.value, axis))
+            out.append(item if item.kind in (NEW, GAP) else Item(item.kind, item.value, axis))
         axis += _axes_used(item)
     return out
 
 
+def _one_element(mask: Expr) -> Expr:
+    return constant(mask.data.reshape(1)) if isinstance(mask, Constant) else reshape(mask, (1,))
+
+
 def _axes_used(item: Item) -> int:
-    return item.value.type.ndim if item.kind == MASK else 0 if item.kind == NEW else 1
+    return item.value.type.ndim if item.kind == MASK else 0 if item.kind in (NEW, GAP) else 1
 
 
 def _item(entry: Any) -> Item:
@@ -131,7 +142,8 @@ def _mask_positions(x: Expr, mask: Expr, axis: int) -> Sequence[Expr]:
     for k, (n, m) in enumerate(zip(covered, mask.type.shape, strict=True)):
         if n is not None and m is not None and n != m:
             raise FuseIndexError(
-                f"a bool index of shape {shape_text(mask.type.shape)} does not match axis {axis + k}, which has size {n}"
+                f"a bool index of shape {shape_text(mask.type.shape)} does not match axis {axis + k}, "
+                f"which has size {n}"
             )
     sizes = [shape_i(x, axis + k) for k in range(mask.type.ndim)]
     return nonzero_within(mask, [] if covered == mask.type.shape and None not in covered else sizes)
@@ -204,8 +216,8 @@ def _entry(item: Item) -> tuple[Any, ...]:
 
 
 def _basic(x: Expr, items: Sequence[Item]) -> Expr:
-    entries = [_entry(i) for i in items if i.kind != NEW]
-    kept = [i for i in items if i.kind != INT]
+    entries = [_entry(i) for i in items if i.kind in (INT, SLICE)]
+    kept = [i for i in items if i.kind in (SLICE, NEW)]
     axes = iter(range(len(kept)))
     pattern = ["x" if i.kind == NEW else next(axes) for i in kept]
     if "x" in pattern and all(e == FULL for e in entries):
@@ -298,9 +310,19 @@ def _path(x: Any, what: str) -> _Path:
             view, base = _unwrap(below, "subtensor")
             if view is not None and GATHERED in view.params["spec"]:
                 return _Path(base, outer, picked, inner, view)
+            if inner is not None and inner.params["pattern"][0] == "x" and _from_scalar_mask(picked.args[1]):
+                raise FuseTypeError(f"{what} into x[mask] with a 0-d mask: write switch(mask, {what}(x[...], y), x)")
             return _Path(node, outer, picked, None, None)
     described = f"a {x.type.describe()} made by {x.op.name}" if isinstance(x, Expr) else f"a {type(x).__name__}"
     raise FuseTypeError(f"{what} takes an indexed expression as in {what}(x[0:2], y), not {described}")
+
+
+def _from_scalar_mask(index: Expr) -> bool:
+    """Whether ``index`` is what a 0-d bool index becomes: at most the position 0 of an axis made for it."""
+    if index.op.name == "part" and index.args[0].op.name == "nonzero":
+        mask = index.args[0].args[0]
+        return mask.op.name == "reshape" and mask.args[0].type.ndim == 0
+    return isinstance(index, Constant) and index.type.shape in ((0,), (1,)) and not index.data.any()
 
 
 def _unwrap(node: Expr, name: str) -> tuple[Expr | None, Expr]:
@@ -331,12 +353,12 @@ def _store(
 def _stored_value(value: Any, x: Expr) -> Expr:
     """``value`` as an expression; a plain Python number takes the dtype of ``x`` where it fits into that kind."""
     dtype = x.type.dtype
-    if isinstance(value, (int, float, complex)) and not isinstance(value, np.generic):
-        if ty.kind(ty.constant_dtype(value)) in "bi" or dtype in ty.COMPLEX or isinstance(value, float) and dtype in ty.FLOATING:
-            try:
-                return constant(value, dtype=dtype) if not isinstance(value, bool) else constant(value)
-            except OverflowError:
-                raise FuseValueError(f"{value} does not fit into {dtype}") from None
+    plain = isinstance(value, (int, float, complex)) and not isinstance(value, (bool, np.generic))
+    if plain and (isinstance(value, int) or dtype in ty.COMPLEX or isinstance(value, float) and dtype in ty.FLOATING):
+        try:
+            return constant(value, dtype=dtype)
+        except OverflowError:
+            raise FuseValueError(f"{value} does not fit into {dtype}") from None
     y = as_expr(value)
     if y.type.ndim > x.type.ndim:
         raise ShapeError(

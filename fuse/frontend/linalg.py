@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fuse import types as ty
-from fuse.errors import FuseTypeError, FuseValueError, ShapeError
+from fuse.errors import FuseError, FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
 from fuse.frontend.layout import dimshuffle, reshape, sum_to
@@ -141,29 +141,36 @@ def matmul(x: Any, y: Any) -> Expr:
 
 # ---------------------------------------------------------------- tensordot
 def _pair_of_axes(axes: Any, x: Expr, y: Expr, first: int = 0) -> tuple[list[int], list[int]]:
-    """The axes of ``x`` and ``y`` to sum over: an int takes the last of ``x`` and the first (from ``first``) of ``y``."""
+    """The axes of ``x`` and ``y`` to sum over: an int means the last of ``x``, the first (from ``first``) of ``y``."""
     number = static_int(axes)
-    if number is not None:
-        if not 0 <= number <= min(x.type.ndim, y.type.ndim) - first:
-            raise FuseValueError(f"axes={number} does not fit to ranks {x.type.ndim} and {y.type.ndim}")
-        return list(range(x.type.ndim - number, x.type.ndim)), list(range(first, first + number))
-    try:
-        left, right = axes
-    except (TypeError, ValueError):
-        raise FuseTypeError(f"axes is an int or a pair of axis lists, not {axes!r}") from None
-    found = []
-    for given, z in ((left, x), (right, y)):
-        listed = [given] if static_int(given) is not None else list(given)
-        found.append([normalize_axis(a, z.type.ndim) for a in listed])
-        if len(set(found[-1])) < len(found[-1]) or any(a < first for a in found[-1]):
-            raise FuseValueError(f"axes {given!r} names an axis twice, or the batch axis")
-    if len(found[0]) != len(found[1]):
-        raise FuseValueError(f"axes {axes!r} names {len(found[0])} axes of the first operand, {len(found[1])} of the second")
-    for a, b in zip(*found, strict=True):
+    if number is None:
+        left, right = _listed_axes(axes, x, y, first)
+    elif 0 <= number <= min(x.type.ndim, y.type.ndim) - first:
+        left, right = list(range(x.type.ndim - number, x.type.ndim)), list(range(first, first + number))
+    else:
+        raise FuseValueError(f"axes={number} does not fit to ranks {x.type.ndim} and {y.type.ndim}")
+    for a, b in zip(left, right, strict=True):
         m, n = x.type.shape[a], y.type.shape[b]
         if m is not None and n is not None and m != n:
             raise ShapeError(f"tensordot sums over axis {a} of size {m} and axis {b} of size {n}")
-    return found[0], found[1]
+    return left, right
+
+
+def _listed_axes(axes: Any, x: Expr, y: Expr, first: int) -> list[list[int]]:
+    try:
+        pair = [given if static_int(given) is None else [given] for given in axes]
+        listed = [[normalize_axis(a, z.type.ndim) for a in given] for given, z in zip(pair, (x, y), strict=True)]
+    except (TypeError, ValueError) as error:
+        if isinstance(error, FuseError):
+            raise
+        raise FuseTypeError(f"axes is an int or a pair of axis lists, not {axes!r}") from None
+    if len(listed[0]) != len(listed[1]):
+        raise FuseValueError(
+            f"axes {axes!r} names {len(listed[0])} axes of the first operand, {len(listed[1])} of the second"
+        )
+    if any(len(set(found)) < len(found) or any(a < first for a in found) for found in listed):
+        raise FuseValueError(f"axes {axes!r} names an axis twice, or the batch axis")
+    return listed
 
 
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Expr:

@@ -1,5 +1,4 @@
 """Losses and activations of neural networks, with Theano's names (``T.nnet``)."""
-# ruff: noqa: F401
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -11,11 +10,20 @@ from fuse.errors import FuseTypeError, ShapeError
 from fuse.expr import Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
 from fuse.frontend.elementwise import (
-    elu, hard_sigmoid, leaky_relu, relu, selu, sigmoid, softplus, softsign, ultra_fast_sigmoid,
+    elu,
+    hard_sigmoid,
+    leaky_relu,
+    relu,
+    selu,
+    sigmoid,
+    softplus,
+    softsign,
+    ultra_fast_sigmoid,
 )
 from fuse.frontend.layout import dimshuffle, iota
 from fuse.frontend.linalg import dot
-from fuse.frontend.reductions import max as max_, sum as sum_
+from fuse.frontend.reductions import max as max_
+from fuse.frontend.reductions import sum as sum_
 from fuse.frontend.scans import argmax
 from fuse.frontend.selecting import take_along_axis
 from fuse.frontend.sizes import as_size

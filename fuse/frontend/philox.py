@@ -22,7 +22,7 @@ def _all_uint64(*dtypes: str, **_: Any) -> tuple[tuple[str, ...], str]:
 
 
 def philox4x32(counter: Any, key: Any) -> Any:
-    """Ten rounds on a counter of four and a key of two 32-bit words: arrays (4, ...) and (2, ...) of uint32, as (4, ...).
+    """Ten rounds on counters of four and keys of two 32-bit words, arrays (4, ...) and (2, ...): four words.
 
     >>> [hex(word) for word in philox4x32(np.zeros(4, "uint32"), np.zeros(2, "uint32"))]
     ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']

@@ -322,7 +322,7 @@ def _sizes(size: Any, ndim: int | None, *params: Expr) -> tuple[Size, ...]:
     sizes = as_sizes(size, ndim)
     for p in params:
         if p.type.ndim > len(sizes):
-            raise ShapeError(f"a parameter that is a {p.type.describe()} does not broadcast to a size of {len(sizes)} axes")
+            raise ShapeError(f"a parameter that is a {p.type.describe()} does not broadcast to {len(sizes)} axes")
     return sizes
 
 

@@ -1,7 +1,6 @@
-"""Selecting elements by position: take, choose, compress, take_along_axis, searchsorted, nonzero_values."""
+"""Selecting elements by position: take, choose, compress, take_along_axis, searchsorted; and ordering."""
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,11 @@ from fuse.frontend import elementwise as ew
 from fuse.frontend.indexing import getitem
 from fuse.frontend.layout import broadcast_to, dimshuffle, iota, linear_index, reshape
 from fuse.frontend.nonzero import flatnonzero
-from fuse.frontend.parts import parts
 from fuse.frontend.sizes import as_size_expr, broadcast_sizes, normalize_axis, shape_i, size_product, sizes_of
+from fuse.frontend.sorting import argsort, sort, unique
 from fuse.frontend.subtensor import gather
 from fuse.op import DISCONNECTED, Op, op_record
-from fuse.types import TensorType, TupleType
+from fuse.types import TensorType
 
 MODES = ("raise", "wrap", "clip")
 
@@ -60,7 +59,7 @@ def take(a: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> 
 
 
 def take_along_axis(arr: Any, indices: Any, axis: int | None = 0) -> Expr:
-    """For each position of ``indices`` the element of ``arr`` at that index along ``axis``, elsewhere at the same place.
+    """For each place of ``indices`` the element of ``arr`` with that index along ``axis``, else at that place.
 
     Both have the same rank and broadcast but along ``axis`` (``numpy.take_along_axis``), as ``argsort`` gives them.
     """
@@ -181,47 +180,6 @@ def searchsorted(x: Any, v: Any, side: str = "left", sorter: Any = None) -> Expr
     return _searchsorted(as_expr(x), as_expr(v), *([] if sorter is None else [as_expr(sorter)]), side=side)
 
 
-# ---------------------------------------------------------------- unique
-_RETURNS = ("index", "inverse", "counts")
-
-
-def _unique_type(x: Expr, *, returns: tuple[str, ...]) -> TupleType:
-    positions = {"inverse": TensorType("int64", (math.prod(x.type.shape) if None not in x.type.shape else None,))}
-    return TupleType((
-        TensorType(x.type.dtype, (None,)), *[positions.get(r, TensorType("int64", (None,))) for r in returns],
-    ))
-
-
-def _unique_numpy(x: Any, returns: tuple[str, ...]) -> list[Any]:
-    found = np.unique(x.ravel(), **{f"return_{r}": True for r in returns})
-    values, *rest = found if returns else (found,)
-    return [values, *[r.astype("int64", copy=False) for r in rest]]
-
-
-@op_record(
-    "opaque", name="unique", numpy=_unique_numpy, infer=_unique_type,
-    grad=lambda g, out, x, returns: (DISCONNECTED,),
-)
-def _unique(op: Op, x: Expr, *, returns: tuple[str, ...]) -> Expr:
-    """The distinct values of ``x`` in order, and what ``returns`` names."""
-    return op(x, returns=returns)
-
-
-def unique(ar: Any, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False) -> Any:
-    """The distinct elements of ``ar`` in ascending order; with flags a list that also holds, as int64 vectors,
-
-    the first position of each, for each element of flat ``ar`` the position of its value, how often each occurs.
-
-    >>> import fuse.tensor as T
-    >>> v = T.lvector("v")
-    >>> values, counts = unique(v, return_counts=True)
-    >>> counts.eval({v: [3, 1, 3]})
-    array([1, 2])
-    """
-    flags = zip(_RETURNS, (return_index, return_inverse, return_counts), strict=True)
-    returns = tuple([name for name, wanted in flags if wanted])
-    found = parts(_unique(as_expr(ar), returns=returns))
-    return found if returns else found[0]
-
-
-__all__ = ["choose", "compress", "nonzero_values", "searchsorted", "take", "take_along_axis", "unique"]
+__all__ = [
+    "argsort", "choose", "compress", "nonzero_values", "searchsorted", "sort", "take", "take_along_axis", "unique",
+]

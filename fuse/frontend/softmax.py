@@ -15,7 +15,9 @@ from fuse.errors import FuseTypeError, ShapeError
 from fuse.expr import Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
 from fuse.frontend.layout import dimshuffle, iota, reshape
-from fuse.frontend.reductions import kept, max as max_, sum as sum_
+from fuse.frontend.reductions import kept
+from fuse.frontend.reductions import max as max_
+from fuse.frontend.reductions import sum as sum_
 from fuse.frontend.sizes import normalize_axis, shape_i, sizes_of
 from fuse.frontend.subtensor import gather
 from fuse.op import DISCONNECTED, Op, op_record
@@ -136,7 +138,7 @@ def _crossentropy_type(x: Expr, y: Expr) -> TensorType:
 
 
 def check_labels(x: Expr, y: Expr) -> None:
-    """Raise where ``y`` are no labels for the rows of ``x``: integers, one for each position of all axes but the last."""
+    """Raise where ``y`` are no labels for the rows of ``x``: integers, one per position of all axes but the last."""
     if y.type.dtype not in ty.INTEGER:
         raise FuseTypeError(
             f"labels are integers, not a {y.type.describe()}: cast them with .astype('int64'), or give a distribution "
@@ -146,7 +148,8 @@ def check_labels(x: Expr, y: Expr) -> None:
         raise ShapeError(f"labels for a {x.type.describe()} have {x.type.ndim - 1} dimensions, not {y.type.ndim}")
     for n, m in zip(x.type.shape, y.type.shape, strict=False):
         if n is not None and m is not None and n != m:
-            raise ShapeError(f"labels of shape {shape_text(y.type.shape)} for predictions of {shape_text(x.type.shape)}")
+            text = f"labels of shape {shape_text(y.type.shape)} for predictions of shape {shape_text(x.type.shape)}"
+            raise ShapeError(text)
 
 
 def _crossentropy_numpy(x: Any, y: Any) -> Any:

@@ -104,7 +104,9 @@ def _stored_type(x: Expr, y: Expr, target: Shape) -> TensorType:
         n == 1 or n is None or m is None or n == m for n, m in zip(reversed(have), reversed(target), strict=False)
     )
     if not fits:
-        raise ShapeError(f"a value of shape {shape_text(have)} does not broadcast to the indexed part, {shape_text(target)}")
+        raise ShapeError(
+            f"a value of shape {shape_text(have)} does not broadcast to the indexed part, {shape_text(target)}"
+        )
     return x.type
 
 

@@ -1,0 +1,208 @@
+"""Products and decompositions of matrices against NumPy and SciPy: values, dtypes, shapes, gradients, messages."""
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import scipy.linalg
+from op_checks import check_gradient, check_value, inputs_like, random_array
+
+import fuse
+import fuse.tensor as T
+from fuse.errors import FuseTypeError, FuseValueError, ShapeError
+from fuse.reference import evaluate
+from fuse.types import DTYPES
+
+RNG = np.random.default_rng(5)
+
+# name, ours, NumPy's, shapes of the operands
+PRODUCTS = [
+    *[(f"dot {a} {b}", T.dot, np.dot, [a, b]) for a, b in [
+        ((), ()), ((), (2, 3)), ((3,), ()), ((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((2, 3), (3, 4)),
+        ((2, 3, 4), (4,)), ((4,), (2, 4, 3)), ((2, 3, 4), (5, 4, 2)), ((2, 3, 4), (4, 5)), ((2, 4), (3, 4, 5)),
+        ((1, 1), (1, 1)), ((0, 3), (3, 2)), ((2, 0), (0, 3)), ((0,), (0,)),
+    ]],
+    *[(f"matmul {a} {b}", T.matmul, np.matmul, [a, b]) for a, b in [
+        ((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((2, 3), (3, 4)), ((5, 2, 3), (5, 3, 4)), ((5, 2, 3), (3, 4)),
+        ((2, 3), (5, 3, 4)), ((1, 2, 3), (5, 3, 4)), ((5, 1, 2, 3), (1, 4, 3, 2)), ((5, 2, 3), (3,)), ((3,), (5, 3, 2)),
+    ]],
+    ("@", lambda x, y: x @ y, np.matmul, [(2, 3), (3, 4)]),
+    ("ndarray @", lambda x, y: np.eye(3) @ (x @ y), np.matmul, [(3, 3), (3, 4)]),
+    *[(f"tensordot {axes}", lambda x, y, axes=axes: T.tensordot(x, y, axes),
+       lambda x, y, axes=axes: np.tensordot(x, y, axes), shapes) for axes, shapes in [
+        (2, [(2, 3, 4), (3, 4, 5)]), (1, [(2, 3), (3, 4)]), (0, [(2,), (3, 2)]), (3, [(2, 3, 4), (2, 3, 4)]),
+        (((1, 2), (1, 0)), [(2, 3, 4), (4, 3)]), (([0], [1]), [(3, 2), (4, 3)]), ((0, 1), [(3, 2), (4, 3)]),
+        (((-1,), (0,)), [(2, 3, 4), (4, 5)]),
+    ]],
+    ("outer", T.outer, np.outer, [(3,), (4,)]),
+    ("outer of matrices", T.outer, np.outer, [(2, 2), (3,)]),
+    ("inner", T.inner, np.inner, [(2, 3), (4, 3)]),
+    ("inner of vectors", T.inner, np.inner, [(3,), (3,)]),
+    ("inner with a scalar", T.inner, np.inner, [(), (3,)]),
+    ("vdot", T.vdot, np.vdot, [(2, 3), (2, 3)]),
+    ("kron", T.kron, np.kron, [(2, 3), (3, 2)]),
+    ("kron of vectors", T.kron, np.kron, [(2,), (3,)]),
+    ("kron of ranks", T.kron, np.kron, [(2,), (3, 2)]),
+    ("batched_dot 3 3", T.batched_dot, np.matmul, [(4, 2, 3), (4, 3, 5)]),
+    ("batched_dot 3 2", T.batched_dot, lambda x, y: np.einsum("bij,bj->bi", x, y), [(4, 2, 3), (4, 3)]),
+    ("batched_dot 2 3", T.batched_dot, lambda x, y: np.einsum("bj,bjk->bk", x, y), [(4, 3), (4, 3, 5)]),
+    ("batched_dot 2 2", T.batched_dot, lambda x, y: np.einsum("bj,bj->b", x, y), [(4, 3), (4, 3)]),
+    ("batched_dot 1 3", T.batched_dot, lambda x, y: x[:, None, None] * y, [(4,), (4, 3, 5)]),
+    ("batched_dot 4 3", T.batched_dot, lambda x, y: np.einsum("bijk,bkl->bijl", x, y), [(4, 2, 3, 2), (4, 2, 5)]),
+    ("batched_tensordot", lambda x, y: T.batched_tensordot(x, y, [[1, 2], [2, 1]]),
+     lambda x, y: np.einsum("bij,bji->b", x, y), [(4, 2, 3), (4, 3, 2)]),
+    ("batched_tensordot 1", lambda x, y: T.batched_tensordot(x, y, 1),
+     lambda x, y: np.einsum("bij,bjk->bik", x, y), [(4, 2, 3), (4, 3, 5)]),
+    ("matrix_dot", T.matrix_dot, lambda x, y, z: x @ y @ z, [(2, 3), (3, 4), (4, 2)]),
+    ("trace", T.trace, np.trace, [(3, 4)]),
+    ("trace with offset", lambda x: T.trace(x, 1, 0, 2), lambda x: np.trace(x, 1, 0, 2), [(3, 2, 4)]),
+    ("matrix_power", lambda x: T.matrix_power(x, 5), lambda x: np.linalg.matrix_power(x, 5), [(3, 3)]),
+    ("matrix_power 0", lambda x: T.matrix_power(x, 0), lambda x: np.linalg.matrix_power(x, 0), [(3, 3)]),
+]
+
+
+@pytest.mark.parametrize("name, ours, numpys, shapes", PRODUCTS, ids=[p[0] for p in PRODUCTS])
+@pytest.mark.parametrize("static", [True, False], ids=["sizes known", "sizes unknown"])
+def test_products_are_numpys(name, ours, numpys, shapes, static):
+    arrays = [random_array(RNG, s) for s in shapes]
+    inputs = inputs_like(arrays, static)
+    out = ours(*inputs)
+    check_value(out, numpys(*arrays), dict(zip(inputs, arrays, strict=True)))
+    if name != "matrix_power 0":
+        check_gradient(ours, inputs, arrays)
+
+
+def test_second_derivatives_and_forward_mode_of_products():
+    a, b = random_array(RNG, (2, 3)), random_array(RNG, (3, 2))
+    x, y, v = T.dmatrices("x", "y", "v")
+    first = fuse.grad((T.dot(x, y) ** 2).sum(), x)
+    check_gradient(lambda p, q: fuse.grad((T.dot(p, q) ** 2).sum(), p), [x, y], [a, b])
+    along = random_array(RNG, (2, 3))
+    step = 1e-6
+    moved = [evaluate([first], {x: a + s * along, y: b})[0] for s in (step, -step)]
+    got, = evaluate([fuse.Rop(first, x, v)], {x: a, y: b, v: along})
+    np.testing.assert_allclose(got, (moved[0] - moved[1]) / (2 * step), rtol=1e-6)
+
+
+@pytest.mark.parametrize("a", DTYPES)
+def test_dtypes_of_dot(a):
+    """numpy.result_type for all pairs, which is also what Theano 1.0.5 was measured to give."""
+    for b in DTYPES:
+        x, y = T.matrix(dtype=a), T.matrix(dtype=b)
+        out = T.dot(x, y)
+        want_dtype = np.result_type(a, b).name
+        assert out.type.dtype == T.matmul(x, y).type.dtype == T.tensordot(x, y, 1).type.dtype == want_dtype
+        values = {x: random_array(RNG, (2, 3), a), y: random_array(RNG, (3, 2), b)}
+        got, = evaluate([out], values)
+        assert got.dtype.name == want_dtype
+        want = np.dot(values[x].astype(want_dtype), values[y].astype(want_dtype))
+        np.testing.assert_allclose(got, want, rtol=1e-3 if "float16" in (a, b) else 1e-6)
+
+
+def test_shape_errors():
+    x, y = T.tensor("float64", shape=(2, 3), name="x"), T.tensor("float64", shape=(4, 2), name="y")
+    with pytest.raises(ShapeError, match=r"dot of shapes \(2, 3\) and \(4, 2\): the last axis of the first has size 3"):
+        T.dot(x, y)
+    with pytest.raises(ShapeError, match="tensordot sums over axis 1 of size 3 and axis 0 of size 4"):
+        T.tensordot(x, y, 1)
+    with pytest.raises(ShapeError, match="matmul"):
+        x @ T.tensor("float64", shape=(5, 2, 2))
+    with pytest.raises(ShapeError, match=r"multiply by a scalar with \*"):
+        x @ 2.0
+    with pytest.raises(ShapeError, match="pairs the first axes"):
+        T.batched_dot(T.tensor("float64", shape=(2, 3, 4)), T.tensor("float64", shape=(3, 4, 5)))
+    m, n = T.dmatrices("m", "n")
+    with pytest.raises(ShapeError, match="built at"):
+        evaluate([T.dot(m, n)], {m: np.zeros((2, 3)), n: np.zeros((2, 3))})
+    with pytest.raises(ShapeError, match="pairs the first axes"):
+        a, b = T.dtensor3(), T.dtensor3()
+        evaluate([T.batched_dot(a, b)], {a: np.zeros((1, 2, 3)), b: np.zeros((4, 3, 2))})
+    with pytest.raises(FuseTypeError, match="axes is an int or a pair"):
+        T.tensordot(m, n, axes=(1, 0, 1))
+    with pytest.raises(FuseValueError, match="names 1 axes of the first operand, 2 of the second"):
+        T.tensordot(m, n, axes=([0], [0, 1]))
+
+
+def test_complex_products():
+    a, b = random_array(RNG, (2, 3), "complex128"), random_array(RNG, (3, 2), "complex128")
+    x, y = T.zmatrices("x", "y")
+    check_value(T.dot(x, y), a @ b, {x: a, y: b})
+    check_value(T.vdot(x, y.T), np.vdot(a, b.T), {x: a, y: b})
+
+
+# ---------------------------------------------------------------- LAPACK
+S = random_array(RNG, (3, 3)) + 3 * np.eye(3)
+POSITIVE = S @ S.T
+LOWER, UPPER = np.tril(S), np.triu(S)
+b1, b2 = random_array(RNG, (3,)), random_array(RNG, (3, 2))
+
+DECOMPOSITIONS = [
+    ("matrix_inverse", T.matrix_inverse, np.linalg.inv, [S]),
+    ("matrix_inverse of a stack", T.matrix_inverse, np.linalg.inv, [np.stack([S, POSITIVE])]),
+    ("matrix_power -2", lambda x: T.matrix_power(x, -2), lambda x: np.linalg.matrix_power(x, -2), [S]),
+    ("det", T.det, np.linalg.det, [S]),
+    ("det of a stack", T.det, np.linalg.det, [np.stack([S, POSITIVE])]),
+    ("log abs det", lambda x: T.slogdet(x)[1], lambda x: np.linalg.slogdet(x)[1], [-S]),
+    ("solve", T.solve, np.linalg.solve, [S, b1]),
+    ("solve of columns", T.solve, np.linalg.solve, [S, b2]),
+    ("solve_triangular lower", lambda a, b: T.solve_triangular(a, b, lower=True),
+     lambda a, b: scipy.linalg.solve_triangular(a, b, lower=True), [LOWER, b2]),
+    ("solve_triangular upper", T.solve_triangular, scipy.linalg.solve_triangular, [UPPER, b1]),
+    ("solve_triangular trans", lambda a, b: T.solve_triangular(a, b, trans=True),
+     lambda a, b: scipy.linalg.solve_triangular(a, b, trans=1), [UPPER, b1]),
+    ("solve_triangular reads a triangle", lambda a, b: T.solve_triangular(a, b, lower=True, unit_diagonal=True),
+     lambda a, b: scipy.linalg.solve_triangular(a, b, lower=True, unit_diagonal=True), [S, b2]),
+    ("cholesky", T.cholesky, np.linalg.cholesky, [POSITIVE]),
+    ("cholesky upper", lambda x: T.cholesky(x, lower=False), scipy.linalg.cholesky, [POSITIVE]),
+]
+
+
+@pytest.mark.parametrize("name, ours, theirs, arrays", DECOMPOSITIONS, ids=[d[0] for d in DECOMPOSITIONS])
+@pytest.mark.parametrize("static", [True, False], ids=["sizes known", "sizes unknown"])
+def test_lapack(name, ours, theirs, arrays, static):
+    inputs = inputs_like(arrays, static)
+    check_value(ours(*inputs), theirs(*arrays), dict(zip(inputs, arrays, strict=True)), rtol=1e-10)
+    check_gradient(ours, inputs, arrays, tol=1e-5)
+
+
+def test_lapack_dtypes_and_errors():
+    assert T.matrix_inverse(T.imatrix()).type.dtype == "float64"
+    assert T.solve(T.fmatrix(), T.fvector()).type.dtype == "float32"
+    sign, = evaluate([T.slogdet(T.constant(-np.eye(3)))[0]], {})
+    assert sign == -1
+    with pytest.raises(ShapeError, match=r"square matrix, not one of shape \(2, 3\)"):
+        T.det(T.tensor("float64", shape=(2, 3)))
+    with pytest.raises(FuseTypeError, match="float16"):
+        T.matrix_inverse(T.matrix(dtype="float16"))
+    with pytest.raises(ShapeError, match="solve of 3 equations"):
+        T.solve(np.eye(3), np.ones(4))
+    m = T.dmatrix()
+    with pytest.raises(FuseValueError, match="Singular"):
+        evaluate([T.matrix_inverse(m)], {m: np.zeros((2, 2))})
+    with pytest.raises(FuseValueError, match="cholesky"):
+        evaluate([T.cholesky(m)], {m: -np.eye(2)})
+
+
+def test_sort_argsort():
+    a = np.array([[3.0, np.nan, 1.0, 1.0], [0.0, -0.0, np.inf, -np.inf]])
+    x = T.dmatrix("x")
+    for axis in (0, 1, -1, None):
+        check_value(T.sort(x, axis), np.sort(a, axis, kind="stable"), {x: a})
+        check_value(T.argsort(x, axis), np.argsort(a, axis, kind="stable"), {x: a}, dtype="int64")
+        check_gradient(lambda x, axis=axis: T.sort(x, axis) ** 2, [x], [random_array(RNG, (3, 4))])
+
+
+def test_compiled_products_agree_with_numpy():
+    x, y, v = T.dmatrix("x"), T.fmatrix("y"), T.dvector("v")
+    a, b, c = random_array(RNG, (3, 4)), random_array(RNG, (4, 2), "float32"), random_array(RNG, (4,))
+    pairs = [
+        (T.dot(x, y), a @ b), (T.dot(x, v), a @ c), (T.dot(v, v), c @ c), (T.tensordot(x, y, 1) + 1, a @ b + 1),
+        (T.outer(v, v), np.outer(c, c)), (fuse.grad((T.dot(x, y) ** 2).sum(), x), 2 * (a @ b) @ b.T),
+        (T.dot(x.T, x), a.T @ a),
+    ]
+    f = fuse.function([x, y, v], [p[0] for p in pairs])
+    for got, (_, want) in itertools.zip_longest(f(a, b, c), pairs):
+        np.testing.assert_allclose(got, want, rtol=1e-12)
+    with pytest.raises(ShapeError):
+        f(a, b[:3], c)
