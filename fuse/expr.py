@@ -290,7 +290,7 @@ def as_expr(value: Any, name: str | None = None, ndim: int | None = None, dtype:
         return _stack(value)
     converted = getattr(value, "_as_expr_", None) or getattr(value, "_as_TensorVariable", None)
     if converted is not None:
-        return converted()  # type: ignore[no-any-return]
+        return converted()
     return constant(value, name=name, ndim=ndim, dtype=dtype)
 
 
