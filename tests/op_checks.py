@@ -29,7 +29,8 @@ def random_array(rng: np.random.Generator, shape: Sequence[int], dtype: str = "f
     return (values + 1j * rng.uniform(-2, 2, shape) if kind == "c" else values).astype(dtype)
 
 
-def check_value(out: Expr, want: Any, values: dict[Expr, Any], rtol: float = 1e-12, dtype: str | None = None) -> np.ndarray:
+def check_value(out: Expr, want: Any, values: dict[Expr, Any], rtol: float = 1e-12,
+    dtype: str | None = None) -> np.ndarray:
     """The reference value of ``out`` is ``want``, of its type's dtype, and of the shape that its type and rule give."""
     (got,) = evaluate([out], values)
     want = np.asarray(want)
@@ -48,11 +49,13 @@ def check_value(out: Expr, want: Any, values: dict[Expr, Any], rtol: float = 1e-
 
 
 def check_gradient(
-    build: Callable[..., Expr], inputs: Sequence[Expr], arrays: Sequence[np.ndarray], eps: float = 1e-6, tol: float = 1e-6
+    build: Callable[..., Expr], inputs: Sequence[Expr], arrays: Sequence[np.ndarray], eps: float = 1e-6,
+    tol: float = 1e-6
 ) -> None:
     """The gradient of a weighted sum of ``build(*inputs)`` agrees with central differences, in every element."""
     out = build(*inputs)
-    weights = np.random.default_rng(0).uniform(0.5, 1.5, evaluate([out], dict(zip(inputs, arrays, strict=True)))[0].shape)
+    weights = np.random.default_rng(0).uniform(0.5, 1.5,
+        evaluate([out], dict(zip(inputs, arrays, strict=True)))[0].shape)
     cost = (out * weights).sum()
     grads = fuse.grad(cost, list(inputs), disconnected_inputs="ignore")
     values = dict(zip(inputs, arrays, strict=True))

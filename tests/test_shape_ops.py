@@ -52,9 +52,11 @@ CASES = [
     ("reshape zero size", lambda x: x.reshape((3, 0)), lambda x: x.reshape(3, 0), [(0, 2)]),
     ("broadcast_to", lambda x: T.broadcast_to(x, (2, 3)), lambda x: np.broadcast_to(x, (2, 3)), [(3,)]),
     ("broadcast_to 1", lambda x: T.broadcast_to(x, (2, 3, 4)), lambda x: np.broadcast_to(x, (2, 3, 4)), [(3, 1)]),
-    ("broadcast_to sizes", lambda x, y: T.broadcast_to(x, y.shape), lambda x, y: np.broadcast_to(x, y.shape), [(1, 3), (2, 3)]),
+    ("broadcast_to sizes", lambda x, y: T.broadcast_to(x, y.shape), lambda x, y: np.broadcast_to(x, y.shape),
+     [(1, 3), (2, 3)]),
     ("broadcast_to none", lambda x: T.broadcast_to(x, (0, 3)), lambda x: np.broadcast_to(x, (0, 3)), [(3,)]),
-    ("broadcast_arrays", lambda x, y: T.broadcast_arrays(x, y)[1], lambda x, y: np.broadcast_arrays(x, y)[1], [(2, 3), (3,)]),
+    ("broadcast_arrays", lambda x, y: T.broadcast_arrays(x, y)[1], lambda x, y: np.broadcast_arrays(x, y)[1],
+     [(2, 3), (3,)]),
     ("unbroadcast_like", unbroadcast_like, lambda x, y: x.sum(0, keepdims=True), [(2, 3), (1, 3)]),
     ("alloc", lambda x: T.alloc(x, 2, 3), lambda x: np.broadcast_to(x, (2, 3)), [()]),
     ("alloc vector", lambda x, y: T.alloc(x, y.shape[0], 3), lambda x, y: np.broadcast_to(x, (2, 3)), [(3,), (2,)]),
@@ -108,18 +110,22 @@ CASES = [
     ("meshgrid y", lambda x, y: T.meshgrid(x, y)[1], lambda x, y: np.meshgrid(x, y)[1], [(2,), (3,)]),
     ("meshgrid ij", lambda x, y, z: T.meshgrid(x, y, z, indexing="ij")[1],
      lambda x, y, z: np.meshgrid(x, y, z, indexing="ij")[1], [(2,), (3,), (4,)]),
-    ("meshgrid sparse", lambda x, y: T.meshgrid(x, y, sparse=True)[0], lambda x, y: np.meshgrid(x, y, sparse=True)[0], [(2,), (3,)]),
+    ("meshgrid sparse", lambda x, y: T.meshgrid(x, y, sparse=True)[0], lambda x, y: np.meshgrid(x, y, sparse=True)[0],
+     [(2,), (3,)]),
     ("join", lambda x, y: T.join(1, x, y), lambda x, y: np.concatenate([x, y], 1), [(2, 3), (2, 1)]),
     ("join negative axis", lambda x, y: T.join(-1, x, y), lambda x, y: np.concatenate([x, y], -1), [(2, 3), (2, 1)]),
     ("join empty", lambda x, y: T.join(0, x, y), lambda x, y: np.concatenate([x, y]), [(0, 2), (3, 2)]),
-    ("concatenate", lambda x, y, z: T.concatenate([x, y, z]), lambda x, y, z: np.concatenate([x, y, z]), [(2,), (3,), (1,)]),
-    ("concatenate flat", lambda x, y: T.concatenate([x, y], axis=None), lambda x, y: np.concatenate([x, y], axis=None), [(2, 2), (3,)]),
+    ("concatenate", lambda x, y, z: T.concatenate([x, y, z]), lambda x, y, z: np.concatenate([x, y, z]),
+     [(2,), (3,), (1,)]),
+    ("concatenate flat", lambda x, y: T.concatenate([x, y], axis=None),
+     lambda x, y: np.concatenate([x, y], axis=None), [(2, 2), (3,)]),
     ("stack list", lambda x, y: T.stack([x, y], axis=1), lambda x, y: np.stack([x, y], axis=1), [(2, 3), (2, 3)]),
     ("stack arguments", lambda x, y: T.stack(x, y), lambda x, y: np.stack([x, y]), [(2, 3), (2, 3)]),
     ("stack last", lambda x, y: T.stack([x, y], axis=-1), lambda x, y: np.stack([x, y], axis=-1), [(2,), (2,)]),
     ("stack numbers", lambda x, y: T.stack([x, 2.0, y]), lambda x, y: np.stack([x, 2.0, y]), [(), ()]),
     ("make_vector", lambda x, y: T.make_vector(x, y), lambda x, y: np.stack([x, y]), [(), ()]),
-    ("list of expressions", lambda x, y: T.as_tensor_variable([[x, y], [y, 1.0]]), lambda x, y: np.array([[x, y], [y, 1.0]]), [(), ()]),
+    ("list of expressions", lambda x, y: T.as_tensor_variable([[x, y], [y, 1.0]]),
+     lambda x, y: np.array([[x, y], [y, 1.0]]), [(), ()]),
     ("split", lambda x: T.split(x, [1, 3], 2)[1], lambda x: x[1:4], [(4, 2)]),
     ("split axis", lambda x: T.split(x, [1, 3], 2, axis=1)[0], lambda x: x[:, :1], [(2, 4)]),
     ("horizontal_stack", T.horizontal_stack, lambda x, y: np.hstack([x, y]), [(2, 3), (2, 1)]),
@@ -162,7 +168,8 @@ def test_the_dtype_is_kept(dtype):
     for out, want in [
         (v.T, x.T), (v.reshape(3, 2), x.reshape(3, 2)), (T.tile(v, 2), np.tile(x, 2)), (v[::-1], x[::-1]),
         (T.concatenate([v, v]), np.concatenate([x, x])), (T.broadcast_to(v, (2, 2, 3)), np.broadcast_to(x, (2, 2, 3))),
-        (v.zeros_like(), np.zeros_like(x)), (T.roll(v, 1), np.roll(x, 1)), (T.tril(v), np.tril(x)), (v.diagonal(), x.diagonal()),
+        (v.zeros_like(), np.zeros_like(x)), (T.roll(v, 1), np.roll(x, 1)), (T.tril(v), np.tril(x)),
+        (v.diagonal(), x.diagonal()),
     ]:
         check_value(out, want, {v: x}, dtype=dtype)
 
@@ -250,7 +257,8 @@ def test_creation_from_run_time_sizes():
     values = {n: np.int32(3)}
     for out, want in [
         (T.zeros((n, 2)), np.zeros((3, 2))), (T.eye(n), np.eye(3)), (T.arange(n), np.arange(3)), (T.tri(n), np.tri(3)),
-        (T.linspace(0, 1, n), np.linspace(0, 1, 3)), (T.linspace(0, 1, n + 1, endpoint=False), np.linspace(0, 1, 4, False)),
+        (T.linspace(0, 1, n), np.linspace(0, 1, 3)),
+        (T.linspace(0, 1, n + 1, endpoint=False), np.linspace(0, 1, 4, False)),
         (T.alloc(2.0, n, n + 1), np.full((3, 4), 2.0)), (T.ones(n), np.ones(3)),
     ]:
         check_value(out, want, values, rtol=1e-7)

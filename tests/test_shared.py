@@ -94,7 +94,8 @@ def test_static_shapes_hold():
         fuse.shared(np.zeros((2, 3)), shape=(3, 3))
 
 
-@pytest.mark.parametrize("value", ["text", None, {}, [[1], [1, 2]], object(), np.array(["a"]), np.ma.array([1.0], mask=[1])])
+@pytest.mark.parametrize("value",
+    ["text", None, {}, [[1], [1, 2]], object(), np.array(["a"]), np.ma.array([1.0], mask=[1])])
 def test_values_that_are_no_numbers(value):
     with pytest.raises(FuseTypeError):
         fuse.shared(value)
@@ -148,7 +149,8 @@ def test_loading_neither_changes_a_living_variable_nor_loses_the_stored_value():
     assert old.get_value().tolist() == [0, 1, 2]
     assert old is not w
     assert old.name == "w"
-    assert set(leaves([total, double])) - {leaf for leaf in leaves([total, double]) if leaf.op.name == "constant"} == {old}
+    assert set(leaves([total, double])) - {leaf for leaf in leaves([total,
+        double]) if leaf.op.name == "constant"} == {old}
     assert pickle.loads(saved)[0] is old
 
 

@@ -10,7 +10,15 @@ from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend.layout import broadcast_to, dimshuffle, reshape
 from fuse.frontend.sizes import (
-    Size, as_size_expr, as_sizes, broadcast_sizes, normalize_axes, normalize_axis, size_product, sizes_of, static_int,
+    Size,
+    as_size_expr,
+    as_sizes,
+    broadcast_sizes,
+    normalize_axes,
+    normalize_axis,
+    size_product,
+    sizes_of,
+    static_int,
 )
 from fuse.op import DISCONNECTED, Op, op_record
 from fuse.types import TensorType
@@ -247,7 +255,8 @@ def _rebroadcast_shape(node: Expr, shape: Sequence[Size]) -> tuple[Size, ...]:
 def rebroadcast(op: Op, x: Any, pattern: Sequence[bool | None]) -> Expr:
     """``x`` with the static note that an axis has size 1 (True) or may have any (False); None leaves an axis alone."""
     x = as_expr(x)
-    changed = tuple([None if b is None or b == (n == 1) else bool(b) for b, n in zip(pattern, x.type.shape, strict=True)])
+    pairs = zip(pattern, x.type.shape, strict=True)
+    changed = tuple([None if b is None or b == (n == 1) else bool(b) for b, n in pairs])
     return x if not any(b is not None for b in changed) else op(x, pattern=changed)
 
 
@@ -298,5 +307,6 @@ def broadcast_arrays(*xs: Any) -> list[Expr]:
 __all__ = [
     "addbroadcast", "atleast_1d", "atleast_2d", "atleast_3d", "atleast_nd", "broadcast_arrays", "broadcast_shape",
     "expand_dims", "flatten", "matrix_transpose", "moveaxis", "patternbroadcast", "ravel", "rebroadcast",
-    "shape_padaxis", "shape_padleft", "shape_padright", "specify_shape", "squeeze", "swapaxes", "transpose", "unbroadcast",
+    "shape_padaxis", "shape_padleft", "shape_padright", "specify_shape", "squeeze", "swapaxes", "transpose",
+    "unbroadcast",
 ]

@@ -11,7 +11,17 @@ from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Constant, Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
 from fuse.frontend.layout import broadcast_to, dimshuffle, iota
-from fuse.frontend.sizes import Size, as_size, as_size_expr, constant_value, size_add, size_max, size_sub, sizes_of, static_int
+from fuse.frontend.sizes import (
+    Size,
+    as_size,
+    as_size_expr,
+    constant_value,
+    size_add,
+    size_max,
+    size_sub,
+    sizes_of,
+    static_int,
+)
 from fuse.types import DISCRETE, INTEGER, dtype_name
 
 
@@ -112,7 +122,7 @@ def eye(n: Any, m: Any = None, k: Any = 0, dtype: Any = None) -> Expr:
     """
     rows = as_size(n)
     columns = rows if m is None else as_size(m)
-    return ew.cast(ew.eq(_offsets(rows, columns), as_size(k, "k")), config.floatX if dtype is None else dtype_name(dtype))
+    return ew.cast(ew.eq(_offsets(rows, columns), as_size(k, "k")), dtype or config.floatX)
 
 
 def identity_like(x: Any, dtype: Any = None) -> Expr:
@@ -132,7 +142,7 @@ def tri(N: Any, M: Any = None, k: Any = 0, dtype: Any = None) -> Expr:
     """An N by M matrix with ones at and below diagonal ``k``, zeros above."""
     rows = as_size(N)
     columns = rows if M is None else as_size(M)
-    return ew.cast(ew.le(_offsets(rows, columns), as_size(k, "k")), config.floatX if dtype is None else dtype_name(dtype))
+    return ew.cast(ew.le(_offsets(rows, columns), as_size(k, "k")), dtype or config.floatX)
 
 
 def tril(m: Any, k: Any = 0) -> Expr:
@@ -232,7 +242,8 @@ def _arange_length(first: Expr, last: Expr, by: Expr) -> Size:
     if all(e.type.dtype in DISCRETE for e in bounds):
         if len(values) == 3:
             return len(range(*map(int, values)))
-        wide = [constant(int(e.data), dtype="int64") if isinstance(e, Constant) else ew.cast(e, "int64") for e in bounds]
+        wide = [ew.cast(e, "int64") for e in bounds]
+        wide = [e if (value := constant_value(e)) is None else constant(value) for e in wide]
         if isinstance(by, Constant) and by.data == 1:
             return size_max(_minus(wide[1], wide[0]), 0)
         return size_max(ew.neg(ew.int_div(_minus(wide[0], wide[1]), wide[2])), 0)

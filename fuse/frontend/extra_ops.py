@@ -132,7 +132,7 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0
     """
     x = as_expr(x)
     if mode not in _PADDING:
-        raise FuseValueError(f"pad has the modes constant, {', '.join(m for m in _PADDING if m != 'constant')}; not {mode!r}")
+        raise FuseValueError(f"pad has the modes {', '.join(_PADDING)}; not {mode!r}")
     widths = np.broadcast_to(np.asarray(pad_width, dtype=int), (x.type.ndim, 2)).tolist()
     if any(n < 0 for pair in widths for n in pair):
         raise FuseValueError(f"a pad width is not negative: {pad_width}")

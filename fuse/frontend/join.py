@@ -13,7 +13,14 @@ from fuse.expr import Expr, as_expr, constant
 from fuse.frontend.creation import alloc
 from fuse.frontend.layout import dimshuffle
 from fuse.frontend.sizes import (
-    Size, as_sizes, make_vector, normalize_axis, size_add, size_sub, sizes_of, static_int,
+    Size,
+    as_sizes,
+    make_vector,
+    normalize_axis,
+    size_add,
+    size_sub,
+    sizes_of,
+    static_int,
 )
 from fuse.op import Op, op_record
 from fuse.types import TensorType, shape_text
@@ -24,12 +31,12 @@ def _join_type(*xs: Expr, axis: int) -> TensorType:
         raise FuseValueError("join needs at least one expression")
     ranks = {x.type.ndim for x in xs}
     if len(ranks) > 1:
-        raise ShapeError(f"join takes expressions of one rank, not of {' and '.join(map(str, sorted(ranks)))} dimensions")
+        raise ShapeError(f"join takes expressions of one rank, not of {_listed(ranks)} dimensions")
     shape: list[int | None] = []
     for a, sizes in enumerate(zip(*[x.type.shape for x in xs], strict=True)):
         known = {n for n in sizes if n is not None}
         if a == axis:
-            shape.append(None if None in sizes else sum(known_sizes(sizes)))
+            shape.append(None if None in sizes else sum(sizes))  # type: ignore[arg-type]
         elif len(known) > 1:
             listed = ", ".join(shape_text(x.type.shape) for x in xs)
             raise ShapeError(f"cannot join shapes {listed} along axis {axis}: they differ along axis {a}")
@@ -38,15 +45,20 @@ def _join_type(*xs: Expr, axis: int) -> TensorType:
     return TensorType(ty.promote(*[x.type.dtype for x in xs]), shape)
 
 
-def known_sizes(sizes: Sequence[int | None]) -> list[int]:
-    return [n for n in sizes if n is not None]
+def _listed(ranks: set[int]) -> str:
+    return " and ".join(map(str, sorted(ranks)))
+
+
+def size_sum(sizes: Sequence[Size]) -> Size:
+    total: Size = 0
+    for n in sizes:
+        total = size_add(total, n)
+    return total
 
 
 def _join_shape(node: Expr, *shapes: Sequence[Size]) -> tuple[Size, ...]:
     axis = node.params["axis"]
-    total: Size = 0
-    for s in shapes:
-        total = size_add(total, s[axis])
+    total = size_sum([s[axis] for s in shapes])
     return tuple([total if a == axis else n for a, n in enumerate(shapes[0])])
 
 
@@ -60,7 +72,8 @@ def _join_grad(g: Expr, out: Expr, *xs: Expr, axis: int) -> tuple[Any, ...]:
 
 
 @op_record(
-    "opaque", numpy=lambda *xs, axis: np.concatenate(xs, axis=axis), infer=_join_type, shape=_join_shape, grad=_join_grad,
+    "opaque", numpy=lambda *xs, axis: np.concatenate(xs, axis=axis), infer=_join_type, shape=_join_shape,
+    grad=_join_grad,
 )
 def join(op: Op, axis: Any, *xs: Any) -> Expr:
     """Expressions of the same rank one after the other along ``axis`` (Theano: the axis comes first).
@@ -114,7 +127,7 @@ def stack(*tensors: Any, axis: int = 0) -> Expr:
     exprs = [as_expr(t) for t in tensors]
     ranks = {e.type.ndim for e in exprs}
     if len(ranks) > 1:
-        raise ShapeError(f"stack takes expressions of one rank, not of {' and '.join(map(str, sorted(ranks)))} dimensions")
+        raise ShapeError(f"stack takes expressions of one rank, not of {_listed(ranks)} dimensions")
     ndim = ranks.pop()
     axis = normalize_axis(axis, ndim + 1)
     if ndim == 0:
@@ -145,8 +158,9 @@ def split(x: Any, splits_size: Any, n_splits: int | None = None, axis: int = 0) 
     sizes = as_sizes(splits_size, n_splits)
     if n_splits is not None and n_splits != len(sizes):
         raise FuseValueError(f"split into {n_splits} pieces needs {n_splits} sizes, not {len(sizes)}")
-    if x.type.shape[axis] is not None and all(isinstance(n, int) for n in sizes) and sum(known_sizes(sizes)) != x.type.shape[axis]:  # type: ignore[arg-type]
-        raise ShapeError(f"the sizes {sizes} of a split do not add up to the size {x.type.shape[axis]} of axis {axis}")
+    known, total = x.type.shape[axis], size_sum(sizes)
+    if known is not None and isinstance(total, int) and total != known:
+        raise ShapeError(f"the sizes {sizes} of a split do not add up to the size {known} of axis {axis}")
     out: list[Expr] = []
     start: Size = 0
     for n in sizes:

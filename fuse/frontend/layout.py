@@ -10,8 +10,18 @@ from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
 from fuse.frontend.sizes import (
-    Size, as_size, as_size_expr, as_sizes, normalize_axis, size_add, size_floordiv, size_max, size_min,
-    size_product, sizes_of, static_int,
+    Size,
+    as_size,
+    as_size_expr,
+    as_sizes,
+    normalize_axis,
+    size_add,
+    size_floordiv,
+    size_max,
+    size_min,
+    size_product,
+    sizes_of,
+    static_int,
 )
 from fuse.op import DISCONNECTED, Op, op_record
 from fuse.types import Shape, TensorType, shape_text
@@ -59,7 +69,7 @@ def _dimshuffle_grad(g: Expr, out: Expr, x: Expr, pattern: tuple[Any, ...]) -> t
     shape=lambda node, s: tuple([1 if d == "x" else s[d] for d in node.params["pattern"]]),
 )
 def dimshuffle(op: Op, x: Any, *pattern: Any) -> Expr:
-    """``x`` with its axes in the order of ``pattern``; ``'x'`` inserts an axis of size 1, axes of size 1 may be left out.
+    """``x`` with its axes in the order of ``pattern``; ``'x'`` inserts one of size 1, those of size 1 may be left out.
 
     >>> import fuse.tensor as T
     >>> v = T.vector("v")

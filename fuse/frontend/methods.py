@@ -8,8 +8,20 @@ from typing import Any
 from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Constant, Expr, as_expr
 from fuse.frontend import (
-    axes, creation, elementwise, indexing, layout, linalg, nonzero, rearrange, reductions, scans, selecting, sizes,
-    sorting, statistics,
+    axes,
+    creation,
+    elementwise,
+    indexing,
+    layout,
+    linalg,
+    nonzero,
+    rearrange,
+    reductions,
+    scans,
+    selecting,
+    sizes,
+    sorting,
+    statistics,
 )
 from fuse.frontend.elementwise import cast
 
@@ -77,7 +89,7 @@ def _len(x: Expr) -> int:
         raise FuseTypeError("a 0-d expression has no length")
     n = x.type.shape[0]
     if n is None:
-        raise FuseTypeError(f"the length of {_called(x)} is not known while the graph is built: use {_short(x)}.shape[0]")
+        raise FuseTypeError(f"{_called(x)} has a length only at run time: use {_short(x)}.shape[0]")
     return n
 
 
@@ -94,7 +106,9 @@ def _iter(x: Expr) -> Iterator[Expr]:
 
 
 def _contains(x: Expr, item: Any) -> bool:
-    raise FuseTypeError(f"whether an expression contains a value is not known while it is built: any(eq({_short(x)}, value))")
+    raise FuseTypeError(
+        f"whether an expression contains a value is not known while it is built: write any(eq({_short(x)}, value))"
+    )
 
 
 def _number(convert: type) -> Callable[[Expr], Any]:
@@ -139,7 +153,8 @@ PROPERTIES: dict[str, Callable[[Expr], Any]] = {
     "real": elementwise.real, "imag": elementwise.imag,
 }
 OTHERS: dict[str, Any] = {
-    "__repr__": _text, "__str__": _text, "__getitem__": indexing.getitem, "set": indexing.set_method, "inc": indexing.inc_method, "astype": _astype,
+    "__repr__": _text, "__str__": _text, "__getitem__": indexing.getitem, "set": indexing.set_method,
+    "inc": indexing.inc_method, "astype": _astype,
     "copy": _copy, "__pow__": _pow, "__rpow__": _rpow, "__pos__": as_expr, "__round__": _round, "__len__": _len,
     "__iter__": _iter, "__contains__": _contains, "__int__": _number(int), "__float__": _number(float),
     "__complex__": _number(complex), "__index__": _index,

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,22 @@ import numpy as np
 from fuse.errors import FuseTypeError
 from fuse.expr import Constant, Expr
 from fuse.frontend import (
-    axes, creation, elementwise, extra_ops, join, layout, linalg, nonzero, ranking, rearrange, reductions, scans, selecting, sizes,
-    sorting, statistics,
+    axes,
+    creation,
+    elementwise,
+    extra_ops,
+    join,
+    layout,
+    linalg,
+    nonzero,
+    ranking,
+    rearrange,
+    reductions,
+    scans,
+    selecting,
+    sizes,
+    sorting,
+    statistics,
 )
 from fuse.op import OPS
 
@@ -69,12 +84,12 @@ def _split(x: Any, parts: Any, axis: int = 0) -> list[Expr]:
     if isinstance(parts, (int, np.integer)):
         return join.split(x, parts, axis=axis)
     bounds = [0, *parts, sizes.sizes_of(x)[sizes.normalize_axis(axis, x.type.ndim)]]
-    return join.split(x, [sizes.size_sub(b, a) for a, b in zip(bounds, bounds[1:], strict=False)], axis=axis)
+    return join.split(x, [sizes.size_sub(b, a) for a, b in pairwise(bounds)], axis=axis)
 
 
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Expr:
     if ord is not None and ord != "fro" and (isinstance(axis, tuple) or axis is None and x.type.ndim == 2):
-        raise FuseTypeError(f"the matrix norm of order {ord} is not defined for expressions; x.norm({ord}) is elementwise")
+        raise FuseTypeError(f"there is no matrix norm of order {ord} for expressions; x.norm({ord}) is elementwise")
     return statistics.norm(x, ord, axis, keepdims)
 
 
@@ -100,7 +115,8 @@ def _copy(x: Any, order: str = "K", subok: bool = False) -> Any:
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.reshape: _reshape, np.where: _where, np.stack: _stack, np.split: _split, np.shape: _shape, np.round: _round,
-    np.around: _round, np.ndim: _ndim, np.size: _size, np.copy: _copy, np.linalg.norm: _norm, np.average: statistics.mean,
+    np.around: _round, np.ndim: _ndim, np.size: _size, np.copy: _copy, np.linalg.norm: _norm,
+    np.average: statistics.mean,
     np.amax: reductions.max, np.amin: reductions.min, np.iscomplexobj: lambda x: x.type.dtype.startswith("complex"),
     np.result_type: lambda *xs: np.result_type(*[x.type.numpy_dtype if isinstance(x, Expr) else x for x in xs]),
     **{getattr(np, name): getattr(module, name) for module, names in SAME_NAME for name in names.split()},
@@ -158,7 +174,8 @@ def array_function(self: Expr, function: Any, types: Any, args: Any, options: An
         raise FuseTypeError(f"{name} has no counterpart for expressions; see fuse.tensor for what there is")
     if options.get("out") is not None:
         raise FuseTypeError(f"{name}(..., out=...) cannot store an expression in an array: use the result")
-    given = {k: v for k, v in options.items() if v is not np._NoValue and not (k in ("out", "where") and v in (None, True))}
+    neutral = {"out": None, "where": True}
+    given = {k: v for k, v in options.items() if v is not np._NoValue and (k not in neutral or v is not neutral[k])}
     try:
         return build(*args, **given)
     except TypeError as error:

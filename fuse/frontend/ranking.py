@@ -12,7 +12,14 @@ from fuse.frontend.layout import dimshuffle, reshape
 from fuse.frontend.reductions import kept
 from fuse.frontend.selecting import take_along_axis
 from fuse.frontend.sizes import (
-    Size, normalize_axes, normalize_axis, size_floordiv, size_product, size_sub, sizes_of, static_int,
+    Size,
+    normalize_axes,
+    normalize_axis,
+    size_floordiv,
+    size_product,
+    size_sub,
+    sizes_of,
+    static_int,
 )
 from fuse.frontend.sorting import argsort, sort
 from fuse.types import DISCRETE
@@ -24,7 +31,7 @@ def _along(x: Any, axis: Any) -> tuple[Expr, int]:
 
 
 def argtopk(x: Any, kth: int, axis: int | None = -1, sorted: bool = True, idx_dtype: Any = "int64") -> Expr:
-    """The positions of the ``kth`` largest elements along ``axis`` (smallest where ``kth`` is negative), rising order."""
+    """The positions of the elements that ``topk`` gives."""
     count = static_int(kth)
     if not count:
         raise FuseValueError(f"the number of elements of topk is an integer other than 0, not {kth!r}")
@@ -44,7 +51,8 @@ def topk(x: Any, kth: int, axis: int | None = -1, sorted: bool = True) -> Expr:
     return take_along_axis(x, argtopk(x, kth, axis), axis)
 
 
-def topk_and_argtopk(x: Any, kth: int, axis: int | None = -1, sorted: bool = True, idx_dtype: Any = "int64") -> list[Expr]:
+def topk_and_argtopk(x: Any, kth: int, axis: int | None = -1, sorted: bool = True,
+    idx_dtype: Any = "int64") -> list[Expr]:
     """``topk`` and ``argtopk``."""
     return [topk(x, kth, axis), argtopk(x, kth, axis, idx_dtype=idx_dtype)]
 

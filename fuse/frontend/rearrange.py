@@ -11,7 +11,15 @@ from fuse.frontend.axes import flatten, swapaxes
 from fuse.frontend.join import join, slice_axis
 from fuse.frontend.layout import broadcast_to, dimshuffle, iota, reshape
 from fuse.frontend.sizes import (
-    Size, as_size, as_size_expr, as_sizes, normalize_axes, normalize_axis, size_mul, sizes_of, static_int,
+    Size,
+    as_size,
+    as_size_expr,
+    as_sizes,
+    normalize_axes,
+    normalize_axis,
+    size_mul,
+    sizes_of,
+    static_int,
 )
 from fuse.op import DISCONNECTED, Op, op_record
 from fuse.types import DISCRETE, TensorType
@@ -43,15 +51,9 @@ def _repeat_indices_type(counts: Expr) -> TensorType:
     return TensorType("int64", (None,))
 
 
-def _repeat_indices_shape(node: Expr, shape: Any) -> tuple[Size, ...]:
-    from fuse.frontend.reductions import sum as sum_
-
-    return (sum_(node.args[0], dtype="int64"),)
-
-
 @op_record(
     "opaque", numpy=lambda counts: np.repeat(np.arange(counts.size), counts), infer=_repeat_indices_type,
-    shape=_repeat_indices_shape, grad=lambda g, out, counts: (DISCONNECTED,),
+    grad=lambda g, out, counts: (DISCONNECTED,),
 )
 def repeat_indices(op: Op, counts: Any) -> Expr:
     """0 repeated ``counts[0]`` times, 1 repeated ``counts[1]`` times, ...: int64."""

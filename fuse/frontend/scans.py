@@ -47,7 +47,8 @@ def _position(op: Op, x: Any, axis: Axis, keepdims: bool) -> Expr:
     else:
         rest = [a for a in range(x.type.ndim) if a not in axes]
         sizes = sizes_of(x)
-        joined = reshape(dimshuffle(x, [*rest, *axes]), [*[sizes[a] for a in rest], size_product([sizes[a] for a in axes])])
+        joined = reshape(dimshuffle(x, [*rest, *axes]),
+            [*[sizes[a] for a in rest], size_product([sizes[a] for a in axes])])
         out = op(joined, axis=len(rest))
     return kept(out, axes, x.type.ndim) if keepdims else out
 

@@ -1,4 +1,5 @@
 """Shape operations, under one name: sizes, layout, axes, creation and rearrangement of arrays."""
+# ruff: noqa: F403
 from fuse.frontend.axes import *
 from fuse.frontend.axes import __all__ as _axes
 from fuse.frontend.creation import *

@@ -234,7 +234,7 @@ def as_sizes(shape: Any, ndim: int | None = None) -> tuple[Size, ...]:
     try:
         listed = tuple(shape)
     except TypeError:
-        raise FuseTypeError(f"a shape is an integer, a sequence of integers or an integer vector, not {shape!r}") from None
+        raise FuseTypeError(f"a shape is an integer, a sequence of them or an integer vector, not {shape!r}") from None
     return tuple([as_size(n) for n in listed])
 
 

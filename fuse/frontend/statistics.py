@@ -11,8 +11,7 @@ from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Constant, Expr, as_expr
 from fuse.frontend import elementwise as ew
 from fuse.frontend.layout import dimshuffle
-from fuse.frontend.reductions import Axis, kept, literal, reduce
-from fuse.frontend.reductions import MAX, SUM
+from fuse.frontend.reductions import MAX, SUM, Axis, kept, literal, reduce
 from fuse.frontend.reductions import max as max_
 from fuse.frontend.reductions import min as min_
 from fuse.frontend.reductions import sum as sum_
@@ -90,7 +89,8 @@ def _root_grad(g: Expr, out: Expr, x: Expr) -> Expr:
     return ew.switch(at_zero, literal(0, g.type.dtype), ew.true_div(g, twice))
 
 
-@elementwise(name="root", dtype=inexact, numpy=np.sqrt, ufunc=(), sympy="sqrt(x)", latex=r"\sqrt{#1}", grad=(_root_grad,),
+@elementwise(name="root", dtype=inexact, numpy=np.sqrt, ufunc=(), sympy="sqrt(x)", latex=r"\sqrt{#1}",
+    grad=(_root_grad,),
              domain=(0.01, 50.0), builtin=True)
 def root(x):
     """The square root in ``norm`` and ``std``: as ``sqrt``, but with derivative 0 at 0.

@@ -28,7 +28,8 @@ PLURALS = {
 }
 
 
-def tensor(*args: Any, dtype: Any = None, shape: Any = None, broadcastable: Any = None, name: str | None = None) -> Expr:
+def tensor(*args: Any, dtype: Any = None, shape: Any = None, broadcastable: Any = None,
+    name: str | None = None) -> Expr:
     """An input variable of any dtype and static shape.
 
     ``shape`` has a size or None (known at run time) per axis; ``broadcastable``, Theano's form, True or False. By

@@ -1,5 +1,5 @@
 """Theano's ``tensor``: every name for building expressions, gathered from the modules that define them."""
-# ruff: noqa: F401, F403, A004
+# ruff: noqa: F405
 from fuse.autodiff.check import numeric_grad, verify_grad
 from fuse.autodiff.derived import hessian, hessian_vector_product, jacobian
 from fuse.autodiff.forward import Rop
@@ -26,12 +26,8 @@ from fuse.frontend.sizes import make_vector, shape, shape_i, size
 from fuse.frontend.sorting import *
 from fuse.frontend.statistics import logsumexp, mean, norm, ptp, std, var
 from fuse.frontend.tensor import *
+from fuse.tensor import nnet
 from fuse.types import COMPLEX, CONTINUOUS, DISCRETE, FLOATING, INTEGER
-
-try:  # being written
-    from fuse.tensor import nnet
-except ImportError:
-    pass
 
 amax, amin, concat, batched_transpose = max, min, concatenate, matrix_transpose
 extract_constant, as_tensor, astensor = get_scalar_constant_value, as_tensor_variable, as_tensor_variable

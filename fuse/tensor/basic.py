@@ -1,3 +1,3 @@
 """Theano's ``tensor.basic``: everything of ``tensor``."""
-from fuse.tensor import *  # noqa: F403
+from fuse.tensor import *
 from fuse.tensor.elemwise import Join as Join

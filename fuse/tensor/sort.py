@@ -1,3 +1,3 @@
 """Theano's ``tensor.sort``."""
-from fuse.frontend.ranking import *  # noqa: F403
-from fuse.frontend.sorting import *  # noqa: F403
+from fuse.frontend.ranking import *
+from fuse.frontend.sorting import *
