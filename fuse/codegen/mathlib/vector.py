@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     MAGIC = LOG2_E = LN2_HIGH = LN2_LOW = EXP_LOWEST = EXP_HIGHEST = SMALLEST_NORMAL = SUBNORMAL_SCALE = 1.0
     MAGIC_BITS = MANTISSA = BIAS = ROOT_HALF_BITS = MANTISSA_MASK = SUBNORMAL_SHIFT = EXPM1_PLAIN = 1
-    EXP_SERIES = LOG_SERIES = (1.0,)
+    EXP_SERIES = LOG_SERIES = TANH_SERIES = (1.0,)
 
 INFINITY = math.inf
+LN2 = 0.6931471805599453
 NAN = math.nan
 
 CONSTANTS: dict[str, dict[str, Any]] = {
@@ -36,10 +37,16 @@ CONSTANTS: dict[str, dict[str, Any]] = {
             0.00019841269874822307, 2.4801587336443602e-05, 2.755725539833871e-06, 2.7557263277791584e-07,
             2.5105217695684516e-08, 2.091813816945801e-09,
         ),
-        # ((log(1 + s) - log(1 - s)) / s - 2) / s**2 in s**2 for 1/sqrt(2) <= (1 + s) / (1 - s) <= sqrt(2)
+        # ((log(1 + s) - log(1 - s)) / s - 2) / s**2 in s**2 for abs(s) <= 1/5
         "LOG_SERIES": (
-            0.6666666666666666, 0.4000000000000089, 0.28571428570797275, 0.22222222393092414, 0.18181795497896058,
-            0.15386247209353268, 0.13268577328855108, 0.13088626998393096,
+            0.6666666666666666, 0.40000000000007996, 0.2857142856725317, 0.22222223051762294, 0.18181737383008073,
+            0.15388876712590915, 0.13209546573512165, 0.13610182927411002,
+        ),
+        # (tanh(x) / x - 1) / x**2 in x**2 for abs(x) <= 0.625
+        "TANH_SERIES": (
+            -0.3333333333333333, 0.13333333333333017, -0.053968253967868515, 0.021869488517764112,
+            -0.008863235075597957, 0.003592121395429448, -0.001455772575522345, 0.0005896462077446172,
+            -0.00023754357562897715, 9.247631460921059e-05, -3.109348420173536e-05, 6.432597691645353e-06,
         ),
     },
     "float32": {
@@ -52,7 +59,11 @@ CONSTANTS: dict[str, dict[str, Any]] = {
             0.5, 0.1666666716337204, 0.04166646674275398, 0.0083332983776927, 0.0013933652080595493,
             0.000198992871446535,
         ),
-        "LOG_SERIES": (0.6666666865348816, 0.4000012278556824, 0.2855073809623718, 0.23332516849040985),
+        "LOG_SERIES": (0.6666666865348816, 0.4000031650066376, 0.28532442450523376, 0.23753060400485992),
+        "TANH_SERIES": (
+            -0.3333333432674408, 0.1333330273628235, -0.05395904555916786, 0.021767035126686096,
+            -0.008337405510246754, 0.002285007620230317,
+        ),
     },
 }
 
@@ -94,10 +105,10 @@ def expm1(x):
 
 def tanh(x):
     size = abs(x)
-    t = expm1(2.0 * (22.0 if size > 22.0 else size))
-    small = size < 0.55
-    quotient = (t if small else -2.0) / (t + 2.0)
-    return math.copysign(quotient if small else 1.0 + quotient, x)
+    z = size * size
+    inner = fma(polynomial(z, TANH_SERIES) * z, size, size)
+    outer = 1.0 - 2.0 / (exp(2.0 * size) + 1.0)
+    return math.copysign(inner if size < 0.625 else outer, x)
 
 
 # ---------------------------------------------------------------- logarithms
@@ -136,4 +147,23 @@ def log1p(x):
     return x if x == 0.0 else inside
 
 
-TABLE: dict[str, Any] = {"exp": exp, "expm1": expm1, "tanh": tanh, "log": log, "log1p": log1p}
+# ---------------------------------------------------------------- sums of exponentials
+def log1p_of_decay(e):
+    """``log1p(e)`` for 0 <= e <= 1: no edges, and (e - 1) / 2 is exact."""
+    above = e > 0.5
+    return log_of_parts(0.5 * (e - 1.0) if above else e, 1.0 if above else 0.0, 0.0)
+
+
+def softplus(x):
+    return (0.0 if x < 0.0 else x) + log1p_of_decay(exp(-abs(x)))
+
+
+def logaddexp(x, y):
+    # equal infinities have no difference, hence the case of equal arguments
+    larger = x if (x >= y) | (x != x) else y
+    return x + LN2 if x == y else larger + log1p_of_decay(exp(-abs(x - y)))
+
+
+TABLE: dict[str, Any] = {
+    "exp": exp, "expm1": expm1, "tanh": tanh, "log": log, "log1p": log1p, "softplus": softplus, "logaddexp": logaddexp,
+}
