@@ -132,7 +132,7 @@ def pydotprint(
         ) from error
     try:
         picture = pygraphviz.AGraph(string=text).draw(format=kind, prog="dot")
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, TypeError) as error:  # TypeError: pygraphviz, for a format it lacks
         raise FuseValueError(f"Graphviz cannot draw this as {kind!r}: {error}") from error
     if return_image:
         return Picture(picture, kind)

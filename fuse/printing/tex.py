@@ -154,9 +154,9 @@ def _constant(node: Constant, outer: float) -> list[Piece]:
         else:
             text = str(value)
         text = {"inf": r"\infty", "-inf": r"-\infty", "nan": r"\mathrm{NaN}", "True": r"\mathrm{true}",
-                "False": r"\mathrm{false}"}.get(text, re.sub(r"e([+-]?)0*(\d+)$", _exponent, text))
-        low = text.startswith("-") or "cdot" in text
-        return [rf"\left({text}\right)" if low and outer > _SUM else text]
+                "False": r"\mathrm{false}"}.get(text, re.sub(r"^(-?[\d.]+)e\+?(-?)0*(\d+)$", _power_of_ten, text))
+        low = text.startswith("-") and outer > _SUM or "^" in text and outer > 12
+        return [rf"\left({text}\right)" if low else text]
     if data.ndim <= 2 and data.size <= 16:
         rows = data if data.ndim == 2 else data.reshape(1, -1)
         body = r" \\ ".join(" & ".join(str(v) for v in row.tolist()) for row in rows)
@@ -165,8 +165,9 @@ def _constant(node: Constant, outer: float) -> list[Piece]:
     return [rf"\mathrm{{{data.dtype.name}}}_{{{sizes}}}"]
 
 
-def _exponent(match: re.Match[str]) -> str:
-    return rf" \cdot 10^{{{'-' if match[1] == '-' else ''}{match[2]}}}"
+def _power_of_ten(match: re.Match[str]) -> str:
+    mantissa, exponent = match[1], f"10^{{{match[2]}{match[3]}}}"
+    return rf"{mantissa} \cdot {exponent}" if mantissa not in ("1", "-1") else mantissa[:-1] + exponent
 
 
 # ---------------------------------------------------------------- ops that are no functions of their elements

@@ -8,13 +8,14 @@ from typing import Any
 
 import sympy
 from sympy.codegen import cfunctions
+from sympy.concrete.expr_with_limits import ExprWithLimits
 from sympy.logic.boolalg import BooleanAtom
 
 from fuse.errors import FuseTypeError
 from fuse.expr import Constant, Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
 from fuse.op import OPS
-from fuse.types import TensorType, dtype_name
+from fuse.types import COMPLEX, INTEGER, TensorType, dtype_name
 
 _variables: dict[sympy.Basic, Expr] = {}
 
@@ -36,7 +37,7 @@ def from_sympy(
     >>> import sympy, fuse
     >>> x, y = sympy.symbols("x y")
     >>> fuse.from_sympy(sympy.exp(-x) / (1 + y**2))
-    exp(-x) / (1 + y ** 2)
+    exp(-x) / (y ** 2 + 1)
     """
     float_dtype = dtype_name(dtype)
     given = {sympy.sympify(k): as_expr(v) for k, v in (mapping or {}).items()}
@@ -105,6 +106,8 @@ class Walk:
             return self.given[node]
         if isinstance(node, (sympy.Number, sympy.NumberSymbol, BooleanAtom)) or node in (sympy.I, sympy.zoo):
             return self.number(node)
+        if args and all(isinstance(a, Constant) and not a.type.ndim for a in args) and not node.free_symbols:
+            return self.number(node)  # sqrt(2), log(2): in full precision, where ours of a small integer is float32
         for kind, build in _table():
             if isinstance(node, kind):
                 return build(self, node, args)
@@ -112,13 +115,15 @@ class Walk:
         if name in self.functions:
             return as_expr(self.functions[name](*args))
         if name in _functions() and args:
-            return _functions()[name](*args)
-        if node.is_number:
-            return self.number(node)
+            return _functions()[name](*map(self.floating, args))
         raise FuseTypeError(
             f"{name} ({str(node):.60}) has no meaning as an expression here: evaluate it in SymPy first (doit(), "
             f"rewrite(...)), or give functions={{{name!r}: ...}}"
         )
+
+    def floating(self, x: Expr) -> Expr:
+        """``x``; an integer constant in the float dtype: functions of small integers are float32 here."""
+        return constant(x.data, dtype=self.float_dtype) if isinstance(x, Constant) and x.dtype in INTEGER else x
 
     def number(self, node: Any) -> Expr:
         """A number of SymPy's: integers as small as they are, others in the float dtype."""
@@ -149,7 +154,10 @@ class Walk:
 # ---------------------------------------------------------------- arithmetic
 def _add(walk: Walk, node: Any, args: list[Expr]) -> Expr:
     total: Expr | None = None
-    for term, value in zip(node.args, args, strict=True):
+    pairs = list(zip(node.args, args, strict=True))
+    if isinstance(node.args[0], sympy.Number):  # SymPy keeps it in front and prints it last
+        pairs.append(pairs.pop(0))
+    for term, value in pairs:
         if total is not None and _is_minus(term):
             total = ew.sub(total, walk.convert(-term))
         else:
@@ -190,7 +198,7 @@ def _power_of(walk: Walk, base: Any, exponent: Any) -> Expr:
     if exponent == sympy.S.One:
         return x
     if exponent == sympy.S.Half:
-        return ew.sqrt(x)
+        return ew.sqrt(walk.floating(x))
     return ew.pow(x, walk.convert(exponent))
 
 
@@ -263,16 +271,38 @@ def _summed(walk: Walk, node: Any, _: list[Any]) -> Expr:
     return walk.convert(out)
 
 
-def _linalg(name: str) -> Callable[..., Expr]:
+def _matrix_op(name: str) -> Callable[..., Expr]:
     def build(walk: Walk, node: Any, args: list[Expr]) -> Expr:
-        import fuse.frontend.linalg as linalg
+        import fuse.frontend.decompositions  # noqa: F401 (its ops are registered when it is imported)
 
-        return getattr(linalg, name)(args[0])  # type: ignore[no-any-return]
+        return OPS[name](args[0])
 
     return build
 
 
-_WHOLE = (sympy.MatrixBase, sympy.NDimArray, sympy.Sum, sympy.Product, sympy.MatrixSymbol, sympy.Idx)
+def _matrix_power(walk: Walk, node: Any, _: list[Any]) -> Expr:
+    if not node.exp.is_Integer or not 1 <= int(node.exp) <= 64:
+        raise FuseTypeError(f"a power of a matrix is a whole number from 1 to 64 here, not {node.exp}")
+    x = walk.convert(node.base)
+    return reduce(lambda a, b: OPS["dot"](a, b), [x] * int(node.exp))
+
+
+def _polygamma(walk: Walk, node: Any, args: list[Expr]) -> Expr:
+    order = node.args[0]
+    if not order.is_Integer or order < 0:
+        raise FuseTypeError(f"polygamma has a whole number >= 0 for its order, not {order}")
+    x = walk.floating(args[1])
+    return ew.psi(x) if order == 0 else ew.tri_gamma(x) if order == 1 else ew.polygamma(int(order), x)
+
+
+def _is_real(x: Expr) -> bool:
+    return x.dtype not in COMPLEX
+
+
+_WHOLE = (
+    sympy.MatrixBase, sympy.NDimArray, ExprWithLimits, sympy.Derivative, sympy.Limit, sympy.Subs, sympy.MatrixSymbol,
+    sympy.MatPow, sympy.Idx,
+)
 
 
 @cache
@@ -286,15 +316,17 @@ def _table() -> tuple[tuple[Any, Callable[..., Any]], ...]:
         ((sympy.MatAdd, sympy.HadamardProduct), lambda walk, node, args: reduce(
             ew.mul if isinstance(node, sympy.HadamardProduct) else ew.add, args)),
         (sympy.Transpose, lambda walk, node, args: OPS["dimshuffle"](args[0], pattern=(1, 0))),
-        (sympy.Inverse, _linalg("matrix_inverse")),
-        (sympy.Determinant, _linalg("det")),
+        (sympy.Inverse, _matrix_op("matrix_inverse")),
+        (sympy.Determinant, _matrix_op("det")),
+        (sympy.MatPow, _matrix_power),
         (sympy.Trace, lambda walk, node, args: args[0].trace()),
         (sympy.matrices.expressions.matexpr.MatrixElement, _element),
         (sympy.Add, _add),
         (sympy.Mul, _mul),
         (sympy.Pow, _pow),
-        (sympy.exp, lambda walk, node, args: ew.exp(args[0])),
-        (sympy.log, lambda walk, node, args: ew.log(args[0]) if len(args) == 1 else ew.log(args[0]) / ew.log(args[1])),
+        (sympy.polygamma, _polygamma),
+        ((sympy.re, sympy.conjugate), lambda walk, node, args: args[0] if _is_real(args[0]) else _functions()[type(node).__name__](*args)),
+        (sympy.im, lambda walk, node, args: args[0] * 0 if _is_real(args[0]) else ew.imag(args[0])),
         (sympy.functions.elementary.piecewise.ExprCondPair, lambda walk, node, args: tuple(args)),
         (sympy.Piecewise, _piecewise),
         (sympy.ITE, lambda walk, node, args: ew.switch(*args)),
@@ -325,7 +357,7 @@ def _reciprocal(walk: Walk, node: Any, args: list[Expr]) -> Expr:
     name = type(node).__name__
     if name.startswith("a"):
         return getattr(ew, _RECIPROCAL[name])(ew.true_div(1.0, args[0]))  # type: ignore[no-any-return]
-    return ew.true_div(1.0, getattr(ew, _RECIPROCAL[name])(args[0]))
+    return ew.true_div(1.0, getattr(ew, _RECIPROCAL[name])(walk.floating(args[0])))
 
 
 _NAMES = {"Relational": None, "Sqrt": "sqrt", "Equality": "eq", "Unequality": "neq", "StrictLessThan": "lt",
@@ -336,10 +368,11 @@ _NAMES = {"Relational": None, "Sqrt": "sqrt", "Equality": "eq", "Unequality": "n
 def _functions() -> dict[str, Callable[..., Expr]]:
     """Function names of SymPy whose meaning is one op: read off the records' templates, plus other spellings."""
     found: dict[str, Callable[..., Expr]] = {}
+    found["log"] = lambda x, *base: ew.log(x) / ew.log(base[0]) if base else ew.log(x)
     for record in OPS.values():
         single = re.fullmatch(r"(\w+)\((x(?:, y(?:, z)?)?)\)", record.sympy or "")
         if single and record.nargs == single[2].count(",") + 1:
-            found[single[1]] = record
+            found.setdefault(single[1], record)
     for record in (OPS[n] for n in ("log1p", "expm1", "exp2", "log2", "log10", "hypot", "erfc") if n in OPS):
         found.setdefault(record.name, record)
     for theirs, ours in _NAMES.items():
