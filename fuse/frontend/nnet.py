@@ -49,8 +49,8 @@ def categorical_crossentropy(coding_dist: Any, true_dist: Any) -> Expr:
 
     >>> import fuse.tensor as T
     >>> p, y = T.matrix("p"), T.lvector("y")
-    >>> categorical_crossentropy(p, y).eval({p: [[0.5, 0.5], [0.0, 1.0]], y: [0, 1]})
-    array([0.69314718, 0.        ])
+    >>> categorical_crossentropy(p, y).eval({p: [[0.5, 0.5], [0.75, 0.25]], y: [0, 1]})
+    array([0.69314718, 1.38629436])
     """
     coding, true = as_expr(coding_dist), as_expr(true_dist)
     if true.type.ndim == coding.type.ndim - 1:
@@ -154,8 +154,8 @@ def binary_crossentropy(output: Any, target: Any) -> Expr:
 
     For ``output = sigmoid(x)`` it is computed from ``x`` (``sigmoid_binary_crossentropy``).
 
-    >>> binary_crossentropy([0.5, 1.0], [0.0, 1.0]).eval()
-    array([0.69314718, 0.        ])
+    >>> binary_crossentropy([0.5, 0.25], [0.0, 1.0]).eval()
+    array([0.69314718, 1.38629436])
     """
     p, t = as_expr(output), as_expr(target)
     if p.op.name == "sigmoid":

@@ -36,7 +36,7 @@ def philox4x32(counter: Any, key: Any) -> Any:
         c = np.stack([
             high[1] ^ c[1] ^ k[0], second.astype(np.uint32), high[0] ^ c[3] ^ k[1], first.astype(np.uint32),
         ])
-        k = np.stack([k[0] + np.uint32(BUMP_0), k[1] + np.uint32(BUMP_1)])
+        k = k + np.array([BUMP_0, BUMP_1], dtype=np.uint32).reshape(2, *[1] * (k.ndim - 1))
     return c
 
 

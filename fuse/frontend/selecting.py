@@ -154,7 +154,7 @@ def _searchsorted_type(x: Expr, v: Expr, *sorter: Expr, side: str) -> TensorType
     return TensorType("int64", v.type.shape)
 
 
-def _searchsorted_numpy(x: Any, v: Any, *sorter: Any, side: str) -> Any:
+def _searchsorted_numpy(x: Any, v: Any, *sorter: Any, side: Any) -> Any:
     return np.searchsorted(x, v, side=side, sorter=sorter[0] if sorter else None)
 
 

@@ -72,7 +72,7 @@ def argsort(op: Op, x: Any, axis: int | None = -1, kind: str | None = None, orde
 _RETURNS = ("index", "inverse", "counts")
 
 
-def _unique_type(x: Expr, *, returns: tuple[str, ...]) -> TupleType:
+def _unique_type(x: Expr, *, returns: tuple[str, ...]) -> Any:
     positions = {"inverse": TensorType("int64", (math.prod(x.type.shape) if None not in x.type.shape else None,))}
     return TupleType((
         TensorType(x.type.dtype, (None,)), *[positions.get(r, TensorType("int64", (None,))) for r in returns],
@@ -80,7 +80,8 @@ def _unique_type(x: Expr, *, returns: tuple[str, ...]) -> TupleType:
 
 
 def _unique_numpy(x: Any, returns: tuple[str, ...]) -> list[Any]:
-    found = np.unique(x.ravel(), **{f"return_{r}": True for r in returns})
+    flags: Any = {f"return_{r}": True for r in returns}
+    found: Any = np.unique(x.ravel(), **flags)
     values, *rest = found if returns else (found,)
     return [values, *[r.astype("int64", copy=False) for r in rest]]
 

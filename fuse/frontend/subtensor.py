@@ -180,7 +180,7 @@ def surely_distinct(indices: Sequence[Expr]) -> bool:
     sources = {i.args[0] for i in indices if i.op.name == "part"}
     if len(sources) == 1 and all(i.op.name == "part" for i in indices):
         (source,) = sources
-        return source.op.name == "nonzero" and {i.params["i"] for i in indices} == set(range(len(source.type.elements)))
+        return source.op.name == "nonzero" and len({i.params["i"] for i in indices}) == source.args[0].type.ndim
     if any(_counts_along(i, indices) for i in indices):
         return True
     if all(isinstance(i, Constant) and (i.data >= 0).all() for i in indices):
