@@ -35,6 +35,8 @@ from fuse.codegen.schedule import LANE_BLOCK
 
 OK, WRONG_LAYOUT, WRONG_SIZE, OUT_OF_BOUNDS, EMPTY_REDUCTION = range(5)
 CHUNK = 512  # elements summed before their sum is added, compensated, to the total
+LANES = 8  # a sum's elements beyond a multiple of this are added in order: short sums then round as NumPy's do
+SHORT_BODY = 10  # statements that are written twice (for the lanes and for the rest) rather than kept in a row
 
 _REORDERED = {"sum": "radd", "prod": "rmul", "max": "vmax", "min": "vmin"}
 _BOOLEAN = {"max": "|", "min": "&", "any": "|", "all": "&", "sum": "|", "prod": "&"}
@@ -62,6 +64,8 @@ class _Emitter:
         self.lane: str | None = None
         self.compensated: set[str] = set()
         self.partial: dict[str, str] = {}
+        self.rowed: dict[str, str] = {}
+        self.in_order = False
 
     def resolve(self, name: str, dtype: str) -> tuple[str, Any]:
         """How a kernel calls ``mathlib.name`` at ``dtype``: the text to call, and the function to provide under it."""
@@ -111,8 +115,20 @@ class _Emitter:
             some = " and ".join([f"{self.size_text[a]} > 0" for a in kept] + [f"({empty})"])
             self.line(f"if {some}:")
             self.line(f"    return {EMPTY_REDUCTION}")
+        for acc, dtype in self.row_sums():
+            self.line(f"{acc}_row = scratch('{dtype}', {CHUNK})")
         for row in kernel.locals:
             self.line(f"{row.name} = scratch('{row.dtype}', {LANE_BLOCK})")
+
+    def row_sums(self) -> list[tuple[str, str]]:
+        """(accumulator, dtype) of the sums whose loop has a long body."""
+        found: dict[str, str] = {}
+        for s in walk(self.kernel.body):
+            if isinstance(s, Loop) and s.kind == "serial" and _is_innermost(s) and len(s.body) > SHORT_BODY:
+                for c in s.body:
+                    if isinstance(c, Combine) and c.op.name == "sum" and c.dtype in ("float32", "float64") and self.is_looped(c.acc):
+                        found[c.acc] = c.dtype
+        return list(found.items())
 
     def check_buffer(self, buffer: Buffer, index: tuple[Any, ...]) -> None:
         a = buffer.name
@@ -275,15 +291,15 @@ class _Emitter:
         self.line(f"{s.acc} = {_typed(value, s.dtype)}")
 
     def is_looped(self, acc: str) -> bool:
-        """Whether the accumulator is combined inside a loop that is walked in chunks."""
+        """Whether the accumulator is combined in a loop that its start lies outside of."""
         return any(
-            isinstance(s, Loop) and _is_innermost(s) and any(isinstance(c, Combine) and c.acc == acc for c in s.body)
-            and not any(isinstance(c, Init) and c.acc == acc for c in s.body) and s.kind == "serial" and not self.is_short(s.axis)
+            isinstance(s, Loop) and s.kind == "serial" and any(isinstance(c, Combine) and c.acc == acc for c in s.body)
+            and not any(isinstance(c, Init) and c.acc == acc for c in s.body) and not self.is_short(s.axis)
             for s in walk(self.kernel.body)
         )
 
     def is_short(self, axis: Axis) -> bool:
-        return axis.size is not None and axis.size <= CHUNK
+        return axis.size is not None and axis.size <= LANES
 
     def combine(self, s: Combine) -> None:
         value = _cast(self.final(s.value), s.value_dtype, s.dtype)
@@ -291,13 +307,24 @@ class _Emitter:
             old = f"load({s.acc}, {self.lane})"
             self.line(f"store({s.acc}, {self.lane}, {self.combined(s, old, value)})")
             return
-        target = self.partial.get(s.acc, s.acc)
-        self.line(f"{target} = {self.combined(s, target, value)}")
+        if s.acc in self.rowed:
+            self.line(f"store({s.acc}_row, {self.rowed[s.acc]}, {value})")
+        elif s.acc in self.partial:
+            target = self.partial[s.acc]
+            self.line(f"{target} = {self.combined(s, target, value)}")
+        elif s.acc in self.compensated:
+            self.line(f"{s.acc}_part = {value}")
+            self.add_compensated(s.acc)
+            self.total(s.acc, s.dtype)
+        else:
+            self.line(f"{s.acc} = {self.combined(s, s.acc, value)}")
 
     def combined(self, s: Combine, old: str, value: str) -> str:
         if s.dtype == "bool":
             return f"({old} {_BOOLEAN[s.op.name]} {value})"
         reordered = _REORDERED.get(s.op.name)
+        if s.op.name == "sum" and (self.in_order or s.acc not in self.partial and s.lane is None):
+            return f"({old} + {value})"
         if reordered and not (s.op.name in ("max", "min") and s.dtype in ("complex64", "complex128")):
             return f"{reordered}({old}, {value})"
         name = f"{s.acc}_old"
@@ -351,31 +378,60 @@ class _Emitter:
             self.line("independent()")
 
     def chunked(self, s: Loop, sums: list[Combine], n: str) -> None:
-        """The loop in chunks; each chunk's sum, which vectorises, is added to the total with the rounding error kept."""
+        """The loop in chunks; each chunk's sum, which vectorises, is added to the total with the rounding error kept.
+
+        A long body writes what it sums to a row, so that body and sum are each one simple loop.
+        """
         axis = s.axis
         accs = {c.acc: c for c in sums}
-        c, start = f"c{axis.name}", f"{axis.name}_start"
+        c, start, stop, even = f"c{axis.name}", f"{axis.name}_start", f"{axis.name}_stop", f"{axis.name}_even"
         self.line(f"for {c} in range(({n} + {CHUNK - 1}) // {CHUNK}):")
         self.depth += 1
         self.line(f"{start} = {c} * {CHUNK}")
+        self.line(f"{stop} = min({start} + {CHUNK}, {n})")
+        self.line(f"{even} = {stop} - ({stop} - {start}) % {LANES}")
         for acc, combine in accs.items():
-            self.partial[acc] = f"{acc}_part"
             self.line(f"{acc}_part = {_typed('0.0', combine.dtype)}")
-        self.line(f"for {axis.name} in range({start}, min({start} + {CHUNK}, {n})):")
+        if len(s.body) <= SHORT_BODY:
+            self.partial.update({acc: f"{acc}_part" for acc in accs})
+            self.part(s, start, even)
+            self.in_order = True
+            self.part(s, even, stop)
+            self.in_order = False
+            for acc in accs:
+                del self.partial[acc]
+        else:
+            self.rowed.update(dict.fromkeys(accs, f"{axis.name} - {start}"))
+            self.part(s, start, stop)
+            for acc in accs:
+                del self.rowed[acc]
+                self.line(f"for k in range({even} - {start}):")
+                self.line(f"    {acc}_part = radd({acc}_part, load({acc}_row, k))")
+                self.line(f"for k in range({even} - {start}, {stop} - {start}):")
+                self.line(f"    {acc}_part = {acc}_part + load({acc}_row, k)")
+        for acc in accs:
+            self.add_compensated(acc)
+        self.depth -= 1
+        for acc, combine in accs.items():
+            self.total(acc, combine.dtype)
+
+    def part(self, s: Loop, start: str, stop: str) -> None:
+        self.line(f"for {s.axis.name} in range({start}, {stop}):")
         self.depth += 1
         self.independent(s)
         self.body(s.body)
         self.depth -= 1
-        for acc in accs:
-            del self.partial[acc]
-            self.line(f"{acc}_next = {acc} + float64({acc}_part)")
-            self.line(f"{acc}_back = {acc}_next - {acc}")
-            self.line(f"{acc}_lost += ({acc} - ({acc}_next - {acc}_back)) + (float64({acc}_part) - {acc}_back)")
-            self.line(f"{acc} = {acc}_next")
-        self.depth -= 1
-        for acc, combine in accs.items():
-            total = f"{acc} + {acc}_lost if {acc}_lost == {acc}_lost else {acc}"
-            self.line(f"{acc}_total = {_as(f'({total})', combine.dtype)}")
+
+    def add_compensated(self, acc: str) -> None:
+        """Add the part to the accumulator; what rounding loses (Knuth's two-sum) is kept beside it."""
+        self.line(f"{acc}_next = {acc} + float64({acc}_part)")
+        self.line(f"{acc}_back = {acc}_next - {acc}")
+        self.line(f"{acc}_lost += ({acc} - ({acc}_next - {acc}_back)) + (float64({acc}_part) - {acc}_back)")
+        self.line(f"{acc} = {acc}_next")
+
+    def total(self, acc: str, dtype: str) -> None:
+        total = f"{acc} + {acc}_lost if {acc}_lost == {acc}_lost else {acc}"
+        self.line(f"{acc}_total = {_as(f'({total})', dtype)}")
 
 
 def _is_innermost(s: Loop) -> bool:

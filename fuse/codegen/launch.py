@@ -82,40 +82,39 @@ class Launcher:
             found = compile_kernel(source.text, source.entry, source.argtypes, source.helpers)
             scratch = [b for b in binding.buffers if isinstance(b, Local)]
             if scratch:
-                found = self.with_scratch(found, scratch, binding)
-            elif all(x == "C" for x in layouts) and binding.scalars == self.scalars:
+                found = self.with_scratch(found, scratch)
+            if all(x == "C" for x in layouts) and binding.scalars == self.scalars:
                 self.install(found)
             self.variants[layouts] = found
         return found
 
-    def with_scratch(self, kernel: Callable[..., int], scratch: list[Local], binding: Binding) -> Callable[..., int]:
+    def with_scratch(self, kernel: Callable[..., int], scratch: list[Local]) -> Callable[..., int]:
         """``kernel`` called with fresh scratch arrays between its arrays and its numbers."""
         count = len(self.bases)
-        axes = {f"i{a}": a for a in range(len(self.region.sizes))}
+        sources = [[self.size_source(int(x.name[1:])) for x in s.axes] for s in scratch]
+        dtypes = [np.dtype(s.dtype) for s in scratch]
+        empty = np.empty
 
         def call(*args: Any) -> int:
-            arrays = args[:count]
-            extra = [np.empty([self.axis_size(axes[x.name], args) for x in s.axes], s.dtype) for s in scratch]
-            return kernel(*arrays, *extra, *args[count:])
+            extra = [
+                empty([k if d is None else args[k] if d < 0 else args[k].shape[d] for k, d in source], dtype)
+                for source, dtype in zip(sources, dtypes, strict=True)
+            ]
+            return kernel(*args[:count], *extra, *args[count:])
 
         return call
 
-    def axis_size(self, axis: int, args: tuple[Any, ...]) -> int:
+    def size_source(self, axis: int) -> tuple[int, int | None]:
+        """Where the size of an axis is found: (size, None), or (argument, dimension), or (argument, -1) for a number."""
         size = self.region.sizes[axis]
         if isinstance(size, int):
-            return size
+            return size, None
         for k, base in enumerate(self.bases):
-            where = self.region.loads.get(base) or self.region.amap.get(base, ())
+            where = self.region.amap.get(base) or self.region.loads.get(base, ())
             for d, a in enumerate(where):
-                if a == axis and args[k].shape[d] != 1:
-                    return int(args[k].shape[d])
-        if ("size", size) in self.scalars:
-            return int(args[len(self.bases) + self.scalars.index(("size", size))])
-        for k, base in enumerate(self.bases):
-            where = self.region.loads.get(base) or self.region.amap.get(base, ())
-            if axis in where:
-                return int(args[k].shape[where.index(axis)])
-        raise AssertionError("an axis whose size nothing tells")
+                if a == axis and self.sizes.find(self.sizes.of[base][d]) is self.sizes.find(size):
+                    return k, d
+        return len(self.bases) + self.scalars.index(("size", size)), -1
 
     def __call__(self, *args: Any) -> int:
         count = len(self.bases)

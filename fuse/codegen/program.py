@@ -402,7 +402,10 @@ class _Writer:
         name = self.as_array(node)
         for view in reversed(chain):
             new = self.fresh("t")
-            self.line(f"{new} = {self.give('view', _view_call(view))}({', '.join([name, *self.rest(view)])})")
+            if view.op.name == "dimshuffle":
+                self.line(f"{new} = {name}{_shuffle_text(view)}")
+            else:
+                self.line(f"{new} = {self.give('view', _view_call(view))}({', '.join([name, *self.rest(view)])})")
             name = new
         return name
 
@@ -575,7 +578,9 @@ _HOST_ARGUMENTS = frozenset(("subtensor", "set_subtensor", "inc_subtensor", "res
 
 def _may_fail(unit: Any) -> bool:
     """Whether a unit can raise at run time, after which shared variables must still hold their old values."""
-    return not isinstance(unit, Region) or any(n.op.name in ("gather", "max", "min") for n in unit.amap)
+    if isinstance(unit, Expr):
+        return unit.op.name not in ("dot", "subtensor")
+    return any(n.op.name in ("gather", "max", "min") for n in unit.amap)
 
 
 def unit_reads(unit: Any, value: Expr) -> bool:
@@ -607,6 +612,22 @@ def _about_input(error: FuseError, variable: Expr, value: Any) -> FuseError:
     """``error`` saying which input it is about."""
     got = f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
     return type(error)(f"input {variable.name or 'without a name'} ({variable.type.describe()}) got {got}: {error}")
+
+
+def _shuffle_text(view: Expr) -> str:
+    """A dimshuffle as NumPy text: drop dimensions of size 1, transpose, insert dimensions."""
+    pattern = view.params["pattern"]
+    kept = [d for d in pattern if d != "x"]
+    dropped = [d for d in range(view.args[0].type.ndim) if d not in kept]
+    text = ""
+    if dropped:
+        text += "[" + ", ".join("0" if d in dropped else ":" for d in range(view.args[0].type.ndim)) + "]"
+        kept = [d - sum(e < d for e in dropped) for d in kept]
+    if kept != sorted(kept):
+        text += f".transpose({tuple(kept)})"
+    if "x" in pattern:
+        text += "[" + ", ".join("None" if d == "x" else ":" for d in pattern) + "]"
+    return text
 
 
 def _view_call(node: Expr) -> Callable[..., Array]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fuse.codegen.mathlib.specialise import polynomial
+from fuse.codegen.mathlib.vector import erfcx_positive
 
 if TYPE_CHECKING:
     from fuse.codegen.intrinsics import fma
@@ -21,28 +22,12 @@ PI = 3.141592653589793
 INFINITY = math.inf
 NAN = math.nan
 
-# erfcx(x) * (1 + 2 x) for x >= 0 in t = (x - 4) / (x + 4); Shepherd and Laframboise, Math. Comp. 36 (1981) 249.
-ERFCX = (
-    1.2329951186255526, -0.1396211168405625, 0.015379652102619604, 0.0680970542546904, -0.10103906603630056,
-    0.09373283499843822, -0.06633036581218683, 0.03716751553592976, -0.016197734059800725, 0.005031969992664451,
-    -0.000757773261364264, -0.00019925677573464487, 0.00015062148997866618, -2.4398944643274328e-05,
-    -1.1221286927777815e-05, 5.709206277174306e-06, 2.919731967635643e-07, -8.249201889715878e-07,
-    7.747008221015442e-08, 1.1009772948297078e-07, -2.056075697415249e-08, -1.4709785282263815e-08,
-    3.1696311067435704e-09, 1.7904216098238652e-09, -2.6596743641112604e-10, -1.3748013895250172e-10,
-)
-
-
 # ---------------------------------------------------------------- error functions
 def exp_of_square(x):
     """``exp(x**2)`` with the rounding error of the square made good."""
     square = x * x
     rest = fma(x, x, -square)
     return math.exp(square) * (1.0 + (rest if abs(square) < INFINITY else 0.0))
-
-
-def erfcx_positive(x):
-    t = (x - 4.0) / (x + 4.0)
-    return polynomial(t, ERFCX) / (1.0 + 2.0 * x)
 
 
 def erfcx(x):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     MAGIC = LOG2_E = LN2_HIGH = LN2_LOW = EXP_LOWEST = EXP_HIGHEST = SMALLEST_NORMAL = SUBNORMAL_SCALE = 1.0
     MAGIC_BITS = MANTISSA = BIAS = ROOT_HALF_BITS = MANTISSA_MASK = SUBNORMAL_SHIFT = EXPM1_PLAIN = 1
-    EXP_SERIES = LOG_SERIES = TANH_SERIES = (1.0,)
+    EXP_SERIES = LOG_SERIES = TANH_SERIES = ERF_SERIES = ERFCX_SERIES = (1.0,)
 
 INFINITY = math.inf
 LN2 = 0.6931471805599453
@@ -42,6 +42,21 @@ CONSTANTS: dict[str, dict[str, Any]] = {
             0.6666666666666666, 0.40000000000007996, 0.2857142856725317, 0.22222223051762294, 0.18181737383008073,
             0.15388876712590915, 0.13209546573512165, 0.13610182927411002,
         ),
+        # erf(x) / x - 1 in x**2 for abs(x) <= 0.75
+        "ERF_SERIES": (
+            0.1283791670955126, -0.37612638903183715, 0.11283791670952514, -0.026866170644408167, 0.00522397761516465,
+            -0.000854832617038118, 0.00012055288768870961, -1.4924174937653788e-05, 1.6430340286373514e-06,
+            -1.593701496567397e-07, 1.1461029647983236e-08,
+        ),
+        # erfcx(x) * (1 + 2 x) for x >= 0 in t = (x - 4) / (x + 4); Shepherd and Laframboise, Math. Comp. 36 (1981) 249
+        "ERFCX_SERIES": (
+            1.2329951186255526, -0.1396211168405625, 0.015379652102619604, 0.0680970542546904, -0.10103906603630056,
+            0.09373283499843822, -0.06633036581218683, 0.03716751553592976, -0.016197734059800725, 0.005031969992664451,
+            -0.000757773261364264, -0.00019925677573464487, 0.00015062148997866618, -2.4398944643274328e-05,
+            -1.1221286927777815e-05, 5.709206277174306e-06, 2.919731967635643e-07, -8.249201889715878e-07,
+            7.747008221015442e-08, 1.1009772948297078e-07, -2.056075697415249e-08, -1.4709785282263815e-08,
+            3.1696311067435704e-09, 1.7904216098238652e-09, -2.6596743641112604e-10, -1.3748013895250172e-10,
+        ),
         # (tanh(x) / x - 1) / x**2 in x**2 for abs(x) <= 0.625
         "TANH_SERIES": (
             -0.3333333333333333, 0.13333333333333017, -0.053968253967868515, 0.021869488517764112,
@@ -60,6 +75,15 @@ CONSTANTS: dict[str, dict[str, Any]] = {
             0.000198992871446535,
         ),
         "LOG_SERIES": (0.6666666865348816, 0.4000031650066376, 0.28532442450523376, 0.23753060400485992),
+        "ERF_SERIES": (
+            0.12837916612625122, -0.3761261999607086, 0.11283382773399353, -0.026834888383746147, 0.005114774685353041,
+            -0.0006751828477717936,
+        ),
+        "ERFCX_SERIES": (
+            1.2329951524734497, -0.1396210938692093, 0.015379768796265125, 0.06809617578983307, -0.10104094445705414,
+            0.09374020248651505, -0.066319040954113, 0.037140458822250366, -0.016230391338467598, 0.005082269664853811,
+            -0.000709132815245539, -0.00024843672872520983, 0.0001142081746365875,
+        ),
         "TANH_SERIES": (
             -0.3333333432674408, 0.1333330273628235, -0.05395904555916786, 0.021767035126686096,
             -0.008337405510246754, 0.002285007620230317,
@@ -164,6 +188,32 @@ def logaddexp(x, y):
     return x + LN2 if x == y else larger + log1p_of_decay(exp(-abs(x - y)))
 
 
+# ---------------------------------------------------------------- error functions
+def erfcx_positive(x):
+    t = (x - 4.0) / (x + 4.0)
+    return polynomial(t, ERFCX_SERIES) / (1.0 + 2.0 * x)
+
+
+def erfc_positive(x):
+    bounded = 30.0 if x > 30.0 else x
+    square = bounded * bounded
+    rest = fma(bounded, bounded, -square)
+    decay = exp(-square)
+    return erfcx_positive(bounded) * fma(-rest, decay, decay)
+
+
+def erfc(x):
+    tail = erfc_positive(abs(x))
+    return 2.0 - tail if x < 0.0 else tail
+
+
+def erf(x):
+    size = abs(x)
+    z = size * size
+    inner = fma(polynomial(z, ERF_SERIES), size, size)
+    return math.copysign(inner if size < 0.75 else 1.0 - erfc_positive(size), x)
+
+
 TABLE: dict[str, Any] = {
-    "exp": exp, "expm1": expm1, "tanh": tanh, "log": log, "log1p": log1p, "softplus": softplus, "logaddexp": logaddexp,
+    "erf": erf, "erfc": erfc, "exp": exp, "expm1": expm1, "tanh": tanh, "log": log, "log1p": log1p, "softplus": softplus, "logaddexp": logaddexp,
 }
