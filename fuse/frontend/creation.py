@@ -130,7 +130,8 @@ def identity_like(x: Any, dtype: Any = None) -> Expr:
     x = as_expr(x)
     if x.type.ndim != 2:
         raise ShapeError(f"identity_like takes a matrix, not a {x.type.describe()}")
-    return eye(*sizes_of(x), dtype=x.type.dtype if dtype is None else dtype)
+    rows, columns = sizes_of(x)
+    return eye(rows, columns, dtype=x.type.dtype if dtype is None else dtype)
 
 
 def identity(n: Any, dtype: Any = None) -> Expr:

@@ -115,7 +115,7 @@ def ravel_multi_index(multi_index: Any, dims: Any, mode: str = "raise", order: s
         elif mode == "clip":
             place = ew.clip(place, 0, n - 1)
         position = ew.add(ew.mul(position, n), place)
-    return position  # type: ignore[no-any-return]
+    return position
 
 
 def _need_c_order(order: str) -> None:

@@ -36,7 +36,7 @@ def _join_type(*xs: Expr, axis: int) -> TensorType:
     for a, sizes in enumerate(zip(*[x.type.shape for x in xs], strict=True)):
         known = {n for n in sizes if n is not None}
         if a == axis:
-            shape.append(None if None in sizes else sum(sizes))  # type: ignore[arg-type]
+            shape.append(None if None in sizes else sum(sizes))
         elif len(known) > 1:
             listed = ", ".join(shape_text(x.type.shape) for x in xs)
             raise ShapeError(f"cannot join shapes {listed} along axis {axis}: they differ along axis {a}")

@@ -268,7 +268,8 @@ def reshape(op: Op, x: Any, *newshape: Any, ndim: int | None = None, shape: Any 
     if shape is not None:
         newshape = (shape,)
     if len(newshape) == 2 and not isinstance(newshape[0], (int, np.integer)) and _is_shape(newshape[0]):
-        newshape, ndim = newshape[:1], newshape[1]  # Theano: reshape(x, newshape, ndim)
+        ndim = static_int(newshape[1])  # Theano: reshape(x, newshape, ndim)
+        newshape = newshape[:1]
     sizes = as_sizes(newshape[0], ndim) if len(newshape) == 1 else tuple([as_size(n) for n in newshape])
     if ndim is not None and static_int(ndim) != len(sizes):
         raise ShapeError(f"the shape {tuple(sizes)} has {len(sizes)} sizes, not ndim={ndim}")
@@ -289,7 +290,7 @@ def _diagonal_length(rows: Size, columns: Size, offset: int) -> Size:
 def _diagonal_type(x: Expr, *, offset: int, axis1: int, axis2: int) -> TensorType:
     shape = x.type.shape
     rows, columns = shape[axis1], shape[axis2]
-    length = None if rows is None or columns is None else _diagonal_length(rows, columns, offset)
+    length = None if rows is None or columns is None else static_int(_diagonal_length(rows, columns, offset))
     return TensorType(x.type.dtype, (*[n for a, n in enumerate(shape) if a not in (axis1, axis2)], length))
 
 

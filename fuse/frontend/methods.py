@@ -26,17 +26,19 @@ from fuse.frontend import (
 from fuse.frontend.elementwise import cast
 
 # Python's operators. Each also gets its reflected form where it has one: __radd__(x, y) is add(y, x).
-BINARY = {
+BINARY: dict[str, Callable[..., Any]] = {
     "add": elementwise.add, "sub": elementwise.sub, "mul": elementwise.mul, "truediv": elementwise.true_div,
     "floordiv": elementwise.int_div, "mod": elementwise.mod, "divmod": elementwise.divmod, "and": elementwise.and_,
     "or": elementwise.or_, "xor": elementwise.xor, "lshift": elementwise.left_shift,
     "rshift": elementwise.right_shift, "matmul": linalg.matmul,
 }
-UNARY = {
+UNARY: dict[str, Callable[..., Any]] = {
     "neg": elementwise.neg, "abs": elementwise.abs, "invert": elementwise.invert, "floor": elementwise.floor,
     "ceil": elementwise.ceil, "trunc": elementwise.trunc,
 }
-COMPARISONS = {"lt": elementwise.lt, "le": elementwise.le, "gt": elementwise.gt, "ge": elementwise.ge}
+COMPARISONS: dict[str, Callable[..., Any]] = {
+    "lt": elementwise.lt, "le": elementwise.le, "gt": elementwise.gt, "ge": elementwise.ge,
+}
 
 # Methods that are the function of the same name, with the expression as its first argument.
 METHODS: dict[ModuleType, str] = {
@@ -185,7 +187,8 @@ def table() -> dict[str, Any]:
         found[f"__{name}__"] = function
     for module, names in METHODS.items():
         found.update({name: getattr(module, name) for name in names.split()})
-    found.update({name: property(function) for name, function in PROPERTIES.items()})
+    # only the first line of their documentation: its examples are run where the functions are
+    found.update({name: property(f, doc=(f.__doc__ or "").split("\n")[0]) for name, f in PROPERTIES.items()})
     return found | OTHERS
 
 

@@ -40,11 +40,11 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
 }
 
 # ufunc.reduce and ufunc.accumulate
-REDUCE = {
+REDUCE: dict[Any, Callable[..., Any]] = {
     np.add: reductions.sum, np.multiply: reductions.prod, np.maximum: reductions.max, np.minimum: reductions.min,
     np.logical_and: reductions.all, np.logical_or: reductions.any,
 }
-ACCUMULATE = {np.add: scans.cumsum, np.multiply: scans.cumprod}
+ACCUMULATE: dict[Any, Callable[..., Any]] = {np.add: scans.cumsum, np.multiply: scans.cumprod}
 
 # NumPy functions by the function of ours that means the same; arguments are passed as they come.
 SAME_NAME = (
@@ -102,7 +102,7 @@ def _round(x: Any, decimals: int = 0) -> Expr:
 
 
 def _ndim(x: Any) -> int:
-    return x.type.ndim  # type: ignore[no-any-return]
+    return x.type.ndim
 
 
 def _size(x: Any, axis: int | None = None) -> Any:

@@ -128,7 +128,7 @@ def _free_uid(uid: str, value: np.ndarray[Any, Any]) -> str:
     one pickle agree on it.
     """
     while (living := interned.get((SHARED, uid))) is not None:
-        if _same_bits(living.container.value, value):  # type: ignore[attr-defined]
+        if _same_bits(living.container.value, value):
             return uid
         uid += hashlib.sha256(value.tobytes()).hexdigest()[:8]
     return uid
@@ -154,7 +154,7 @@ def _leaf(
     node.default_update = None
     node.strict = strict
     node.allow_downcast = allow_downcast
-    return node  # type: ignore[no-any-return]
+    return node
 
 
 def shared(

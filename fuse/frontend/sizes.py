@@ -214,7 +214,7 @@ def constant_value(expr: Expr, limit: int = 64) -> np.ndarray[Any, Any] | None:
         if seen > limit or node.is_leaf and not isinstance(node, Constant) or node.op.stateful:
             return None
         stack += node.args
-    return evaluate([expr], {})[0]  # type: ignore[no-any-return]
+    return evaluate([expr], {})[0]
 
 
 def as_sizes(shape: Any, ndim: int | None = None) -> tuple[Size, ...]:
@@ -313,7 +313,7 @@ def _follows(node: Expr) -> bool:
 def _known_shape(node: Expr) -> tuple[Any, ...] | None:
     static = getattr(node.type, "shape", None)
     if static is not None and None not in static:
-        return static  # type: ignore[no-any-return]
+        return static
     return node._cache.get("shape") if node._cache else None
 
 
@@ -324,7 +324,8 @@ def _remember(node: Expr, sizes: tuple[Any, ...]) -> None:
 
 
 def _resolve(node: Expr) -> tuple[Any, ...]:
-    several = not hasattr(node.type, "shape")
+    type_: Any = node.type
+    several = not hasattr(type_, "shape")
     if not _follows(node):
         return tuple([sizes_of(p) for p in parts(node)]) if several else sizes_of(node)
     shapes = [_known_shape(a) for a in node.args]
@@ -333,7 +334,7 @@ def _resolve(node: Expr) -> tuple[Any, ...]:
     assert node.op.shape is not None
     found = node.op.shape(node, *shapes)
     if several:
-        return tuple([_merge(t.shape, s) for t, s in zip(node.type.elements, found, strict=True)])
+        return tuple([_merge(t.shape, s) for t, s in zip(type_.elements, found, strict=True)])
     return _merge(node.type.shape, found)
 
 

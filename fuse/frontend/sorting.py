@@ -73,10 +73,10 @@ _RETURNS = ("index", "inverse", "counts")
 
 
 def _unique_type(x: Expr, *, returns: tuple[str, ...]) -> Any:
-    positions = {"inverse": TensorType("int64", (math.prod(x.type.shape) if None not in x.type.shape else None,))}
-    return TupleType((
-        TensorType(x.type.dtype, (None,)), *[positions.get(r, TensorType("int64", (None,))) for r in returns],
-    ))
+    sizes: Any = x.type.shape
+    total = None if None in sizes else math.prod(sizes)
+    extra = [TensorType("int64", (total if r == "inverse" else None,)) for r in returns]
+    return TupleType((TensorType(x.type.dtype, (None,)), *extra))
 
 
 def _unique_numpy(x: Any, returns: tuple[str, ...]) -> list[Any]:
@@ -96,9 +96,10 @@ def _unique(op: Op, x: Expr, *, returns: tuple[str, ...]) -> Expr:
 
 
 def unique(ar: Any, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False) -> Any:
-    """The distinct elements of ``ar`` in ascending order; with flags a list that also holds, as int64 vectors,
+    """The distinct elements of ``ar`` in ascending order.
 
-    the first position of each, for each element of flat ``ar`` the position of its value, how often each occurs.
+    With flags a list, in which int64 vectors follow: the first position of each, for each element of flat ``ar`` the
+    position of its value, how often each occurs.
 
     >>> import fuse.tensor as T
     >>> v = T.lvector("v")

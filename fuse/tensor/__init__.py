@@ -26,7 +26,7 @@ from fuse.frontend.sizes import make_vector, shape, shape_i, size
 from fuse.frontend.sorting import *
 from fuse.frontend.statistics import logsumexp, mean, norm, ptp, std, var
 from fuse.frontend.tensor import *
-from fuse.tensor import nnet
+from fuse.tensor import nlinalg, nnet, shared_randomstreams, slinalg
 from fuse.types import COMPLEX, CONTINUOUS, DISCRETE, FLOATING, INTEGER
 
 amax, amin, concat, batched_transpose = max, min, concatenate, matrix_transpose

@@ -1,0 +1,93 @@
+"""Sorting, ranks and small functions against NumPy, with gradients."""
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from op_checks import check_gradient, check_value, inputs_like, random_array
+
+import fuse.tensor as T
+from fuse.errors import FuseError
+
+CASES = [
+    *[(f"sort {a}", lambda x, a=a: T.sort(x, a), lambda x, a=a: np.sort(x, a), (3, 4)) for a in (-1, 0, 1, None)],
+    *[(f"argsort {a}", lambda x, a=a: T.argsort(x, a), lambda x, a=a: np.argsort(x, a), (3, 4)) for a in (-1, 0, None)],
+    ("sort method", lambda x: x.sort(), np.sort, (5,)),
+    ("topk", lambda x: T.topk(x, 2), lambda x: np.sort(x)[..., -2:], (3, 4)),
+    ("topk smallest", lambda x: T.topk(x, -2, axis=0), lambda x: np.sort(x, 0)[:2], (3, 4)),
+    ("argtopk", lambda x: T.argtopk(x, 3), lambda x: np.argsort(x)[..., -3:], (3, 4)),
+    *[
+        (f"median {n} {a}", lambda x, a=a: T.median(x, a), lambda x, a=a: np.median(x, a), (n, 3))
+        for n in (3, 4) for a in (None, 0, 1, (0, 1))
+    ],
+    ("median keepdims", lambda x: T.median(x, 0, keepdims=True), lambda x: np.median(x, 0, keepdims=True), (3, 4)),
+    ("diff", T.diff, np.diff, (3, 4)),
+    ("diff n axis", lambda x: T.diff(x, 2, 0), lambda x: np.diff(x, 2, 0), (4, 3)),
+    ("diff of one", T.diff, np.diff, (1,)),
+    ("fill_diagonal", lambda x: T.fill_diagonal(x, 7.0), lambda x: np.where(np.eye(3, 4) == 1, 7.0, x), (3, 4)),
+    ("fill_diagonal offset", lambda x: T.fill_diagonal_offset(x, 7.0, -1), lambda x: np.where(np.eye(3, 4, -1), 7, x),
+     (3, 4)),
+    ("pad", lambda x: T.pad(x, 1), lambda x: np.pad(x, 1), (2, 3)),
+    ("pad value", lambda x: T.pad(x, ((0, 2), (1, 0)), constant_values=2.5),
+     lambda x: np.pad(x, ((0, 2), (1, 0)), constant_values=2.5), (2, 3)),
+    *[
+        (f"pad {mode}", lambda x, m=mode: T.pad(x, ((1, 2), (4, 5)), m), lambda x,
+         m=mode: np.pad(x, ((1, 2), (4, 5)), m), (2, 3))
+        for mode in ("edge", "wrap", "reflect", "symmetric")
+    ],
+    ("pad reflect one", lambda x: T.pad(x, 2, "reflect"), lambda x: np.pad(x, 2, "reflect"), (1,)),
+]
+IDS = [case[0] for case in CASES]
+
+
+@pytest.mark.parametrize("static", [True, False], ids=["static", "run time"])
+@pytest.mark.parametrize(("name", "ours", "numpys", "shape"), CASES, ids=IDS)
+def test_value_and_gradient(name, ours, numpys, shape, static):
+    x = random_array(np.random.default_rng(len(name)), shape)
+    inputs = inputs_like([x], static)
+    check_value(ours(*inputs), numpys(x), {inputs[0]: x})
+    check_gradient(ours, inputs, [x])
+
+
+def test_equal_elements_keep_their_order_and_nan_comes_last():
+    v = T.dvector()
+    x = np.array([2.0, math.nan, 1.0, 2.0, 1.0, -math.inf])
+    check_value(T.argsort(v), np.argsort(x, kind="stable"), {v: x})
+    check_value(T.sort(v), np.sort(x), {v: x})
+    check_value(T.median(v), np.median(x), {v: x})
+
+
+@pytest.mark.parametrize("x", [[0, 2, 2, 5], [], [3]])
+def test_bincount(x):
+    v = T.lvector()
+    x = np.array(x, dtype="int64")
+    w = np.arange(1.0, 1 + x.size)
+    check_value(T.bincount(v), np.bincount(x), {v: x}, dtype="int64")
+    check_value(T.bincount(v, minlength=4), np.bincount(x, minlength=4), {v: x})
+    check_value(T.bincount(v, weights=w), np.bincount(x, weights=w).astype(float), {v: x}, dtype="float64")
+
+
+def test_positions_in_c_order():
+    n, m = T.lvectors("n", "m")
+    flat = np.array([0, 5, 23, 11])
+    for part, want in zip(T.unravel_index(n, (2, 3, 4)), np.unravel_index(flat, (2, 3, 4)), strict=True):
+        check_value(part, want, {n: flat})
+    rows, columns = np.array([1, 0]), np.array([2, 3])
+    check_value(T.ravel_multi_index((n, m), (2, 4)), np.ravel_multi_index((rows, columns), (2, 4)),
+        {n: rows, m: columns})
+    outside = np.array([7, -1])
+    for mode in ("wrap", "clip"):
+        check_value(
+            T.ravel_multi_index((n, m), (2, 4), mode), np.ravel_multi_index((rows, outside), (2, 4), mode),
+            {n: rows, m: outside},
+        )
+
+
+@pytest.mark.parametrize("build", [
+    lambda x: T.topk(x, 0), lambda x: T.diff(x, -1), lambda x: T.pad(x, -1), lambda x: T.pad(x, 1, "mean"),
+    lambda x: T.fill_diagonal(x, 1.0), lambda x: T.bincount(x), lambda x: T.sort(x, order="f"),
+])
+def test_errors(build):
+    with pytest.raises(FuseError):
+        build(T.dvector())
