@@ -215,5 +215,6 @@ def erf(x):
 
 
 TABLE: dict[str, Any] = {
-    "erf": erf, "erfc": erfc, "exp": exp, "expm1": expm1, "tanh": tanh, "log": log, "log1p": log1p, "softplus": softplus, "logaddexp": logaddexp,
+    "exp": exp, "expm1": expm1, "tanh": tanh, "log": log, "log1p": log1p, "softplus": softplus,
+    "logaddexp": logaddexp, "erf": erf, "erfc": erfc,
 }
