@@ -55,7 +55,7 @@ def _words(value: Any) -> list[Any]:
 # The words are held in 64 bits: a product of two fits exactly, and nothing else overflows.
 @elementwise(
     name="philox", dtype=_all_uint64, numpy=_reference, grad=(DISCONNECTED,) * 3, ufunc=False, builtin=True,
-    meta={"params": ("half",), "cost": 60},
+    meta={"params": ("half",), "examples": ({"half": 0}, {"half": 1}), "cost": 60},
 )
 def philox(position, key, count, half):
     """64 random bits for (position, key, count), each a uint64: half 0 or 1 of the 128 that Philox4x32-10 makes.
