@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import math
 import operator
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -338,7 +340,43 @@ def test_every_public_name_exists():
 
 
 def test_functions_stay_callable_beside_modules_of_their_name():
+    """The modules fuse.function, fuse.config, fuse.tensor.var and fuse.tensor.sort exist, and do not hide the names."""
+    import fuse.config
     import fuse.function
+    import fuse.tensor.sort
+    import fuse.tensor.var
 
-    assert callable(fuse.function)
+    assert all(map(callable, (fuse.function, fuse.tensor.var, fuse.tensor.sort)))
     assert fuse.config.floatX == "float64"
+
+
+DEEP = """
+    compat.python2x.OrderedDict compile.SharedVariable compile.ops.as_op compile.mode.Mode gof.Apply gof.graph.inputs
+    gradient.grad printing.pp sandbox.rng_mrg.MRG_RandomStreams scalar.upcast scalar.basic.identity
+    tensor.basic.concatenate tensor.elemwise.Elemwise tensor.extra_ops.to_one_hot tensor.extra_ops.repeat
+    tensor.nlinalg.trace tensor.nnet.sigmoid tensor.shared_randomstreams.RandomStreams tensor.sharedvar.shared
+    tensor.sort.argsort tensor.subtensor.set_subtensor tensor.type.TensorType tensor.var.TensorVariable
+    updates.OrderedUpdates
+""".split()
+
+
+@pytest.mark.parametrize("path", DEEP)
+def test_deep_paths_of_theano(path):
+    module, name = path.rsplit(".", 1)
+    scope: dict = {}
+    exec(f"from fuse.{module} import {name}", scope)
+    assert scope[name] is not None
+
+
+def test_modules_of_tensor_are_attributes():
+    code = "import fuse.tensor as T; T.extra_ops.repeat, T.nlinalg.trace, T.elemwise.Elemwise, T.basic.dot, T.nnet"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_families_of_ops():
+    x = T.matrix()
+    assert isinstance((x + 1).owner.op, T.elemwise.Elemwise)
+    assert isinstance(x.T.owner.op, T.elemwise.DimShuffle)
+    assert isinstance(x.sum().owner.op, T.elemwise.CAReduce)
+    assert not isinstance(x.sum().owner.op, T.Elemwise)

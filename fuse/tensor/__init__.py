@@ -1,5 +1,11 @@
 """Theano's ``tensor``: every name for building expressions, gathered from the modules that define them."""
 # ruff: noqa: F405
+from importlib import import_module as _import_module
+from types import ModuleType as _ModuleType
+
+# First the modules whose names are also functions (T.var, T.sort): a module loaded later would take the name.
+from fuse.tensor import sort as _sort, var as _var  # isort: skip
+
 from fuse.autodiff.check import numeric_grad, verify_grad
 from fuse.autodiff.derived import hessian, hessian_vector_product, jacobian
 from fuse.autodiff.forward import Rop
@@ -27,6 +33,7 @@ from fuse.frontend.sorting import *
 from fuse.frontend.statistics import logsumexp, mean, norm, ptp, std, var
 from fuse.frontend.tensor import *
 from fuse.tensor import nlinalg, nnet, shared_randomstreams, slinalg
+from fuse.tensor.elemwise import CAReduce, DimShuffle, Elemwise
 from fuse.types import COMPLEX, CONTINUOUS, DISCRETE, FLOATING, INTEGER
 
 amax, amin, concat, batched_transpose = max, min, concatenate, matrix_transpose
@@ -40,5 +47,15 @@ float_dtypes, complex_dtypes, int_dtypes = list(FLOATING), list(COMPLEX), [d for
 uint_dtypes, integer_dtypes = [d for d in INTEGER if d[0] == "u"], list(INTEGER)
 discrete_dtypes, continuous_dtypes = list(DISCRETE), list(CONTINUOUS)
 all_dtypes = discrete_dtypes + continuous_dtypes
+
+# Theano's programs use these modules as attributes, without importing them.
+_MODULES = ("basic", "elemwise", "extra_ops", "sharedvar", "subtensor", "type")
+
+
+def __getattr__(name: str) -> _ModuleType:
+    if name in _MODULES:
+        return _import_module(f"fuse.tensor.{name}")
+    raise AttributeError(f"module 'fuse.tensor' has no attribute {name!r}")
+
 
 __all__ = [n for n in globals() if not n.startswith("_") and n != "annotations"]
