@@ -197,6 +197,18 @@ def test_second_derivatives_agree_with_finite_differences(op):
                 np.testing.assert_allclose(have[smooth], narrow[smooth], rtol=1e-6, atol=1e-7, err_msg=f"{k}, {j}")
 
 
+@pytest.mark.parametrize("op", DIFFERENTIABLE, ids=str)
+def test_gradients_keep_single_precision(op):
+    """A constant in a rule must not make float64 of float32."""
+    for params in examples(op):
+        xs = [variable(ty.TensorType("float32", (None,))) for _ in range(arity(op))]
+        out = op(*xs, **params)
+        g = variable(ty.TensorType(out.dtype, (None,)))
+        for rule in op.grad if out.dtype == "float32" else ():
+            made = rule if rule in (ZERO, DISCONNECTED) else rule(g, out, *xs, **params)
+            assert made in (ZERO, DISCONNECTED) or made.dtype == "float32"
+
+
 EDGES = [
     (ew.maximum, (1.0, 1.0), (1.0, 0.0)), (ew.minimum, (1.0, 1.0), (1.0, 0.0)), (ew.maximum, (0.0, 0.0), (1.0, 0.0)),
     (ew.abs, (0.0,), (0.0,)), (ew.relu, (0.0,), (0.5,)), (lambda x: ew.relu(x, 0.2), (0.0,), (0.6,)),
