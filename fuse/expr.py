@@ -5,7 +5,7 @@ import itertools
 import secrets
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -309,15 +309,16 @@ def _holds_expr(value: Any) -> bool:
 def toposort(outputs: Iterable[Expr], known: Iterable[Expr] = ()) -> list[Expr]:
     """Every node that ``outputs`` need, arguments first; the walk does not go below ``known``."""
     order: list[Expr] = []
-    done: set[Expr] = set(known)
+    stop: Container[Expr] = known if isinstance(known, (set, frozenset, Mapping)) else set(known)
+    done: set[Expr] = set()
     for output in outputs:
         stack: list[tuple[Expr, int]] = [(output, 0)]
         while stack:
             node, i = stack.pop()
-            if node in done:
+            if node in done or node in stop:
                 continue
             args = node.args
-            while i < len(args) and args[i] in done:
+            while i < len(args) and (args[i] in done or args[i] in stop):
                 i += 1
             if i < len(args):
                 stack.append((node, i + 1))

@@ -4,6 +4,7 @@
 is it a function of the row, and fuses. Programs mean that, so plans assume it; a call where it does not hold is
 served by a plan that assumes nothing.
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ def assume_picks(outputs: Sequence[Expr]) -> tuple[list[Expr], list[tuple[Expr, 
             size = constant(rows, dtype="int64") if isinstance(rows, int) else rows
             if size is not count and count.op.name != "constant":
                 equal[count, size] = None
-                args = (*args[:at], make(OPS["iota"], (size,)), *args[at + 1:])
+                args = (*args[:at], make(OPS["iota"], (size,)), *args[at + 1 :])
         return node if node.is_leaf else rebuild(node, args)
 
     return transform(outputs, visit), list(equal)

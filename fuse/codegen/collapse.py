@@ -1,4 +1,5 @@
 """Collapse: two nested loops over memory that is contiguous for every operand become one loop."""
+
 from __future__ import annotations
 
 from dataclasses import replace

@@ -3,6 +3,7 @@
 The function returns a status: 0, or one of the codes below, so that no kernel ever raises. Offsets are counted in
 elements; every array's sizes are checked against the loops before anything is read.
 """
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -126,7 +127,12 @@ class _Emitter:
         for s in walk(self.kernel.body):
             if isinstance(s, Loop) and s.kind == "serial" and _is_innermost(s) and len(s.body) > SHORT_BODY:
                 for c in s.body:
-                    if isinstance(c, Combine) and c.op.name == "sum" and c.dtype in ("float32", "float64") and self.is_looped(c.acc):
+                    if (
+                        isinstance(c, Combine)
+                        and c.op.name == "sum"
+                        and c.dtype in ("float32", "float64")
+                        and self.is_looped(c.acc)
+                    ):
                         found[c.acc] = c.dtype
         return list(found.items())
 
@@ -145,14 +151,16 @@ class _Emitter:
             sizes = [f"size({a}, {d})" for d in range(buffer.ndim)]
         if buffer.layout == "C":
             for d in range(buffer.ndim):
-                rest = [n for n in sizes[d + 1:] if n != "1"]
+                rest = [n for n in sizes[d + 1 :] if n != "1"]
                 if sizes[d] != "1":
                     wrong.append(f"({sizes[d]} > 1 and stride({a}, {d}) != {' * '.join(rest) or '1'})")
         else:
             unit = int(buffer.layout[1:])
             if unit >= 0:
                 wrong.append(f"(size({a}, {unit}) > 1 and stride({a}, {unit}) != 1)")
-        bad = [f"size({a}, {d}) != {n}" for d, n in enumerate(sizes) if n != f"size({a}, {d})" and not self.is_own(n, a, d)]
+        bad = [
+            f"size({a}, {d}) != {n}" for d, n in enumerate(sizes) if n != f"size({a}, {d})" and not self.is_own(n, a, d)
+        ]
         if bad:
             self.line(f"if {' or '.join(bad)}:")
             self.line(f"    return {WRONG_SIZE}")
@@ -239,13 +247,15 @@ class _Emitter:
                 continue
             if b.layout == "C":
                 later = []
-                for (other, e, _), entry in zip(spans[k + 1:], index[k + 1:], strict=True):
+                for (other, e, _), entry in zip(spans[k + 1 :], index[k + 1 :], strict=True):
                     if isinstance(entry, Axis):
                         later.append(self.size_text[entry])
                     elif other != "0":
                         later.append(f"size({buffer}, {e})")
                 later = [n for n in later if n != "1"]
-                terms.append(f"{text} * ({' * '.join(later)})" if len(later) > 1 else f"{text} * {later[0]}" if later else text)
+                terms.append(
+                    f"{text} * ({' * '.join(later)})" if len(later) > 1 else f"{text} * {later[0]}" if later else text
+                )
             elif int(b.layout[1:]) == d:
                 terms.append(text)
             else:
@@ -293,8 +303,11 @@ class _Emitter:
     def is_looped(self, acc: str) -> bool:
         """Whether the accumulator is combined in a loop that its start lies outside of."""
         return any(
-            isinstance(s, Loop) and s.kind == "serial" and any(isinstance(c, Combine) and c.acc == acc for c in s.body)
-            and not any(isinstance(c, Init) and c.acc == acc for c in s.body) and not self.is_short(s.axis)
+            isinstance(s, Loop)
+            and s.kind == "serial"
+            and any(isinstance(c, Combine) and c.acc == acc for c in s.body)
+            and not any(isinstance(c, Init) and c.acc == acc for c in s.body)
+            and not self.is_short(s.axis)
             for s in walk(self.kernel.body)
         )
 
@@ -374,7 +387,9 @@ class _Emitter:
     def independent(self, s: Loop) -> None:
         if any(isinstance(c, Update) and s.axis not in c.index for c in s.body):
             return  # iterations meet in one element
-        if any(isinstance(c, (Store, Update)) or isinstance(c, Put) or isinstance(c, Combine) and c.lane for c in s.body):
+        if any(
+            isinstance(c, (Store, Update, Put)) or isinstance(c, Combine) and c.lane for c in s.body
+        ):
             self.line("independent()")
 
     def chunked(self, s: Loop, sums: list[Combine], n: str) -> None:

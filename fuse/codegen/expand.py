@@ -3,6 +3,7 @@
 After this pass a graph holds only what the planner knows: leaves, elementwise, reductions, index and view ops,
 opaque calls, and 0-d integer formulas over sizes.
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -44,7 +45,9 @@ def _expand_node(node: Expr, args: tuple[Expr, ...]) -> Expr:
         return _as_type(make(OPS["broadcast_to"], (value, *sizes)) if sizes else value, node)
     if node.op.name == "unbroadcast":
         value, like = args
-        axis = tuple([d for d, (n, m) in enumerate(zip(value.type.shape, like.type.shape, strict=True)) if m == 1 and n != 1])
+        axis = tuple(
+            [d for d, (n, m) in enumerate(zip(value.type.shape, like.type.shape, strict=True)) if m == 1 and n != 1]
+        )
         if axis:
             reduced = make(OPS["sum"], (value,), {"axis": axis, "dtype": value.type.dtype})
             kept = iter(range(reduced.type.ndim))

@@ -1,4 +1,5 @@
 """Explanations: what was rewritten, fused and cut, and what each kernel reads, writes and computes, as text."""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -6,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fuse.codegen.fusion import Region
 from fuse.codegen.kernel import Combine, Compute, Kernel, Load, Loop, Store
+from fuse.codegen.region import Region
 from fuse.codegen.sizes import Size
 from fuse.errors import origin_text
 from fuse.expr import Expr

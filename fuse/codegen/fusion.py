@@ -5,81 +5,28 @@ seen through, as a map from the dimensions of what is used to the axes. The sets
 must be nested (nothing < rows < rows and columns), since they become nested loops; a reduction leads from an inner
 set to an outer one and is then available to the following sweep over the inner axes.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from fuse.codegen.region import (
+    ACROSS,
+    CHEAP,
+    GENERATORS,
+    MAX_BUFFERS,
+    MAX_NODES,
+    REDUCTIONS,
+    SEEN_THROUGH,
+    AxisMap,
+    Operand,
+    Region,
+    cost_of,
+    see_through,
+)
 from fuse.codegen.sizes import Size, Sizes
 from fuse.expr import Expr, toposort
-
-REDUCTIONS = frozenset(("sum", "prod", "max", "min", "all", "any"))
-GENERATORS = frozenset(("iota", "linear_index"))
-SEEN_THROUGH = frozenset(("dimshuffle", "broadcast_to", "unbroadcast"))
-MAX_NODES = 500  # compile time grows faster than linearly beyond about 1,000 statements
-MAX_BUFFERS = 40
-CHEAP = 6  # arithmetic on a smaller operand that is repeated rather than stored
-
-AxisMap = tuple[int | None, ...]
-Pattern = tuple[int | None, ...]
-
-ACROSS = frozenset(("float64", "float32", "int64", "uint64", "complex64", "complex128"))  # dtypes added up in memory
-
-EXPENSIVE = frozenset(
-    "exp exp2 expm1 log log2 log10 log1p sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh arcsinh arccosh arctanh "
-    "sigmoid softplus erf erfc erfcx erfinv erfcinv gamma gammaln psi tri_gamma pow logaddexp log1mexp hypot "
-    "mod int_div philox_uniform philox_normal".split()
-)
-
-
-def cost_of(node: Expr) -> int:
-    """A rough count of arithmetic operations of one element; large for what must not be repeated."""
-    if node.op.kind != "elementwise":
-        return 1000
-    if node.op.name in EXPENSIVE or node.op.name.startswith("philox"):
-        return 20
-    return int(node.op.meta.get("cost", 2 if node.op.name in ("true_div", "sqrt", "reciprocal") else 1))
-
-
-@dataclass(frozen=True)
-class Operand:
-    """An argument seen through views: ``base``, and for each dimension of the argument the one of the base or None."""
-
-    base: Expr
-    pattern: Pattern
-
-
-def see_through(arg: Expr, sizes: Sizes) -> Operand:
-    """The operand that ``arg`` is once dimshuffles and broadcasts are looked through."""
-    base = arg
-    pattern: list[int | None] = list(range(arg.type.ndim))
-    while base.op.name in SEEN_THROUGH:
-        inner = base.args[0]
-        if base.op.name == "dimshuffle":
-            shuffle = base.params["pattern"]
-            pattern = [None if d is None or shuffle[d] == "x" else shuffle[d] for d in pattern]
-        elif base.op.name == "broadcast_to":
-            offset = base.type.ndim - inner.type.ndim
-            pattern = [None if d is None or d < offset else d - offset for d in pattern]
-        base = inner
-    own = sizes.of[base]
-    return Operand(base, tuple([None if d is None or sizes.find(own[d]) == 1 else d for d in pattern]))
-
-
-@dataclass(eq=False)
-class Region:
-    """Nodes computed in one kernel: ``amap`` maps each node's dimensions to axes, ``sizes`` gives each axis its size."""
-
-    number: int
-    sizes: list[Size] = field(default_factory=list)
-    amap: dict[Expr, AxisMap] = field(default_factory=dict)
-    domain: dict[Expr, AxisMap] = field(default_factory=dict)  # of reductions: axes of the argument's dimensions
-    repeated: set[Expr] = field(default_factory=set)  # cheap values that belong to another region too
-    loads: dict[Expr, AxisMap] = field(default_factory=dict)  # materialised operands, as first used
-    spaces: dict[frozenset[int], None] = field(default_factory=dict)
-    outputs: list[Expr] = field(default_factory=list)
-    # Sums across the nest of loops (over rows, beside values per row): added up in their output, not read again here.
-    across: set[Expr] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -90,7 +37,7 @@ class Plan:
     cuts: tuple[tuple[Expr, str], ...]
 
 
-class _Planner:
+class Planner:
     def __init__(self, outputs: Sequence[Expr], sizes: Sizes) -> None:
         self.sizes = sizes
         self.outputs = outputs
@@ -106,17 +53,22 @@ class _Planner:
     # ------------------------------------------------------------ building
     def plan(self) -> Plan:
         for node in toposort(self.outputs):
+            if self.sizes.is_host(node):
+                continue
             if self.is_fusible(node):
                 self.place(node)
-            elif not node.is_leaf and node.op.name not in SEEN_THROUGH and node.op.kind != "shape":
+            elif not node.is_leaf and node.op.name not in SEEN_THROUGH:
                 self.place_single(node)
         return self.finish()
 
     def is_fusible(self, node: Expr) -> bool:
         op = node.op
         return (
-            op.kind == "elementwise" or op.kind == "reduction" and op.name in REDUCTIONS
-            or op.name == "gather" or op.name in GENERATORS
+            op.kind == "elementwise"
+            or op.kind == "reduction"
+            and op.name in REDUCTIONS
+            or op.name == "gather"
+            or op.name in GENERATORS
         )
 
     def operands_of(self, node: Expr) -> tuple[Operand, ...]:
@@ -145,7 +97,7 @@ class _Planner:
 
     def behind(self, base: Expr) -> list[Expr]:
         """The values that must exist for ``base`` to be read: itself, or for a size what it is read from."""
-        if base.op.kind != "shape":
+        if not self.sizes.is_host(base):
             return [base] if base in self.unit_of else []
         values = [t.args[0] if t.op.name == "shape_i" else t for t in self.sizes.terminals(self.sizes.host(base))]
         bases = [see_through(v, self.sizes).base if v in self.sizes.of else v for v in values]
@@ -255,8 +207,11 @@ class _Planner:
         for base in clones:
             for operand in self.operands[base]:
                 unit = None if operand.base.op.name in GENERATORS else self.unit_of.get(operand.base)
-                if operand.base not in clones and operand.base not in region.amap and unit is not None and (
-                    unit == number or self.before[unit] >> number & 1
+                if (
+                    operand.base not in clones
+                    and operand.base not in region.amap
+                    and unit is not None
+                    and (unit == number or self.before[unit] >> number & 1)
                 ):
                     return "a repeated operand depends on the same kernel"
         new_sizes = list(region.sizes)
@@ -310,7 +265,10 @@ class _Planner:
             # Index operands align with the leading dimensions of the result; the source is indexed by value.
             index_rank = max(a.type.ndim for a in node.args[1:])
             offset = index_rank - len(operand.pattern)
-            if operand.base is see_through(node.args[0], self.sizes).base and len(operand.pattern) == node.args[0].type.ndim:
+            if (
+                operand.base is see_through(node.args[0], self.sizes).base
+                and len(operand.pattern) == node.args[0].type.ndim
+            ):
                 return tuple(out)
         for k, d in enumerate(operand.pattern):
             if d is not None:
@@ -338,7 +296,11 @@ class _Planner:
                 if operand.base.op.name in GENERATORS:
                     continue
                 inner = self.operand_axes(operand, own, node)
-                if operand.base in self.operands and self.repeat_cost[operand.base] <= CHEAP and operand.base not in region.amap:
+                if (
+                    operand.base in self.operands
+                    and self.repeat_cost[operand.base] <= CHEAP
+                    and operand.base not in region.amap
+                ):
                     stack.append((operand.base, inner))
                 elif operand.base not in region.amap:
                     self.add_load(region, number, operand, inner)
@@ -350,7 +312,7 @@ class _Planner:
         sizes = [self.sizes.find(n) for n in self.domain_sizes(node)]
         found: list[int | None] = [None] * len(sizes)
         for hard, group in ((True, inside), (False, [o for o in operands if o not in inside])):
-            for i, operand in enumerate(group):
+            for _i, operand in enumerate(group):
                 known = region.amap.get(operand.base) if hard else region.loads.get(operand.base)
                 if known is None or not hard and node.op.name == "gather" and operand.base is node.args[0]:
                     continue
@@ -437,6 +399,7 @@ class _Planner:
         for s in spaces:
             if not all(s <= t or t <= s for t in [*region.spaces, *spaces]):
                 return False
+
         def rename(m: AxisMap) -> AxisMap:
             return tuple([None if a is None else mapping[a] for a in m])
 
@@ -461,7 +424,9 @@ class _Planner:
         for base in list(region.loads):
             if base in region.amap and base not in region.repeated:
                 del region.loads[base]
-        for base, unit in list(self.unit_of.items()) if len(source.amap) > 64 else [(b, self.unit_of.get(b)) for b in source.amap]:
+        for base, unit in (
+            list(self.unit_of.items()) if len(source.amap) > 64 else [(b, self.unit_of.get(b)) for b in source.amap]
+        ):
             if unit == other:
                 self.unit_of[base] = number
         for base in source.loads:
@@ -517,7 +482,9 @@ class _Planner:
                 used.setdefault(number, set()).add(node)
                 for i, operand in enumerate(self.operands[node]):
                     base = operand.base
-                    if base.op.name in GENERATORS and not (node.op.name == "gather" and i == 0 and base.op.name != "iota"):
+                    if base.op.name in GENERATORS and not (
+                        node.op.name == "gather" and i == 0 and base.op.name != "iota"
+                    ):
                         continue
                     if base in unit.amap and base not in unit.across and not (node.op.name == "gather" and i == 0):
                         if (number, base) not in visited:
@@ -561,4 +528,4 @@ def _equal(a: Size, b: Size) -> bool:
 
 def plan(outputs: Sequence[Expr], sizes: Sizes) -> Plan:
     """The regions and single steps that compute ``outputs``, in order."""
-    return _Planner(outputs, sizes).plan()
+    return Planner(outputs, sizes).plan()

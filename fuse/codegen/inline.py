@@ -3,6 +3,7 @@
 The decorated function is parsed once; its arguments, locals, parameters, literals and ``mathlib`` names are
 substituted as AST nodes, so ``ast.unparse`` sets the parentheses.
 """
+
 from __future__ import annotations
 
 import ast
@@ -166,7 +167,7 @@ def inline(
         raise CompileError(f"the kernel of {op.name} takes {len(formal)} arguments, not {len(args)}")
     for name, actual in zip(formal, args, strict=False):
         names[name] = ast.Name(actual, ast.Load())
-    for name in (*formal[len(args):], *(a.arg for a in definition.args.kwonlyargs)):
+    for name in (*formal[len(args) :], *(a.arg for a in definition.args.kwonlyargs)):
         if name in params:
             value = params[name]
             text = constant_text(value, dtype) if isinstance(value, (bool, int, float, complex)) else repr(value)

@@ -1,4 +1,5 @@
 """The interpreter of kernels: each statement one NumPy scalar at a time, the oracle of the emitters."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

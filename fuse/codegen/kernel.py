@@ -4,6 +4,7 @@ A kernel is made for many outputs, several stages per row, and both targets: it 
 axes, what is computed once per iteration of each loop, and what is kept between stages. It knows nothing of
 strides or threads; the emitters do.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -289,7 +290,9 @@ def _text(s: Any) -> str:
 
 
 def _listing(kernel: Kernel) -> Iterator[str]:
-    buffers = ", ".join(f"{'out ' if b.output else ''}{b.name}: {b.dtype}[{b.ndim}d {b.layout}]" for b in kernel.buffers)
+    buffers = ", ".join(
+        f"{'out ' if b.output else ''}{b.name}: {b.dtype}[{b.ndim}d {b.layout}]" for b in kernel.buffers
+    )
     scalars = ", ".join(f"{s.name}: {s.dtype}" for s in kernel.scalars)
     yield f"kernel({', '.join(filter(None, (buffers, scalars)))})"
     for local in kernel.locals:

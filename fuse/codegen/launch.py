@@ -1,4 +1,5 @@
 """Launching: one fused region with the compiled kernels for the array layouts it has met."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
@@ -9,9 +10,9 @@ import numpy as np
 from fuse.codegen import emit_cpu
 from fuse.codegen.collapse import collapse
 from fuse.codegen.emit_cpu import Source
-from fuse.codegen.fusion import Operand, Region
 from fuse.codegen.kernel import Kernel, Local, check
 from fuse.codegen.load import compile_kernel
+from fuse.codegen.region import Operand, Region
 from fuse.codegen.schedule import Binding, schedule
 from fuse.codegen.sizes import Sizes
 from fuse.errors import FuseIndexError, FuseValueError, ShapeError, runtime_error
@@ -44,7 +45,9 @@ def layout_of(array: Array) -> str:
 
 def _usable(array: Array) -> Array:
     """``array``, or a copy of it where its memory does not fall on whole elements."""
-    if array.flags.aligned and all(s % array.itemsize == 0 for s, n in zip(array.strides, array.shape, strict=True) if n > 1):
+    if array.flags.aligned and all(
+        s % array.itemsize == 0 for s, n in zip(array.strides, array.shape, strict=True) if n > 1
+    ):
         return array
     return array.copy()
 
@@ -135,8 +138,11 @@ class Launcher:
             for node in self.region.domain:
                 if node.op.name in ("max", "min"):
                     raise runtime_error(
-                        FuseValueError, f"{node.op.name} over an axis of size 0 has no value", node.op.name,
-                        [a.shape for a in arrays], node.origin,
+                        FuseValueError,
+                        f"{node.op.name} over an axis of size 0 has no value",
+                        node.op.name,
+                        [a.shape for a in arrays],
+                        node.origin,
                     )
         if status == emit_cpu.WRONG_SIZE:
             raise SizeMismatch

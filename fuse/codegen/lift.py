@@ -3,6 +3,7 @@
 ``log_softmax(x)[arange(n), y]`` then reads one place of ``x`` per row, inside the kernel that goes over the rows,
 instead of waiting for a whole matrix.
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -33,7 +34,9 @@ def lift_gather(node: Expr) -> Expr:
     rank = max(i.type.ndim for i in indices)
     count = len(indices)
     for current in inner:
-        args = [lifted[a] if a in lifted else _indexed(a, wanted[a], rank, source.type.ndim - count) for a in current.args]
+        args = [
+            lifted[a] if a in lifted else _indexed(a, wanted[a], rank, source.type.ndim - count) for a in current.args
+        ]
         lifted[current] = make(current.op, tuple(args), dict(current.params))
     result = lifted[source]
     return result if result.type.ndim == node.type.ndim and result.type.dtype == node.type.dtype else node

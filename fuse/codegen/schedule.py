@@ -5,13 +5,13 @@ the axes that the next level adds) of each level further out, and after so many 
 reductions it depends on need. A value that a later sweep uses again is repeated if that is cheap, and otherwise
 kept in scratch memory for the axes of that sweep (a row).
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fuse.codegen.fusion import GENERATORS, Operand, Region, cost_of
 from fuse.codegen.kernel import (
     Axis,
     Bounded,
@@ -31,8 +31,9 @@ from fuse.codegen.kernel import (
     Store,
     Update,
     prune,
-    uses,
 )
+from fuse.codegen.lanes import in_lanes, on_heap
+from fuse.codegen.region import GENERATORS, Operand, Region, cost_of
 from fuse.codegen.sizes import Sizes
 from fuse.expr import INPUT, Expr
 
@@ -60,7 +61,11 @@ class _Slot:
 
 class _Scheduler:
     def __init__(
-        self, region: Region, sizes: Sizes, operands: Mapping[Expr, tuple[Operand, ...]], layout_of: Callable[[Expr], str]
+        self,
+        region: Region,
+        sizes: Sizes,
+        operands: Mapping[Expr, tuple[Operand, ...]],
+        layout_of: Callable[[Expr], str],
     ) -> None:
         self.region = region
         self.sizes = sizes
@@ -96,8 +101,12 @@ class _Scheduler:
                     stack.pop()
                     continue
                 missing = [
-                    o.base for i, o in enumerate(self.operands[node])
-                    if o.base in amap and o.base not in done and o.base.op.name not in GENERATORS and not (node.op.name == "gather" and i == 0)
+                    o.base
+                    for i, o in enumerate(self.operands[node])
+                    if o.base in amap
+                    and o.base not in done
+                    and o.base.op.name not in GENERATORS
+                    and not (node.op.name == "gather" and i == 0)
                 ]
                 if missing:
                     stack.extend(missing)
@@ -143,7 +152,13 @@ class _Scheduler:
             current = stack.pop()
             for i, operand in enumerate(self.operands[current]):
                 base = operand.base
-                if base not in self.region.amap or base in self.region.across or base in seen or current.op.name == "gather" and i == 0:
+                if (
+                    base not in self.region.amap
+                    or base in self.region.across
+                    or base in seen
+                    or current.op.name == "gather"
+                    and i == 0
+                ):
                     continue
                 seen.add(base)
                 if base in self.region.repeated:
@@ -166,7 +181,7 @@ class _Scheduler:
             out = self.level_for(self.span(node))
             self.accumulate(node, level, context, out)
             self.level[node] = out
-            self.context[node] = context[:out] + (context[out] + 1,) if level > out else context
+            self.context[node] = (*context[:out], context[out] + 1) if level > out else context
         else:
             self.level[node] = level
             self.context[node] = context
@@ -188,7 +203,9 @@ class _Scheduler:
             del name
         else:
             self.emit(out, context[:out], context[out], Init(acc, node.op, dtype))
-            self.emit(level, context[:level], max(time, context[level]), Combine(acc, node.op, dtype, value, value_dtype))
+            self.emit(
+                level, context[:level], max(time, context[level]), Combine(acc, node.op, dtype, value, value_dtype)
+            )
         self.names[node, out, context[:out]] = acc
 
     def add_across(self, node: Expr, level: int, context: Context) -> None:
@@ -205,7 +222,10 @@ class _Scheduler:
         for statement in clear:
             self.emit(0, (), 0, statement)
         self.emit(
-            level, context[:level], max(time, context[level]), Update(self.buffer(node), index, node.op, dtype, value, have)
+            level,
+            context[:level],
+            max(time, context[level]),
+            Update(self.buffer(node), index, node.op, dtype, value, have),
         )
 
     def store(self, node: Expr) -> None:
@@ -216,7 +236,13 @@ class _Scheduler:
 
     # ------------------------------------------------------------ values at a place
     def value(
-        self, operand: Operand, level: int, prefix: Context, time: int, axes: tuple[int | None, ...], offset: int | None = None
+        self,
+        operand: Operand,
+        level: int,
+        prefix: Context,
+        time: int,
+        axes: tuple[int | None, ...],
+        offset: int | None = None,
     ) -> tuple[str, int, str]:
         """(name, earliest time, dtype) of an operand as used at ``level`` inside the sweeps ``prefix``."""
         base = operand.base
@@ -229,7 +255,7 @@ class _Scheduler:
         for k, d in enumerate(operand.pattern):
             if d is not None:
                 where[d] = axes[k + shift]
-        return self.outer_value(base, tuple(where), level, prefix, time) + (dtype,)
+        return (*self.outer_value(base, tuple(where), level, prefix, time), dtype)
 
     def inner_value(self, base: Expr, prefix: Context) -> tuple[str, int, int]:
         """(name, time at its own level, own level) of a value of the region as seen inside the sweeps ``prefix``."""
@@ -272,7 +298,11 @@ class _Scheduler:
                     continue
                 seen.add(inner)
                 own = self.level.get(inner)
-                if own is not None and self.context[inner][:own] == prefix[:own] or (inner, own, prefix[: own or 0]) in self.names:
+                if (
+                    own is not None
+                    and self.context[inner][:own] == prefix[:own]
+                    or (inner, own, prefix[: own or 0]) in self.names
+                ):
                     continue
                 stack.append(inner)
         return total
@@ -309,7 +339,7 @@ class _Scheduler:
             name = self.new_name()
             position = tuple([self.axes[a] for a in where if a is not None])
             self.emit(own, prefix[:own], 0, Position(name, dtype, position) if position else Const(name, dtype, 0))
-        elif base.op.kind == "shape" or base.op is INPUT and base.type.ndim == 0:
+        elif self.sizes.is_host(base) or base.op is INPUT and base.type.ndim == 0:
             name = self.scalar(base, dtype)
         else:
             name = self.new_name()
@@ -334,7 +364,9 @@ class _Scheduler:
         name = self.new_name()
         dtype = _working(node.type.dtype)
         if node.op.name in GENERATORS:
-            self.emit(level, prefix, time, Position(name, "int64", tuple([self.axes[a] for a in axes if a is not None])))
+            self.emit(
+                level, prefix, time, Position(name, "int64", tuple([self.axes[a] for a in axes if a is not None]))
+            )
             if node.op.name == "iota" and axes[0] is None or not any(a is not None for a in axes):
                 self.slots[level, prefix].items.pop()
                 self.emit(level, prefix, time, Const(name, "int64", 0))
@@ -346,11 +378,21 @@ class _Scheduler:
             value, at, arg_dtype = self.value(operand, level, prefix, time, axes)
             arguments.append((value, arg_dtype))
             time = max(time, at)
-        signature, out = node.op.signature(*node.args, **node.params)
-        self.emit(level, prefix, time, Compute(
-            name, dtype, node.op, tuple(a for a, _ in arguments), tuple(d for _, d in arguments),
-            tuple(_working(d) for d in signature), tuple(sorted(node.params.items())),
-        ))
+        signature, _out = node.op.signature(*node.args, **node.params)
+        self.emit(
+            level,
+            prefix,
+            time,
+            Compute(
+                name,
+                dtype,
+                node.op,
+                tuple(a for a, _ in arguments),
+                tuple(d for _, d in arguments),
+                tuple(_working(d) for d in signature),
+                tuple(sorted(node.params.items())),
+            ),
+        )
         return name, time
 
     def gather(self, node: Expr, level: int, prefix: Context, time: int) -> tuple[str, int]:
@@ -386,7 +428,9 @@ class _Scheduler:
         self.emit(level, prefix, max(time, at), Bounded(name, "int64", value, bound))
         return name, max(time, at)
 
-    def direct_index(self, node: Expr, operand: Operand, k: int, axes: tuple[int | None, ...], rank: int) -> Axis | None:
+    def direct_index(
+        self, node: Expr, operand: Operand, k: int, axes: tuple[int | None, ...], rank: int
+    ) -> Axis | None:
         """The loop axis itself where the index is iota over exactly the indexed dimension: no check is needed."""
         base = operand.base
         if base.op.name != "iota" or operand.pattern.count(0) != 1:
@@ -408,16 +452,19 @@ class _Scheduler:
             if node in self.region.repeated:  # cheap, but also wanted as a whole: its span is a level of its own
                 raise AssertionError("a repeated value cannot be an output")
         body = prune(self.tree())
-        buffers = tuple([
-            Buffer(n, b.type.dtype, b.type.ndim, b in self.region.outputs, self.layout_of(b)) for b, n in self.buffers.items()
-        ])
+        buffers = tuple(
+            [
+                Buffer(n, b.type.dtype, b.type.ndim, b in self.region.outputs, self.layout_of(b))
+                for b, n in self.buffers.items()
+            ]
+        )
         heap = {x.name: x for x in self.locals if not x.row}
         kernel_buffers = buffers + tuple([Buffer(x.name, x.dtype, len(x.axes), True) for x in heap.values()])
         sizes = tuple([self.size_source(a, buffers, body) for a in range(len(self.axes))])
         scalars = tuple([Scalar(n, d) for n, d in self.scalars.values()])
         rows = tuple([x for x in self.locals if x.row])
         kernel = Kernel(
-            kernel_buffers, scalars, tuple(self.axes), sizes, rows, _on_heap(body, heap), self.region_nonempty()
+            kernel_buffers, scalars, tuple(self.axes), sizes, rows, on_heap(body, heap), self.region_nonempty()
         )
         return kernel, Binding(tuple(self.buffers) + tuple(heap.values()), tuple(self.scalars))
 
@@ -496,7 +543,7 @@ class _Scheduler:
                 assert self.inner is not None
                 axes = [a for a in axes if a != self.inner]
                 lanes = self.axes[self.inner]
-                loop = (Loop(lanes, _in_lanes(loop, lanes, self.locals, self.new_name), "block"),)
+                loop = (Loop(lanes, in_lanes(loop, lanes, self.locals, self.new_name), "block"),)
             for a in reversed(axes):
                 loop = (Loop(self.axes[a], loop),)
             out.extend(loop)
@@ -504,118 +551,11 @@ class _Scheduler:
         return tuple(out)
 
 
-def _on_heap(body: tuple[Any, ...], heap: Mapping[str, Local]) -> tuple[Any, ...]:
-    """``body`` with scratch memory of run-time size, which is passed in as buffers, loaded and stored as such."""
-
-    def statement(s: Any) -> Any:
-        match s:
-            case Loop():
-                return Loop(s.axis, tuple(map(statement, s.body)), s.kind)
-            case Get() if s.local in heap:
-                return Load(s.name, s.dtype, s.local, heap[s.local].axes)
-            case Put() if s.local in heap:
-                return Store(s.local, heap[s.local].axes, s.value)
-        return s
-
-    return tuple(map(statement, body))
-
-
 def _ordered(items: list[tuple[int, int, Any]]) -> list[tuple[int, Any]]:
     """Statements of one slot by time, then so that names are defined before they are used."""
     # Sequence numbers respect definition order within a time; a value may have been emitted at an earlier time later on.
     fixed = sorted(items, key=lambda item: (item[0], item[1]))
     return [(time, statement) for time, _, statement in fixed]
-
-
-def _in_lanes(body: tuple[Any, ...], axis: Axis, locals_: list[Local], new_name: Callable[[str], str]) -> tuple[Any, ...]:
-    """The body of a block loop: runs of statements become lane loops, what crosses between them becomes rows."""
-    defined_in: dict[str, int] = {}
-    dtypes: dict[str, str] = {}
-    groups: list[int] = [0]
-    accumulators: dict[str, str] = {}
-    crossing: dict[str, str] = {}
-
-    def scan(statements: tuple[Any, ...]) -> None:
-        groups[0] += 1
-        for s in statements:
-            if isinstance(s, Loop):
-                scan(s.body)
-                groups[0] += 1
-                continue
-            if isinstance(s, Init):
-                accumulators[s.acc] = s.dtype
-            for name in uses(s):
-                if name in defined_in and defined_in[name] != groups[0]:
-                    crossing[name] = dtypes[name]
-            if hasattr(s, "name"):
-                defined_in[s.name] = groups[0]
-                dtypes[s.name] = s.dtype
-
-    scan(body)
-    rows = {name: Local(f"r{name}", dtype, (axis,), row=True) for name, dtype in crossing.items()}
-    locals_.extend(rows.values())
-    for acc, dtype in accumulators.items():
-        locals_.append(Local(acc, dtype, (axis,), row=True))
-
-    def rewrite(statements: tuple[Any, ...]) -> tuple[Any, ...]:
-        out: list[Any] = []
-        group: list[Any] = []
-        here: dict[str, str] = {}
-
-        def local_name(name: str) -> str:
-            if name in here:
-                return here[name]
-            if name in rows or name in accumulators:
-                fresh = new_name("v")
-                source, dtype = (rows[name].name, rows[name].dtype) if name in rows else (name, accumulators[name])
-                group.append(Get(fresh, dtype, source))
-                here[name] = fresh
-                return fresh
-            return name
-
-        def flush() -> None:
-            if group:
-                out.append(Loop(axis, tuple(group), "lane"))
-                group.clear()
-            here.clear()
-
-        for s in statements:
-            match s:
-                case Loop():
-                    flush()
-                    out.append(Loop(s.axis, rewrite(s.body), s.kind))
-                    continue
-                case Init():
-                    group.append(Init(s.acc, s.op, s.dtype, axis))
-                    continue
-                case Combine():
-                    lane = axis if s.acc in accumulators else None
-                    group.append(Combine(s.acc, s.op, s.dtype, local_name(s.value), s.value_dtype, lane))
-                    continue
-                case Compute():
-                    args = tuple(local_name(a) for a in s.args)
-                    s = Compute(s.name, s.dtype, s.op, args, s.arg_dtypes, s.signature, s.params)
-                case Store():
-                    index = tuple(local_name(i) if isinstance(i, str) else i for i in s.index)
-                    s = Store(s.buffer, index, local_name(s.value))
-                case Put():
-                    s = Put(s.local, local_name(s.value))
-                case Bounded():
-                    s = Bounded(s.name, s.dtype, local_name(s.value), s.size)
-                case Update():
-                    s = Update(s.buffer, s.index, s.op, s.dtype, local_name(s.value), s.value_dtype)
-                case Load():
-                    index = tuple(local_name(i) if isinstance(i, str) else i for i in s.index)
-                    s = Load(s.name, s.dtype, s.buffer, index)
-            group.append(s)
-            if hasattr(s, "name"):
-                here[s.name] = s.name
-                if s.name in rows:
-                    group.append(Put(rows[s.name].name, s.name))
-        flush()
-        return tuple(out)
-
-    return rewrite(body)
 
 
 def _working(dtype: str) -> str:

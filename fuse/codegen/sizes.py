@@ -4,12 +4,13 @@ A plan is made for the ordinary case: two run-time sizes that meet in an element
 meeting becomes a guard, checked before anything is computed from it; a call that breaks a guard (a size 1 met at run
 time broadcasts, as in NumPy) is served by another plan, or by the reference interpreter.
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fuse.expr import Expr, constant, make, toposort
+from fuse.expr import INPUT, Expr, constant, make, toposort
 from fuse.op import OPS
 
 Size = int | Expr  # an Expr is 0-d and integer, a formula over shape_i of leaves and opaque results
@@ -26,10 +27,24 @@ class Guard:
 
 # Integer formulas that are evaluated in the wrapper, as Python text over the texts of their arguments.
 HOST = {
-    "add": "({0} + {1})", "sub": "({0} - {1})", "mul": "({0} * {1})", "neg": "(-{0})", "int_div": "({0} // {1})",
-    "mod": "({0} % {1})", "maximum": "max({0}, {1})", "minimum": "min({0}, {1})", "abs": "abs({0})",
-    "eq": "({0} == {1})", "neq": "({0} != {1})", "lt": "({0} < {1})", "le": "({0} <= {1})", "gt": "({0} > {1})",
-    "ge": "({0} >= {1})", "switch": "({1} if {0} else {2})", "and_": "({0} & {1})", "or_": "({0} | {1})",
+    "add": "({0} + {1})",
+    "sub": "({0} - {1})",
+    "mul": "({0} * {1})",
+    "neg": "(-{0})",
+    "int_div": "({0} // {1})",
+    "mod": "({0} % {1})",
+    "maximum": "max({0}, {1})",
+    "minimum": "min({0}, {1})",
+    "abs": "abs({0})",
+    "eq": "({0} == {1})",
+    "neq": "({0} != {1})",
+    "lt": "({0} < {1})",
+    "le": "({0} <= {1})",
+    "gt": "({0} > {1})",
+    "ge": "({0} >= {1})",
+    "switch": "({1} if {0} else {2})",
+    "and_": "({0} & {1})",
+    "or_": "({0} | {1})",
 }
 
 
@@ -42,6 +57,7 @@ class Sizes:
         self._parent: dict[Expr, Size] = {}
         self._host: dict[Expr, Size] = {}
         self._ranks: dict[Expr, int] = {}
+        self._is_host: dict[Expr, bool] = {}
         self._place: dict[Expr, int] = {}
         for node in toposort(outputs):
             self._place[node] = len(self._place)
@@ -99,6 +115,35 @@ class Sizes:
         terms = [t for n in self.of.get(node, ()) for t in self.terminals(self.find(n))]
         return [t.args[0] if t.op.name == "shape_i" else t for t in terms]
 
+    def is_host(self, node: Expr) -> bool:
+        """Whether ``node`` is a size, or an integer formula over sizes, that the wrapper computes with Python's ints.
+
+        Formulas over integer inputs count only where they are sizes themselves, so that other integer arithmetic
+        keeps its width.
+        """
+        known = self._is_host.get(node)
+        if known is None:
+            known = self._is_host[node] = self._find_host(node)
+        return known
+
+    def _find_host(self, node: Expr) -> bool:
+        if node.op.kind == "shape":
+            return True
+        if (
+            node.is_leaf
+            or node.type.ndim
+            or node.type.dtype != "int64"
+            or not (node.op.name in HOST or node.op.name in ("cast", "broadcast_size"))
+        ):
+            return False
+        in_size = node in self._host
+        terminals = self.terminals(self.host(node) if in_size else node)
+        reads_size = any(t.op.name == "shape_i" for t in terminals)
+        return (in_size or reads_size) and all(
+            t.op.name == "shape_i" or t.op is INPUT and t.type.ndim == 0 and t.type.dtype in _INTEGRAL
+            for t in terminals
+        )
+
     def host(self, expr: Expr) -> Size:
         """A 0-d integer formula with the sizes of known nodes put in; an int where it is one."""
         for node in toposort([expr], known=self._host):
@@ -114,7 +159,11 @@ class Sizes:
                 for inner in toposort([source], known=self.of):
                     self.of[inner] = self._sizes(inner)
             return self.of[source][axis]
-        if node.op.name == "cast" and node.type.dtype in ("int64", "int32", "uint64") and node.args[0].type.dtype in _INTEGRAL:
+        if (
+            node.op.name == "cast"
+            and node.type.dtype in ("int64", "int32", "uint64")
+            and node.args[0].type.dtype in _INTEGRAL
+        ):
             inner = self._host[node.args[0]]
             if isinstance(inner, int) or node.args[0].type.ndim == 0 and inner is not node.args[0]:
                 return inner
@@ -211,16 +260,21 @@ class Sizes:
                 if not (isinstance(n, int) and n == 1):
                     have = out[axis]
                     out[axis] = n if isinstance(have, int) and have == 1 else self.same(have, n, node)
-        return out + list(self.of[node.args[0]][len(indices):])
+        return out + list(self.of[node.args[0]][len(indices) :])
 
     def _reduced(self, node: Expr) -> list[Size]:
         return [n for axis, n in enumerate(self.of[node.args[0]]) if axis not in node.params["axis"]]
 
 
 _RULES = {
-    "dimshuffle": Sizes._dimshuffle, "broadcast_to": Sizes._broadcast_to, "iota": Sizes._listed,
-    "linear_index": Sizes._listed, "unbroadcast": Sizes._unbroadcast, "gather": Sizes._gather, "part": Sizes._part,
-    **{name: Sizes._reduced for name in ("sum", "prod", "max", "min", "all", "any")},
+    "dimshuffle": Sizes._dimshuffle,
+    "broadcast_to": Sizes._broadcast_to,
+    "iota": Sizes._listed,
+    "linear_index": Sizes._listed,
+    "unbroadcast": Sizes._unbroadcast,
+    "gather": Sizes._gather,
+    "part": Sizes._part,
+    **dict.fromkeys(("sum", "prod", "max", "min", "all", "any"), Sizes._reduced),
 }
 _INTEGRAL = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 

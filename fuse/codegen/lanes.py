@@ -1,0 +1,131 @@
+"""Lanes: kernel bodies whose innermost axis is walked in blocks, and scratch memory that is passed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fuse.codegen.kernel import (
+    Axis,
+    Bounded,
+    Combine,
+    Compute,
+    Get,
+    Init,
+    Load,
+    Local,
+    Loop,
+    Put,
+    Store,
+    Update,
+    uses,
+)
+
+
+def on_heap(body: tuple[Any, ...], heap: Mapping[str, Local]) -> tuple[Any, ...]:
+    """``body`` with scratch memory of run-time size, which is passed in as buffers, loaded and stored as such."""
+
+    def statement(s: Any) -> Any:
+        match s:
+            case Loop():
+                return Loop(s.axis, tuple(map(statement, s.body)), s.kind)
+            case Get() if s.local in heap:
+                return Load(s.name, s.dtype, s.local, heap[s.local].axes)
+            case Put() if s.local in heap:
+                return Store(s.local, heap[s.local].axes, s.value)
+        return s
+
+    return tuple(map(statement, body))
+
+
+def in_lanes(
+    body: tuple[Any, ...], axis: Axis, locals_: list[Local], new_name: Callable[[str], str]
+) -> tuple[Any, ...]:
+    """The body of a block loop: runs of statements become lane loops, what crosses between them becomes rows."""
+    defined_in: dict[str, int] = {}
+    dtypes: dict[str, str] = {}
+    groups: list[int] = [0]
+    accumulators: dict[str, str] = {}
+    crossing: dict[str, str] = {}
+
+    def scan(statements: tuple[Any, ...]) -> None:
+        groups[0] += 1
+        for s in statements:
+            if isinstance(s, Loop):
+                scan(s.body)
+                groups[0] += 1
+                continue
+            if isinstance(s, Init):
+                accumulators[s.acc] = s.dtype
+            for name in uses(s):
+                if name in defined_in and defined_in[name] != groups[0]:
+                    crossing[name] = dtypes[name]
+            if hasattr(s, "name"):
+                defined_in[s.name] = groups[0]
+                dtypes[s.name] = s.dtype
+
+    scan(body)
+    rows = {name: Local(f"r{name}", dtype, (axis,), row=True) for name, dtype in crossing.items()}
+    locals_.extend(rows.values())
+    for acc, dtype in accumulators.items():
+        locals_.append(Local(acc, dtype, (axis,), row=True))
+
+    def rewrite(statements: tuple[Any, ...]) -> tuple[Any, ...]:
+        out: list[Any] = []
+        group: list[Any] = []
+        here: dict[str, str] = {}
+
+        def local_name(name: str) -> str:
+            if name in here:
+                return here[name]
+            if name in rows or name in accumulators:
+                fresh = new_name("v")
+                source, dtype = (rows[name].name, rows[name].dtype) if name in rows else (name, accumulators[name])
+                group.append(Get(fresh, dtype, source))
+                here[name] = fresh
+                return fresh
+            return name
+
+        def flush() -> None:
+            if group:
+                out.append(Loop(axis, tuple(group), "lane"))
+                group.clear()
+            here.clear()
+
+        for s in statements:
+            match s:
+                case Loop():
+                    flush()
+                    out.append(Loop(s.axis, rewrite(s.body), s.kind))
+                    continue
+                case Init():
+                    group.append(Init(s.acc, s.op, s.dtype, axis))
+                    continue
+                case Combine():
+                    lane = axis if s.acc in accumulators else None
+                    group.append(Combine(s.acc, s.op, s.dtype, local_name(s.value), s.value_dtype, lane))
+                    continue
+                case Compute():
+                    args = tuple(local_name(a) for a in s.args)
+                    s = Compute(s.name, s.dtype, s.op, args, s.arg_dtypes, s.signature, s.params)
+                case Store():
+                    index = tuple(local_name(i) if isinstance(i, str) else i for i in s.index)
+                    s = Store(s.buffer, index, local_name(s.value))
+                case Put():
+                    s = Put(s.local, local_name(s.value))
+                case Bounded():
+                    s = Bounded(s.name, s.dtype, local_name(s.value), s.size)
+                case Update():
+                    s = Update(s.buffer, s.index, s.op, s.dtype, local_name(s.value), s.value_dtype)
+                case Load():
+                    index = tuple(local_name(i) if isinstance(i, str) else i for i in s.index)
+                    s = Load(s.name, s.dtype, s.buffer, index)
+            group.append(s)
+            if hasattr(s, "name"):
+                here[s.name] = s.name
+                if s.name in rows:
+                    group.append(Put(rows[s.name].name, s.name))
+        flush()
+        return tuple(out)
+
+    return rewrite(body)

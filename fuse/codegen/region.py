@@ -1,0 +1,76 @@
+"""Regions: nodes that become one kernel, and how a region sees its operands through views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fuse.codegen.sizes import Size, Sizes
+from fuse.expr import Expr
+
+REDUCTIONS = frozenset(("sum", "prod", "max", "min", "all", "any"))
+GENERATORS = frozenset(("iota", "linear_index"))
+SEEN_THROUGH = frozenset(("dimshuffle", "broadcast_to", "unbroadcast"))
+MAX_NODES = 500  # compile time grows faster than linearly beyond about 1,000 statements
+MAX_BUFFERS = 40
+CHEAP = 6  # arithmetic on a smaller operand that is repeated rather than stored
+
+AxisMap = tuple[int | None, ...]
+Pattern = tuple[int | None, ...]
+
+ACROSS = frozenset(("float64", "float32", "int64", "uint64", "complex64", "complex128"))  # dtypes added up in memory
+
+EXPENSIVE = frozenset(
+    "exp exp2 expm1 log log2 log10 log1p sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh arcsinh arccosh arctanh "
+    "sigmoid softplus erf erfc erfcx erfinv erfcinv gamma gammaln psi tri_gamma pow logaddexp log1mexp hypot "
+    "mod int_div philox_uniform philox_normal".split()
+)
+
+
+def cost_of(node: Expr) -> int:
+    """A rough count of arithmetic operations of one element; large for what must not be repeated."""
+    if node.op.kind != "elementwise":
+        return 1000
+    if node.op.name in EXPENSIVE or node.op.name.startswith("philox"):
+        return 20
+    return int(node.op.meta.get("cost", 2 if node.op.name in ("true_div", "sqrt", "reciprocal") else 1))
+
+
+@dataclass(frozen=True)
+class Operand:
+    """An argument seen through views: ``base``, and for each dimension of the argument the one of the base or None."""
+
+    base: Expr
+    pattern: Pattern
+
+
+def see_through(arg: Expr, sizes: Sizes) -> Operand:
+    """The operand that ``arg`` is once dimshuffles and broadcasts are looked through."""
+    base = arg
+    pattern: list[int | None] = list(range(arg.type.ndim))
+    while base.op.name in SEEN_THROUGH:
+        inner = base.args[0]
+        if base.op.name == "dimshuffle":
+            shuffle = base.params["pattern"]
+            pattern = [None if d is None or shuffle[d] == "x" else shuffle[d] for d in pattern]
+        elif base.op.name == "broadcast_to":
+            offset = base.type.ndim - inner.type.ndim
+            pattern = [None if d is None or d < offset else d - offset for d in pattern]
+        base = inner
+    own = sizes.of[base]
+    return Operand(base, tuple([None if d is None or sizes.find(own[d]) == 1 else d for d in pattern]))
+
+
+@dataclass(eq=False)
+class Region:
+    """Nodes computed in one kernel: ``amap`` maps each node's dimensions to axes, ``sizes`` gives each axis its size."""
+
+    number: int
+    sizes: list[Size] = field(default_factory=list)
+    amap: dict[Expr, AxisMap] = field(default_factory=dict)
+    domain: dict[Expr, AxisMap] = field(default_factory=dict)  # of reductions: axes of the argument's dimensions
+    repeated: set[Expr] = field(default_factory=set)  # cheap values that belong to another region too
+    loads: dict[Expr, AxisMap] = field(default_factory=dict)  # materialised operands, as first used
+    spaces: dict[frozenset[int], None] = field(default_factory=dict)
+    outputs: list[Expr] = field(default_factory=list)
+    # Sums across the nest of loops (over rows, beside values per row): added up in their output, not read again here.
+    across: set[Expr] = field(default_factory=set)
