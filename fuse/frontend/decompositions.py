@@ -245,6 +245,8 @@ def _cholesky_grad(g: Expr, out: Expr, x: Expr, *, lower: bool) -> tuple[Any, ..
     """Murray's equation 10: S = L^-T phi(L^T g) L^-1, folded into the triangle that was read."""
     from fuse.frontend.creation import eye, tril
 
+    if out.type.dtype in COMPLEX:
+        raise FuseTypeError("cholesky has no gradient for complex matrices")
     factor, g = (out, g) if lower else (_transposed(out), _transposed(g))
     rows, columns = sizes_of(factor)
     diagonal = eye(rows, columns, dtype=factor.type.dtype)

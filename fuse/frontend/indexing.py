@@ -232,14 +232,16 @@ def _advanced(x: Expr, items: Sequence[Item]) -> Expr:
     k = len(arrays)
     if [i.axis for i in items[:k]] == list(range(k)) and all(i.kind == SLICE and i.value == FULL for i in items[k:]):
         return gather(x, *indices)
-    # Slices and ints first, then the gathered axes to the front.
-    view = _sliced(x, [GATHERED if i.kind == ARRAY else _entry(i) for i in items if i.axis is not None])
-    left = [i for i in items if i.axis is not None and i.kind != INT]
-    gathered = ["x" if i.axis is None else left.index(i) for i in arrays]
-    picked = gather(dimshuffle(view, [*gathered, *[p for p, i in enumerate(left) if i.kind == SLICE]]), *indices)
     # NumPy: the axes of the index arrays stand where these stood if they stood together (ints count), else first.
     advanced = [p for p, i in enumerate(items) if i.kind in (ARRAY, INT)]
     together = advanced[-1] - advanced[0] == len(advanced) - 1
+    # Slices and ints first, then the gathered axes to the front.
+    turned = together and all(i.kind == ARRAY and i.axis is not None or i.value == FULL for i in items)
+    entries = [GATHERED if i.kind == ARRAY else _entry(i) for i in items if i.axis is not None]
+    view = x if turned else _sliced(x, entries)  # x[:, i] is x.T[i].T
+    left = [i for i in items if i.axis is not None and i.kind != INT]
+    gathered = ["x" if i.axis is None else left.index(i) for i in arrays]
+    picked = gather(dimshuffle(view, [*gathered, *[p for p, i in enumerate(left) if i.kind == SLICE]]), *indices)
     block = list(range(rank))
     pattern: list[Any] = [] if together else list(block)
     following = iter(range(rank, picked.type.ndim))
@@ -312,6 +314,9 @@ def _path(x: Any, what: str) -> _Path:
                 return _Path(base, outer, picked, inner, view)
             if inner is not None and inner.params["pattern"][0] == "x" and _from_scalar_mask(picked.args[1]):
                 raise FuseTypeError(f"{what} into x[mask] with a 0-d mask: write switch(mask, {what}(x[...], y), x)")
+            turned = outer is not None and inner is not None and not _adds_axes(outer) and not _adds_axes(inner)
+            if turned:  # x[:, i], or x.T[i].T, which is the same
+                return _Path(below, outer, picked, inner, None)
             return _Path(node, outer, picked, None, None)
     described = f"a {x.type.describe()} made by {x.op.name}" if isinstance(x, Expr) else f"a {type(x).__name__}"
     raise FuseTypeError(f"{what} takes an indexed expression as in {what}(x[0:2], y), not {described}")
@@ -323,6 +328,10 @@ def _from_scalar_mask(index: Expr) -> bool:
         mask = index.args[0].args[0]
         return mask.op.name == "reshape" and mask.args[0].type.ndim == 0
     return isinstance(index, Constant) and index.type.shape in ((0,), (1,)) and not index.data.any()
+
+
+def _adds_axes(shuffle: Expr) -> bool:
+    return "x" in shuffle.params["pattern"]
 
 
 def _unwrap(node: Expr, name: str) -> tuple[Expr | None, Expr]:
@@ -340,14 +349,15 @@ def _store(
         assert path.view is not None
         return into_view(path.base, y, *path.view.args[1:], spec=unmarked(path.view.params["spec"]))
     indices = path.picked.args[1:]
-    if path.view is None:
+    if path.view is None and path.inner is None:
         return into_items(path.base, y, *indices)
-    spec: Spec = unmarked(path.view.params["spec"])
-    part = subtensor(path.base, *path.view.args[1:], spec=spec) if spec else path.base
+    spec: Spec = () if path.view is None else unmarked(path.view.params["spec"])
+    dynamic = () if path.view is None else path.view.args[1:]
+    part = subtensor(path.base, *dynamic, spec=spec) if spec else path.base
     pattern = path.inner.params["pattern"] if path.inner is not None else tuple(range(part.type.ndim))
     changed = into_items(dimshuffle(part, pattern), y, *indices)
     changed = dimshuffle(changed, [pattern.index(a) for a in range(part.type.ndim)])
-    return set_subtensor_op(path.base, changed, *path.view.args[1:], spec=spec) if spec else changed
+    return set_subtensor_op(path.base, changed, *dynamic, spec=spec) if spec else changed
 
 
 def _stored_value(value: Any, x: Expr) -> Expr:
