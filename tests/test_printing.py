@@ -130,7 +130,13 @@ def test_listing_is_a_program():
     """Run the lines with NumPy: they compute the value."""
     e = T.exp(v) * w - v
     lines = listing(e).splitlines()
-    scope = {"input_v": np.array([1.0, 2.0]), "input_w": np.array([3.0, 4.0]), "exp": np.exp, "mul": np.multiply, "sub": np.subtract}
+    scope = {
+        "input_v": np.array([1.0, 2.0]),
+        "input_w": np.array([3.0, 4.0]),
+        "exp": np.exp,
+        "mul": np.multiply,
+        "sub": np.subtract,
+    }
     for line in lines[:-1]:
         target, rest = line.split(": ", 1)
         exec(f"{target} = {rest.split(' = ', 1)[1].replace('input ', 'input_')}", scope)
@@ -179,13 +185,23 @@ def test_every_latex_template_fills_and_balances():
 
     for op in OPS.values():
         if op.kind == "elementwise" and op.nargs:
-            params = (op.meta.get("examples") or ({},))[0] if op.meta.get("params") else {"dtype": "float32"} if op.name == "cast" else {}
+            params = (
+                (op.meta.get("examples") or ({},))[0]
+                if op.meta.get("params")
+                else {"dtype": "float32"}
+                if op.name == "cast"
+                else {}
+            )
             for args in ([x] * op.nargs, [x > 0] * op.nargs, [T.lscalar("n")] * op.nargs):
                 try:
                     text = latex(op(*args, **params))
                 except fuse.FuseError:
                     continue
-                assert text.count("{") == text.count("}") and "#" not in text and text.count(r"\left") == text.count(r"\right")
+                assert (
+                    text.count("{") == text.count("}")
+                    and "#" not in text
+                    and text.count(r"\left") == text.count(r"\right")
+                )
 
 
 # ---------------------------------------------------------------- pictures
@@ -193,7 +209,9 @@ def test_mermaid_and_dot_name_every_node_and_edge():
     e = T.exp(x) * x
     assert mermaid(e).count("-->") == 3
     assert dot_text(e).count("->") == 3
-    assert '"' not in mermaid(T.dscalar('a"b') + 1).replace('["', "").replace('"]', "").replace('(["', "").replace('"])', "")
+    assert '"' not in mermaid(T.dscalar('a"b') + 1).replace('["', "").replace('"]', "").replace('(["', "").replace(
+        '"])', ""
+    )
 
 
 def test_names_cannot_break_out_of_the_text():
@@ -240,7 +258,9 @@ def test_print_at_run_time(capsys):
         np.testing.assert_array_equal(f([1.0, 2.0]), [2, 4])
     assert capsys.readouterr().out == "value __str__ = [1. 2.]\nvalue shape = (2,)\n" * 2
     seen = []
-    g = fuse.function([v], printing.Print("m", global_fn=lambda op, value: seen.append((op.message, value.sum())))(v) + 1)
+    g = fuse.function(
+        [v], printing.Print("m", global_fn=lambda op, value: seen.append((op.message, value.sum())))(v) + 1
+    )
     np.testing.assert_array_equal(g([1.0, 2.0]), [2, 3])
     assert seen == [("m", 3.0)]
     np.testing.assert_array_equal(fuse.grad((shown ** 2).sum(), v).eval({v: [1.0, 2.0]}), [2, 4])
@@ -276,6 +296,10 @@ def test_shared_subexpressions_do_not_explode():
 
 
 def test_printing_loads_no_heavy_package():
-    code = "import sys, fuse, fuse.tensor as T; x = T.dscalar('x'); str(x + 1); x._repr_latex_(); fuse.pp(x)\nprint({'sympy', 'numba', 'pygraphviz'} & set(sys.modules))"
+    code = """
+import sys, fuse, fuse.tensor as T
+x = T.dscalar("x")
+str(x + 1), x._repr_latex_(), fuse.pp(x)
+print({"sympy", "numba", "pygraphviz"} & set(sys.modules))"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

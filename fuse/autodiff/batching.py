@@ -89,7 +89,9 @@ def _batch_first(x: Expr) -> Expr:
 def _static(node: Expr, flags: Sequence[bool], first: int) -> None:
     """Sizes and positions must be the same for the whole batch."""
     if any(flags[first:]):
-        raise FuseTypeError(f"{node.op.name} cannot be batched over its sizes or positions: one shape must hold for all")
+        raise FuseTypeError(
+            f"{node.op.name} cannot be batched over its sizes or positions: one shape must hold for all"
+        )
 
 
 # ---------------------------------------------------------------- rules
@@ -153,7 +155,10 @@ def _gather(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Ex
     if not any(flags[1:]):
         return _batch_first(node.op(_batch_last(args[0]), *args[1:]))
     rank = max(i.type.ndim for i in node.args[1:])
-    indices = [_ranked(i, rank) if f else dimshuffle(i, "x", *range(i.type.ndim)) for i, f in zip(args[1:], flags[1:], strict=True)]
+    indices = [
+        _ranked(i, rank) if f else dimshuffle(i, "x", *range(i.type.ndim))
+        for i, f in zip(args[1:], flags[1:], strict=True)
+    ]
     if not flags[0]:
         return node.op(args[0], *indices)
     return node.op(args[0], dimshuffle(op("iota", batch.size), 0, *["x"] * rank), *indices)
@@ -247,7 +252,9 @@ def _each_grad(g: Any, out: Expr, *args: Expr, template: Expr, flags: tuple[bool
     out_grads: list[Any] = []
     for h, flag in zip(inner, flags, strict=True):
         full = wide[h] if isinstance(h, Expr) else h
-        out_grads.append(op("sum", full, axis=(0,), dtype=full.type.dtype) if isinstance(full, Expr) and not flag else full)
+        out_grads.append(
+            op("sum", full, axis=(0,), dtype=full.type.dtype) if isinstance(full, Expr) and not flag else full
+        )
     return [*out_grads, DISCONNECTED]
 
 

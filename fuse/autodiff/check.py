@@ -17,7 +17,7 @@ _EPS = {"float16": 1e-1, "float32": 3e-3, "float64": 1e-6}
 _TOLERANCE = {"float16": 1e-1, "float32": 1e-2, "float64": 1e-4}
 
 
-class numeric_grad:  # noqa: N801 (Theano's name)
+class numeric_grad:
     """The gradient of the scalar-valued NumPy function ``f`` at ``pt`` by central differences, in ``gf``.
 
     ``pt`` is a float array or a list of them; ``gf`` has the same structure. ``eps`` is half the step.
@@ -132,7 +132,8 @@ def verify_grad(
                 f"the gradient disagrees with finite differences in test {test}, argument {which} (shape "
                 f"{points[which].shape}), position {np.unravel_index(at, points[which].shape)} where the argument is "
                 f"{points[which].flat[at]}: symbolic {symbolic[which].flat[at]}, numeric {numeric.gf[which].flat[at]}; "
-                f"absolute difference {absolute:.3g} (allowed {abs_tol:g}), relative {relative:.3g} (allowed {rel_tol:g})"
+                f"absolute difference {absolute:.3g} (allowed {abs_tol:g}), "
+                f"relative {relative:.3g} (allowed {rel_tol:g})"
             )
 
 

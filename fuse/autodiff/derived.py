@@ -45,12 +45,15 @@ def jacobian(
     found = cotangents([(stable, row)], targets, stop)
     sizes = sizes_of(expression)
     count = as_size_expr(size_product(sizes))
-    live = [t for t in targets if isinstance(found[t], Expr)]
-    for target in live:
-        if is_null(found[target]):
-            raise NullTypeGradError(f"the Jacobian passes through an op without gradient: {found[target].type.why_null}")  # type: ignore[union-attr]
-    rows = dict(zip(live, vectorize([found[t] for t in live], {row: _identity(expression, count)}, count), strict=True))  # type: ignore[misc]
-    return _like(wrt, [_shaped(expression, t, rows.get(t), found[t] is DISCONNECTED, disconnected_inputs) for t in targets])
+    live = {t: g for t, g in found.items() if isinstance(g, Expr)}
+    for g in live.values():
+        if is_null(g):
+            raise NullTypeGradError(f"the Jacobian passes through an op without one: {g.type.describe()}")
+    batched = vectorize(list(live.values()), {row: _identity(expression, count)}, count)
+    rows = dict(zip(live, batched, strict=True))
+    return _like(
+        wrt, [_shaped(expression, t, rows.get(t), found[t] is DISCONNECTED, disconnected_inputs) for t in targets]
+    )
 
 
 def _identity(expression: Expr, count: Expr) -> Expr:
@@ -115,4 +118,4 @@ def hessian_vector_product(cost: Expr, wrt: Any, p: Any, **grad_kwargs: Any) -> 
         if product.type.ndim:
             product = op("sum", product, axis=tuple(range(product.type.ndim)), dtype=product.type.dtype)
         total = product if total is None else op("add", total, product)
-    return _like(wrt, grad(total, targets, **{**options, "disconnected_inputs": "ignore"}))  # type: ignore[arg-type]
+    return _like(wrt, grad(total, targets, **{**options, "disconnected_inputs": "ignore"}))

@@ -1,6 +1,7 @@
 """Forward mode: ``Rop`` pushes tangents from inputs to outputs (Jacobian times column vector)."""
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +9,15 @@ from fuse import types as ty
 from fuse.autodiff.absent import DisconnectedType, is_disconnected, is_null
 from fuse.autodiff.reverse import _check_choices, _stabilized, _targets
 from fuse.autodiff.sweep import (
-    Cotangent, _may_broadcast, cast_like, cotangents, filled, is_discrete, is_tensor, op, pull_back,
+    Cotangent,
+    _may_broadcast,
+    cast_like,
+    cotangents,
+    filled,
+    is_discrete,
+    is_tensor,
+    op,
+    pull_back,
 )
 from fuse.errors import DisconnectedInputError, FuseValueError, NullTypeGradError, ShapeError
 from fuse.expr import Expr, as_expr, substitute, toposort
@@ -26,7 +35,7 @@ def Rop(
     disconnected_outputs: str = "raise",
     return_disconnected: str = "zero",
 ) -> Any:
-    """The Jacobian of ``f`` with respect to ``wrt`` times the column vector ``eval_points`` (a Jacobian-vector product).
+    """The Jacobian of ``f`` with respect to ``wrt`` times the column vector ``eval_points``.
 
     ``eval_points`` has the structure and shapes of ``wrt`` (an entry may be None: no change there), the result those of
     ``f``. One forward sweep: ops with a rule of their own use it, elementwise ops scale the tangent, linear ops map it,
@@ -144,12 +153,12 @@ def _double_reverse(node: Expr, inner: Sequence[Tangent]) -> Tangent:
     live = [r for r in results if isinstance(r, Expr)]
     zeros = {v: filled(result, 0.0) for v, result in dummies}
     replaced: dict[Any, Any] = dict(zip(live, substitute(live, zeros), strict=True))
-    final = [replaced.get(r, ZERO) for r in results]
+    final: list[Tangent] = [replaced.get(r, ZERO) for r in results]
     return final[0] if is_tensor(node) else tuple(final)
 
 
 def _dummies(node: Expr) -> tuple[list[tuple[Expr, Expr]], Any]:
-    """For each result of ``node`` a fresh cotangent variable, with that result; and the cotangent of ``node`` they make.
+    """A fresh cotangent variable for each result of ``node``, with that result; and the cotangent that they make.
 
     The variables of integer results reach no rule, so their derivatives come out as zero.
     """
@@ -182,7 +191,7 @@ def _result(t: Tangent, head: Expr, disconnected_outputs: str, absent: str) -> A
     if disconnected_outputs == "raise":
         raise DisconnectedInputError(text)
     if disconnected_outputs == "warn":
-        import warnings
-
         warnings.warn(text, stacklevel=3)
-    return {"zero": lambda: filled(head, 0.0), "none": lambda: None, "disconnected": DisconnectedType()}[absent]()
+    if absent == "zero":
+        return filled(head, 0.0)
+    return None if absent == "none" else DisconnectedType()()

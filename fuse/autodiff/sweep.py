@@ -173,7 +173,7 @@ def _fit(node: Expr, i: int, h: Any) -> Cotangent:
     if h is DISCONNECTED or h is None or is_disconnected(h):
         return DISCONNECTED
     if is_null(h):
-        return h  # type: ignore[no-any-return]
+        return h
     if h is ZERO or is_discrete(arg):
         return ZERO
     h = as_expr(h)

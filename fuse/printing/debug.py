@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fuse.expr import Constant, Expr, toposort
@@ -71,8 +71,7 @@ class _Ids:
         number = self._number.setdefault(node, len(self._number))
         if not self._style:
             return ""
-        styles = {"CHAR": _letters, "int": str, "id": lambda _: str(id(node)), "auto": lambda n: f"auto_{n}"}
-        return f" [id {styles[self._style](number)}]"
+        return f" [id {str(id(node)) if self._style == 'id' else _ID_STYLES[self._style](number)}]"
 
 
 def _letters(number: int) -> str:
@@ -84,6 +83,9 @@ def _letters(number: int) -> str:
     return out
 
 
+_ID_STYLES: dict[str, Callable[[int], str]] = {"CHAR": _letters, "int": str, "auto": lambda n: f"auto_{n}"}
+
+
 def _tree_lines(outputs: Sequence[Expr], depth: int, print_type: bool, style: str, stop_on_name: bool) -> list[str]:
     ids = _Ids(style)
     lines: list[str] = []
@@ -92,7 +94,9 @@ def _tree_lines(outputs: Sequence[Expr], depth: int, print_type: bool, style: st
     while stack:
         node, level, prefix, below = stack.pop()
         if len(lines) >= _LINES:
-            lines.append(f"... ({len(toposort(outputs))} nodes in all; depth=... or stop_on_name=True shows less of each)")
+            lines.append(
+                f"... ({len(toposort(outputs))} nodes in all; depth=... or stop_on_name=True shows less of each)"
+            )
             break
         again = node in ids
         type_ = f" <{node.type}>" if print_type else ""
@@ -105,7 +109,9 @@ def _tree_lines(outputs: Sequence[Expr], depth: int, print_type: bool, style: st
                 lines.append(f"{below} |... (deeper levels are left out)")
             continue
         last = len(node.args) - 1
-        children = [(a, level + 1, f"{below} |", below + ("  " if i == last else " |")) for i, a in enumerate(node.args)]
+        children = [
+            (a, level + 1, f"{below} |", below + ("  " if i == last else " |")) for i, a in enumerate(node.args)
+        ]
         stack += reversed(children)
     return lines
 

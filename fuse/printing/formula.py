@@ -6,7 +6,14 @@ from typing import Any
 
 from fuse.expr import Constant, Expr
 from fuse.printing.tree import (
-    Piece, constant_text, joined, leaf_text, number_text, param_text, slice_pieces, write_out,
+    Piece,
+    constant_text,
+    joined,
+    leaf_text,
+    number_text,
+    param_text,
+    slice_pieces,
+    write_out,
 )
 
 PP_LIMIT = 20_000  # nodes written, shared ones each time

@@ -58,7 +58,9 @@ def mermaid(obj: Any) -> str:
     return "\n".join(lines)
 
 
-def dot_text(obj: Any, with_ids: bool = False, simple: bool = True, colours: bool = True, max_label_size: int = 70) -> str:
+def dot_text(
+    obj: Any, with_ids: bool = False, simple: bool = True, colours: bool = True, max_label_size: int = 70
+) -> str:
     """The same graph in Graphviz's language.
 
     >>> import fuse, fuse.tensor as T

@@ -11,7 +11,8 @@ from fuse.printing.tree import Piece, joined, slice_pieces, write_out
 LATEX_LIMIT = 300
 
 _GREEK = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega "
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi "
+    "omega "
     "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega".split()
 )
 # Precedences: those of the records' infix operators, and three for other templates.
@@ -68,7 +69,11 @@ def _slots(template: str) -> tuple[tuple[str, int, bool], ...]:
     position = 0
     for match in re.finditer(r"#(\d)", template):
         before, after = template[: match.start()].rstrip(), template[match.end():].lstrip()
-        closed = before.endswith(("{", "(", "|", ",", "floor", "ceil")) and after[:1] in ("}", ")", ",", "|", "\\") or after[:1] == ")"
+        closed = (
+            before.endswith(("{", "(", "|", ",", "floor", "ceil"))
+            and after[:1] in ("}", ")", ",", "|", "\\")
+            or after[:1] == ")"
+        )
         out.append((template[position: match.start()], int(match[1]) - 1, closed))
         position = match.end()
     return (*out, (template[position:], -1, True))
@@ -129,11 +134,15 @@ def _body(node: Expr) -> list[Piece]:
                 out.append((node.args[index], 0.0 if closed else own + 0.25))
         return out
     args: list[Piece] = [(a, 0.0) for a in node.args]
-    return [rf"\operatorname{{{name_latex(op.name) if len(op.name) == 1 else op.name.replace('_', ' ')}}}\left(", *joined(args), r"\right)"]
+    return [
+        rf"\operatorname{{{name_latex(op.name) if len(op.name) == 1 else op.name.replace('_', ' ')}}}\left(",
+        *joined(args),
+        r"\right)",
+    ]
 
 
 def _infix(node: Expr, own: float) -> list[Piece]:
-    symbol = node.op.symbol
+    symbol = node.op.symbol or ""
     text = _INFIX.get(symbol, f" {symbol} ")
     if len(node.args) == 1:
         return [text.strip() + " " if symbol == "~" else text.strip(), (node.args[0], own)]
@@ -199,6 +208,12 @@ _SPECIAL: dict[str, Any] = {
     "prod": _reduction(r"\prod"),
     "max": _reduction(r"\max"),
     "min": _reduction(r"\min"),
-    "shape_i": lambda node: [r"\operatorname{size}_{", str(node.params["axis"]), r"}\left(", (node.args[0], 0.0), r"\right)"],
+    "shape_i": lambda node: [
+        r"\operatorname{size}_{",
+        str(node.params["axis"]),
+        r"}\left(",
+        (node.args[0], 0.0),
+        r"\right)",
+    ],
     "make_vector": lambda node: [r"\left[", *joined([(a, 0.0) for a in node.args]), r"\right]"],
 }

@@ -1,4 +1,5 @@
-"""The SymPy face: methods of expressions as SymPy names them, and the way to SymPy and back (sympy loads when needed)."""
+"""The SymPy face: methods of expressions as SymPy names them, the way to SymPy and back; sympy loads when needed."""
+
 from __future__ import annotations
 
 import importlib
@@ -8,7 +9,10 @@ from fuse.expr import Expr
 
 # Methods and properties of expressions: name -> (module, function). The modules load when a name is first used.
 _METHODS = {
-    **{name: ("fuse.symbolic.structure", name) for name in ("atoms", "diff", "has", "replace", "simplify", "subs", "xreplace")},
+    **{
+        name: ("fuse.symbolic.structure", name)
+        for name in ("atoms", "diff", "has", "replace", "simplify", "subs", "xreplace")
+    },
     "to_sympy": ("fuse.symbolic.outward", "to_sympy"),
     "_sympy_": ("fuse.symbolic.outward", "to_sympy"),
     "_repr_latex_": ("fuse.printing", "repr_latex"),

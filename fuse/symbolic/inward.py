@@ -28,9 +28,9 @@ def from_sympy(
 ) -> Any:
     """The SymPy expression ``expr`` as an expression; a Matrix or Array becomes an array expression.
 
-    ``mapping`` gives expressions (or numbers) for symbols. A symbol that it lacks becomes a scalar input of its name, of
-    ``dtype`` (int64 where SymPy knows it as integer), a MatrixSymbol a matrix; the same symbol always becomes the same
-    input, and ``expr.free_symbols`` has them. ``functions`` says what undefined functions mean.
+    ``mapping`` gives expressions (or numbers) for symbols. A symbol that it lacks becomes a scalar input of its name,
+    of ``dtype`` (int64 where SymPy knows it as integer), a MatrixSymbol a matrix; the same symbol always becomes the
+    same input, and ``expr.free_symbols`` has them. ``functions`` says what undefined functions mean.
 
     Raises FuseTypeError for what has no numerical meaning here (unevaluated integrals, limits, sets).
 
@@ -53,10 +53,13 @@ def _sympified(value: Any) -> Any:
 
 def simplified_by_sympy(expr: Expr, **options: Any) -> Expr:
     """``expr`` through SymPy's ``simplify`` and back, with its own inputs and its own dtype."""
-    from fuse.symbolic.structure import free_symbols
     from fuse.symbolic.outward import to_sympy
+    from fuse.symbolic.structure import free_symbols
 
-    stand_ins = {s: sympy.Dummy(s.name or f"x{i}", real=True) for i, s in enumerate(sorted(free_symbols(expr), key=lambda s: s.name or ""))}
+    stand_ins = {
+        s: sympy.Dummy(s.name or f"x{i}", real=True)
+        for i, s in enumerate(sorted(free_symbols(expr), key=lambda s: s.name or ""))
+    }
     if any(s.type.ndim for s in stand_ins):
         raise FuseTypeError("SymPy simplifies scalar expressions; simplify() without sympy=True takes arrays too")
     simple = sympy.simplify(to_sympy(expr, stand_ins), **options)
@@ -69,7 +72,9 @@ def simplified_by_sympy(expr: Expr, **options: Any) -> Expr:
 class Walk:
     """One conversion: what symbols mean, and the dtype of numbers that are no integers."""
 
-    def __init__(self, given: Mapping[Any, Expr], float_dtype: str, functions: Mapping[str, Callable[..., Any]]) -> None:
+    def __init__(
+        self, given: Mapping[Any, Expr], float_dtype: str, functions: Mapping[str, Callable[..., Any]]
+    ) -> None:
         self.given, self.float_dtype, self.functions = dict(given), float_dtype, functions
         self._memory: dict[int, Any] = {}
 
@@ -95,18 +100,23 @@ class Walk:
     def _children(self, node: Any) -> Sequence[Any]:
         if self._is_whole(node):
             return ()
-        return node.args  # type: ignore[no-any-return]
+        return node.args
 
     def _is_whole(self, node: Any) -> bool:
         """Whether ``node`` is converted without its arguments having been."""
-        return node in self.given or not node.args or isinstance(node, _WHOLE)
+        return node in self.given or not node.args or isinstance(node, _WHOLE) and not isinstance(node, sympy.Inverse)
 
     def _node(self, node: Any, args: list[Any]) -> Any:
         if node in self.given:
             return self.given[node]
         if isinstance(node, (sympy.Number, sympy.NumberSymbol, BooleanAtom)) or node in (sympy.I, sympy.zoo):
             return self.number(node)
-        if args and all(isinstance(a, Constant) and not a.type.ndim for a in args) and not node.free_symbols:
+        if (
+            args
+            and isinstance(node, sympy.Expr)
+            and all(isinstance(a, Constant) and not a.type.ndim for a in args)
+            and not node.free_symbols
+        ):
             return self.number(node)  # sqrt(2), log(2): in full precision, where ours of a small integer is float32
         for kind, build in _table():
             if isinstance(node, kind):
@@ -117,7 +127,7 @@ class Walk:
         if name in _functions() and args:
             return _functions()[name](*map(self.floating, args))
         raise FuseTypeError(
-            f"{name} ({str(node):.60}) has no meaning as an expression here: evaluate it in SymPy first (doit(), "
+            f"{name} ({node!s:.60}) has no meaning as an expression here: evaluate it in SymPy first (doit(), "
             f"rewrite(...)), or give functions={{{name!r}: ...}}"
         )
 
@@ -145,9 +155,9 @@ class Walk:
             type_ = TensorType(self.float_dtype, shape)
         else:
             type_ = TensorType("int64" if node.is_integer else self.float_dtype, ())
-        known = _variables.get((node, type_))  # type: ignore[call-overload]
+        known = _variables.get((node, type_))
         if known is None:
-            known = _variables[(node, type_)] = type_(str(node.name))  # type: ignore[index]
+            known = _variables[(node, type_)] = type_(str(node.name))
         return known
 
 
@@ -169,7 +179,7 @@ def _add(walk: Walk, node: Any, args: list[Expr]) -> Expr:
 def _is_minus(term: Any) -> bool:
     """Whether ``term`` is written with a minus sign in front; deep terms are not opened to find out."""
     first = term.args[0] if isinstance(term, sympy.Mul) else term
-    return isinstance(first, (sympy.Integer, sympy.Rational, sympy.Float)) and bool(first.is_negative)
+    return isinstance(first, sympy.Rational) and first.p < 0 or isinstance(first, sympy.Float) and bool(first < 0)
 
 
 def _mul(walk: Walk, node: Any, args: list[Expr]) -> Expr:
@@ -183,7 +193,7 @@ def _mul(walk: Walk, node: Any, args: list[Expr]) -> Expr:
             sign ^= factor.p < 0
             below.append(walk.number(sympy.Integer(factor.q)))
         elif isinstance(factor, sympy.Pow) and isinstance(factor.exp, sympy.Rational) and factor.exp.is_negative:
-            below.append(walk.power(factor.base, -factor.exp))
+            below.append(_power_of(walk, factor.base, -factor.exp))
         else:
             above.append(value)
     top = reduce(ew.mul, above) if above else constant(1, dtype=walk.float_dtype)
@@ -202,13 +212,10 @@ def _power_of(walk: Walk, base: Any, exponent: Any) -> Expr:
     return ew.pow(x, walk.convert(exponent))
 
 
-Walk.power = _power_of  # type: ignore[attr-defined]
-
-
 def _pow(walk: Walk, node: Any, args: list[Expr]) -> Expr:
     if node.base is sympy.E:
         return ew.exp(args[1])
-    return walk.power(node.base, node.exp)  # type: ignore[attr-defined]
+    return _power_of(walk, node.base, node.exp)
 
 
 # ---------------------------------------------------------------- choices and logic
@@ -313,8 +320,10 @@ def _table() -> tuple[tuple[Any, Callable[..., Any]], ...]:
         (sympy.Symbol, lambda walk, node, args: walk.variable(node)),
         ((sympy.MatrixBase, sympy.NDimArray), _stacked),
         (sympy.MatMul, _folded(lambda a, b: ew.mul(a, b) if not (a.ndim and b.ndim) else OPS["dot"](a, b))),
-        ((sympy.MatAdd, sympy.HadamardProduct), lambda walk, node, args: reduce(
-            ew.mul if isinstance(node, sympy.HadamardProduct) else ew.add, args)),
+        (
+            (sympy.MatAdd, sympy.HadamardProduct),
+            lambda walk, node, args: reduce(ew.mul if isinstance(node, sympy.HadamardProduct) else ew.add, args),
+        ),
         (sympy.Transpose, lambda walk, node, args: OPS["dimshuffle"](args[0], pattern=(1, 0))),
         (sympy.Inverse, _matrix_op("matrix_inverse")),
         (sympy.Determinant, _matrix_op("det")),
@@ -325,7 +334,10 @@ def _table() -> tuple[tuple[Any, Callable[..., Any]], ...]:
         (sympy.Mul, _mul),
         (sympy.Pow, _pow),
         (sympy.polygamma, _polygamma),
-        ((sympy.re, sympy.conjugate), lambda walk, node, args: args[0] if _is_real(args[0]) else _functions()[type(node).__name__](*args)),
+        (
+            (sympy.re, sympy.conjugate),
+            lambda walk, node, args: args[0] if _is_real(args[0]) else _functions()[type(node).__name__](*args),
+        ),
         (sympy.im, lambda walk, node, args: args[0] * 0 if _is_real(args[0]) else ew.imag(args[0])),
         (sympy.functions.elementary.piecewise.ExprCondPair, lambda walk, node, args: tuple(args)),
         (sympy.Piecewise, _piecewise),
@@ -340,7 +352,10 @@ def _table() -> tuple[tuple[Any, Callable[..., Any]], ...]:
         ((sympy.Sum, sympy.Product), _summed),
         (sympy.factorial, lambda walk, node, args: ew.gamma(args[0] + 1.0)),
         (sympy.sinc, lambda walk, node, args: ew.switch(ew.eq(args[0], 0), 1.0, ew.sin(args[0]) / args[0])),
-        (sympy.beta, lambda walk, node, args: ew.exp(ew.gammaln(args[0]) + ew.gammaln(args[1]) - ew.gammaln(args[0] + args[1]))),
+        (
+            sympy.beta,
+            lambda walk, node, args: ew.exp(ew.gammaln(args[0]) + ew.gammaln(args[1]) - ew.gammaln(args[0] + args[1])),
+        ),
         ((sympy.sec, sympy.csc, sympy.cot, sympy.sech, sympy.csch, sympy.coth), _reciprocal),
         ((sympy.asec, sympy.acsc, sympy.acot, sympy.asech, sympy.acsch, sympy.acoth), _reciprocal),
         (cfunctions.fma, lambda walk, node, args: args[0] * args[1] + args[2]),
@@ -356,7 +371,7 @@ _RECIPROCAL = {
 def _reciprocal(walk: Walk, node: Any, args: list[Expr]) -> Expr:
     name = type(node).__name__
     if name.startswith("a"):
-        return getattr(ew, _RECIPROCAL[name])(ew.true_div(1.0, args[0]))  # type: ignore[no-any-return]
+        return getattr(ew, _RECIPROCAL[name])(ew.true_div(1.0, args[0]))
     return ew.true_div(1.0, getattr(ew, _RECIPROCAL[name])(walk.floating(args[0])))
 
 

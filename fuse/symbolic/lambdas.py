@@ -28,13 +28,14 @@ def lambdify(
 ) -> Lambdified:
     """A function of ``args`` that computes ``expr`` in compiled code, as ``sympy.lambdify`` makes one.
 
-    ``args`` is a symbol, or a list, tuple or Matrix of them, nested as the call's arguments will be. ``expr`` is a SymPy
-    expression or Matrix, one of our expressions, a number, or a list, tuple or dict of these; the result has its
+    ``args`` is a symbol, or a list, tuple or Matrix of them, nested as the call's arguments will be. ``expr`` is a
+    SymPy expression or Matrix, one of our expressions, a number, or a list, tuple or dict of these; the result has its
     structure. Arguments are numbers and arrays that broadcast; a constant comes back in the shape to which they do, and
     the result for a Matrix of shape (m, n) has shape (m, n, ...).
 
-    A mapping in ``modules`` gives the meaning of undefined functions. Common subexpressions are always computed once, and
-    other options of SymPy's are accepted without effect. It is compiled once for each combination of dtypes and ranks.
+    A mapping in ``modules`` gives the meaning of undefined functions. Common subexpressions are always computed once,
+    and other options of SymPy's are accepted without effect. It is compiled once for each combination of dtypes and
+    ranks.
 
     >>> import numpy as np, sympy, fuse
     >>> x, y = sympy.symbols("x y")
@@ -89,7 +90,10 @@ class Lambdified:
                 raise TypeError(f"lambdified function got an unexpected argument {sorted(unknown)[0]!r}")
             values = [*values, *[named[n] for n in order[len(values):] if n in named]]
         if len(values) != expected:
-            raise TypeError(f"lambdified function takes {expected} arguments ({', '.join(map(str, self._symbols))}), not {len(values)}")
+            raise TypeError(
+                f"lambdified function takes {expected} arguments ({', '.join(map(str, self._symbols))}), "
+                f"not {len(values)}"
+            )
         flat: list[Any] = []
         for pattern, value in zip([self._args] if self._single else self._args, values, strict=True):
             _match(pattern, value, flat)
@@ -103,7 +107,9 @@ class Lambdified:
         if not outputs:
             return lambda arrays: []
         size = len(toposort(outputs))
-        compiled = function(inputs, outputs, on_unused_input="ignore", mode="FAST_COMPILE" if size > _INTERPRETED else None)
+        compiled = function(
+            inputs, outputs, on_unused_input="ignore", mode="FAST_COMPILE" if size > _INTERPRETED else None
+        )
         return lambda arrays: compiled(*arrays)
 
 
@@ -144,7 +150,9 @@ def _match(pattern: Any, value: Any, out: list[Any]) -> None:
 def _numeric(value: Any) -> Any:
     array = np.asarray(value)
     if array.dtype.kind not in "biufc":
-        raise FuseTypeError(f"a lambdified function takes numbers and arrays of numbers, not {type(value).__name__} {value!r:.60}")
+        raise FuseTypeError(
+            f"a lambdified function takes numbers and arrays of numbers, not {type(value).__name__} {value!r:.60}"
+        )
     return array
 
 

@@ -18,8 +18,8 @@ _DENOMINATOR = 4096  # floats that are fractions over at most this are written a
 def to_sympy(expr: Expr, mapping: Mapping[Expr, Any] | None = None) -> Any:
     """``expr`` as a SymPy expression; an array of known shape as a SymPy Array.
 
-    An input becomes the Symbol of its name, an input array of known shape the symbols ``x_0``, ``x_1``, ...; ``mapping``
-    gives others. Floats that are short fractions become rationals.
+    An input becomes the Symbol of its name, an input array of known shape the symbols ``x_0``, ``x_1``, ...;
+    ``mapping`` gives others. Floats that are short fractions become rationals.
 
     Raises FuseTypeError for arrays of run-time shape and for ops without a meaning in SymPy.
 
@@ -59,7 +59,9 @@ def _value(node: Expr, args: list[Any]) -> Any:
     if op.name in ("zero_grad", "disconnected_grad"):
         return args[0]
     if op.name == "cast":
-        return _mapped(_truncated, args[0]) if node.dtype in DISCRETE and node.args[0].dtype not in DISCRETE else args[0]
+        return (
+            _mapped(_truncated, args[0]) if node.dtype in DISCRETE and node.args[0].dtype not in DISCRETE else args[0]
+        )
     if op.name == "fill":
         return np.broadcast_to(args[1], np.broadcast_shapes(args[0].shape, args[1].shape))
     if op.name in _ARRAY_OPS:
@@ -67,7 +69,9 @@ def _value(node: Expr, args: list[Any]) -> Any:
     if op.kind in ("index", "view"):
         whole = [a if i == 0 else np.asarray(a, dtype="int64") for i, a in enumerate(args)]
         return np.asarray(op.numpy(*whole, **node.params), dtype=object)
-    raise FuseTypeError(f"{op.name} has no meaning in SymPy; these ops have: elementwise ones, sums, products, dot, views")
+    raise FuseTypeError(
+        f"{op.name} has no meaning in SymPy; these ops have: elementwise ones, sums, products, dot, views"
+    )
 
 
 def _mapped(fn: Callable[..., Any], array: Any, **options: Any) -> Any:
@@ -107,13 +111,13 @@ def _symbols(node: Expr) -> Any:
     if not node.name:
         raise FuseTypeError(f"an input without a name ({node.type}) needs one, or a symbol in mapping")
     integer = {"integer": True} if node.dtype in DISCRETE and node.dtype != "bool" else {}
-    shape = node.type.shape
+    shape: Any = node.type.shape
     if None in shape:
         raise FuseTypeError(
             f"{node.name} is a {node.type.describe()}: only arrays of known shape go to SymPy. Declare one with "
             f"tensor(dtype, shape=(3,)), or give symbols in mapping"
         )
-    out = np.empty(shape, dtype=object)
+    out: Any = np.empty(shape, dtype=object)
     for index in np.ndindex(*shape):
         out[index] = sympy.Symbol("_".join([node.name, *map(str, index)]), **integer)
     return out

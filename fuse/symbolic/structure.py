@@ -108,7 +108,11 @@ def _fitted(value: Any, old: Expr) -> Expr:
     array = np.asarray(value)
     with np.errstate(all="ignore"):
         exact = array.dtype.kind in "biufc" and bool((array.astype(old.dtype) == array).all() or (array != array).all())
-    return constant(array.astype(old.dtype)) if exact or array.dtype.kind in "fc" and old.dtype in ("float32", "float16") else as_expr(value)
+    return (
+        constant(array.astype(old.dtype))
+        if exact or array.dtype.kind in "fc" and old.dtype in ("float32", "float16")
+        else as_expr(value)
+    )
 
 
 # ---------------------------------------------------------------- queries
@@ -247,13 +251,13 @@ def _derivative(expr: Expr, variable: Expr) -> Expr:
     from fuse.autodiff.sweep import filled
 
     if expr.type.ndim == 0 and variable.type.ndim:
-        return grad(expr, variable, disconnected_inputs="ignore", add_names=False)  # type: ignore[no-any-return]
+        return grad(expr, variable, disconnected_inputs="ignore", add_names=False)
     if variable.type.ndim and not _elementwise_in(expr, variable):
         raise FuseTypeError(
             f"{expr} is no elementwise function of {variable.name or 'the variable'}: fuse.gradient.jacobian(e, x) has "
             f"all derivatives, Rop and Lop their products with vectors"
         )
-    return Rop(expr, variable, filled(variable, 1.0), disconnected_outputs="ignore")  # type: ignore[no-any-return]
+    return Rop(expr, variable, filled(variable, 1.0), disconnected_outputs="ignore")
 
 
 def _elementwise_in(expr: Expr, variable: Expr) -> bool:
@@ -283,4 +287,4 @@ def simplify(expr: Expr, sympy: bool = False, **options: Any) -> Expr:
         return simplified_by_sympy(expr, **options)
     from fuse import rules
 
-    return rules.simplify(expr, **options)  # type: ignore[no-any-return]
+    return rules.simplify(expr, **options)
