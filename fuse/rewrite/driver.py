@@ -1,6 +1,7 @@
 """The one driver: rewrites a graph bottom-up until no rule fires, without recursion, and notes what fired."""
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from fuse.errors import FuseError
 from fuse.expr import Constant, Expr, make, rebuild, toposort
 from fuse.op import OPS
 from fuse.rewrite.match import Matcher, build, cast, kind_of
-from fuse.rewrite.pattern import DISCRETE_KINDS, Call, Literal, Pattern, Procedure, Rule, Wild, walk
+from fuse.rewrite.pattern import DISCRETE_KINDS, Call, Literal, Pattern, Procedure, Rule, Wild, uniform, walk
 
 ShapeOf = Callable[[Expr], tuple[Any, ...]]
 
@@ -88,37 +89,55 @@ class _Applied:
 
 _THROUGH = {"cast": 0, "dimshuffle": 0}
 _FILLED = {"fill": 1, "broadcast_to": 0}
+_SAME = "same"  # in place of a child: both arguments are one expression
+_NUMBERS = (0, 1, -1, 2, 0.5, -0.5, -2)
 
 
-def _visible(expr: Expr) -> str:
-    """The op that a pattern sees in ``expr``: casts and dimshuffles are looked through, filled numbers are numbers."""
-    while expr.op.name in _THROUGH:
+def _visible(expr: Expr) -> tuple[str, ...]:
+    """The names by which a pattern knows ``expr``: the ops behind casts and dimshuffles, a constant and its value."""
+    name = expr.op.name
+    names: tuple[str, ...] = ()
+    while name in _THROUGH:
+        names += (name,)
         expr = expr.args[0]
-    if expr.op.name in _FILLED:
-        inner = expr.args[_FILLED[expr.op.name]]
-        if isinstance(inner, Constant):
-            return "constant"
-    return expr.op.name
+        name = expr.op.name
+    if name in _FILLED:
+        names += (name,)
+        if not isinstance(expr.args[_FILLED[name]], Constant):
+            return names
+        name = "constant"
+    if name == "constant":
+        value = uniform(expr)
+        return (*names, name, _number(value)) if value in _NUMBERS else (*names, name)
+    return (*names, name)
+
+
+def _number(value: Any) -> str:
+    return f"={float(value)}".replace("-0.0", "0.0") if value == 0 else f"={float(value)}"
 
 
 def _needed_child(left: Call) -> str | None:
-    """A child op without which ``left`` cannot match, the most telling one; None where any may do."""
-    calls = [a.op for a in left.args if isinstance(a, Call) and a.spelled and a.op not in ("cast", "dimshuffle")]
+    """The child without which ``left`` cannot match, the most telling one; None where any may do."""
+    calls = [a.op for a in left.args if isinstance(a, Call) and a.spelled]
     if calls:
-        rare = [c for c in calls if c not in ("add", "sub", "mul", "true_div")]
+        rare = [c for c in calls if c not in ("add", "sub", "mul", "true_div", "neg")]
         return (rare or calls)[0]
-    return "constant" if any(isinstance(a, Literal) for a in left.args) else None
+    for arg in left.args:
+        if isinstance(arg, Literal):
+            return _number(arg.value) if arg.value in _NUMBERS else "constant"
+    if any(isinstance(a, Wild) and a.constant for a in left.args):
+        return "constant"
+    names = [a.name for a in left.args if isinstance(a, Wild)]
+    return _SAME if len(names) == len(left.args) == 2 and names[0] == names[1] else None
 
 
 class RuleSet:
-    """Rules indexed by the op of the root and, below it, by an op that one child must have."""
+    """Rules indexed by the op of the root and, below it, by what one child must be."""
 
     def __init__(self, rules: Iterable[Rule | Procedure], allowed: Collection[str]) -> None:
         self.rules: list[_Compiled | _Applied] = []
-        self._any: dict[str, list[tuple[int, Any]]] = {}
-        self._by_child: dict[tuple[str, str], list[tuple[int, Any]]] = {}
-        self._everywhere: list[tuple[int, Any]] = []
-        self._cache: dict[tuple[str, ...], tuple[Any, ...]] = {}
+        self._by_child: dict[tuple[str, str | None], list[tuple[int, Any]]] = {}
+        self._cache: dict[Any, tuple[Any, ...]] = {}
         for rule in rules:
             # on integers a rule of ints loses nothing; in floats all it loses must be allowed
             on = rule.on if rule.loses <= set(allowed) else rule.on & DISCRETE_KINDS
@@ -128,29 +147,29 @@ class RuleSet:
     def _add(self, rule: Rule | Procedure, on: frozenset[str]) -> None:
         number = len(self.rules)
         if isinstance(rule, Procedure):
-            applied = _Applied(rule, on)
-            self.rules.append(applied)
-            for op in rule.ops:
-                (self._everywhere if op == "*" else self._any.setdefault(op, [])).append((number, applied))
-            return
-        compiled = _Compiled(rule, on)
-        self.rules.append(compiled)
-        child = _needed_child(rule.left)
-        entry = (number, compiled)
-        if child is None:
-            self._any.setdefault(rule.left.op, []).append(entry)
+            applied: Any = _Applied(rule, on)
+            places = [(op, child) for op in rule.ops for child in rule.below or (None,)]
         else:
-            self._by_child.setdefault((rule.left.op, child), []).append(entry)
+            applied = _Compiled(rule, on)
+            places = [(rule.left.op, _needed_child(rule.left))]
+        self.rules.append(applied)
+        for place in places:
+            self._by_child.setdefault(place, []).append((number, applied))
 
     def candidates(self, node: Expr) -> tuple[Any, ...]:
         """The rules that may fit ``node``, in the order of the table."""
-        key = (node.op.name, *[_visible(a) for a in node.args[:4]])
+        args, name = node.args, node.op.name
+        if len(args) == 2:
+            a, b = args
+            key: Any = (name, _visible(a), _SAME) if a is b else (name, _visible(a), _visible(b))
+        else:
+            key = (name, *[_visible(a) for a in args[:8]])
         found = self._cache.get(key)
         if found is None:
-            op = key[0]
-            entries = [*self._everywhere, *self._any.get(op, ())]
-            for child in dict.fromkeys(key[1:]):
-                entries += self._by_child.get((op, child), ())
+            children: set[str | None] = {None, _SAME} if key[-1] == _SAME else {None}
+            for names in key[1:]:
+                children.update(names if names != _SAME else ())
+            entries = {e for op in (name, "*") for c in children for e in self._by_child.get((op, c), ())}
             found = self._cache[key] = tuple([e[1] for e in sorted(entries, key=lambda e: e[0])])
         return found
 
@@ -245,6 +264,20 @@ _ENTER, _LEAVE, _RESULT = range(3)
 
 def rewrite(outputs: Sequence[Expr], rules: RuleSet, context: Context) -> list[Expr]:
     """``outputs`` with ``rules`` applied to every node, arguments first, until none fires.
+
+    The collector of cyclic garbage rests meanwhile: nodes make no cycles, and it would walk all of them again and again.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _rewrite(outputs, rules, context)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _rewrite(outputs: Sequence[Expr], rules: RuleSet, context: Context) -> list[Expr]:
+    """The walk of ``rewrite``.
 
     One visit per node: what a rule puts in place is visited in turn, its already finished parts are not. A rule may not
     lead back to a node whose replacement is still being worked out, so cycles of rules end; growth ends at a bound.

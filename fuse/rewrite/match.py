@@ -178,7 +178,11 @@ def build(template: Pattern, found: Mapping[str, Any], dtype: str) -> Expr:
     if isinstance(template, Wild):
         return found[template.name]
     if isinstance(template, Literal):
-        return constant(template.value, dtype="bool" if isinstance(template.value, bool) else dtype)
+        known = template.constants.get(dtype)
+        if known is None:
+            known = constant(template.value, dtype="bool" if isinstance(template.value, bool) else dtype)
+            template.constants[dtype] = known
+        return known
     assert isinstance(template, Call)
     args: list[Expr | None] = [None if isinstance(a, Literal) else build(a, found, dtype) for a in template.args]
     beside = next((a.type.dtype for a in args if a is not None and a.type.dtype != "bool"), dtype)

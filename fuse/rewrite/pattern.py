@@ -93,6 +93,7 @@ class Wild(Pattern):
 
     def __init__(self, name: str, test: Callable[[Expr], bool] | None = None) -> None:
         self.name, self.test = name, test
+        self.constant = getattr(test, "only_constants", False)
 
     def __repr__(self) -> str:
         return self.name
@@ -104,6 +105,7 @@ class Literal(Pattern):
     def __init__(self, value: bool | int | float) -> None:
         self.value = value
         self.negative_zero = value == 0 and math.copysign(1.0, value) < 0
+        self.constants: dict[str, Expr] = {}  # by dtype, as they were needed
 
     def __repr__(self) -> str:
         return repr(self.value)
@@ -223,7 +225,8 @@ class Rule:
 class Procedure:
     """A rewrite that no pattern can say: ``function(node, context)`` gives a new expression or None.
 
-    ``same_shape`` says that the new expression has the shape of the node by construction; else the driver compares.
+    Only nodes are tried of which a child is an op in ``below`` (where given; "constant" for numbers). ``same_shape``
+    says that the new expression has the shape of the node by construction; else the driver compares.
     """
 
     name: str
@@ -232,18 +235,19 @@ class Procedure:
     loses: frozenset[str] = field(default=frozenset())
     on: frozenset[str] = field(default=frozenset("biufc"))
     same_shape: bool = False
+    below: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"{self.name}: {' '.join(self.ops)}"
 
 
 def procedure(
-    name: str, ops: str, loses: str = "", on: str = "biufc", same_shape: bool = False
+    name: str, ops: str, loses: str = "", on: str = "biufc", same_shape: bool = False, below: str = ""
 ) -> Callable[[Callable[[Expr, Context], Expr | None]], Procedure]:
     """Make a Procedure of the decorated function; ``ops`` are the names of the ops it looks at ("*": all)."""
 
     def decorate(function: Callable[[Expr, Any], Expr | None]) -> Procedure:
-        return Procedure(name, tuple(ops.split()), function, _losses(loses), frozenset(on), same_shape)
+        return Procedure(name, tuple(ops.split()), function, _losses(loses), frozenset(on), same_shape, tuple(below.split()))
 
     return decorate
 
@@ -274,6 +278,13 @@ def _uniform_constant(expr: Constant) -> Any:
     return cache["uniform"]
 
 
+def of_constants(test: Callable[[Expr], bool]) -> Callable[[Expr], bool]:
+    """Mark a constraint that holds for constants only: rules are indexed by it."""
+    test.only_constants = True  # type: ignore[attr-defined]
+    return test
+
+
+@of_constants
 def is_constant(expr: Expr) -> bool:
     """Whether all elements are one number known at build time."""
     return uniform(expr) is not None
@@ -284,16 +295,19 @@ def _real(expr: Expr) -> Any:
     return math.nan if value is None or isinstance(value, complex) else value
 
 
+@of_constants
 def is_positive(expr: Expr) -> bool:
     """A constant > 0."""
     return _real(expr) > 0
 
 
+@of_constants
 def is_negative(expr: Expr) -> bool:
     """A constant < 0."""
     return _real(expr) < 0
 
 
+@of_constants
 def is_integral(expr: Expr) -> bool:
     """A constant with an integer value."""
     value = _real(expr)

@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 from fuse.rewrite import Rule, heads, wildcards
-from fuse.rewrite.pattern import is_constant, is_positive
+from fuse.rewrite.pattern import is_constant, is_negative, is_positive
 from fuse.rules.values import is_nonnegative, number
 
 x, y = wildcards("x y")
 (m,) = wildcards("m", is_nonnegative)
 (p,) = wildcards("p", is_positive)
-(c,) = wildcards("c", is_constant)
+(n,) = wildcards("n", is_negative)
 c1, c2 = wildcards("c1 c2", is_constant)
 abs_, sgn, sqr, sqrt, pow_, exp, log, fill = heads("abs sgn sqr sqrt pow exp log fill")
 int_div, mod, maximum, minimum, clip, switch, eq, neq = heads("int_div mod maximum minimum clip switch eq neq")
@@ -61,8 +61,8 @@ IDENTITIES = (
     Rule("62: 0 <= n", le(0, m), True, on="iu"),
     Rule("62: n < 0", lt(m, 0), False, on="iu"),
     Rule("62: 0 > n", gt(0, m), False, on="iu"),
-    Rule("62: n == negative", eq(m, c), False, on="i", when=lambda m, c: number(c) < 0),
-    Rule("62: n != negative", neq(m, c), True, on="i", when=lambda m, c: number(c) < 0),
+    Rule("62: n == negative", eq(m, n), False, on="i"),
+    Rule("62: n != negative", neq(m, n), True, on="i"),
     Rule("62: max(n, 0)", maximum(m, 0), m, on="iu"),
     Rule("62: min(n, 0)", minimum(m, 0), 0, on="iu"),
     Rule("62: max(max(x, c1), c2)", maximum(maximum(x, c1), c2), maximum(x, maximum(c1, c2)), on="biuf"),

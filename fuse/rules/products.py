@@ -126,7 +126,7 @@ def _cancel(above: Factors, below: Factors) -> tuple[Factors, Factors] | None:
     return result
 
 
-@procedure("51: constants of a product", "mul true_div", "rounding signed-zero overflow", on="iufc")
+@procedure("51: constants of a product", "mul true_div", "rounding signed-zero overflow", on="iufc", below="mul true_div")
 def fold_product(node: Expr, context: Context) -> Expr | None:
     """One constant instead of several: ``2*x*3`` is ``6*x``, ``(2*x)/(4*y)`` is ``(0.5*x)/y``."""
     if node in context.inner:
@@ -142,7 +142,7 @@ def fold_product(node: Expr, context: Context) -> Expr | None:
     return product_of(*folded, node.type.dtype, context)
 
 
-@procedure("52: equal factors of a quotient", "mul true_div", "rounding signed-zero special overflow", on="fc")
+@procedure("52: equal factors of a quotient", "mul true_div", "rounding signed-zero special overflow", on="fc", below="mul true_div sqr")
 def cancel_product(node: Expr, context: Context) -> Expr | None:
     """``(x*y)/x`` is ``y``, ``(a/b)*(b/c)`` is ``a/c``, ``sqr(x)/x`` is ``x``."""
     if node in context.inner:
@@ -151,7 +151,7 @@ def cancel_product(node: Expr, context: Context) -> Expr | None:
     return None if cancelled is None else product_of(*cancelled, node.type.dtype, context)
 
 
-@procedure("60: greedy distribution", "mul", "rounding signed-zero special overflow", on="f")
+@procedure("60: greedy distribution", "mul", "rounding signed-zero special overflow", on="f", below="add sub mul")
 def distribute(node: Expr, context: Context) -> Expr | None:
     """``(a/x + b)*x`` is ``a + b*x``: a factor goes into a sum where it cancels a divisor."""
     if node in context.inner:
@@ -186,7 +186,7 @@ def _rules_for_pairs() -> RuleSet:
     return _pair_rules[allowed]
 
 
-@procedure("11: factors that belong together", "mul true_div", "rounding signed-zero overflow special", on="f")
+@procedure("11: factors that belong together", "mul true_div", "rounding signed-zero overflow special", on="f", below="mul true_div")
 def pair_factors(node: Expr, context: Context) -> Expr | None:
     """Two factors of a longer product that the table of pairs knows, wherever they stand."""
     if node in context.inner:

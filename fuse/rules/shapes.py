@@ -130,7 +130,7 @@ def drop_fill(node: Expr, context: Context) -> Expr | None:
     return make(node.op, (smaller, value)) if smaller is not model else None
 
 
-@procedure("76: fill inside arithmetic", "*")
+@procedure("76: fill inside arithmetic", "*", below="fill broadcast_to")
 def sink_fill(node: Expr, context: Context) -> Expr | None:
     """f(fill(m, c), y) is f(c, y) where y has the whole shape; f(fill(m, c)) is fill(m, f(c))."""
     if node.op.kind != "elementwise":

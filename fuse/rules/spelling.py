@@ -9,7 +9,8 @@ x, y, z = wildcards("x y z")
 (n,) = wildcards("n", is_negative)
 (c,) = wildcards("c", is_constant)
 abs_, cos, cosh, sqr, reciprocal, pow_, fill = heads("abs cos cosh sqr reciprocal pow fill")
-switch, invert, sgn, erf, erfc = heads("switch invert sgn erf erfc")
+switch, invert = heads("switch invert")
+ODD = heads("erf tanh sinh sin tan arcsin arctan arcsinh arctanh cbrt")
 
 NUMBERS = "iufc"
 
@@ -17,7 +18,7 @@ SPELLING = (
     # differences: a - b, with no negation inside and no negative constant behind the sign
     Rule("55: x + -y", x + -y, x - y, on=NUMBERS),
     Rule("55: x - -y", x - -y, x + y, on=NUMBERS),
-    Rule("55: -x - y", -x - y, -(x + y), on="ifc"),
+    Rule("55: -x - y", -x - y, -(x + y), "signed-zero", on="ifc"),
     Rule("55: -(-x)", -(-x), x, on=NUMBERS),
     Rule("55: -(x - y)", -(x - y), y - x, "signed-zero", on=NUMBERS),
     Rule("55: x + negative", x + n, lambda x, n: negative(n, "sub", x), on="if", when=safely_negated),
@@ -48,7 +49,7 @@ SPELLING = (
     Rule("57: sqr(abs(x))", sqr(abs_(x)), sqr(x), on="iuf"),
     Rule("57: cos(-x)", cos(-x), cos(x)),
     Rule("57: cosh(-x)", cosh(-x), cosh(x)),
-    Rule("57: erf(-x)", erf(-x), -erf(x)),
+    *[Rule(f"57: {f(-x)}", f(-x), -f(x)) for f in ODD],
     Rule("57: abs(abs(x))", abs_(abs_(x)), abs_(x), on="iuf"),
     # a choice by a negated condition
     Rule("46: switch(invert(c), x, y)", switch(invert(z), x, y), switch(z, y, x), on="bfiuc",

@@ -16,7 +16,7 @@ i, j = wildcards("i j", is_integral)
 (other,) = wildcards("other", is_odd_or_fractional)
 exp, expm1, log, log1p, softplus, log1mexp, sigmoid = heads("exp expm1 log log1p softplus log1mexp sigmoid")
 logaddexp, switch, eq, sqrt, sqr, abs_, pow_, prod = heads("logaddexp switch eq sqrt sqr abs pow prod")
-erf, erfc, erfcx, sin, cos, sinh, cosh, tanh = heads("erf erfc erfcx sin cos sinh cosh tanh")
+erf, erfc, erfcx, sin, cos, sinh, cosh, tanh, sech2 = heads("erf erfc erfcx sin cos sinh cosh tanh sech2")
 maximum, minimum, gamma, gammaln, and_ = heads("maximum minimum gamma gammaln and_")
 arcsinh, arccosh, arctanh, deg2rad, rad2deg = heads("arcsinh arccosh arctanh deg2rad rad2deg")
 arcsin, arccos, arctan, log2, exp2, tan = heads("arcsin arccos arctan log2 exp2 tan")
@@ -51,8 +51,8 @@ STABLE = (
     Rule("3: 1 - exp(x)", 1 - exp(x), -expm1(x), CANCELS),
     Rule("4: log1p(exp(x))", log1p(exp(x)), softplus(x), OVERFLOWS),
     Rule("4: log(p + exp(x))", log(p + exp(x)), logaddexp(x, log(p)), OVERFLOWS),
-    Rule("5: log1p(-exp(x))", log1p(-exp(x)), log1mexp(x), CANCELS),
-    Rule("5: log(-expm1(x))", log(-expm1(x)), log1mexp(x), CANCELS),
+    Rule("5: log1p(-exp(x))", log1p(-exp(x)), log1mexp(x), CANCELS + " special"),
+    Rule("5: log(-expm1(x))", log(-expm1(x)), log1mexp(x), CANCELS + " special"),
     Rule("5: log(expm1(x))", log(expm1(x)), x + log1mexp(-x), OVERFLOWS),
     # ---- 6-12: the logistic function
     Rule("9: 1 / (1 + exp(-x))", 1 / (1 + exp(minus(x))), sigmoid(x), CANCELS),
@@ -89,7 +89,7 @@ STABLE = (
     Rule("27: t * softplus(x) + (1 - t) * softplus(-x)", t * softplus(x) + (1 - t) * softplus(minus(x)),
          softplus(-x) + t * x, OVERFLOWS + " special"),
     # ---- 29-31: logarithms of quotients, powers, products
-    Rule("29: log(1 / x)", log(1 / x), -log(x), OVERFLOWS),
+    Rule("29: log(1 / x)", log(1 / x), -log(x), OVERFLOWS + " special"),
     Rule("30: log(sqrt(x))", log(sqrt(x)), 0.5 * log(x), "rounding signed-zero"),
     Rule("30: log(sqr(x))", log(sqr(x)), 2 * log(abs_(x)), OVERFLOWS),
     Rule("30: log(x**c), c even", log(pow_(x, even)), even * log(abs_(x)), OVERFLOWS),
@@ -115,7 +115,7 @@ STABLE = (
     Rule("38: 1 - cos(x)", 1 - cos(x), 2 * sqr(sin(0.5 * x)), CANCELS),
     Rule("38: cos(x) - 1", cos(x) - 1, -2 * sqr(sin(0.5 * x)), CANCELS),
     Rule("38: sqrt(1 + x) - 1", sqrt(1 + x) - 1, switch(eq(x, INF), x, x / (1 + sqrt(1 + x))), CANCELS),
-    Rule("38: 1 - tanh(x)**2", 1 - sqr(tanh(x)), 1 / sqr(cosh(x)), CANCELS),
+    Rule("38: 1 - tanh(x)**2", 1 - sqr(tanh(x)), sech2(x), CANCELS),
     # ---- 68: the gamma function
     Rule("68: gamma(x + 1) / gamma(x)", gamma(x + 1) / gamma(x), x, OVERFLOWS + " special"),
     Rule("68: log(gamma(m)), m >= 0", log(gamma(m)), gammaln(m), OVERFLOWS),

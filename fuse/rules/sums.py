@@ -78,17 +78,18 @@ def _folded(terms: Terms, dtype: str) -> Terms | None:
         return None
     result: Terms = []
     for i, (sign, term) in enumerate(terms):
-        if i == places[0]:
-            if total.any() or total.ndim:
-                negative = total.dtype.kind in "if" and total.size == 1 and total.item() < 0 and total.item() != _least(dtype)
-                result.append((-1, constant(-total)) if negative else (1, constant(total)))
-        elif i not in places:
+        if not isinstance(term, Constant):
             result.append((sign, term))
+        elif i == places[0] and (total.any() or total.ndim):
+            result.append((-1, constant(-total)) if _below_zero(total) else (1, constant(total)))
     return result
 
 
-def _least(dtype: str) -> Any:
-    return np.iinfo(dtype).min if np.dtype(dtype).kind == "i" else None
+def _below_zero(total: Any) -> bool:
+    """Whether ``total`` is one negative number that has an opposite."""
+    if total.dtype.kind not in "if" or total.size != 1 or not total.item() < 0:
+        return False
+    return total.dtype.kind == "f" or total.item() != np.iinfo(total.dtype).min
 
 
 def coefficient_of(term: Expr, dtype: str) -> tuple[Any, Expr]:
@@ -153,7 +154,7 @@ def _times(number: Any, base: Expr, dtype: str) -> Expr:
     return make(OPS["mul"], (constant(number, dtype=dtype), base))
 
 
-@procedure("51: constants of a sum", "add sub", "rounding signed-zero", on="iufc")
+@procedure("51: constants of a sum", "add sub", "rounding signed-zero", on="iufc", below="add sub neg")
 def fold_sum(node: Expr, context: Context) -> Expr | None:
     """One constant instead of several, where the first of them stood: ``1 + x + 2`` is ``3 + x``."""
     if node in context.inner:
@@ -162,7 +163,7 @@ def fold_sum(node: Expr, context: Context) -> Expr | None:
     return None if terms is None else sum_of(terms, node.type.dtype, context)
 
 
-@procedure("53: equal terms of a sum", "add sub", "rounding signed-zero special overflow", on="iufc")
+@procedure("53: equal terms of a sum", "add sub", "rounding signed-zero special overflow", on="iufc", below="add sub neg mul")
 def cancel_sum(node: Expr, context: Context) -> Expr | None:
     """``x + y - x`` is ``y``, ``3*x - x`` is ``2*x``."""
     if node in context.inner:
@@ -171,7 +172,7 @@ def cancel_sum(node: Expr, context: Context) -> Expr | None:
     return None if terms is None else sum_of(terms, node.type.dtype, context)
 
 
-@procedure("60: factor of all terms", "true_div", "rounding signed-zero special overflow", on="f")
+@procedure("60: factor of all terms", "true_div", "rounding signed-zero special overflow", on="f", below="add sub")
 def divide_sum(node: Expr, context: Context) -> Expr | None:
     """``(a*x + b*x) / x`` is ``a + b``: the divisor is taken into a sum whose terms all have it as a factor."""
     whole, divisor = node.args

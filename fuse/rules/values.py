@@ -8,6 +8,7 @@ import numpy as np
 from fuse.expr import Constant, Expr, constant, make
 from fuse.op import OPS
 from fuse.rewrite import uniform
+from fuse.rewrite.pattern import of_constants
 
 
 # ---------------------------------------------------------------- constants
@@ -72,12 +73,14 @@ def is_nonnegative(expr: Expr) -> bool:
     return nonnegative(expr)
 
 
+@of_constants
 def is_even(expr: Expr) -> bool:
     """A constant with an even integer value."""
     value = number(expr)
     return np.isfinite(value) and value == int(value) and int(value) % 2 == 0
 
 
+@of_constants
 def is_odd_or_fractional(expr: Expr) -> bool:
     """A finite constant that is no even integer."""
     return bool(np.isfinite(number(expr))) and not is_even(expr)
