@@ -106,6 +106,7 @@ from fuse.frontend.transcendental import (
     log2,
     log10,
     rad2deg,
+    sech2,
     sin,
     sinh,
     sqrt,
