@@ -1,14 +1,18 @@
-"""Sorting, ranks and small functions against NumPy, with gradients."""
+"""Sorting, ranks and small functions against NumPy, with gradients; compiled gradients of all array operations."""
 from __future__ import annotations
 
 import math
 
 import numpy as np
 import pytest
+import test_reductions as reductions
+import test_shape_ops as shape_ops
 from op_checks import check_gradient, check_value, inputs_like, random_array
 
+import fuse
 import fuse.tensor as T
 from fuse.errors import FuseError
+from fuse.reference import evaluate
 
 CASES = [
     *[(f"sort {a}", lambda x, a=a: T.sort(x, a), lambda x, a=a: np.sort(x, a), (3, 4)) for a in (-1, 0, 1, None)],
@@ -91,3 +95,37 @@ def test_positions_in_c_order():
 def test_errors(build):
     with pytest.raises(FuseError):
         build(T.dvector())
+
+
+def compiled_cases():
+    """Every case of the tables of shape operations, reductions and this page, ten to a function."""
+    found = [(name, ours, shapes) for name, ours, _, shapes in shape_ops.CASES]
+    found += [(name, ours, [shape]) for name, ours, _, shape in CASES]
+    for name in reductions.SMOOTH:
+        for axis in (None, 0, (0, 2)):
+            ours = reductions.REDUCTIONS[name][0]
+            found.append((f"{name} {axis}", lambda v, f=ours, a=axis: f(v, axis=a, keepdims=False), [(2, 3, 2)]))
+    return [found[i : i + 10] for i in range(0, len(found), 10)]
+
+
+@pytest.mark.parametrize("cases", compiled_cases(), ids=lambda cases: cases[0][0])
+def test_compiled_gradients_and_tangents(cases):
+    """Reverse and forward mode through function give what the reference gives."""
+    rng = np.random.default_rng(9)
+    inputs, arrays, outputs, names = [], [], [], []
+    for name, ours, shapes in cases:
+        values = [random_array(rng, s) for s in shapes]
+        variables = inputs_like(values, False)
+        out = ours(*variables)
+        if out.dtype != "float64":
+            continue
+        made = fuse.grad((out * out).sum(), variables, disconnected_inputs="ignore")
+        tangents = [T.constant(random_array(rng, s)) for s in shapes]
+        made.append(T.Rop(out, variables, tangents, disconnected_outputs="ignore"))
+        inputs, arrays, outputs = inputs + variables, arrays + values, outputs + made
+        names += [name] * len(made)
+    f = fuse.function(inputs, outputs, on_unused_input="ignore")
+    wanted = evaluate(outputs, dict(zip(inputs, arrays, strict=True)))
+    for name, got, want in zip(names, f(*arrays), wanted, strict=True):
+        assert got.shape == want.shape, name
+        np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-12, err_msg=name)
