@@ -32,13 +32,21 @@ def explain(program: Program) -> str:
 def _rules(program: Program) -> list[str]:
     if not program.trace:
         return ["Rules that fired: none"]
-    counts = Counter(str(getattr(step, "rule", step)) for step in program.trace)
+    first: dict[str, Any] = {}
+    counts: Counter[str] = Counter()
+    for fired in program.trace:
+        counts[fired.name] += 1
+        first.setdefault(fired.name, fired)
     lines = [f"Rules that fired ({len(program.trace)}):"]
-    for name, count in counts.items():
-        step = next(s for s in program.trace if str(getattr(s, "rule", s)) == name)
-        example = str(step) if str(step) != name else ""
-        lines.append(f"  {name}" + (f" ×{count}" if count > 1 else "") + (f": {example[:100]}" if example else ""))
+    for name, fired in first.items():
+        times = f" (×{counts[name]})" if counts[name] > 1 else ""
+        lines.append(f"  {name}{times}: {_short(fired.before)}  →  {_short(fired.after)}")
     return _limited(lines)
+
+
+def _short(expr: Expr) -> str:
+    text = " ".join(str(expr).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _limited(lines: list[str]) -> list[str]:
@@ -69,7 +77,7 @@ def _kernel(number: int, launcher: Launcher, region: Region) -> list[str]:
     computed = Counter(n.op.name for n in region.amap)
     names = ", ".join(f"{name}×{count}" if count > 1 else name for name, count in computed.items())
     return [
-        f"  kernel {number}: {len(region.amap)} operations fused into {sweeps} sweep{'s' * (sweeps != 1)} of loops ({names})",
+        f"  kernel {number}: {len(region.amap)} operation{'s' * (len(region.amap) != 1)} fused into {sweeps} sweep{'s' * (sweeps != 1)} of loops ({names})",
         f"    reads {', '.join(reads) or 'no arrays'}",
         f"    writes {', '.join(writes)}",
         f"    arithmetic per innermost iteration: {operations}",
@@ -104,8 +112,8 @@ def _size(size: Size) -> str:
     if isinstance(size, int):
         return str(size)
     if size.op.name == "shape_i":
-        return f"{size.args[0].name or size.args[0].op.name}.shape[{size.params['axis']}]"
-    return "size"
+        return f"{_name(size.args[0])}.shape[{size.params['axis']}]"
+    return _short(size)
 
 
 def _name(node: Expr) -> str:

@@ -15,6 +15,7 @@ from fuse.codegen.region import (
     ACROSS,
     CHEAP,
     GENERATORS,
+    LIGHT,
     MAX_BUFFERS,
     MAX_NODES,
     REDUCTIONS,
@@ -159,6 +160,21 @@ class Planner:
         smaller = sum(n != 1 for n in self.sizes.of[base]) < sum(n != 1 for n in self.domain_sizes(node))
         return smaller and self.repeat_cost[base] <= CHEAP
 
+    def is_light(self, base: Expr) -> bool:
+        """Whether reading what ``base`` is made of costs no more than reading ``base`` from memory, nor computing it."""
+        if base not in self.operands or self.repeat_cost[base] > LIGHT:
+            return False
+        read: set[Expr] = set()
+        stack = [base]
+        while stack:
+            for operand in self.operands[stack.pop()]:
+                inner = operand.base
+                if inner in self.operands and inner.op.name not in GENERATORS:
+                    stack.append(inner)
+                elif not (inner.op.name == "constant" and inner.data.size == 1):  # type: ignore[attr-defined]
+                    read.add(inner)
+        return len(read) <= 1
+
     def domain_sizes(self, node: Expr) -> tuple[Size, ...]:
         return self.sizes.of[node.args[0]] if node.op.kind == "reduction" else self.sizes.of[node]
 
@@ -195,7 +211,7 @@ class Planner:
                 continue  # an index is made where it is used
             if operand.base in region.amap and operand.base not in region.across and not (gather and i == 0):
                 inside.append(operand)
-            elif self.repeats(operand, node) and not (gather and i == 0):
+            elif (self.repeats(operand, node) or self.is_light(operand.base)) and not (gather and i == 0):
                 repeated.append(operand)
             else:
                 outside.append(operand)

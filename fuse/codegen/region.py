@@ -12,6 +12,7 @@ GENERATORS = frozenset(("iota", "linear_index"))
 SEEN_THROUGH = frozenset(("dimshuffle", "broadcast_to", "unbroadcast"))
 MAX_NODES = 500  # compile time grows faster than linearly beyond about 1,000 statements
 MAX_BUFFERS = 40
+LIGHT = 2  # arithmetic on one array that is repeated in another kernel rather than written and read again
 CHEAP = 6  # arithmetic on a smaller operand that is repeated rather than stored
 
 AxisMap = tuple[int | None, ...]

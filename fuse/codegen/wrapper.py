@@ -427,7 +427,7 @@ class Writer:
         arg = node.args[k]
         if not isinstance(arg.type, TensorType):
             return self.env[arg]
-        if arg.type.ndim == 0 and k > 0 and node.op.name in _HOST_ARGUMENTS:
+        if arg.type.ndim == 0 and k >= _FIRST_INTEGER.get(node.op.name, len(node.args)):
             size = self.sizes.host(arg)
             if isinstance(size, int):
                 return str(size)
@@ -472,7 +472,8 @@ class Writer:
         return self.scope["program"]  # type: ignore[no-any-return]
 
 
-_HOST_ARGUMENTS = frozenset(("subtensor", "set_subtensor", "inc_subtensor", "reshape", "broadcast_to"))
+# From which argument on an opaque or view op takes integers: indices and sizes, which the wrapper computes.
+_FIRST_INTEGER = {"subtensor": 1, "reshape": 1, "broadcast_to": 1, "set_subtensor": 2, "inc_subtensor": 2}
 
 
 def _may_fail(unit: Any) -> bool:
