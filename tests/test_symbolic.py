@@ -427,6 +427,9 @@ def test_lambdify_calls_by_name_and_wrong_calls():
         lambdify([X, Y], Z)(1.0, 2.0)
     with pytest.raises(FuseTypeError, match="symbols, not int"):
         lambdify([1], X)
+    assert lambdify("x, y", X - Y)(3.0, 1.0) == 2.0 and lambdify("x", X)(3.0) == 3.0
+    with pytest.raises(FuseTypeError, match="symbols, not set"):
+        lambdify({X, Y}, X)
     with pytest.raises(FuseTypeError, match="not text"):
         lambdify(X, "x + 1")
 

@@ -149,9 +149,6 @@ def _is_disconnected_rule(node: Expr, i: int) -> bool:
     """Whether the rules say, without being called, that argument ``i`` is disconnected."""
     if node.op.kind == "shape":
         return True
-    pattern = node.op.meta.get("connection_pattern")
-    if pattern is not None:
-        return not any(pattern[i])
     rules = node.op.grad
     return node.op.kind == "elementwise" and rules is not None and rules[i] is DISCONNECTED
 
@@ -178,7 +175,7 @@ def _fit(node: Expr, i: int, h: Any) -> Cotangent:
         return ZERO
     h = as_expr(h)
     if node.op.kind == "elementwise":
-        h = unbroadcast(spread(h, node), arg, node)
+        h = unbroadcast(spread(h, node), arg, node) if node.type.ndim else h
     elif h.type.ndim != arg.type.ndim:
         raise ShapeError(
             f"the gradient of {node.op.name} for argument {i} has {h.type.ndim} dimensions, the argument "

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Constant, Expr, toposort
 from fuse.printing.tree import constant_text, leaf_text, number_text, param_text
 
@@ -52,8 +53,6 @@ def _outputs(obj: Any) -> list[Expr]:
         return list(obj.outputs)
     if isinstance(obj, (list, tuple)):
         return [o for item in obj for o in _outputs(item)]
-    from fuse.errors import FuseTypeError
-
     raise FuseTypeError(f"only expressions, lists of them and compiled functions print, not {type(obj).__name__}")
 
 
@@ -61,6 +60,8 @@ class _Ids:
     """The id of each node, in the order of their first appearance."""
 
     def __init__(self, style: str) -> None:
+        if style not in ("", "id", *_ID_STYLES):
+            raise FuseValueError(f"ids is one of '', 'id', {', '.join(map(repr, _ID_STYLES))}, not {style!r}")
         self._style = style
         self._number: dict[Expr, int] = {}
 

@@ -61,56 +61,68 @@ class Lambdified:
     """What ``lambdify`` returns."""
 
     def __init__(self, args: Any, expr: Any, functions: dict[str, Callable[..., Any]]) -> None:
-        self._args, self._functions = args, functions
-        self._single = not isinstance(args, (list, tuple, set, sympy.MatrixBase, sympy.Tuple, sympy.NDimArray))
-        self._symbols: list[Any] = list(_flat(args))
+        if isinstance(args, str):
+            names = [sympy.Symbol(n) for n in args.replace(",", " ").split()]
+            args = names[0] if len(names) == 1 else names
+        single = not isinstance(args, (list, tuple, sympy.MatrixBase, sympy.Tuple, sympy.NDimArray))
+        self._args: list[Any] = [args] if single else list(args)
+        self._functions = functions
+        self._symbols: list[Any] = list(_flat(self._args))
+        self._is_flat = len(self._symbols) == len(self._args) and all(
+            a is s for a, s in zip(self._args, self._symbols, strict=True)
+        )
         for s in self._symbols:
             if not isinstance(s, (sympy.Basic, Expr)) or isinstance(s, sympy.Number):
                 raise FuseTypeError(f"the arguments of lambdify are symbols, not {type(s).__name__} {s!r:.40}")
         self._pieces, self._shape_result = _structure(expr)
+        self._has_constants = any(map(_has_no_symbols, self._pieces))
         self._compiled: dict[Any, Callable[..., Any]] = {}
-        names = ", ".join(str(s) for s in self._symbols)
         self.__name__ = "_lambdifygenerated"
-        self.__doc__ = f"Function of ({names}) made by fuse.lambdify; computes {_shortened(expr)}"
+        listed = ", ".join(map(str, self._symbols))
+        self.__doc__ = f"Function of ({listed}) made by fuse.lambdify; computes {_shortened(expr)}"
 
     def __call__(self, *values: Any, **named: Any) -> Any:
-        arrays = self._arrays(values, named)
-        key = tuple([(a.dtype.name, a.ndim) for a in arrays])
+        if self._is_flat and not named and len(values) == len(self._args):
+            arrays = [np.asarray(v) for v in values]
+        else:
+            arrays = self._arrays(values, named)
+        key = tuple([(a.dtype, a.ndim) for a in arrays])
         program = self._compiled.get(key)
         if program is None:
+            _check_numbers(arrays, values)
             program = self._compiled[key] = self._compile(key)
-        return self._shape_result(program(arrays), _common_shape(self._symbols, arrays))
+        shape = _common_shape(self._symbols, arrays) if self._has_constants else None
+        return self._shape_result(program(*arrays), shape)
 
     def _arrays(self, values: Sequence[Any], named: dict[str, Any]) -> list[Any]:
-        expected = 1 if self._single else len(list(self._args))
+        """The values in nested arguments, in the order of the symbols."""
         if named:
-            order = [str(s) for s in ([self._args] if self._single else self._args)]
+            order = [str(s) for s in self._args]
             unknown = set(named) - set(order[len(values):])
             if unknown:
                 raise TypeError(f"lambdified function got an unexpected argument {sorted(unknown)[0]!r}")
             values = [*values, *[named[n] for n in order[len(values):] if n in named]]
-        if len(values) != expected:
+        if len(values) != len(self._args):
             raise TypeError(
-                f"lambdified function takes {expected} arguments ({', '.join(map(str, self._symbols))}), "
+                f"lambdified function takes {len(self._args)} arguments ({', '.join(map(str, self._symbols))}), "
                 f"not {len(values)}"
             )
         flat: list[Any] = []
-        for pattern, value in zip([self._args] if self._single else self._args, values, strict=True):
+        for pattern, value in zip(self._args, values, strict=True):
             _match(pattern, value, flat)
-        return [_numeric(v) for v in flat]
+        return list(map(np.asarray, flat))
 
-    def _compile(self, key: tuple[tuple[str, int], ...]) -> Callable[..., Any]:
+    def _compile(self, key: tuple[tuple[Any, int], ...]) -> Callable[..., Any]:
         from fuse.function import function
 
         inputs = [TensorType(dtype, (None,) * ndim)(f"x{i}") for i, (dtype, ndim) in enumerate(key)]
         outputs = _converted(self._pieces, self._symbols, inputs, self._functions)
         if not outputs:
-            return lambda arrays: []
+            return lambda *arrays: []
         size = len(toposort(outputs))
-        compiled = function(
+        return function(
             inputs, outputs, on_unused_input="ignore", mode="FAST_COMPILE" if size > _INTERPRETED else None
         )
-        return lambda arrays: compiled(*arrays)
 
 
 # ---------------------------------------------------------------- arguments
@@ -123,10 +135,6 @@ def _flat(args: Any) -> Iterable[Any]:
             stack += reversed(list(item))
         elif isinstance(item, (sympy.MatrixBase, sympy.NDimArray)):
             stack += reversed(sympy.flatten(item.tolist()))
-        elif isinstance(item, set):
-            stack += sorted(item, key=str, reverse=True)
-        elif isinstance(item, str):
-            stack += [sympy.Symbol(n) for n in reversed(item.replace(",", " ").split())]
         else:
             yield item
 
@@ -147,13 +155,12 @@ def _match(pattern: Any, value: Any, out: list[Any]) -> None:
             out.append(value)
 
 
-def _numeric(value: Any) -> Any:
-    array = np.asarray(value)
-    if array.dtype.kind not in "biufc":
-        raise FuseTypeError(
-            f"a lambdified function takes numbers and arrays of numbers, not {type(value).__name__} {value!r:.60}"
-        )
-    return array
+def _check_numbers(arrays: Sequence[Any], values: Sequence[Any]) -> None:
+    for array, value in zip(arrays, values if len(values) == len(arrays) else arrays, strict=True):
+        if array.dtype.kind not in "biufc":
+            raise FuseTypeError(
+                f"a lambdified function takes numbers and arrays of numbers, not {type(value).__name__} {value!r:.60}"
+            )
 
 
 def _common_shape(symbols: Sequence[Any], arrays: Sequence[Any]) -> tuple[int, ...] | None:
