@@ -10,11 +10,10 @@ from fuse.rewrite import MODES, Context, Fired, Procedure, Rule, RuleSet, rewrit
 
 # Which tables a phase uses, in the order in which rules are tried; see ``_tables``.
 PHASES: dict[str, tuple[str, ...]] = {
-    "light": ("spelling", "constants"),
     "canonical": ("spelling", "constants", "choices", "identities", "cancellation", "shapes", "reductions", "indexing"),
     "stable": ("spelling", "constants", "choices", "stable", "rows", "identities", "cancellation", "shapes", "reductions",
                "indexing"),
-    "recognise": ("spelling", "constants", "stable", "rows"),
+    "recognise": ("spelling", "constants", "sizes", "stable", "rows"),
     "last": ("spelling", "constants", "choices", "stable", "rows", "inverses", "identities", "cancellation", "shapes",
              "reductions", "indexing", "final"),
 }
@@ -43,7 +42,8 @@ def tables() -> dict[str, tuple[Rule | Procedure, ...]]:
         "stable": (*stable.STABLE, products.pair_factors),
         "inverses": stable.INVERSES,
         "rows": rows.ROWS,
-        "shapes": shapes.SHAPES,
+        "sizes": shapes.SIZES,
+        "shapes": (*shapes.SHAPES, *shapes.SIZES),
         "reductions": reductions.REDUCTIONS,
         "indexing": indexing.INDEXING,
         "final": (*identities.LAST, *choices.LAST, *powers.POWERS, *reductions.LAST, *indexing.LAST),

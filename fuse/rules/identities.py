@@ -41,10 +41,6 @@ IDENTITIES = (
     Rule("57: sgn(x) * abs(x)", sgn(x) * abs_(x), x, "signed-zero"),
     Rule("57: sgn(sgn(x))", sgn(sgn(x)), sgn(x), on="if"),
     # ---- 58: powers
-    Rule("58: x**0.5", pow_(x, 0.5), sqrt(x), "rounding signed-zero special"),
-    Rule("58: x**-0.5", pow_(x, -0.5), 1 / sqrt(x), "rounding signed-zero special"),
-    Rule("58: x**-1", pow_(x, -1), 1 / x, "rounding"),
-    Rule("58: x**-2", pow_(x, -2), 1 / sqr(x), "rounding"),
     Rule("58: sqrt(sqr(x))", sqrt(sqr(x)), abs_(x), "rounding overflow"),
     Rule("58: sqr(sqrt(x))", sqr(sqrt(x)), switch(x >= 0, x, NAN), "rounding signed-zero"),
     Rule("58: sqr(x) / x", sqr(x) / x, x, "special rounding overflow signed-zero"),

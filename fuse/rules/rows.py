@@ -44,9 +44,12 @@ def _exponent(term: Expr, dtype: str, context: Context) -> Expr | None:
         return view.again(cast(node.args[0], node.type.dtype))
     if node.op.name == "sum":
         inner = inside(node.args[0])
-        if inner.op.name == "exp" and node.type.dtype.startswith("float") and inner not in context.frozen:
-            return view.again(logsumexp(cast(inner.args[0], node.type.dtype), node.params["axis"]))
-        return None
+        if inner.op.name not in ("exp", "mul") or not node.type.dtype.startswith("float"):
+            return None
+        log = _exponent(inner, node.type.dtype, context)
+        if log is None or isinstance(log, Constant) or not context.same_shape(log, inner):
+            return None
+        return view.again(logsumexp(cast(log, node.type.dtype), node.params["axis"]))
     if term.op.name == "mul" and kind_of(term) == "f":
         first, second = [_exponent(a, dtype, context) for a in term.args]
         if first is not None and second is not None:
@@ -262,13 +265,14 @@ def two_pass_variance(node: Expr, context: Context) -> Expr | None:
     if second.op.name != "sqr":
         return None
     squares, plain = _mean(first), _mean(second.args[0])
-    if squares is None or plain is None or squares[1:] != plain[1:] or squares[0].params != plain[0].params:
+    if squares is None or plain is None or squares[2] != plain[2] or squares[0].params != plain[0].params:
         return None
     power = inside(squares[0].args[0])
     if power.op.name != "sqr" or inside(plain[0].args[0]) is not inside(power.args[0]):
         return None
     x, axes = cast(power.args[0], plain[0].type.dtype), plain[0].params["axis"]
-    if not _counts(squares[1], [context.shape_of(x)[a] for a in axes]):
+    sizes = [context.shape_of(x)[a] for a in axes]
+    if not _counts(squares[1], sizes) or not _counts(plain[1], sizes):
         return None
     return cast(shuffled(var(x, axes), plain[2]), node.type.dtype)
 

@@ -185,7 +185,5 @@ def element_of_vector(node: Expr, context: Context) -> Expr | None:
     return cast(x.args[spec[0][1]], node.type.dtype)
 
 
-SHAPES = (
-    merge_casts, merge_dimshuffles, lift_dimshuffle, simplify_reshape, drop_fill, sink_fill, resolve_size, equal_sizes,
-    element_of_vector,
-)
+SHAPES = (merge_casts, merge_dimshuffles, lift_dimshuffle, simplify_reshape, drop_fill, sink_fill, element_of_vector)
+SIZES = (resolve_size, equal_sizes)

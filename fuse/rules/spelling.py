@@ -1,14 +1,14 @@
-"""Table: one spelling for what can be written in several ways, without any change of value."""
+"""Table: one spelling for what can be written in several ways, with no or the least change of value."""
 from __future__ import annotations
 
 from fuse.rewrite import Rule, heads, wildcards
 from fuse.rewrite.pattern import is_constant, is_negative
-from fuse.rules.values import negative, safely_negated
+from fuse.rules.values import negated_sum, negative, opposite_term, safely_negated
 
 x, y, z = wildcards("x y z")
 (n,) = wildcards("n", is_negative)
 (c,) = wildcards("c", is_constant)
-abs_, cos, cosh, sqr, reciprocal, pow_, fill = heads("abs cos cosh sqr reciprocal pow fill")
+abs_, cos, cosh, sqr, sqrt, reciprocal, pow_ = heads("abs cos cosh sqr sqrt reciprocal pow")
 switch, invert = heads("switch invert")
 ODD = heads("erf tanh sinh sin tan arcsin arctan arcsinh arctanh cbrt")
 
@@ -23,6 +23,11 @@ SPELLING = (
     Rule("55: -(x - y)", -(x - y), y - x, "signed-zero", on=NUMBERS),
     Rule("55: x + negative", x + n, lambda x, n: negative(n, "sub", x), on="if", when=safely_negated),
     Rule("55: x - negative", x - n, lambda x, n: negative(n, "add", x), on="if", when=safely_negated),
+    Rule("55: x + negative * y", x + n * y, lambda x, y, n: opposite_term("sub", x, n, y), on="if", when=safely_negated),
+    Rule("55: x - negative * y", x - n * y, lambda x, y, n: opposite_term("add", x, n, y), on="if", when=safely_negated),
+    Rule("55: negative * x - y", n * x - y, lambda x, y, n: negated_sum(n, x, y), "signed-zero", on="f"),
+    Rule("55: x + negative / y", x + n / y, lambda x, y, n: opposite_term("sub", x, n, y, "true_div"), on="f"),
+    Rule("55: x - negative / y", x - n / y, lambda x, y, n: opposite_term("add", x, n, y, "true_div"), on="f"),
     # products and quotients: the sign in front, or in the constant
     Rule("55: -x * y", -x * y, -(x * y), on=NUMBERS),
     Rule("55: -x / y", -x / y, -(x / y), on="fc"),
@@ -35,6 +40,10 @@ SPELLING = (
     Rule("55: reciprocal(x)", reciprocal(x), 1 / x, on="f"),
     Rule("58: x * x", x * x, sqr(x), on=NUMBERS),
     Rule("58: x**2", pow_(x, 2), sqr(x), "rounding", on=NUMBERS),
+    Rule("58: x**0.5", pow_(x, 0.5), sqrt(x), "rounding signed-zero special"),
+    Rule("58: x**-0.5", pow_(x, -0.5), 1 / sqrt(x), "rounding signed-zero special"),
+    Rule("58: x**-1", pow_(x, -1), 1 / x, "rounding"),
+    Rule("58: x**-2", pow_(x, -2), 1 / sqr(x), "rounding"),
     # neutral elements that are exact
     Rule("54: x - 0", x - 0, x, on=NUMBERS),
     Rule("54: x + -0.0", x + -0.0, x, on="f"),

@@ -91,6 +91,7 @@ STABLE = (
     # ---- 29-31: logarithms of quotients, powers, products
     Rule("29: log(1 / x)", log(1 / x), -log(x), OVERFLOWS + " special"),
     Rule("30: log(sqrt(x))", log(sqrt(x)), 0.5 * log(x), "rounding signed-zero"),
+    Rule("30: log(sqr(m)), m >= 0", log(sqr(m)), 2 * log(m), OVERFLOWS),
     Rule("30: log(sqr(x))", log(sqr(x)), 2 * log(abs_(x)), OVERFLOWS),
     Rule("30: log(x**c), c even", log(pow_(x, even)), even * log(abs_(x)), OVERFLOWS),
     Rule("30: log(x**c)", log(pow_(x, other)), other * log(x), OVERFLOWS + " special"),
@@ -110,7 +111,10 @@ STABLE = (
     # ---- 36-38: hyperbolic and trigonometric functions
     Rule("37: exp(x) + exp(-x)", exp(x) + exp(minus(x)), 2 * cosh(x), "rounding"),
     Rule("37: exp(x) - exp(-x)", exp(x) - exp(minus(x)), 2 * sinh(x), CANCELS),
-    Rule("36: log(cosh(x))", log(cosh(x)), abs_(x) + log1p(0.5 * expm1(-2 * abs_(x))), OVERFLOWS),
+    Rule("37: 2 * sigmoid(x) - 1", 2 * sigmoid(x) - 1, tanh(0.5 * x), CANCELS),
+    Rule("36: log(cosh(x))", log(cosh(x)),
+         switch(abs_(x) < 1, log1p(2 * sqr(sinh(0.5 * minimum(abs_(x), 1)))), abs_(x) + log1p(0.5 * expm1(-2 * abs_(x)))),
+         OVERFLOWS),
     Rule("36: log(sinh(x))", log(sinh(x)), x + (log1mexp(-2 * x) - math.log(2)), OVERFLOWS),
     Rule("38: 1 - cos(x)", 1 - cos(x), 2 * sqr(sin(0.5 * x)), CANCELS),
     Rule("38: cos(x) - 1", cos(x) - 1, -2 * sqr(sin(0.5 * x)), CANCELS),

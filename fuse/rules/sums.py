@@ -100,6 +100,14 @@ def coefficient_of(term: Expr, dtype: str) -> tuple[Any, Expr]:
             return a.data.item(), b
         if isinstance(b, Constant) and b.data.size == 1:
             return b.data.item(), a
+    if term.op.name == "true_div" and term.type.dtype == dtype:
+        a, b = term.args
+        if isinstance(b, Constant):
+            return (1 / b.data.item(), a) if b.data.size == 1 and b.data.item() != 0 else (1, term)
+        if isinstance(a, Constant):
+            return (a.data.item(), make(term.op, (constant(1, dtype=dtype), b))) if a.data.size == 1 else (1, term)
+        factor, rest = coefficient_of(a, dtype)
+        return factor, make(term.op, (rest, b)) if factor != 1 else term
     return 1, term
 
 
@@ -163,7 +171,8 @@ def fold_sum(node: Expr, context: Context) -> Expr | None:
     return None if terms is None else sum_of(terms, node.type.dtype, context)
 
 
-@procedure("53: equal terms of a sum", "add sub", "rounding signed-zero special overflow", on="iufc", below="add sub neg mul")
+@procedure("53: equal terms of a sum", "add sub", "rounding signed-zero special overflow", on="iufc",
+           below="add sub neg mul true_div")
 def cancel_sum(node: Expr, context: Context) -> Expr | None:
     """``x + y - x`` is ``y``, ``3*x - x`` is ``2*x``."""
     if node in context.inner:

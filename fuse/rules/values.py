@@ -21,6 +21,18 @@ def negative(value: Expr, op: str, other: Expr, last: bool = False) -> Expr | No
     return make(OPS[op], (other, opposite) if last or op in ("add", "sub") else (opposite, other))
 
 
+def opposite_term(op: str, first: Expr, factor: Expr, rest: Expr, inner: str = "mul") -> Expr | None:
+    """``op`` on ``first`` and the product (or quotient) of the constant ``-factor`` and ``rest``."""
+    term = negative(factor, inner, rest)
+    return None if term is None else make(OPS[op], (first, term))
+
+
+def negated_sum(factor: Expr, rest: Expr, other: Expr) -> Expr | None:
+    """-((-factor) * rest + other)."""
+    term = negative(factor, "mul", rest)
+    return None if term is None else make(OPS["neg"], (make(OPS["add"], (term, other)),))
+
+
 def safely_negated(n: Expr, **_: Expr) -> bool:
     """A constant array of a float, or of a signed integer other than the smallest."""
     if not isinstance(n, Constant):
