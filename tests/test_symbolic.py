@@ -417,8 +417,9 @@ def test_lambdify_dtypes():
 def test_lambdify_calls_by_name_and_wrong_calls():
     f = lambdify([X, Y], X - Y)
     assert f(x=3.0, y=1.0) == f(3.0, y=1.0) == 2.0
-    with pytest.raises(TypeError, match="takes 2 arguments"):
-        f(1.0)
+    for wrong in ((1.0,), (1.0, 2.0, 3.0)):
+        with pytest.raises(TypeError, match="takes 2 arguments"):
+            f(*wrong)
     with pytest.raises(TypeError, match="unexpected argument 'q'"):
         f(1.0, q=2)
     with pytest.raises(FuseTypeError, match="numbers and arrays of numbers"):

@@ -14,6 +14,7 @@ from fuse.types import TensorType
 
 # Beyond so many nodes the time to compile kernels outweighs what they save.
 _INTERPRETED = 20_000
+_FLOAT = np.dtype("float64")
 
 
 def lambdify(
@@ -77,12 +78,16 @@ class Lambdified:
         self._pieces, self._shape_result = _structure(expr)
         self._has_constants = any(map(_has_no_symbols, self._pieces))
         self._compiled: dict[Any, Callable[..., Any]] = {}
+        self._on_floats: Callable[..., Any] | None = None
         self.__name__ = "_lambdifygenerated"
         listed = ", ".join(map(str, self._symbols))
         self.__doc__ = f"Function of ({listed}) made by fuse.lambdify; computes {_shortened(expr)}"
 
     def __call__(self, *values: Any, **named: Any) -> Any:
-        if self._is_flat and not named and len(values) == len(self._args):
+        plain = self._is_flat and not named and len(values) == len(self._args)
+        if plain and self._on_floats is not None and not set(map(type, values)) - {float}:
+            return self._shape_result(self._on_floats(*values), None)  # for numbers in a loop: nothing to look up
+        if plain:
             arrays = [np.asarray(v) for v in values]
         else:
             arrays = self._arrays(values, named)
@@ -91,6 +96,8 @@ class Lambdified:
         if program is None:
             _check_numbers(arrays, values)
             program = self._compiled[key] = self._compile(key)
+            if self._is_flat and all(k == (_FLOAT, 0) for k in key):
+                self._on_floats = program
         shape = _common_shape(self._symbols, arrays) if self._has_constants else None
         return self._shape_result(program(*arrays), shape)
 
