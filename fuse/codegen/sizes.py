@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from fuse.expr import INPUT, Expr, constant, make, toposort
 from fuse.op import OPS
+from fuse.types import TensorType
 
 Size = int | Expr  # an Expr is 0-d and integer, a formula over shape_i of leaves and opaque results
 
@@ -129,6 +130,8 @@ class Sizes:
     def _find_host(self, node: Expr) -> bool:
         if node.op.kind == "shape":
             return True
+        if not isinstance(node.type, TensorType):
+            return False
         if (
             node.is_leaf
             or node.type.ndim
