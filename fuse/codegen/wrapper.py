@@ -14,6 +14,7 @@ import numpy as np
 
 from fuse import reference
 from fuse.codegen import fusion
+from fuse.codegen.kernel import Load, Loop, Store, walk
 from fuse.codegen.launch import Launcher, SizeMismatch
 from fuse.codegen.region import SEEN_THROUGH, Operand, Region, see_through
 from fuse.codegen.sizes import HOST, Size, Sizes
@@ -355,7 +356,7 @@ class Writer:
                 continue
             if region.loads.get(target) != region.amap[value] or target.type.dtype != value.type.dtype:
                 continue
-            if any(n.op.name == "gather" for n in region.amap) or region.domain:
+            if any(n.op.name == "gather" for n in region.amap) or not _one_sweep(launcher, target, value):
                 continue
             if any(see_through(r, self.sizes).base is target for r in self.results if isinstance(r.type, TensorType)):
                 continue
@@ -481,6 +482,19 @@ def _may_fail(unit: Any) -> bool:
     if isinstance(unit, Expr):
         return unit.op.name not in ("dot", "subtensor")
     return any(n.op.name in ("gather", "max", "min") for n in unit.amap)
+
+
+def _one_sweep(launcher: Launcher, target: Expr, value: Expr) -> bool:
+    """Whether, in every schedule of the kernel, ``target`` is read and ``value`` written in one and the same loop."""
+    region = launcher.region
+    if any(a is not None for node in region.domain for a in region.amap[node]) or region.across:
+        return False
+    names = [b.name for b in launcher.default.buffers]
+    read, written = names[launcher.bases.index(target)], names[launcher.bases.index(value)]
+    loops = [s.body for s in walk(launcher.default.body) if isinstance(s, Loop)] or [launcher.default.body]
+    uses = [body for body in loops if any(isinstance(s, Load) and s.buffer == read for s in body)]
+    stores = [body for body in loops if any(isinstance(s, Store) and s.buffer == written for s in body)]
+    return len(uses) == 1 and uses == stores
 
 
 def unit_reads(unit: Any, value: Expr) -> bool:
