@@ -536,7 +536,7 @@ def _slice_text(node: Expr, arguments: list[str]) -> str:
             return ""
         return arguments[1 + value[1]] if isinstance(value, tuple) else str(value)
 
-    return ", ".join(":".join(map(part, entry[1:])) for entry in node.params["spec"])
+    return ", ".join(":".join(map(part, entry[1:])) for entry in node.params["spec"]) or "..."
 
 
 def _shuffle_text(view: Expr) -> str:
