@@ -1,0 +1,343 @@
+"""The fuzzer: random programs, compiled, against the reference interpreter; failures come with a minimised program.
+
+    python -m tests.fuzz --seeds 0:1000 --mode default
+"""
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from random_programs import Array, RandomProgram, make_program  # noqa: E402
+
+import fuse  # noqa: E402
+from fuse import reference  # noqa: E402
+from fuse.codegen import interpret  # noqa: E402
+from fuse.codegen.launch import Launcher  # noqa: E402
+from fuse.expr import Expr, substitute, toposort  # noqa: E402
+from fuse.types import TensorType  # noqa: E402
+
+# Elementwise ops whose result is the correctly rounded one: in strict mode these are the same bits.
+EXACT = {
+    "add", "sub", "mul", "true_div", "neg", "abs", "sgn", "maximum", "minimum", "clip", "cast", "switch", "floor",
+    "ceil", "trunc", "round_half_to_even", "round_half_away_from_zero", "sqrt", "sqr", "reciprocal", "eq", "neq", "lt",
+    "le", "gt", "ge", "isnan", "isinf", "isfinite", "signbit", "real", "imag", "conj", "complex", "relu", "fill",
+    "zero_grad", "disconnected_grad", "consider_constant", "root",
+}
+# Ops that only move, select or compare values.
+MOVING = {
+    "neg", "abs", "maximum", "minimum", "clip", "switch", "real", "imag", "conj", "complex", "relu", "fill", "max", "min",
+    "sgn", "floor", "ceil", "trunc", "round_half_to_even", "round_half_away_from_zero", "sort", "join", "make_vector",
+    "set_subtensor", "set_gather", "zero_grad", "disconnected_grad", "consider_constant", "part", "cast",
+}
+NOISE = 4.0
+RUNS = 5
+
+
+class Mismatch(AssertionError):
+    """A compiled result that is not the reference's."""
+
+
+# ---------------------------------------------------------------- what rounding alone may do
+def perturbed(outputs: Sequence[Expr], values: dict[Expr, Array], mode: str, run: int) -> list[Array]:
+    """The reference with every inexact result moved by a few units in the last place: how much rounding can matter."""
+    rng = np.random.default_rng(run)
+    memory: dict[Expr, Any] = dict(values)
+
+    def moved(a: Any) -> Any:
+        if not isinstance(a, np.ndarray) or a.dtype.kind not in "fc" or not a.size:
+            return a
+        size = {0: 1.0, 1: -1.0}.get(run)
+        noise = rng.uniform(-1, 1, a.shape) if size is None else np.full(a.shape, size)
+        return (a * (1 + NOISE * np.finfo(a.dtype).eps * noise)).astype(a.dtype)
+
+    with np.errstate(all="ignore"):
+        for node in toposort(outputs, known=values):
+            args = [memory[a] for a in node.args]
+            kind, name = node.op.kind, node.op.name
+            exact = kind in ("leaf", "index", "view", "shape") and name != "unbroadcast" or name in MOVING
+            dtype = getattr(node.type, "dtype", "")
+            if mode == "strict" and dtype not in ("float16", "complex64", "complex128"):
+                exact = exact or name in EXACT
+            if name == "cast" and dtype == "float16":
+                exact = False
+            if not exact and kind != "elementwise":
+                args = [moved(a) for a in args]
+            out = reference.apply(node, args)
+            memory[node] = out if exact else moved(out)
+    return [memory[o] for o in outputs]
+
+
+def compare(got: Sequence[Array], want: Sequence[Array], others: Sequence[Sequence[Array]], mode: str) -> None:
+    """Raise Mismatch where ``got`` is further from ``want`` than rounding explains (``others``: perturbed runs)."""
+    for k, (a, b) in enumerate(zip(got, want, strict=True)):
+        b = np.asarray(b)
+        near = [np.asarray(o[k]) for o in others]
+        if a.dtype != b.dtype or a.shape != b.shape:
+            raise Mismatch(f"output {k}: {a.dtype}{a.shape} instead of {b.dtype}{b.shape}")
+        if any(o.shape != b.shape for o in near):
+            continue
+        stable = np.ones(b.shape, bool)
+        with np.errstate(all="ignore"):
+            if b.dtype.kind in "fc":
+                for o in near:
+                    stable &= (np.isfinite(o) == np.isfinite(b)) & (np.isnan(o) == np.isnan(b))
+                spread = np.max([np.where(np.isfinite(o), abs(o - b), 0) for o in near], axis=0, initial=0)
+                finite = np.isfinite(b)
+                info = np.finfo(b.dtype)
+                limit = 25 * spread + 8 * info.eps * abs(b) + 4 * info.tiny
+                wrong = np.where(finite, ~(abs(a - b) <= limit), ~((a == b) | (np.isnan(a) & np.isnan(b))))
+                if b.dtype.kind == "c":
+                    wrong = np.where(finite, wrong, np.isfinite(a))
+                elif mode == "strict":
+                    zero = (a == 0) & (b == 0) & (np.signbit(a) != np.signbit(b))
+                    for o in near:
+                        zero &= (o == 0) & (np.signbit(o) == np.signbit(b))
+                    wrong = wrong | zero
+            else:
+                for o in near:
+                    stable &= o == b
+                wrong = a != b
+        wrong = wrong & stable
+        if wrong.any():
+            where = tuple(int(i[0]) for i in np.nonzero(np.atleast_1d(wrong)))
+            have, need = np.atleast_1d(a)[where], np.atleast_1d(b)[where]
+            raise Mismatch(f"output {k}{list(where)} of {b.shape}: {have!r}, not {need!r} ({int(wrong.sum())} wrong)")
+
+
+# ---------------------------------------------------------------- kernels against the kernel interpreter
+@contextmanager
+def kernels_checked(limit: int = 3000) -> Any:
+    """Every kernel that runs is run by the kernel interpreter as well, on copies, and compared."""
+    original = Launcher.compiled
+    plain = Launcher.scheduled
+
+    def compiled(self: Launcher, layouts: Any) -> Any:
+        run = original(self, layouts)
+        kernel, binding = plain(self, dict(zip(self.bases, layouts, strict=True)))
+        scratch = any(not isinstance(b, Expr) for b in binding.buffers)
+
+        def both(*args: Any) -> int:
+            count = len(self.bases)
+            copies = [np.array(a) for a in args[:count]]
+            status = run(*args)
+            if status or scratch or sum(c.size for c in copies) > limit or any(a.size > limit for a in args[:count]):
+                return int(status)
+            interpret.run(kernel, copies, args[count:])
+            for buffer, have, want in zip(kernel.buffers, args, copies, strict=False):
+                if buffer.output:
+                    _check_kernel(have, want, kernel)
+            return int(status)
+
+        self.install = lambda fast: None
+        return both
+
+    Launcher.compiled = compiled  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Launcher.compiled = original  # type: ignore[method-assign]
+
+
+def _check_kernel(have: Array, want: Array, kernel: Any) -> None:
+    # Only what no rounding explains: the values themselves are compared at the outputs.
+    if have.dtype.kind in "fc":
+        with np.errstate(all="ignore"):
+            scale = np.nanmax(np.where(np.isfinite(want), abs(want), 0), initial=1e-3)
+            bad = ~((abs(have - want) <= 1e-2 * scale) | (have == want) | ~np.isfinite(want) | ~np.isfinite(have))
+    else:
+        bad = have != want
+    if np.count_nonzero(bad) > max(2, have.size // 8):
+        raise Mismatch(f"a kernel and its interpretation differ in {np.count_nonzero(bad)} of {have.size}\n{kernel}")
+
+
+# ---------------------------------------------------------------- one program
+def check(case: RandomProgram, mode: str, calls: int = 3, kernels: bool = False) -> None:
+    """Compile ``case`` and call it several times; raises Mismatch, or whatever the compiler raises."""
+    updates = [value for _, value in case.updates]
+    graph = substitute([*case.outputs, *updates], case.givens) if case.givens else [*case.outputs, *updates]
+    if mode == "default" and not case.clean:
+        return
+    shared = {s: s.get_value() for s in toposort(graph) if s.op.name == "shared"} | {
+        s: s.get_value() for s, _ in case.updates}
+    keep = dict(shared)
+    try:
+        function = fuse.function(case.inputs, case.outputs, updates=case.updates, givens=case.givens, mode=mode,
+                                 on_unused_input="ignore")
+        before = [v.copy() for v in case.values]
+        for _ in range(calls if case.updates else 1):
+            values = {**dict(zip(case.inputs, case.values, strict=True)), **shared}
+            want = reference.evaluate(graph, values)
+            others = [perturbed(graph, values, mode, run) for run in range(RUNS)]
+            if mode == "default" and not all(np.isfinite(w).all() for o in [want, *others] for w in o):
+                break
+            if kernels:
+                with kernels_checked():
+                    got = function(*case.values)
+            else:
+                got = function(*case.values)
+            got = [*got, *[s.get_value() for s, _ in case.updates]]
+            compare(got, want, others, mode)
+            check_ownership(got, case, before)
+            shared.update(zip([s for s, _ in case.updates], [np.array(g) for g in got[len(case.outputs):]], strict=True))
+    finally:
+        for s, v in keep.items():
+            s.set_value(v)
+
+
+def check_ownership(got: Sequence[Array], case: RandomProgram, before: Sequence[Array]) -> None:
+    """Outputs share no memory with inputs, shared variables or each other, and inputs are as they were."""
+    count = len(case.outputs)
+    for k, a in enumerate(got[:count]):
+        if not isinstance(a, np.ndarray) or not a.flags.writeable:
+            raise Mismatch(f"output {k} is {type(a).__name__}, or cannot be written to")
+        for other in [*got[:k], *case.values, *[s.get_value(borrow=True) for s, _ in case.updates]]:
+            if np.may_share_memory(a, other) and np.shares_memory(a, other):
+                raise Mismatch(f"output {k} shares memory with another output, an input or a shared variable")
+    for value, old in zip(case.values, before, strict=True):
+        if not np.array_equal(value, old, equal_nan=value.dtype.kind in "fc"):
+            raise Mismatch("an input was changed")
+
+
+def failure(case: RandomProgram, mode: str, kernels: bool = False) -> str | None:
+    """What is wrong with ``case``, or None."""
+    try:
+        check(case, mode, kernels=kernels)
+    except Exception as error:  # noqa: BLE001  (an exception of any kind is what is looked for)
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        return f"{type(error).__name__}: {str(error)[:1500]} ({Path(last.filename).name}:{last.lineno})"
+    return None
+
+
+# ---------------------------------------------------------------- minimising
+def minimised(case: RandomProgram, mode: str, kernels: bool = False, seconds: float = 60) -> RandomProgram:
+    """A smaller program that fails too: fewer outputs, subexpressions, and values in the place of subexpressions."""
+    limit = time.time() + seconds
+
+    def fails(candidate: RandomProgram) -> bool:
+        return time.time() < limit and failure(candidate, mode, kernels) is not None
+
+    if case.givens:
+        plain = RandomProgram(case.inputs, substitute(case.outputs, case.givens), case.values,
+                              [(s, v) for (s, _), v in zip(case.updates, substitute([v for _, v in case.updates],
+                              case.givens), strict=True)], {}, case.clean)
+        case = plain if fails(plain) else case
+    for fewer in ([], case.updates[:1], case.updates[1:]):
+        smaller = RandomProgram(case.inputs, case.outputs, case.values, fewer, case.givens, case.clean)
+        if len(fewer) < len(case.updates) and fails(smaller):
+            case = smaller
+            break
+    changed = True
+    while changed and time.time() < limit:
+        changed = False
+        for k in range(len(case.outputs)):
+            if len(case.outputs) > 1:
+                smaller = _with(case, case.outputs[:k] + case.outputs[k + 1:])
+                if fails(smaller):
+                    case, changed = smaller, True
+                    break
+        else:
+            for k, out in enumerate(case.outputs):
+                inner = [a for a in dict.fromkeys(toposort([out])) if a is not out and isinstance(a.type, TensorType)
+                         and not a.is_leaf]
+                for part in inner:
+                    smaller = _with(case, case.outputs[:k] + [part] + case.outputs[k + 1:])
+                    if fails(smaller):
+                        case, changed = smaller, True
+                        break
+                if changed:
+                    break
+    if case.updates or case.givens:
+        return case
+    for _ in range(40):
+        if not any(_cut(case, node, fails) for node in ()):
+            pass
+        for node in [n for n in toposort(case.outputs) if not n.is_leaf and n not in case.outputs
+                     and isinstance(n.type, TensorType)][::-1]:
+            smaller_or_none = _cut(case, node, fails)
+            if smaller_or_none is not None:
+                case = smaller_or_none
+                break
+        else:
+            break
+    used = set(toposort(case.outputs))
+    kept = [(x, v) for x, v in zip(case.inputs, case.values, strict=True) if x in used]
+    return RandomProgram([x for x, _ in kept], case.outputs, [v for _, v in kept], [], {}, case.clean)
+
+
+def _with(case: RandomProgram, outputs: list[Expr]) -> RandomProgram:
+    return RandomProgram(case.inputs, outputs, case.values, case.updates, case.givens, case.clean)
+
+
+def _cut(case: RandomProgram, node: Expr, fails: Any) -> RandomProgram | None:
+    """``case`` with an input in the place of ``node``, if it still fails."""
+    value = np.array(reference.evaluate([node], dict(zip(case.inputs, case.values, strict=True)))[0])
+    leaf = node.type(f"y{len(case.inputs)}")
+    outputs = substitute(case.outputs, {node: leaf})
+    used = set(toposort(outputs))
+    kept = [(x, v) for x, v in [*zip(case.inputs, case.values, strict=True), (leaf, value)] if x in used]
+    smaller = RandomProgram([x for x, _ in kept], outputs, [v for _, v in kept], [], {}, case.clean)
+    return smaller if fails(smaller) else None
+
+
+def described(case: RandomProgram) -> str:
+    """The program as text: inputs with layouts, nodes, outputs."""
+    lines = []
+    names: dict[Expr, str] = {}
+    for x, v in zip(case.inputs, case.values, strict=True):
+        text = np.array2string(v, threshold=12, edgeitems=3).replace("\n", "") if v.size < 200 else "..."
+        lines.append(f"  {x.name}: {x.type}  shape {v.shape} strides {v.strides} = {text}")
+        names[x] = str(x.name)
+    for node in toposort([*case.outputs, *[v for _, v in case.updates]]):
+        if node in names:
+            continue
+        if node.op.name == "constant":
+            names[node] = f"{np.array2string(node.data, threshold=8)}:{node.type.dtype}"  # type: ignore[attr-defined]
+            continue
+        names[node] = node.name if node.op.name == "shared" and node.name else f"v{len(names)}"
+        params = "".join(f", {k}={v}" for k, v in node.params.items()) if node.params else ""
+        lines.append(f"  {names[node]} = {node.op.name}({', '.join(names[a] for a in node.args)}{params})  # {node.type}")
+    lines.append("  outputs " + ", ".join(names[o] for o in case.outputs))
+    for s, v in case.updates:
+        lines.append(f"  update {names.get(s, s.name)} <- {names[v]}")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", default="0:100", help="A:B, from A up to B")
+    parser.add_argument("--mode", default="default", choices=["default", "strict", "fast"])
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--kernels", action="store_true", help="also check every kernel against the kernel interpreter")
+    parser.add_argument("--no-minimise", action="store_true")
+    parser.add_argument("--seconds", type=float, default=1e9, help="stop after so long")
+    options = parser.parse_args()
+    first, _, last = options.seeds.partition(":")
+    failed, start, seed = [], time.time(), int(first)
+    for seed in range(int(first), int(last or int(first) + 1)):
+        if time.time() - start > options.seconds:
+            break
+        case = make_program(seed, options.steps)
+        why = failure(case, options.mode, options.kernels)
+        if why is None:
+            continue
+        failed.append(seed)
+        print(f"seed {seed}, mode {options.mode}: {why}", flush=True)
+        if not options.no_minimise:
+            small = minimised(case, options.mode, options.kernels)
+            print(f"minimised: {failure(small, options.mode, options.kernels)}\n{described(small)}", flush=True)
+    print(f"{len(failed)} failures up to seed {seed}: {failed} ({time.time() - start:.0f} s)")
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
