@@ -739,6 +739,17 @@ def test_any_order():
     assert float(y.eval({x: 0.25})) == pytest.approx(64 * np.exp(0.5), rel=1e-12)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_compiled_derivatives_of_scalars(dtype):
+    """A 0-d argument reaches a kernel as a number, which must be one of its own dtype there."""
+    v = T.scalar("v", dtype=dtype)
+    at = np.asarray(0.28, dtype)
+    g = fuse.function([v], fuse.grad(T.exp(T.tanh(v)), v))(at)
+    assert g.dtype == dtype
+    wanted = np.exp(np.tanh(0.28)) * (1 - np.tanh(0.28) ** 2)
+    assert float(g) == pytest.approx(wanted, rel=20 * float(np.finfo(dtype).eps))
+
+
 # ---------------------------------------------------------------- verify_grad and numeric_grad
 @pytest.mark.parametrize("rng", [None, 3, np.random.RandomState(0), np.random.default_rng(0), np.random])
 def test_verify_grad_accepts_every_source_of_randomness(rng):

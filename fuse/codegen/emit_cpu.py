@@ -479,7 +479,7 @@ def _cast(text: str, have: str, want: str) -> str:
 
 
 def _parameter_dtype(dtype: str) -> str:
-    return {"float16": "float64", "float32": "float64"}.get(dtype, dtype)
+    return {"float16": "float32"}.get(dtype, dtype)  # half floats are computed as single ones
 
 
 def emit(kernel: Kernel) -> Source:
