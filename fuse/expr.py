@@ -93,7 +93,17 @@ class Expr:
     def __copy__(self) -> Expr:
         return self
 
-    def __deepcopy__(self, memo: Any) -> Expr:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Expr:
+        """The same expression on copies of its shared variables, which have values of their own from then on."""
+        copies: dict[Expr, Expr] = {}
+        for node in toposort([self]):
+            new = node._own_copy(memo) if node.is_leaf else rebuild(node, [copies[a] for a in node.args])
+            new.name = new.name or node.name
+            copies[node] = new
+        return copies[self]
+
+    def _own_copy(self, memo: dict[int, Any]) -> Expr:
+        """What a leaf is in a deep copy: the same leaf where it holds no value that can change."""
         return self
 
     def __bool__(self) -> bool:
@@ -353,25 +363,32 @@ def leaves(outputs: Iterable[Expr]) -> Iterator[Expr]:
 
 
 # ---------------------------------------------------------------- pickling: a flat table, so depth does not matter
-def _flatten(*roots: Expr) -> list[tuple[Any, ...]]:
+# Shared variables stand in the table as themselves: the pickler then stores each once, whatever refers to it.
+def _flatten(*roots: Expr) -> list[Any]:
     order = toposort(roots)
     index = {node: i for i, node in enumerate(order)}
-    table: list[tuple[Any, ...]] = []
+    table: list[Any] = []
     for node in order:
-        if node.is_leaf:
+        if node.op is SHARED:
+            table.append(node)
+        elif node.is_leaf:
             table.append((node.op.name, type(node), node._leaf_state(), node.name))
         else:
             table.append((node.op, tuple([index[a] for a in node.args]), dict(node.params), node.name))
     return table
 
 
-def _unflatten(table: list[tuple[Any, ...]]) -> Expr:
+def _unflatten(table: list[Any]) -> Expr:
     return _nodes_of(table)[-1]
 
 
-def _nodes_of(table: list[tuple[Any, ...]]) -> list[Expr]:
+def _nodes_of(table: list[Any]) -> list[Expr]:
     nodes: list[Expr] = []
-    for op, second, state, name in table:
+    for entry in table:
+        if isinstance(entry, Expr):
+            nodes.append(entry)
+            continue
+        op, second, state, name = entry
         if isinstance(op, str):
             node = second._from_leaf_state(state, name)
         else:

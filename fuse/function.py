@@ -4,6 +4,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -250,7 +251,7 @@ class Function:
         return self.copy()
 
     def __deepcopy__(self, memo: Any) -> Function:
-        return self.copy()
+        return self.copy(swap={s: deepcopy(s, memo) for s in self.get_shared()})
 
     def free(self) -> None:
         """Give back the memory that the function keeps between calls."""

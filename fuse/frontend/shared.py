@@ -1,15 +1,13 @@
 """Shared variables: leaves with a value of their own, which compiled functions read and update."""
 from __future__ import annotations
 
-import hashlib
-import threading
+import copy
 from typing import Any
 
 import numpy as np
 
 from fuse.errors import FuseTypeError
 from fuse.expr import SHARED, Expr, _flatten, _unflatten, leaf
-from fuse.expr import _nodes as interned
 from fuse.types import TensorType
 
 
@@ -79,63 +77,28 @@ class SharedVariable(Expr):
         """Another variable with the same container: what is stored in one is seen in both."""
         return _leaf(self.type, name or self.name, self.container, self.strict, self.allow_downcast)
 
-    def _leaf_state(self) -> Any:
-        uid = self.params["uid"]
-        if uid in _busy.uids:
-            return uid  # met again inside its own default update
-        _busy.uids.add(uid)
-        try:
-            update = None if self.default_update is None else _flatten(self.default_update)
-        finally:
-            _busy.uids.discard(uid)
-        return uid, self.type.dtype, self.type.shape, self.container.value, self.strict, self.allow_downcast, update
+    def __reduce__(self) -> Any:
+        update = None if self.default_update is None else _flatten(self.default_update)
+        fields = (self.type.dtype, self.type.shape, self.name, self.container.value, self.strict, self.allow_downcast)
+        return _restored, fields, update  # the update comes last: it may refer to this variable
 
-    @staticmethod
-    def _from_leaf_state(state: Any, name: str | None) -> Expr:
-        if isinstance(state, str):
-            return _busy.loading[state]
-        stored, dtype, shape, value, strict, allow_downcast, update = state
-        uid = _free_uid(stored, value)
-        known = interned.get((SHARED, uid))
-        if known is not None:
-            return known
-        node = _leaf(TensorType(dtype, shape), name, Container(_own(value, None)), strict, allow_downcast, uid)
-        if update is not None:
-            _busy.loading[stored] = node
-            try:
-                node.default_update = _unflatten(update)
-            finally:
-                del _busy.loading[stored]
-        return node
+    def __setstate__(self, update: Any) -> None:
+        self.default_update = _unflatten(update)
+
+    def _own_copy(self, memo: dict[int, Any]) -> Expr:
+        known = memo.get(id(self))
+        if known is None:
+            cell = Container(self.container.value.copy())
+            known = memo[id(self)] = _leaf(self.type, self.name, cell, self.strict, self.allow_downcast)
+            known.default_update = copy.deepcopy(self.default_update, memo)
+        return known
 
 
-class _Busy(threading.local):
-    """Variables in the middle of being pickled or unpickled, in this thread."""
-
-    def __init__(self) -> None:
-        self.uids: set[str] = set()
-        self.loading: dict[str, SharedVariable] = {}
-
-
-_busy = _Busy()
-
-
-def _free_uid(uid: str, value: np.ndarray[Any, Any]) -> str:
-    """The identity of an unpickled variable.
-
-    It is the pickled one, unless a living variable has that identity and another value by now: then loading must
-    neither change that variable nor lose the pickled value. The new identity follows from both, so that all parts of
-    one pickle agree on it.
-    """
-    while (living := interned.get((SHARED, uid))) is not None:
-        if _same_bits(living.container.value, value):
-            return uid
-        uid += hashlib.sha256(value.tobytes()).hexdigest()[:8]
-    return uid
-
-
-def _same_bits(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
-    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+def _restored(
+    dtype: str, shape: Any, name: str | None, value: np.ndarray[Any, Any], strict: bool, allow_downcast: bool | None
+) -> SharedVariable:
+    """A variable of a pickle: always a new one, so that neither it nor the one that was stored changes the other."""
+    return _leaf(TensorType(dtype, shape), name, Container(_own(value, None)), strict, allow_downcast)
 
 
 def _own(value: np.ndarray[Any, Any], given: Any) -> np.ndarray[Any, Any]:
@@ -146,10 +109,9 @@ def _own(value: np.ndarray[Any, Any], given: Any) -> np.ndarray[Any, Any]:
 
 
 def _leaf(
-    type_: TensorType, name: str | None, container: Container, strict: bool, allow_downcast: bool | None,
-    uid: str | None = None,
+    type_: TensorType, name: str | None, container: Container, strict: bool, allow_downcast: bool | None
 ) -> SharedVariable:
-    node: Any = leaf(SharedVariable, SHARED, type_, name, uid=uid)
+    node: Any = leaf(SharedVariable, SHARED, type_, name)
     node.container = container
     node.default_update = None
     node.strict = strict
