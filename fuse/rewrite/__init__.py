@@ -12,6 +12,7 @@ from fuse.rewrite.pattern import call as call
 from fuse.rewrite.pattern import head as head
 from fuse.rewrite.pattern import heads as heads
 from fuse.rewrite.pattern import minus as minus
+from fuse.rewrite.pattern import ordered as ordered
 from fuse.rewrite.pattern import procedure as procedure
 from fuse.rewrite.pattern import uniform as uniform
 from fuse.rewrite.pattern import wildcards as wildcards

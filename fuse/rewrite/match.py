@@ -43,8 +43,11 @@ def cast(expr: Expr, dtype: str) -> Expr:
     if expr.type.dtype == dtype:
         return expr
     if isinstance(expr, Constant):
-        with np.errstate(all="ignore"):
-            return constant(expr.data.astype(dtype))
+        known = expr._cache.get(dtype)
+        if known is None:
+            with np.errstate(all="ignore"):
+                known = expr._cache[dtype] = constant(expr.data.astype(dtype))
+        return known  # type: ignore[no-any-return]
     return make(OPS["cast"], (expr,), {"dtype": dtype})
 
 
@@ -108,18 +111,18 @@ class Matcher:
         if len(args) == 1:
             yield from self._match(pattern.args[0], args[0], dtypes[0], views[0], found)
             return
-        yield from self._all(pattern.args, args, dtypes, views, found)
+        parts = [(pattern.args[i], args[i], dtypes[i], views[i]) for i in pattern.order]
+        yield from self._all(parts, 0, found)
         if pattern.commutative:
-            yield from self._all(pattern.args, args[::-1], dtypes[::-1], views[::-1], found)
+            parts = [(pattern.args[i], args[1 - i], dtypes[1 - i], views[1 - i]) for i in pattern.order]
+            yield from self._all(parts, 0, found)
 
-    def _all(
-        self, patterns: Sequence[Pattern], args: Sequence[Expr], dtypes: Sequence[str], views: Sequence[Axes], found: Bindings
-    ) -> Iterator[Bindings]:
-        if not patterns:
+    def _all(self, parts: Sequence[tuple[Pattern, Expr, str, Axes]], i: int, found: Bindings) -> Iterator[Bindings]:
+        if i == len(parts):
             yield found
             return
-        for partial in self._match(patterns[0], args[0], dtypes[0], views[0], found):
-            yield from self._all(patterns[1:], args[1:], dtypes[1:], views[1:], partial)
+        for partial in self._match(*parts[i], found):
+            yield from self._all(parts, i + 1, partial)
 
     def _match(self, pattern: Pattern, expr: Expr, dtype: str, axes: Axes, found: Bindings) -> Iterator[Bindings]:
         if isinstance(pattern, Wild):
@@ -150,6 +153,9 @@ class Matcher:
                 return
             else:
                 return
+        own = expr.type.dtype
+        if own != dtype and not (_KIND[own] == _KIND[dtype] == "f"):
+            return  # computed in another kind or width: integers wrap there
         if expr not in self.frozen and kind_of(expr) in self.on:
             yield from self._children(pattern, expr, dtype, axes, found)
 

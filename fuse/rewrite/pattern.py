@@ -112,7 +112,7 @@ class Literal(Pattern):
 
     def accepts(self, value: Any) -> bool:
         if value == 0 == self.value:
-            return (math.copysign(1.0, value) < 0) == self.negative_zero if isinstance(value, float) else True
+            return (isinstance(value, float) and math.copysign(1.0, value) < 0) == self.negative_zero
         return bool(value == self.value or (self.value != self.value and value != value))
 
 
@@ -136,6 +136,7 @@ class Call(Pattern):
         self.op, self.args, self.params = op, args, params
         self.spelled = spelled  # False: matches what is the negative of something without a negation written
         self.commutative = op in COMMUTATIVE and len(args) == 2 and not params
+        self.order = sorted(range(len(args)), key=lambda i: _SELECTIVE[type(args[i])])  # what fails soonest comes first
 
     def __repr__(self) -> str:
         shown = [f"({a})" if isinstance(a, Call) and a.op in _INFIX and self.op in _INFIX else str(a) for a in self.args]
@@ -144,6 +145,9 @@ class Call(Pattern):
         if self.op == "neg":
             return f"-({shown[0]})" if isinstance(self.args[0], Call) else f"-{shown[0]}"
         return f"{self.op}({', '.join([*shown, *[f'{k}={v}' for k, v in self.params.items()]])})"
+
+
+_SELECTIVE = {Literal: 0, Call: 1, Wild: 2}
 
 
 def call(op: str, *args: Operand, **params: Any) -> Call:
@@ -158,6 +162,13 @@ def head(op: str) -> Callable[..., Call]:
         return call(op, *args, **params)
 
     return builder
+
+
+def ordered(pattern: Call) -> Call:
+    """``pattern`` with its operands in this order only."""
+    again = Call(pattern.op, pattern.args, pattern.params, pattern.spelled)
+    again.commutative = False
+    return again
 
 
 def minus(x: Pattern) -> Call:

@@ -24,8 +24,6 @@ CHOICES = (
     Rule("43: y * switch(c, a, 0)", y * switch(c, a, 0), switch(c, y * a, 0), "special signed-zero", on="iufc"),
     Rule("44: switch(c, 0, b) / y", switch(c, 0, b) / y, switch(c, 0, b / y), "special signed-zero", on="fc"),
     Rule("44: switch(c, a, 0) / y", switch(c, a, 0) / y, switch(c, a / y, 0), "special signed-zero", on="fc"),
-    Rule("43: -switch(c, 0, b)", -switch(c, 0, b), switch(c, 0, -b), "signed-zero", on="iufc"),
-    Rule("43: -switch(c, a, 0)", -switch(c, a, 0), switch(c, -a, 0), "signed-zero", on="iufc"),
 )
 
 LAST = tuple(

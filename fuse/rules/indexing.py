@@ -46,6 +46,8 @@ def drop_full_slices(node: Expr, context: Context) -> Expr | None:
             entry = FULL if whole else entry
         plain.append(entry)
     new = trimmed(plain)
+    if not new:
+        return x
     return None if new == spec else _index(x, new, tuple(dynamic)) if _all_used(new, dynamic) else None
 
 
@@ -99,14 +101,14 @@ def _merged_entry(first: tuple[Any, ...], second: tuple[Any, ...], size: int | N
     if start2 < 0 or step2 < 0 or stop2 is not None and stop2 < 0 or step != 1:
         return None
     ends = [e for e in (stop, None if stop2 is None else start + stop2) if e is not None]
-    return ("slice", start + start2, min(ends) if ends else None, step2)
+    return ("slice", start + start2, min(ends) if ends else None, None if step2 == 1 else step2)
 
 
 def _as_slice(positions: range) -> tuple[Any, ...]:
     if not len(positions):
         return ("slice", 0, 0, None)
     stop: int | None = positions[-1] + (1 if positions.step > 0 else -1)
-    return ("slice", positions[0], None if stop == -1 else stop, positions.step)
+    return ("slice", positions[0], None if stop == -1 else stop, None if positions.step == 1 else positions.step)
 
 
 @procedure("78: index of an elementwise op", "subtensor gather", same_shape=True)

@@ -1,7 +1,7 @@
 """Table: one spelling for what can be written in several ways, with no or the least change of value."""
 from __future__ import annotations
 
-from fuse.rewrite import Rule, heads, wildcards
+from fuse.rewrite import Rule, heads, ordered, wildcards
 from fuse.rewrite.pattern import is_constant, is_negative
 from fuse.rules.values import negated_sum, negative, opposite_term, safely_negated
 
@@ -29,7 +29,8 @@ SPELLING = (
     Rule("55: x + negative / y", x + n / y, lambda x, y, n: opposite_term("sub", x, n, y, "true_div"), on="f"),
     Rule("55: x - negative / y", x - n / y, lambda x, y, n: opposite_term("add", x, n, y, "true_div"), on="f"),
     # products and quotients: the sign in front, or in the constant
-    Rule("55: -x * y", -x * y, -(x * y), on=NUMBERS),
+    Rule("55: -x * y", ordered(-x * y), -(x * y), on=NUMBERS),
+    Rule("55: x * -y", ordered(x * -y), -(x * y), on=NUMBERS),
     Rule("55: -x / y", -x / y, -(x / y), on="fc"),
     Rule("55: x / -y", x / -y, -(x / y), on="fc"),
     Rule("55: -(c * x)", -(c * x), lambda c, x: negative(c, "mul", x), on="ifc", when=lambda c, x: not is_constant(x)),
