@@ -29,42 +29,100 @@ def ops(*exprs):
 
 
 # ---------------------------------------------------------------- what becomes of what
-@pytest.mark.parametrize(("before", "after"), [
-    # 51-54: sums and products of any length
-    (2 * x * 3, 6.0 * x), (x + 1 + y + 2, x + 3.0 + y), (1 + x - 1 + y, x + y), ((2 * x) / (4 * y), 0.5 * x / y),
-    (x + y - x, y), (x * y / x, y), (x / y / x, 1.0 / y), ((a / b) * (b / c) * (c / d), a / d), (2 * x / 2, x),
-    (-x + y + x, y), (x + x + x, 3.0 * x), (3 * x - x, 2.0 * x), (x - (y - x) - x, x - y), (x / (x / y), y),
-    (x * y * x / y, T.sqr(x)), (x / 2 + x / 2, x), (x * (1 / y), x / y),
-    # 55: signs
-    (-(-x), x), (x - (-y), x + y), (-x + y, y - x), (-(x - y), y - x), (-(2 * x), -2.0 * x), ((-x) * (-y), x * y),
-    (-((-x) / y), x / y), (x + (-2), x - 2.0), (x + -2 * y, x - 2.0 * y),
-    # 60: distribution only where a divisor goes
-    ((a / x + b) * x, a + b * x), ((a * x + b * x) / x, a + b), ((a + b) * x, (a + b) * x),
-    # 56: exponentials, also apart from each other
-    (T.exp(a) * c * T.exp(b), T.exp(a + b) * c), (c / T.exp(a), c * T.exp(-a)), (x**2 * x**-2, None),
-    # 58, 59, 66
-    (T.sqrt(x**2), abs(x)), (T.minimum(T.maximum(x, -1), 1), T.clip(x, -1.0, 1.0)), (T.maximum(T.minimum(x, 1), -1), T.clip(x, -1.0, 1.0)),
-    # 75-78: layout
-    (m.T.T, m), (T.exp(m.T).T, T.exp(m)), (v.reshape((-1,)), v), (m[1:][2:], m[3::1]), (v[::-1][::-1], v), (m[:], m),
-    (T.exp(v)[2], T.exp(v[2])), ((m + 1)[0], m[0] + 1), (m.T[0], m[:, 0]), (T.dot(m, m)[0], T.dot(m[0], m)), (p[1:][0], p[1]),
-    (T.sum(m, axis=1)[0], T.sum(m[0])), (T.concatenate([v]), v), (T.stack([x, y]).sum(), x + y), (p.reshape((3, 1, 4))[:, 0], p),
-    (T.concatenate([p, p])[4], p[1]),
-    # 69-72: reductions
-    (T.sum(T.sum(m, axis=0), axis=0), T.sum(m)), (T.sum(m.T, axis=0), T.sum(m, axis=1)), (T.sum(-v), -T.sum(v)), (T.max(-v), -T.min(v)),
-    (T.sum(v * x), T.sum(v) * x), (T.sum(p / q, axis=0), T.sum(p, axis=0) / q), (T.max(m.max(axis=1)), T.max(m)),
-    (T.sum(p.dimshuffle(0, "x", 1), axis=1), p), (T.sum(T.ones_like(p)), T.constant(12.0)),
-    # 74, 76: sizes and fills
-    (T.exp(m.T).shape[0], m.shape[1]), (T.dot(m, m).shape[1], m.shape[1]), (T.zeros_like(v) + v, v), (T.ones_like(v) * v * 2, v * 2),
-    # 79: read what was written
-    (T.set_subtensor(p[1], 2.0)[1], None), (T.inc_subtensor(v[:], 1.0), v + 1.0), (T.set_subtensor(p[:], q), None),
-    (T.set_subtensor(T.set_subtensor(v[1:], 1.0)[1:], 2.0), T.set_subtensor(v[1:], 2.0)),
-    # 43-47: choices
-    (y * T.switch(x > 0, a, 0), T.switch(x > 0, y * a, 0.0)), (T.switch(x > 0, 0, a) / y, T.switch(x > 0, 0.0, a / y)),
-    (T.switch(x > 0, a, a), a), (T.switch(x > 0, a, b) + T.switch(x > 0, c, d), T.switch(x > 0, a + c, b + d)),
-    # 62-64: integers and bools
-    (T.eq(i, i), T.fill(i, True)), (v.shape[0] >= 0, T.constant(True)), (T.cast(T.cast(i, "int64"), "float64"), T.cast(i, "float64")),
-    (i * 3 - i, None), (T.invert(T.lt(i, 2)), T.ge(i, 2)),
-], ids=str)
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        # 51-54: sums and products of any length
+        (2 * x * 3, 6.0 * x),
+        (x + 1 + y + 2, x + 3.0 + y),
+        (1 + x - 1 + y, x + y),
+        ((2 * x) / (4 * y), 0.5 * x / y),
+        (x + y - x, y),
+        (x * y / x, y),
+        (x / y / x, 1.0 / y),
+        ((a / b) * (b / c) * (c / d), a / d),
+        (2 * x / 2, x),
+        (-x + y + x, y),
+        (x + x + x, 3.0 * x),
+        (3 * x - x, 2.0 * x),
+        (x - (y - x) - x, x - y),
+        (x / (x / y), y),
+        (x * y * x / y, T.sqr(x)),
+        (x / 2 + x / 2, x),
+        (x * (1 / y), x / y),
+        # 55: signs
+        (-(-x), x),  # noqa: B002
+        (x - (-y), x + y),
+        (-x + y, y - x),
+        (-(x - y), y - x),
+        (-(2 * x), -2.0 * x),
+        ((-x) * (-y), x * y),
+        (-((-x) / y), x / y),
+        (x + (-2), x - 2.0),
+        (x + -2 * y, x - 2.0 * y),
+        # 60: distribution only where a divisor goes
+        ((a / x + b) * x, a + b * x),
+        ((a * x + b * x) / x, a + b),
+        ((a + b) * x, (a + b) * x),
+        # 56: exponentials, also apart from each other
+        (T.exp(a) * c * T.exp(b), T.exp(a + b) * c),
+        (c / T.exp(a), c * T.exp(-a)),
+        (x**2 * x**-2, None),
+        # 58, 59, 66
+        (T.sqrt(x**2), abs(x)),
+        (T.minimum(T.maximum(x, -1), 1), T.clip(x, -1.0, 1.0)),
+        (T.maximum(T.minimum(x, 1), -1), T.clip(x, -1.0, 1.0)),
+        # 75-78: layout
+        (m.T.T, m),
+        (T.exp(m.T).T, T.exp(m)),
+        (v.reshape((-1,)), v),
+        (m[1:][2:], m[3::1]),
+        (v[::-1][::-1], v),
+        (m[:], m),
+        (T.exp(v)[2], T.exp(v[2])),
+        ((m + 1)[0], m[0] + 1),
+        (m.T[0], m[:, 0]),
+        (T.dot(m, m)[0], T.dot(m[0], m)),
+        (p[1:][0], p[1]),
+        (T.sum(m, axis=1)[0], T.sum(m[0])),
+        (T.concatenate([v]), v),
+        (T.stack([x, y]).sum(), x + y),
+        (p.reshape((3, 1, 4))[:, 0], p),
+        (T.concatenate([p, p])[4], p[1]),
+        # 69-72: reductions
+        (T.sum(T.sum(m, axis=0), axis=0), T.sum(m)),
+        (T.sum(m.T, axis=0), T.sum(m, axis=1)),
+        (T.sum(-v), -T.sum(v)),
+        (T.max(-v), -T.min(v)),
+        (T.sum(v * x), T.sum(v) * x),
+        (T.sum(p / q, axis=0), T.sum(p, axis=0) / q),
+        (T.max(m.max(axis=1)), T.max(m)),
+        (T.sum(p.dimshuffle(0, "x", 1), axis=1), p),
+        (T.sum(T.ones_like(p)), T.constant(12.0)),
+        # 74, 76: sizes and fills
+        (T.exp(m.T).shape[0], m.shape[1]),
+        (T.dot(m, m).shape[1], m.shape[1]),
+        (T.zeros_like(v) + v, v),
+        (T.ones_like(v) * v * 2, v * 2),
+        # 79: read what was written
+        (T.set_subtensor(p[1], 2.0)[1], None),
+        (T.inc_subtensor(v[:], 1.0), v + 1.0),
+        (T.set_subtensor(p[:], q), None),
+        (T.set_subtensor(T.set_subtensor(v[1:], 1.0)[1:], 2.0), T.set_subtensor(v[1:], 2.0)),
+        # 43-47: choices
+        (y * T.switch(x > 0, a, 0), T.switch(x > 0, y * a, 0.0)),
+        (T.switch(x > 0, 0, a) / y, T.switch(x > 0, 0.0, a / y)),
+        (T.switch(x > 0, a, a), a),
+        (T.switch(x > 0, a, b) + T.switch(x > 0, c, d), T.switch(x > 0, a + c, b + d)),
+        # 62-64: integers and bools
+        (T.eq(i, i), T.fill(i, True)),
+        (v.shape[0] >= 0, T.constant(True)),
+        (T.cast(T.cast(i, "int64"), "float64"), T.cast(i, "float64")),
+        (i * 3 - i, None),
+        (T.invert(T.lt(i, 2)), T.ge(i, 2)),
+    ],
+    ids=str,
+)
 def test_simplified(before, after):
     found = simplify(before)
     assert found.type.dtype == before.type.dtype and found.type.ndim == before.type.ndim
@@ -82,7 +140,20 @@ def test_what_has_no_gain_stays_in_the_users_order():
 
 def test_strict_keeps_every_bit():
     data = np.array([0.0, -0.0, 1e308, -1e-320, np.inf, np.nan, 0.1])
-    for formula in (v + 0, v - v, v * 0, v / v, (v + 0.1) + 0.2, T.log(1 + v), v + v, -(v - 1), v * 2 / 2, v - (-v), -v * v, T.exp(T.log(v))):
+    for formula in (
+        v + 0,
+        v - v,
+        v * 0,
+        v / v,
+        (v + 0.1) + 0.2,
+        T.log(1 + v),
+        v + v,
+        -(v - 1),
+        v * 2 / 2,
+        v - (-v),
+        -v * v,
+        T.exp(T.log(v)),
+    ):
         before, after = evaluate([formula, simplify(formula, "strict")], {v: data})
         np.testing.assert_array_equal(before.view(np.int64), after.view(np.int64), err_msg=str(formula))
 
@@ -93,7 +164,17 @@ def test_integer_sums_and_products_are_exact_modulo_2_to_the_n(dtype):
     info = np.iinfo(dtype)
     data = np.arange(info.min, info.max + 1, dtype=dtype)
     one = np.array([3], dtype)[0]
-    for formula in (z * one * one - z, z + one - z, -(z - one) + z, z * one + z * one, -z * -z, z - (-z), -(one * z), (z + one) * one - z, -z + z):
+    for formula in (
+        z * one * one - z,
+        z + one - z,
+        -(z - one) + z,
+        z * one + z * one,
+        -z * -z,
+        z - (-z),
+        -(one * z),
+        (z + one) * one - z,
+        -z + z,
+    ):
         for mode in ("strict", "default", "fast"):
             before, after = evaluate([formula, simplify(formula, mode)], {z: data})
             assert before.dtype == after.dtype
@@ -118,17 +199,23 @@ def test_dtype_is_kept_where_a_wide_operand_cancels():
     assert found.type.dtype == "float64"
     found = simplify(T.log(1 + T.cast(T.exp(f32), "float64")))
     assert found.op.name == "softplus" and found.type.dtype == "float64"
-    assert evaluate([simplify(T.log(T.exp(f32) * 2 + T.exp(-f32)))], {f32: np.zeros(1, "float32")})[0].dtype == np.float32
+    assert (
+        evaluate([simplify(T.log(T.exp(f32) * 2 + T.exp(-f32)))], {f32: np.zeros(1, "float32")})[0].dtype == np.float32
+    )
 
 
 # ---------------------------------------------------------------- modes, trace, keep
 def test_modes_agree_on_what_is_stable():
     formula = T.log(1 + T.exp(v)) + T.log(1 - T.nnet.sigmoid(v))
     given = {v: np.array([-800.0, 0.3, 800.0])}
-    values = [evaluate([simplify(formula, mode)], given)[0] for mode in ("default", "fast", "FAST_COMPILE", "FAST_RUN", None)]
+    values = [
+        evaluate([simplify(formula, mode)], given)[0] for mode in ("default", "fast", "FAST_COMPILE", "FAST_RUN", None)
+    ]
     for value in values[1:]:
         np.testing.assert_allclose(value, values[0], rtol=1e-12, atol=1e-12)
-    with pytest.raises(FuseValueError, match="rewriting has the modes strict, default, fast, FAST_COMPILE, not 'nonsense'"):
+    with pytest.raises(
+        FuseValueError, match="rewriting has the modes strict, default, fast, FAST_COMPILE, not 'nonsense'"
+    ):
         simplify(formula, "nonsense")
 
 
@@ -231,14 +318,66 @@ def test_a_chain_of_a_hundred_thousand_nodes():
 
 
 # ---------------------------------------------------------------- at random
-UNARY = [T.exp, T.log, T.log1p, T.expm1, T.sqrt, T.sqr, T.tanh, T.nnet.sigmoid, T.nnet.softplus, abs, lambda e: -e, T.sin, T.cos, T.erf,
-         T.erfc, T.sgn, T.cosh, lambda e: 1 / e, lambda e: e**2, lambda e: e**3, lambda e: e**-1, T.floor, lambda e: T.cast(e, "float32")]
-BINARY = [lambda e, g: e + g, lambda e, g: e - g, lambda e, g: e * g, lambda e, g: e / g, T.maximum, T.minimum,
-          lambda e, g: T.switch(e > g, e, g), lambda e, g: T.switch(e > 0, e, 0), lambda e, g: T.switch(g < 1, 0, e), lambda e, g: e + 1,
-          lambda e, g: 2.0 * e, lambda e, g: 1 - e, lambda e, g: e * 0, lambda e, g: -3 * e]
-LAYOUT = [lambda e: e.T, lambda e: e.sum(axis=0), lambda e: e.sum(axis=1, keepdims=True), lambda e: e.dimshuffle(0, "x"), lambda e: e[1],
-          lambda e: e[::-1], lambda e: e[1:], lambda e: e.max(axis=0), lambda e: T.ones_like(e) * e, lambda e: T.zeros_like(e) + e,
-          lambda e: T.set_subtensor(e[1:2], 0.5), lambda e: e.reshape((-1,)), lambda e: e, lambda e: e, lambda e: e, lambda e: e, lambda e: e]
+UNARY = [
+    T.exp,
+    T.log,
+    T.log1p,
+    T.expm1,
+    T.sqrt,
+    T.sqr,
+    T.tanh,
+    T.nnet.sigmoid,
+    T.nnet.softplus,
+    abs,
+    lambda e: -e,
+    T.sin,
+    T.cos,
+    T.erf,
+    T.erfc,
+    T.sgn,
+    T.cosh,
+    lambda e: 1 / e,
+    lambda e: e**2,
+    lambda e: e**3,
+    lambda e: e**-1,
+    T.floor,
+    lambda e: T.cast(e, "float32"),
+]
+BINARY = [
+    lambda e, g: e + g,
+    lambda e, g: e - g,
+    lambda e, g: e * g,
+    lambda e, g: e / g,
+    T.maximum,
+    T.minimum,
+    lambda e, g: T.switch(e > g, e, g),
+    lambda e, g: T.switch(e > 0, e, 0),
+    lambda e, g: T.switch(g < 1, 0, e),
+    lambda e, g: e + 1,
+    lambda e, g: 2.0 * e,
+    lambda e, g: 1 - e,
+    lambda e, g: e * 0,
+    lambda e, g: -3 * e,
+]
+LAYOUT = [
+    lambda e: e.T,
+    lambda e: e.sum(axis=0),
+    lambda e: e.sum(axis=1, keepdims=True),
+    lambda e: e.dimshuffle(0, "x"),
+    lambda e: e[1],
+    lambda e: e[::-1],
+    lambda e: e[1:],
+    lambda e: e.max(axis=0),
+    lambda e: T.ones_like(e) * e,
+    lambda e: T.zeros_like(e) + e,
+    lambda e: T.set_subtensor(e[1:2], 0.5),
+    lambda e: e.reshape((-1,)),
+    lambda e: e,
+    lambda e: e,
+    lambda e: e,
+    lambda e: e,
+    lambda e: e,
+]
 LEAVES = [v, f32, m, x, i, k]
 
 
@@ -258,8 +397,14 @@ def random_graph(rng):
 @pytest.mark.parametrize("seed", range(8))
 def test_random_graphs_keep_their_values(seed, slope):
     rng, numbers = random.Random(seed), np.random.default_rng(seed)
-    given = {v: numbers.normal(size=3), f32: numbers.normal(size=3).astype("float32"), m: numbers.normal(size=(3, 3)),
-             x: np.array(rng.choice([0.0, 1.0, 2.5, -1.0])), i: np.array([3, -2, 7], "int32"), k: np.array([200, 3, 0], "uint8")}
+    given = {
+        v: numbers.normal(size=3),
+        f32: numbers.normal(size=3).astype("float32"),
+        m: numbers.normal(size=(3, 3)),
+        x: np.array(rng.choice([0.0, 1.0, 2.5, -1.0])),
+        i: np.array([3, -2, 7], "int32"),
+        k: np.array([200, 3, 0], "uint8"),
+    }
     compared = 0
     for _ in range(40):
         graph = random_graph(rng)

@@ -21,8 +21,28 @@ from fuse.rules.folding import fold_constants
 from fuse.rules.measure import measure
 
 RULES = [r for r in all_rules() if isinstance(r, Rule)]
-SPECIAL = [0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -3.0, 1e-9, -1e-9, 40.0, -40.0, 800.0, -800.0, 1e-310, 1e200, -1e200,
-           math.inf, -math.inf, math.nan]
+SPECIAL = [
+    0.0,
+    -0.0,
+    0.5,
+    -0.5,
+    1.0,
+    -1.0,
+    2.0,
+    -3.0,
+    1e-9,
+    -1e-9,
+    40.0,
+    -40.0,
+    800.0,
+    -800.0,
+    1e-310,
+    1e200,
+    -1e200,
+    math.inf,
+    -math.inf,
+    math.nan,
+]
 # What a constrained wildcard may stand for: the first that its test lets through.
 CANDIDATES = [2.5, -3.0, 3.0, 4.0, 2.0]
 
@@ -30,7 +50,11 @@ CANDIDATES = [2.5, -3.0, 3.0, 4.0, 2.0]
 def dtype_for(rule: Rule) -> str:
     if "conj" in {part.op for part in walk(rule.left) if isinstance(part, Call)}:
         return "complex128"
-    return next(d for k, d in (("f", "float64"), ("i", "int64"), ("u", "uint8"), ("b", "bool"), ("c", "complex128")) if k in rule.on)
+    return next(
+        d
+        for k, d in (("f", "float64"), ("i", "int64"), ("u", "uint8"), ("b", "bool"), ("c", "complex128"))
+        if k in rule.on
+    )
 
 
 def stand_ins(rule: Rule, dtype: str, ndim: int):
@@ -55,7 +79,13 @@ def stand_ins(rule: Rule, dtype: str, ndim: int):
             found[part.name] = number
             continue
         inputs[part.name] = T.TensorType(dtype, shape)(part.name)
-        options = [T.exp(inputs[part.name]), T.abs_(inputs[part.name])] if dtype == "float64" else [T.shape(inputs[part.name])[0]] if ndim else []
+        options = (
+            [T.exp(inputs[part.name]), T.abs_(inputs[part.name])]
+            if dtype == "float64"
+            else [T.shape(inputs[part.name])[0]]
+            if ndim
+            else []
+        )
         chosen = next((o for o in options if part.test(o)), None)
         found[part.name] = number if chosen is None else chosen
     return inputs, found
@@ -108,7 +138,9 @@ def grid(inputs):
         columns = list(zip(*itertools.product(SPECIAL, repeat=len(names)), strict=True))
     else:
         columns = [rng.choice(SPECIAL, 2000) for _ in names]
-    ordinary = [np.concatenate([rng.normal(size=60), rng.uniform(0.01, 0.99, 60), rng.uniform(0, 20, 60)]) for _ in names]
+    ordinary = [
+        np.concatenate([rng.normal(size=60), rng.uniform(0.01, 0.99, 60), rng.uniform(0, 20, 60)]) for _ in names
+    ]
     values = {}
     for name, column, extra in zip(names, columns, ordinary, strict=True):
         kind = inputs[name].type.numpy_dtype.kind
@@ -154,8 +186,12 @@ def changes(left, right):
 
 
 ALLOWED = {
-    "signed-zero": {"signed-zero"}, "rounding": {"rounding"}, "nan becomes a number": {"overflow", "special", "domain"},
-    "a number becomes nan": {"special"}, "far": {"rounding", "overflow"}, "other integers": set(),
+    "signed-zero": {"signed-zero"},
+    "rounding": {"rounding"},
+    "nan becomes a number": {"overflow", "special", "domain"},
+    "a number becomes nan": {"special"},
+    "far": {"rounding", "overflow"},
+    "other integers": set(),
 }
 
 
@@ -172,7 +208,10 @@ def test_rule_loses_no_more_than_it_declares(rule):
 def first_difference(a, b, values):
     a, b = np.broadcast_arrays(a, b)
     bits = np.array([repr(p) != repr(q) for p, q in zip(a.ravel().tolist(), b.ravel().tolist(), strict=True)])
-    return [({x.name: v.ravel()[i % v.size] for x, v in values.items()}, a.ravel()[i], b.ravel()[i]) for i in np.flatnonzero(bits)[:4]]
+    return [
+        ({x.name: v.ravel()[i % v.size] for x, v in values.items()}, a.ravel()[i], b.ravel()[i])
+        for i in np.flatnonzero(bits)[:4]
+    ]
 
 
 # ---------------------------------------------------------------- termination
@@ -185,7 +224,9 @@ def folded(expr):
 def test_the_measure_falls(rule):
     """Every rule lowers one weight, for all weights of the inputs: rewriting ends."""
     if rule.name == "38: sqrt(1 + x) - 1":
-        pytest.skip("the root stands twice on the right, but neither side of it can match again: 1 + sqrt, not sqrt - 1")
+        pytest.skip(
+            "the root stands twice on the right, but neither side of it can match again: 1 + sqrt, not sqrt - 1"
+        )
     _, left, right = instance(rule, 0)
     for inputs in (20, 1000, 10**6):
         assert measure(folded(right), inputs) < measure(left, inputs), f"{left} -> {right}"
@@ -193,7 +234,7 @@ def test_the_measure_falls(rule):
 
 # ---------------------------------------------------------------- truth: both sides as SymPy reads the ops
 def exact(expr, point):
-    """The exact value of a scalar expression at ``point``, from the SymPy templates of its ops; None where one has none."""
+    """The exact value of a scalar expression at ``point``, from the SymPy templates of its ops; None without one."""
     import sympy
 
     known = dict(point)
@@ -223,10 +264,21 @@ def exact_number(value):
 
     if isinstance(value, bool):
         return sympy.true if value else sympy.false
-    return sympy.Rational(value) if math.isfinite(value) else {math.inf: sympy.oo, -math.inf: -sympy.oo}.get(value, sympy.nan)
+    return (
+        sympy.Rational(value)
+        if math.isfinite(value)
+        else {math.inf: sympy.oo, -math.inf: -sympy.oo}.get(value, sympy.nan)
+    )
 
 
-COMPARISONS = {"eq": operator.eq, "neq": operator.ne, "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge}
+COMPARISONS = {
+    "eq": operator.eq,
+    "neq": operator.ne,
+    "lt": operator.lt,
+    "le": operator.le,
+    "gt": operator.gt,
+    "ge": operator.ge,
+}
 POINTS = ["3/10", "7/10", "19/10", "-2/5", "13/5", "-17/10", "1/7"]
 
 

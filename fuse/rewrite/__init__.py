@@ -1,4 +1,5 @@
 """Rewriting: patterns and rules as data, matching in every spelling, and the one driver with its trace."""
+
 from fuse.rewrite.driver import Context as Context
 from fuse.rewrite.driver import Fired as Fired
 from fuse.rewrite.driver import RuleSet as RuleSet

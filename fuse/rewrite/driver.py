@@ -1,4 +1,5 @@
 """The one driver: rewrites a graph bottom-up until no rule fires, without recursion, and notes what fired."""
+
 from __future__ import annotations
 
 import gc
@@ -113,7 +114,7 @@ def _visible(expr: Expr) -> tuple[str, ...]:
 
 
 def _number(value: Any) -> str:
-    return f"={float(value)}".replace("-0.0", "0.0") if value == 0 else f"={float(value)}"
+    return "=0.0" if value == 0 else f"={float(value.real)}"  # _NUMBERS are real
 
 
 def _needed_child(left: Call) -> str | None:
@@ -197,7 +198,12 @@ class Context:
                 reader[arg] = node
         for node, parent in reader.items():
             family = _CHAINS.get(node.op.name)
-            if family and uses[node] == 1 and _CHAINS.get(parent.op.name) == family and node.type.dtype == parent.type.dtype:
+            if (
+                family
+                and uses[node] == 1
+                and _CHAINS.get(parent.op.name) == family
+                and node.type.dtype == parent.type.dtype
+            ):
                 self.inner.add(node)
         self.uses = uses
         return len(order)
@@ -219,7 +225,12 @@ class Context:
         """``new`` in the dtype and shape of ``old``, or None where that cannot be."""
         if new.type.dtype != old.type.dtype:
             new = cast(new, old.type.dtype)
-        if not check and new.type.ndim == old.type.ndim or new.type.shape == old.type.shape and None not in new.type.shape:
+        if (
+            not check
+            and new.type.ndim == old.type.ndim
+            or new.type.shape == old.type.shape
+            and None not in new.type.shape
+        ):
             return new
         if new.type.ndim > old.type.ndim:
             return None
@@ -265,7 +276,7 @@ _ENTER, _LEAVE, _RESULT = range(3)
 def rewrite(outputs: Sequence[Expr], rules: RuleSet, context: Context) -> list[Expr]:
     """``outputs`` with ``rules`` applied to every node, arguments first, until none fires.
 
-    The collector of cyclic garbage rests meanwhile: nodes make no cycles, and it would walk all of them again and again.
+    The collector of cyclic garbage rests meanwhile: nodes make no cycles, and it would walk all of them often.
     """
     collecting = gc.isenabled()
     gc.disable()

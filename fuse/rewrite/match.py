@@ -1,4 +1,5 @@
 """Matching of patterns in every spelling, and the building of what a rule puts in place."""
+
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -43,11 +44,12 @@ def cast(expr: Expr, dtype: str) -> Expr:
     if expr.type.dtype == dtype:
         return expr
     if isinstance(expr, Constant):
-        known = expr._cache.get(dtype)
-        if known is None:
+        cache = expr._cache
+        assert cache is not None  # a constant keeps its data there
+        if dtype not in cache:
             with np.errstate(all="ignore"):
-                known = expr._cache[dtype] = constant(expr.data.astype(dtype))
-        return known  # type: ignore[no-any-return]
+                cache[dtype] = constant(expr.data.astype(dtype))
+        return cache[dtype]
     return make(OPS["cast"], (expr,), {"dtype": dtype})
 
 
@@ -172,8 +174,18 @@ def negated(expr: Expr) -> Expr | None:
     if name in ("mul", "true_div"):
         a, b = expr.args
         if isinstance(a, Constant) and _KIND[a.type.dtype] in "if" and a.data.size == 1 and a.data.item() < 0:
-            return b if a.data.item() == -1 and name == "mul" and b.type == expr.type else make(expr.op, (constant(-a.data), b))
-        if isinstance(b, Constant) and name == "mul" and _KIND[b.type.dtype] in "if" and b.data.size == 1 and b.data.item() < 0:
+            return (
+                b
+                if a.data.item() == -1 and name == "mul" and b.type == expr.type
+                else make(expr.op, (constant(-a.data), b))
+            )
+        if (
+            isinstance(b, Constant)
+            and name == "mul"
+            and _KIND[b.type.dtype] in "if"
+            and b.data.size == 1
+            and b.data.item() < 0
+        ):
             return a if b.data.item() == -1 and a.type == expr.type else make(expr.op, (a, constant(-b.data)))
     return None
 

@@ -1,4 +1,5 @@
 """Patterns and rules as data: expressions over wildcards, and what a rewrite does not keep."""
+
 from __future__ import annotations
 
 import math
@@ -126,7 +127,17 @@ class Param:
         return self.name
 
 
-_INFIX = {"add": "+", "sub": "-", "mul": "*", "true_div": "/", "pow": "**", "ge": ">=", "le": "<=", "gt": ">", "lt": "<"}
+_INFIX = {
+    "add": "+",
+    "sub": "-",
+    "mul": "*",
+    "true_div": "/",
+    "pow": "**",
+    "ge": ">=",
+    "le": "<=",
+    "gt": ">",
+    "lt": "<",
+}
 
 
 class Call(Pattern):
@@ -139,7 +150,9 @@ class Call(Pattern):
         self.order = sorted(range(len(args)), key=lambda i: _SELECTIVE[type(args[i])])  # what fails soonest comes first
 
     def __repr__(self) -> str:
-        shown = [f"({a})" if isinstance(a, Call) and a.op in _INFIX and self.op in _INFIX else str(a) for a in self.args]
+        shown = [
+            f"({a})" if isinstance(a, Call) and a.op in _INFIX and self.op in _INFIX else str(a) for a in self.args
+        ]
         if self.op in _INFIX:
             return f" {_INFIX[self.op]} ".join(shown)
         if self.op == "neg":
@@ -218,8 +231,13 @@ class Rule:
     on: frozenset[str]
 
     def __init__(
-        self, name: str, left: Call, right: Pattern | bool | int | float | Callable[..., Expr | None],
-        loses: str = "", when: Callable[..., bool] | None = None, on: str = "f",
+        self,
+        name: str,
+        left: Call,
+        right: Pattern | bool | int | float | Callable[..., Expr | None],
+        loses: str = "",
+        when: Callable[..., bool] | None = None,
+        on: str = "f",
     ) -> None:
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "left", left)
@@ -258,7 +276,9 @@ def procedure(
     """Make a Procedure of the decorated function; ``ops`` are the names of the ops it looks at ("*": all)."""
 
     def decorate(function: Callable[[Expr, Any], Expr | None]) -> Procedure:
-        return Procedure(name, tuple(ops.split()), function, _losses(loses), frozenset(on), same_shape, tuple(below.split()))
+        return Procedure(
+            name, tuple(ops.split()), function, _losses(loses), frozenset(on), same_shape, tuple(below.split())
+        )
 
     return decorate
 
@@ -281,6 +301,7 @@ _SAME_VALUE = {"fill": 1, "broadcast_to": 0, "dimshuffle": 0, "reshape": 0}
 
 def _uniform_constant(expr: Constant) -> Any:
     cache = expr._cache
+    assert cache is not None  # a constant keeps its data there
     if "uniform" not in cache:
         data = expr.data
         value = data.flat[0].item() if data.size else None

@@ -1,4 +1,5 @@
 """Rules and their order: canonical, stable, last; the entry points ``optimize``, ``stabilize`` and ``simplify``."""
+
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
@@ -11,11 +12,33 @@ from fuse.rewrite import MODES, Context, Fired, Procedure, Rule, RuleSet, rewrit
 # Which tables a phase uses, in the order in which rules are tried; see ``_tables``.
 PHASES: dict[str, tuple[str, ...]] = {
     "canonical": ("spelling", "constants", "choices", "identities", "cancellation", "shapes", "reductions", "indexing"),
-    "stable": ("spelling", "constants", "choices", "stable", "rows", "identities", "cancellation", "shapes", "reductions",
-               "indexing"),
+    "stable": (
+        "spelling",
+        "constants",
+        "choices",
+        "stable",
+        "rows",
+        "identities",
+        "cancellation",
+        "shapes",
+        "reductions",
+        "indexing",
+    ),
     "recognise": ("spelling", "constants", "sizes", "stable", "rows"),
-    "last": ("spelling", "constants", "choices", "stable", "rows", "inverses", "identities", "cancellation", "shapes",
-             "reductions", "indexing", "final"),
+    "last": (
+        "spelling",
+        "constants",
+        "choices",
+        "stable",
+        "rows",
+        "inverses",
+        "identities",
+        "cancellation",
+        "shapes",
+        "reductions",
+        "indexing",
+        "final",
+    ),
 }
 # What a mode does, one phase after the other, and the changes that it allows.
 PLANS: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {
@@ -30,7 +53,19 @@ ALIASES = {"FAST_RUN": "default", None: "default", "fast_run": "default", "fast_
 @cache
 def tables() -> dict[str, tuple[Rule | Procedure, ...]]:
     """Every rule by table. Loaded when first needed."""
-    from fuse.rules import choices, identities, indexing, powers, products, reductions, rows, shapes, spelling, stable, sums
+    from fuse.rules import (
+        choices,
+        identities,
+        indexing,
+        powers,
+        products,
+        reductions,
+        rows,
+        shapes,
+        spelling,
+        stable,
+        sums,
+    )
     from fuse.rules.folding import fold_constants
 
     return {
@@ -60,8 +95,13 @@ def _ruleset(phase: str, allowed: frozenset[str]) -> RuleSet:
     return RuleSet([rule for name in PHASES[phase] for rule in tables()[name]], allowed)
 
 
-def _run(phases: Iterable[str], allowed: frozenset[str], outputs: Sequence[Expr], keep: Collection[Expr],
-         trace: list[Fired] | None) -> list[Expr]:
+def _run(
+    phases: Iterable[str],
+    allowed: frozenset[str],
+    outputs: Sequence[Expr],
+    keep: Collection[Expr],
+    trace: list[Fired] | None,
+) -> list[Expr]:
     from fuse.frontend.sizes import shape_of
 
     result = list(outputs)

@@ -1,4 +1,5 @@
 """Procedure: a node whose arguments are all constants becomes a constant."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -28,13 +29,13 @@ def fold_constants(node: Expr, context: Context) -> Expr | None:
         total = 1
         for n in sizes:
             total *= n if n is not None else _SMALL + 1
-        if total > max(_SMALL, *[a.data.size for a in args]):  # type: ignore[attr-defined]
+        if total > max(_SMALL, *[a.data.size for a in args]):
             return None
     try:
         with np.errstate(all="ignore"):
-            value = apply(node, [a.data for a in args])  # type: ignore[attr-defined]
+            value = apply(node, [a.data for a in args])
     except (FuseError, ArithmeticError, ValueError, IndexError, TypeError):
         return None  # the error belongs to run time
-    if value.size > max(_SMALL, *[a.data.size for a in args]):  # type: ignore[attr-defined]
+    if value.size > max(_SMALL, *[a.data.size for a in args]):
         return None
     return constant(value)

@@ -1,4 +1,5 @@
 """Table: algebraic identities of two operands; cancellation in longer sums and products is in sums and products."""
+
 from __future__ import annotations
 
 from fuse.rewrite import Rule, heads, wildcards
@@ -83,8 +84,11 @@ IDENTITIES = (
     Rule("63: b | True", or_(x, True), True, on="b"),
     Rule("63: b ^ True", xor(x, True), invert(x), on="b"),
     # ---- 65: what is whole or real already
-    *[Rule(f"65: {f(g(x))}", f(g(x)), g(x)) for f in (floor, ceil, trunc, round_even, round_away)
-      for g in (floor, ceil, trunc, round_even, round_away)],
+    *[
+        Rule(f"65: {f(g(x))}", f(g(x)), g(x))
+        for f in (floor, ceil, trunc, round_even, round_away)
+        for g in (floor, ceil, trunc, round_even, round_away)
+    ],
     Rule("59: conj(conj(x))", conj(conj(x)), x, on="c"),
     Rule("65: real(conj(x))", real(conj(x)), real(x), on="fc"),
     Rule("65: imag(conj(x))", imag(conj(x)), -imag(x), on="fc"),
@@ -93,7 +97,12 @@ IDENTITIES = (
 # Once, after everything else: one op for what users write with two; small powers by multiplication.
 LAST = (
     Rule("66: min(max(x, y), z)", minimum(maximum(x, c1), c2), clip(x, c1, c2), on="iuf"),
-    Rule("66: max(min(x, z), y)", maximum(minimum(x, c2), c1), clip(x, c1, c2), on="iuf",
-         when=lambda x, c1, c2: number(c1) <= number(c2)),
+    Rule(
+        "66: max(min(x, z), y)",
+        maximum(minimum(x, c2), c1),
+        clip(x, c1, c2),
+        on="iuf",
+        when=lambda x, c1, c2: number(c1) <= number(c2),
+    ),
     Rule("66: clip(clip(x))", clip(clip(x, c1, c2), c1, c2), clip(x, c1, c2), on="iuf"),
 )

@@ -1,4 +1,5 @@
 """Procedures: indexing and joining. Merged, moved below arithmetic, read from what was just written."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -178,7 +179,9 @@ def index_below_reduction(node: Expr, context: Context) -> Expr | None:
     entries = iter(_padded(unmarked(node.params["spec"]), x.type.ndim))
     below = [FULL if a in axes else next(entries) for a in range(inner.type.ndim)]
     kept = [a for a, entry in enumerate(below) if entry[0] == "slice"]
-    return reduced(x.op.name, _index(inner, tuple(below), tuple(dynamic)), [kept.index(a) for a in axes], x.params["dtype"])
+    return reduced(
+        x.op.name, _index(inner, tuple(below), tuple(dynamic)), [kept.index(a) for a in axes], x.params["dtype"]
+    )
 
 
 @procedure("78: index of a dot", "subtensor", same_shape=True)
@@ -215,7 +218,12 @@ def read_written(node: Expr, context: Context) -> Expr | None:
     """set_subtensor(x[i], y)[i] is y in the shape of x[i]."""
     x = node.args[0]
     wanted = "set_subtensor" if node.op.name == "subtensor" else None  # equal indices of a gather may hide values
-    if x.op.name != wanted or x.args[2:] != node.args[1:] or x.params["spec"] != node.params["spec"] or x in context.frozen:
+    if (
+        x.op.name != wanted
+        or x.args[2:] != node.args[1:]
+        or x.params["spec"] != node.params["spec"]
+        or x in context.frozen
+    ):
         return None
     target, value = x.args[:2]
     if any(e[0] == "int" for e in node.params["spec"]) and not _surely_inside(target, node.params["spec"]):
@@ -259,13 +267,17 @@ def merge_writes(node: Expr, context: Context) -> Expr | None:
     before = x.args[1]
     if y.type.ndim < before.type.ndim or not context.same_shape(y, make(OPS["add"], (y, before))):
         return None
-    return make(x.op, (x.args[0], make(OPS["add"], (cast(before, node.type.dtype), cast(y, node.type.dtype))), *rest), node.params)
+    return make(
+        x.op,
+        (x.args[0], make(OPS["add"], (cast(before, node.type.dtype), cast(y, node.type.dtype))), *rest),
+        node.params,
+    )
 
 
 # ---------------------------------------------------------------- join
 @procedure("77: join", "join", same_shape=True)
 def simplify_join(node: Expr, context: Context) -> Expr | None:
-    """A join of one is that one; empty parts go; a join of joins is one; a join of vectors of scalars is such a vector."""
+    """A join of one is that one; empty parts go; joins of joins are one, and joins of vectors of scalars."""
     axis, parts = node.params["axis"], list(node.args)
     if len(parts) == 1:
         return parts[0]
@@ -294,17 +306,23 @@ def index_of_join(node: Expr, context: Context) -> Expr | None:
     entry = entries[axis]
     if None in sizes or entry == FULL:
         return None
-    positions = range(sum(sizes))  # type: ignore[arg-type]
+    positions = range(sum(sizes))
     wanted = [positions[entry[1]]] if entry[0] == "int" else list(positions[slice(*entry[1:])])
     begin = 0
     for part, size in zip(x.args, sizes, strict=True):
-        if wanted and begin <= min(wanted) and max(wanted) < begin + size:  # type: ignore[operator]
-            local = range(wanted[0] - begin, wanted[-1] - begin + 1) if len(wanted) > 1 else range(wanted[0] - begin, wanted[0] - begin + 1)
+        if wanted and begin <= min(wanted) and max(wanted) < begin + size:
+            local = (
+                range(wanted[0] - begin, wanted[-1] - begin + 1)
+                if len(wanted) > 1
+                else range(wanted[0] - begin, wanted[0] - begin + 1)
+            )
             if entry[0] == "slice" and list(local) != [w - begin for w in wanted]:
                 return None
-            entries[axis] = ("int", wanted[0] - begin) if entry[0] == "int" else ("slice", local.start, local.stop, None)
+            entries[axis] = (
+                ("int", wanted[0] - begin) if entry[0] == "int" else ("slice", local.start, local.stop, None)
+            )
             return cast(_index(part, tuple(entries)), node.type.dtype)
-        begin += size  # type: ignore[operator]
+        begin += size
     return None
 
 
@@ -336,7 +354,9 @@ def _per_row(node: Expr, value: Expr, rest: Any, context: Context) -> Expr | Non
     size = as_size_expr(count)
     filler = broadcast_to(constant(rest, dtype=value.type.dtype), (size,))
     picked = context.shape_of(rows)[0]
-    return make(OPS["set_subtensor"], (filler, value, as_size_expr(picked)), {"spec": (("slice", None, ("arg", 0), None),)})
+    return make(
+        OPS["set_subtensor"], (filler, value, as_size_expr(picked)), {"spec": (("slice", None, ("arg", 0), None),)}
+    )
 
 
 @procedure("80: one place per row", "inc_gather")
@@ -382,8 +402,21 @@ def gather_all(node: Expr, context: Context) -> Expr | None:
 
 
 INDEXING = (
-    sum_of_one_hot, drop_full_slices, merge_subtensors, index_below_elementwise, index_of_filled, index_below_dimshuffle,
-    index_below_reduction, index_below_dot, index_of_iota, read_written, write_whole, increment_zeros, merge_writes,
-    simplify_join, index_of_join, gather_all,
+    sum_of_one_hot,
+    drop_full_slices,
+    merge_subtensors,
+    index_below_elementwise,
+    index_of_filled,
+    index_below_dimshuffle,
+    index_below_reduction,
+    index_below_dot,
+    index_of_iota,
+    read_written,
+    write_whole,
+    increment_zeros,
+    merge_writes,
+    simplify_join,
+    index_of_join,
+    gather_all,
 )
 LAST = (one_hot_increment,)

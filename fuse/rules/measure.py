@@ -6,6 +6,7 @@ weighs more than all that rules put in its place; a negation weighs little insid
 The tests evaluate both sides of every rule. (The procedures remove nodes or axes, or move indices and fills towards
 the leaves or the root; the driver bounds them besides.)
 """
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -14,8 +15,24 @@ from fuse.expr import Constant, Expr, toposort
 
 # Slope of functions of one argument.
 SLOPE: Mapping[str, float] = {
-    "sqr": 3, "sqrt": 2000, "exp": 20, "expm1": 39, "log": 1000, "log1p": 25, "softplus": 100, "log1mexp": 200, "sigmoid": 50,
-    "erf": 500, "erfc": 900, "erfcx": 50, "cos": 100, "cosh": 38, "sinh": 37, "tanh": 60, "invert": 2, "sgn": 2,
+    "sqr": 3,
+    "sqrt": 2000,
+    "exp": 20,
+    "expm1": 39,
+    "log": 1000,
+    "log1p": 25,
+    "softplus": 100,
+    "log1mexp": 200,
+    "sigmoid": 50,
+    "erf": 500,
+    "erfc": 900,
+    "erfcx": 50,
+    "cos": 100,
+    "cosh": 38,
+    "sinh": 37,
+    "tanh": 60,
+    "invert": 2,
+    "sgn": 2,
 }
 # Slope of functions of two arguments, in both.
 SLOPE_OF_TWO: Mapping[str, float] = {"true_div": 3, "pow": 20000, "logaddexp": 150}

@@ -1,4 +1,5 @@
 """Procedure: small integer powers by repeated squaring."""
+
 from __future__ import annotations
 
 from fuse.expr import Expr, make

@@ -1,14 +1,17 @@
 """Procedures: products and quotients of any length. Constants fold, equal factors cancel, pairs that belong meet."""
+
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from fuse.expr import Constant, Expr, constant, make
 from fuse.op import OPS
-from fuse.rewrite import Context, Rule, RuleSet, procedure
-from fuse.rewrite.pattern import MODES, uniform
+from fuse.rewrite import Context, RuleSet, procedure
+from fuse.rewrite.pattern import MODES, Call, uniform
 from fuse.rules.stable import PAIRS
 from fuse.rules.sums import folded_constant, sum_of, terms_of
 
@@ -28,13 +31,14 @@ def factors_of(node: Expr, context: Context) -> tuple[Factors, Factors]:
     while stack:
         up, factor = stack.pop()
         name = factor.op.name
-        if (name == "mul" or name == "true_div" and not integer) and factor.type.dtype == dtype and factor not in frozen:
-            if factor is node or factor in inner or left > 0:
-                left -= factor not in inner
-                stack.append((up if name == "mul" else not up, factor.args[1]))
-                stack.append((up, factor.args[0]))
-                continue
-        (above if up else below).append(factor)
+        product = name == "mul" or name == "true_div" and not integer
+        known = factor is node or factor in inner or left > 0
+        if not product or not known or factor.type.dtype != dtype or factor in frozen:
+            (above if up else below).append(factor)
+            continue
+        left -= factor not in inner
+        stack.append((up if name == "mul" else not up, factor.args[1]))
+        stack.append((up, factor.args[0]))
     return above, below
 
 
@@ -65,34 +69,37 @@ def _fold(above: Factors, below: Factors, dtype: str) -> tuple[Factors, Factors]
         return None
     rest = [f for f in above if not isinstance(f, Constant)]
     others = [f for f in below if not isinstance(f, Constant)]
-    top = folded_constant([f.data for f in tops], dtype, np.multiply) if tops else None
-    bottom = folded_constant([f.data for f in bottoms], dtype, np.multiply) if bottoms else None
-    if tops and _lost(top, tops, dtype) or bottoms and (_lost(bottom, bottoms, dtype) or not np.all(bottom)):
+    if not rest and not others:
+        return None  # folded by themselves
+    value = _product(bottoms, dtype)
+    if value is None or bottoms and not np.all(value):
         return None
-    if not tops and rest:
-        return rest, [constant(bottom), *others]
-    both = top if bottom is None else folded_constant([v for v in (top, bottom) if v is not None], dtype, np.true_divide)
-    if not tops:
-        both = folded_constant([np.ones((), dtype), bottom], dtype, np.true_divide)
-    if both is None or _lost(both, [*tops, *bottoms], dtype):
+    if rest and not tops:
+        return rest, [constant(value), *others]
+    top = _product(tops, dtype)
+    if top is None:
         return None
-    if both.size == 1 and both.item() == 1 and rest:
+    if bottoms:
+        top = folded_constant([top, value], dtype, np.true_divide)
+        if top is None or _lost(top, [*tops, *bottoms], dtype):
+            return None
+    if top.size == 1 and top.item() == 1 and rest:
         return rest, others
-    if len(tops) == 1 and len(bottoms) == 1 and not rest and not others:
-        return None  # folded by itself
-    if not rest and others and len(tops) + len(bottoms) == 1:
-        return None
-    return [constant(both), *rest], others
+    return [constant(top), *rest], others
 
 
-def _lost(value: Any, parts: Factors, dtype: str) -> bool:
-    """Whether a product of non-zero constants became 0, subnormal or infinite."""
-    if value is None:
-        return True
-    if value.dtype.kind not in "f":
+def _product(factors: Sequence[Constant], dtype: str) -> Any:
+    """The product of constants (1 of none), or None where it is lost."""
+    total = folded_constant([f.data for f in factors] or [np.ones((), dtype)], dtype, np.multiply)
+    return None if total is None or _lost(total, factors, dtype) else total
+
+
+def _lost(value: Any, parts: Sequence[Constant], dtype: str) -> bool:
+    """Whether a product of non-zero constants became 0 or subnormal."""
+    if value.dtype.kind != "f":
         return False
     tiny = (np.abs(value) < _SMALLEST[dtype]) & (value != 0)
-    zero = (value == 0).any() and all(f.data.all() for f in parts)  # type: ignore[attr-defined]
+    zero = (value == 0).any() and all(f.data.all() for f in parts)
     return bool(tiny.any() or zero)
 
 
@@ -126,7 +133,9 @@ def _cancel(above: Factors, below: Factors) -> tuple[Factors, Factors] | None:
     return result
 
 
-@procedure("51: constants of a product", "mul true_div", "rounding signed-zero overflow", on="iufc", below="mul true_div")
+@procedure(
+    "51: constants of a product", "mul true_div", "rounding signed-zero overflow", on="iufc", below="mul true_div"
+)
 def fold_product(node: Expr, context: Context) -> Expr | None:
     """One constant instead of several: ``2*x*3`` is ``6*x``, ``(2*x)/(4*y)`` is ``(0.5*x)/y``."""
     if node in context.inner:
@@ -142,7 +151,13 @@ def fold_product(node: Expr, context: Context) -> Expr | None:
     return product_of(*folded, node.type.dtype, context)
 
 
-@procedure("52: equal factors of a quotient", "mul true_div", "rounding signed-zero special overflow", on="fc", below="mul true_div sqr")
+@procedure(
+    "52: equal factors of a quotient",
+    "mul true_div",
+    "rounding signed-zero special overflow",
+    on="fc",
+    below="mul true_div sqr",
+)
 def cancel_product(node: Expr, context: Context) -> Expr | None:
     """``(x*y)/x`` is ``y``, ``(a/b)*(b/c)`` is ``a/c``, ``sqr(x)/x`` is ``x``."""
     if node in context.inner:
@@ -166,7 +181,12 @@ def distribute(node: Expr, context: Context) -> Expr | None:
             continue
         divisors = {d for _, t in terms if t.op.name == "true_div" for d in factors_of(t, context)[1]}
         for j, factor in enumerate(above):
-            if j == i or isinstance(factor, Constant) or factor not in divisors or context.same_shape(factor, whole) is False:
+            if (
+                j == i
+                or isinstance(factor, Constant)
+                or factor not in divisors
+                or context.same_shape(factor, whole) is False
+            ):
                 continue
             inside = sum_of([(s, make(OPS["mul"], (t, factor))) for s, t in terms], dtype, context)
             rest = [inside if k == i else f for k, f in enumerate(above) if k != j]
@@ -175,18 +195,21 @@ def distribute(node: Expr, context: Context) -> Expr | None:
 
 
 # ---------------------------------------------------------------- pairs
-_PAIRED = frozenset(op for rule in PAIRS for op in (rule.left.args[0].op,))  # type: ignore[union-attr]
-_pair_rules: dict[frozenset[str], RuleSet] = {}
+_PAIRED = frozenset(part.op for rule in PAIRS for part in rule.left.args if isinstance(part, Call))
 
 
-def _rules_for_pairs() -> RuleSet:
-    allowed = MODES["default"]
-    if allowed not in _pair_rules:
-        _pair_rules[allowed] = RuleSet([r for r in PAIRS if isinstance(r, Rule)], allowed)
-    return _pair_rules[allowed]
+@cache
+def _pair_rules() -> RuleSet:
+    return RuleSet(PAIRS, MODES["default"])
 
 
-@procedure("11: factors that belong together", "mul true_div", "rounding signed-zero overflow special", on="f", below="mul true_div")
+@procedure(
+    "11: factors that belong together",
+    "mul true_div",
+    "rounding signed-zero overflow special",
+    on="f",
+    below="mul true_div",
+)
 def pair_factors(node: Expr, context: Context) -> Expr | None:
     """Two factors of a longer product that the table of pairs knows, wherever they stand."""
     if node in context.inner:
@@ -212,8 +235,7 @@ def pair_factors(node: Expr, context: Context) -> Expr | None:
 
 
 def _met(pair: Expr, context: Context) -> Expr | None:
-    rules = _rules_for_pairs()
-    for rule in rules.candidates(pair):
+    for rule in _pair_rules().candidates(pair):
         new = rule.apply(pair, context)
         if new is not None:
             return new

@@ -1,4 +1,5 @@
 """Procedures: reductions. Chains merge, axes of size 1 go, constant factors and signs come out, joins split."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -29,7 +30,9 @@ def drop_single_axes(node: Expr, context: Context) -> Expr | None:
     if not single:
         return None
     rest = [a for a in range(x.type.ndim) if a not in single]
-    return reduced(node.op.name, cast(shuffled(x, rest), dtype), [rest.index(a) for a in axes if a not in single], dtype)
+    return reduced(
+        node.op.name, cast(shuffled(x, rest), dtype), [rest.index(a) for a in axes if a not in single], dtype
+    )
 
 
 @procedure("70: chain of reductions", REDUCTIONS_OF_ALL, "rounding overflow", on="biufc", same_shape=True)
@@ -146,7 +149,13 @@ def factor_of_sum(node: Expr, context: Context) -> Expr | None:
 
 
 REDUCTIONS = (
-    drop_single_axes, merge_reductions, reduce_below_dimshuffle, sum_of_filled, sum_of_negative, extreme_of_negative,
-    reduce_parts, useless_unbroadcast,
+    drop_single_axes,
+    merge_reductions,
+    reduce_below_dimshuffle,
+    sum_of_filled,
+    sum_of_negative,
+    extreme_of_negative,
+    reduce_parts,
+    useless_unbroadcast,
 )
 LAST = (factor_of_sum,)

@@ -1,4 +1,5 @@
 """Procedures: formulas over an axis that are one stable op: logsumexp, softmax, log_softmax, norms, variance."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -89,7 +90,7 @@ def unshift_logsumexp(node: Expr, context: Context) -> Expr | None:
     if x.op.name not in ("add", "sub") or x in context.frozen:
         return None
     ndim = x.type.ndim
-    for a, b in ((x.args, x.args[::-1])[: 2 if x.op.name == "add" else 1]):
+    for a, b in (x.args, x.args[::-1])[: 2 if x.op.name == "add" else 1]:
         if constant_along(b, axes, ndim) and not constant_along(a, axes, ndim) and context.same_shape(a, x):
             missing = ndim - b.type.ndim
             rest = [i - missing for i in range(missing, ndim) if i not in axes]
@@ -132,7 +133,9 @@ def softmax_in_product(node: Expr, context: Context) -> Expr | None:
                 met = softmax_of_exponentials.function(make(OPS["true_div"], (top, bottom)), context)
                 if met is not None:
                     rest = [f for k, f in enumerate(below) if k != j]
-                    return product_of([met if k == i else f for k, f in enumerate(above)], rest, node.type.dtype, context)
+                    return product_of(
+                        [met if k == i else f for k, f in enumerate(above)], rest, node.type.dtype, context
+                    )
     return None
 
 
@@ -142,8 +145,12 @@ def unshift_softmax(node: Expr, context: Context) -> Expr | None:
     (x,), axis = node.args, node.params["axis"]
     if x.op.name not in ("add", "sub") or x in context.frozen:
         return None
-    for a, b in ((x.args, x.args[::-1])[: 2 if x.op.name == "add" else 1]):
-        if constant_along(b, (axis,), x.type.ndim) and not constant_along(a, (axis,), x.type.ndim) and context.same_shape(a, x):
+    for a, b in (x.args, x.args[::-1])[: 2 if x.op.name == "add" else 1]:
+        if (
+            constant_along(b, (axis,), x.type.ndim)
+            and not constant_along(a, (axis,), x.type.ndim)
+            and context.same_shape(a, x)
+        ):
             return make(node.op, (cast(a, x.type.dtype),), node.params)
     return None
 
@@ -286,7 +293,17 @@ def _counts(count: Expr, sizes: list[Size]) -> bool:
 
 
 ROWS = (
-    log_of_exponentials, unshift_logsumexp, softmax_of_exponentials, softmax_in_product, unshift_softmax, log_of_softmax,
-    exp_of_log_softmax, log_softmax_of_difference, argmax_of_monotone, product_of_exponentials, log_of_product,
-    norm_of_squares, two_pass_variance,
+    log_of_exponentials,
+    unshift_logsumexp,
+    softmax_of_exponentials,
+    softmax_in_product,
+    unshift_softmax,
+    log_of_softmax,
+    exp_of_log_softmax,
+    log_softmax_of_difference,
+    argmax_of_monotone,
+    product_of_exponentials,
+    log_of_product,
+    norm_of_squares,
+    two_pass_variance,
 )

@@ -1,4 +1,5 @@
 """Looking through casts and dimshuffles at a reduction, for procedures over an axis."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence

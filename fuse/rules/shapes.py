@@ -1,7 +1,10 @@
 """Procedures: casts, dimshuffles, reshapes, fills and sizes. Merged, dropped, or moved out of arithmetic."""
+
 from __future__ import annotations
 
 from typing import Any
+
+import numpy as np
 
 from fuse import types as ty
 from fuse.expr import Constant, Expr, make
@@ -21,7 +24,9 @@ def merge_casts(node: Expr, context: Context) -> Expr | None:
     if x.op.name != "cast" or x in context.frozen:
         return None
     source = x.args[0]
-    if ty.promote(source.type.dtype, x.type.dtype) != x.type.dtype or not _keeps_values(source.type.dtype, x.type.dtype):
+    if ty.promote(source.type.dtype, x.type.dtype) != x.type.dtype or not _keeps_values(
+        source.type.dtype, x.type.dtype
+    ):
         return None
     if _wraps(source.type.dtype, x.type.dtype, dtype):
         return None
@@ -33,7 +38,7 @@ def _keeps_values(source: str, wide: str) -> bool:
     kinds = ty.kind(source), ty.kind(wide)
     if kinds[0] in "iu" and kinds[1] in "fc":
         digits = {"float16": 11, "float32": 24, "complex64": 24}.get(wide, 53)
-        return 8 * ty.np.dtype(source).itemsize <= digits
+        return 8 * np.dtype(source).itemsize <= digits
     return True
 
 
@@ -63,12 +68,16 @@ def lift_dimshuffle(node: Expr, context: Context) -> Expr | None:
     (x,), pattern = node.args, node.params["pattern"]
     if x.op.kind != "elementwise" or x in context.frozen or context.uses.get(x, 1) > 1 or not x.args:
         return None
-    if not any(a.op.name == "dimshuffle" for a in x.args) or any(a.type.ndim and a.op.name not in _LIFTED for a in x.args):
+    if not any(a.op.name == "dimshuffle" for a in x.args) or any(
+        a.type.ndim and a.op.name not in _LIFTED for a in x.args
+    ):
         return None
     args = []
     for arg in x.args:
         missing = x.type.ndim - arg.type.ndim
-        args.append(shuffled(arg, ["x" if a == "x" or a < missing else a - missing for a in pattern]) if arg.type.ndim else arg)
+        args.append(
+            shuffled(arg, ["x" if a == "x" or a < missing else a - missing for a in pattern]) if arg.type.ndim else arg
+        )
     return make(x.op, tuple(args), x.params)
 
 

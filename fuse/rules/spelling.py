@@ -1,4 +1,5 @@
 """Table: one spelling for what can be written in several ways, with no or the least change of value."""
+
 from __future__ import annotations
 
 from fuse.rewrite import Rule, heads, ordered, wildcards
@@ -19,12 +20,16 @@ SPELLING = (
     Rule("55: x + -y", x + -y, x - y, on=NUMBERS),
     Rule("55: x - -y", x - -y, x + y, on=NUMBERS),
     Rule("55: -x - y", -x - y, -(x + y), "signed-zero", on="ifc"),
-    Rule("55: -(-x)", -(-x), x, on=NUMBERS),
+    Rule("55: -(-x)", -(-x), x, on=NUMBERS),  # noqa: B002
     Rule("55: -(x - y)", -(x - y), y - x, "signed-zero", on=NUMBERS),
     Rule("55: x + negative", x + n, lambda x, n: negative(n, "sub", x), on="if", when=safely_negated),
     Rule("55: x - negative", x - n, lambda x, n: negative(n, "add", x), on="if", when=safely_negated),
-    Rule("55: x + negative * y", x + n * y, lambda x, y, n: opposite_term("sub", x, n, y), on="if", when=safely_negated),
-    Rule("55: x - negative * y", x - n * y, lambda x, y, n: opposite_term("add", x, n, y), on="if", when=safely_negated),
+    Rule(
+        "55: x + negative * y", x + n * y, lambda x, y, n: opposite_term("sub", x, n, y), on="if", when=safely_negated
+    ),
+    Rule(
+        "55: x - negative * y", x - n * y, lambda x, y, n: opposite_term("add", x, n, y), on="if", when=safely_negated
+    ),
     Rule("55: negative * x - y", n * x - y, lambda x, y, n: negated_sum(n, x, y), "signed-zero", on="f"),
     Rule("55: x + negative / y", x + n / y, lambda x, y, n: opposite_term("sub", x, n, y, "true_div"), on="f"),
     Rule("55: x - negative / y", x - n / y, lambda x, y, n: opposite_term("add", x, n, y, "true_div"), on="f"),
@@ -62,6 +67,11 @@ SPELLING = (
     *[Rule(f"57: {f(-x)}", f(-x), -f(x)) for f in ODD],
     Rule("57: abs(abs(x))", abs_(abs_(x)), abs_(x), on="iuf"),
     # a choice by a negated condition
-    Rule("46: switch(invert(c), x, y)", switch(invert(z), x, y), switch(z, y, x), on="bfiuc",
-         when=lambda x, y, z: z.type.dtype == "bool"),
+    Rule(
+        "46: switch(invert(c), x, y)",
+        switch(invert(z), x, y),
+        switch(z, y, x),
+        on="bfiuc",
+        when=lambda x, y, z: z.type.dtype == "bool",
+    ),
 )

@@ -1,4 +1,5 @@
 """Table: formulas that overflow or cancel, and the ops that compute the same accurately."""
+
 from __future__ import annotations
 
 import math
@@ -67,7 +68,12 @@ STABLE = (
     Rule("56: x**a * x**b, any a, b", pow_(x, a) * pow_(x, b), pow_(x, a + b), OVERFLOWS + " special domain"),
     Rule("56: x**a / x**b, any a, b", pow_(x, a) / pow_(x, b), pow_(x, a - b), OVERFLOWS + " special domain"),
     Rule("12: 1 / sigmoid(x)", 1 / sigmoid(x), 1 + exp(-x), "rounding"),
-    Rule("13: sigmoid(log(x / (1 - x)))", sigmoid(log(x / (1 - x))), switch(x >= 0, switch(1 - x >= 0, x, NAN), NAN), CANCELS),
+    Rule(
+        "13: sigmoid(log(x / (1 - x)))",
+        sigmoid(log(x / (1 - x))),
+        switch(x >= 0, switch(1 - x >= 0, x, NAN), NAN),
+        CANCELS,
+    ),
     Rule("13: log(sigmoid(x) / sigmoid(-x))", log(sigmoid(x)) - log(sigmoid(minus(x))), x, OVERFLOWS),
     Rule("13: softplus(x) - softplus(-x)", softplus(x) - softplus(minus(x)), x, OVERFLOWS),
     # ---- 14-18: inverse functions
@@ -78,16 +84,28 @@ STABLE = (
     Rule("15: expm1(softplus(x))", expm1(softplus(x)), exp(x), CANCELS),
     Rule("15: exp(-softplus(x))", exp(-softplus(x)), sigmoid(-x), CANCELS),
     # ---- 19, 20: logarithms of sums of two exponentials (longer ones: see rows)
-    Rule("19: log(exp(a) - exp(b))", log(exp(a) - exp(b)),
-         switch(eq(b, -INF), a, a + log1mexp(b - a)), OVERFLOWS + " special"),
+    Rule(
+        "19: log(exp(a) - exp(b))",
+        log(exp(a) - exp(b)),
+        switch(eq(b, -INF), a, a + log1mexp(b - a)),
+        OVERFLOWS + " special",
+    ),
     Rule("20: log(exp(a) + exp(b))", log(exp(a) + exp(b)), logaddexp(a, b), OVERFLOWS),
     Rule("20: logaddexp(x, 0)", logaddexp(x, 0), softplus(x), CANCELS),
     Rule("20: logaddexp(x, x)", logaddexp(x, x), x + math.log(2), CANCELS),
     # ---- 27: cross-entropy of a sigmoid
-    Rule("27: t * softplus(-x) + (1 - t) * softplus(x)", t * softplus(minus(x)) + (1 - t) * softplus(x),
-         softplus(x) - t * x, OVERFLOWS + " special"),
-    Rule("27: t * softplus(x) + (1 - t) * softplus(-x)", t * softplus(x) + (1 - t) * softplus(minus(x)),
-         softplus(-x) + t * x, OVERFLOWS + " special"),
+    Rule(
+        "27: t * softplus(-x) + (1 - t) * softplus(x)",
+        t * softplus(minus(x)) + (1 - t) * softplus(x),
+        softplus(x) - t * x,
+        OVERFLOWS + " special",
+    ),
+    Rule(
+        "27: t * softplus(x) + (1 - t) * softplus(-x)",
+        t * softplus(x) + (1 - t) * softplus(minus(x)),
+        softplus(-x) + t * x,
+        OVERFLOWS + " special",
+    ),
     # ---- 29-31: logarithms of quotients, powers, products
     Rule("29: log(1 / x)", log(1 / x), -log(x), OVERFLOWS + " special"),
     Rule("30: log(sqrt(x))", log(sqrt(x)), 0.5 * log(x), "rounding signed-zero"),
@@ -101,8 +119,12 @@ STABLE = (
     Rule("29: log(q / y)", log(q / y), log(q) - log(y), OVERFLOWS + " special"),
     Rule("29: log(y / q)", log(y / q), log(y) - log(q), OVERFLOWS + " special"),
     # ---- 32, 34: the error function
-    Rule("32: log(erfc(x))", log(erfc(x)),
-         switch(x > 0, log(erfcx(maximum(x, 0))) - sqr(x), log1p(erf(-minimum(x, 0)))), OVERFLOWS),
+    Rule(
+        "32: log(erfc(x))",
+        log(erfc(x)),
+        switch(x > 0, log(erfcx(maximum(x, 0))) - sqr(x), log1p(erf(-minimum(x, 0)))),
+        OVERFLOWS,
+    ),
     Rule("34: 1 - erf(x)", 1 - erf(x), erfc(x), CANCELS),
     Rule("34: 1 + erf(x)", 1 + erf(x), erfc(-x), CANCELS),
     Rule("34: erf(x) - 1", erf(x) - 1, -erfc(x), CANCELS),
@@ -112,9 +134,14 @@ STABLE = (
     Rule("37: exp(x) + exp(-x)", exp(x) + exp(minus(x)), 2 * cosh(x), "rounding"),
     Rule("37: exp(x) - exp(-x)", exp(x) - exp(minus(x)), 2 * sinh(x), CANCELS),
     Rule("37: 2 * sigmoid(x) - 1", 2 * sigmoid(x) - 1, tanh(0.5 * x), CANCELS),
-    Rule("36: log(cosh(x))", log(cosh(x)),
-         switch(abs_(x) < 1, log1p(2 * sqr(sinh(0.5 * minimum(abs_(x), 1)))), abs_(x) + log1p(0.5 * expm1(-2 * abs_(x)))),
-         OVERFLOWS),
+    Rule(
+        "36: log(cosh(x))",
+        log(cosh(x)),
+        switch(
+            abs_(x) < 1, log1p(2 * sqr(sinh(0.5 * minimum(abs_(x), 1)))), abs_(x) + log1p(0.5 * expm1(-2 * abs_(x)))
+        ),
+        OVERFLOWS,
+    ),
     Rule("36: log(sinh(x))", log(sinh(x)), x + (log1mexp(-2 * x) - math.log(2)), OVERFLOWS),
     Rule("38: 1 - cos(x)", 1 - cos(x), 2 * sqr(sin(0.5 * x)), CANCELS),
     Rule("38: cos(x) - 1", cos(x) - 1, -2 * sqr(sin(0.5 * x)), CANCELS),

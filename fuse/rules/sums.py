@@ -1,4 +1,5 @@
 """Procedures: sums of any length. Constants fold to one, equal terms combine, opposite terms cancel."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -72,7 +73,7 @@ def _folded(terms: Terms, dtype: str) -> Terms | None:
     if len(places) < 2:
         return None
     with np.errstate(all="ignore"):
-        signed = [terms[i][1].data.astype(dtype) * np.array(terms[i][0]).astype(dtype) for i in places]  # type: ignore[attr-defined]
+        signed = [terms[i][1].data.astype(dtype) * np.array(terms[i][0]).astype(dtype) for i in places]
     total = folded_constant(signed, dtype, np.add)
     if total is None:
         return None
@@ -171,8 +172,13 @@ def fold_sum(node: Expr, context: Context) -> Expr | None:
     return None if terms is None else sum_of(terms, node.type.dtype, context)
 
 
-@procedure("53: equal terms of a sum", "add sub", "rounding signed-zero special overflow", on="iufc",
-           below="add sub neg mul true_div")
+@procedure(
+    "53: equal terms of a sum",
+    "add sub",
+    "rounding signed-zero special overflow",
+    on="iufc",
+    below="add sub neg mul true_div",
+)
 def cancel_sum(node: Expr, context: Context) -> Expr | None:
     """``x + y - x`` is ``y``, ``3*x - x`` is ``2*x``."""
     if node in context.inner:

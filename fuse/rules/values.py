@@ -1,4 +1,5 @@
 """Questions about values that rules ask: signs of constants, expressions that are never negative."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -47,11 +48,25 @@ def number(expr: Expr) -> Any:
 
 
 # ---------------------------------------------------------------- never negative
-_ALWAYS = frozenset("exp exp2 sqr abs sqrt sigmoid softplus cosh erfc erfcx softmax shape_i iota linear_index broadcast_size".split())
+_ALWAYS = frozenset(
+    "exp exp2 sqr abs sqrt sigmoid softplus cosh erfc erfcx softmax shape_i iota linear_index broadcast_size".split()
+)
 _IF_BOTH = frozenset("add mul true_div minimum".split())
 _IF_ONE = frozenset({"maximum"})
-_THROUGH = {"cast": 0, "dimshuffle": 0, "broadcast_to": 0, "reshape": 0, "sum": 0, "prod": 0, "max": 0, "min": 0, "fill": 1,
-            "subtensor": 0, "gather": 0, "unbroadcast": 0}
+_THROUGH = {
+    "cast": 0,
+    "dimshuffle": 0,
+    "broadcast_to": 0,
+    "reshape": 0,
+    "sum": 0,
+    "prod": 0,
+    "max": 0,
+    "min": 0,
+    "fill": 1,
+    "subtensor": 0,
+    "gather": 0,
+    "unbroadcast": 0,
+}
 
 
 def nonnegative(expr: Expr, depth: int = 4) -> bool:
@@ -71,8 +86,14 @@ def nonnegative(expr: Expr, depth: int = 4) -> bool:
     if name in _THROUGH:
         inner = expr.args[_THROUGH[name]]
         lossless = name != "cast" or expr.type.dtype.startswith("float")
-        return lossless and (name in ("dimshuffle", "broadcast_to", "reshape", "max", "min", "fill", "subtensor", "gather")
-                             or expr.type.dtype.startswith("float")) and nonnegative(inner, depth - 1)
+        return (
+            lossless
+            and (
+                name in ("dimshuffle", "broadcast_to", "reshape", "max", "min", "fill", "subtensor", "gather")
+                or expr.type.dtype.startswith("float")
+            )
+            and nonnegative(inner, depth - 1)
+        )
     if name in _IF_BOTH and expr.type.dtype.startswith("float"):
         return all(nonnegative(a, depth - 1) for a in expr.args)
     if name in _IF_ONE:
