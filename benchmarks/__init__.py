@@ -1,0 +1,1 @@
+"""Workloads × peers, timed in interleaved rounds: ``python -m benchmarks`` (``--help`` says what can be chosen)."""

@@ -1,0 +1,53 @@
+"""Time to the first answer: ``python -m benchmarks.first_answer PEER WORKLOAD SIZE`` prints it as JSON.
+
+Two clocks: the import of the peer with what it needs, and from there (inputs ready) to the results of the first call:
+building, differentiating, compiling, calling.
+"""
+
+from __future__ import annotations
+
+import time
+
+_START = time.perf_counter()  # before NumPy, which is part of every peer's import
+
+import json  # noqa: E402
+import os  # noqa: E402
+import sys  # noqa: E402
+
+from benchmarks.peers import PEERS, Unsupported  # noqa: E402
+
+__all__ = ["main"]
+
+
+def main(peer: str, workload: str, size: str) -> dict[str, object]:
+    """Import the peer, build the workload, call it once, and return the seconds of both parts and whether it agreed."""
+    module = PEERS[peer].module()
+    try:
+        module.load()
+    except ImportError as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+    imported = time.perf_counter()
+
+    from benchmarks.records import disagreement
+    from benchmarks.workloads import WORKLOADS
+
+    record = WORKLOADS[workload]
+    inputs = record.inputs(size)
+    begin = time.perf_counter()
+    try:
+        program = module.build(record, inputs)
+        found = program.results(program.function(*program.arguments))
+    except Unsupported:
+        return {"unsupported": True}
+    except Exception as error:  # whatever a peer raises is a cell of the table
+        return {"error": f"{type(error).__name__}: {error}"[:300]}
+    end = time.perf_counter()
+    wrong = disagreement(found, record.expected(inputs))
+    return {"import": imported - _START, "answer": end - begin} | ({"wrong": wrong} if wrong else {})
+
+
+if __name__ == "__main__":
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")  # what libraries print goes to stderr
+    os.dup2(2, 1)
+    channel.write(json.dumps(main(*sys.argv[1:4])) + "\n")
+    channel.flush()

@@ -1,0 +1,31 @@
+"""fuse: a fresh kernel cache, the default mode."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.peers import theano_like
+from benchmarks.records import Data, Program, Workload
+from benchmarks.vocabulary import Vocabulary
+
+
+def load() -> str:
+    """Import fuse as its users do, and return its version."""
+    import fuse
+    import fuse.tensor
+
+    return str(fuse.__version__)
+
+
+def build(workload: Workload, inputs: Data) -> Program:
+    """Return the workload as a ``fuse.function``."""
+    import fuse
+    import fuse.tensor as T
+
+    m = Vocabulary(T, softmax=T.nnet.softmax, log_softmax=T.nnet.log_softmax)
+    return theano_like.build(workload, inputs, m, fuse.shared, fuse.grad, fuse.function)
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Keep compiled kernels in ``folder``."""
+    return {"FUSE_CACHE_DIR": str(folder / "fuse"), "NUMBA_CACHE_DIR": str(folder / "numba")}

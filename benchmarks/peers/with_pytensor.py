@@ -1,0 +1,44 @@
+"""PyTensor with its Numba backend, the default of PyTensor 3."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.peers import theano_like
+from benchmarks.records import Data, Program, Workload
+from benchmarks.vocabulary import Vocabulary
+
+
+def load() -> str:
+    """Import PyTensor as its users do, and return its version."""
+    import pytensor
+    import pytensor.tensor
+
+    return str(pytensor.__version__)
+
+
+def build(workload: Workload, inputs: Data, mode: str = "NUMBA") -> Program:
+    """Return the workload as a ``pytensor.function`` in this mode."""
+    import pytensor
+    import pytensor.tensor as pt
+    from pytensor.tensor.special import log_softmax, softmax
+
+    m = Vocabulary(pt, softmax=softmax, log_softmax=log_softmax)
+    function = partial(pytensor.function, mode=mode)
+    program = theano_like.build(workload, inputs, m, pytensor.shared, pytensor.grad, function)
+    # its users' advice for small calls; Python floats still need the conversion that this skips
+    compiled: Any = program.function
+    compiled.trust_input = all(isinstance(value, np.ndarray) for value in inputs.values())
+    return program
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Keep compiled modules in ``folder``."""
+    return {
+        "PYTENSOR_FLAGS": f"base_compiledir={folder / 'pytensor'}",
+        "NUMBA_CACHE_DIR": str(folder / "numba"),
+    }

@@ -1,0 +1,39 @@
+"""The words that formulas use beyond a peer's own array module, under one name each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["Vocabulary", "numpy_vocabulary"]
+
+
+class Vocabulary:
+    """A peer's array module, with ``words`` that stand elsewhere in it or under other names.
+
+    >>> import numpy
+    >>> m = Vocabulary(numpy, twice=lambda x: x + x)
+    >>> float(m.twice(m.sqrt(4.0)))
+    4.0
+    """
+
+    def __init__(self, module: Any, **words: Any) -> None:
+        self._module = module
+        self.__dict__.update(vars(module) | words)  # as fast to look up as in the module itself
+
+    def __getattr__(self, word: str) -> Any:  # what the module makes on demand
+        return getattr(self._module, word)
+
+
+def numpy_vocabulary() -> Vocabulary:
+    """Return NumPy with the softmax family, as a NumPy user writes it."""
+    import numpy as np
+
+    def softmax(x: Any, axis: int = -1) -> Any:
+        e = np.exp(x - x.max(axis=axis, keepdims=True))
+        return e / e.sum(axis=axis, keepdims=True)
+
+    def log_softmax(x: Any, axis: int = -1) -> Any:
+        z = x - x.max(axis=axis, keepdims=True)
+        return z - np.log(np.exp(z).sum(axis=axis, keepdims=True))
+
+    return Vocabulary(np, softmax=softmax, log_softmax=log_softmax)
