@@ -42,7 +42,7 @@ def _convert(name: str, value: Any) -> Any:
     kind = _TYPES[name]
     if kind is bool and isinstance(value, str):
         value = value.strip().lower() in ("1", "true", "yes", "on")
-    value = kind(value)
+    value = kind(value)  # type: ignore[misc]
     if name in _CHOICES and value not in _CHOICES[name]:
         raise ValueError(f"config.{name} is one of {', '.join(_CHOICES[name])}, not {value!r}")
     return value
@@ -90,7 +90,8 @@ class Config:
 
 class _Change(contextlib.ContextDecorator):
     def __init__(self, owner: Config, flags: dict[str, Any]) -> None:
-        self._owner, self._new, self._saved = owner, flags, []
+        self._owner, self._new = owner, flags
+        self._saved: list[Flags] = []
 
     def _recreate_cm(self) -> _Change:
         return _Change(self._owner, self._new)

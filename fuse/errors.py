@@ -100,7 +100,7 @@ def operand_text(operands: Iterable[Any]) -> str:
     parts = []
     for operand in operands:
         type_ = getattr(operand, "type", None)
-        described = type_.describe() if hasattr(type_, "describe") else type(operand).__name__
+        described = type_.describe() if type_ is not None and hasattr(type_, "describe") else type(operand).__name__
         name = getattr(operand, "name", None)
         parts.append(f"{name}: {described}" if name else described)
     return ", ".join(parts)
@@ -116,7 +116,9 @@ def with_context(error: FuseError, op_name: str, operands: Iterable[Any]) -> Fus
     return again
 
 
-def runtime_error(kind: type[FuseError], message: str, op_name: str, shapes: Iterable[Any], origin: Origin | None) -> FuseError:
+def runtime_error(
+    kind: type[FuseError], message: str, op_name: str, shapes: Iterable[Any], origin: Origin | None
+) -> FuseError:
     """An error met while a compiled function ran, told in terms of the line that built the node."""
     listed = ", ".join(str(tuple(s)) for s in shapes)
     where = f"\n  in {op_name} of operands with shapes {listed}" if listed else f"\n  in {op_name}"

@@ -181,7 +181,8 @@ def make(op: Op, args: tuple[Expr, ...], params: Mapping[str, Any] = _NO_PARAMS)
     except FuseError as error:
         raise with_context(error, op.name, args) from None
     with _LOCK:
-        return _nodes.setdefault(key, _new(Expr, op, args, MappingProxyType(dict(params)) if params else _NO_PARAMS, type_))
+        frozen = MappingProxyType(dict(params)) if params else _NO_PARAMS
+        return _nodes.setdefault(key, _new(Expr, op, args, frozen, type_))
 
 
 def rebuild(node: Expr, args: Sequence[Expr]) -> Expr:
@@ -268,7 +269,8 @@ def constant(value: Any, name: str | None = None, dtype: Any = None, ndim: int |
     except (ValueError, TypeError) as error:
         raise FuseTypeError(f"cannot make a constant of {type(value).__name__}: {error}") from None
     if data.dtype.kind not in "biufc":
-        raise FuseTypeError(f"{type(value).__name__} is neither a number, an array of numbers nor an expression: {value!r:.80}")
+        kind = type(value).__name__
+        raise FuseTypeError(f"{kind} is neither a number, an array of numbers nor an expression: {value!r:.80}")
     data = np.ascontiguousarray(data, data.dtype.newbyteorder("=")).reshape(data.shape)
     if dtype is None and not isinstance(value, (np.ndarray, np.generic)) and data.dtype.kind == "i" and data.ndim:
         data = data.astype(np.int64)

@@ -262,7 +262,9 @@ def _reduced_shape(node: Expr, shape: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(n for a, n in enumerate(shape) if a not in node.params["axis"])
 
 
-def op_record(kind: str, numpy: Callable[..., Any], infer: Callable[..., TensorType], **fields: Any) -> Callable[[Callable[..., Any]], Callable[..., Expr]]:
+def op_record(
+    kind: str, numpy: Callable[..., Any], infer: Callable[..., TensorType], **fields: Any
+) -> Callable[[Callable[..., Any]], Callable[..., Expr]]:
     """Make a view, index, composite or opaque op; the decorated function is its public builder.
 
     The builder turns the user's arguments into ``op(*expressions, **parameters)``; it receives the record as its

@@ -24,7 +24,7 @@ class OrderedUpdates(OrderedDict[Any, Any]):
             raise FuseTypeError(f"the keys of updates are shared variables, not {type(key).__name__} {key!r:.60}")
         super().__setitem__(key, value)
 
-    def update(self, *others: Any, **_: Any) -> None:  # type: ignore[override]
+    def update(self, *others: Any, **_: Any) -> None:
         for other in others:
             pairs: Iterable[tuple[Any, Any]] = other.items() if hasattr(other, "items") else other
             for key, value in pairs:

@@ -17,7 +17,7 @@ _FIRST_INDEX = {"gather": 1, "inc_gather": 2, "set_gather": 2}
 
 
 def assume_picks(outputs: Sequence[Expr]) -> tuple[list[Expr], list[tuple[Expr, Expr]]]:
-    """``outputs`` with each ``x[iota(k), y]`` as ``x[iota(rows of x), y]``, and the (k, rows of x) that must be equal."""
+    """``outputs`` with each ``x[iota(k), y]`` as ``x[iota(rows), y]``, and the (k, rows) that must be equal."""
     equal: dict[tuple[Expr, Expr], None] = {}
 
     def visit(node: Expr, args: tuple[Expr, ...]) -> Expr:

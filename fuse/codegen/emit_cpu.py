@@ -33,6 +33,7 @@ from fuse.codegen.kernel import (
 )
 from fuse.codegen.load import ArgType
 from fuse.codegen.schedule import LANE_BLOCK
+from fuse.types import CONTINUOUS
 
 OK, WRONG_LAYOUT, WRONG_SIZE, OUT_OF_BOUNDS, EMPTY_REDUCTION = range(5)
 CHUNK = 512  # elements summed before their sum is added, compensated, to the total
@@ -111,10 +112,8 @@ class _Emitter:
                 first.setdefault(s.buffer, s.index)
         for buffer in kernel.buffers:
             self.check_buffer(buffer, first.get(buffer.name, ()))
-        for reduced, kept in kernel.nonempty:
-            empty = " or ".join(f"{self.size_text[a]} == 0" for a in reduced)
-            some = " and ".join([f"{self.size_text[a]} > 0" for a in kept] + [f"({empty})"])
-            self.line(f"if {some}:")
+        if kernel.nonempty:
+            self.line(f"if {' or '.join(f'{self.size_text[a]} == 0' for a in kernel.nonempty)}:")
             self.line(f"    return {EMPTY_REDUCTION}")
         for acc, dtype in self.row_sums():
             self.line(f"{acc}_row = scratch('{dtype}', {CHUNK})")
@@ -475,7 +474,16 @@ def _cast(text: str, have: str, want: str) -> str:
         return f"({text} != 0)"
     if have in ("complex64", "complex128") and want not in ("complex64", "complex128"):
         text = f"{text}.real"
+    if have in CONTINUOUS and want in _VIA:
+        return f"{want}({_VIA[want]}({text}))"
+    if have in CONTINUOUS and want == "uint64":
+        high = 2.0**63
+        return f"(uint64(int64({text})) if not {text} >= {high!r} else uint64(int64({text} - {high!r})) ^ uint64({2**63}))"
     return f"{_scalar_type(want)}({text})"
+
+
+# From float to integer as C compilers do it on x86, and so NumPy: through a wider signed integer, then wrapped around.
+_VIA = {"int8": "int32", "int16": "int32", "uint8": "int32", "uint16": "int32", "uint32": "int64"}
 
 
 def _parameter_dtype(dtype: str) -> str:

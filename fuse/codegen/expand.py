@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fuse.codegen.lift import lift_gather
-from fuse.expr import Expr, constant, make, toposort, transform
+from fuse.codegen.sizes import Sizes
+from fuse.expr import Expr, constant, make, rebuild, toposort, transform
 from fuse.frontend.shape import shape_of
 from fuse.op import OPS
 
@@ -28,7 +29,15 @@ def _lift_node(node: Expr, args: tuple[Expr, ...]) -> Expr:
 
 
 def _expandable(node: Expr) -> bool:
+    if node.op.name == "unbroadcast":
+        return bool(_summed(*node.args))
     return node.op.kind == "composite" or node.op.name == "fill"
+
+
+def _summed(value: Expr, like: Expr) -> tuple[int, ...]:
+    """The axes that ``unbroadcast(value, like)`` is known to sum over."""
+    sizes = zip(value.type.shape, like.type.shape, strict=True)
+    return tuple([d for d, (n, m) in enumerate(sizes) if m == 1 and n != 1])
 
 
 def _expand_node(node: Expr, args: tuple[Expr, ...]) -> Expr:
@@ -43,17 +52,43 @@ def _expand_node(node: Expr, args: tuple[Expr, ...]) -> Expr:
             return _as_type(value, node)
         sizes = tuple([n if isinstance(n, Expr) else constant(n, dtype="int64") for n in shape_of(node)])
         return _as_type(make(OPS["broadcast_to"], (value, *sizes)) if sizes else value, node)
-    if node.op.name == "unbroadcast":
-        value, like = args
-        axis = tuple(
-            [d for d, (n, m) in enumerate(zip(value.type.shape, like.type.shape, strict=True)) if m == 1 and n != 1]
-        )
-        if axis:
-            reduced = make(OPS["sum"], (value,), {"axis": axis, "dtype": value.type.dtype})
-            kept = iter(range(reduced.type.ndim))
-            pattern = tuple(["x" if d in axis else next(kept) for d in range(value.type.ndim)])
-            args = (make(OPS["dimshuffle"], (reduced,), {"pattern": pattern}), like)
+    if node.op.name == "unbroadcast" and (axis := _summed(*args)):
+        args = (_sum_kept(args[0], axis), args[1])
     return node if args == node.args else _keep_origin(make(node.op, args, node.params), node)
+
+
+def _sum_kept(value: Expr, axis: tuple[int, ...]) -> Expr:
+    """The sum over ``axis``, which stays as dimensions of size 1."""
+    reduced = make(OPS["sum"], (value,), {"axis": axis, "dtype": value.type.dtype})
+    kept = iter(range(reduced.type.ndim))
+    pattern = tuple(["x" if d in axis else next(kept) for d in range(value.type.ndim)])
+    return make(OPS["dimshuffle"], (reduced,), {"pattern": pattern})
+
+
+def settle(outputs: Sequence[Expr], equal: Sequence[tuple[Expr, Expr]]) -> tuple[list[Expr], Sizes]:
+    """``outputs`` and their sizes, after every ``unbroadcast`` that sizes show to be a sum has become one.
+
+    Types know only constant sizes; that a size is 1 can also follow from formulas over sizes.
+    """
+    current = list(outputs)
+    while True:
+        sizes = Sizes(current, equal)
+        axes: dict[Expr, tuple[int, ...]] = {}
+        for node in sizes.of:
+            if node.op.name == "unbroadcast":
+                pairs = zip(sizes.of[node.args[0]], sizes.of[node.args[1]], strict=True)
+                found = tuple([d for d, (n, m) in enumerate(pairs) if sizes.find(m) == 1 and sizes.find(n) != 1])
+                if found:
+                    axes[node] = found
+        if not axes:
+            return current, sizes
+
+        def visit(node: Expr, args: tuple[Expr, ...], axes: dict[Expr, tuple[int, ...]] = axes) -> Expr:
+            if node in axes:
+                return _sum_kept(args[0], axes[node])
+            return node if node.is_leaf else _keep_origin(rebuild(node, args), node)
+
+        current = transform(current, visit)
 
 
 def _as_type(value: Expr, like: Expr) -> Expr:

@@ -76,12 +76,17 @@ def _kernel(number: int, launcher: Launcher, region: Region) -> list[str]:
     writes = [_array(b, launcher) for b in region.outputs]
     computed = Counter(n.op.name for n in region.amap)
     names = ", ".join(f"{name}×{count}" if count > 1 else name for name, count in computed.items())
+    fused = f"{_count(len(region.amap), 'operation')} fused into {_count(sweeps, 'sweep')} of loops"
     return [
-        f"  kernel {number}: {len(region.amap)} operation{'s' * (len(region.amap) != 1)} fused into {sweeps} sweep{'s' * (sweeps != 1)} of loops ({names})",
+        f"  kernel {number}: {fused} ({names})",
         f"    reads {', '.join(reads) or 'no arrays'}",
         f"    writes {', '.join(writes)}",
         f"    arithmetic per innermost iteration: {operations}",
     ]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _work(kernel: Kernel) -> tuple[int, int]:

@@ -161,7 +161,7 @@ class Planner:
         return smaller and self.repeat_cost[base] <= CHEAP
 
     def is_light(self, base: Expr) -> bool:
-        """Whether reading what ``base`` is made of costs no more than reading ``base`` from memory, nor computing it."""
+        """Whether computing ``base`` again costs no more than reading it from memory."""
         if base not in self.operands or self.repeat_cost[base] > LIGHT:
             return False
         read: set[Expr] = set()
@@ -171,7 +171,7 @@ class Planner:
                 inner = operand.base
                 if inner in self.operands and inner.op.name not in GENERATORS:
                     stack.append(inner)
-                elif not (inner.op.name == "constant" and inner.data.size == 1):  # type: ignore[attr-defined]
+                elif not (inner.op.name == "constant" and inner.data.size == 1):
                     read.add(inner)
         return len(read) <= 1
 
@@ -222,12 +222,12 @@ class Planner:
         clones = self.clones(extra, region)
         for base in clones:
             for operand in self.operands[base]:
-                unit = None if operand.base.op.name in GENERATORS else self.unit_of.get(operand.base)
+                of_operand = None if operand.base.op.name in GENERATORS else self.unit_of.get(operand.base)
                 if (
                     operand.base not in clones
                     and operand.base not in region.amap
-                    and unit is not None
-                    and (unit == number or self.before[unit] >> number & 1)
+                    and of_operand is not None
+                    and (of_operand == number or self.before[of_operand] >> number & 1)
                 ):
                     return "a repeated operand depends on the same kernel"
         new_sizes = list(region.sizes)
@@ -423,6 +423,11 @@ class Planner:
         for base, where in region.loads.items():
             if base in source.amap and base not in source.repeated and rename(source.amap[base]) != where:
                 return False
+        for base, where in source.loads.items():
+            if base in region.amap and base not in region.repeated and region.amap[base] != rename(where):
+                return False
+        if any(b in source.across for b in region.loads) or any(b in region.across for b in source.loads):
+            return False
         for base in source.amap:
             if base in region.amap and region.amap[base] != rename(source.amap[base]):
                 return False

@@ -197,7 +197,7 @@ class Kernel:
     sizes: tuple[tuple[Any, ...], ...]
     locals: tuple[Local, ...]
     body: tuple[Any, ...]
-    nonempty: tuple[tuple[tuple[Axis, ...], tuple[Axis, ...]], ...] = ()  # (reduced, kept) axes of max and min
+    nonempty: tuple[Axis, ...] = ()  # the axes that max and min reduce: over nothing they have no value
 
     def __str__(self) -> str:
         return "\n".join(_listing(self))
@@ -233,7 +233,7 @@ def uses(statement: Any) -> tuple[str, ...]:
 
 
 def prune(body: tuple[Any, ...]) -> tuple[Any, ...]:
-    """``body`` without values that nothing uses and loops that do nothing. Index checks stay where their value is used."""
+    """``body`` without values that nothing uses and loops that do nothing (an unused index is not checked)."""
     while True:
         used = {name for s in walk(body) for name in uses(s)}
         kept = _pruned(body, used)
@@ -313,7 +313,7 @@ class _Scope:
 
 
 def check(kernel: Kernel) -> Kernel:
-    """``kernel`` itself if it is well formed: every name defined before use and inside its loop, every index in scope."""
+    """``kernel`` itself if it is well formed: names defined before use and inside their loop, indices in scope."""
     buffers = {b.name: b for b in kernel.buffers}
     local_names = {x.name: x for x in kernel.locals}
     scalars = {s.name for s in kernel.scalars}

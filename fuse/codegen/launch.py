@@ -15,7 +15,7 @@ from fuse.codegen.load import compile_kernel
 from fuse.codegen.region import Operand, Region
 from fuse.codegen.schedule import Binding, schedule
 from fuse.codegen.sizes import Sizes
-from fuse.errors import FuseIndexError, FuseValueError, ShapeError, runtime_error
+from fuse.errors import FuseIndexError, ShapeError, runtime_error
 from fuse.expr import Expr
 
 Array = Any
@@ -27,7 +27,7 @@ class SizeMismatch(Exception):
 
 
 def layout_of(array: Array) -> str:
-    """The layout class of an array: "C", or "S<k>" with unit stride along dimension k, or "S-1"; as kernels check it."""
+    """The layout class of an array as kernels check it: "C", or "S<k>" with unit stride along dimension k, or "S-1"."""
     itemsize = array.itemsize
     expected = itemsize
     contiguous = True
@@ -108,7 +108,7 @@ class Launcher:
         return call
 
     def size_source(self, axis: int) -> tuple[int, int | None]:
-        """Where the size of an axis is found: (size, None), or (argument, dimension), or (argument, -1) for a number."""
+        """Where the size of an axis is found: (size, None), (argument, dimension), or (argument, -1) for a number."""
         size = self.region.sizes[axis]
         if isinstance(size, int):
             return size, None
@@ -134,16 +134,7 @@ class Launcher:
                     raise runtime_error(
                         FuseIndexError, "an index is out of bounds", "indexing", [a.shape for a in arrays], node.origin
                     )
-        if status == emit_cpu.EMPTY_REDUCTION:
-            for node in self.region.domain:
-                if node.op.name in ("max", "min"):
-                    raise runtime_error(
-                        FuseValueError,
-                        f"{node.op.name} over an axis of size 0 has no value",
-                        node.op.name,
-                        [a.shape for a in arrays],
-                        node.origin,
-                    )
-        if status == emit_cpu.WRONG_SIZE:
+        if status in (emit_cpu.WRONG_SIZE, emit_cpu.EMPTY_REDUCTION):
+            # A maximum of nothing may be part of something that has a value (logsumexp): the interpreter knows.
             raise SizeMismatch
         raise ShapeError(f"a kernel refused its arguments (status {status}, shapes {[a.shape for a in arrays]})")

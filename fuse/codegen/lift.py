@@ -62,7 +62,7 @@ def _formula(source: Expr) -> list[Expr]:
 
 
 def _below(node: Expr, per_axis: tuple[Expr | None, ...]) -> list[tuple[Expr | None, ...]]:
-    """For each argument the index of each of its leading dimensions (None: the dimension has size 1 or is not there)."""
+    """For each argument the index of each of its leading dimensions; None where that has size 1 or is missing."""
     out = []
     for arg in node.args:
         missing = node.type.ndim - arg.type.ndim
@@ -89,7 +89,7 @@ def _indexed(arg: Expr, per_axis: tuple[Expr | None, ...], rank: int, trailing: 
     if len(chosen) == 1 and chosen[0] is not None and chosen[0].op.name == "iota" and rank == 1:
         size = shape_of(base)[0]
         count = chosen[0].args[0]
-        if count is size or isinstance(size, int) and count.op.name == "constant" and int(count.data) == size:  # type: ignore[attr-defined]
+        if count is size or isinstance(size, int) and count.op.name == "constant" and int(count.data) == size:
             return base
     return make(OPS["gather"], (base, *_same_rank(chosen, rank)))
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from fuse import reference, rules
 from fuse.codegen.assume import assume_picks
-from fuse.codegen.expand import expand
+from fuse.codegen.expand import expand, settle
 from fuse.codegen.launch import Launcher
 from fuse.codegen.wrapper import Writer
 from fuse.errors import FuseError, MissingInputError, origin_text
@@ -44,7 +44,8 @@ class Program:
         self.assumed: list[tuple[Expr, Expr]] = []
         if assuming:
             results, self.assumed = assume_picks(results)
-        self.results = expand(rules.optimize(results, mode=mode, trace=self.trace))
+        expanded = expand(rules.optimize(results, mode=mode, trace=self.trace))
+        self.results, self.sizes = settle(expanded, self.assumed)
         self._check_inputs()
         self._variants: dict[Any, Program | None] = {}
         writer = Writer(self)
@@ -53,7 +54,6 @@ class Program:
         self.wrapper_source = writer.text
         self._run: Callable[..., list[Array]] = writer.compile()
         self._pool = writer.pool
-        self.sizes = writer.sizes
 
     def __call__(self, *values: Any) -> list[Array]:
         return self._run(*values)

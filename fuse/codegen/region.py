@@ -21,9 +21,9 @@ Pattern = tuple[int | None, ...]
 ACROSS = frozenset(("float64", "float32", "int64", "uint64", "complex64", "complex128"))  # dtypes added up in memory
 
 EXPENSIVE = frozenset(
-    "exp exp2 expm1 log log2 log10 log1p sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh sech2 arcsinh arccosh arctanh "
-    "sigmoid softplus erf erfc erfcx erfinv erfcinv gamma gammaln psi tri_gamma pow logaddexp log1mexp hypot "
-    "mod int_div philox_uniform philox_normal".split()
+    "exp exp2 expm1 log log2 log10 log1p sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh sech2 arcsinh "
+    "arccosh arctanh sigmoid softplus erf erfc erfcx erfinv erfcinv gamma gammaln psi tri_gamma pow logaddexp "
+    "log1mexp hypot mod int_div philox_uniform philox_normal".split()
 )
 
 
@@ -63,7 +63,7 @@ def see_through(arg: Expr, sizes: Sizes) -> Operand:
 
 @dataclass(eq=False)
 class Region:
-    """Nodes computed in one kernel: ``amap`` maps each node's dimensions to axes, ``sizes`` gives each axis its size."""
+    """Nodes computed in one kernel: ``amap`` maps each node's dimensions to axes, which have ``sizes``."""
 
     number: int
     sizes: list[Size] = field(default_factory=list)

@@ -314,7 +314,7 @@ class _Scheduler:
         own, context = self.level[base], self.context[base]
         kept = set(self.span(base) - self.levels[differs])
         if self.lane_level is not None and self.inner in self.span(base):
-            kept.add(self.inner)  # type: ignore[arg-type]
+            kept.add(self.inner)
         axes = sorted(kept, key=lambda a: (a == self.inner, a))
         local = Local(self.new_name("t"), _working(base.type.dtype), tuple(self.axes[a] for a in axes))
         self.locals.append(local)
@@ -330,9 +330,9 @@ class _Scheduler:
         if key in self.names:
             return self.names[key], 0
         dtype = _working(base.type.dtype)
-        if base.op.name == "constant" and base.data.size == 1:  # type: ignore[attr-defined]
+        if base.op.name == "constant" and base.data.size == 1:
             name = self.new_name()
-            self.emit(0, (), 0, Const(name, dtype, base.data.reshape(())[()]))  # type: ignore[attr-defined]
+            self.emit(0, (), 0, Const(name, dtype, base.data.reshape(())[()]))
             key = base, where, 0, ()
             self.names[base, where, own, prefix[:own]] = name
         elif base.op.name in GENERATORS:
@@ -468,16 +468,14 @@ class _Scheduler:
         )
         return kernel, Binding(tuple(self.buffers) + tuple(heap.values()), tuple(self.scalars))
 
-    def region_nonempty(self) -> tuple[tuple[tuple[Axis, ...], tuple[Axis, ...]], ...]:
-        """(reduced axes, kept axes) of each max and min: over nothing they have no value."""
-        out = []
+    def region_nonempty(self) -> tuple[Axis, ...]:
+        """The axes that each max and min reduces."""
+        found: dict[Axis, None] = {}
         for node in self.order:
             if node in self.region.domain and node.op.name in ("max", "min"):
-                kept = self.span(node)
-                reduced = [a for a in self.region.domain[node] if a is not None and a not in kept]
-                if reduced:
-                    out.append((tuple(self.axes[a] for a in reduced), tuple(self.axes[a] for a in sorted(kept))))
-        return tuple(dict.fromkeys(out))
+                reduced = frozenset(a for a in self.region.domain[node] if a is not None) - self.span(node)
+                found.update((self.axes[a], None) for a in sorted(reduced))
+        return tuple(found)
 
     def find_lane_level(self) -> int | None:
         """The level of the innermost axis where that is not the deepest: from there on, statements run in lanes."""
@@ -553,7 +551,7 @@ class _Scheduler:
 
 def _ordered(items: list[tuple[int, int, Any]]) -> list[tuple[int, Any]]:
     """Statements of one slot by time, then so that names are defined before they are used."""
-    # Sequence numbers respect definition order within a time; a value may have been emitted at an earlier time later on.
+    # Sequence numbers respect the order of definitions within one time.
     fixed = sorted(items, key=lambda item: (item[0], item[1]))
     return [(time, statement) for time, _, statement in fixed]
 

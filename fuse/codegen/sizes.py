@@ -167,9 +167,9 @@ class Sizes:
             and node.type.dtype in ("int64", "int32", "uint64")
             and node.args[0].type.dtype in _INTEGRAL
         ):
-            inner = self._host[node.args[0]]
-            if isinstance(inner, int) or node.args[0].type.ndim == 0 and inner is not node.args[0]:
-                return inner
+            value = self._host[node.args[0]]
+            if isinstance(value, int) or node.args[0].type.ndim == 0 and value is not node.args[0]:
+                return value
         args = [self._host.get(a, a) for a in node.args]
         if node.op.name == "broadcast_size":
             return self._broadcast_size([self.find(a) for a in args], node)

@@ -17,7 +17,7 @@ from fuse.codegen import fusion
 from fuse.codegen.kernel import Load, Loop, Store, walk
 from fuse.codegen.launch import Launcher, SizeMismatch
 from fuse.codegen.region import SEEN_THROUGH, Operand, Region, see_through
-from fuse.codegen.sizes import HOST, Size, Sizes
+from fuse.codegen.sizes import HOST, Size
 from fuse.errors import FuseError
 from fuse.expr import CONSTANT, INPUT, SHARED, Expr, leaves, toposort
 from fuse.op import OPS
@@ -40,7 +40,7 @@ class Writer:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.results = program.results
-        self.sizes = Sizes(self.results, program.assumed)
+        self.sizes = program.sizes
         planner = fusion.Planner(self.results, self.sizes)
         self.plan = planner.plan()
         self.operands: dict[Expr, tuple[Operand, ...]] = planner.operands
@@ -163,7 +163,7 @@ class Writer:
 
     def host_line(self, node: Expr) -> str:
         if node.op is CONSTANT:
-            return str(int(node.data))  # type: ignore[attr-defined]
+            return str(int(node.data))
         if node.op.name == "shape_i" and node.args[0] in self.env:
             text = f"{self.env[node.args[0]]}.shape[{node.params['axis']}]"
         elif node.op.name in HOST and node.type.ndim == 0 and all(a in self.host_names for a in node.args):
@@ -228,7 +228,7 @@ class Writer:
                 self.line(f"{name} = {self.give('shared', leaf.container)}.value")
                 self.env[leaf] = name
             elif leaf.op is CONSTANT:
-                self.env[leaf] = self.give("c", leaf.data)  # type: ignore[attr-defined]
+                self.env[leaf] = self.give("c", leaf.data)
         self.check_guards()
         for position, unit in enumerate(self.plan.units):
             if isinstance(unit, Region):
@@ -470,7 +470,7 @@ class Writer:
         self.scope["serve"] = self.program.serve
         code = compile(self.text, "<fuse wrapper>", "exec")
         exec(code, self.scope)
-        return self.scope["program"]  # type: ignore[no-any-return]
+        return self.scope["program"]
 
 
 # From which argument on an opaque or view op takes integers: indices and sizes, which the wrapper computes.

@@ -134,7 +134,7 @@ def _props(op: Op) -> tuple[Any, ...]:
 
 
 def _equal(self: Op, other: object) -> bool:
-    return type(self) is type(other) and _props(self) == _props(other)  # type: ignore[arg-type]
+    return type(self) is type(other) and _props(self) == _props(other)
 
 
 def _hash(self: Op) -> int:
@@ -363,7 +363,7 @@ class FromFunctionOp(Op):
             self.infer_shape = infer_shape
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.fn == other.fn  # type: ignore[attr-defined]
+        return type(self) is type(other) and self.fn == other.fn
 
     def __hash__(self) -> int:
         return hash((type(self), self.fn))
