@@ -22,9 +22,9 @@ def _without(expr: Expr, axes: tuple[int, ...], ndim: int) -> Expr:
     return shuffled(expr, [a - missing for a in range(missing, ndim) if a not in axes])
 
 
-@procedure("71: reduction over axes of size 1", REDUCTIONS_OF_ALL, same_shape=True)
+@procedure("71: reduction over axes of size 1", REDUCTIONS_OF_ALL, "signed-zero", same_shape=True)
 def drop_single_axes(node: Expr, context: Context) -> Expr | None:
-    """The sum over an axis of size 1 is the array without it."""
+    """The sum over an axis of size 1 is the array without it (but for -0.0, to which a sum adds 0)."""
     (x,), axes, dtype = node.args, node.params["axis"], node.params["dtype"]
     single = tuple([a for a in axes if x.type.shape[a] == 1])
     if not single:

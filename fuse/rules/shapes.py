@@ -66,11 +66,20 @@ def merge_dimshuffles(node: Expr, context: Context) -> Expr | None:
 def lift_dimshuffle(node: Expr, context: Context) -> Expr | None:
     """f(x.T).T is f(x): through an elementwise op with no other reader, where it meets another dimshuffle below."""
     (x,), pattern = node.args, node.params["pattern"]
-    if x.op.kind != "elementwise" or x in context.frozen or context.uses.get(x, 1) > 1 or not x.args:
+    if x.op.name == "broadcast_to" and x not in context.frozen:
+        value, *sizes = x.args
+        missing = len(sizes) - value.type.ndim
+        inner = ["x" if a == "x" or a < missing else a - missing for a in pattern]
+        if any(a != "x" and a not in inner for a in range(value.type.ndim) if value.type.shape[a] != 1):
+            return None
+        one = as_size_expr(1)
+        return make(x.op, (shuffled(value, inner), *[one if a == "x" else sizes[a] for a in pattern]))
+    if x.op.kind != "elementwise" or x in context.frozen or not x.args:
         return None
-    if not any(a.op.name == "dimshuffle" for a in x.args) or any(
-        a.type.ndim and a.op.name not in _LIFTED for a in x.args
-    ):
+    if x.op.name != "fill" and context.uses.get(x, 1) > 1:
+        return None
+    meets = any(a.op.name == "dimshuffle" for a in x.args)
+    if x.op.name != "fill" and (not meets or any(a.type.ndim and a.op.name not in _LIFTED for a in x.args)):
         return None
     args = []
     for arg in x.args:
@@ -155,6 +164,19 @@ def sink_fill(node: Expr, context: Context) -> Expr | None:
 _FILLS = {"fill": 1, "broadcast_to": 0}
 
 
+@procedure("76: constants of one element", "*", below="constant", same_shape=True)
+def scalar_constants(node: Expr, context: Context) -> Expr | None:
+    """A constant of shape (1, 1) beside an operand of the same rank is a scalar."""
+    if node.op.kind != "elementwise":
+        return None
+    long = [i for i, a in enumerate(node.args) if isinstance(a, Constant) and a.data.size == 1 and a.type.ndim]
+    rank = max((a.type.ndim for i, a in enumerate(node.args) if i not in long), default=0)
+    if not long or rank < node.type.ndim:
+        return None
+    args = [shuffled(a, ()) if i in long else a for i, a in enumerate(node.args)]
+    return make(node.op, tuple(args), node.params)
+
+
 # ---------------------------------------------------------------- sizes
 @procedure("74: size of an expression", "shape_i", same_shape=True)
 def resolve_size(node: Expr, context: Context) -> Expr | None:
@@ -194,5 +216,14 @@ def element_of_vector(node: Expr, context: Context) -> Expr | None:
     return cast(x.args[spec[0][1]], node.type.dtype)
 
 
-SHAPES = (merge_casts, merge_dimshuffles, lift_dimshuffle, simplify_reshape, drop_fill, sink_fill, element_of_vector)
+SHAPES = (
+    merge_casts,
+    merge_dimshuffles,
+    lift_dimshuffle,
+    simplify_reshape,
+    drop_fill,
+    sink_fill,
+    scalar_constants,
+    element_of_vector,
+)
 SIZES = (resolve_size, equal_sizes)
