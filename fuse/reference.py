@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fuse.errors import FuseError, FuseIndexError, MissingInputError, ShapeError, runtime_error
+from fuse.errors import FuseError, FuseIndexError, FuseValueError, MissingInputError, ShapeError, runtime_error
 from fuse.expr import Expr, toposort
 
 Array = Any
@@ -40,6 +40,10 @@ def apply(node: Expr, args: Sequence[Array]) -> Array:
     op = node.op
     if op.kind == "leaf":
         return _leaf_value(node)
+    if "nonempty" in op.meta and not args[0].size and _reduces_nothing(args[0].shape, node.params["axis"]):
+        raise runtime_error(
+            FuseValueError, f"{op.name} over an axis of size 0 has no value", op.name, [args[0].shape], node.origin
+        )
     try:
         if op.kind == "elementwise":
             want, out = op.signature(*node.args, **node.params)
@@ -70,6 +74,11 @@ def guarded(node: Expr, function: Any) -> Any:
             raise runtime_error(kind, str(error), node.op.name, [np.shape(a) for a in args], node.origin) from error
 
     return call
+
+
+def _reduces_nothing(shape: tuple[int, ...], axis: tuple[int, ...]) -> bool:
+    """Whether a reduction has results, none of which has elements."""
+    return 0 not in [n for d, n in enumerate(shape) if d not in axis] and 0 in [shape[d] for d in axis]
 
 
 def _leaf_value(node: Expr) -> Array:

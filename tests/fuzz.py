@@ -77,7 +77,9 @@ def perturbed(outputs: Sequence[Expr], values: dict[Expr, Array], mode: str, run
     return [memory[o] for o in outputs]
 
 
-def compare(got: Sequence[Array], want: Sequence[Array], others: Sequence[Sequence[Array]], mode: str) -> None:
+def compare(
+    got: Sequence[Array], want: Sequence[Array], others: Sequence[Sequence[Array]], mode: str, signs: bool = True
+) -> None:
     """Raise Mismatch where ``got`` is further from ``want`` than rounding explains (``others``: perturbed runs)."""
     for k, (a, b) in enumerate(zip(got, want, strict=True)):
         b = np.asarray(b)
@@ -98,7 +100,7 @@ def compare(got: Sequence[Array], want: Sequence[Array], others: Sequence[Sequen
                 wrong = np.where(finite, ~(abs(a - b) <= limit), ~((a == b) | (np.isnan(a) & np.isnan(b))))
                 if b.dtype.kind == "c":
                     wrong = np.where(finite, wrong, np.isfinite(a))
-                elif mode == "strict":
+                elif mode == "strict" and signs:
                     zero = (a == 0) & (b == 0) & (np.signbit(a) != np.signbit(b))
                     for o in near:
                         zero &= (o == 0) & (np.signbit(o) == np.signbit(b))
@@ -170,6 +172,8 @@ def check(case: RandomProgram, mode: str, calls: int = 3, kernels: bool = False)
     shared = {s: s.get_value() for s in toposort(graph) if s.op.name == "shared"} | {
         s: s.get_value() for s, _ in case.updates}
     keep = dict(shared)
+    # NumPy itself gives sums of negative zeros either sign, by the layout of the array.
+    signs = not any(n.op.name in ("sum", "dot", "matmul", "softmax", "log_softmax", "logsumexp") for n in toposort(graph))
     try:
         function = fuse.function(case.inputs, case.outputs, updates=case.updates, givens=case.givens, mode=mode,
                                  on_unused_input="ignore")
@@ -186,7 +190,7 @@ def check(case: RandomProgram, mode: str, calls: int = 3, kernels: bool = False)
             else:
                 got = function(*case.values)
             got = [*got, *[s.get_value() for s, _ in case.updates]]
-            compare(got, want, others, mode)
+            compare(got, want, others, mode, signs)
             check_ownership(got, case, before)
             shared.update(zip([s for s, _ in case.updates], [np.array(g) for g in got[len(case.outputs):]], strict=True))
     finally:
@@ -259,8 +263,6 @@ def minimised(case: RandomProgram, mode: str, kernels: bool = False, seconds: fl
     if case.updates or case.givens:
         return case
     for _ in range(40):
-        if not any(_cut(case, node, fails) for node in ()):
-            pass
         for node in [n for n in toposort(case.outputs) if not n.is_leaf and n not in case.outputs
                      and isinstance(n.type, TensorType)][::-1]:
             smaller_or_none = _cut(case, node, fails)

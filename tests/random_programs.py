@@ -220,13 +220,20 @@ def _elementwise(maker: Maker, bounds: Any) -> Expr | None:
         args.append(x)
     if maker.rng.random() < 0.15:
         args[-1] = T.constant(maker.choose(0, 1, 2, -1, 0.5, 3))
-    if op.name == "cast" and np.dtype(args[0].type.dtype).kind == "c":
+    if op.name == "cast" and not _has_cast(maker.value(args[0]), params["dtype"]):
         return None
     if op.name == "switch" and maker.rng.random() < 0.7:
         args[0] = T.gt(T.real(args[0]), 0)
     if op.name == "pow" and args[1].type.dtype not in FLOATS:
         args[1] = T.constant(maker.choose(2, 3, 0, 1))
     return op(*args, **params)
+
+
+def _has_cast(value: Array, dtype: str) -> bool:
+    """Whether NumPy says what the cast gives: not for complex to real, nor for floats far outside of the integers."""
+    if value.dtype.kind == "f" and np.dtype(dtype).kind in "iu":
+        return bool(np.isfinite(value).all() and (not value.size or np.abs(value).max() < 2.0**31))
+    return value.dtype.kind != "c"
 
 
 def _reduce(maker: Maker, bounds: Any) -> Expr | None:

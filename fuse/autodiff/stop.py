@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fuse.autodiff.sweep import op
 from fuse.expr import Expr, as_expr
 from fuse.op import DISCONNECTED, ZERO, elementwise
@@ -13,8 +15,8 @@ def _first(*dtypes: str, **_: Any) -> tuple[tuple[str, ...], str]:
     return dtypes, dtypes[0]
 
 
-def _identity(x: Any, *_: Any) -> Any:
-    return x
+def _identity(x: Any, *others: Any) -> Any:
+    return np.broadcast_arrays(x, *others)[0] if others else x
 
 
 @elementwise(numpy=_identity, dtype=_first, grad=(ZERO,), builtin=True, sympy="x")
