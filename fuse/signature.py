@@ -399,6 +399,8 @@ def _check_used(roots: Sequence[Expr], ins: Sequence[In], leaves: Sequence[Expr]
     if how == "ignore":
         return
     used = set(toposort(roots))
+    for node in list(used):  # a derivative uses what it was derived from, even where it does not need it
+        used.update((node._cache or {}).get("derived_from", ()))
     for i, (item, leaf) in enumerate(zip(ins, leaves, strict=True)):
         if leaf not in used and item.update is None:
             text = (

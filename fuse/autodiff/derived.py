@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from fuse.autodiff.batching import dimshuffle, vectorize
-from fuse.autodiff.reverse import _check_choices, _complain, _like, _nodes, _stabilized, _targets, grad
+from fuse.autodiff.reverse import _check_choices, _complain, _like, _nodes, _stabilized, _targets, derived, grad
 from fuse.autodiff.sweep import cotangents, filled, is_discrete, is_null, op
 from fuse.errors import FuseTypeError, NullTypeGradError
 from fuse.expr import Expr, as_expr
@@ -51,9 +51,8 @@ def jacobian(
             raise NullTypeGradError(f"the Jacobian passes through an op without one: {g.type.describe()}")
     batched = vectorize(list(live.values()), {row: _identity(expression, count)}, count)
     rows = dict(zip(live, batched, strict=True))
-    return _like(
-        wrt, [_shaped(expression, t, rows.get(t), found[t] is DISCONNECTED, disconnected_inputs) for t in targets]
-    )
+    shaped = [_shaped(expression, t, rows.get(t), found[t] is DISCONNECTED, disconnected_inputs) for t in targets]
+    return _like(wrt, derived(shaped, [expression]))
 
 
 def _identity(expression: Expr, count: Expr) -> Expr:

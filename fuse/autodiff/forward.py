@@ -7,7 +7,7 @@ from typing import Any
 
 from fuse import types as ty
 from fuse.autodiff.absent import DisconnectedType, is_disconnected, is_null
-from fuse.autodiff.reverse import _check_choices, _stabilized, _targets
+from fuse.autodiff.reverse import _check_choices, _stabilized, _targets, derived
 from fuse.autodiff.sweep import (
     Cotangent,
     _may_broadcast,
@@ -60,6 +60,7 @@ def Rop(
             start[target] = _checked_tangent(target, point)
     found = tangents(_stabilized(heads, targets), start)
     results = [_result(t, h, disconnected_outputs, return_disconnected) for t, h in zip(found, heads, strict=True)]
+    derived(results, [*heads, *start, *start.values()])
     return tuple(results) if isinstance(f, tuple) else results if isinstance(f, list) else results[0]
 
 
@@ -194,4 +195,4 @@ def _result(t: Tangent, head: Expr, disconnected_outputs: str, absent: str) -> A
         warnings.warn(text, stacklevel=3)
     if absent == "zero":
         return filled(head, 0.0)
-    return None if absent == "none" else DisconnectedType()()
+    return None if absent.lower() == "none" else DisconnectedType()()

@@ -9,7 +9,7 @@ from fuse import types as ty
 from fuse.autodiff.absent import DisconnectedType, is_disconnected, is_null
 from fuse.autodiff.sweep import Cotangent, cast_like, cotangents, filled, is_discrete, is_tensor
 from fuse.errors import DisconnectedInputError, FuseTypeError, FuseValueError, NullTypeGradError, ShapeError
-from fuse.expr import Expr, as_expr, toposort
+from fuse.expr import INPUT, Expr, as_expr, leaves, toposort
 from fuse.op import DISCONNECTED, ZERO
 
 _CHOICES = {
@@ -38,7 +38,7 @@ def grad(
     * ``consider_constant``: nodes through which nothing is differentiated;
     * ``known_grads``: a map from nodes to their gradients, used in place of computed ones; ``cost`` may then be None;
     * ``disconnected_inputs``: what to do where ``cost`` does not depend on an entry of ``wrt``: raise, warn, ignore;
-    * ``return_disconnected``: what is then returned: ``'zero'``, ``'none'`` or ``'disconnected'``;
+    * ``return_disconnected``: what is then returned: ``'zero'``, ``'None'`` or ``'Disconnected'``;
     * ``add_names``: name the results ``(dcost/dwrt)`` where both have names;
     * ``null_gradients``: raise where the gradient is undefined, or return the placeholder that says why.
 
@@ -75,7 +75,7 @@ def grad(
     ]
     if add_names and cost is not None and cost.name:
         _name_results(cost, targets, results)
-    return _like(wrt, results)
+    return _like(wrt, derived(results, [*roots, *known.values()]))
 
 
 def Lop(
@@ -104,7 +104,8 @@ def Lop(
     stop = _nodes(consider_constant)
     stable = _stabilized(heads, [*targets, *stop])
     found = cotangents(list(zip(stable, points, strict=True)), targets, stop)
-    return _like(wrt, [_result(found[t], t, disconnected_inputs, "zero", "raise") for t in targets])
+    results = [_result(found[t], t, disconnected_inputs, "zero", "raise") for t in targets]
+    return _like(wrt, derived(results, [*heads, *points]))
 
 
 def subgraph_grad(
@@ -142,10 +143,25 @@ def subgraph_grad(
     return (*pair, from_start, from_cost) if details else pair
 
 
+def derived(results: list[Any], sources: Iterable[Any]) -> list[Any]:
+    """``results``, which remember the variables of what they were derived from.
+
+    A derivative often needs fewer variables than the expression (that of ``dot(x, W)`` along V needs no W), but
+    who made it from them may still list them all as inputs of a function: they are not unused by mistake.
+    """
+    inputs = frozenset(n for n in leaves([s for s in sources if isinstance(s, Expr)]) if n.op is INPUT)
+    for node in results:
+        if isinstance(node, Expr) and not node.is_leaf:
+            if node._cache is None:
+                node._cache = {}
+            node._cache["derived_from"] = inputs | node._cache.get("derived_from", frozenset())
+    return results
+
+
 # ---------------------------------------------------------------- checks of what users pass
 def _check_choices(**given: str) -> None:
     for name, value in given.items():
-        if value not in _CHOICES[name]:
+        if value not in _CHOICES[name] and str(value).lower() not in _CHOICES[name]:
             raise FuseValueError(f"{name} is one of {', '.join(map(repr, _CHOICES[name]))}, not {value!r}")
 
 
@@ -221,9 +237,9 @@ def _result(found: Cotangent, target: Expr, disconnected_inputs: str, absent: st
         return found
     if found is DISCONNECTED:
         _complain(target, disconnected_inputs)
-        if absent == "none":
+        if absent.lower() == "none":
             return None
-        if absent == "disconnected":
+        if absent.lower() == "disconnected":
             return DisconnectedType()()
     return filled(target, 0.0)
 
