@@ -11,6 +11,7 @@ from typing import Any
 from fuse import errors as errors
 from fuse import symbolic as symbolic  # attaches subs, diff, ... to expressions
 from fuse.autodiff.reverse import Lop, grad, subgraph_grad
+from fuse.compiled import Function, function
 from fuse.config import config
 from fuse.errors import FuseError
 from fuse.evaluation import clone
@@ -21,7 +22,6 @@ from fuse.frontend.elementwise import cast
 from fuse.frontend.linalg import dot
 from fuse.frontend.shared import SharedVariable, shared
 from fuse.frontend.tensor import as_tensor_variable, constant
-from fuse.function import Function, function
 from fuse.mode import Mode
 from fuse.op import elementwise, reduction
 from fuse.signature import In, Out

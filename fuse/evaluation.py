@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from fuse.compiled import function
 from fuse.config import config
 from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Expr, leaves, substitute, variable
-from fuse.function import function
 from fuse.mode import get_mode
 from fuse.signature import replacements
 

@@ -102,7 +102,7 @@ def verify_grad(
     >>> import numpy as np, fuse.tensor as T
     >>> verify_grad(lambda x, y: T.exp(x) * y, [np.array([0.1, 0.2]), np.array([3.0, -1.0])])
     """
-    from fuse.function import function
+    from fuse.compiled import function
 
     points = [np.array(p, dtype=out_type if cast_to_output_type else None) for p in pt]
     for i, p in enumerate(points):

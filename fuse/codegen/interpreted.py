@@ -52,7 +52,7 @@ class ReferenceProgram:
         order = toposort(self.results, known=self.inputs)
         self._slot = {node: i for i, node in enumerate([*self.inputs, *order])}
         last: dict[int, int] = {}
-        steps = []
+        steps: list[Any] = []
         self._shared: list[tuple[int, Any]] = []
         self._fixed: list[tuple[int, Array]] = []
         for node in order:

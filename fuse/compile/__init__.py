@@ -12,8 +12,8 @@ from fuse.compile.ops import as_op as as_op
 from fuse.compile.ops import view_op as view_op
 from fuse.compile.sharedvalue import SharedVariable as SharedVariable
 from fuse.compile.sharedvalue import shared as shared
-from fuse.function import Function as Function
-from fuse.function import function as function
+from fuse.compiled import Function as Function
+from fuse.compiled import function as function
 from fuse.mode import FAST_COMPILE as FAST_COMPILE
 from fuse.mode import FAST_RUN as FAST_RUN
 from fuse.mode import DebugMode as DebugMode

@@ -124,6 +124,5 @@ def clone_variable(expr: Expr, name: str | None = None) -> Expr:
     return variable(expr.type, name or expr.name)
 
 
-Expr.owner = property(owner)  # type: ignore[assignment]
-Expr.index = property(output_index)  # type: ignore[assignment]
-Expr.clone = clone_variable  # type: ignore[assignment]
+for _name, _member in (("owner", property(owner)), ("index", property(output_index)), ("clone", clone_variable)):
+    setattr(Expr, _name, _member)

@@ -226,7 +226,8 @@ def _bind(node: Expr) -> Callable[..., Any]:
         except Exception as error:
             text = f"{type(instance).__name__}.perform raised {type(error).__name__}: {error}"
             shapes = [np.shape(a) for a in arrays]
-            raise runtime_error(_perform_error(type(error)), text, node.op.name, shapes, node.origin) from error
+            kind = _perform_error(type(error))  # type: ignore[arg-type]
+            raise runtime_error(kind, text, node.op.name, shapes, node.origin) from error
         results = [_result(node, i, cell[0], t, inputs) for i, (cell, t) in enumerate(zip(storage, types, strict=True))]
         return results[0] if not isinstance(node.type, TupleType) else results
 
@@ -300,7 +301,7 @@ def _grad(g: Any, out: Expr, *args: Expr) -> tuple[Any, ...]:
     if not isinstance(found, (list, tuple)) or len(found) != len(args):
         count = f"{len(found)} gradients" if isinstance(found, (list, tuple)) else type(found).__name__
         raise FuseValueError(f"{method} returned {count} for {len(args)} inputs: it returns a list with one for each")
-    result = []
+    result: list[Any] = []
     for i, term in enumerate(found):
         if pattern is not None and not any(c and has for c, has in zip(pattern[i], given, strict=True)):
             result.append(DISCONNECTED)

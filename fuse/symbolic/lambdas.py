@@ -120,7 +120,7 @@ class Lambdified:
         return list(map(np.asarray, flat))
 
     def _compile(self, key: tuple[tuple[Any, int], ...]) -> Callable[..., Any]:
-        from fuse.function import function
+        from fuse.compiled import function
 
         inputs = [TensorType(dtype, (None,) * ndim)(f"x{i}") for i, (dtype, ndim) in enumerate(key)]
         outputs = _converted(self._pieces, self._symbols, inputs, self._functions)

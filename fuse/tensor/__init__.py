@@ -1,7 +1,7 @@
 """Theano's ``tensor``: every name for building expressions, gathered from the modules that define them."""
 # ruff: noqa: F405
 from importlib import import_module as _import_module
-from types import ModuleType as _ModuleType
+from typing import Any as _Any
 
 # First the modules whose names are also functions (T.var, T.sort): a module loaded later would take the name.
 from fuse.tensor import sort as _sort, var as _var  # isort: skip
@@ -52,7 +52,7 @@ all_dtypes = discrete_dtypes + continuous_dtypes
 _MODULES = ("basic", "elemwise", "extra_ops", "sharedvar", "subtensor", "type")
 
 
-def __getattr__(name: str) -> _ModuleType:
+def __getattr__(name: str) -> _Any:
     if name in _MODULES:
         return _import_module(f"fuse.tensor.{name}")
     raise AttributeError(f"module 'fuse.tensor' has no attribute {name!r}")

@@ -1,3 +1,3 @@
 """``compile.function`` as a module."""
 from fuse.compile.function import types as types
-from fuse.function import function as function
+from fuse.compiled import function as function

@@ -1,2 +1,2 @@
 """``compile.function.types``."""
-from fuse.function import Function as Function
+from fuse.compiled import Function as Function
