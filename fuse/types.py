@@ -263,7 +263,7 @@ def _filter(
         raise DTypeError("a compiled function takes values, not symbolic expressions; see fuse.clone or givens")
     try:
         array = np.asarray(value)
-    except ValueError as error:
+    except Exception as error:  # whatever the value's own __array__ raises
         raise DTypeError(f"cannot make an array of {type(value).__name__}: {error}") from error
     if array.dtype.kind not in "biufc":
         raise DTypeError(f"an array of {array.dtype} is no number array; {want.name} is needed")
@@ -286,15 +286,16 @@ def _cast_input(
 ) -> np.ndarray[Any, Any]:
     """``array`` as ``want``: where that is safe, allowed, or (integers, Python numbers and lists) loses nothing."""
     have = array.dtype
-    if np.can_cast(have, want, "safe") or allow_downcast:
+    if np.can_cast(have, want, "safe") or allow_downcast or python_data and not array.size:
         return array.astype(want)
-    if allow_downcast is None and (have.kind in "biu" and want.kind in "iufc" or python_data and want.kind in "fc"):
+    numbers = have.kind in "biu" and want.kind in "iufc" or python_data and want.kind in "fc"
+    if allow_downcast is None and numbers and not (have.kind == "c" and want.kind == "f"):
         if python_data and array.ndim == 0 and have.kind == "f" and want.name == config.floatX:
             return array.astype(want)
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):
             cast = array.astype(want)
             lossless = np.array_equal(cast.astype(have), array, equal_nan=have.kind in "fc")
-        if lossless and not (want.kind == "u" and (array < 0).any()):
+        if lossless and not (have.kind != want.kind and ((cast.real < 0) != (array.real < 0)).any()):
             return cast
         if have.kind in "iu":
             raise DTypeError(f"values of {have.name} do not fit into {want.name} without loss ({_range(array)})")

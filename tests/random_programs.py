@@ -212,7 +212,8 @@ def _elementwise(maker: Maker, bounds: Any) -> Expr | None:
     args: list[Expr] = []
     for _ in range(op.nargs or 2):
         x = maker.pick(_compatible(maker, args[-1]) if args else lambda x: True)
-        assert x is not None
+        if x is None:
+            return None
         if op.domain is not None and x.type.dtype in FLOATS and maker.rng.random() < 0.7:
             low, high = op.domain
             x = T.clip(x, *(np.dtype(x.type.dtype).type(b) for b in (max(low, -20.0), min(high, 20.0))))

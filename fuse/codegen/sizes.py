@@ -190,6 +190,9 @@ class Sizes:
 
     def _sizes(self, node: Expr) -> tuple[Size, ...]:
         static = node.type.shape
+        if node.op.name == "dot":  # what a product runs over is checked before anything is written in place
+            left, right = self.of[node.args[0]], self.of[node.args[1]]
+            self.same(left[-1], right[0], node)
         if None not in static:
             guess: Sequence[Size] = static  # type: ignore[assignment]
             if node.op.kind == "elementwise":
