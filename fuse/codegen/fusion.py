@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from fuse.codegen.merging import merge_others
 from fuse.codegen.region import (
     ACROSS,
     CHEAP,
@@ -24,6 +25,7 @@ from fuse.codegen.region import (
     Operand,
     Region,
     cost_of,
+    equal_sizes,
     see_through,
 )
 from fuse.codegen.sizes import Size, Sizes
@@ -136,7 +138,7 @@ class Planner:
             assert isinstance(region, Region)
             why = self.try_join(node, operands, number, region)
             if not why:
-                self.merge_others(node, operands, number)
+                merge_others(self, node, operands, number)
                 return
             reason = reason or why
         number = self.new_unit(Region(len(self.units)))
@@ -353,117 +355,13 @@ class Planner:
                     return None
                 continue
             if found[k] is None:
-                free = [a for a, n in enumerate(new_sizes) if a not in found and _equal(n, size)]
+                free = [a for a, n in enumerate(new_sizes) if a not in found and equal_sizes(n, size)]
                 if free:
                     found[k] = free[0]
                 else:
                     found[k] = len(new_sizes)
                     new_sizes.append(size)
         return tuple(found)
-
-    def merge_others(self, node: Expr, operands: tuple[Operand, ...], number: int) -> None:
-        """Merge the regions of the node's other operands into the one it joined, where nothing stands between."""
-        region = self.units[number]
-        assert isinstance(region, Region)
-        for operand in operands:
-            other = self.unit_of.get(operand.base)
-            if other is None or other == number or operand.base in region.amap or operand.base not in self.operands:
-                continue
-            source = self.units[other]
-            if operand.base.op.name in GENERATORS or not isinstance(source, Region) or operand.base in source.across:
-                continue
-            if self.before[number] >> other & 1 and not self.direct(number, other):
-                continue
-            if self.before[other] >> number & 1 or len(source.amap) + len(region.amap) > MAX_NODES:
-                continue
-            self.merge(region, number, source, other, operand, node)
-
-    def direct(self, number: int, other: int) -> bool:
-        """Whether ``number`` needs ``other`` only through values read directly, with no unit between."""
-        bits = self.before[number] & ~(1 << other)
-        between = 0
-        while bits:
-            low = bits & -bits
-            unit = low.bit_length() - 1
-            if self.before[unit] >> other & 1:
-                between += 1
-                break
-            bits ^= low
-        return not between
-
-    def merge(self, region: Region, number: int, source: Region, other: int, operand: Operand, node: Expr) -> bool:
-        axes = region.domain.get(node, region.amap[node])
-        wanted = self.operand_axes(operand, axes, node)
-        have = source.amap[operand.base]
-        mapping: dict[int, int] = {}
-        for a, b in zip(have, wanted, strict=True):
-            if a is not None:
-                if b is None or mapping.get(a, b) != b:
-                    return False
-                mapping[a] = b
-        if len(set(mapping.values())) != len(mapping):
-            return False
-        sizes = list(region.sizes)
-        for a, n in enumerate(source.sizes):
-            if a not in mapping:
-                free = [b for b, m in enumerate(sizes) if b not in mapping.values() and _equal(m, n)]
-                if not free:
-                    sizes.append(n)
-                    free = [len(sizes) - 1]
-                mapping[a] = free[0]
-        spaces = [frozenset(mapping[a] for a in s) for s in source.spaces]
-        for s in spaces:
-            if not all(s <= t or t <= s for t in [*region.spaces, *spaces]):
-                return False
-
-        def rename(m: AxisMap) -> AxisMap:
-            return tuple([None if a is None else mapping[a] for a in m])
-
-        # Values that one region reads from the other's results must be read at the place where they are made.
-        for base, where in region.loads.items():
-            if base in source.amap and base not in source.repeated and rename(source.amap[base]) != where:
-                return False
-        for base, where in source.loads.items():
-            if base in region.amap and base not in region.repeated and region.amap[base] != rename(where):
-                return False
-        if any(b in source.across for b in region.loads) or any(b in region.across for b in source.loads):
-            return False
-        for base in source.amap:
-            if base in region.amap and region.amap[base] != rename(source.amap[base]):
-                return False
-        region.sizes[:] = sizes
-        region.spaces.update(dict.fromkeys(spaces))
-        merged: dict[Expr, AxisMap] = {b: rename(m) for b, m in source.amap.items()}
-        merged.update(region.amap)
-        region.amap = merged
-        region.domain.update({b: rename(m) for b, m in source.domain.items()})
-        region.repeated |= source.repeated
-        region.across |= source.across
-        region.repeated -= {b for b in region.amap if self.unit_of.get(b) in (number, other)}
-        for base, m in source.loads.items():
-            region.loads.setdefault(base, rename(m))
-        for base in list(region.loads):
-            if base in region.amap and base not in region.repeated:
-                del region.loads[base]
-        for base, unit in (
-            list(self.unit_of.items()) if len(source.amap) > 64 else [(b, self.unit_of.get(b)) for b in source.amap]
-        ):
-            if unit == other:
-                self.unit_of[base] = number
-        for base in source.loads:
-            readers = self.readers[base]
-            self.readers[base] = [number if r == other else r for r in readers]
-        # The merged region needs what either needed; whoever needed the other needs this one now.
-        bits = self.before[other] & ~(1 << number)
-        while bits:
-            low = bits & -bits
-            self.depend(number, low.bit_length() - 1)
-            bits ^= low
-        for unit in list(self.needed_by[other]):
-            if unit != number:
-                self.depend(unit, number)
-        self.units[other] = Region(other)  # empty: dropped at the end
-        return True
 
     # ------------------------------------------------------------ finishing
     def finish(self) -> Plan:
@@ -541,10 +439,6 @@ class Planner:
                     done.append(u)
                     todo.pop()
         return Plan(tuple([self.units[u] for u in done]), tuple(self.cuts))
-
-
-def _equal(a: Size, b: Size) -> bool:
-    return a is b or isinstance(a, int) and isinstance(b, int) and a == b
 
 
 def plan(outputs: Sequence[Expr], sizes: Sizes) -> Plan:

@@ -75,3 +75,8 @@ class Region:
     outputs: list[Expr] = field(default_factory=list)
     # Sums across the nest of loops (over rows, beside values per row): added up in their output, not read again here.
     across: set[Expr] = field(default_factory=set)
+
+
+def equal_sizes(a: Size, b: Size) -> bool:
+    """Whether two canonical sizes are one."""
+    return a is b or isinstance(a, int) and isinstance(b, int) and a == b

@@ -14,13 +14,20 @@ import numpy as np
 
 from fuse import reference
 from fuse.codegen import fusion
-from fuse.codegen.kernel import Load, Loop, Store, walk
+from fuse.codegen.calls import (
+    FIRST_INTEGER,
+    input_filter,
+    opaque_call,
+    scalar_filter,
+    shuffle_text,
+    slice_text,
+    view_call,
+)
+from fuse.codegen.inplace import in_place_targets
 from fuse.codegen.launch import Launcher, SizeMismatch
 from fuse.codegen.region import SEEN_THROUGH, Operand, Region, see_through
 from fuse.codegen.sizes import HOST, Size
-from fuse.errors import FuseError
 from fuse.expr import CONSTANT, INPUT, SHARED, Expr, leaves, toposort
-from fuse.op import OPS
 from fuse.types import TensorType
 
 if TYPE_CHECKING:
@@ -248,7 +255,7 @@ class Writer:
 
     def gate(self, variable: Expr, name: str) -> None:
         type_ = variable.type
-        convert = self.give("filter", _input_filter(variable))
+        convert = self.give("filter", input_filter(variable))
         if not isinstance(type_, TensorType):
             self.env[variable] = name
             return
@@ -260,7 +267,7 @@ class Writer:
                 test = f"type({name}) is not int or not {low} <= {name} <= {high}"
             else:
                 test = "True"
-            scalar = self.give("scalar", _scalar_filter(variable))
+            scalar = self.give("scalar", scalar_filter(variable))
             self.line(f"if {test}: {name} = {scalar}({name})")
         else:
             static = "".join(f" or {name}.shape[{d}] != {n}" for d, n in enumerate(type_.shape) if n is not None)
@@ -296,9 +303,9 @@ class Writer:
         for view in reversed(chain):
             new = self.fresh("t")
             if view.op.name == "dimshuffle":
-                self.line(f"{new} = {name}{_shuffle_text(view)}")
+                self.line(f"{new} = {name}{shuffle_text(view)}")
             else:
-                self.line(f"{new} = {self.give('view', _view_call(view))}({', '.join([name, *self.rest(view)])})")
+                self.line(f"{new} = {self.give('view', view_call(view))}({', '.join([name, *self.rest(view)])})")
             name = new
         return name
 
@@ -313,7 +320,7 @@ class Writer:
         number = len(self.launchers)
         launcher = Launcher(region, self.sizes, self.operands)
         self.launchers.append(launcher)
-        in_place = self.in_place_targets(region, position, launcher)
+        in_place = in_place_targets(self, region, position, launcher)
         for node in region.outputs:
             if node in in_place:
                 self.env[node] = self.env[in_place[node]]
@@ -341,51 +348,6 @@ class Writer:
         if self.sizes.is_host(source):
             return self.size(self.sizes.host(source))
         return self.env[source]
-
-    def in_place_targets(self, region: Region, position: int, launcher: Launcher) -> dict[Expr, Expr]:
-        """Region outputs that are updates computed over the old value of their shared variable."""
-        program = self.program
-        out: dict[Expr, Expr] = {}
-        if self.guards or any(_may_fail(u) for u in self.plan.units[position + 1 :]):
-            return out
-        values = self.results[len(program.outputs) :]
-        for (target, _), value in zip(program.updates, values, strict=True):
-            if value not in region.outputs or value in out or self.results.count(value) != 1:
-                continue
-            if self.last_use.get(target) != position or target in self.results:
-                continue
-            if region.loads.get(target) != region.amap[value] or target.type.dtype != value.type.dtype:
-                continue
-            if any(n.op.name == "gather" for n in region.amap) or not _one_sweep(launcher, target, value):
-                continue
-            if any(see_through(r, self.sizes).base is target for r in self.results if isinstance(r.type, TensorType)):
-                continue
-            if not self.reads_once(region, target):
-                continue
-            # Two parameters of a kernel may be the same array where both are used at the same index only.
-            if any(
-                self.last_use.get(value, -1) > position and unit_reads(u, value)
-                for u in self.plan.units[position + 1 :]
-            ):
-                continue
-            out[value] = target
-        return out
-
-    def reads_once(self, region: Region, target: Expr) -> bool:
-        """Whether the region reads ``target`` at one place only: that of the loops themselves."""
-        want = region.loads[target]
-        for node in region.amap:
-            axes = region.domain.get(node, region.amap[node])
-            for operand in self.operands[node]:
-                if operand.base is target:
-                    shift = len(axes) - len(operand.pattern)
-                    have: list[int | None] = [None] * target.type.ndim
-                    for k, d in enumerate(operand.pattern):
-                        if d is not None:
-                            have[d] = axes[k + shift]
-                    if tuple(have) != want:
-                        return False
-        return True
 
     def single(self, node: Expr, position: int) -> None:
         name = self.fresh("t")
@@ -418,9 +380,9 @@ class Writer:
                 self.line(f"{call}({', '.join([*arguments, name])})")
             self.owned.add(node)
         elif node.op.name == "subtensor" and all(entry[0] == "slice" for entry in node.params["spec"]):
-            self.line(f"{name} = {arguments[0]}[{_slice_text(node, arguments)}]")
+            self.line(f"{name} = {arguments[0]}[{slice_text(node, arguments)}]")
         else:
-            call = self.give("call", _opaque_call(node))
+            call = self.give("call", opaque_call(node))
             self.line(f"{name} = {call}({', '.join(arguments)})")
         self.env[node] = name
 
@@ -428,7 +390,7 @@ class Writer:
         arg = node.args[k]
         if not isinstance(arg.type, TensorType):
             return self.env[arg]
-        if arg.type.ndim == 0 and k >= _FIRST_INTEGER.get(node.op.name, len(node.args)):
+        if arg.type.ndim == 0 and k >= FIRST_INTEGER.get(node.op.name, len(node.args)):
             size = self.sizes.host(arg)
             if isinstance(size, int):
                 return str(size)
@@ -471,105 +433,3 @@ class Writer:
         code = compile(self.text, "<fuse wrapper>", "exec")
         exec(code, self.scope)
         return self.scope["program"]
-
-
-# From which argument on an opaque or view op takes integers: indices and sizes, which the wrapper computes.
-_FIRST_INTEGER = {"subtensor": 1, "reshape": 1, "broadcast_to": 1, "set_subtensor": 2, "inc_subtensor": 2}
-
-
-def _may_fail(unit: Any) -> bool:
-    """Whether a unit can raise at run time, after which shared variables must still hold their old values."""
-    if isinstance(unit, Expr):
-        return unit.op.name not in ("dot", "subtensor")
-    return any(n.op.name in ("gather", "max", "min") for n in unit.amap)
-
-
-def _one_sweep(launcher: Launcher, target: Expr, value: Expr) -> bool:
-    """Whether, in every schedule of the kernel, ``target`` is read and ``value`` written in one and the same loop."""
-    region = launcher.region
-    if any(a is not None for node in region.domain for a in region.amap[node]) or region.across:
-        return False
-    names = [b.name for b in launcher.default.buffers]
-    read, written = names[launcher.bases.index(target)], names[launcher.bases.index(value)]
-    loops = [s.body for s in walk(launcher.default.body) if isinstance(s, Loop)] or [launcher.default.body]
-    uses = [body for body in loops if any(isinstance(s, Load) and s.buffer == read for s in body)]
-    stores = [body for body in loops if any(isinstance(s, Store) and s.buffer == written for s in body)]
-    return len(uses) == 1 and uses == stores
-
-
-def unit_reads(unit: Any, value: Expr) -> bool:
-    """Whether a unit of a plan reads ``value``."""
-    return value in unit.loads if isinstance(unit, Region) else value in toposort([unit])
-
-
-def _input_filter(variable: Expr) -> Callable[[Any], Any]:
-    def convert(value: Any) -> Any:
-        try:
-            return variable.type.filter(value)
-        except FuseError as error:
-            raise _about_input(error, variable, value) from None
-
-    return convert
-
-
-def _scalar_filter(variable: Expr) -> Callable[[Any], Any]:
-    def convert(value: Any) -> Any:
-        try:
-            return variable.type.filter(value).item()
-        except FuseError as error:
-            raise _about_input(error, variable, value) from None
-
-    return convert
-
-
-def _about_input(error: FuseError, variable: Expr, value: Any) -> FuseError:
-    """``error`` saying which input it is about."""
-    got = f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
-    return type(error)(f"input {variable.name or 'without a name'} ({variable.type.describe()}) got {got}: {error}")
-
-
-def _slice_text(node: Expr, arguments: list[str]) -> str:
-    """The slices of a subtensor as text; slices, unlike integers, are never out of bounds."""
-
-    def part(value: Any) -> str:
-        if value is None:
-            return ""
-        return arguments[1 + value[1]] if isinstance(value, tuple) else str(value)
-
-    return ", ".join(":".join(map(part, entry[1:])) for entry in node.params["spec"]) or "..."
-
-
-def _shuffle_text(view: Expr) -> str:
-    """A dimshuffle as NumPy text: drop dimensions of size 1, transpose, insert dimensions."""
-    pattern = view.params["pattern"]
-    kept = [d for d in pattern if d != "x"]
-    dropped = [d for d in range(view.args[0].type.ndim) if d not in kept]
-    text = ""
-    if dropped:
-        text += "[" + ", ".join("0" if d in dropped else ":" for d in range(view.args[0].type.ndim)) + "]"
-        kept = [d - sum(e < d for e in dropped) for d in kept]
-    if kept != sorted(kept):
-        text += f".transpose({tuple(kept)})"
-    if "x" in pattern:
-        text += "[" + ", ".join("None" if d == "x" else ":" for d in pattern) + "]"
-    return text
-
-
-def _view_call(node: Expr) -> Callable[..., Array]:
-    return lambda *args: node.op.numpy(*args, **node.params)
-
-
-def _opaque_call(node: Expr) -> Callable[..., Any]:
-    built_in = OPS.get(node.op.name) is node.op
-
-    def call(*args: Any) -> Any:
-        result = reference.apply(node, args)
-        if (
-            isinstance(result, np.ndarray)
-            and node.op.kind != "view"
-            and any(result is a or not built_in and np.may_share_memory(result, a) for a in args)
-        ):
-            return result.copy()
-        return result
-
-    return call

@@ -134,9 +134,11 @@ def useless_unbroadcast(node: Expr, context: Context) -> Expr | None:
 # ---------------------------------------------------------------- factors
 @procedure("69: factors of a sum", "sum", "rounding overflow signed-zero special", on="fc")
 def factor_of_sum(node: Expr, context: Context) -> Expr | None:
-    """sum(a*x) with a constant along the axes is a*sum(x); sum(x/a) is sum(x)/a."""
+    """sum(a*x) with a constant along the axes is a*sum(x); sum(x/a) is sum(x)/a. No work is saved where a*x stays."""
     (x,), axes, dtype = node.args, node.params["axis"], node.params["dtype"]
     if x.op.name not in ("mul", "true_div") or x.type.dtype != dtype or x in context.frozen:
+        return None
+    if context.uses.get(x, 1) > 1:
         return None
     ndim = x.type.ndim
     a, b = x.args

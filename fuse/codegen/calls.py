@@ -1,0 +1,91 @@
+"""Calls: what the wrapper calls besides kernels, and views as text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fuse import reference
+from fuse.errors import FuseError
+from fuse.expr import Expr
+from fuse.op import OPS
+
+Array = Any
+
+# From which argument on an opaque or view op takes integers: indices and sizes, which the wrapper computes.
+FIRST_INTEGER = {"subtensor": 1, "reshape": 1, "broadcast_to": 1, "set_subtensor": 2, "inc_subtensor": 2}
+
+
+def input_filter(variable: Expr) -> Callable[[Any], Any]:
+    def convert(value: Any) -> Any:
+        try:
+            return variable.type.filter(value)
+        except FuseError as error:
+            raise about_input(error, variable, value) from None
+
+    return convert
+
+
+def scalar_filter(variable: Expr) -> Callable[[Any], Any]:
+    def convert(value: Any) -> Any:
+        try:
+            return variable.type.filter(value).item()
+        except FuseError as error:
+            raise about_input(error, variable, value) from None
+
+    return convert
+
+
+def about_input(error: FuseError, variable: Expr, value: Any) -> FuseError:
+    """``error`` saying which input it is about."""
+    got = f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+    return type(error)(f"input {variable.name or 'without a name'} ({variable.type.describe()}) got {got}: {error}")
+
+
+def slice_text(node: Expr, arguments: list[str]) -> str:
+    """The slices of a subtensor as text; slices, unlike integers, are never out of bounds."""
+
+    def part(value: Any) -> str:
+        if value is None:
+            return ""
+        return arguments[1 + value[1]] if isinstance(value, tuple) else str(value)
+
+    return ", ".join(":".join(map(part, entry[1:])) for entry in node.params["spec"]) or "..."
+
+
+def shuffle_text(view: Expr) -> str:
+    """A dimshuffle as NumPy text: drop dimensions of size 1, transpose, insert dimensions."""
+    pattern = view.params["pattern"]
+    kept = [d for d in pattern if d != "x"]
+    dropped = [d for d in range(view.args[0].type.ndim) if d not in kept]
+    text = ""
+    if dropped:
+        text += "[" + ", ".join("0" if d in dropped else ":" for d in range(view.args[0].type.ndim)) + "]"
+        kept = [d - sum(e < d for e in dropped) for d in kept]
+    if kept != sorted(kept):
+        text += f".transpose({tuple(kept)})"
+    if "x" in pattern:
+        text += "[" + ", ".join("None" if d == "x" else ":" for d in pattern) + "]"
+    return text
+
+
+def view_call(node: Expr) -> Callable[..., Array]:
+    return lambda *args: node.op.numpy(*args, **node.params)
+
+
+def opaque_call(node: Expr) -> Callable[..., Any]:
+    built_in = OPS.get(node.op.name) is node.op
+
+    def call(*args: Any) -> Any:
+        result = reference.apply(node, args)
+        if (
+            isinstance(result, np.ndarray)
+            and node.op.kind != "view"
+            and any(result is a or not built_in and np.may_share_memory(result, a) for a in args)
+        ):
+            return result.copy()
+        return result
+
+    return call

@@ -1,0 +1,86 @@
+"""Updates in place: which results of a kernel may be written over the shared variable that they update."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fuse.codegen.kernel import Load, Loop, Store, walk
+from fuse.codegen.launch import Launcher
+from fuse.codegen.region import Region, see_through
+from fuse.expr import Expr, toposort
+from fuse.types import TensorType
+
+if TYPE_CHECKING:
+    from fuse.codegen.wrapper import Writer
+
+
+def in_place_targets(writer: Writer, region: Region, position: int, launcher: Launcher) -> dict[Expr, Expr]:
+    """Region outputs that are updates computed over the old value of their shared variable."""
+    program = writer.program
+    out: dict[Expr, Expr] = {}
+    if writer.guards or any(_may_fail(u) for u in writer.plan.units[position + 1 :]):
+        return out
+    values = writer.results[len(program.outputs) :]
+    for (target, _), value in zip(program.updates, values, strict=True):
+        if value not in region.outputs or value in out or writer.results.count(value) != 1:
+            continue
+        if writer.last_use.get(target) != position or target in writer.results:
+            continue
+        if region.loads.get(target) != region.amap[value] or target.type.dtype != value.type.dtype:
+            continue
+        if any(n.op.name == "gather" for n in region.amap) or not _one_sweep(launcher, target, value):
+            continue
+        if any(see_through(r, writer.sizes).base is target for r in writer.results if isinstance(r.type, TensorType)):
+            continue
+        if not _reads_once(writer, region, target):
+            continue
+        # Two parameters of a kernel may be the same array where both are used at the same index only.
+        if any(
+            writer.last_use.get(value, -1) > position and _unit_reads(u, value)
+            for u in writer.plan.units[position + 1 :]
+        ):
+            continue
+        out[value] = target
+    return out
+
+
+def _reads_once(writer: Writer, region: Region, target: Expr) -> bool:
+    """Whether the region reads ``target`` at one place only: that of the loops themselves."""
+    want = region.loads[target]
+    for node in region.amap:
+        axes = region.domain.get(node, region.amap[node])
+        for operand in writer.operands[node]:
+            if operand.base is target:
+                shift = len(axes) - len(operand.pattern)
+                have: list[int | None] = [None] * target.type.ndim
+                for k, d in enumerate(operand.pattern):
+                    if d is not None:
+                        have[d] = axes[k + shift]
+                if tuple(have) != want:
+                    return False
+    return True
+
+
+def _may_fail(unit: Any) -> bool:
+    """Whether a unit can raise at run time, after which shared variables must still hold their old values."""
+    if isinstance(unit, Expr):
+        return unit.op.name not in ("dot", "subtensor")
+    return any(n.op.name in ("gather", "max", "min") for n in unit.amap)
+
+
+def _one_sweep(launcher: Launcher, target: Expr, value: Expr) -> bool:
+    """Whether, in every schedule of the kernel, ``target`` is read and ``value`` written in one and the same loop."""
+    region = launcher.region
+    if any(a is not None for node in region.domain for a in region.amap[node]) or region.across:
+        return False
+    names = [b.name for b in launcher.default.buffers]
+    read, written = names[launcher.bases.index(target)], names[launcher.bases.index(value)]
+    loops = [s.body for s in walk(launcher.default.body) if isinstance(s, Loop)] or [launcher.default.body]
+    uses = [body for body in loops if any(isinstance(s, Load) and s.buffer == read for s in body)]
+    stores = [body for body in loops if any(isinstance(s, Store) and s.buffer == written for s in body)]
+    return len(uses) == 1 and uses == stores
+
+
+def _unit_reads(unit: Any, value: Expr) -> bool:
+    """Whether a unit of a plan reads ``value``."""
+    return value in unit.loads if isinstance(unit, Region) else value in toposort([unit])
