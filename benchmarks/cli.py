@@ -26,14 +26,18 @@ FOLDER = Path(__file__).resolve().parent.parent / "build" / "benchmarks"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what ``argv`` asks for and return the exit status: 0 unless fuse failed somewhere or gave wrong numbers."""
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options = parser.parse_args(argv)
+    try:
+        interpreters = Interpreters([*filter(None, os.environ.get(INTERPRETERS, "").split(",")), *options.python])
+    except ValueError as error:
+        parser.error(str(error))
     sizes = chosen_sizes(options.only, options.quick)
     programs = [name for name in FIRST_ANSWERS if _matches(name, options.only)]
     if options.list:
         print("\n".join([*(f"{workload}  {size}" for workload, size in sizes), *programs]))
         return 0
 
-    interpreters = Interpreters([*filter(None, os.environ.get(INTERPRETERS, "").split(",")), *options.python])
     plan = Plan.quick() if options.quick else Plan()
     found = describe(options.peers, interpreters)
     peers = [peer for peer, answer in found.items() if "error" not in answer]

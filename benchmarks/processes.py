@@ -29,10 +29,12 @@ class Interpreters:
     """
 
     def __init__(self, table: list[str]) -> None:
-        self._table = dict(entry.split("=", 1) for entry in table)
-        known = set(PEERS)
-        if not set(self._table) <= known:
-            raise ValueError(f"peers are {', '.join(known)}; an interpreter is given for {', '.join(self._table)}")
+        self._table: dict[str, str] = {}
+        for entry in table:
+            peer, equals, path = entry.partition("=")
+            if peer not in PEERS or not equals:
+                raise ValueError(f"an interpreter is given as PEER=PATH, not {entry!r}; peers are {', '.join(PEERS)}")
+            self._table[peer] = os.path.abspath(path)  # workers start in another directory
 
     def __getitem__(self, peer: str) -> str:
         """Return the interpreter for this peer."""

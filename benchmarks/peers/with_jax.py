@@ -31,12 +31,12 @@ def build(workload: Workload, inputs: Data) -> Program:
         return workload.formula(m, *values)
 
     if not workload.wrt:
-        return Program(jax.jit(formula), tuple(arguments.values()), _arrays, jax.block_until_ready)
+        return Program(jax.jit(formula), tuple(arguments.values()), _arrays, _wait)
 
     positions = tuple(list(inputs).index(name) for name in workload.wrt)
     with_gradients = jax.value_and_grad(formula, positions)
     if not workload.rate:
-        return Program(jax.jit(with_gradients), tuple(arguments.values()), _arrays, jax.block_until_ready)
+        return Program(jax.jit(with_gradients), tuple(arguments.values()), _arrays, _wait)
 
     given = [name for name in inputs if name not in workload.wrt]
 
@@ -53,7 +53,7 @@ def build(workload: Workload, inputs: Data) -> Program:
         cost, params = jitted(params, *batch)
         return cost, params
 
-    return Program(advance, tuple(arguments[name] for name in given), _arrays, jax.block_until_ready)
+    return Program(advance, tuple(arguments[name] for name in given), _arrays, _wait)
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -65,6 +65,13 @@ def environment(folder: Path) -> dict[str, str]:
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
+
+
+def _wait(output: Any) -> Any:
+    """Wait for the first array: those of one program are ready together, and this is cheaper than asking each."""
+    while isinstance(output, tuple):
+        output = output[0]
+    return output.block_until_ready()
 
 
 def _arrays(output: Any) -> list[np.ndarray]:
