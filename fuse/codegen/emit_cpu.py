@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fuse.codegen import mathlib
+from fuse.codegen.emit_sums import CHUNK, REORDERED, SumEmitter
 from fuse.codegen.inline import compute_dtype, constant_text, inline
 from fuse.codegen.kernel import (
     Axis,
@@ -33,15 +34,9 @@ from fuse.codegen.kernel import (
 )
 from fuse.codegen.load import ArgType
 from fuse.codegen.schedule import LANE_BLOCK
-from fuse.types import CONTINUOUS
+from fuse.codegen.text import as_dtype, cast, comparison, is_innermost, parameter_dtype
 
 OK, WRONG_LAYOUT, WRONG_SIZE, OUT_OF_BOUNDS, EMPTY_REDUCTION = range(5)
-CHUNK = 512  # elements summed before their sum is added, compensated, to the total
-LANES = 8  # a sum's elements beyond a multiple of this are added in order: short sums then round as NumPy's do
-SHORT_BODY = 10  # statements that are written twice (for the lanes and for the rest) rather than kept in a row
-
-_REORDERED = {"sum": "radd", "prod": "rmul", "max": "vmax", "min": "vmin"}
-_BOOLEAN = {"max": "|", "min": "&", "any": "|", "all": "&", "sum": "|", "prod": "&"}
 
 
 @dataclass(frozen=True)
@@ -54,8 +49,9 @@ class Source:
     helpers: Mapping[str, Any]
 
 
-class _Emitter:
+class _Emitter(SumEmitter):
     def __init__(self, kernel: Kernel) -> None:
+        super().__init__()
         self.kernel = kernel
         self.lines: list[str] = []
         self.depth = 1
@@ -64,10 +60,6 @@ class _Emitter:
         self.rows: dict[str, Local] = {x.name: x for x in kernel.locals}
         self.size_text: dict[Axis, str] = {}
         self.lane: str | None = None
-        self.compensated: set[str] = set()
-        self.partial: dict[str, str] = {}
-        self.rowed: dict[str, str] = {}
-        self.in_order = False
 
     def resolve(self, name: str, dtype: str) -> tuple[str, Any]:
         """How a kernel calls ``mathlib.name`` at ``dtype``: the text to call, and the function to provide under it."""
@@ -86,7 +78,7 @@ class _Emitter:
         self.line(f"return {OK}")
         text = f"def kernel({', '.join(names)}):\n" + "\n".join(self.lines) + "\n"
         argtypes = [ArgType(b.dtype, b.ndim, b.output) for b in kernel.buffers]
-        argtypes += [ArgType(_parameter_dtype(s.dtype), None) for s in kernel.scalars]
+        argtypes += [ArgType(parameter_dtype(s.dtype), None) for s in kernel.scalars]
         return Source(text, "kernel", tuple(argtypes), self.helpers)
 
     def prologue(self) -> None:
@@ -119,21 +111,6 @@ class _Emitter:
             self.line(f"{acc}_row = scratch('{dtype}', {CHUNK})")
         for row in kernel.locals:
             self.line(f"{row.name} = scratch('{row.dtype}', {LANE_BLOCK})")
-
-    def row_sums(self) -> list[tuple[str, str]]:
-        """(accumulator, dtype) of the sums whose loop has a long body."""
-        found: dict[str, str] = {}
-        for s in walk(self.kernel.body):
-            if isinstance(s, Loop) and s.kind == "serial" and _is_innermost(s) and len(s.body) > SHORT_BODY:
-                for c in s.body:
-                    if (
-                        isinstance(c, Combine)
-                        and c.op.name == "sum"
-                        and c.dtype in ("float32", "float64")
-                        and self.is_looped(c.acc)
-                    ):
-                        found[c.acc] = c.dtype
-        return list(found.items())
 
     def check_buffer(self, buffer: Buffer, index: tuple[Any, ...]) -> None:
         a = buffer.name
@@ -199,8 +176,8 @@ class _Emitter:
                 self.line(f"store({s.buffer}, {self.offset(s.buffer, s.index)}, {self.final(s.value)})")
             case Update():
                 at = self.offset(s.buffer, s.index)
-                value = _cast(self.final(s.value), s.value_dtype, s.dtype)
-                self.line(f"store({s.buffer}, {at}, {_REORDERED[s.op.name]}(load({s.buffer}, {at}), {value}))")
+                value = cast(self.final(s.value), s.value_dtype, s.dtype)
+                self.line(f"store({s.buffer}, {at}, {REORDERED[s.op.name]}(load({s.buffer}, {at}), {value}))")
             case Init():
                 self.init(s)
             case Combine():
@@ -209,10 +186,6 @@ class _Emitter:
                 self.line(f"{s.name} = load({s.local}, {self.lane})")
             case Put():
                 self.line(f"store({s.local}, {self.lane}, {self.final(s.value)})")
-
-    def final(self, name: str) -> str:
-        """A value as it is used: a compensated sum with its correction added."""
-        return f"{name}_total" if name in self.compensated else name
 
     def load(self, s: Load) -> None:
         index = list(s.index)
@@ -263,7 +236,7 @@ class _Emitter:
 
     def compute(self, s: Compute) -> None:
         args = [
-            _cast(self.final(a), have, want) for a, have, want in zip(s.args, s.arg_dtypes, s.signature, strict=True)
+            cast(self.final(a), have, want) for a, have, want in zip(s.args, s.arg_dtypes, s.signature, strict=True)
         ]
         named = []
         for k, (text, original) in enumerate(zip(args, s.args, strict=True)):
@@ -275,79 +248,18 @@ class _Emitter:
             del original
         params = dict(s.params)
         if s.op.name == "cast":
-            self.line(f"{s.name} = {_cast(named[0], s.signature[0], s.dtype)}")
+            self.line(f"{s.name} = {cast(named[0], s.signature[0], s.dtype)}")
+            return
+        mixed = comparison(s.op.name, s.signature, named)
+        if mixed is not None:
+            self.line(f"{s.name} = {mixed}")
             return
         dtype = compute_dtype(s.signature)
         lines, result, helpers = inline(s.op, named, params, dtype, self.resolve, s.name)
         self.helpers.update(helpers)
         for text in lines:
             self.line(text)
-        self.line(f"{s.name} = {_as(result, s.dtype)}")
-
-    # ------------------------------------------------------------ reductions
-    def init(self, s: Init) -> None:
-        assert s.op.identity is not None
-        value = constant_text(s.op.identity(s.dtype), s.dtype)
-        if s.lane is not None:
-            self.line(f"store({s.acc}, {self.lane}, {value})")
-            return
-        if s.op.name == "sum" and s.dtype in ("float32", "float64") and self.is_looped(s.acc):
-            self.compensated.add(s.acc)
-            self.line(f"{s.acc} = 0.0")
-            self.line(f"{s.acc}_lost = 0.0")
-            self.line(f"{s.acc}_total = {_typed('0.0', s.dtype)}")
-            return
-        self.line(f"{s.acc} = {_typed(value, s.dtype)}")
-
-    def is_looped(self, acc: str) -> bool:
-        """Whether the accumulator is combined in a loop that its start lies outside of."""
-        return any(
-            isinstance(s, Loop)
-            and s.kind == "serial"
-            and any(isinstance(c, Combine) and c.acc == acc for c in s.body)
-            and not any(isinstance(c, Init) and c.acc == acc for c in s.body)
-            and not self.is_short(s.axis)
-            for s in walk(self.kernel.body)
-        )
-
-    def is_short(self, axis: Axis) -> bool:
-        return axis.size is not None and axis.size <= LANES
-
-    def combine(self, s: Combine) -> None:
-        value = _cast(self.final(s.value), s.value_dtype, s.dtype)
-        if s.lane is not None:
-            old = f"load({s.acc}, {self.lane})"
-            self.line(f"store({s.acc}, {self.lane}, {self.combined(s, old, value)})")
-            return
-        if s.acc in self.rowed:
-            self.line(f"store({s.acc}_row, {self.rowed[s.acc]}, {value})")
-        elif s.acc in self.partial:
-            target = self.partial[s.acc]
-            self.line(f"{target} = {self.combined(s, target, value)}")
-        elif s.acc in self.compensated:
-            self.line(f"{s.acc}_part = {value}")
-            self.add_compensated(s.acc)
-            self.total(s.acc, s.dtype)
-        else:
-            self.line(f"{s.acc} = {self.combined(s, s.acc, value)}")
-
-    def combined(self, s: Combine, old: str, value: str) -> str:
-        if s.dtype == "bool":
-            return f"({old} {_BOOLEAN[s.op.name]} {value})"
-        reordered = _REORDERED.get(s.op.name)
-        if s.op.name == "sum" and (self.in_order or s.acc not in self.partial and s.lane is None):
-            return f"({old} + {value})"
-        if reordered and not (s.op.name in ("max", "min") and s.dtype in ("complex64", "complex128")):
-            return f"{reordered}({old}, {value})"
-        name = f"{s.acc}_old"
-        self.line(f"{name} = {old}")
-        value_name = f"{s.acc}_new"
-        self.line(f"{value_name} = {value}")
-        lines, result, helpers = inline(s.op, [name, value_name], {}, s.dtype, self.resolve, f"{s.acc}_c")
-        self.helpers.update(helpers)
-        for text in lines:
-            self.line(text)
-        return _as(result, s.dtype)
+        self.line(f"{s.name} = {as_dtype(result, s.dtype)}")
 
     # ------------------------------------------------------------ loops
     def loop(self, s: Loop) -> None:
@@ -372,13 +284,13 @@ class _Emitter:
             self.lane = outer
             self.depth -= 1
             return
-        sums = [c for c in s.body if isinstance(c, Combine) and c.acc in self.compensated] if _is_innermost(s) else []
+        sums = [c for c in s.body if isinstance(c, Combine) and c.acc in self.compensated] if is_innermost(s) else []
         if sums and not self.is_short(axis):
             self.chunked(s, sums, n)
             return
         self.line(f"for {axis.name} in range({n}):")
         self.depth += 1
-        if _is_innermost(s):
+        if is_innermost(s):
             self.independent(s)
         self.body(s.body)
         self.depth -= 1
@@ -386,108 +298,8 @@ class _Emitter:
     def independent(self, s: Loop) -> None:
         if any(isinstance(c, Update) and s.axis not in c.index for c in s.body):
             return  # iterations meet in one element
-        if any(
-            isinstance(c, (Store, Update, Put)) or isinstance(c, Combine) and c.lane for c in s.body
-        ):
+        if any(isinstance(c, (Store, Update, Put)) or isinstance(c, Combine) and c.lane for c in s.body):
             self.line("independent()")
-
-    def chunked(self, s: Loop, sums: list[Combine], n: str) -> None:
-        """The loop in chunks; each chunk's sum, which vectorises, is added to the total with the rounding error kept.
-
-        A long body writes what it sums to a row, so that body and sum are each one simple loop.
-        """
-        axis = s.axis
-        accs = {c.acc: c for c in sums}
-        c, start, stop, even = f"c{axis.name}", f"{axis.name}_start", f"{axis.name}_stop", f"{axis.name}_even"
-        self.line(f"for {c} in range(({n} + {CHUNK - 1}) // {CHUNK}):")
-        self.depth += 1
-        self.line(f"{start} = {c} * {CHUNK}")
-        self.line(f"{stop} = min({start} + {CHUNK}, {n})")
-        self.line(f"{even} = {stop} - ({stop} - {start}) % {LANES}")
-        for acc, combine in accs.items():
-            self.line(f"{acc}_part = {_typed('0.0', combine.dtype)}")
-        if len(s.body) <= SHORT_BODY:
-            self.partial.update({acc: f"{acc}_part" for acc in accs})
-            self.part(s, start, even)
-            self.in_order = True
-            self.part(s, even, stop)
-            self.in_order = False
-            for acc in accs:
-                del self.partial[acc]
-        else:
-            self.rowed.update(dict.fromkeys(accs, f"{axis.name} - {start}"))
-            self.part(s, start, stop)
-            for acc in accs:
-                del self.rowed[acc]
-                self.line(f"for k in range({even} - {start}):")
-                self.line(f"    {acc}_part = radd({acc}_part, load({acc}_row, k))")
-                self.line(f"for k in range({even} - {start}, {stop} - {start}):")
-                self.line(f"    {acc}_part = {acc}_part + load({acc}_row, k)")
-        for acc in accs:
-            self.add_compensated(acc)
-        self.depth -= 1
-        for acc, combine in accs.items():
-            self.total(acc, combine.dtype)
-
-    def part(self, s: Loop, start: str, stop: str) -> None:
-        self.line(f"for {s.axis.name} in range({start}, {stop}):")
-        self.depth += 1
-        self.independent(s)
-        self.body(s.body)
-        self.depth -= 1
-
-    def add_compensated(self, acc: str) -> None:
-        """Add the part to the accumulator; what rounding loses (Knuth's two-sum) is kept beside it."""
-        self.line(f"{acc}_next = {acc} + float64({acc}_part)")
-        self.line(f"{acc}_back = {acc}_next - {acc}")
-        self.line(f"{acc}_lost += ({acc} - ({acc}_next - {acc}_back)) + (float64({acc}_part) - {acc}_back)")
-        self.line(f"{acc} = {acc}_next")
-
-    def total(self, acc: str, dtype: str) -> None:
-        total = f"{acc} + {acc}_lost if {acc}_lost == {acc}_lost else {acc}"
-        self.line(f"{acc}_total = {_as(f'({total})', dtype)}")
-
-
-def _is_innermost(s: Loop) -> bool:
-    return not any(isinstance(c, Loop) for c in s.body)
-
-
-def _typed(text: str, dtype: str) -> str:
-    return text if text.startswith(dtype) or dtype == "float64" else f"{_scalar_type(dtype)}({text})"
-
-
-def _scalar_type(dtype: str) -> str:
-    return {"bool": "bool_", "float16": "float32"}.get(dtype, dtype)
-
-
-def _as(text: str, dtype: str) -> str:
-    """``text``, whatever type Numba gives it, as ``dtype``."""
-    if dtype == "bool":
-        return text
-    return f"{_scalar_type(dtype)}({text})"
-
-
-def _cast(text: str, have: str, want: str) -> str:
-    if have == want:
-        return text
-    if want == "bool":
-        return f"({text} != 0)"
-    if have in ("complex64", "complex128") and want not in ("complex64", "complex128"):
-        text = f"{text}.real"
-    if have in CONTINUOUS and want in _VIA:
-        return f"{want}({_VIA[want]}({text}))"
-    if have in CONTINUOUS and want == "uint64":
-        high = 2.0**63
-        return f"(uint64(int64({text})) if not {text} >= {high!r} else uint64(int64({text} - {high!r})) ^ uint64({2**63}))"
-    return f"{_scalar_type(want)}({text})"
-
-
-# From float to integer as C compilers do it on x86, and so NumPy: through a wider signed integer, then wrapped around.
-_VIA = {"int8": "int32", "int16": "int32", "uint8": "int32", "uint16": "int32", "uint32": "int64"}
-
-
-def _parameter_dtype(dtype: str) -> str:
-    return {"float16": "float32"}.get(dtype, dtype)  # half floats are computed as single ones
 
 
 def emit(kernel: Kernel) -> Source:

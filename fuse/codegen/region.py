@@ -76,7 +76,40 @@ class Region:
     # Sums across the nest of loops (over rows, beside values per row): added up in their output, not read again here.
     across: set[Expr] = field(default_factory=set)
 
+    def span(self, node: Expr) -> frozenset[int]:
+        """The axes that a value of the region varies over."""
+        return frozenset(a for a in self.amap[node] if a is not None)
+
 
 def equal_sizes(a: Size, b: Size) -> bool:
     """Whether two canonical sizes are one."""
     return a is b or isinstance(a, int) and isinstance(b, int) and a == b
+
+
+def computed_nodes(region: Region, operands: Mapping[Expr, tuple[Operand, ...]]) -> list[Expr]:
+    """The nodes that a region's outputs need of it, operands first."""
+    amap = region.amap
+    done: set[Expr] = set()
+    order: list[Expr] = []
+    for output in region.outputs:
+        stack = [output]
+        while stack:
+            node = stack[-1]
+            if node in done:
+                stack.pop()
+                continue
+            missing = [
+                o.base
+                for i, o in enumerate(operands[node])
+                if o.base in amap
+                and o.base not in done
+                and o.base.op.name not in GENERATORS
+                and not (node.op.name == "gather" and i == 0)
+            ]
+            if missing:
+                stack.extend(missing)
+            else:
+                done.add(node)
+                order.append(node)
+                stack.pop()
+    return order

@@ -9,7 +9,7 @@ kept in scratch memory for the axes of that sweep (a row).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from fuse.codegen.kernel import (
@@ -32,16 +32,15 @@ from fuse.codegen.kernel import (
     Update,
     prune,
 )
-from fuse.codegen.lanes import in_lanes, on_heap
-from fuse.codegen.region import GENERATORS, Operand, Region, cost_of
+from fuse.codegen.lanes import on_heap
+from fuse.codegen.nest import Context, Nest, Slot, axis_ranks, find_lane_level, find_levels
+from fuse.codegen.region import GENERATORS, Operand, Region, computed_nodes, cost_of
 from fuse.codegen.sizes import Sizes
 from fuse.expr import INPUT, Expr
 
 LANE_BLOCK = 256  # elements of one accumulator row of a column reduction: a few of them stay in the first-level cache
 REPEAT_IN_ROW = 4  # operations repeated rather than kept, where keeping means a row in cache
 REPEAT_IN_SWEEP = 24  # the same where keeping means a whole array in memory
-
-Context = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -50,13 +49,6 @@ class Binding:
 
     buffers: tuple[Expr | Local, ...]
     scalars: tuple[Any, ...]  # expressions (0-d inputs), sizes
-
-
-@dataclass
-class _Slot:
-    """The statements of one level within one iteration: (time, sequence number, statement)."""
-
-    items: list[tuple[int, int, Any]] = field(default_factory=list)
 
 
 class _Scheduler:
@@ -72,16 +64,16 @@ class _Scheduler:
         self.operands = operands
         self.layout_of = layout_of
         self.axes = [Axis(f"i{a}", n if isinstance(n, int) else None) for a, n in enumerate(region.sizes)]
-        self.order = self.topological()
-        self.levels = self.make_levels()
-        self.rank = self.axis_ranks()
+        self.order = computed_nodes(region, operands)
+        self.levels = find_levels(region, self.order)
+        self.rank = axis_ranks(region, self.levels, layout_of)
         self.inner = min(self.rank, key=lambda a: self.rank[a]) if self.rank else None
-        self.lane_level = self.find_lane_level()
+        self.lane_level = find_lane_level(self.inner, self.levels)
         self.context: dict[Expr, Context] = {}
         self.level: dict[Expr, int] = {}
         self.names: dict[Any, str] = {}
         self.times: dict[Any, int] = {}
-        self.slots: dict[tuple[int, Context], _Slot] = {}
+        self.slots: dict[tuple[int, Context], Slot] = {}
         self.buffers: dict[Expr, str] = {}
         self.scalars: dict[Any, tuple[str, str]] = {}
         self.locals: list[Local] = []
@@ -89,47 +81,6 @@ class _Scheduler:
         self.counter = 0
 
     # ------------------------------------------------------------ preparation
-    def topological(self) -> list[Expr]:
-        amap = self.region.amap
-        done: set[Expr] = set()
-        order: list[Expr] = []
-        for output in self.region.outputs:
-            stack = [output]
-            while stack:
-                node = stack[-1]
-                if node in done:
-                    stack.pop()
-                    continue
-                missing = [
-                    o.base
-                    for i, o in enumerate(self.operands[node])
-                    if o.base in amap
-                    and o.base not in done
-                    and o.base.op.name not in GENERATORS
-                    and not (node.op.name == "gather" and i == 0)
-                ]
-                if missing:
-                    stack.extend(missing)
-                else:
-                    done.add(node)
-                    order.append(node)
-                    stack.pop()
-        return order
-
-    def span(self, node: Expr) -> frozenset[int]:
-        return frozenset(a for a in self.region.amap[node] if a is not None)
-
-    def make_levels(self) -> list[frozenset[int]]:
-        found = {frozenset[int]()}
-        for node in self.order:
-            if node in self.region.domain:
-                found.add(frozenset(a for a in self.region.domain[node] if a is not None))
-                if node not in self.region.across:
-                    found.add(self.span(node))
-            elif node not in self.region.repeated:
-                found.add(self.span(node))
-        return sorted(found, key=len)
-
     def level_for(self, span: frozenset[int]) -> int:
         return next(k for k, s in enumerate(self.levels) if span <= s)
 
@@ -138,7 +89,7 @@ class _Scheduler:
         return f"{prefix}{self.counter}"
 
     def emit(self, level: int, prefix: Context, time: int, statement: Any) -> None:
-        slot = self.slots.setdefault((level, prefix), _Slot())
+        slot = self.slots.setdefault((level, prefix), Slot())
         self.counter += 1
         slot.items.append((time, self.counter, statement))
 
@@ -178,7 +129,7 @@ class _Scheduler:
             self.add_across(node, level, context)
             return
         if node in self.region.domain:
-            out = self.level_for(self.span(node))
+            out = self.level_for(self.region.span(node))
             self.accumulate(node, level, context, out)
             self.level[node] = out
             self.context[node] = (*context[:out], context[out] + 1) if level > out else context
@@ -260,7 +211,7 @@ class _Scheduler:
     def inner_value(self, base: Expr, prefix: Context) -> tuple[str, int, int]:
         """(name, time at its own level, own level) of a value of the region as seen inside the sweeps ``prefix``."""
         if base in self.region.repeated:
-            own = self.level_for(self.span(base))
+            own = self.level_for(self.region.span(base))
             key = base, own, prefix[:own]
             if key not in self.names:
                 self.names[key], self.times[key] = self.compute(base, own, prefix[:own], 0)
@@ -312,8 +263,8 @@ class _Scheduler:
         if base in self.kept:
             return self.kept[base]
         own, context = self.level[base], self.context[base]
-        kept = set(self.span(base) - self.levels[differs])
-        if self.lane_level is not None and self.inner in self.span(base):
+        kept = set(self.region.span(base) - self.levels[differs])
+        if self.lane_level is not None and self.inner in self.region.span(base):
             kept.add(self.inner)
         axes = sorted(kept, key=lambda a: (a == self.inner, a))
         local = Local(self.new_name("t"), _working(base.type.dtype), tuple(self.axes[a] for a in axes))
@@ -451,7 +402,10 @@ class _Scheduler:
         for node in self.region.outputs:
             if node in self.region.repeated:  # cheap, but also wanted as a whole: its span is a level of its own
                 raise AssertionError("a repeated value cannot be an output")
-        body = prune(self.tree())
+        nest = Nest(
+            self.slots, self.levels, self.axes, self.rank, self.inner, self.lane_level, self.locals, self.new_name
+        )
+        body = prune(nest.build())
         buffers = tuple(
             [
                 Buffer(n, b.type.dtype, b.type.ndim, b in self.region.outputs, self.layout_of(b))
@@ -473,35 +427,9 @@ class _Scheduler:
         found: dict[Axis, None] = {}
         for node in self.order:
             if node in self.region.domain and node.op.name in ("max", "min"):
-                reduced = frozenset(a for a in self.region.domain[node] if a is not None) - self.span(node)
+                reduced = frozenset(a for a in self.region.domain[node] if a is not None) - self.region.span(node)
                 found.update((self.axes[a], None) for a in sorted(reduced))
         return tuple(found)
-
-    def find_lane_level(self) -> int | None:
-        """The level of the innermost axis where that is not the deepest: from there on, statements run in lanes."""
-        if self.inner is None or len(self.levels) < 2 or self.inner not in self.levels[-2]:
-            return None
-        return next(k for k, s in enumerate(self.levels) if self.inner in s)
-
-    def axis_ranks(self) -> dict[int, float]:
-        """For each axis how far from unit stride it is, over all accesses; the smallest is walked innermost."""
-        total: dict[int, float] = {}
-        count: dict[int, int] = {}
-        for node in (*self.region.loads, *self.region.outputs):
-            where = self.region.loads.get(node) or self.region.amap.get(node, ())
-            layout = self.layout_of(node)
-            for d, a in enumerate(where):
-                if a is None:
-                    continue
-                if layout == "C":
-                    distance = float(len(where) - 1 - d)
-                else:
-                    unit = int(layout[1:])
-                    distance = 0.0 if d == unit else 1.0 + (len(where) - 1 - d) / 8
-                total[a] = total.get(a, 0.0) + distance * len(where)
-                count[a] = count.get(a, 0) + len(where)
-        used = set().union(*self.levels)
-        return {a: total.get(a, 0.0) / count.get(a, 1) + (0.0 if a in total else 0.5) for a in used}
 
     def size_source(self, a: int, buffers: tuple[Buffer, ...], body: tuple[Any, ...]) -> tuple[Any, ...]:
         size = self.region.sizes[a]
@@ -513,47 +441,6 @@ class _Scheduler:
                 if axis == a and self.sizes.find(self.sizes.of[base][d]) is self.sizes.find(size):
                     return ("buffer", name, d)
         return ("scalar", self.scalar(("size", size), "int64"))
-
-    def tree(self) -> tuple[Any, ...]:
-        # Built from the innermost level outwards, so that no call nests deeper than the loops do.
-        bodies: dict[tuple[int, Context], tuple[Any, ...]] = {}
-        for level in range(len(self.levels) - 1, -1, -1):
-            prefixes = {p for lv, p in self.slots if lv == level} | {p[:-1] for lv, p in bodies if lv == level + 1}
-            for prefix in prefixes:
-                bodies[level, prefix] = self.level_body(level, prefix, bodies)
-        return bodies.get((0, ()), ())
-
-    def level_body(
-        self, level: int, prefix: Context, bodies: dict[tuple[int, Context], tuple[Any, ...]]
-    ) -> tuple[Any, ...]:
-        slot = self.slots.get((level, prefix), _Slot())
-        sweeps = sorted(p[-1] for lv, p in bodies if lv == level + 1 and p[:-1] == prefix)
-        out: list[Any] = []
-        items = _ordered(slot.items)
-        position = 0
-        for sweep in sweeps:
-            while position < len(items) and items[position][0] <= sweep:
-                out.append(items[position][1])
-                position += 1
-            axes = sorted(self.levels[level + 1] - self.levels[level], key=lambda a: -self.rank[a])
-            loop: tuple[Any, ...] = bodies[level + 1, (*prefix, sweep)]
-            if self.lane_level == level + 1:
-                assert self.inner is not None
-                axes = [a for a in axes if a != self.inner]
-                lanes = self.axes[self.inner]
-                loop = (Loop(lanes, in_lanes(loop, lanes, self.locals, self.new_name), "block"),)
-            for a in reversed(axes):
-                loop = (Loop(self.axes[a], loop),)
-            out.extend(loop)
-        out.extend(s for _, s in items[position:])
-        return tuple(out)
-
-
-def _ordered(items: list[tuple[int, int, Any]]) -> list[tuple[int, Any]]:
-    """Statements of one slot by time, then so that names are defined before they are used."""
-    # Sequence numbers respect the order of definitions within one time.
-    fixed = sorted(items, key=lambda item: (item[0], item[1]))
-    return [(time, statement) for time, _, statement in fixed]
 
 
 def _working(dtype: str) -> str:

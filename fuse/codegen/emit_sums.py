@@ -1,0 +1,186 @@
+"""Reductions as source text: accumulators, lanes of partial sums, and compensated totals.
+
+A sum is taken in chunks; within a chunk the combining step alone may be reordered, so that it vectorises, and each
+chunk's sum is added to the total with its rounding error kept. The user's arithmetic is never reordered.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fuse.codegen.inline import constant_text, inline
+from fuse.codegen.kernel import Axis, Combine, Init, Kernel, Loop, walk
+from fuse.codegen.text import as_dtype, cast, is_innermost, typed
+
+CHUNK = 512  # elements summed before their sum is added, compensated, to the total
+LANES = 8  # a sum's elements beyond a multiple of this are added in order: short sums then round as NumPy's do
+SHORT_BODY = 10  # statements that are written twice (for the lanes and for the rest) rather than kept in a row
+
+REORDERED = {"sum": "radd", "prod": "rmul", "max": "vmax", "min": "vmin"}
+_BOOLEAN = {"max": "|", "min": "&", "any": "|", "all": "&", "sum": "|", "prod": "&"}
+
+
+class SumEmitter:
+    """The part of an emitter that writes reductions; the emitter itself gives lines, bodies and sizes."""
+
+    kernel: Kernel
+    helpers: dict[str, Any]
+    depth: int
+    lane: str | None
+
+    def __init__(self) -> None:
+        self.compensated: set[str] = set()
+        self.partial: dict[str, str] = {}
+        self.rowed: dict[str, str] = {}
+        self.in_order = False
+
+    def line(self, text: str) -> None:
+        raise NotImplementedError
+
+    def body(self, statements: tuple[Any, ...]) -> None:
+        raise NotImplementedError
+
+    def independent(self, s: Loop) -> None:
+        raise NotImplementedError
+
+    def resolve(self, name: str, dtype: str) -> tuple[str, Any]:
+        raise NotImplementedError
+
+    def final(self, name: str) -> str:
+        """A value as it is used: a compensated sum with its correction added."""
+        return f"{name}_total" if name in self.compensated else name
+
+    def row_sums(self) -> list[tuple[str, str]]:
+        """(accumulator, dtype) of the sums whose loop has a long body."""
+        found: dict[str, str] = {}
+        for s in walk(self.kernel.body):
+            if isinstance(s, Loop) and s.kind == "serial" and is_innermost(s) and len(s.body) > SHORT_BODY:
+                for c in s.body:
+                    if (
+                        isinstance(c, Combine)
+                        and c.op.name == "sum"
+                        and c.dtype in ("float32", "float64")
+                        and self.is_looped(c.acc)
+                    ):
+                        found[c.acc] = c.dtype
+        return list(found.items())
+
+    def init(self, s: Init) -> None:
+        assert s.op.identity is not None
+        value = constant_text(s.op.identity(s.dtype), s.dtype)
+        if s.lane is not None:
+            self.line(f"store({s.acc}, {self.lane}, {value})")
+            return
+        if s.op.name == "sum" and s.dtype in ("float32", "float64") and self.is_looped(s.acc):
+            self.compensated.add(s.acc)
+            self.line(f"{s.acc} = 0.0")
+            self.line(f"{s.acc}_lost = 0.0")
+            self.line(f"{s.acc}_total = {typed('0.0', s.dtype)}")
+            return
+        self.line(f"{s.acc} = {typed(value, s.dtype)}")
+
+    def is_looped(self, acc: str) -> bool:
+        """Whether the accumulator is combined in a loop that its start lies outside of."""
+        return any(
+            isinstance(s, Loop)
+            and s.kind == "serial"
+            and any(isinstance(c, Combine) and c.acc == acc for c in s.body)
+            and not any(isinstance(c, Init) and c.acc == acc for c in s.body)
+            and not self.is_short(s.axis)
+            for s in walk(self.kernel.body)
+        )
+
+    def is_short(self, axis: Axis) -> bool:
+        return axis.size is not None and axis.size <= LANES
+
+    def combine(self, s: Combine) -> None:
+        value = cast(self.final(s.value), s.value_dtype, s.dtype)
+        if s.lane is not None:
+            old = f"load({s.acc}, {self.lane})"
+            self.line(f"store({s.acc}, {self.lane}, {self.combined(s, old, value)})")
+            return
+        if s.acc in self.rowed:
+            self.line(f"store({s.acc}_row, {self.rowed[s.acc]}, {value})")
+        elif s.acc in self.partial:
+            target = self.partial[s.acc]
+            self.line(f"{target} = {self.combined(s, target, value)}")
+        elif s.acc in self.compensated:
+            self.line(f"{s.acc}_part = {value}")
+            self.add_compensated(s.acc)
+            self.total(s.acc, s.dtype)
+        else:
+            self.line(f"{s.acc} = {self.combined(s, s.acc, value)}")
+
+    def combined(self, s: Combine, old: str, value: str) -> str:
+        if s.dtype == "bool":
+            return f"({old} {_BOOLEAN[s.op.name]} {value})"
+        reordered = REORDERED.get(s.op.name)
+        if s.op.name == "sum" and (self.in_order or s.acc not in self.partial and s.lane is None):
+            return f"({old} + {value})"
+        if reordered and not (s.op.name in ("max", "min") and s.dtype in ("complex64", "complex128")):
+            return f"{reordered}({old}, {value})"
+        name = f"{s.acc}_old"
+        self.line(f"{name} = {old}")
+        value_name = f"{s.acc}_new"
+        self.line(f"{value_name} = {value}")
+        lines, result, helpers = inline(s.op, [name, value_name], {}, s.dtype, self.resolve, f"{s.acc}_c")
+        self.helpers.update(helpers)
+        for text in lines:
+            self.line(text)
+        return as_dtype(result, s.dtype)
+
+    def chunked(self, s: Loop, sums: list[Combine], n: str) -> None:
+        """The loop in chunks; each chunk's sum, which vectorises, is added to the total with the rounding error kept.
+
+        A long body writes what it sums to a row, so that body and sum are each one simple loop.
+        """
+        axis = s.axis
+        accs = {c.acc: c for c in sums}
+        c, start, stop, even = f"c{axis.name}", f"{axis.name}_start", f"{axis.name}_stop", f"{axis.name}_even"
+        self.line(f"for {c} in range(({n} + {CHUNK - 1}) // {CHUNK}):")
+        self.depth += 1
+        self.line(f"{start} = {c} * {CHUNK}")
+        self.line(f"{stop} = min({start} + {CHUNK}, {n})")
+        self.line(f"{even} = {stop} - ({stop} - {start}) % {LANES}")
+        for acc, combine in accs.items():
+            self.line(f"{acc}_part = {typed('0.0', combine.dtype)}")
+        if len(s.body) <= SHORT_BODY:
+            self.partial.update({acc: f"{acc}_part" for acc in accs})
+            self.part(s, start, even)
+            self.in_order = True
+            self.part(s, even, stop)
+            self.in_order = False
+            for acc in accs:
+                del self.partial[acc]
+        else:
+            self.rowed.update(dict.fromkeys(accs, f"{axis.name} - {start}"))
+            self.part(s, start, stop)
+            for acc in accs:
+                del self.rowed[acc]
+                self.line(f"for k in range({even} - {start}):")
+                self.line(f"    {acc}_part = radd({acc}_part, load({acc}_row, k))")
+                self.line(f"for k in range({even} - {start}, {stop} - {start}):")
+                self.line(f"    {acc}_part = {acc}_part + load({acc}_row, k)")
+        for acc in accs:
+            self.add_compensated(acc)
+        self.depth -= 1
+        for acc, combine in accs.items():
+            self.total(acc, combine.dtype)
+
+    def part(self, s: Loop, start: str, stop: str) -> None:
+        self.line(f"for {s.axis.name} in range({start}, {stop}):")
+        self.depth += 1
+        self.independent(s)
+        self.body(s.body)
+        self.depth -= 1
+
+    def add_compensated(self, acc: str) -> None:
+        """Add the part to the accumulator; what rounding loses (Knuth's two-sum) is kept beside it."""
+        self.line(f"{acc}_next = {acc} + float64({acc}_part)")
+        self.line(f"{acc}_back = {acc}_next - {acc}")
+        self.line(f"{acc}_lost += ({acc} - ({acc}_next - {acc}_back)) + (float64({acc}_part) - {acc}_back)")
+        self.line(f"{acc} = {acc}_next")
+
+    def total(self, acc: str, dtype: str) -> None:
+        total = f"{acc} + {acc}_lost if {acc}_lost == {acc}_lost else {acc}"
+        self.line(f"{acc}_total = {as_dtype(f'({total})', dtype)}")

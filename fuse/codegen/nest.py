@@ -1,0 +1,118 @@
+"""Nests: which axis is walked innermost, and the tree of loops over the statements of each level."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fuse.codegen.kernel import Axis, Local, Loop
+from fuse.codegen.lanes import in_lanes
+from fuse.codegen.region import Region
+from fuse.expr import Expr
+
+Context = tuple[int, ...]
+Levels = Sequence[frozenset[int]]
+
+
+@dataclass
+class Slot:
+    """The statements of one level within one iteration: (time, sequence number, statement)."""
+
+    items: list[tuple[int, int, Any]] = field(default_factory=list)
+
+
+def axis_ranks(region: Region, levels: Levels, layout_of: Callable[[Expr], str]) -> dict[int, float]:
+    """For each axis how far from unit stride it is, over all accesses; the smallest is walked innermost."""
+    total: dict[int, float] = {}
+    count: dict[int, int] = {}
+    for node in (*region.loads, *region.outputs):
+        where = region.loads.get(node) or region.amap.get(node, ())
+        layout = layout_of(node)
+        for d, a in enumerate(where):
+            if a is None:
+                continue
+            if layout == "C":
+                distance = float(len(where) - 1 - d)
+            else:
+                unit = int(layout[1:])
+                distance = 0.0 if d == unit else 1.0 + (len(where) - 1 - d) / 8
+            total[a] = total.get(a, 0.0) + distance * len(where)
+            count[a] = count.get(a, 0) + len(where)
+    used = set().union(*levels)
+    return {a: total.get(a, 0.0) / count.get(a, 1) + (0.0 if a in total else 0.5) for a in used}
+
+
+def find_levels(region: Region, nodes: Sequence[Expr]) -> list[frozenset[int]]:
+    """The nested axis sets of a region's values, the empty one first."""
+    found = {frozenset[int]()}
+    for node in nodes:
+        if node in region.domain:
+            found.add(frozenset(a for a in region.domain[node] if a is not None))
+            if node not in region.across:
+                found.add(region.span(node))
+        elif node not in region.repeated:
+            found.add(region.span(node))
+    return sorted(found, key=len)
+
+
+def find_lane_level(inner: int | None, levels: Levels) -> int | None:
+    """The level of the innermost axis where that is not the deepest: from there on, statements run in lanes."""
+    if inner is None or len(levels) < 2 or inner not in levels[-2]:
+        return None
+    return next(k for k, s in enumerate(levels) if inner in s)
+
+
+@dataclass
+class Nest:
+    """The loops of a kernel, from the statements of each level within each sequence of sweeps."""
+
+    slots: Mapping[tuple[int, Context], Slot]
+    levels: Levels
+    axes: Sequence[Axis]
+    rank: Mapping[int, float]
+    inner: int | None
+    lane_level: int | None
+    locals: list[Local]
+    new_name: Callable[[str], str]
+
+    def build(self) -> tuple[Any, ...]:
+        # Built from the innermost level outwards, so that no call nests deeper than the loops do.
+        bodies: dict[tuple[int, Context], tuple[Any, ...]] = {}
+        for level in range(len(self.levels) - 1, -1, -1):
+            prefixes = {p for lv, p in self.slots if lv == level} | {p[:-1] for lv, p in bodies if lv == level + 1}
+            for prefix in prefixes:
+                bodies[level, prefix] = self.level_body(level, prefix, bodies)
+        return bodies.get((0, ()), ())
+
+    def level_body(
+        self, level: int, prefix: Context, bodies: dict[tuple[int, Context], tuple[Any, ...]]
+    ) -> tuple[Any, ...]:
+        slot = self.slots.get((level, prefix), Slot())
+        sweeps = sorted(p[-1] for lv, p in bodies if lv == level + 1 and p[:-1] == prefix)
+        out: list[Any] = []
+        items = _ordered(slot.items)
+        position = 0
+        for sweep in sweeps:
+            while position < len(items) and items[position][0] <= sweep:
+                out.append(items[position][1])
+                position += 1
+            axes = sorted(self.levels[level + 1] - self.levels[level], key=lambda a: -self.rank[a])
+            loop: tuple[Any, ...] = bodies[level + 1, (*prefix, sweep)]
+            if self.lane_level == level + 1:
+                assert self.inner is not None
+                axes = [a for a in axes if a != self.inner]
+                lanes = self.axes[self.inner]
+                loop = (Loop(lanes, in_lanes(loop, lanes, self.locals, self.new_name), "block"),)
+            for a in reversed(axes):
+                loop = (Loop(self.axes[a], loop),)
+            out.extend(loop)
+        out.extend(s for _, s in items[position:])
+        return tuple(out)
+
+
+def _ordered(items: list[tuple[int, int, Any]]) -> list[tuple[int, Any]]:
+    """Statements of one slot by time, then so that names are defined before they are used."""
+    # Sequence numbers respect the order of definitions within one time.
+    fixed = sorted(items, key=lambda item: (item[0], item[1]))
+    return [(time, statement) for time, _, statement in fixed]
