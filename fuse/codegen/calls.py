@@ -29,7 +29,12 @@ def input_filter(variable: Expr) -> Callable[[Any], Any]:
 
 
 def scalar_filter(variable: Expr) -> Callable[[Any], Any]:
+    """What turns any value that the 0-d input ``variable`` takes into a Python number."""
+    dtype = variable.type.numpy_dtype
+
     def convert(value: Any) -> Any:
+        if isinstance(value, (np.ndarray, np.generic)) and value.dtype is dtype and value.shape == ():
+            return value.item()
         try:
             return variable.type.filter(value).item()
         except FuseError as error:
