@@ -10,6 +10,7 @@ from typing import Any
 
 from fuse import errors as errors
 from fuse import symbolic as symbolic  # attaches subs, diff, ... to expressions
+from fuse import testvalues as _testvalues
 from fuse.autodiff.reverse import Lop, grad, subgraph_grad
 from fuse.compiled import Function, function
 from fuse.config import config
@@ -22,6 +23,7 @@ from fuse.frontend.elementwise import cast
 from fuse.frontend.linalg import dot
 from fuse.frontend.shared import SharedVariable, shared
 from fuse.frontend.tensor import as_tensor_variable, constant
+from fuse.missing import no_attribute
 from fuse.mode import Mode
 from fuse.op import elementwise, reduction
 from fuse.signature import In, Out
@@ -67,7 +69,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(_LAZY[name]), name)
         globals()[name] = value
         return value
-    raise AttributeError(f"module 'fuse' has no attribute {name!r}")
+    raise no_attribute("fuse", name)
 
 
 def __dir__() -> list[str]:

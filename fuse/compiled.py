@@ -72,8 +72,9 @@ def function(
     """
     chosen = get_mode(mode)
     unused = config.on_unused_input if on_unused_input is None else on_unused_input
-    graph = signature(inputs, outputs, updates, givens, no_default_updates, allow_input_downcast, unused)
-    return Function(graph, chosen, name, config.profile if profile is None else profile, trust_input)
+    with config.change_flags(compute_test_value="off"):
+        graph = signature(inputs, outputs, updates, givens, no_default_updates, allow_input_downcast, unused)
+        return Function(graph, chosen, name, config.profile if profile is None else profile, trust_input)
 
 
 class Function:
@@ -92,7 +93,7 @@ class Function:
         self.name = name
         self.trust_input = trust_input
         self.input_storage = [Cell(i, i.value) for i in graph.inputs]
-        self.profile = Profile(time.perf_counter() - start) if profile else None
+        self.profile = Profile(time.perf_counter() - start, name) if profile else None
         self._count = len(graph.inputs)
         self._names = unique_names(graph.inputs)
         self._run = self._prepared()

@@ -37,6 +37,20 @@ _CHOICES = {
 }
 _TYPES = {f.name: type(f.default) for f in fields(Flags)}
 
+# Theano's flags without a meaning here, which programs read: their defaults. Dotted names are reached as
+# config.section.name; a section takes any name.
+_FOREIGN = {
+    "linker": "cvm", "openmp": False, "cxx": "", "compute_test_value_opt": "off", "optimizer_verbose": False,
+    "optimizer_including": "", "optimizer_excluding": "", "print_test_value": False, "print_active_device": True,
+    "force_device": False, "reoptimize_unpickled_function": False, "profile_memory": False, "profile_optimizer": False,
+    "NanGuardMode.nan_is_error": True, "NanGuardMode.inf_is_error": True, "NanGuardMode.big_is_error": True,
+    "unittests.rseed": "666", "gcc.cxxflags": "", "blas.ldflags": "",
+}
+_SECTIONS = frozenset(
+    "DebugMode NanGuardMode blas cmodule cuda dnn experimental gcc gpuarray lib numpy nvcc optdb scan tensor traceback "
+    "unittests warn".split()
+)
+
 
 def _convert(name: str, value: Any) -> Any:
     kind = _TYPES[name]
@@ -60,7 +74,7 @@ class Config:
 
     def __init__(self, flags: Flags) -> None:
         object.__setattr__(self, "_flags", flags)
-        object.__setattr__(self, "_foreign", {})
+        object.__setattr__(self, "_foreign", dict(_FOREIGN))
 
     def __getattr__(self, name: str) -> Any:
         if name in _TYPES:
@@ -69,6 +83,8 @@ class Config:
             raise AttributeError(name)
         if name in self._foreign:
             return self._foreign[name]
+        if name in _SECTIONS:
+            return _Section(self, name)
         raise AttributeError(f"fuse has no flag {name!r}; its flags are {', '.join(_TYPES)}")
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -78,6 +94,9 @@ class Config:
             _warn_unknown(name)
             self._foreign[name] = value
 
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *_TYPES})
+
     def change_flags(self, *args: Any, **flags: Any) -> _Change:
         """A context manager, and a decorator, under which the given flags hold."""
         for arg in args:
@@ -86,6 +105,20 @@ class Config:
 
     def __str__(self) -> str:
         return "\n".join(f"{f.name} = {getattr(self._flags, f.name)!r}" for f in fields(Flags))
+
+
+class _Section:
+    """A group of Theano's flags, such as ``config.warn``: they are kept, and change nothing."""
+
+    def __init__(self, owner: Config, name: str) -> None:
+        object.__setattr__(self, "_owner", owner)
+        object.__setattr__(self, "_name", name)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._owner, f"{self._name}.{name}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._owner, f"{self._name}.{name}", value)
 
 
 class _Change(contextlib.ContextDecorator):

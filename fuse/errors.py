@@ -40,6 +40,12 @@ class MissingInputError(FuseError, ValueError):
     """A graph needs a variable that is not among the inputs and has no value."""
 
 
+class TestValueError(FuseError, AttributeError):
+    """A test value was asked for where an input has none."""
+
+    __test__ = False  # pytest collects classes called Test...
+
+
 class UnusedInputError(FuseError, ValueError):
     """An input that no output depends on."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fuse import types as ty
+from fuse.config import config
 from fuse.errors import FuseError, FuseTypeError, Origin, user_line, with_context
 from fuse.types import TensorType
 
@@ -170,19 +171,25 @@ def _new(cls: type[Expr], op: Op, args: tuple[Expr, ...], params: Mapping[str, A
     return node
 
 
+# Computes the test value of a node where config.compute_test_value asks for it; set by fuse.testvalues.
+_attach_test_value: Callable[[Expr], None] | None = None
+
+
 def make(op: Op, args: tuple[Expr, ...], params: Mapping[str, Any] = _NO_PARAMS) -> Expr:
     """The node of ``op`` on ``args``: the existing one of the same structure, or a new one with its type inferred."""
     key = (op, args, tuple(sorted(params.items())) if params else ())
     node = _nodes.get(key)
-    if node is not None:
-        return node
-    try:
-        type_ = op.infer_type(*args, **params)
-    except FuseError as error:
-        raise with_context(error, op.name, args) from None
-    with _LOCK:
-        frozen = MappingProxyType(dict(params)) if params else _NO_PARAMS
-        return _nodes.setdefault(key, _new(Expr, op, args, frozen, type_))
+    if node is None:
+        try:
+            type_ = op.infer_type(*args, **params)
+        except FuseError as error:
+            raise with_context(error, op.name, args) from None
+        with _LOCK:
+            frozen = MappingProxyType(dict(params)) if params else _NO_PARAMS
+            node = _nodes.setdefault(key, _new(Expr, op, args, frozen, type_))
+    if config._flags.compute_test_value != "off" and _attach_test_value is not None:
+        _attach_test_value(node)
+    return node
 
 
 def rebuild(node: Expr, args: Sequence[Expr]) -> Expr:

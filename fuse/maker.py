@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from keyword import iskeyword
@@ -67,18 +68,20 @@ class Cell:
 class Profile:
     """Calls and seconds of one function."""
 
-    def __init__(self, compile_time: float) -> None:
+    def __init__(self, compile_time: float, name: str | None = None) -> None:
         self.compile_time = compile_time
+        self.name = name
         self.fct_callcount = 0
         self.fct_call_time = 0.0
 
-    def summary(self) -> str:
-        """One line of text."""
+    def summary(self, file: Any = None) -> None:
+        """Print the profile as one line, to standard error unless ``file`` is given."""
+        print(self, file=file or sys.stderr)
+
+    def __str__(self) -> str:
         each = self.fct_call_time / self.fct_callcount if self.fct_callcount else 0.0
         calls = f"{self.fct_callcount} calls, {self.fct_call_time:.6f} s, {each * 1e6:.1f} µs each"
-        return f"{calls}; made in {self.compile_time:.3f} s"
-
-    __str__ = summary
+        return f"{self.name or 'function'}: {calls}; made in {self.compile_time:.3f} s"
 
 
 class Maker:

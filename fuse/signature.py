@@ -190,7 +190,7 @@ def _read_input(item: Any, index: int) -> In:
         raise FuseTypeError(f"input {index} is a {found.type.describe()}, not a tensor")
     if found.update is not None:
         if found.value is None:
-            raise FuseValueError(f"In({_named(found.variable)}, update=...) needs a value= to start from")
+            raise FuseValueError(f"In({_named(found.variable, 'variable')}, update=...) needs a value= to start from")
         _check_type(found.variable, found.update, "the update of input")
     return found
 
@@ -263,7 +263,7 @@ def replacements(given: Any, what: str, strict: bool = True) -> dict[Expr, Expr]
         if not isinstance(key, Expr):
             raise FuseTypeError(f"the keys of {what} are expressions, not {type(key).__name__} {key!r:.60}")
         if key in found:
-            raise FuseValueError(f"{what} replaces {_named(key)} twice")
+            raise FuseValueError(f"{what} replaces {_named(key, 'variable')} twice")
         if isinstance(value, Expr):
             if strict:
                 _check_type(key, value, f"the replacement in {what} of")
@@ -277,7 +277,8 @@ def replacements(given: Any, what: str, strict: bool = True) -> dict[Expr, Expr]
             for node in toposort([value]):
                 if node in found and node is not key and found[node] is not node:
                     raise FuseValueError(
-                        f"{what} replaces {_named(key)} by an expression of {_named(node)}, which it replaces too: all "
+                        f"{what} replaces {_named(key, 'variable')} by an expression of {_named(node, 'variable')}, "
+                        f"which it replaces too: all "
                         f"replacements happen at once; substitute in the replacement first, with fuse.clone"
                     )
     return found
@@ -287,13 +288,13 @@ def _constant_like(key: Expr, value: Any, what: str) -> Constant:
     try:
         return constant(key.type.filter(value))
     except FuseError as error:
-        raise type(error)(f"{what} {_named(key)}: {error}") from None
+        raise type(error)(f"{what} {_named(key, 'variable')}: {error}") from None
 
 
 def _check_type(key: Expr, value: Expr, what: str) -> None:
     """A replacement has the dtype and rank of what it replaces, and no known size that contradicts it."""
     want, have = key.type, value.type
-    both = f"{what} {_named(key)} is a {have.describe()}, a {want.describe()} is needed"
+    both = f"{what} {_named(key, 'variable')} is a {have.describe()}, a {want.describe()} is needed"
     if want.dtype != have.dtype:
         raise DTypeError(f"{both}: cast it ({value.name or 'expression'}.astype('{want.dtype}'))")
     if want.ndim != have.ndim:
@@ -303,8 +304,12 @@ def _check_type(key: Expr, value: Expr, what: str) -> None:
             raise ShapeError(f"{both}: axis {axis} differs")
 
 
-def _named(expr: Expr) -> str:
-    return expr.name or f"(a {expr.type.describe()} made at {origin_text(expr.origin)})"
+def _named(expr: Expr, kind: str = "") -> str:
+    """The name; where there is none ``a KIND without a name``, or ``without a name`` after a noun, and the line."""
+    if expr.name:
+        return expr.name
+    made = f"without a name ({expr.type.describe()}, made at {origin_text(expr.origin)})"
+    return f"a {kind} {made}" if kind else made
 
 
 # ---------------------------------------------------------------- updates
@@ -330,16 +335,20 @@ def _fitting(target: Any, value: Expr) -> Expr:
         kind = DTypeError if want.ndim == have.ndim else ShapeError
         hint = f": cast it (fuse.tensor.cast(expression, '{want.dtype}'))" if want.ndim == have.ndim else ""
         if kind is DTypeError and want.dtype == "float32" and have.dtype == "float64":
-            hint += " or keep float64 out of it: an integer array with a float32 one makes float64"
-        both = f"the update of {_named(target)} is a {have.describe()}, the shared variable is a {want.describe()}"
+            hint += (
+                ", or keep float64 out of it: float64 arrays, arrays of integers and (unless config.floatX is "
+                "'float32') numbers such as 0.1 make float64 of float32"
+            )
+        name = _named(target, "shared variable")
+        both = f"the update of {name} is a {have.describe()}, the shared variable is a {want.describe()}"
         raise kind(both + hint)
     for axis, (n, m) in enumerate(zip(want.shape, have.shape, strict=True)):
         if n is not None and n != m:
             size = "a size known at run time" if m is None else f"size {m}"
             loose = tuple([None if a == axis else s for a, s in enumerate(want.shape)])
             raise ShapeError(
-                f"the update of {_named(target)} has {size} along axis {axis}, the shared variable has size {n} there "
-                f"for good: make it with fuse.shared(value, shape={loose})"
+                f"the update of {_named(target, 'shared variable')} has {size} along axis {axis}, the shared variable "
+                f"has size {n} there for good: make it with fuse.shared(value, shape={loose})"
             )
     return value
 

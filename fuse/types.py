@@ -301,7 +301,7 @@ def _cast_input(
             raise DTypeError(f"values of {have.name} do not fit into {want.name} without loss ({_range(array)})")
     raise DTypeError(
         f"{have.name} values would lose precision as {want.name}: convert them (value.astype('{want.name}')), "
-        f"or pass allow_input_downcast=True to function"
+        f"or pass allow_input_downcast=True to function (allow_downcast=True to shared)"
     )
 
 

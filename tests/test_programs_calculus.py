@@ -37,7 +37,8 @@ def test_every_elementary_function_against_differences():
         (T.cos, np.cos), (T.tan, np.tan), (T.arcsin, np.arcsin), (T.arccos, np.arccos), (T.arctan, np.arctan),
         (T.sinh, np.sinh), (T.cosh, np.cosh), (T.tanh, np.tanh), (T.inv, np.reciprocal), (abs, np.abs),
         (T.arctanh, np.arctanh), (T.arcsinh, np.arcsinh), (T.expm1, np.expm1), (T.log2, np.log2),
-        (lambda v: v ** v, lambda v: v ** v), (lambda v: 2 ** v, lambda v: 2 ** v), (lambda v: v ** 2.5, lambda v: v ** 2.5),
+        (lambda v: v ** v, lambda v: v ** v), (lambda v: 2 ** v, lambda v: 2 ** v),
+        (lambda v: v ** 2.5, lambda v: v ** 2.5),
         (lambda v: v ** -2, lambda v: v ** -2.0), (lambda v: 1 / v, lambda v: 1 / v),
         (lambda v: T.clip(v, 0.4, 0.7), lambda v: np.clip(v, 0.4, 0.7)),
         (lambda v: T.switch(v > 0.5, v ** 2, -v), lambda v: np.where(v > 0.5, v ** 2, -v)),
@@ -63,7 +64,8 @@ def test_jacobian_and_hessian():
     def plain(v):
         return np.tanh(A @ v) * v[0]
 
-    np.testing.assert_allclose(function([x], T.jacobian(y, x))(value), jacobian_by_differences(plain, value), atol=1e-8)
+    np.testing.assert_allclose(function([x], T.jacobian(y, x))(value), jacobian_by_differences(plain, value),
+     atol=1e-8)
     cost = T.sum(y ** 2)
     gradient = function([x], T.grad(cost, x))
     np.testing.assert_allclose(function([x], T.hessian(cost, x))(value), jacobian_by_differences(gradient, value),
@@ -251,7 +253,8 @@ def test_gradient_of_sorted_cumulated_and_repeated_values():
     results = function([x], [c for c, _ in pairs] + [T.grad(c, x) for c, _ in pairs])(value)
     for k, (_, plain) in enumerate(pairs):
         np.testing.assert_allclose(results[k], plain(value), rtol=1e-12, err_msg=str(k))
-        np.testing.assert_allclose(results[len(pairs) + k], gradient_by_differences(plain, value), rtol=1e-6, atol=1e-8,
+        np.testing.assert_allclose(results[len(pairs) + k], gradient_by_differences(plain, value), rtol=1e-6,
+         atol=1e-8,
                                    err_msg=str(k))
 
 

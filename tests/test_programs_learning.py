@@ -1,4 +1,6 @@
 """Programs of machine-learning tutorials, as their authors write them; each is trained a second time in plain NumPy."""
+# ruff: noqa: B905, E741, RUF005
+# Programs as their authors write them.
 from __future__ import annotations
 
 import copy
@@ -322,7 +324,7 @@ class dA:
     def __init__(self, numpy_rng, theano_rng=None, input=None, n_visible=8, n_hidden=5):
         if not theano_rng:
             theano_rng = RandomStreams(numpy_rng.randint(2 ** 30))
-        initial_W = numpy.asarray(numpy_rng.uniform(low=-0.5, high=0.5, size=(n_visible, n_hidden)), dtype=config.floatX)
+        initial_W = numpy.asarray(numpy_rng.uniform(-0.5, 0.5, size=(n_visible, n_hidden)), dtype=config.floatX)
         self.W = shared(value=initial_W, name="W", borrow=True)
         self.b = shared(value=numpy.zeros(n_hidden, dtype=config.floatX), name="b", borrow=True)
         self.b_prime = shared(value=numpy.zeros(n_visible, dtype=config.floatX), borrow=True)
@@ -437,7 +439,8 @@ def test_word_embeddings_are_updated_in_the_rows_of_the_sentence_alone():
     nll = T.mean(T.nnet.categorical_crossentropy(p, y))
     g = T.grad(nll, embeddings)
     train = function([idx, y], nll, updates={embeddings: embeddings - 0.5 * g})
-    normalize = function([], updates={embeddings: embeddings / T.sqrt((embeddings ** 2).sum(axis=1)).dimshuffle(0, "x")})
+    length = T.sqrt((embeddings ** 2).sum(axis=1)).dimshuffle(0, "x")
+    normalize = function([], updates={embeddings: embeddings / length})
     sentence, labels = np.array([[1, 2, 1], [7, 2, 3]], "int32"), np.array([0, 2], "int32")
 
     def loss(t):

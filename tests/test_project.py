@@ -18,11 +18,11 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
 
 # A layer imports from itself and from those before it. Names are modules or packages below fuse/.
 LAYERS = (
-    ("errors", "config", "data"),
+    ("errors", "config", "data", "missing"),
     ("types",),
     ("expr",),
     ("op",),
-    ("rewrite", "printing", "reference"),
+    ("rewrite", "printing", "reference", "testvalues"),
     ("frontend", "rules"),
     ("autodiff",),
     ("codegen",),

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import copy
-import copy
 import gc
 import pickle
 import subprocess
@@ -194,4 +193,4 @@ def test_another_process_finds_values_and_structure():
         "print(w.name, w.type.shape, w.get_value().tolist(), total is (w + w).sum())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.stdout.strip() == f"w (3,) [0.0, 1.0, 2.0] True", done.stderr
+    assert done.stdout.strip() == "w (3,) [0.0, 1.0, 2.0] True", done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from fuse import testvalues
 from fuse.autodiff.batching import dimshuffle, vectorize
 from fuse.autodiff.reverse import _check_choices, _complain, _like, _nodes, _stabilized, _targets, derived, grad
 from fuse.autodiff.sweep import cotangents, filled, is_discrete, is_null, op
@@ -13,6 +14,7 @@ from fuse.frontend.sizes import as_size_expr, size_product, sizes_of
 from fuse.op import DISCONNECTED
 
 
+@testvalues.after
 def jacobian(
     expression: Any,
     wrt: Any,

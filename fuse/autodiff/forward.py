@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from fuse import testvalues
 from fuse import types as ty
 from fuse.autodiff.absent import DisconnectedType, is_disconnected, is_null
 from fuse.autodiff.reverse import _check_choices, _stabilized, _targets, derived
@@ -28,6 +29,7 @@ from fuse.op import DISCONNECTED, ZERO, _Marker
 Tangent = Any
 
 
+@testvalues.after
 def Rop(
     f: Any,
     wrt: Any,

@@ -14,6 +14,7 @@ from fuse.compile.sharedvalue import SharedVariable as SharedVariable
 from fuse.compile.sharedvalue import shared as shared
 from fuse.compiled import Function as Function
 from fuse.compiled import function as function
+from fuse.errors import UnusedInputError as UnusedInputError
 from fuse.mode import FAST_COMPILE as FAST_COMPILE
 from fuse.mode import FAST_RUN as FAST_RUN
 from fuse.mode import DebugMode as DebugMode

@@ -113,6 +113,13 @@ def _contains(x: Expr, item: Any) -> bool:
     )
 
 
+def _setitem(x: Expr, index: Any, value: Any) -> None:
+    raise FuseTypeError(
+        f"expressions do not change, so nothing can be stored in {_called(x)}: write {_short(x)} = "
+        f"set_subtensor({_short(x)}[index], value), or inc_subtensor for +="
+    )
+
+
 def _number(convert: type) -> Callable[[Expr], Any]:
     def method(x: Expr) -> Any:
         if isinstance(x, Constant) and x.type.ndim == 0:
@@ -159,7 +166,7 @@ OTHERS: dict[str, Any] = {
     "inc": indexing.inc_method, "astype": _astype,
     "copy": _copy, "__pow__": _pow, "__rpow__": _rpow, "__pos__": as_expr, "__round__": _round, "__len__": _len,
     "__iter__": _iter, "__contains__": _contains, "__int__": _number(int), "__float__": _number(float),
-    "__complex__": _number(complex), "__index__": _index,
+    "__complex__": _number(complex), "__index__": _index, "__setitem__": _setitem,
 }
 
 

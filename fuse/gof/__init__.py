@@ -1,11 +1,14 @@
 """Theano's ``gof``: names for graphs and a user's own ops."""
+from fuse.errors import MissingInputError as MissingInputError
 from fuse.expr import Constant as Constant
 from fuse.expr import Expr as Variable
 from fuse.frontend.apply import Apply as Apply
 from fuse.frontend.class_op import Op as Op
 from fuse.frontend.graph import FunctionGraph as FunctionGraph
+from fuse.gof import fg as fg
 from fuse.gof import graph as graph
 from fuse.gof import op as op
+from fuse.gof import utils as utils
 from fuse.gof.graph import ancestors as ancestors
 from fuse.gof.graph import clone as clone
 from fuse.gof.graph import inputs as inputs

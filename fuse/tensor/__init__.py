@@ -32,6 +32,7 @@ from fuse.frontend.sizes import make_vector, shape, shape_i, size
 from fuse.frontend.sorting import *
 from fuse.frontend.statistics import logsumexp, mean, norm, ptp, std, var
 from fuse.frontend.tensor import *
+from fuse.missing import no_attribute as _no_attribute
 from fuse.tensor import nlinalg, nnet, shared_randomstreams, slinalg
 from fuse.tensor.elemwise import CAReduce, DimShuffle, Elemwise
 from fuse.types import COMPLEX, CONTINUOUS, DISCRETE, FLOATING, INTEGER
@@ -55,7 +56,7 @@ _MODULES = ("basic", "elemwise", "extra_ops", "sharedvar", "subtensor", "type")
 def __getattr__(name: str) -> _Any:
     if name in _MODULES:
         return _import_module(f"fuse.tensor.{name}")
-    raise AttributeError(f"module 'fuse.tensor' has no attribute {name!r}")
+    raise _no_attribute("fuse.tensor", name)
 
 
 __all__ = [n for n in globals() if not n.startswith("_") and n != "annotations"]

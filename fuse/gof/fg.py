@@ -1,0 +1,3 @@
+"""Theano's ``gof.fg``: graphs as objects, and the error of a missing input."""
+from fuse.errors import MissingInputError as MissingInputError
+from fuse.frontend.graph import FunctionGraph as FunctionGraph

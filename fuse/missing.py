@@ -1,0 +1,38 @@
+"""What to say about a name that a module lacks: that it comes later, or where else it is."""
+from __future__ import annotations
+
+import importlib
+
+_LOOPS = "loops over sequences are not part of this version"
+_CONVOLUTIONS = "convolutions and pooling are not part of this version"
+_BATCHES = "batch normalisation is not part of this version; x.mean(axis=0) and x.var(axis=0) give the formula"
+
+# Names that Theano has and this version has not, by topic.
+LATER = {
+    **dict.fromkeys(("scan", "map", "reduce", "foldl", "foldr", "scan_module"), _LOOPS),
+    **dict.fromkeys(("conv", "conv2d", "conv3d", "conv2d_transpose", "abstract_conv", "signal"), _CONVOLUTIONS),
+    **dict.fromkeys(("batch_normalization", "batch_normalization_train", "batch_normalization_test", "bn"), _BATCHES),
+    "ifelse": "the lazy choice is not part of this version; switch(condition, a, b) chooses per element",
+    "sparse": "sparse matrices are not part of fuse",
+    "OpFromGraph": "ops made of graphs are not part of this version; a Python function of expressions does the same",
+}
+_ELSEWHERE = (
+    "fuse.tensor", "fuse.tensor.nnet", "fuse.gradient", "fuse.printing", "fuse.tensor.nlinalg", "fuse.tensor.slinalg",
+)
+
+
+def no_attribute(module: str, name: str) -> AttributeError:
+    """The error for ``module.name``, with a hint where there is one.
+
+    >>> no_attribute("fuse.tensor", "softmax")
+    AttributeError("module 'fuse.tensor' has no attribute 'softmax'; there is fuse.tensor.nnet.softmax")
+    """
+    text = f"module {module!r} has no attribute {name!r}"
+    if name in LATER:
+        text += f": {LATER[name]}"
+    elif not name.startswith("_"):
+        for other in _ELSEWHERE:
+            if other != module and name in vars(importlib.import_module(other)):
+                text += f"; there is {other}.{name}"
+                break
+    return AttributeError(text)

@@ -1,0 +1,106 @@
+"""Test values: with ``config.compute_test_value`` each expression is computed by the line that writes it."""
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from fuse import expr
+from fuse.config import config
+from fuse.errors import TestValueError, operand_text, origin_text, user_line
+from fuse.expr import CONSTANT, INPUT, SHARED, Expr
+from fuse.reference import evaluate
+from fuse.types import TensorType, TupleType
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_NONE = object()
+
+
+def get_test_value(node: Any) -> Any:
+    """The value that stands for ``node`` while a graph is built: its ``tag.test_value``, or what it holds itself.
+
+    >>> import numpy as np, fuse.tensor as T
+    >>> x = T.vector("x")
+    >>> x.tag.test_value = np.ones(3)
+    >>> with config.change_flags(compute_test_value="raise"):
+    ...     get_test_value(x * 2)
+    array([2., 2., 2.])
+    """
+    node = expr.as_expr(node)
+    value = _known(node)
+    if value is _NONE:
+        raise TestValueError(f"{node.name or node} ({node.type.describe()}) has no tag.test_value")
+    return value
+
+
+def _known(node: Expr) -> Any:
+    if node.op is CONSTANT:
+        return node.data
+    if node.op is SHARED:
+        return node.container.value
+    value = _NONE if node._tag is None else getattr(node._tag, "test_value", _NONE)
+    return node.type.filter(value) if value is not _NONE and node.op is INPUT else value
+
+
+def _values_below(node: Expr) -> tuple[dict[Expr, Any], Expr | None]:
+    """The known values that ``node`` can be computed from, or the input that lacks one."""
+    values: dict[Expr, Any] = {}
+    stack, seen = list(node.args), set(node.args)
+    while stack:
+        arg = stack.pop()
+        value = _known(arg)
+        if value is not _NONE:
+            values[arg] = value
+        elif arg.op is INPUT:
+            return values, arg
+        else:
+            new = [a for a in arg.args if a not in seen]
+            seen.update(new)
+            stack.extend(new)
+    return values, None
+
+
+def attach(node: Expr) -> None:
+    """Compute ``node.tag.test_value``; complain, as the flag says, where an input has none."""
+    how = config.compute_test_value
+    if not isinstance(node.type, (TensorType, TupleType)):
+        return
+    with config.change_flags(compute_test_value="off"):
+        values, lacking = _values_below(node)
+        if lacking is None:
+            node.tag.test_value = evaluate([node], values)[0]
+            return
+    if how == "ignore":
+        return
+    name = lacking.name or "a variable without a name"
+    text = (
+        f"{name} ({lacking.type.describe()}, made at {origin_text(lacking.origin)}) has no test_value: set "
+        f"{lacking.name or 'variable'}.tag.test_value = an array, or config.compute_test_value = 'off'\n"
+        f"  in {node.op}({operand_text(node.args)})\n  at {origin_text(user_line(2))}"
+    )
+    if how == "warn":
+        warnings.warn(text, stacklevel=4)
+    else:
+        raise TestValueError(text)
+
+
+def after(build: Callable[P, R]) -> Callable[P, R]:
+    """``build`` without test values of what it makes on the way; what it returns has them."""
+
+    @functools.wraps(build)
+    def built(*args: P.args, **kwargs: P.kwargs) -> R:
+        if config.compute_test_value == "off":
+            return build(*args, **kwargs)
+        with config.change_flags(compute_test_value="off"):
+            result = build(*args, **kwargs)
+        for node in result if isinstance(result, (list, tuple)) else [result]:
+            if isinstance(node, Expr) and not node.is_leaf:
+                attach(node)
+        return result
+
+    return built
+
+
+expr._attach_test_value = attach
