@@ -340,13 +340,12 @@ def test_every_public_name_exists():
 
 
 def test_functions_stay_callable_beside_modules_of_their_name():
-    """The modules fuse.function, fuse.config, fuse.tensor.var and fuse.tensor.sort exist, and do not hide the names."""
+    """The modules fuse.config, fuse.tensor.var and fuse.tensor.sort exist, and do not hide the names."""
     import fuse.config
-    import fuse.function
     import fuse.tensor.sort
     import fuse.tensor.var
 
-    assert all(map(callable, (fuse.function, fuse.tensor.var, fuse.tensor.sort)))
+    assert all(map(callable, (fuse.tensor.var, fuse.tensor.sort)))
     assert fuse.config.floatX == "float64"
 
 

@@ -239,13 +239,12 @@ class _Emitter(SumEmitter):
             cast(self.final(a), have, want) for a, have, want in zip(s.args, s.arg_dtypes, s.signature, strict=True)
         ]
         named = []
-        for k, (text, original) in enumerate(zip(args, s.args, strict=True)):
+        for k, text in enumerate(args):
             if text.isidentifier():
                 named.append(text)
             else:
                 self.line(f"{s.name}_a{k} = {text}")
                 named.append(f"{s.name}_a{k}")
-            del original
         params = dict(s.params)
         if s.op.name == "cast":
             self.line(f"{s.name} = {cast(named[0], s.signature[0], s.dtype)}")

@@ -145,18 +145,11 @@ class _Scheduler:
         dtype = _working(node.params["dtype"])
         acc = self.new_name("acc")
         operand = self.operands[node][0]
-        value, time, value_dtype = self.value(operand, level, context[:level], context[level], self.region.domain[node])
-        if level == out:  # every reduced axis has size 1
-            name = self.new_name()
-            init, combine = Init(acc, node.op, dtype), Combine(acc, node.op, dtype, value, value_dtype)
-            self.emit(level, context[:level], max(time, context[level]), init)
-            self.emit(level, context[:level], max(time, context[level]), combine)
-            del name
-        else:
-            self.emit(out, context[:out], context[out], Init(acc, node.op, dtype))
-            self.emit(
-                level, context[:level], max(time, context[level]), Combine(acc, node.op, dtype, value, value_dtype)
-            )
+        value, time, have = self.value(operand, level, context[:level], context[level], self.region.domain[node])
+        time = max(time, context[level])
+        # Where every reduced axis has size 1, start and only step stand side by side.
+        self.emit(out, context[:out], time if level == out else context[out], Init(acc, node.op, dtype))
+        self.emit(level, context[:level], time, Combine(acc, node.op, dtype, value, have))
         self.names[node, out, context[:out]] = acc
 
     def add_across(self, node: Expr, level: int, context: Context) -> None:
