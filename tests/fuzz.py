@@ -17,14 +17,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from random_programs import Array, RandomProgram, make_program  # noqa: E402
+from random_programs import Array, RandomProgram, make_program
 
-import fuse  # noqa: E402
-from fuse import reference  # noqa: E402
-from fuse.codegen import interpret  # noqa: E402
-from fuse.codegen.launch import Launcher  # noqa: E402
-from fuse.expr import Expr, substitute, toposort  # noqa: E402
-from fuse.types import TensorType  # noqa: E402
+import fuse
+from fuse import reference
+from fuse.codegen import interpret
+from fuse.codegen.launch import Launcher
+from fuse.expr import Expr, substitute, toposort
+from fuse.types import TensorType
 
 # Elementwise ops whose result is the correctly rounded one: in strict mode these are the same bits.
 EXACT = {
@@ -35,9 +35,9 @@ EXACT = {
 }
 # Ops that only move, select or compare values.
 MOVING = {
-    "neg", "abs", "maximum", "minimum", "clip", "switch", "real", "imag", "conj", "complex", "relu", "fill", "max", "min",
-    "sgn", "floor", "ceil", "trunc", "round_half_to_even", "round_half_away_from_zero", "sort", "join", "make_vector",
-    "set_subtensor", "set_gather", "zero_grad", "disconnected_grad", "consider_constant", "part", "cast",
+    "neg", "abs", "maximum", "minimum", "clip", "switch", "real", "imag", "conj", "complex", "relu", "fill", "max",
+    "min", "sgn", "floor", "ceil", "trunc", "round_half_to_even", "round_half_away_from_zero", "sort", "join",
+    "make_vector", "set_subtensor", "set_gather", "zero_grad", "disconnected_grad", "consider_constant", "part", "cast",
 }
 NOISE = 4.0
 RUNS = 5
@@ -173,7 +173,8 @@ def check(case: RandomProgram, mode: str, calls: int = 3, kernels: bool = False)
         s: s.get_value() for s, _ in case.updates}
     keep = dict(shared)
     # NumPy itself gives sums of negative zeros either sign, by the layout of the array.
-    signs = not any(n.op.name in ("sum", "dot", "matmul", "softmax", "log_softmax", "logsumexp") for n in toposort(graph))
+    sums = {"sum", "dot", "matmul", "softmax", "log_softmax", "logsumexp"}
+    signs = not any(n.op.name in sums for n in toposort(graph))
     try:
         function = fuse.function(case.inputs, case.outputs, updates=case.updates, givens=case.givens, mode=mode,
                                  on_unused_input="ignore")
@@ -192,7 +193,8 @@ def check(case: RandomProgram, mode: str, calls: int = 3, kernels: bool = False)
             got = [*got, *[s.get_value() for s, _ in case.updates]]
             compare(got, want, others, mode, signs)
             check_ownership(got, case, before)
-            shared.update(zip([s for s, _ in case.updates], [np.array(g) for g in got[len(case.outputs):]], strict=True))
+            new = [np.array(g) for g in got[len(case.outputs):]]
+            shared.update(zip([s for s, _ in case.updates], new, strict=True))
     finally:
         for s, v in keep.items():
             s.set_value(v)
@@ -216,7 +218,7 @@ def failure(case: RandomProgram, mode: str, kernels: bool = False) -> str | None
     """What is wrong with ``case``, or None."""
     try:
         check(case, mode, kernels=kernels)
-    except Exception as error:  # noqa: BLE001  (an exception of any kind is what is looked for)
+    except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__}: {str(error)[:1500]} ({Path(last.filename).name}:{last.lineno})"
     return None
@@ -254,7 +256,7 @@ def minimised(case: RandomProgram, mode: str, kernels: bool = False, seconds: fl
                 inner = [a for a in dict.fromkeys(toposort([out])) if a is not out and isinstance(a.type, TensorType)
                          and not a.is_leaf]
                 for part in inner:
-                    smaller = _with(case, case.outputs[:k] + [part] + case.outputs[k + 1:])
+                    smaller = _with(case, [*case.outputs[:k], part, *case.outputs[k + 1:]])
                     if fails(smaller):
                         case, changed = smaller, True
                         break
@@ -307,7 +309,8 @@ def described(case: RandomProgram) -> str:
             continue
         names[node] = node.name if node.op.name == "shared" and node.name else f"v{len(names)}"
         params = "".join(f", {k}={v}" for k, v in node.params.items()) if node.params else ""
-        lines.append(f"  {names[node]} = {node.op.name}({', '.join(names[a] for a in node.args)}{params})  # {node.type}")
+        call = f"{node.op.name}({', '.join(names[a] for a in node.args)}{params})"
+        lines.append(f"  {names[node]} = {call}  # {node.type}")
     lines.append("  outputs " + ", ".join(names[o] for o in case.outputs))
     for s, v in case.updates:
         lines.append(f"  update {names.get(s, s.name)} <- {names[v]}")

@@ -1,4 +1,4 @@
-"""Random programs with values: everything that a user can write, from a seed. Used by the tests and by tests/fuzz.py."""
+"""Random programs with values: everything that a user can write, from a seed. For the tests and tests/fuzz.py."""
 from __future__ import annotations
 
 from collections.abc import Callable
