@@ -183,7 +183,7 @@ class _Emitter(SumEmitter):
             case Combine():
                 self.combine(s)
             case Get():
-                self.line(f"{s.name} = load({s.local}, {self.lane})")
+                self.line(f"{s.name} = {as_dtype(f'load({s.local}, {self.lane})', s.dtype)}")
             case Put():
                 self.line(f"store({s.local}, {self.lane}, {self.final(s.value)})")
 

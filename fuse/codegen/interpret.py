@@ -118,7 +118,8 @@ class _Run:
                 pair = np.array([old, self.values[s.value]], s.dtype)
                 self.set_acc(s.acc, s.lane, s.op.numpy(pair, axis=(0,), dtype=s.dtype))
             case Get():
-                self.values[s.name] = self.rows[s.local][self.index[self.lane_axis[s.local]]]
+                row = self.rows[s.local][self.index[self.lane_axis[s.local]]]
+                self.values[s.name] = np.dtype(s.dtype).type(row)
             case Put():
                 self.rows[s.local][self.index[self.lane_axis[s.local]]] = self.values[s.value]
 

@@ -20,6 +20,7 @@ from fuse.codegen.kernel import (
     Update,
     uses,
 )
+from fuse.op import Op
 
 
 def on_heap(body: tuple[Any, ...], heap: Mapping[str, Local]) -> tuple[Any, ...]:
@@ -38,6 +39,11 @@ def on_heap(body: tuple[Any, ...], heap: Mapping[str, Local]) -> tuple[Any, ...]
     return tuple(map(statement, body))
 
 
+def accumulator_dtype(op: Op, dtype: str) -> str:
+    """The dtype in which a reduction over many rows is kept: sums of float32 in float64, as rows are added in order."""
+    return "float64" if op.name == "sum" and dtype == "float32" else dtype
+
+
 def in_lanes(
     body: tuple[Any, ...], axis: Axis, locals_: list[Local], new_name: Callable[[str], str]
 ) -> tuple[Any, ...]:
@@ -46,6 +52,7 @@ def in_lanes(
     dtypes: dict[str, str] = {}
     groups: list[int] = [0]
     accumulators: dict[str, str] = {}
+    wide: dict[str, str] = {}
     crossing: dict[str, str] = {}
 
     def scan(statements: tuple[Any, ...]) -> None:
@@ -57,6 +64,7 @@ def in_lanes(
                 continue
             if isinstance(s, Init):
                 accumulators[s.acc] = s.dtype
+                wide[s.acc] = accumulator_dtype(s.op, s.dtype)
             for name in uses(s):
                 if name in defined_in and defined_in[name] != groups[0]:
                     crossing[name] = dtypes[name]
@@ -67,7 +75,7 @@ def in_lanes(
     scan(body)
     rows = {name: Local(f"r{name}", dtype, (axis,), row=True) for name, dtype in crossing.items()}
     locals_.extend(rows.values())
-    for acc, dtype in accumulators.items():
+    for acc, dtype in wide.items():
         locals_.append(Local(acc, dtype, (axis,), row=True))
 
     def rewrite(statements: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -99,11 +107,11 @@ def in_lanes(
                     out.append(Loop(s.axis, rewrite(s.body), s.kind))
                     continue
                 case Init():
-                    group.append(Init(s.acc, s.op, s.dtype, axis))
+                    group.append(Init(s.acc, s.op, wide[s.acc], axis))
                     continue
                 case Combine():
-                    lane = axis if s.acc in accumulators else None
-                    group.append(Combine(s.acc, s.op, s.dtype, local_name(s.value), s.value_dtype, lane))
+                    lane, kept = (axis, wide[s.acc]) if s.acc in accumulators else (None, s.dtype)
+                    group.append(Combine(s.acc, s.op, kept, local_name(s.value), s.value_dtype, lane))
                     continue
                 case Compute():
                     args = tuple(local_name(a) for a in s.args)

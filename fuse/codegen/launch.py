@@ -12,10 +12,11 @@ from fuse.codegen.collapse import collapse
 from fuse.codegen.emit_cpu import Source
 from fuse.codegen.kernel import Kernel, Local, check
 from fuse.codegen.load import compile_kernel
+from fuse.codegen.nest import Binding
 from fuse.codegen.region import Operand, Region
-from fuse.codegen.schedule import Binding, schedule
+from fuse.codegen.schedule import schedule
 from fuse.codegen.sizes import Sizes
-from fuse.errors import FuseIndexError, ShapeError, runtime_error
+from fuse.errors import ShapeError
 from fuse.expr import Expr
 
 Array = Any
@@ -128,13 +129,8 @@ class Launcher:
         return 0
 
     def fail(self, status: int, arrays: list[Array]) -> None:
-        if status == emit_cpu.OUT_OF_BOUNDS:
-            for node in self.region.amap:
-                if node.op.name == "gather":
-                    raise runtime_error(
-                        FuseIndexError, "an index is out of bounds", "indexing", [a.shape for a in arrays], node.origin
-                    )
-        if status in (emit_cpu.WRONG_SIZE, emit_cpu.EMPTY_REDUCTION):
-            # A maximum of nothing may be part of something that has a value (logsumexp): the interpreter knows.
+        if status in (emit_cpu.OUT_OF_BOUNDS, emit_cpu.WRONG_SIZE, emit_cpu.EMPTY_REDUCTION):
+            # The interpreter knows which index of which line it was; and a maximum of nothing may be part of something
+            # that has a value (logsumexp).
             raise SizeMismatch
         raise ShapeError(f"a kernel refused its arguments (status {status}, shapes {[a.shape for a in arrays]})")

@@ -15,6 +15,14 @@ Context = tuple[int, ...]
 Levels = Sequence[frozenset[int]]
 
 
+@dataclass(frozen=True)
+class Binding:
+    """What each parameter of a kernel stands for, in the order of its call."""
+
+    buffers: tuple[Expr | Local, ...]
+    scalars: tuple[Any, ...]  # expressions (0-d inputs), sizes
+
+
 @dataclass
 class Slot:
     """The statements of one level within one iteration: (time, sequence number, statement)."""

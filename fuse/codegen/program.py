@@ -56,7 +56,12 @@ class Program:
         self._pool = writer.pool
 
     def __call__(self, *values: Any) -> list[Array]:
-        return self._run(*values)
+        try:
+            return self._run(*values)
+        except (ValueError, OverflowError) as error:
+            if isinstance(error, FuseError):
+                raise
+            return self.serve(values)  # a size that cannot be: the interpreter tells the user's line
 
     def __reduce__(self) -> Any:
         return Program, (self.inputs, self.outputs, self.updates, self.mode)

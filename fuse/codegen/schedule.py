@@ -9,7 +9,6 @@ kept in scratch memory for the axes of that sweep (a row).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from fuse.codegen.kernel import (
@@ -32,8 +31,8 @@ from fuse.codegen.kernel import (
     Update,
     prune,
 )
-from fuse.codegen.lanes import on_heap
-from fuse.codegen.nest import Context, Nest, Slot, axis_ranks, find_lane_level, find_levels
+from fuse.codegen.lanes import accumulator_dtype, on_heap
+from fuse.codegen.nest import Binding, Context, Nest, Slot, axis_ranks, find_lane_level, find_levels
 from fuse.codegen.region import GENERATORS, Operand, Region, computed_nodes, cost_of
 from fuse.codegen.sizes import Sizes
 from fuse.expr import INPUT, Expr
@@ -41,14 +40,6 @@ from fuse.expr import INPUT, Expr
 LANE_BLOCK = 256  # elements of one accumulator row of a column reduction: a few of them stay in the first-level cache
 REPEAT_IN_ROW = 4  # operations repeated rather than kept, where keeping means a row in cache
 REPEAT_IN_SWEEP = 24  # the same where keeping means a whole array in memory
-
-
-@dataclass(frozen=True)
-class Binding:
-    """What each parameter of a kernel stands for, in the order of its call."""
-
-    buffers: tuple[Expr | Local, ...]
-    scalars: tuple[Any, ...]  # expressions (0-d inputs), sizes
 
 
 class _Scheduler:
@@ -153,24 +144,31 @@ class _Scheduler:
         self.names[node, out, context[:out]] = acc
 
     def add_across(self, node: Expr, level: int, context: Context) -> None:
-        """A sum whose axes cross the nest: its output is cleared first, and added to in the innermost loop."""
+        """A sum whose axes cross the nest: cleared first, added to in the innermost loop, in memory."""
         operand = self.operands[node][0]
         dtype = node.params["dtype"]
         value, time, have = self.value(operand, level, context[:level], context[level], self.region.domain[node])
         index = tuple([0 if a is None else self.axes[a] for a in self.region.amap[node]])
-        zero = self.new_name()
-        clear: tuple[Any, ...] = (Store(self.buffer(node), index, zero),)
-        for a in reversed([a for a in self.region.amap[node] if a is not None]):
-            clear = (Loop(self.axes[a], clear),)
-        self.emit(0, (), 0, Const(zero, dtype, 0))
-        for statement in clear:
-            self.emit(0, (), 0, statement)
-        self.emit(
-            level,
-            context[:level],
-            max(time, context[level]),
-            Update(self.buffer(node), index, node.op, dtype, value, have),
-        )
+        target, wide = self.buffer(node), accumulator_dtype(node.op, dtype)
+        at: tuple[Any, ...] = index
+        if wide != dtype:
+            at = axes = tuple([a for a in index if isinstance(a, Axis)])
+            target = self.new_name("t")
+            self.locals.append(Local(target, wide, axes))
+        zero, total = self.new_name(), self.new_name()
+        self.emit(0, (), 0, Const(zero, wide, 0))
+        self.emit_over(index, 0, (Store(target, at, zero),))
+        self.emit(level, context[:level], max(time, context[level]), Update(target, at, node.op, wide, value, have))
+        if wide != dtype:
+            done = (Load(total, wide, target, at), Store(self.buffer(node), index, total))
+            self.emit_over(index, context[0] + 1 if level else context[0], done)
+
+    def emit_over(self, index: tuple[Any, ...], time: int, body: tuple[Any, ...]) -> None:
+        """Emit ``body`` at the outermost level, in loops over the axes of ``index``."""
+        for a in reversed([a for a in index if isinstance(a, Axis)]):
+            body = (Loop(a, body),)
+        for statement in body:
+            self.emit(0, (), time, statement)
 
     def store(self, node: Expr) -> None:
         level, context = self.level[node], self.context[node]

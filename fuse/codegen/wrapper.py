@@ -98,15 +98,12 @@ class Writer:
         for position, unit in enumerate(self.plan.units):
             if isinstance(unit, Region):
                 for base in unit.loads:
-                    last[base] = position
+                    last[base] = max(position, last.get(base, 0))
             else:
-                for node in toposort(unit.args, known=[n for n in self.sizes.of if n.op.name not in SEEN_THROUGH]):
-                    for arg in node.args:
-                        last[see_through(arg, self.sizes).base if isinstance(arg.type, TensorType) else arg] = position
-                for arg in unit.args:
-                    last[see_through(arg, self.sizes).base if isinstance(arg.type, TensorType) else arg] = position
-                if unit.op.kind == "view":
-                    last[unit.args[0]] = len(self.plan.units)  # a view of it lives on: never written over
+                for k, arg in enumerate(unit.args):
+                    base = see_through(arg, self.sizes).base if isinstance(arg.type, TensorType) else arg
+                    viewed = k == 0 and unit.op.kind == "view"  # the view lives on: never written over
+                    last[base] = len(self.plan.units) if viewed else max(position, last.get(base, 0))
         for result in self.results:
             base = see_through(result, self.sizes).base if isinstance(result.type, TensorType) else result
             last[base] = len(self.plan.units)
