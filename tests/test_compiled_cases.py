@@ -24,7 +24,8 @@ def test_compiled_value_and_derivatives_are_the_reference_s(name):
     floats = [x for x in inputs if x.dtype.startswith("float")]
     outputs = [out]
     if floats:
-        weights = np.random.default_rng(3).normal(size=reference.evaluate([out], dict(zip(inputs, arrays, strict=True)))[0].shape)
+        (value,) = reference.evaluate([out], dict(zip(inputs, arrays, strict=True)))
+        weights = np.random.default_rng(3).normal(size=value.shape)
         outputs += T.grad((out * weights).sum(), floats, disconnected_inputs="ignore")
         if name not in ("mask", "nonzero"):
             outputs.append(T.jacobian(out.flatten(), floats[0], disconnected_inputs="ignore"))
