@@ -147,3 +147,19 @@ def test_unsigned_values_beyond_signed_inputs():
         with pytest.raises(FuseError, match="without loss"):
             f(np.array([value], "u8"))
     np.testing.assert_array_equal(f(np.array([2**63 - 1], "u8")), [2**63 - 1])
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("view", ["reshape", "slice", "turned slice"])
+def test_views_of_a_variable_that_is_updated(mode, view):
+    """An update in place wrote over a view that was an output, or was still to be read."""
+    start = np.arange(-3.0, 3.0).reshape(2, 3)
+    s = fuse.shared(start)
+    make = {"reshape": lambda a: a.reshape((6,)), "slice": lambda a: a[1:], "turned slice": lambda a: a.T[::-1]}[view]
+    new = T.clip(s, 0.5, 5.0) / 1
+    f = fuse.function([], [make(s), T.exp(make(s)).sum()], updates=[(s, new)], mode=mode)
+    got, total = f()
+    np.testing.assert_array_equal(got, make(start))
+    np.testing.assert_allclose(total, np.exp(make(start)).sum(), rtol=1e-14)
+    np.testing.assert_array_equal(s.get_value(), np.clip(start, 0.5, 5))
+    np.testing.assert_array_equal(f()[0], make(np.clip(start, 0.5, 5)))
