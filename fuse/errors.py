@@ -101,6 +101,14 @@ def origin_text(origin: Origin | None) -> str:
     return f"{place}: {text}" if text else place
 
 
+# What the user wrote, for ops that have other names inside.
+_WORDS = {
+    "subtensor": "indexing", "gather": "indexing with integer arrays", "broadcast_to": "broadcasting",
+    "set_gather": "set_subtensor with integer arrays", "inc_gather": "inc_subtensor with integer arrays",
+    "make_vector": "stacking scalars", "iota": "arange", "rebroadcast": "addbroadcast",
+}
+
+
 def operand_text(operands: Iterable[Any]) -> str:
     """``x: float64 vector, (no name): int32 (?, 3)``."""
     parts = []
@@ -116,7 +124,7 @@ def with_context(error: FuseError, op_name: str, operands: Iterable[Any]) -> Fus
     """``error`` again, its message followed by the operation, its operands and the user's line."""
     if getattr(error, "has_context", False):
         return error
-    text = f"{error}\n  in {op_name}({operand_text(operands)})\n  at {origin_text(user_line(2))}"
+    text = f"{error}\n  in {_WORDS.get(op_name, op_name)}({operand_text(operands)})\n  at {origin_text(user_line(2))}"
     again = type(error)(text)
     again.has_context = True  # type: ignore[attr-defined]
     return again
@@ -127,5 +135,8 @@ def runtime_error(
 ) -> FuseError:
     """An error met while a compiled function ran, told in terms of the line that built the node."""
     listed = ", ".join(str(tuple(s)) for s in shapes)
-    where = f"\n  in {op_name} of operands with shapes {listed}" if listed else f"\n  in {op_name}"
-    return kind(f"{message}{where}\n  built at {origin_text(origin)}")
+    words = _WORDS.get(op_name, op_name)
+    where = f"\n  in {words} of operands with shapes {listed}" if listed else f"\n  in {words}"
+    error = kind(f"{message}{where}\n  built at {origin_text(origin)}")
+    error.has_context = True  # type: ignore[attr-defined]
+    return error

@@ -183,6 +183,21 @@ def test_joins_and_splits():
     ])
 
 
+def test_split_sizes_that_do_not_add_up_are_an_error():
+    x, sizes = T.dmatrix("x"), T.lvector("sizes")
+    f = function([x, sizes], T.split(x, sizes, n_splits=2, axis=1))
+    left, right = f(M, [1, 3])
+    np.testing.assert_array_equal(left, M[:, :1])
+    np.testing.assert_array_equal(right, M[:, 1:])
+    with pytest.raises(ValueError, match=r"shape \(3, 4\), not \(3, 3\)"):
+        f(M, [1, 2])
+    with pytest.raises(ValueError, match=r"shape \(3, 4\), not \(3, 5\)"):
+        f(M, [2, 3])
+    a, b = T.split(x, [2, 2], 2, axis=1)
+    got = function([x], T.grad(T.sum(a ** 2) + T.sum(b), x))(M)
+    np.testing.assert_array_equal(got, np.hstack([2 * M[:, :2], np.ones((3, 2))]))
+
+
 def test_products_of_arrays():
     x, v, a, b = T.dmatrix("x"), T.dvector("v"), T.dtensor3("a"), T.dtensor3("b")
     vec, B = np.array([1.0, -2.0, 3.0, 0.5]), CUBE.transpose(0, 2, 1) / 10

@@ -279,6 +279,7 @@ def test_profile_is_accepted(capsys):
 
 # ---------------------------------------------------------------- the errors that tutorials show
 x, y, m, s, k = T.dvector("x"), T.dvector("y"), T.dmatrix("m"), T.dscalar("s"), T.ivector("k")
+n = T.iscalar("n")
 w32 = shared(np.float32(1.0))
 
 
@@ -303,7 +304,9 @@ w32 = shared(np.float32(1.0))
     (TypeError, "without a name", lambda: function([], updates=[(w32, w32 + np.float64(0.1))])),
     (ValueError, "two updates", lambda: function([], updates=[(w32, w32), (w32, w32 * 2)])),
     (IndexError, "index 5 is out of bounds", lambda: function([x], x[5])([1, 2, 3])),
-    (IndexError, "out of bounds", lambda: function([x], x[T.constant([7])])([1, 2, 3])),
+    (IndexError, "index 7 is out of bounds for axis 0 with size 3\n  in indexing with integer arrays",
+     lambda: function([x, k], x[k])([1, 2, 3], [7])),
+    (ValueError, r"shape \(-1,\) was asked for", lambda: function([n], T.zeros((n,)))(-1)),
     (IndexError, "too many indices", lambda: x[0, 0]),
     (ValueError, "axis 1 is out of bounds", lambda: x.sum(axis=1)),
     (ValueError, "reshape", lambda: function([x], x.reshape((2, 2)))([1, 2, 3])),

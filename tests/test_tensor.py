@@ -45,7 +45,7 @@ def test_plural_constructors(kind):
         assert (a.name, b.name) == ("a", "b")
         assert a.type == b.type == getattr(T, prefix + kind)().type
         assert len(many(3)) == 3
-        assert many("alone").name == "alone"
+        assert many("a").name == "a" and [v.name for v in many("ab")] == ["a", "b"]
 
 
 def test_shape_and_rank_of_a_named_constructor():

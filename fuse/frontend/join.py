@@ -10,6 +10,7 @@ from fuse import expr as _expr
 from fuse import types as ty
 from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr, constant
+from fuse.frontend.axes import specify_shape
 from fuse.frontend.creation import alloc
 from fuse.frontend.layout import dimshuffle
 from fuse.frontend.sizes import (
@@ -143,7 +144,7 @@ def split(x: Any, splits_size: Any, n_splits: int | None = None, axis: int = 0) 
     """``x`` cut along ``axis`` into pieces of the given sizes.
 
     ``splits_size`` is a list of sizes, an integer vector with ``n_splits`` entries, or a number of equal pieces of an
-    axis of known size.
+    axis of known size. They have to add up to the size of the axis: a ShapeError at build time or at run time.
 
     >>> import fuse.tensor as T
     >>> a, b = split(T.vector("v"), [2, 3], 2)
@@ -161,6 +162,8 @@ def split(x: Any, splits_size: Any, n_splits: int | None = None, axis: int = 0) 
     known, total = x.type.shape[axis], size_sum(sizes)
     if known is not None and isinstance(total, int) and total != known:
         raise ShapeError(f"the sizes {sizes} of a split do not add up to the size {known} of axis {axis}")
+    if known is None or not isinstance(total, int):  # to be checked at run time
+        x = specify_shape(x, [total if a == axis else None for a in range(x.type.ndim)])
     out: list[Expr] = []
     start: Size = 0
     for n in sizes:
@@ -193,6 +196,17 @@ def pad_end(x: Expr, size: Size, axis: int = -1) -> Expr:
     if isinstance(sizes[axis], int) and sizes[axis] == 0:
         return x
     return join(axis, x, alloc(constant(0, dtype=x.type.dtype), *sizes))
+
+
+def stacklists(arg: Any) -> Expr:
+    """Nested lists of expressions as one: each level of lists is an axis.
+
+    >>> import fuse.tensor as T
+    >>> a, b, c, d = T.scalars("a", "b", "c", "d")
+    >>> stacklists([[a, b], [c, d]]).type
+    TensorType(float64, (2, 2))
+    """
+    return as_expr(arg)
 
 
 def horizontal_stack(*xs: Any) -> Expr:
@@ -230,5 +244,6 @@ def vstack(tup: Any) -> Expr:
 
 
 __all__ = [
-    "concatenate", "horizontal_stack", "hstack", "join", "make_vector", "split", "stack", "vertical_stack", "vstack",
+    "concatenate", "horizontal_stack", "hstack", "join", "make_vector", "split", "stack", "stacklists",
+    "vertical_stack", "vstack",
 ]

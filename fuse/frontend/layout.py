@@ -117,12 +117,19 @@ def _need_sizes(sizes: Any) -> None:
             raise FuseValueError(f"a size is not negative: {known}")
 
 
+def _broadcast_array(x: Any, *sizes: Any) -> Any:
+    shape = _ints(sizes)
+    if any(n < 0 for n in shape):
+        raise ShapeError(f"an array of shape {shape} was asked for: a size is not negative")
+    return np.broadcast_to(x, shape)
+
+
 def _broadcast_to_grad(g: Expr, out: Expr, x: Expr, *sizes: Expr) -> tuple[Any, ...]:
     return (sum_to(g, x), *[DISCONNECTED] * len(sizes))
 
 
 @op_record(
-    "index", numpy=lambda x, *sizes: np.broadcast_to(x, _ints(sizes)), infer=_broadcast_to_type, linear=True,
+    "index", numpy=_broadcast_array, infer=_broadcast_to_type, linear=True,
     grad=_broadcast_to_grad, shape=lambda node, *s: node.args[1:],
 )
 def broadcast_to(op: Op, x: Any, *shape: Any) -> Expr:
@@ -347,8 +354,14 @@ def _no_gradient(g: Expr, out: Expr, *args: Expr) -> tuple[Any, ...]:
     return (DISCONNECTED,) * len(args)
 
 
+def _count(n: Any) -> int:
+    if n < 0:
+        raise FuseValueError(f"a size is not negative: {n}")
+    return int(n)
+
+
 @op_record(
-    "index", numpy=lambda n: np.arange(int(n), dtype="int64"), infer=_positions_type, grad=_no_gradient,
+    "index", numpy=lambda n: np.arange(_count(n), dtype="int64"), infer=_positions_type, grad=_no_gradient,
     shape=lambda node, s: node.args,
 )
 def iota(op: Op, n: Any) -> Expr:

@@ -12,6 +12,7 @@ from fuse.expr import Constant, Expr, as_expr
 from fuse.frontend import elementwise as ew
 from fuse.frontend.layout import dimshuffle
 from fuse.frontend.reductions import MAX, SUM, Axis, kept, literal, reduce
+from fuse.frontend.reductions import all as all_
 from fuse.frontend.reductions import max as max_
 from fuse.frontend.reductions import min as min_
 from fuse.frontend.reductions import sum as sum_
@@ -111,7 +112,11 @@ def std(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False, correc
 
 
 def ptp(x: Any, axis: Axis = None, keepdims: bool = False) -> Expr:
-    """Peak to peak: the largest element minus the smallest over ``axis``."""
+    """Peak to peak: the largest element minus the smallest over ``axis``.
+
+    >>> ptp([[3, 1], [2, 8]], axis=1).eval()
+    array([2, 6])
+    """
     return ew.sub(max_(x, axis, keepdims), min_(x, axis, keepdims))
 
 
@@ -217,4 +222,13 @@ def logsumexp(op: Op, x: Any, axis: Axis = None, keepdims: bool = False) -> Expr
     return kept(out, axes, x.type.ndim) if keepdims else out
 
 
-__all__ = ["logsumexp", "mean", "norm", "ptp", "root", "std", "var"]
+def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Expr:
+    """Whether all elements are near each other, in the sense of ``isclose``: a bool scalar.
+
+    >>> allclose([1.0, 2.0], [1.0, 2.0 + 1e-9]).eval()
+    array(True)
+    """
+    return all_(ew.isclose(a, b, rtol, atol, equal_nan))
+
+
+__all__ = ["allclose", "logsumexp", "mean", "norm", "ptp", "root", "std", "var"]

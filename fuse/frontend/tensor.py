@@ -91,12 +91,14 @@ def _plural(one: Callable[..., Expr], kind: str, many: str) -> Callable[..., Any
     def make(*names: Any, **options: Any) -> Any:
         if len(names) == 1 and isinstance(names[0], int):
             names = (None,) * names[0]
+        elif len(names) == 1 and isinstance(names[0], (str, list, tuple)):
+            names = tuple(names[0])  # dmatrices("ab") makes two, as in Theano
         if len(names) == 1:
             return one(names[0], **options)
         return [one(name, **options) for name in names]
 
     make.__name__ = make.__qualname__ = many
-    make.__doc__ = f"Several {kind} variables: {many}('x', 'y'), or {many}(2) without names."
+    make.__doc__ = f"Several {kind} variables: {many}('x', 'y'), {many}('xy'), or {many}(2) without names."
     return make
 
 

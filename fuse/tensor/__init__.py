@@ -30,7 +30,7 @@ from fuse.frontend.selecting import *
 from fuse.frontend.shared import SharedVariable, shared
 from fuse.frontend.sizes import make_vector, shape, shape_i, size
 from fuse.frontend.sorting import *
-from fuse.frontend.statistics import logsumexp, mean, norm, ptp, std, var
+from fuse.frontend.statistics import allclose, logsumexp, mean, norm, ptp, std, var
 from fuse.frontend.tensor import *
 from fuse.missing import no_attribute as _no_attribute
 from fuse.tensor import nlinalg, nnet, shared_randomstreams, slinalg
