@@ -50,11 +50,8 @@ def apply(node: Expr, args: Sequence[Array]) -> Array:
             cast = [np.asarray(a, dtype=d) for a, d in zip(args, want, strict=True)]
             return np.asarray(op.numpy(*cast, **node.params)).astype(out, copy=False)
         result = op.callable_for(node)(*args, **node.params)
-    except FuseError:
-        raise
-    except (ValueError, IndexError) as error:
-        kind = FuseIndexError if isinstance(error, IndexError) else ShapeError
-        raise runtime_error(kind, str(error), op.name, [np.shape(a) for a in args], node.origin) from error
+    except (FuseError, ValueError, IndexError, ZeroDivisionError) as error:
+        raise _told(error, node, args)  # noqa: B904 (its cause is set)
     if isinstance(result, (tuple, list)):
         return result
     result = np.asarray(result)
@@ -69,11 +66,23 @@ def guarded(node: Expr, function: Any) -> Any:
     def call(*args: Any) -> Any:
         try:
             return function(*args, **params)
-        except (ValueError, IndexError) as error:
-            kind = FuseIndexError if isinstance(error, IndexError) else ShapeError
-            raise runtime_error(kind, str(error), node.op.name, [np.shape(a) for a in args], node.origin) from error
+        except (FuseError, ValueError, IndexError, ZeroDivisionError) as error:
+            raise _told(error, node, args)  # noqa: B904 (its cause is set)
 
     return call
+
+
+_KINDS = ((IndexError, FuseIndexError), (ZeroDivisionError, FuseValueError), (ValueError, ShapeError))
+
+
+def _told(error: Exception, node: Expr, args: Sequence[Array]) -> Exception:
+    """``error`` as one of fuse's that names the operation, the shapes and the user's line."""
+    if getattr(error, "has_context", False):
+        return error
+    kind = type(error) if isinstance(error, FuseError) else next(new for old, new in _KINDS if isinstance(error, old))
+    told = runtime_error(kind, str(error), node.op.name, [np.shape(a) for a in args], node.origin)
+    told.__cause__ = error
+    return told
 
 
 def _reduces_nothing(shape: tuple[int, ...], axis: tuple[int, ...]) -> bool:

@@ -32,8 +32,8 @@ HOST = {
     "sub": "({0} - {1})",
     "mul": "({0} * {1})",
     "neg": "(-{0})",
-    "int_div": "({0} // {1})",
-    "mod": "({0} % {1})",
+    "int_div": "({0} // {1} if {1} else 0)",
+    "mod": "({0} % {1} if {1} else 0)",
     "maximum": "max({0}, {1})",
     "minimum": "min({0}, {1})",
     "abs": "abs({0})",
@@ -290,8 +290,6 @@ def _shape_i(node: Expr, axis: int) -> Size:
 
 
 def _fold(name: str, args: list[int]) -> int:
-    if name in ("int_div", "mod") and args[1] == 0:
-        return 0
     return int(eval(HOST[name].format(*args), {"__builtins__": {}, "max": max, "min": min, "abs": abs}))
 
 
