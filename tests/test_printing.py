@@ -64,7 +64,7 @@ def test_pp_of_several_and_of_functions():
     ((-x) ** 2, "(-x) ** 2"),
     (x ** -y, "x ** (-y)"),
     (x * T.constant(-2), "x * -2"),
-    (T.exp(v).sum(), "sum(exp(v), axis=(0,))"),
+    (T.exp(v).sum(), "sum(exp(v))"),
     ((v + w)[1:], "(v + w)[1:]"),
     ((m + 1).T, "(m + 1).T"),
 ])

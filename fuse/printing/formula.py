@@ -47,7 +47,7 @@ def short_text(expr: Expr, limit: int = STR_LIMIT) -> str:
     >>> import fuse.tensor as T
     >>> x = T.dvector("x")
     >>> (x + 1) * T.exp(-x).sum(axis=0)
-    (x + 1) * sum(exp(-x), axis=(0,))
+    (x + 1) * sum(exp(-x))
     """
     if expr.name:
         return expr.name
@@ -73,7 +73,10 @@ def _call_pieces(node: Expr, args: list[Piece], context: Any) -> list[Piece]:
     special = _SPECIAL.get(node.op.name)
     if special is not None:
         return special(node, args, context)
-    params: list[Piece] = [f"{k}={param_text(v)}" for k, v in node.params.items() if k != "dtype"]
+    whole = {"axis": tuple(range(getattr(node.args[0].type, "ndim", 0)))} if node.op.kind == "reduction" else {}
+    params: list[Piece] = [
+        f"{k}={param_text(v)}" for k, v in node.params.items() if k != "dtype" and (k not in whole or whole[k] != v)
+    ]
     return [node.op.name, "(", *joined(args + params), ")"]
 
 
