@@ -377,7 +377,7 @@ def test_missing_methods_say_what_to_write():
     ]:
         with pytest.raises(MethodNotDefined) as caught:
             call()
-        assert str(caught.value) == message
+        assert str(caught.value).splitlines()[0] == message
     for make_node, message in [
         (lambda self, x: [x], "Bad.make_node returned list; it returns an Apply"),
         (lambda self, x: fuse.Apply(self, x, [x.type()]), "the inputs of Apply(Bad, ...) are a list, not Expr"),
