@@ -86,6 +86,38 @@ def test_updates_happen_together_and_see_the_old_values():
     assert [float(fibonacci()) for _ in range(8)] == [0, 1, 1, 2, 3, 5, 8, 13]
 
 
+def test_updates_may_read_what_they_replace_in_any_order():
+    rng = np.random.RandomState(0)
+    A, v = rng.normal(size=(4, 4)), rng.normal(size=6)
+
+    def np_set(a):
+        return np.concatenate([a[:1], a[:-1]])
+
+    cases = [
+        (v, lambda s: s[::-1], lambda a: a[::-1]), (v, lambda s: s + s[::-1], lambda a: a + a[::-1]),
+        (A, lambda s: s.T, lambda a: a.T), (A, lambda s: (s + s.T) / 2 + 0.1 * s, lambda a: (a + a.T) / 2 + 0.1 * a),
+        (v, lambda s: T.concatenate([s[1:], s[:1]]), lambda a: np.concatenate([a[1:], a[:1]])),
+        (v, lambda s: T.set_subtensor(s[1:], s[:-1]), np_set),
+        (v, lambda s: T.inc_subtensor(s[1:], s[:-1]), lambda a: a + np.concatenate([[0], a[:-1]])),
+        (A, lambda s: s / T.sqrt((s ** 2).sum(axis=0)), lambda a: a / np.sqrt((a ** 2).sum(0))),
+        (A, lambda s: s / abs(s).sum(axis=1, keepdims=True), lambda a: a / abs(a).sum(1, keepdims=True)),
+        (A, nnet.softmax, lambda a: np.exp(a) / np.exp(a).sum(1, keepdims=True)),
+        (v, T.cumsum, np.cumsum), (A / 4, lambda s: T.dot(s, s) + s, lambda a: a @ a + a),
+        (v, lambda s: s[[5, 4, 3, 2, 1, 0]] * 1.5, lambda a: a[::-1] * 1.5), (A, lambda s: s - s[0], lambda a: a - a[0]),
+        (A, lambda s: s - s[:, :1], lambda a: a - a[:, :1]), (A, lambda s: s - s.mean(axis=0), lambda a: a - a.mean(0)),
+        (A, lambda s: T.roll(s, 1, axis=0) + s, lambda a: np.roll(a, 1, 0) + a),
+    ]
+    variables = [shared(start) for start, _, _ in cases]
+    step = function([], [s.sum() for s in variables],
+                    updates=[(s, new(s)) for s, (_, new, _) in zip(variables, cases, strict=True)])
+    values = [start for start, _, _ in cases]
+    for _ in range(3):
+        np.testing.assert_allclose(step(), [a.sum() for a in values], rtol=1e-9, atol=1e-12)
+        values = [plain(a) for a, (_, _, plain) in zip(values, cases, strict=True)]
+        for k, (s, a) in enumerate(zip(variables, values, strict=True)):
+            np.testing.assert_allclose(s.get_value(), a, rtol=1e-9, atol=1e-12, err_msg=str(k))
+
+
 def test_borrowing():
     np_array = np.ones(2, dtype="float32")
     s_default, s_false, s_true = shared(np_array), shared(np_array, borrow=False), shared(np_array, borrow=True)
