@@ -103,7 +103,8 @@ def test_updates_may_read_what_they_replace_in_any_order():
         (A, lambda s: s / abs(s).sum(axis=1, keepdims=True), lambda a: a / abs(a).sum(1, keepdims=True)),
         (A, nnet.softmax, lambda a: np.exp(a) / np.exp(a).sum(1, keepdims=True)),
         (v, T.cumsum, np.cumsum), (A / 4, lambda s: T.dot(s, s) + s, lambda a: a @ a + a),
-        (v, lambda s: s[[5, 4, 3, 2, 1, 0]] * 1.5, lambda a: a[::-1] * 1.5), (A, lambda s: s - s[0], lambda a: a - a[0]),
+        (v, lambda s: s[[5, 4, 3, 2, 1, 0]] * 1.5, lambda a: a[::-1] * 1.5),
+        (A, lambda s: s - s[0], lambda a: a - a[0]),
         (A, lambda s: s - s[:, :1], lambda a: a - a[:, :1]), (A, lambda s: s - s.mean(axis=0), lambda a: a - a.mean(0)),
         (A, lambda s: T.roll(s, 1, axis=0) + s, lambda a: np.roll(a, 1, 0) + a),
     ]
