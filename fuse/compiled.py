@@ -82,6 +82,13 @@ class Function:
 
     Called with values in the order of its inputs or by their names. ``f["name"]`` is the default (or state) of an input
     or the value of a shared variable, ``f.source`` the generated code, ``f.explain()`` what was done to the formula.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x = T.dscalar("x")
+    >>> total = fuse.shared(0.0, name="total")
+    >>> f = fuse.function([x], x**2, updates=[(total, total + x)], name="square")
+    >>> float(f(3.0)), float(f(x=4.0)), float(f["total"])
+    (9.0, 16.0, 7.0)
     """
 
     def __init__(

@@ -13,7 +13,20 @@ Origin = tuple[str, int]
 
 
 class FuseError(Exception):
-    """Base of every error that fuse raises on purpose."""
+    """Base of every error that fuse raises on purpose.
+
+    Each of its kinds is also the Python error that one would expect: a ShapeError is a ValueError, a FuseTypeError a
+    TypeError, a FuseIndexError an IndexError.
+
+    >>> import fuse, fuse.tensor as T
+    >>> try:
+    ...     T.matrix("m") + [[1.0, 2.0], [3.0]]
+    ... except FuseError as error:
+    ...     print(type(error).__name__, isinstance(error, TypeError))
+    FuseTypeError True
+    >>> issubclass(ShapeError, ValueError), issubclass(FuseIndexError, IndexError)
+    (True, True)
+    """
 
 
 class FuseTypeError(FuseError, TypeError):
@@ -51,15 +64,49 @@ class UnusedInputError(FuseError, ValueError):
 
 
 class DisconnectedInputError(FuseError, ValueError):
-    """A gradient with respect to something the cost does not depend on."""
+    """A gradient with respect to something the cost does not depend on.
+
+    ``grad(..., disconnected_inputs="ignore")`` gives zeros instead.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x, y = T.dscalars("x", "y")
+    >>> fuse.grad(x**2, y)
+    Traceback (most recent call last):
+        ...
+    fuse.errors.DisconnectedInputError: the cost does not depend on y (or only on its shape or...
+    >>> float(fuse.grad(x**2, y, disconnected_inputs="ignore").eval({y: 3.0}))
+    0.0
+    """
 
 
 class NullTypeGradError(FuseError, TypeError):
-    """A gradient that passes through an op with an undefined or missing gradient."""
+    """A gradient that passes through an op with an undefined or missing gradient.
+
+    >>> import fuse, fuse.tensor as T
+    >>> @fuse.as_op([T.dvector], [T.dvector])
+    ... def smooth(values):
+    ...     return values.cumsum()
+    >>> x = T.dvector("x")
+    >>> fuse.grad(smooth(x).sum(), x)
+    Traceback (most recent call last):
+        ...
+    fuse.errors.NullTypeGradError: the gradient with respect to x passes through an op without...
+    """
 
 
 class GradientError(FuseError, ValueError):
-    """verify_grad found a symbolic gradient that disagrees with finite differences."""
+    """verify_grad found a symbolic gradient that disagrees with finite differences.
+
+    >>> import fuse, fuse.tensor as T
+    >>> @fuse.elementwise(grad=(lambda g, out, x: g * x,))
+    ... def square(x):
+    ...     return x * x
+    >>> try:
+    ...     fuse.gradient.verify_grad(square, [3.0])
+    ... except GradientError as error:
+    ...     print(str(error).splitlines()[0])
+    the gradient disagrees with finite differences in test 0, argument 0 (shape ()), ... where the argument is 3.0: ...
+    """
 
 
 class MethodNotDefined(FuseError, NotImplementedError):

@@ -137,7 +137,13 @@ class Expr:
 
 
 class Constant(Expr):
-    """A leaf with a value known at build time; ``data`` is a read-only array."""
+    """A leaf with a value known at build time; ``data`` is a read-only array.
+
+    >>> import fuse.tensor as T
+    >>> c = T.constant([1.0, 2.0])
+    >>> isinstance(c, Constant), c.data
+    (True, array([1., 2.]))
+    """
 
     __slots__ = ()
 

@@ -241,7 +241,17 @@ def reduction(
 ) -> Callable[[Callable[..., Any]], Op]:
     """Make a reduction op of the decorated ``(acc, x)`` function; returns the record itself.
 
-    ``numpy(array, axis=..., dtype=...)`` is the reference. The order of combination is the schedule's choice.
+    ``numpy(array, axis=..., dtype=...)`` is the reference, ``identity(dtype)`` the result of no elements. The order of
+    combination is the schedule's choice. The record is called with the axes, a sorted tuple, and the dtype in which it
+    computes, which is that of the result.
+
+    >>> import fuse, numpy as np, fuse.tensor as T
+    >>> @fuse.reduction(numpy=lambda x, axis, dtype: np.bitwise_xor.reduce(x, axis=axis), identity=lambda dtype: 0)
+    ... def parity(acc, x):
+    ...     return acc ^ x
+    >>> m = T.lmatrix("m")
+    >>> parity(m, axis=(1,), dtype="int64").eval({m: [[1, 2, 4], [7, 7, 5]]})
+    array([7, 5])
     """
 
     def decorate(fn: Callable[..., Any]) -> Op:

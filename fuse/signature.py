@@ -79,7 +79,13 @@ class In:
 
 
 class Out:
-    """An output with options; ``borrow`` is accepted: outputs are fresh arrays in any case."""
+    """An output with options; ``borrow`` is accepted: outputs are fresh arrays in any case.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x = T.dscalar("x")
+    >>> float(fuse.function([x], Out(x**2, borrow=True))(3.0))
+    9.0
+    """
 
     def __init__(self, variable: Any, borrow: bool = False) -> None:
         self.variable = as_expr(variable)

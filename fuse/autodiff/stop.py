@@ -48,7 +48,13 @@ stop_gradient = disconnected_grad
 
 @elementwise(numpy=_identity, dtype=_first, grad=(ZERO,), builtin=True, sympy="x")
 def consider_constant(x):
-    """``x``, taken as a constant by ``grad`` (Theano's older name for ``zero_grad``)."""
+    """``x``, taken as a constant by ``grad`` (Theano's older name for ``zero_grad``).
+
+    >>> import fuse, fuse.tensor as T
+    >>> x = T.dscalar("x")
+    >>> float(fuse.grad(x * fuse.gradient.consider_constant(x), x).eval({x: 3.0}))
+    3.0
+    """
     return x
 
 

@@ -42,7 +42,14 @@ def transpose(x: Any, *axes: Any) -> Expr:
 
 
 def matrix_transpose(x: Any) -> Expr:
-    """``x`` with its last two axes exchanged (NumPy's ``.mT``)."""
+    """``x`` with its last two axes exchanged (NumPy's ``.mT``).
+
+    Raises ShapeError for fewer than two dimensions.
+
+    >>> import fuse.tensor as T
+    >>> matrix_transpose(T.tensor("float64", shape=(5, 2, 3))).type
+    TensorType(float64, (5, 3, 2))
+    """
     x = as_expr(x)
     if x.type.ndim < 2:
         raise ShapeError(f"matrix_transpose needs two dimensions, not a {x.type.describe()}")
@@ -50,7 +57,14 @@ def matrix_transpose(x: Any) -> Expr:
 
 
 def swapaxes(x: Any, axis1: int, axis2: int) -> Expr:
-    """``x`` with two axes exchanged."""
+    """``x`` with two axes exchanged.
+
+    Raises ShapeError where an axis does not exist.
+
+    >>> import fuse.tensor as T
+    >>> swapaxes(T.tensor("float64", shape=(2, 3, 4)), 0, -1).type
+    TensorType(float64, (4, 3, 2))
+    """
     x = as_expr(x)
     order = list(range(x.type.ndim))
     a, b = normalize_axis(axis1, x.type.ndim), normalize_axis(axis2, x.type.ndim)
@@ -111,24 +125,47 @@ def squeeze(x: Any, axis: Any = None) -> Expr:
 
 
 def shape_padleft(x: Any, n_ones: int = 1) -> Expr:
-    """``x`` with ``n_ones`` axes of size 1 before the others."""
+    """``x`` with ``n_ones`` axes of size 1 before the others.
+
+    >>> import fuse.tensor as T
+    >>> shape_padleft(T.vector("v"), 2).type.broadcastable
+    (True, True, False)
+    """
     x = as_expr(x)
     return dimshuffle(x, ["x"] * n_ones + list(range(x.type.ndim)))
 
 
 def shape_padright(x: Any, n_ones: int = 1) -> Expr:
-    """``x`` with ``n_ones`` axes of size 1 after the others."""
+    """``x`` with ``n_ones`` axes of size 1 after the others.
+
+    >>> import fuse.tensor as T
+    >>> shape_padright(T.vector("v"), 2).type.broadcastable
+    (False, True, True)
+    """
     x = as_expr(x)
     return dimshuffle(x, list(range(x.type.ndim)) + ["x"] * n_ones)
 
 
 def shape_padaxis(x: Any, axis: int) -> Expr:
-    """``x`` with one axis of size 1 inserted at ``axis``."""
+    """``x`` with one axis of size 1 inserted at ``axis``.
+
+    >>> import fuse.tensor as T
+    >>> shape_padaxis(T.matrix("m"), 1).type.broadcastable
+    (False, True, False)
+    """
     return expand_dims(x, axis)
 
 
 def atleast_nd(x: Any, n: int, left: bool = True) -> Expr:
-    """``x`` with axes of size 1 added until it has ``n`` dimensions."""
+    """``x`` with axes of size 1 added until it has ``n`` dimensions.
+
+    They go before the others, or behind them where ``left`` is false.
+
+    >>> import fuse.tensor as T
+    >>> v = T.vector("v")
+    >>> atleast_nd(v, 3).type.broadcastable, atleast_nd(v, 3, left=False).type.broadcastable
+    ((True, True, False), (False, True, True))
+    """
     x = as_expr(x)
     missing = max(n - x.type.ndim, 0)
     return shape_padleft(x, missing) if left else shape_padright(x, missing)
@@ -140,17 +177,32 @@ def _each(xs: tuple[Any, ...], convert: Any) -> Any:
 
 
 def atleast_1d(*xs: Any) -> Any:
-    """Each argument with at least one axis; one result, or a list of them."""
+    """Each argument with at least one axis; one result, or a list of them.
+
+    >>> import fuse.tensor as T
+    >>> [x.ndim for x in atleast_1d(T.scalar("s"), T.matrix("m"))]
+    [1, 2]
+    """
     return _each(xs, lambda x: atleast_nd(x, 1))
 
 
 def atleast_2d(*xs: Any) -> Any:
-    """Each argument with at least two axes; a vector becomes a row."""
+    """Each argument with at least two axes; a vector becomes a row.
+
+    >>> import fuse.tensor as T
+    >>> atleast_2d(T.vector("v")).type
+    TensorType(float64, (1, ?))
+    """
     return _each(xs, lambda x: atleast_nd(x, 2))
 
 
 def atleast_3d(*xs: Any) -> Any:
-    """Each argument with at least three axes, as ``numpy.atleast_3d``: (n,) becomes (1, n, 1), (n, m) (n, m, 1)."""
+    """Each argument with at least three axes, as ``numpy.atleast_3d``: (n,) becomes (1, n, 1), (n, m) (n, m, 1).
+
+    >>> import fuse.tensor as T
+    >>> atleast_3d(T.tensor("float64", shape=(2, 3))).type
+    TensorType(float64, (2, 3, 1))
+    """
     return _each(xs, lambda x: shape_padright(atleast_nd(x, 2), max(3 - max(x.type.ndim, 2), 0)))
 
 
@@ -177,7 +229,17 @@ def flatten(x: Any, ndim: Any = None, outdim: int | None = None) -> Expr:
 
 
 def ravel(x: Any, order: str = "C") -> Expr:
-    """``x`` as a vector, in C order."""
+    """``x`` as a vector, in C order.
+
+    Raises FuseValueError for Fortran order: a transposed ``x`` in C order is the same.
+
+    >>> ravel([[1, 2], [3, 4]]).eval()
+    array([1, 2, 3, 4])
+    >>> ravel([[1, 2], [3, 4]], order="F")
+    Traceback (most recent call last):
+        ...
+    fuse.errors.FuseValueError: flatten is in C order; for Fortran order write x.T.flatten()
+    """
     return flatten(x, order)
 
 
@@ -253,7 +315,14 @@ def _rebroadcast_shape(node: Expr, shape: Sequence[Size]) -> tuple[Size, ...]:
     grad=lambda g, out, x, pattern: (g,),
 )
 def rebroadcast(op: Op, x: Any, pattern: Sequence[bool | None]) -> Expr:
-    """``x`` with the static note that an axis has size 1 (True) or may have any (False); None leaves an axis alone."""
+    """``x`` with the static note that an axis has size 1 (True) or may have any (False); None leaves an axis alone.
+
+    A call with another size than 1 along an axis declared to have it is an error.
+
+    >>> import fuse.tensor as T
+    >>> rebroadcast(T.matrix("m"), (True, None)).type
+    TensorType(float64, (1, ?))
+    """
     x = as_expr(x)
     pairs = zip(pattern, x.type.shape, strict=True)
     changed = tuple([None if b is None or b == (n == 1) else bool(b) for b, n in pairs])
@@ -261,12 +330,29 @@ def rebroadcast(op: Op, x: Any, pattern: Sequence[bool | None]) -> Expr:
 
 
 def addbroadcast(x: Any, *axes: int) -> Expr:
-    """``x``, declared to have size 1 along ``axes``; a call with another size is an error."""
+    """``x``, declared to have size 1 along ``axes``; a call with another size is an error.
+
+    >>> import fuse.tensor as T
+    >>> m = T.matrix("m")
+    >>> (addbroadcast(m, 0) + T.vector("v")).type
+    TensorType(float64, (1, ?))
+    >>> addbroadcast(m, 0).eval({m: [[1.0], [2.0]]})
+    Traceback (most recent call last):
+        ...
+    fuse.errors.ShapeError: axis 0 was declared to broadcast (size 1), but the value has shape (2, 1)...
+    """
     return _noted(x, axes, True)
 
 
 def unbroadcast(x: Any, *axes: int) -> Expr:
-    """``x`` without the static note that ``axes`` have size 1."""
+    """``x`` without the static note that ``axes`` have size 1.
+
+    The size may then differ from call to call; what the note allowed, broadcasting, still happens.
+
+    >>> import fuse.tensor as T
+    >>> unbroadcast(T.row("r"), 0).type
+    TensorType(float64, matrix)
+    """
     return _noted(x, axes, False)
 
 
@@ -279,7 +365,14 @@ def _noted(x: Any, axes: Any, broadcasts: bool) -> Expr:
 
 
 def patternbroadcast(x: Any, broadcastable: Sequence[bool]) -> Expr:
-    """``x`` with the given broadcast pattern as its static note."""
+    """``x`` with the given broadcast pattern as its static note.
+
+    Raises FuseTypeError where the pattern has not one entry per axis.
+
+    >>> import fuse.tensor as T
+    >>> patternbroadcast(T.matrix("m"), (False, True)).type
+    TensorType(float64, (?, 1))
+    """
     x = as_expr(x)
     if len(broadcastable) != x.type.ndim:
         raise FuseTypeError(f"the pattern {tuple(broadcastable)} has not the {x.type.ndim} entries of the expression")
@@ -288,7 +381,17 @@ def patternbroadcast(x: Any, broadcastable: Sequence[bool]) -> Expr:
 
 # ---------------------------------------------------------------- broadcasting several together
 def broadcast_shape(*xs: Any) -> tuple[Any, ...]:
-    """The sizes to which the expressions broadcast: ints or 0-d int64 expressions."""
+    """The sizes to which the expressions broadcast: ints or 0-d int64 expressions.
+
+    Raises ShapeError where sizes known at build time do not go together.
+
+    >>> import fuse.tensor as T
+    >>> broadcast_shape(T.tensor("float64", shape=(2, 1)), T.tensor("float64", shape=(3,)))
+    (2, 3)
+    >>> n = broadcast_shape(T.vector("v"), T.matrix("m"))[0]
+    >>> n.type
+    TensorType(int64, scalar)
+    """
     return broadcast_sizes([sizes_of(as_expr(x)) for x in xs])
 
 

@@ -75,22 +75,47 @@ def _filled(value: int, shape: Any, more: tuple[Any, ...], dtype: Any) -> Expr:
 
 
 def empty(shape: Any, dtype: Any = None) -> Expr:
-    """An array whose values are not promised; here they are zeros."""
+    """An array whose values are not promised; here they are zeros.
+
+    >>> empty((2, 3), "int16").type
+    TensorType(int16, (2, 3))
+    """
     return zeros(shape, dtype=dtype)
 
 
 def zeros_like(model: Any, dtype: Any = None, opt: bool = False) -> Expr:
-    """Zeros of the shape of ``model``, and of its dtype unless another is given."""
+    """Zeros of the shape of ``model``, and of its dtype unless another is given.
+
+    >>> import fuse.tensor as T
+    >>> m = T.fmatrix("m")
+    >>> zeros_like(m).type
+    TensorType(float32, matrix)
+    >>> zeros_like(m, "int64").eval({m: [[0.5, 1.5]]})
+    array([[0, 0]])
+    """
     return full_like(model, 0, dtype)
 
 
 def ones_like(model: Any, dtype: Any = None, opt: bool = False) -> Expr:
-    """Ones of the shape of ``model``, and of its dtype unless another is given."""
+    """Ones of the shape of ``model``, and of its dtype unless another is given.
+
+    >>> import fuse.tensor as T
+    >>> m = T.fmatrix("m")
+    >>> ones_like(m).type
+    TensorType(float32, matrix)
+    >>> ones_like(m).eval({m: [[0.5, 1.5]]})
+    array([[1., 1.]], dtype=float32)
+    """
     return full_like(model, 1, dtype)
 
 
 def empty_like(model: Any, dtype: Any = None) -> Expr:
-    """An array of the shape and dtype of ``model`` whose values are not promised; here they are zeros."""
+    """An array of the shape and dtype of ``model`` whose values are not promised; here they are zeros.
+
+    >>> import fuse.tensor as T
+    >>> empty_like(T.tensor("int16", shape=(2, None))).type
+    TensorType(int16, (2, ?))
+    """
     return zeros_like(model, dtype)
 
 
@@ -126,7 +151,14 @@ def eye(n: Any, m: Any = None, k: Any = 0, dtype: Any = None) -> Expr:
 
 
 def identity_like(x: Any, dtype: Any = None) -> Expr:
-    """Ones on the main diagonal of a matrix of the shape of ``x``, zeros elsewhere."""
+    """Ones on the main diagonal of a matrix of the shape of ``x``, zeros elsewhere.
+
+    Raises ShapeError where ``x`` is no matrix.
+
+    >>> identity_like([[7, 7, 7], [7, 7, 7]]).eval()
+    array([[1, 0, 0],
+           [0, 1, 0]])
+    """
     x = as_expr(x)
     if x.type.ndim != 2:
         raise ShapeError(f"identity_like takes a matrix, not a {x.type.describe()}")
@@ -135,24 +167,54 @@ def identity_like(x: Any, dtype: Any = None) -> Expr:
 
 
 def identity(n: Any, dtype: Any = None) -> Expr:
-    """The n by n identity matrix."""
+    """The n by n identity matrix.
+
+    ``n`` is an int or a 0-d integer expression; ``dtype`` is floatX unless given.
+
+    >>> import fuse.tensor as T
+    >>> n = T.lscalar("n")
+    >>> identity(n, "int8").eval({n: 2})
+    array([[1, 0],
+           [0, 1]], dtype=int8)
+    """
     return eye(n, dtype=dtype)
 
 
 def tri(N: Any, M: Any = None, k: Any = 0, dtype: Any = None) -> Expr:
-    """An N by M matrix with ones at and below diagonal ``k``, zeros above."""
+    """An N by M matrix with ones at and below diagonal ``k``, zeros above.
+
+    The sizes and ``k`` are ints or 0-d integer expressions; ``dtype`` is floatX unless given.
+
+    >>> tri(2, 3, k=1, dtype="int8").eval()
+    array([[1, 1, 0],
+           [1, 1, 1]], dtype=int8)
+    """
     rows = as_size(N)
     columns = rows if M is None else as_size(M)
     return ew.cast(ew.le(_offsets(rows, columns), as_size(k, "k")), dtype or config.floatX)
 
 
 def tril(m: Any, k: Any = 0) -> Expr:
-    """``m`` with zeros above diagonal ``k`` of its last two axes."""
+    """``m`` with zeros above diagonal ``k`` of its last two axes.
+
+    Raises ShapeError for fewer than two dimensions.
+
+    >>> tril([[1, 2], [3, 4]]).eval()
+    array([[1, 0],
+           [3, 4]])
+    """
     return _triangle(m, k, ew.le, "tril")
 
 
 def triu(m: Any, k: Any = 0) -> Expr:
-    """``m`` with zeros below diagonal ``k`` of its last two axes."""
+    """``m`` with zeros below diagonal ``k`` of its last two axes.
+
+    Raises ShapeError for fewer than two dimensions.
+
+    >>> triu([[1, 2], [3, 4]], k=1).eval()
+    array([[0, 2],
+           [0, 0]])
+    """
     return _triangle(m, k, ew.ge, "triu")
 
 
@@ -282,13 +344,28 @@ def linspace(start: Any, stop: Any, num: Any = 50, endpoint: bool = True, dtype:
 
 
 def logspace(start: Any, stop: Any, num: Any = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None) -> Expr:
-    """``base`` to the powers ``linspace(start, stop, num)``."""
+    """``base`` to the powers ``linspace(start, stop, num)``.
+
+    >>> logspace(0, 3, 4).eval()
+    array([   1.,   10.,  100., 1000.])
+    """
     values = ew.pow(base, linspace(start, stop, num, endpoint))
     return values if dtype is None else ew.cast(values, dtype_name(dtype))
 
 
 class _Grid:
-    """``mgrid[0:3, 0:1:5j]``: coordinate arrays of a grid; complex steps are counts, as in NumPy."""
+    """``mgrid[0:3, 0:1:5j]``: coordinate arrays of a grid; complex steps are counts, as in NumPy.
+
+    ``ogrid`` gives the same coordinates with size 1 along the other axes.
+
+    >>> import fuse.tensor as T
+    >>> rows, columns = T.mgrid[0:2, 0:1:3j]
+    >>> columns.eval()
+    array([[0. , 0.5, 1. ],
+           [0. , 0.5, 1. ]])
+    >>> [a.eval().shape for a in T.ogrid[0:2, 0:1:3j]]
+    [(2, 1), (1, 3)]
+    """
 
     def __init__(self, name: str, sparse: bool) -> None:
         self._name, self._sparse = name, sparse

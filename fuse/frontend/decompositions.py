@@ -143,7 +143,15 @@ def _slogdet(op: Op, x: Expr) -> Expr:
 
 
 def slogdet(x: Any) -> tuple[Expr, Expr]:
-    """(sign, log(abs(det(x)))) of a square matrix, without the overflow of the determinant itself."""
+    """(sign, log(abs(det(x)))) of a square matrix, without the overflow of the determinant itself.
+
+    Two scalars; for a stack of matrices two arrays. Raises ShapeError where a matrix is not square.
+
+    >>> import numpy as np
+    >>> sign, log = slogdet(1e-200 * np.diag([-1.0, 1.0]))
+    >>> float(sign.eval()), round(float(log.eval()), 6)
+    (-1.0, -921.034037)
+    """
     node = _slogdet(as_expr(x))
     return part(node, 0), part(node, 1)
 
@@ -223,6 +231,10 @@ def solve_triangular(a: Any, b: Any, lower: bool = False, trans: bool = False, u
     """The solution ``x`` of ``a x = b`` (``a.T x = b`` with ``trans``) for a triangular matrix ``a``.
 
     Only the triangle named by ``lower`` is read, and not its diagonal where ``unit_diagonal`` says that it is 1.
+    ``b`` is a vector, or a matrix of right-hand sides. Raises FuseValueError at run time where ``a`` is singular.
+
+    >>> solve_triangular([[2.0, 0.0], [1.0, 4.0]], [2.0, 9.0], lower=True).eval()
+    array([1., 2.])
     """
     a = as_expr(a)
     if trans:

@@ -64,7 +64,14 @@ def fill_diagonal(a: Any, val: Any) -> Expr:
 
 
 def fill_diagonal_offset(a: Any, val: Any, offset: Any) -> Expr:
-    """A copy of the matrix ``a`` with ``val`` on diagonal ``offset``."""
+    """A copy of the matrix ``a`` with ``val`` on diagonal ``offset``.
+
+    ``val`` is one number; positive offsets lie above the main diagonal.
+
+    >>> fill_diagonal_offset([[1, 2], [3, 4]], 0, 1).eval()
+    array([[1, 0],
+           [3, 4]])
+    """
     a, value = as_expr(a), as_expr(val)
     if value.type.ndim:
         raise ShapeError(f"the value on a diagonal is one number, not a {value.type.describe()}")

@@ -210,12 +210,25 @@ def stacklists(arg: Any) -> Expr:
 
 
 def horizontal_stack(*xs: Any) -> Expr:
-    """Matrices side by side."""
+    """Matrices side by side.
+
+    Raises ShapeError where one is no matrix.
+
+    >>> horizontal_stack([[1, 2]], [[3]]).eval()
+    array([[1, 2, 3]])
+    """
     return _matrices(xs, "horizontal_stack", 1)
 
 
 def vertical_stack(*xs: Any) -> Expr:
-    """Matrices one above the other."""
+    """Matrices one above the other.
+
+    Raises ShapeError where one is no matrix.
+
+    >>> vertical_stack([[1, 2]], [[3, 4]]).eval()
+    array([[1, 2],
+           [3, 4]])
+    """
     return _matrices(xs, "vertical_stack", 0)
 
 
@@ -230,13 +243,23 @@ def _matrices(xs: Sequence[Any], what: str, axis: int) -> Expr:
 
 
 def hstack(tup: Any) -> Expr:
-    """As ``numpy.hstack``: vectors one after the other, other expressions along axis 1."""
+    """As ``numpy.hstack``: vectors one after the other, other expressions along axis 1.
+
+    >>> hstack([[1, 2], [3]]).eval(), hstack([[[1], [2]], [[3], [4]]]).eval()
+    (array([1, 2, 3]), array([[1, 3],
+           [2, 4]]))
+    """
     exprs = [dimshuffle(e, "x") if e.type.ndim == 0 else e for e in map(as_expr, tup)]
     return join(0 if exprs and exprs[0].type.ndim == 1 else 1, *exprs)
 
 
 def vstack(tup: Any) -> Expr:
-    """As ``numpy.vstack``: vectors become rows, then along axis 0."""
+    """As ``numpy.vstack``: vectors become rows, then along axis 0.
+
+    >>> vstack([[1, 2], [3, 4]]).eval()
+    array([[1, 2],
+           [3, 4]])
+    """
     exprs = [as_expr(x) for x in tup]
     while any(e.type.ndim < 2 for e in exprs):
         exprs = [dimshuffle(e, ["x", *range(e.type.ndim)]) if e.type.ndim < 2 else e for e in exprs]

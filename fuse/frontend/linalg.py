@@ -254,7 +254,13 @@ def batched_dot(a: Any, b: Any) -> Expr:
 
 
 def batched_tensordot(x: Any, y: Any, axes: Any = 2) -> Expr:
-    """``tensordot(x[i], y[i])`` for each i; ``axes`` counts the batch axis 0, which it may not name."""
+    """``tensordot(x[i], y[i])`` for each i; ``axes`` counts the batch axis 0, which it may not name.
+
+    >>> import fuse.tensor as T
+    >>> x, y = T.tensor("float64", shape=(5, 2, 3)), T.tensor("float64", shape=(5, 3, 4))
+    >>> batched_tensordot(x, y, [[2], [1]]).type
+    TensorType(float64, (5, 2, 4))
+    """
     x, y = as_expr(x), as_expr(y)
     if not x.type.ndim or not y.type.ndim:
         raise ShapeError("batched_tensordot needs a batch axis in both operands, not a scalar")
@@ -286,7 +292,13 @@ def _flat(x: Expr) -> Expr:
 
 
 def inner(x: Any, y: Any) -> Expr:
-    """The sum of products over the last axes of both (``numpy.inner``); of scalars the product."""
+    """The sum of products over the last axes of both (``numpy.inner``); of scalars the product.
+
+    Raises ShapeError where sizes known at build time do not match.
+
+    >>> inner([[1, 2], [3, 4]], [10, 100]).eval()
+    array([210, 430])
+    """
     x, y = as_expr(x), as_expr(y)
     if not x.type.ndim or not y.type.ndim:
         return ew.mul(x, y)
@@ -294,7 +306,11 @@ def inner(x: Any, y: Any) -> Expr:
 
 
 def vdot(x: Any, y: Any) -> Expr:
-    """The sum of products of all elements, the first operand conjugated where it is complex."""
+    """The sum of products of all elements, the first operand conjugated where it is complex.
+
+    >>> vdot([1j, 2.0], [1j, 3.0]).eval()
+    array(7.+0.j)
+    """
     x, y = _flat(as_expr(x)), _flat(as_expr(y))
     return _dot(ew.conj(x) if x.type.dtype in ty.COMPLEX else x, y)
 
@@ -314,7 +330,12 @@ def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Expr:
 
 
 def kron(a: Any, b: Any) -> Expr:
-    """The Kronecker product of two matrices (or arrays of one rank): each ``a[i, j]`` times the whole of ``b``."""
+    """The Kronecker product of two matrices (or arrays of one rank): each ``a[i, j]`` times the whole of ``b``.
+
+    >>> kron([[1, 10]], [[1, 2], [3, 4]]).eval()
+    array([[ 1,  2, 10, 20],
+           [ 3,  4, 30, 40]])
+    """
     x, y = as_expr(a), as_expr(b)
     n = max(x.type.ndim, y.type.ndim)
     x = dimshuffle(x, [*["x"] * (n - x.type.ndim), *range(x.type.ndim)])
@@ -326,7 +347,15 @@ def kron(a: Any, b: Any) -> Expr:
 
 
 def matrix_dot(*matrices: Any) -> Expr:
-    """The product of several matrices, from left to right."""
+    """The product of several matrices, from left to right.
+
+    Raises FuseValueError where there is none.
+
+    >>> import fuse.tensor as T
+    >>> sizes = [(2, 3), (3, 5), (5, 7)]
+    >>> matrix_dot(*[T.tensor("float64", shape=s) for s in sizes]).type
+    TensorType(float64, (2, 7))
+    """
     if not matrices:
         raise FuseValueError("matrix_dot needs at least one matrix")
     product = as_expr(matrices[0])
@@ -336,7 +365,17 @@ def matrix_dot(*matrices: Any) -> Expr:
 
 
 def matrix_power(m: Any, n: int) -> Expr:
-    """The square matrix ``m`` to an integer power, by repeated squaring; negative powers through the inverse."""
+    """The square matrix ``m`` to an integer power, by repeated squaring; negative powers through the inverse.
+
+    Raises ShapeError where ``m`` is no matrix, FuseTypeError where ``n`` is not known at build time.
+
+    >>> matrix_power([[1, 1], [1, 0]], 10).eval()
+    array([[89, 55],
+           [55, 34]])
+    >>> matrix_power([[2.0, 0.0], [0.0, 4.0]], -1).eval()
+    array([[0.5 , 0.  ],
+           [0.  , 0.25]])
+    """
     m, power = as_expr(m), static_int(n)
     if power is None:
         raise FuseTypeError("the power of a matrix is an integer known while the graph is built")

@@ -73,7 +73,14 @@ def _weighted_log(weight: Expr, p: Expr) -> Expr:
 
 
 def crossentropy_categorical_1hot(coding_dist: Any, true_one_of_n: Any) -> Expr:
-    """``-log(coding_dist[i, true_one_of_n[i]])``: the cross-entropy with integer labels."""
+    """``-log(coding_dist[i, true_one_of_n[i]])``: the cross-entropy with integer labels.
+
+    One value per row, a scalar for a vector. Raises ShapeError for other ranks, FuseTypeError for labels that are no
+    integers, FuseIndexError at run time for a label out of bounds.
+
+    >>> crossentropy_categorical_1hot([[0.5, 0.5], [0.75, 0.25]], [0, 1]).eval()
+    array([0.69314718, 1.38629436])
+    """
     coding, labels = as_expr(coding_dist), as_expr(true_one_of_n)
     if not coding.type.ndim:
         raise ShapeError("a distribution is a vector or the rows of a matrix, not a scalar")
@@ -90,25 +97,50 @@ def crossentropy_categorical_1hot(coding_dist: Any, true_one_of_n: Any) -> Expr:
 
 
 def crossentropy_softmax_1hot(x: Any, y_idx: Any, **kwargs: Any) -> tuple[Expr, Expr]:
-    """(cross-entropy of ``softmax(x)`` with the labels ``y_idx``, one per row; ``softmax(x)``)."""
+    """(cross-entropy of ``softmax(x)`` with the labels ``y_idx``, one per row; ``softmax(x)``).
+
+    Where the softmax of the right class underflows the cross-entropy is still finite.
+
+    >>> loss, p = crossentropy_softmax_1hot([[0.0, 1000.0], [0.0, 0.0]], [0, 1])
+    >>> loss.eval()
+    array([1.00000000e+03, 6.93147181e-01])
+    >>> p.eval()
+    array([[0. , 1. ],
+           [0.5, 0.5]])
+    """
     x = as_expr(x)
     x = ew.cast(x, ty.inexact(x.type.dtype))
     return softmax_crossentropy(x, y_idx), softmax(x)
 
 
 def crossentropy_softmax_1hot_with_bias(x: Any, b: Any, y_idx: Any, **kwargs: Any) -> tuple[Expr, Expr]:
-    """``crossentropy_softmax_1hot(x + b, y_idx)``."""
+    """``crossentropy_softmax_1hot(x + b, y_idx)``.
+
+    >>> loss, p = crossentropy_softmax_1hot_with_bias([[0.0, 0.0]], [0.0, 1000.0], [0])
+    >>> loss.eval(), p.eval()
+    (array([1000.]), array([[0., 1.]]))
+    """
     return crossentropy_softmax_1hot(ew.add(x, b), y_idx)
 
 
 def crossentropy_softmax_argmax_1hot_with_bias(x: Any, b: Any, y_idx: Any) -> tuple[Expr, Expr, Expr]:
-    """(cross-entropy, softmax, most likely class) of ``x + b`` with the labels ``y_idx``."""
+    """(cross-entropy, softmax, most likely class) of ``x + b`` with the labels ``y_idx``.
+
+    >>> loss, p, label = crossentropy_softmax_argmax_1hot_with_bias([[0.0, 0.0]], [0.0, 1000.0], [0])
+    >>> loss.eval(), label.eval()
+    (array([1000.]), array([1]))
+    """
     scores = ew.add(x, b)
     return (*crossentropy_softmax_1hot(scores, y_idx), argmax(scores, axis=-1))
 
 
 def crossentropy_softmax_max_and_argmax_1hot(x: Any, y_idx: Any, **kwargs: Any) -> tuple[Expr, Expr, Expr, Expr]:
-    """(cross-entropy, softmax, largest probability, most likely class) of the scores ``x``."""
+    """(cross-entropy, softmax, largest probability, most likely class) of the scores ``x``.
+
+    >>> loss, p, largest, label = crossentropy_softmax_max_and_argmax_1hot([[0.0, 1000.0]], [0])
+    >>> loss.eval(), largest.eval(), label.eval()
+    (array([1000.]), array([1.]), array([1]))
+    """
     loss, p = crossentropy_softmax_1hot(x, y_idx)
     return loss, p, max_(p, axis=-1), argmax(x, axis=-1)
 
@@ -116,12 +148,23 @@ def crossentropy_softmax_max_and_argmax_1hot(x: Any, y_idx: Any, **kwargs: Any) 
 def crossentropy_softmax_max_and_argmax_1hot_with_bias(
     x: Any, b: Any, y_idx: Any, **kwargs: Any
 ) -> tuple[Expr, Expr, Expr, Expr]:
-    """``crossentropy_softmax_max_and_argmax_1hot(x + b, y_idx)``."""
+    """``crossentropy_softmax_max_and_argmax_1hot(x + b, y_idx)``.
+
+    >>> x, b = [[0.0, 0.0]], [0.0, 1000.0]
+    >>> loss, p, largest, label = crossentropy_softmax_max_and_argmax_1hot_with_bias(x, b, [0])
+    >>> loss.eval(), largest.eval(), label.eval()
+    (array([1000.]), array([1.]), array([1]))
+    """
     return crossentropy_softmax_max_and_argmax_1hot(ew.add(x, b), y_idx)
 
 
 def softmax_with_bias(x: Any, b: Any) -> Expr:
-    """``softmax(x + b)`` along the last axis."""
+    """``softmax(x + b)`` along the last axis.
+
+    >>> softmax_with_bias([[0.0, 0.0], [5.0, 5.0]], [0.0, 1000.0]).eval()
+    array([[0., 1.],
+           [0., 1.]])
+    """
     return softmax(ew.add(x, b))
 
 

@@ -66,7 +66,11 @@ def nonzero(a: Any, return_matrix: bool = False) -> Any:
 
 
 def flatnonzero(a: Any) -> Expr:
-    """The positions of the nonzero elements of ``a`` in C order, as a vector."""
+    """The positions of the nonzero elements of ``a`` in C order, as a vector.
+
+    >>> flatnonzero([[0, 5], [7, 0]]).eval()
+    array([1, 2])
+    """
     from fuse.frontend.layout import reshape
 
     a = as_expr(a)
@@ -74,7 +78,14 @@ def flatnonzero(a: Any) -> Expr:
 
 
 def argwhere(a: Any) -> Expr:
-    """The positions of the nonzero elements as a matrix with one row per element."""
+    """The positions of the nonzero elements as a matrix with one row per element.
+
+    Raises ShapeError for scalars.
+
+    >>> argwhere([[0, 5], [7, 0]]).eval()
+    array([[0, 1],
+           [1, 0]])
+    """
     return ew.cast(nonzero(a, return_matrix=True), "int64").T
 
 

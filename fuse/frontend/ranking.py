@@ -31,7 +31,13 @@ def _along(x: Any, axis: Any) -> tuple[Expr, int]:
 
 
 def argtopk(x: Any, kth: int, axis: int | None = -1, sorted: bool = True, idx_dtype: Any = "int64") -> Expr:
-    """The positions of the elements that ``topk`` gives."""
+    """The positions of the elements that ``topk`` gives.
+
+    ``kth`` is an integer known while the graph is built, not 0 (FuseValueError).
+
+    >>> argtopk([3.0, 1.0, 2.0], 2).eval()
+    array([2, 0])
+    """
     count = static_int(kth)
     if not count:
         raise FuseValueError(f"the number of elements of topk is an integer other than 0, not {kth!r}")
@@ -53,7 +59,12 @@ def topk(x: Any, kth: int, axis: int | None = -1, sorted: bool = True) -> Expr:
 
 def topk_and_argtopk(x: Any, kth: int, axis: int | None = -1, sorted: bool = True,
     idx_dtype: Any = "int64") -> list[Expr]:
-    """``topk`` and ``argtopk``."""
+    """``topk`` and ``argtopk``.
+
+    >>> values, places = topk_and_argtopk([3.0, 1.0, 2.0], -2)
+    >>> values.eval(), places.eval()
+    (array([1., 2.]), array([1, 2]))
+    """
     return [topk(x, kth, axis), argtopk(x, kth, axis, idx_dtype=idx_dtype)]
 
 

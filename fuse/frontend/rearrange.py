@@ -56,7 +56,11 @@ def _repeat_indices_type(counts: Expr) -> TensorType:
     grad=lambda g, out, counts: (DISCONNECTED,),
 )
 def repeat_indices(op: Op, counts: Any) -> Expr:
-    """0 repeated ``counts[0]`` times, 1 repeated ``counts[1]`` times, ...: int64."""
+    """0 repeated ``counts[0]`` times, 1 repeated ``counts[1]`` times, ...: int64.
+
+    >>> repeat_indices([2, 0, 3]).eval()
+    array([0, 0, 2, 2, 2])
+    """
     return op(counts)
 
 
@@ -120,24 +124,44 @@ def _rolled(x: Expr, shift: Any, axis: int) -> Expr:
 
 
 def flip(x: Any, axis: Any = None) -> Expr:
-    """``x`` with the order of elements reversed along the given axes (None: all)."""
+    """``x`` with the order of elements reversed along the given axes (None: all).
+
+    >>> flip([[1, 2], [3, 4]]).eval()
+    array([[4, 3],
+           [2, 1]])
+    """
     x = as_expr(x)
     axes = normalize_axes(axis, x.type.ndim)
     return x[tuple([slice(None, None, -1 if a in axes else None) for a in range(x.type.ndim)])] if axes else x
 
 
 def fliplr(x: Any) -> Expr:
-    """``x`` reversed along axis 1."""
+    """``x`` reversed along axis 1.
+
+    >>> fliplr([[1, 2], [3, 4]]).eval()
+    array([[2, 1],
+           [4, 3]])
+    """
     return flip(x, 1)
 
 
 def flipud(x: Any) -> Expr:
-    """``x`` reversed along axis 0."""
+    """``x`` reversed along axis 0.
+
+    >>> flipud([[1, 2], [3, 4]]).eval()
+    array([[3, 4],
+           [1, 2]])
+    """
     return flip(x, 0)
 
 
 def rot90(x: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Expr:
-    """``x`` turned by 90 degrees ``k`` times, from the first of ``axes`` towards the second."""
+    """``x`` turned by 90 degrees ``k`` times, from the first of ``axes`` towards the second.
+
+    >>> rot90([[1, 2], [3, 4]]).eval()
+    array([[2, 4],
+           [1, 3]])
+    """
     x = as_expr(x)
     first, second = [normalize_axis(a, x.type.ndim) for a in axes]
     turns = {

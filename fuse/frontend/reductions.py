@@ -204,7 +204,13 @@ def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Expr:
 
 
 def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Expr:
-    """The smallest element over ``axis``; NaN where there is one. No elements are a ShapeError at run time."""
+    """The smallest element over ``axis``; NaN where there is one. No elements are a ShapeError at run time.
+
+    Each of several tied elements has gradient 1.
+
+    >>> min([[3, 1], [2, 5]], axis=1).eval()
+    array([1, 2])
+    """
     return _extreme(MIN, x, axis, keepdims)
 
 
@@ -224,7 +230,11 @@ def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Expr:
 
 
 def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Expr:
-    """Whether any element over ``axis`` is true (not 0); false where there are none."""
+    """Whether any element over ``axis`` is true (not 0); false where there are none.
+
+    >>> any([[0, 0], [0, 3]], axis=1).eval()
+    array([False,  True])
+    """
     return reduce(ANY, _truth(x), axis, "bool", keepdims)
 
 

@@ -68,12 +68,21 @@ def argmax(op: Op, x: Any, axis: Axis = None, keepdims: bool = False) -> Expr:
 
 @op_record("opaque", **_position_fields(np.argmin))
 def argmin(op: Op, x: Any, axis: Axis = None, keepdims: bool = False) -> Expr:
-    """The position (int64) of the first smallest element over ``axis``; see ``argmax``."""
+    """The position (int64) of the first smallest element over ``axis``; see ``argmax``.
+
+    >>> argmin([[3, 1, 1], [2, 5, 4]], axis=1).eval()
+    array([1, 0])
+    """
     return _position(op, x, axis, keepdims)
 
 
 def max_and_argmax(x: Any, axis: Axis = None, keepdims: bool = False) -> list[Expr]:
-    """The largest element over ``axis`` and its position."""
+    """The largest element over ``axis`` and its position.
+
+    >>> largest, where = max_and_argmax([[3, 1, 1], [2, 5, 4]], axis=1)
+    >>> largest.eval(), where.eval()
+    (array([3, 5]), array([0, 1]))
+    """
     return [max_(x, axis, keepdims), argmax(x, axis, keepdims)]
 
 
@@ -142,7 +151,11 @@ def cumsum(op: Op, x: Any, axis: int | None = None, dtype: Any = None) -> Expr:
     shape=_same_shape, grad=_cumprod_grad,
 )
 def cumprod(op: Op, x: Any, axis: int | None = None, dtype: Any = None) -> Expr:
-    """The products of the elements so far along ``axis`` (None: of the flattened ``x``); the dtype is kept."""
+    """The products of the elements so far along ``axis`` (None: of the flattened ``x``); the dtype is kept.
+
+    >>> cumprod([1, 2, 3, 4]).eval()
+    array([ 1,  2,  6, 24])
+    """
     return _cumulative(op, x, axis, dtype)
 
 

@@ -62,6 +62,12 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = 0) -> Expr:
     """For each place of ``indices`` the element of ``arr`` with that index along ``axis``, else at that place.
 
     Both have the same rank and broadcast but along ``axis`` (``numpy.take_along_axis``), as ``argsort`` gives them.
+    Raises ShapeError for different ranks, FuseTypeError for indices that are no integers.
+
+    >>> scores = [[3.0, 1.0, 2.0], [4.0, 6.0, 5.0]]
+    >>> take_along_axis(scores, argsort(scores, axis=1), axis=1).eval()
+    array([[1., 2., 3.],
+           [4., 5., 6.]])
     """
     arr, indices = as_expr(arr), as_expr(indices)
     if axis is None:
@@ -130,7 +136,14 @@ def _choose_from_array(a: Expr, whole: Expr, mode: str) -> Expr:
 
 
 def compress(condition: Any, x: Any, axis: int | None = None) -> Expr:
-    """The slices of ``x`` along ``axis`` (of flat ``x`` without one) where the vector ``condition`` is not 0."""
+    """The slices of ``x`` along ``axis`` (of flat ``x`` without one) where the vector ``condition`` is not 0.
+
+    Raises ShapeError where ``condition`` is no vector.
+
+    >>> compress([True, False, True], [[1, 2, 3], [4, 5, 6]], axis=1).eval()
+    array([[1, 3],
+           [4, 6]])
+    """
     condition = as_expr(condition)
     if condition.type.ndim != 1:
         raise ShapeError(f"the condition of compress is a vector, not a {condition.type.describe()}")
@@ -138,7 +151,11 @@ def compress(condition: Any, x: Any, axis: int | None = None) -> Expr:
 
 
 def nonzero_values(a: Any) -> Expr:
-    """The nonzero elements of ``a``, in C order, as a vector."""
+    """The nonzero elements of ``a``, in C order, as a vector.
+
+    >>> nonzero_values([[0, 5], [7, 0]]).eval()
+    array([5, 7])
+    """
     a = _flat(as_expr(a))
     return gather(a, flatnonzero(a))
 

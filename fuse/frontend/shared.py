@@ -33,6 +33,13 @@ class SharedVariable(Expr):
 
     ``default_update`` is an expression that every compiled function using the variable stores in it, unless the
     function is given an update of its own.
+
+    >>> import fuse, fuse.tensor as T
+    >>> count = shared(0, name="count")
+    >>> count.default_update = count + 1
+    >>> tick = fuse.function([], count)
+    >>> int(tick()), int(tick()), int(count.get_value())
+    (0, 1, 2)
     """
 
     __slots__ = ("container", "default_update", "strict", "allow_downcast")

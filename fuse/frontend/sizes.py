@@ -274,7 +274,17 @@ def shape(x: Any) -> Expr:
 
 
 def size(x: Any) -> Expr:
-    """The number of elements of ``x``, a 0-d int64 expression."""
+    """The number of elements of ``x``, a 0-d int64 expression.
+
+    A constant where the shape is known at build time.
+
+    >>> import fuse.tensor as T
+    >>> m = T.matrix("m")
+    >>> size(m).eval({m: [[1.0, 2.0, 3.0]]})
+    array(3)
+    >>> size(T.tensor("float64", shape=(2, 3)))
+    6
+    """
     return as_size_expr(size_product(sizes_of(as_expr(x))))
 
 

@@ -87,7 +87,7 @@ def _constructor(kind: str, shape: Shape) -> Callable[..., Expr]:
     return make
 
 
-def _plural(one: Callable[..., Expr], kind: str, many: str) -> Callable[..., Any]:
+def _plural(one: Callable[..., Expr], type_: TensorType, kind: str, many: str) -> Callable[..., Any]:
     def make(*names: Any, **options: Any) -> Any:
         if len(names) == 1 and isinstance(names[0], int):
             names = (None,) * names[0]
@@ -98,7 +98,10 @@ def _plural(one: Callable[..., Expr], kind: str, many: str) -> Callable[..., Any
         return [one(name, **options) for name in names]
 
     make.__name__ = make.__qualname__ = many
-    make.__doc__ = f"Several {kind} variables: {many}('x', 'y'), {many}('xy'), or {many}(2) without names."
+    make.__doc__ = (
+        f"Several {kind} variables: {many}('x', 'y'), {many}('xy'), or {many}(2) without names.\n\n"
+        f">>> x, y = {many}('x', 'y')\n>>> x.type\n{type_!r}\n"
+    )
     return make
 
 
@@ -107,10 +110,10 @@ def _constructors() -> dict[str, Any]:
     table: dict[str, Any] = {}
     for kind, shape in SHAPES.items():
         table[kind] = _constructor(kind, shape)
-        table[PLURALS[kind]] = _plural(table[kind], kind, PLURALS[kind])
+        table[PLURALS[kind]] = _plural(table[kind], TensorType(config.floatX, shape), kind, PLURALS[kind])
         for letter, dtype in PREFIXES.items():
-            table[letter + kind] = TensorType(dtype, shape)
-            table[letter + PLURALS[kind]] = _plural(table[letter + kind], letter + kind, letter + PLURALS[kind])
+            one = table[letter + kind] = TensorType(dtype, shape)
+            table[letter + PLURALS[kind]] = _plural(one, one, letter + kind, letter + PLURALS[kind])
     return table
 
 
@@ -142,7 +145,11 @@ def as_tensor_variable(x: Any, name: str | None = None, ndim: int | None = None,
 
 
 def get_scalar_constant_value(x: Any) -> np.ndarray[Any, Any]:
-    """The value of a 0-d constant, as an array; NotScalarConstantError where ``x`` is not one at build time."""
+    """The value of a 0-d constant, as an array; NotScalarConstantError where ``x`` is not one at build time.
+
+    >>> get_scalar_constant_value(as_tensor_variable(3.0))
+    array(3., dtype=float32)
+    """
     expr = as_expr(x)
     while expr.op.name in ("cast", "dimshuffle", "broadcast_to", "fill", "reshape") and not isinstance(expr, Constant):
         expr = expr.args[1] if expr.op.name == "fill" else expr.args[0]
@@ -152,7 +159,13 @@ def get_scalar_constant_value(x: Any) -> np.ndarray[Any, Any]:
 
 
 class NotScalarConstantError(DTypeError):
-    """An expression that is not a 0-d constant where one was needed at build time."""
+    """An expression that is not a 0-d constant where one was needed at build time.
+
+    >>> get_scalar_constant_value(lscalar("n"))
+    Traceback (most recent call last):
+        ...
+    fuse.frontend.tensor.NotScalarConstantError: n is not a constant number
+    """
 
 
 def is_variable(x: Any) -> bool:

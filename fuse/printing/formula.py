@@ -37,7 +37,13 @@ def pp(expr: Any, limit: int = PP_LIMIT) -> str:
 
 
 def pprint(expr: Any) -> str:
-    """The same as ``pp``."""
+    """The same as ``pp``.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x = T.dscalar("x")
+    >>> fuse.pprint(-T.exp(x))
+    '(-exp(x))'
+    """
     return pp(expr)
 
 

@@ -116,6 +116,18 @@ def pydotprint(
 
     Needs pygraphviz (``pip install "fuse[viz]"``), whose wheels carry Graphviz: no program of the system is called.
     Without it raises MissingGraphviz, after writing the Mermaid text of the graph beside ``outfile``.
+
+    >>> import fuse, os, tempfile, fuse.tensor as T
+    >>> x = T.dscalar("x")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "graph.dot")
+    ...     fuse.printing.pydotprint(-x, path, high_contrast=False)
+    ...     print(open(path).read())
+    digraph fuse {
+      n0 [label="x ...", shape=box];
+      n1 [label="neg", shape=ellipse];
+      n0 -> n1;
+    }
     """
     path = os.fspath(outfile) if outfile is not None else f"fuse.pydotprint.{format or 'png'}"
     ending = os.path.splitext(path)[1][1:].lower()

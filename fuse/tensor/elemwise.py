@@ -15,19 +15,36 @@ class _Family(type):
 
 
 class Elemwise(metaclass=_Family):
-    """Ops that work element by element."""
+    """Ops that work element by element.
+
+    >>> import fuse.tensor as T
+    >>> x = T.dvector("x")
+    >>> isinstance((x + 1).owner.op, Elemwise), isinstance(x.sum().owner.op, Elemwise)
+    (True, False)
+    """
 
     has = staticmethod(lambda op: op.kind == "elementwise")
 
 
 class DimShuffle(metaclass=_Family):
-    """The op that orders, inserts and drops axes."""
+    """The op that orders, inserts and drops axes.
+
+    >>> import fuse.tensor as T
+    >>> isinstance(T.dmatrix("m").T.owner.op, DimShuffle)
+    True
+    """
 
     has = staticmethod(lambda op: op.name == "dimshuffle")
 
 
 class CAReduce(metaclass=_Family):
-    """Reductions: sum, prod, max, min, all, any."""
+    """Reductions: sum, prod, max, min, all, any.
+
+    >>> import fuse.tensor as T
+    >>> x = T.dvector("x")
+    >>> isinstance(x.sum().owner.op, CAReduce), isinstance((x + 1).owner.op, CAReduce)
+    (True, False)
+    """
 
     has = staticmethod(lambda op: op.kind == "reduction")
 
