@@ -138,6 +138,20 @@ def test_updates_are_computed_in_place_where_nothing_else_reads_the_old_value():
     np.testing.assert_array_equal(w.get_value(), np.arange(4.0) + 0.5)
 
 
+def test_borrowed_arrays_are_not_written_over():
+    mine = np.arange(3.0)
+    a, b = fuse.shared(mine, borrow=True), fuse.shared(mine, borrow=True)
+    both = fuse.function([], updates=[(a, a + 1), (b, b * 10)])
+    both()
+    both()
+    np.testing.assert_array_equal(mine, np.arange(3.0))
+    np.testing.assert_array_equal(a.get_value(), np.arange(3.0) + 2)
+    np.testing.assert_array_equal(b.get_value(), np.arange(3.0) * 100)
+    a.set_value(mine, borrow=True)
+    both()
+    np.testing.assert_array_equal(mine, np.arange(3.0))
+
+
 def test_intermediate_results_are_kept_between_calls_and_outputs_are_not():
     x, w = T.matrix("x"), T.matrix("w")
     f = fuse.function([x, w], T.dot(T.tanh(T.dot(x, w)), w))

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from fuse import types as ty
+from fuse.codegen import mathlib
 from fuse.errors import CompileError
 from fuse.op import Op
 
@@ -106,6 +107,17 @@ class _Substitute(ast.NodeTransformer):
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
         value = self.visit(node.value)  # before the target is renamed: x = x + 1
         return ast.Assign([self.visit(t) for t in node.targets], value, lineno=0)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        match node.func:
+            case ast.Attribute(value=ast.Name(id="mathlib"), attr=name):
+                symbol = mathlib.operator(name, self.dtype)
+            case _:
+                symbol = None
+        if symbol is not None:
+            left, right = [ast.unparse(ast.fix_missing_locations(self.visit(a))) for a in node.args]
+            return ast.parse(f"({left}) {symbol} ({right})", mode="eval").body
+        return self.generic_visit(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
         if isinstance(node.value, ast.Name) and node.value.id == "mathlib":

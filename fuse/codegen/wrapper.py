@@ -65,6 +65,8 @@ class Writer:
         self.env: dict[Expr, str] = {}
         self.root: dict[Expr, Expr] = {}
         self.owned: set[Expr] = set()
+        self.in_place: set[Expr] = set()
+        self.cells: dict[Expr, str] = {}
         self.host_names: dict[Expr, str] = {}
         self.guards = list(self.sizes.guards)
         self.counter = itertools.count()
@@ -122,12 +124,18 @@ class Writer:
                 found.add(node)
         return found
 
+    def shape_text(self, node: Expr) -> tuple[str, tuple[str, ...]]:
+        sizes = tuple([self.size(n) for n in self.sizes.of[node]])
+        return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})", sizes
+
+    def empty_text(self, node: Expr, shape: str) -> str:
+        return f"empty({shape}, {self.dtype(node.type.dtype)})"
+
     def allocate(self, node: Expr, position: int) -> str:
         """A name for a fresh array, or for one of the workspace where the value does not leave the call."""
+        shape, sizes = self.shape_text(node)
+        made = self.empty_text(node, shape)
         name = self.fresh("t")
-        sizes = tuple([self.size(n) for n in self.sizes.of[node]])
-        shape = f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
-        made = f"empty({shape}, {self.dtype(node.type.dtype)})"
         if node in self.escaping or not sizes:
             self.line(f"{name} = {made}")
             return name
@@ -229,7 +237,8 @@ class Writer:
         for leaf in leaves(self.results):
             if leaf.op is SHARED:
                 name = self.fresh("w")
-                self.line(f"{name} = {self.give('shared', leaf.container)}.value")
+                self.cells[leaf] = self.give("shared", leaf.container)
+                self.line(f"{name} = {self.cells[leaf]}.value")
                 self.env[leaf] = name
             elif leaf.op is CONSTANT:
                 self.env[leaf] = self.give("c", leaf.data)
@@ -320,7 +329,12 @@ class Writer:
         in_place = in_place_targets(self, region, position, launcher)
         for node in region.outputs:
             if node in in_place:
-                self.env[node] = self.env[in_place[node]]
+                target = in_place[node]
+                old, name = self.env[target], self.fresh("t")
+                made = self.empty_text(node, self.shape_text(node)[0])
+                self.line(f"{name} = {old} if {self.cells[target]}.borrowed is not {old} else {made}")
+                self.env[node] = name
+                self.in_place.add(node)
                 continue
             self.env[node] = self.allocate(node, position)
             self.owned.add(node)
@@ -413,8 +427,8 @@ class Writer:
     def result(self, value: Expr, taken: set[Expr], target: Any) -> str:
         if not isinstance(value.type, TensorType):
             return self.env[value]
-        if target is not None and target in self.env and self.env.get(value) == self.env[target]:
-            return self.env[value]  # computed in place
+        if target is not None and value in self.in_place:
+            return self.env[value]
         while value.op.name == "unbroadcast" and value not in self.env:
             value = value.args[0]
         fresh = value in self.owned and value in self.env and value not in taken

@@ -12,12 +12,16 @@ from fuse.types import TensorType
 
 
 class Container:
-    """The cell that holds the value of a shared variable; clones hold the same one."""
+    """The cell that holds the value of a shared variable; clones hold the same one.
 
-    __slots__ = ("value",)
+    ``borrowed`` is an array that belongs to the user: as long as it is the value, updates are not made in place.
+    """
 
-    def __init__(self, value: np.ndarray[Any, Any]) -> None:
+    __slots__ = ("borrowed", "value")
+
+    def __init__(self, value: np.ndarray[Any, Any], borrowed: bool = False) -> None:
         self.value = value
+        self.borrowed = value if borrowed else None
 
     @property
     def data(self) -> np.ndarray[Any, Any]:
@@ -69,7 +73,9 @@ class SharedVariable(Expr):
         array([3., 4., 5.])
         """
         value = self.type.filter(new_value, strict=self.strict, allow_downcast=self.allow_downcast)
-        self.container.value = value if borrow and value is new_value else _own(value, new_value)
+        borrowed = borrow and value is new_value
+        self.container.value = value if borrowed else _own(value, new_value)
+        self.container.borrowed = value if borrowed else None
 
     def zero(self, borrow: bool = False) -> None:
         """Set every element to 0."""
@@ -155,8 +161,9 @@ def shared(
     static = shape if shape is not None else broadcastable
     type_ = TensorType(array.dtype, (None,) * array.ndim if static is None else static)
     array = type_.filter(array)
-    kept = array if borrow and array is value and array.flags.writeable else _own(array, value)
-    return _leaf(type_, name, Container(kept), strict, allow_downcast)
+    borrowed = borrow and array is value and array.flags.writeable
+    kept = array if borrowed else _own(array, value)
+    return _leaf(type_, name, Container(kept, borrowed), strict, allow_downcast)
 
 
 __all__ = ["Container", "SharedVariable", "shared"]

@@ -47,6 +47,19 @@ def resolve(name: str, dtype: str, target: str = "cpu") -> Resolved:
     return specialise(found, dtype, target)
 
 
+# Functions of real floats that are an operator: generated source then reads as the formula does.
+_OPERATORS = {"divide": "/", "less": "<", "less_equal": "<="}
+
+
+def operator(name: str, dtype: str) -> str | None:
+    """The operator that ``mathlib.NAME`` of two arguments is at ``dtype``, if it is one.
+
+    >>> operator("divide", "float32"), operator("divide", "int64")
+    ('/', None)
+    """
+    return _OPERATORS.get(name) if dtype in ty.FLOATING else None
+
+
 @cache
 def _table(dtype: str, target: str) -> dict[str, Any]:
     if dtype in ty.COMPLEX:
