@@ -423,3 +423,42 @@ def test_random_graphs_keep_their_values(seed, slope):
             np.testing.assert_allclose(after[sure], before[sure], rtol=2e-5, atol=2e-5, err_msg=f"{graph} in {mode}")
         compared += 1
     assert compared >= 20
+
+
+# ---------------------------------------------------------------- shared work stays shared
+def _with_a_push(x):
+    return x + T.sin(x) + 1
+
+
+def _logistic_map(x):
+    return 3.7 * x * (1 - x)
+
+
+def _halved(x):
+    return T.tanh(x * 0.5) * 0.9
+
+
+@pytest.mark.parametrize("step", [_with_a_push, _logistic_map, _halved], ids=lambda f: f.__name__.strip("_"))
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_unrolled_loops_stay_as_large_as_they_are_long(step, order):
+    # Every step reads the one before twice: constants of a chain are not gathered where others read it.
+    def size(steps):
+        start = x = T.dscalar("x")
+        for _ in range(steps):
+            x = step(x)
+        for _ in range(order):
+            x = T.grad(x, start)
+        return len(toposort(optimize([x])))
+
+    small, large = size(20), size(80)
+    assert large < 4.5 * small
+
+
+def test_constants_are_gathered_where_that_costs_nothing():
+    x = T.dvector("x")
+    shared = 2.0 * x
+    assert str(optimize([3.0 * shared, shared])[0]) == "6.0 * x"
+    longer = 2.0 * x * T.sin(x)
+    assert str(optimize([3.0 * longer, longer])[0]) == "3.0 * (2.0 * x * sin(x))"
+    total = x + 1.0
+    assert str(optimize([total + 2.0, total])[0]) == "x + 3.0"

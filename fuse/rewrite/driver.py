@@ -297,7 +297,7 @@ def _rewrite(outputs: Sequence[Expr], rules: RuleSet, context: Context) -> list[
     budget = 200 * size + 20_000
     final: dict[Expr, Expr] = {}
     pending: set[Expr] = set()
-    inner, frozen = context.inner, context.frozen
+    inner, frozen, uses = context.inner, context.frozen, context.uses
     for output in outputs:
         stack: list[tuple[int, Expr, Any]] = [(_ENTER, output, None)]
         while stack:
@@ -317,6 +317,7 @@ def _rewrite(outputs: Sequence[Expr], rules: RuleSet, context: Context) -> list[
                 before, after = extra
                 result = final[after] = final.get(after, after)
                 final[node] = final[before] = result
+                uses[result] = max(uses.get(result, 1), uses.get(node, 1))
                 pending.discard(before)
                 if node in inner:
                     inner.add(result)
@@ -327,6 +328,7 @@ def _rewrite(outputs: Sequence[Expr], rules: RuleSet, context: Context) -> list[
                 node.origin = extra
             now = _with(node, final)
             if now is not node:
+                uses[now] = max(uses.get(now, 1), uses.get(node, 1))
                 if node in inner:
                     inner.add(now)
                 if now in final:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -13,33 +13,58 @@ from fuse.op import OPS
 from fuse.rewrite import Context, RuleSet, procedure
 from fuse.rewrite.pattern import MODES, Call, uniform
 from fuse.rules.stable import PAIRS
-from fuse.rules.sums import folded_constant, sum_of, terms_of
+from fuse.rules.sums import EXTRA, MANY, folded_constant, sum_of, terms_of
 
 Factors = list[Expr]
-_MANY = 24
+Change = Callable[[Factors, Factors, str], "tuple[Factors, Factors] | None"]
 _SMALLEST = {"float16": 2.0**-14, "float32": 2.0**-126, "float64": 2.0**-1022}
 
 
 def factors_of(node: Expr, context: Context) -> tuple[Factors, Factors]:
     """The factors of ``node`` above and below the line, in their order."""
+    return _opened(node, context, MANY)[0]
+
+
+def _opened(node: Expr, context: Context, left: int) -> tuple[tuple[Factors, Factors], int]:
+    """The factors of ``node``, and how many multiplications and divisions are only read by it.
+
+    At most ``left`` are opened that others read too, or that stand below such a one.
+    """
     dtype, inner, frozen = node.type.dtype, context.inner, context.frozen
     integer = np.dtype(dtype).kind in "iu"
     above: Factors = []
     below: Factors = []
-    stack = [(True, node)]
-    left = _MANY
+    own = 0
+    stack = [(True, node, False)]
     while stack:
-        up, factor = stack.pop()
+        up, factor, below_shared = stack.pop()
         name = factor.op.name
         product = name == "mul" or name == "true_div" and not integer
-        known = factor is node or factor in inner or left > 0
-        if not product or not known or factor.type.dtype != dtype or factor in frozen:
+        shared = below_shared or factor is not node and factor not in inner
+        if not product or shared and left <= 0 or factor.type.dtype != dtype or factor in frozen:
             (above if up else below).append(factor)
             continue
-        left -= factor not in inner
-        stack.append((up if name == "mul" else not up, factor.args[1]))
-        stack.append((up, factor.args[0]))
-    return above, below
+        left -= shared
+        own += not shared
+        stack.append((up if name == "mul" else not up, factor.args[1], shared))
+        stack.append((up, factor.args[0], shared))
+    return (above, below), own
+
+
+def _improved(node: Expr, context: Context, change: Change, extra: int) -> Expr | None:
+    """The product ``node`` after ``change``: of its own factors, else of those that others multiply too.
+
+    As in sums, opening what others read must not lead to more operations than become superfluous (plus ``extra``).
+    """
+    dtype = node.type.dtype
+    closed, own = _opened(node, context, 0)
+    changed = change(*closed, dtype)
+    if changed is None:
+        factors, own = _opened(node, context, MANY)
+        changed = change(*factors, dtype) if factors != closed else None
+        if changed is not None and max(len(changed[0]), 1) - 1 + len(changed[1]) > own + extra:
+            return None
+    return None if changed is None else product_of(*changed, dtype, context)
 
 
 def product_of(above: Factors, below: Factors, dtype: str, context: Context) -> Expr:
@@ -107,7 +132,7 @@ def _base_and_power(factor: Expr) -> tuple[Expr, int]:
     return (factor.args[0], 2) if factor.op.name == "sqr" else (factor, 1)
 
 
-def _cancel(above: Factors, below: Factors) -> tuple[Factors, Factors] | None:
+def _cancel(above: Factors, below: Factors, dtype: str) -> tuple[Factors, Factors] | None:
     """Without the factors that stand above and below; None where there are none."""
     powers: dict[Expr, list[int]] = {}
     for place, factors in ((0, above), (1, below)):
@@ -140,15 +165,16 @@ def fold_product(node: Expr, context: Context) -> Expr | None:
     """One constant instead of several: ``2*x*3`` is ``6*x``, ``(2*x)/(4*y)`` is ``(0.5*x)/y``."""
     if node in context.inner:
         return None
-    above, below = factors_of(node, context)
-    folded = _fold(above, below, node.type.dtype)
-    if folded is None and len(above) + len(below) > 2 and node.type.dtype.startswith("float"):
+    return _improved(node, context, _folded, 0)
+
+
+def _folded(above: Factors, below: Factors, dtype: str) -> tuple[Factors, Factors] | None:
+    folded = _fold(above, below, dtype)
+    if folded is None and len(above) + len(below) > 2 and dtype.startswith("float"):
         ones = [f for f in above if isinstance(f, Constant) and uniform(f) == 1]
-        if ones and (len(above) > 1):  # x * (1/y) is x/y
+        if ones and len(above) > 1:  # x * (1/y) is x/y
             folded = [f for f in above if f not in ones], below
-    if folded is None:
-        return None
-    return product_of(*folded, node.type.dtype, context)
+    return folded
 
 
 @procedure(
@@ -162,8 +188,7 @@ def cancel_product(node: Expr, context: Context) -> Expr | None:
     """``(x*y)/x`` is ``y``, ``(a/b)*(b/c)`` is ``a/c``, ``sqr(x)/x`` is ``x``."""
     if node in context.inner:
         return None
-    cancelled = _cancel(*factors_of(node, context))
-    return None if cancelled is None else product_of(*cancelled, node.type.dtype, context)
+    return _improved(node, context, _cancel, EXTRA)
 
 
 @procedure("60: greedy distribution", "mul", "rounding signed-zero special overflow", on="f", below="add sub mul")
@@ -214,10 +239,12 @@ def pair_factors(node: Expr, context: Context) -> Expr | None:
     """Two factors of a longer product that the table of pairs knows, wherever they stand."""
     if node in context.inner:
         return None
-    above, below = factors_of(node, context)
+    return _improved(node, context, partial(_paired, context), 0)
+
+
+def _paired(context: Context, above: Factors, below: Factors, dtype: str) -> tuple[Factors, Factors] | None:
     if len(above) + len(below) < 3 or len(above) + len(below) > 12:
         return None
-    dtype = node.type.dtype
     for i, first in enumerate(above):
         if first.op.name not in _PAIRED:
             continue
@@ -230,7 +257,7 @@ def pair_factors(node: Expr, context: Context) -> Expr | None:
                     continue
                 top = [met if k == i else f for k, f in enumerate(above) if not (op == "mul" and k == j)]
                 bottom = [f for k, f in enumerate(below) if not (op == "true_div" and k == j)]
-                return product_of(top, bottom, dtype, context)
+                return top, bottom
     return None
 
 

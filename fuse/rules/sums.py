@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,29 +13,60 @@ from fuse.rewrite import Context, procedure
 from fuse.rewrite.match import cast, kind_of
 
 Terms = list[tuple[int, Expr]]
-_MANY = 24  # expansions of nodes that have other readers too
+MANY = 24  # operations that are looked into although others read them too
+EXTRA = 4  # operations more that a cancellation may cost where it opens what others read too
 
 
 def terms_of(node: Expr, context: Context) -> Terms:
     """The signed terms of the sum ``node`` in their order."""
+    return _opened(node, context, MANY)[0]
+
+
+def _opened(node: Expr, context: Context, left: int) -> tuple[Terms, int]:
+    """The signed terms of the sum ``node``, and how many additions are only read by it.
+
+    At most ``left`` additions are opened that others read too, or that stand below such a one.
+    """
     dtype, inner, frozen = node.type.dtype, context.inner, context.frozen
     found: Terms = []
-    stack = [(1, node)]
-    left = _MANY
+    own = 0
+    stack = [(1, node, False)]
     while stack:
-        sign, term = stack.pop()
+        sign, term, below_shared = stack.pop()
         name = term.op.name
         if name in ("add", "sub", "neg") and term.type.dtype == dtype and term not in frozen:
             if name == "neg":
-                stack.append((-sign, term.args[0]))
+                stack.append((-sign, term.args[0], below_shared))
                 continue
-            if term is node or term in inner or left > 0:
-                left -= term not in inner
-                stack.append((sign if name == "add" else -sign, term.args[1]))
-                stack.append((sign, term.args[0]))
+            shared = below_shared or term is not node and term not in inner
+            if not shared or left > 0:
+                left -= shared
+                own += not shared
+                stack.append((sign if name == "add" else -sign, term.args[1], shared))
+                stack.append((sign, term.args[0], shared))
                 continue
         found.append((sign, term))
-    return found
+    return found, own
+
+
+def _improved(node: Expr, context: Context, change: Callable[[Terms, str], Terms | None], extra: int) -> Expr | None:
+    """The sum ``node`` after ``change``: of the terms that it alone adds up, else of those that others add up too.
+
+    What others read stays, so opening it must not lead to more operations than become superfluous (plus ``extra``):
+    every element of a chain of sums would be written out else, and a graph of n nodes become one of n squared.
+    """
+    dtype = node.type.dtype
+    closed, own = _opened(node, context, 0)
+    changed = change(closed, dtype)
+    if changed is None:
+        terms, own = _opened(node, context, MANY)
+        changed = change(terms, dtype) if len(terms) > len(closed) else None
+        if changed is not None:
+            known = {t for _, t in terms}
+            made = sum(t not in known and not isinstance(t, Constant) for _, t in changed)
+            if len(changed) - 1 + made > own + extra:
+                return None
+    return None if changed is None else sum_of(changed, dtype, context)
 
 
 def sum_of(terms: Terms, dtype: str, context: Context) -> Expr:
@@ -168,8 +199,7 @@ def fold_sum(node: Expr, context: Context) -> Expr | None:
     """One constant instead of several, where the first of them stood: ``1 + x + 2`` is ``3 + x``."""
     if node in context.inner:
         return None
-    terms = _folded(terms_of(node, context), node.type.dtype)
-    return None if terms is None else sum_of(terms, node.type.dtype, context)
+    return _improved(node, context, _folded, 0)
 
 
 @procedure(
@@ -183,8 +213,7 @@ def cancel_sum(node: Expr, context: Context) -> Expr | None:
     """``x + y - x`` is ``y``, ``3*x - x`` is ``2*x``."""
     if node in context.inner:
         return None
-    terms = _combined(terms_of(node, context), node.type.dtype)
-    return None if terms is None else sum_of(terms, node.type.dtype, context)
+    return _improved(node, context, _combined, EXTRA)
 
 
 @procedure("60: factor of all terms", "true_div", "rounding signed-zero special overflow", on="f", below="add sub")
