@@ -26,6 +26,7 @@ from fuse.codegen.region import (
     Region,
     cost_of,
     equal_sizes,
+    is_literal,
     see_through,
 )
 from fuse.codegen.sizes import Size, Sizes
@@ -173,7 +174,7 @@ class Planner:
                 inner = operand.base
                 if inner in self.operands and inner.op.name not in GENERATORS:
                     stack.append(inner)
-                elif not (inner.op.name == "constant" and inner.data.size == 1):
+                elif not is_literal(inner):
                     read.add(inner)
         return len(read) <= 1
 
@@ -194,7 +195,9 @@ class Planner:
                 for number in self.readers.get(base, ())[-3:]:
                     soft[number] = None
         # A node without operands of its own computation joins what reads the same data.
-        return sorted(hard, reverse=True) + [n for n in sorted(soft, reverse=True) if n not in hard]
+        # The largest first: what is smaller is then merged into it, so that a long sum is planned in linear time.
+        first = sorted(hard, key=lambda n: (-len(self.units[n].amap), -n))
+        return first + [n for n in sorted(soft, reverse=True) if n not in hard]
 
     # ------------------------------------------------------------ joining
     def try_join(self, node: Expr, operands: tuple[Operand, ...], number: int, region: Region) -> str:
@@ -245,7 +248,7 @@ class Planner:
         across = crossing == sets[1:] and node.op.name == "sum" and bool(sets[1]) and node.params["dtype"] in ACROSS
         if crossing and not across:
             return "its loops cross those of the kernel (rows against columns)"
-        if len(region.loads) + len(outside) > MAX_BUFFERS:
+        if len(region.loads) + sum(not is_literal(o.base) for o in outside) > MAX_BUFFERS:
             return f"the kernel would have more than {MAX_BUFFERS} operands"
         # From here on the node goes in.
         region.sizes[:] = new_sizes
@@ -294,6 +297,8 @@ class Planner:
         return tuple(out)
 
     def add_load(self, region: Region, number: int, operand: Operand, axes: AxisMap) -> None:
+        if is_literal(operand.base):
+            return
         known = region.loads.get(operand.base)
         if known is None or known.count(None) > axes.count(None):
             region.loads[operand.base] = axes

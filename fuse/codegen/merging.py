@@ -99,10 +99,8 @@ def _merge(
     for base in list(region.loads):
         if base in region.amap and base not in region.repeated:
             del region.loads[base]
-    for base, unit in (
-        list(planner.unit_of.items()) if len(source.amap) > 64 else [(b, planner.unit_of.get(b)) for b in source.amap]
-    ):
-        if unit == other:
+    for base in source.amap:
+        if planner.unit_of.get(base) == other:
             planner.unit_of[base] = number
     for base in source.loads:
         readers = planner.readers[base]

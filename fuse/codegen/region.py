@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fuse.codegen.sizes import Size, Sizes
-from fuse.expr import Expr
+from fuse.expr import Constant, Expr
 
 REDUCTIONS = frozenset(("sum", "prod", "max", "min", "all", "any"))
 GENERATORS = frozenset(("iota", "linear_index"))
@@ -80,6 +80,11 @@ class Region:
     def span(self, node: Expr) -> frozenset[int]:
         """The axes that a value of the region varies over."""
         return frozenset(a for a in self.amap[node] if a is not None)
+
+
+def is_literal(base: Expr) -> bool:
+    """Whether ``base`` is written into the kernel as a number, so that it is no operand in memory."""
+    return isinstance(base, Constant) and base.data.size == 1
 
 
 def equal_sizes(a: Size, b: Size) -> bool:

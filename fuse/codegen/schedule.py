@@ -33,7 +33,7 @@ from fuse.codegen.kernel import (
 )
 from fuse.codegen.lanes import accumulator_dtype, on_heap
 from fuse.codegen.nest import Binding, Context, Nest, Slot, axis_ranks, find_lane_level, find_levels
-from fuse.codegen.region import GENERATORS, Operand, Region, computed_nodes, cost_of
+from fuse.codegen.region import GENERATORS, Operand, Region, computed_nodes, cost_of, is_literal
 from fuse.codegen.sizes import Sizes
 from fuse.expr import INPUT, Expr
 
@@ -272,7 +272,7 @@ class _Scheduler:
         if key in self.names:
             return self.names[key], 0
         dtype = _working(base.type.dtype)
-        if base.op.name == "constant" and base.data.size == 1:
+        if is_literal(base):
             name = self.new_name()
             self.emit(0, (), 0, Const(name, dtype, base.data.reshape(())[()]))
             key = base, where, 0, ()
