@@ -27,6 +27,7 @@ from fuse.codegen.region import (
     cost_of,
     equal_sizes,
     is_literal,
+    operand_axes,
     see_through,
 )
 from fuse.codegen.sizes import Size, Sizes
@@ -262,9 +263,9 @@ class Planner:
         for unit in measured:
             self.depend(number, unit)
         for operand in outside:
-            self.add_load(region, number, operand, self.operand_axes(operand, axes, node))
+            self.add_load(region, number, operand, operand_axes(operand, axes, node, self.sizes))
         for operand in repeated:
-            self.add_clone(region, number, operand.base, self.operand_axes(operand, axes, node))
+            self.add_clone(region, number, operand.base, operand_axes(operand, axes, node, self.sizes))
         return ""
 
     def clones(self, bases: Iterable[Expr], region: Region) -> set[Expr]:
@@ -277,24 +278,6 @@ class Planner:
             found.add(base)
             stack.extend(o.base for o in self.operands[base])
         return found
-
-    def operand_axes(self, operand: Operand, axes: AxisMap, node: Expr) -> AxisMap:
-        """The axis of each dimension of the operand's base, as ``node`` (with ``axes``) uses it."""
-        out: list[int | None] = [None] * operand.base.type.ndim
-        offset = len(axes) - len(operand.pattern)
-        if node.op.name == "gather":
-            # Index operands align with the leading dimensions of the result; the source is indexed by value.
-            index_rank = max(a.type.ndim for a in node.args[1:])
-            offset = index_rank - len(operand.pattern)
-            if (
-                operand.base is see_through(node.args[0], self.sizes).base
-                and len(operand.pattern) == node.args[0].type.ndim
-            ):
-                return tuple(out)
-        for k, d in enumerate(operand.pattern):
-            if d is not None:
-                out[d] = axes[k + offset]
-        return tuple(out)
 
     def add_load(self, region: Region, number: int, operand: Operand, axes: AxisMap) -> None:
         if is_literal(operand.base):
@@ -318,7 +301,7 @@ class Planner:
             for operand in self.operands[node]:
                 if operand.base.op.name in GENERATORS:
                     continue
-                inner = self.operand_axes(operand, own, node)
+                inner = operand_axes(operand, own, node, self.sizes)
                 if (
                     operand.base in self.operands
                     and self.repeat_cost[operand.base] <= CHEAP

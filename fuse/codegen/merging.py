@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fuse.codegen.region import GENERATORS, MAX_NODES, AxisMap, Operand, Region, equal_sizes
+from fuse.codegen.region import GENERATORS, MAX_NODES, AxisMap, Operand, Region, equal_sizes, operand_axes
 from fuse.expr import Expr
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _merge(
     planner: Planner, region: Region, number: int, source: Region, other: int, operand: Operand, node: Expr
 ) -> bool:
     axes = region.domain.get(node, region.amap[node])
-    wanted = planner.operand_axes(operand, axes, node)
+    wanted = operand_axes(operand, axes, node, planner.sizes)
     have = source.amap[operand.base]
     mapping: dict[int, int] = {}
     for a, b in zip(have, wanted, strict=True):

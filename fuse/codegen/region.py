@@ -119,3 +119,22 @@ def computed_nodes(region: Region, operands: Mapping[Expr, tuple[Operand, ...]])
                 order.append(node)
                 stack.pop()
     return order
+
+
+def operand_axes(operand: Operand, axes: AxisMap, node: Expr, sizes: Sizes) -> AxisMap:
+    """The axis of each dimension of the operand's base, as ``node`` (with ``axes``) uses it."""
+    out: list[int | None] = [None] * operand.base.type.ndim
+    offset = len(axes) - len(operand.pattern)
+    if node.op.name == "gather":
+        # Index operands align with the leading dimensions of the result; the source is indexed by value.
+        index_rank = max(a.type.ndim for a in node.args[1:])
+        offset = index_rank - len(operand.pattern)
+        if (
+            operand.base is see_through(node.args[0], sizes).base
+            and len(operand.pattern) == node.args[0].type.ndim
+        ):
+            return tuple(out)
+    for k, d in enumerate(operand.pattern):
+        if d is not None:
+            out[d] = axes[k + offset]
+    return tuple(out)
