@@ -497,3 +497,34 @@ def test_methods_are_on_expressions():
     ):
         assert hasattr(Expr, name)
     assert mpmath.mp.dps  # the oracle of test_templates is at work through SymPy
+
+
+# ---------------------------------------------------------------- lambdify beside SymPy's own
+def test_python_integers_never_wrap():
+    x, y = sp.symbols("x y")
+    pieces = [x**20, x**20 // 7, x * y - 3, sp.exp(-(x**20))]
+    ours, theirs = fuse.lambdify([x, y], pieces), sp.lambdify([x, y], pieces, "math")
+    for values in [(3, 4), (100, 2), (-1000, 7)]:
+        assert ours(*values)[:3] == theirs(*values)[:3]
+    assert ours(100, 1)[3] == 0.0
+    assert ours(np.array([7]), 1)[0].dtype == np.int64
+
+
+def test_indexed_bases_are_arrays():
+    a, b, x = sp.IndexedBase("a"), sp.IndexedBase("b"), sp.Symbol("x")
+    k = sp.Symbol("k", integer=True)
+    values = np.array([1.0, 2.0, 4.0])
+    for args, expr, given in [
+        ([a, x], a[0] * x + a[2], (values, 3.0)),
+        ([a, b], a[0] * b[1, 2], (values, np.arange(6.0).reshape(2, 3))),
+        ([a, k], a[k] ** 2, (values, 1)),
+    ]:
+        assert fuse.lambdify(args, expr)(*given) == sp.lambdify(args, expr)(*given)
+    assert fuse.lambdify([a], sp.Sum(a[k] ** 2, (k, 0, 2)))(values) == (values**2).sum()
+
+
+def test_modules_replace_functions_that_sympy_knows():
+    x = sp.Symbol("x")
+    modules = [{"sin": np.cos}, "numpy"]
+    assert fuse.lambdify(x, sp.sin(x), modules)(0.3) == pytest.approx(np.cos(0.3), rel=1e-15)
+    assert sp.lambdify(x, sp.sin(x), modules)(0.3) == np.cos(0.3)

@@ -30,7 +30,7 @@ def from_sympy(
 
     ``mapping`` gives expressions (or numbers) for symbols. A symbol that it lacks becomes a scalar input of its name,
     of ``dtype`` (int64 where SymPy knows it as integer), a MatrixSymbol a matrix; the same symbol always becomes the
-    same input, and ``expr.free_symbols`` has them. ``functions`` says what undefined functions mean.
+    same input, and ``expr.free_symbols`` has them. ``functions`` says what functions mean, undefined ones above all.
 
     Raises FuseTypeError for what has no numerical meaning here (unevaluated integrals, limits, sets).
 
@@ -118,12 +118,12 @@ class Walk:
             and not node.free_symbols
         ):
             return self.number(node)  # sqrt(2), log(2): in full precision, where ours of a small integer is float32
+        name = type(node).__name__
+        if name in self.functions and args:
+            return as_expr(self.functions[name](*args))
         for kind, build in _table():
             if isinstance(node, kind):
                 return build(self, node, args)
-        name = type(node).__name__
-        if name in self.functions:
-            return as_expr(self.functions[name](*args))
         if name in _functions() and args:
             return _functions()[name](*map(self.floating, args))
         raise FuseTypeError(
@@ -329,7 +329,7 @@ def _table() -> tuple[tuple[Any, Callable[..., Any]], ...]:
         (sympy.Determinant, _matrix_op("det")),
         (sympy.MatPow, _matrix_power),
         (sympy.Trace, lambda walk, node, args: args[0].trace()),
-        (sympy.matrices.expressions.matexpr.MatrixElement, _element),
+        ((sympy.matrices.expressions.matexpr.MatrixElement, sympy.Indexed), _element),
         (sympy.Add, _add),
         (sympy.Mul, _mul),
         (sympy.Pow, _pow),

@@ -14,7 +14,7 @@ from fuse.types import TensorType
 
 # Beyond so many nodes the time to compile kernels outweighs what they save.
 _INTERPRETED = 20_000
-_FLOAT = np.dtype("float64")
+_FLOAT, _INTEGER = np.dtype("float64"), np.dtype("int64")
 
 
 def lambdify(
@@ -34,9 +34,10 @@ def lambdify(
     structure. Arguments are numbers and arrays that broadcast; a constant comes back in the shape to which they do, and
     the result for a Matrix of shape (m, n) has shape (m, n, ...).
 
-    A mapping in ``modules`` gives the meaning of undefined functions. Common subexpressions are always computed once,
-    and other options of SymPy's are accepted without effect. It is compiled once for each combination of dtypes and
-    ranks.
+    A mapping in ``modules`` gives the meaning of functions by name, called with expressions. Python integers give exact
+    integers, as large as they are; arrays of integers wrap, as NumPy's do. An IndexedBase stands for an array. Common
+    subexpressions are always computed once, and other options of SymPy's are accepted without effect. It is compiled
+    once for each combination of dtypes and ranks.
 
     >>> import numpy as np, sympy, fuse
     >>> x, y = sympy.symbols("x y")
@@ -92,14 +93,33 @@ class Lambdified:
         else:
             arrays = self._arrays(values, named)
         key = tuple([(a.dtype, a.ndim) for a in arrays])
+        if key not in self._compiled:
+            _check_numbers(arrays, values)
+        results = self._program(key)(*arrays)
+        if plain and values and not set(map(type, values)) - {int} and not set(key) - {(_INTEGER, 0)}:
+            results = self._unwrapped(values, results)
+        shape = _common_shape(self._symbols, arrays) if self._has_constants else None
+        return self._shape_result(results, shape)
+
+    def _program(self, key: tuple[tuple[Any, int], ...]) -> Callable[..., Any]:
         program = self._compiled.get(key)
         if program is None:
-            _check_numbers(arrays, values)
             program = self._compiled[key] = self._compile(key)
             if self._is_flat and all(k == (_FLOAT, 0) for k in key):
                 self._on_floats = program
-        shape = _common_shape(self._symbols, arrays) if self._has_constants else None
-        return self._shape_result(program(*arrays), shape)
+        return program
+
+    def _unwrapped(self, values: Sequence[int], results: Sequence[Any]) -> list[Any]:
+        """``results`` of 64-bit integers, or SymPy's where arithmetic on floats shows that integers wrapped."""
+        floats = self._program(((_FLOAT, 0),) * len(values))(*map(float, values))
+        exact: list[Any] = []
+        for piece, found, near in zip(self._pieces, results, floats, strict=True):
+            if isinstance(piece, sympy.Basic) and not np.isclose(found, near, rtol=1e-9, equal_nan=True):
+                number = piece.xreplace(dict(zip(self._symbols, map(sympy.Integer, values), strict=True)))
+                if number.is_Integer or number.is_Float or number.is_Rational:
+                    found = np.array(int(number) if number.is_Integer else float(number), dtype=object)
+            exact.append(found)
+        return exact
 
     def _arrays(self, values: Sequence[Any], named: dict[str, Any]) -> list[Any]:
         """The values in nested arguments, in the order of the symbols."""
@@ -172,7 +192,8 @@ def _check_numbers(arrays: Sequence[Any], values: Sequence[Any]) -> None:
 
 def _common_shape(symbols: Sequence[Any], arrays: Sequence[Any]) -> tuple[int, ...] | None:
     """The shape to which the arguments broadcast (matrices apart), None where they do not."""
-    plain = [a.shape for s, a in zip(symbols, arrays, strict=True) if not isinstance(s, sympy.MatrixSymbol)]
+    whole = (sympy.MatrixSymbol, sympy.IndexedBase)
+    plain = [a.shape for s, a in zip(symbols, arrays, strict=True) if not isinstance(s, whole)]
     try:
         return np.broadcast_shapes(*plain)
     except ValueError:
