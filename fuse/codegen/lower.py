@@ -170,11 +170,20 @@ def _callable(function, names: dict[str, object], made: dict | None = None):
     return made[function]
 
 
+# Those of mathlib are the same in every kernel: translated once in a process, which is half the time of a kernel.
+_mathlib: dict[FunctionType, object] = {}
+
+
+def _helper(value, names: dict[str, object]):
+    own = isinstance(value, FunctionType) and value.__module__.startswith("fuse.codegen.mathlib")
+    return _callable(value, names, _mathlib if own else None)
+
+
 def object_code(source: str, entry: str, name: str, filename: str, argtypes: tuple[ArgType, ...],
                 helpers: Mapping[str, object], fastmath) -> tuple[bytes, tuple[str, ...], str]:
     """Object code, the external names it needs, and its LLVM assembly."""
     names = intrinsics.namespace()
-    names.update({key: _callable(value, names) for key, value in helpers.items()})
+    names.update({key: _helper(value, names) for key, value in helpers.items()})
     own: dict[str, object] = {}
     exec(compile(source, filename, "exec"), names, own)
     function: Any = own.pop(entry)
