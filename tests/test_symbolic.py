@@ -502,11 +502,10 @@ def test_methods_are_on_expressions():
 # ---------------------------------------------------------------- lambdify beside SymPy's own
 def test_python_integers_never_wrap():
     x, y = sp.symbols("x y")
-    pieces = [x**20, x**20 // 7, x * y - 3, sp.exp(-(x**20))]
-    ours, theirs = fuse.lambdify([x, y], pieces), sp.lambdify([x, y], pieces, "math")
-    for values in [(3, 4), (100, 2), (-1000, 7)]:
-        assert ours(*values)[:3] == theirs(*values)[:3]
-    assert ours(100, 1)[3] == 0.0
+    ours = fuse.lambdify([x, y], [x**20, x**20 // 7, x * y - 3, sp.exp(-(x**20))])
+    for a, b in [(3, 4), (100, 2), (-1000, 7)]:
+        assert ours(a, b)[:3] == [a**20, a**20 // 7, a * b - 3]
+        assert ours(a, b)[3] == np.exp(-(float(a) ** 20))
     assert ours(np.array([7]), 1)[0].dtype == np.int64
 
 
