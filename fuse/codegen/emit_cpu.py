@@ -258,7 +258,9 @@ class _Emitter(SumEmitter):
         self.helpers.update(helpers)
         for text in lines:
             self.line(text)
-        self.line(f"{s.name} = {as_dtype(result, s.dtype)}")
+        # Literals are typed, so arithmetic among float64 is float64 already; narrower results Numba would widen.
+        plain = s.dtype == "float64" and all(d == "float64" for d in s.signature)
+        self.line(f"{s.name} = {result if plain else as_dtype(result, s.dtype)}")
 
     # ------------------------------------------------------------ loops
     def loop(self, s: Loop) -> None:
