@@ -66,6 +66,22 @@ def has_varargs(op: Op) -> bool:
     return _definition(op).args.vararg is not None
 
 
+@cache
+def kernel_cost(op: Op) -> int:
+    """A rough count of the arithmetic operations of one evaluation, read off the kernel's text.
+
+    A function that is neither an instruction nor a few counts as ``mathlib.CALL``, be it of mathlib or a user's own.
+    """
+    total = 0
+    for node in [n for statement in _statements(op) for n in ast.walk(statement)]:
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            total += mathlib.COSTS.get(name, mathlib.CALL)
+        elif isinstance(node, (ast.BinOp, ast.Compare)):
+            total += mathlib.COSTS["divide"] if isinstance(getattr(node, "op", None), ast.Div) else 1
+    return max(total, 1)
+
+
 class _Substitute(ast.NodeTransformer):
     def __init__(
         self, op: Op, names: dict[str, ast.expr], dtype: str, resolve: Resolve, helpers: dict[str, Any], prefix: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from fuse.codegen.inline import kernel_cost
 from fuse.codegen.sizes import Size, Sizes
 from fuse.expr import Constant, Expr
 
@@ -21,20 +22,12 @@ Pattern = tuple[int | None, ...]
 
 ACROSS = frozenset(("float64", "float32", "int64", "uint64", "complex64", "complex128"))  # dtypes added up in memory
 
-EXPENSIVE = frozenset(
-    "exp exp2 expm1 log log2 log10 log1p sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh sech2 arcsinh "
-    "arccosh arctanh sigmoid softplus erf erfc erfcx erfinv erfcinv gamma gammaln psi tri_gamma pow logaddexp "
-    "log1mexp hypot mod int_div philox_uniform philox_normal".split()
-)
-
 
 def cost_of(node: Expr) -> int:
     """A rough count of arithmetic operations of one element; large for what must not be repeated."""
     if node.op.kind != "elementwise":
         return 1000
-    if node.op.name in EXPENSIVE or node.op.name.startswith("philox"):
-        return 20
-    return int(node.op.meta.get("cost", 2 if node.op.name in ("true_div", "sqrt", "reciprocal") else 1))
+    return int(node.op.meta["cost"]) if "cost" in node.op.meta else kernel_cost(node.op)
 
 
 @dataclass(frozen=True)

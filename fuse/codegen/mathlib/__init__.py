@@ -60,6 +60,19 @@ def operator(name: str, dtype: str) -> str | None:
     return _OPERATORS.get(name) if dtype in ty.FLOATING else None
 
 
+# About how many operations a call is, where it is an instruction or two; every other function is a polynomial and more.
+COSTS = {
+    "divide": 2, "sqrt": 2,
+    **dict.fromkeys(
+        "absolute sign maximum minimum less less_equal isnan isinf isfinite signbit copysign floor ceil trunc rint "
+        "invert left_shift right_shift deg2rad rad2deg real imag conjugate complex "
+        "abs min max int float bool".split(),
+        1,
+    ),
+}
+CALL = 20
+
+
 @cache
 def _table(dtype: str, target: str) -> dict[str, Any]:
     if dtype in ty.COMPLEX:
