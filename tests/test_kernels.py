@@ -8,6 +8,8 @@ import fuse
 import fuse.tensor as T
 from fuse.codegen import interpret
 from fuse.codegen.kernel import Loop, check, walk
+from fuse.codegen.program import compile_program
+from fuse.codegen.region import MAX_ARRAYS
 
 RNG = np.random.default_rng(7)
 
@@ -214,3 +216,14 @@ def test_the_kernel_interpreter_agrees_with_the_emitted_kernel(axis):
     extra = [np.empty([value.shape[int(a.name[1:])] for a in b.axes]) for b in binding.buffers[2:]]
     interpret.run(kernel, [value, want, *extra], [])
     np.testing.assert_allclose(got, want, rtol=1e-13)
+
+
+def test_kernels_of_long_formulas_have_few_arrays():
+    # LLVM takes minutes for a kernel of two hundred arrays; the gradient of a long formula reads all that it computed.
+    x = T.dvector("x")
+    y = x
+    for k in range(200):
+        y = T.sin(y) + (1 + k / 1000)
+    program = compile_program([x], [T.grad(y.sum(), x)])
+    assert all(len(kernel.buffers) <= MAX_ARRAYS for kernel in program.kernels)
+    assert 2 <= len(program.kernels) <= 40

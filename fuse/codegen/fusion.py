@@ -17,8 +17,9 @@ from fuse.codegen.region import (
     CHEAP,
     GENERATORS,
     LIGHT,
+    MAX_ARRAYS,
     MAX_BUFFERS,
-    MAX_NODES,
+    NODE_LIMITS,
     REDUCTIONS,
     SEEN_THROUGH,
     AxisMap,
@@ -40,11 +41,13 @@ class Plan:
 
     units: tuple[Region | Expr, ...]
     cuts: tuple[tuple[Expr, str], ...]
+    operands: dict[Expr, tuple[Operand, ...]]  # of each fused node, seen through views
 
 
 class Planner:
-    def __init__(self, outputs: Sequence[Expr], sizes: Sizes) -> None:
+    def __init__(self, outputs: Sequence[Expr], sizes: Sizes, max_nodes: int) -> None:
         self.sizes = sizes
+        self.max_nodes = max_nodes
         self.outputs = outputs
         self.unit_of: dict[Expr, int] = {}
         self.units: list[Region | Expr] = []
@@ -203,8 +206,8 @@ class Planner:
     # ------------------------------------------------------------ joining
     def try_join(self, node: Expr, operands: tuple[Operand, ...], number: int, region: Region) -> str:
         """Put ``node`` into ``region``; "" if it went in, else why it cannot."""
-        if len(region.amap) >= MAX_NODES:
-            return f"the kernel would have more than {MAX_NODES} operations"
+        if len(region.amap) >= self.max_nodes:
+            return f"the kernel would have more than {self.max_nodes} operations"
         measured = [self.unit_of[base] for base in self.size_bases(node)]
         if any(unit == number or self.before[unit] >> number & 1 for unit in measured):
             return "its size is known only after the same kernel"
@@ -426,9 +429,14 @@ class Planner:
                     state[u] = 2
                     done.append(u)
                     todo.pop()
-        return Plan(tuple([self.units[u] for u in done]), tuple(self.cuts))
+        return Plan(tuple([self.units[u] for u in done]), tuple(self.cuts), self.operands)
 
 
 def plan(outputs: Sequence[Expr], sizes: Sizes) -> Plan:
     """The regions and single steps that compute ``outputs``, in order."""
-    return Planner(outputs, sizes).plan()
+    for max_nodes in NODE_LIMITS:
+        found = Planner(outputs, sizes, max_nodes).plan()
+        regions = [u for u in found.units if isinstance(u, Region)]
+        if all(len(r.loads) + len(r.outputs) <= MAX_ARRAYS for r in regions):
+            break
+    return found

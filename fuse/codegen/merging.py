@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fuse.codegen.region import GENERATORS, MAX_NODES, AxisMap, Operand, Region, equal_sizes, operand_axes
+from fuse.codegen.region import GENERATORS, AxisMap, Operand, Region, equal_sizes, operand_axes
 from fuse.expr import Expr
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def merge_others(planner: Planner, node: Expr, operands: tuple[Operand, ...], nu
             continue
         if planner.before[number] >> other & 1 and not _direct(planner, number, other):
             continue
-        if planner.before[other] >> number & 1 or len(source.amap) + len(region.amap) > MAX_NODES:
+        if planner.before[other] >> number & 1 or len(source.amap) + len(region.amap) > planner.max_nodes:
             continue
         _merge(planner, region, number, source, other, operand, node)
 

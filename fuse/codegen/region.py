@@ -12,8 +12,12 @@ from fuse.expr import Constant, Expr
 REDUCTIONS = frozenset(("sum", "prod", "max", "min", "all", "any"))
 GENERATORS = frozenset(("iota", "linear_index"))
 SEEN_THROUGH = frozenset(("dimshuffle", "broadcast_to", "unbroadcast"))
-MAX_NODES = 500  # compile time grows faster than linearly beyond about 1,000 statements
 MAX_BUFFERS = 40
+# The operations of one kernel: compile time grows faster than linearly beyond about 1,000 statements, and with more
+# than the square of the number of arrays. Where kernels would have many of these (a long formula and its gradient,
+# which reads what it computed), they are planned again with fewer operations.
+NODE_LIMITS = (500, 120, 60)
+MAX_ARRAYS = 48
 LIGHT = 2  # arithmetic on one array that is repeated in another kernel rather than written and read again
 CHEAP = 6  # arithmetic on a smaller operand that is repeated rather than stored
 

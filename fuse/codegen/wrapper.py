@@ -48,9 +48,8 @@ class Writer:
         self.program = program
         self.results = program.results
         self.sizes = program.sizes
-        planner = fusion.Planner(self.results, self.sizes)
-        self.plan = planner.plan()
-        self.operands: dict[Expr, tuple[Operand, ...]] = planner.operands
+        self.plan = fusion.plan(self.results, self.sizes)
+        self.operands: dict[Expr, tuple[Operand, ...]] = self.plan.operands
         self.launchers: list[Launcher] = []
         self.scope: dict[str, Any] = {
             "ndarray": np.ndarray,
