@@ -1,0 +1,226 @@
+"""Every elementwise op, compiled through ``fuse.function``, on arrays that lie in memory in every way.
+
+Kernels are compiled per layout class and per broadcast pattern. Each op meets each of them, many ops per function. The
+dtypes take turns, so that one op sees the layouts in different dtypes, and every dtype that its kernel computes in.
+"""
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import cache
+
+import numpy as np
+import pytest
+from elementwise_cases import (
+    ELEMENTWISE,
+    NO_COMPLEX_KERNEL,
+    arity,
+    examples,
+    node_of,
+    random_values,
+    special_values,
+    wrong_places,
+)
+
+import fuse
+import fuse.tensor as T
+from fuse.expr import variable
+from fuse.reference import evaluate
+from fuse.types import TensorType
+
+DTYPES = ("float64", "float32", "int64", "uint8", "bool", "complex128")
+MISSING = {("complex128", name) for name in NO_COMPLEX_KERNEL}
+BATCH = 12  # outputs of one function: enough to share the start, not so many that compiling takes its square
+SHAPE = (5, 37)  # neither is a multiple of the lanes of a vector
+
+
+# ---------------------------------------------------------------- layouts: each gives ``values`` in other memory
+def padded(values: np.ndarray) -> np.ndarray:
+    """The left part of a wider matrix: unit stride within rows, gaps between them."""
+    wide = np.zeros((values.shape[0], values.shape[1] + 3), values.dtype)
+    wide[:, :-3] = values
+    return wide[:, :-3]
+
+
+def every_second(values: np.ndarray) -> np.ndarray:
+    wide = np.zeros([2 * n for n in values.shape], values.dtype)
+    wide[::2, ::2] = values
+    return wide[::2, ::2]
+
+
+def backwards(values: np.ndarray) -> np.ndarray:
+    return values[::-1, ::-1].copy()[::-1, ::-1]
+
+
+def unaligned(values: np.ndarray) -> np.ndarray:
+    """Elements that begin one byte after where the processor would like them."""
+    memory = np.zeros(values.nbytes + 1, "uint8")
+    out = memory[1:].view(values.dtype).reshape(values.shape)
+    out[...] = values
+    return out
+
+
+LAYOUTS = {
+    "contiguous": np.copy,
+    "unaligned": unaligned,
+    "padded": padded,
+    "one row, repeated": lambda v: np.broadcast_to(v[:1], v.shape),
+    "Fortran order": np.asfortranarray,
+    "transposed": lambda v: padded(v.T).T,
+    "one column, repeated": lambda v: np.broadcast_to(v[:, :1].copy(), v.shape),
+    "every second": every_second,
+    "backwards": backwards,
+    "one number, repeated": lambda v: np.broadcast_to(v[:1, :1], v.shape),
+}
+# Arrays of one layout class share a kernel: unit stride along all axes, the last, the first, none.
+CLASSES = {
+    "C": ("contiguous", "unaligned"),
+    "S1": ("padded", "one row, repeated"),
+    "S0": ("Fortran order", "transposed", "one column, repeated"),
+    "S-1": ("every second", "backwards", "one number, repeated"),
+}
+ANY, ROW, COLUMN, VECTOR, SCALAR = (None, None), (1, None), (None, 1), (None,), ()
+# name -> (static shapes of the operands, [(layout of each operand, shape of each operand)])
+M = SHAPE
+
+
+def same(first: str, second: str) -> tuple:
+    pairs = [(a, b) for a in CLASSES[first] for b in CLASSES[second]]
+    return (ANY, ANY), [((a, b), (M, M)) for a, b in pairs]
+
+
+def plain(types: tuple, *shapes: tuple) -> tuple:
+    return types, [(("contiguous",) * len(types), s) for s in shapes]
+
+
+GROUPS = {
+    1: {
+        **{name: ((ANY,), [((layout,), (M,)) for layout in layouts]) for name, layouts in CLASSES.items()},
+        "0-d": plain((SCALAR,), *[((),)] * 8),
+    },
+    2: {
+        "C with C": same("C", "C"),
+        "S-1 with C": same("S-1", "C"),
+        "S1 with S0": same("S1", "S0"),
+        "with a row": plain((ANY, ROW), (M, (1, 37))),
+        "with a column": plain((COLUMN, ANY), ((5, 1), M)),
+        "column and row": plain((COLUMN, ROW), ((5, 1), (1, 37)), ((1, 1), (1, 1)), ((0, 1), (1, 3))),
+        "with a vector": plain((ANY, VECTOR), (M, (37,)), ((0, 3), (3,))),
+        "with a scalar": plain((ANY, SCALAR), *[(M, ())] * 3),
+        "scalar first": plain((SCALAR, ANY), *[((), M)] * 3),
+        "size 1 at run time": plain((ANY, ANY), ((1, 37), M), (M, (5, 1))),
+        "0-d": plain((SCALAR, SCALAR), *[((), ())] * 8),
+    },
+}
+# sizes of 0 and 1 go through the kernels of contiguous arrays
+GROUPS[1]["C"][1].extend((("contiguous",), (s,)) for s in ((1, 1), (1, 7), (7, 1), (0, 4)))
+GROUPS[2]["C with C"][1].extend((("contiguous",) * 2, (s, s)) for s in ((1, 1), (1, 7), (7, 1), (0, 4)))
+# the third operand is like the first
+GROUPS[3] = {name: ((*types, types[0]), [((*names, names[0]), (*shapes, shapes[0])) for names, shapes in runs])
+             for name, (types, runs) in GROUPS[2].items()
+             if name in ("C with C", "S-1 with C", "with a row")}
+
+
+# ---------------------------------------------------------------- who meets whom
+def accepted(op, dtype: str) -> list[dict]:
+    """Parameters with which a kernel of ``op`` takes operands of ``dtype``, without losing something on the way in."""
+    dtypes = [dtype] * arity(op)
+    found = [(p, node_of(op, dtypes, p)) for p in examples(op) if (dtype, op.name) not in MISSING]
+    return [p for p, node in found if node is not None
+            and all(want == "bool" or np.can_cast(dtype, want) for want in op.signature(*node.args, **p)[0])]
+
+
+def computed_in(op, dtype: str) -> bool:
+    """Whether the kernel takes ``dtype`` as it is; operands of other dtypes are converted first."""
+    return any(dtype in op.signature(*node_of(op, [dtype] * arity(op), p).args, **p)[0] for p in accepted(op, dtype))
+
+
+@cache
+def plan() -> dict[tuple[int, str, str], list]:
+    """(number of operands, group, dtype) -> ops."""
+    meetings: dict[tuple[int, str, str], list] = defaultdict(list)
+    for number, op in enumerate(ELEMENTWISE):
+        k = number % 3  # how many dtypes a group is compiled for
+        dtypes = [d for d in DTYPES if accepted(op, d)]
+        groups = list(GROUPS[arity(op)])
+        chosen = {(group, dtypes[(k + i) % len(dtypes)]) for i, group in enumerate(groups)}
+        unmet = [d for d in dtypes if d not in {d for _, d in chosen} and computed_in(op, d)]
+        chosen |= {(groups[(k + i) % len(groups)], d) for i, d in enumerate(unmet)}
+        for group, dtype in chosen:
+            meetings[arity(op), group, dtype].append(op)
+    return meetings
+
+
+def test_every_op_meets_every_group_and_every_dtype_that_it_computes_in():
+    met = defaultdict(set)
+    for (_, group, dtype), ops in plan().items():
+        for op in ops:
+            met[op] |= {group, dtype}
+    assert set(met) == set(ELEMENTWISE)
+    for op, found in met.items():
+        assert found >= {*GROUPS[arity(op)], *[d for d in DTYPES if computed_in(op, d)]}
+
+
+# ---------------------------------------------------------------- running
+def values(dtype: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Special values and random ones in random order."""
+    pool = np.concatenate([special_values(dtype), random_values(dtype, 64, seed)])
+    return np.random.default_rng(seed).choice(pool, shape) if shape else pool[7 * seed % len(pool)].reshape(())
+
+
+CASES = sorted(plan())
+
+
+@pytest.mark.parametrize(("count", "group", "dtype"), CASES, ids=[f"{n}-{g}-{d}" for n, g, d in CASES])
+def test_results_do_not_depend_on_the_layout(count, group, dtype):
+    ops = plan()[count, group, dtype]
+    types, runs = GROUPS[count][group]
+    inputs = [variable(TensorType(dtype, t), f"x{k}") for k, t in enumerate(types)]
+    built = [(op, params, op(*inputs, **params)) for op in ops for params in accepted(op, dtype)]
+    wrong = []
+    for start in range(0, len(built), BATCH):
+        batch = built[start:start + BATCH]
+        outputs = [node for _, _, node in batch]
+        f = fuse.function(inputs, outputs, on_unused_input="ignore")
+        for seed, (layouts, shapes) in enumerate(runs):
+            plain_arrays = [values(dtype, s, 3 * seed + k) for k, s in enumerate(shapes)]
+            arrays = [LAYOUTS[name](a) for name, a in zip(layouts, plain_arrays, strict=True)]
+            before = [a.copy() for a in arrays]
+            with np.errstate(all="ignore"):
+                want = evaluate(outputs, dict(zip(inputs, before, strict=True)))
+            for (op, params, node), have, expected in zip(batch, f(*arrays), want, strict=True):
+                assert (have.shape, have.dtype) == (expected.shape, expected.dtype), (op, params, layouts, shapes)
+                assert have.dtype == node.dtype and not any(np.shares_memory(have, a) for a in arrays), op
+                operands = [np.asarray(a, d) for a, d in zip(before, op.signature(*inputs, **params)[0], strict=True)]
+                bad = wrong_places(op, params, node.dtype, operands, have)
+                wrong += [(op.name, params, layouts, shapes, have[at], "not", expected[at])
+                          for at in map(tuple, np.argwhere(bad)[:2])]
+            for a, b in zip(arrays, before, strict=True):
+                assert a.tobytes() == b.tobytes(), "an input was written to"
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+# ---------------------------------------------------------------- three axes
+@cache
+def function_of_three_axes():
+    x, y = T.dtensor3("x"), T.dtensor3("y")
+    return fuse.function([x, y], [x - 2 * y, (x - 2 * y) * x])
+
+
+STEPS = [(1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 1, 2), (-1, 1, -2), (0, 1, 1), (1, 0, 0)]
+AXES = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]
+
+
+@pytest.mark.parametrize("axes", AXES, ids=str)
+@pytest.mark.parametrize("steps", STEPS, ids=str)
+def test_three_axes_in_any_order_with_any_step(axes, steps):
+    """Axes that can be walked as one must not be where a step lies between them."""
+    f = function_of_three_axes()
+    memory = np.random.default_rng(1).normal(size=(13, 13, 13))
+    strides = [s * n for s, n in zip(steps, memory.strides, strict=True)]
+    start = memory[6:, 6:, 6:] if min(steps) < 0 else memory
+    view = np.lib.stride_tricks.as_strided(start, (3, 4, 5), strides).transpose(axes)
+    other = np.arange(60.0).reshape(view.shape)
+    for a, b in ((view, other), (other, view), (view, view)):
+        difference, product = f(a, b)
+        np.testing.assert_array_equal(difference, a - 2 * b)
+        np.testing.assert_array_equal(product, (a - 2 * b) * a)
