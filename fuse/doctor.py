@@ -205,6 +205,10 @@ def _cuda() -> str:
     return text
 
 
+_GPU_NEEDS = (
+    "for kernels on an NVIDIA GPU: a driver, and pip install 'fuse[cuda]'" if find_spec("fuse.codegen.emit_cuda")
+    else "nothing to do: this version of fuse writes kernels for the CPU only"
+)
 CHECKS = (
     Check("packages", _imports, "install again: pip install --force-reinstall fuse"),
     Check("compile and run", _compile, "report this with the output of fuse info"),
@@ -212,5 +216,5 @@ CHECKS = (
     Check("deep graph", _deep_graph, "report this with the output of fuse info"),
     Check("kernel cache", _cache_works, "make it yours and writable; until then each process compiles anew"),
     Check("drawing", _drawing, "for pydotprint: pip install 'fuse[viz]'", optional=True),
-    Check("gpu", _cuda, "for kernels on an NVIDIA GPU: a driver, and pip install 'fuse[cuda]'", optional=True),
+    Check("gpu", _cuda, _GPU_NEEDS, optional=True),
 )
