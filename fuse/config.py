@@ -59,6 +59,8 @@ def _convert(name: str, value: Any) -> Any:
     value = kind(value)  # type: ignore[misc]
     if name in _CHOICES and value not in _CHOICES[name]:
         raise ValueError(f"config.{name} is one of {', '.join(_CHOICES[name])}, not {value!r}")
+    if name == "device" and value != "cpu":
+        warnings.warn(f"this version of fuse computes on the CPU; device={value!r} changes nothing", stacklevel=4)
     return value
 
 

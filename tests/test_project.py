@@ -203,3 +203,11 @@ def test_demo_on_a_gpu_that_is_not_there_says_so(capsys):
         pytest.skip("there is one")
     assert cli.main(["demo", "--device", "cuda"]) == 2
     assert "no GPU to run on" in capsys.readouterr().err
+
+
+def test_a_device_other_than_the_cpu_is_not_taken_silently():
+    import fuse
+
+    with pytest.warns(UserWarning, match="computes on the CPU"), fuse.config.change_flags(device="cuda"):
+        assert fuse.config.device == "cuda"
+    assert fuse.config.device == "cpu"
