@@ -224,3 +224,14 @@ def test_three_axes_in_any_order_with_any_step(axes, steps):
         difference, product = f(a, b)
         np.testing.assert_array_equal(difference, a - 2 * b)
         np.testing.assert_array_equal(product, (a - 2 * b) * a)
+
+
+@pytest.mark.parametrize("columns", [1, 15, 16, 17, 255, 2047, 2048, 2049, 4096, 4097, 6200])
+@pytest.mark.parametrize("rows", [3, 130])
+def test_columns_are_walked_in_blocks_that_cover_them_all(rows, columns):
+    x = T.matrix("x")
+    f = fuse.function([x], [T.nnet.softmax(x, axis=0), T.var(x, axis=0), T.max(x, axis=0), x.sum(axis=0)])
+    a = np.random.default_rng(columns).normal(size=(rows, columns))
+    e = np.exp(a - a.max(0))
+    for got, want in zip(f(a), (e / e.sum(0), a.var(0), a.max(0), a.sum(0)), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-13)

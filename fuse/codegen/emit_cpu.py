@@ -32,8 +32,8 @@ from fuse.codegen.kernel import (
     Update,
     walk,
 )
+from fuse.codegen.lanes import FEW_ROWS, NARROW_BLOCK, lane_block, longest_sweep
 from fuse.codegen.load import ArgType
-from fuse.codegen.schedule import LANE_BLOCK
 from fuse.codegen.text import as_dtype, cast, comparison, is_innermost, parameter_dtype
 
 OK, WRONG_LAYOUT, WRONG_SIZE, OUT_OF_BOUNDS, EMPTY_REDUCTION = range(5)
@@ -110,7 +110,7 @@ class _Emitter(SumEmitter):
         for acc, dtype in self.row_sums():
             self.line(f"{acc}_row = scratch('{dtype}', {CHUNK})")
         for row in kernel.locals:
-            self.line(f"{row.name} = scratch('{row.dtype}', {LANE_BLOCK})")
+            self.line(f"{row.name} = scratch('{row.dtype}', {lane_block(kernel.locals)})")
 
     def check_buffer(self, buffer: Buffer, index: tuple[Any, ...]) -> None:
         a = buffer.name
@@ -266,13 +266,7 @@ class _Emitter(SumEmitter):
     def loop(self, s: Loop) -> None:
         axis, n = s.axis, self.size_text[s.axis]
         if s.kind == "block":
-            b = f"b{axis.name}"
-            self.line(f"for {b} in range(({n} + {LANE_BLOCK - 1}) // {LANE_BLOCK}):")
-            self.depth += 1
-            self.line(f"{axis.name}_start = {b} * {LANE_BLOCK}")
-            self.line(f"{axis.name}_count = min({LANE_BLOCK}, {n} - {axis.name}_start)")
-            self.body(s.body)
-            self.depth -= 1
+            self.blocked(s, n)
             return
         if s.kind == "lane":
             lane = f"{axis.name}_lane"
@@ -293,6 +287,24 @@ class _Emitter(SumEmitter):
         self.depth += 1
         if is_innermost(s):
             self.independent(s)
+        self.body(s.body)
+        self.depth -= 1
+
+    def blocked(self, s: Loop, n: str) -> None:
+        """The lanes of ``s.axis`` in blocks of about equal width.
+
+        Wide blocks read memory in long pieces; where there are few rows, all of a narrow block stays in cache.
+        """
+        name, widest = s.axis.name, lane_block(self.kernel.locals)
+        block, width = f"b{name}", f"{name}_width"
+        rows = longest_sweep(s.body, self.size_text) if widest > NARROW_BLOCK else ""
+        self.line(f"{width} = {f'{NARROW_BLOCK} if {rows} <= {FEW_ROWS} else {widest}' if rows else widest}")
+        self.line(f"{name}_blocks = max(({n} + {width} - 1) // {width}, 1)")
+        self.line(f"{width} = max(({n} + {name}_blocks - 1) // {name}_blocks + 15 & -16, 16)")
+        self.line(f"for {block} in range(({n} + {width} - 1) // {width}):")
+        self.depth += 1
+        self.line(f"{name}_start = {block} * {width}")
+        self.line(f"{name}_count = min({width}, {n} - {name}_start)")
         self.body(s.body)
         self.depth -= 1
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from fuse.codegen.kernel import (
     Axis,
@@ -21,6 +23,32 @@ from fuse.codegen.kernel import (
     uses,
 )
 from fuse.op import Op
+
+NARROW_BLOCK = 256  # lanes of a block of which FEW_ROWS rows stay in the second-level cache
+FEW_ROWS = 128
+WIDE_BLOCK = 2048  # lanes of a block where memory is read in long pieces
+ROW_BYTES = 65536  # of all rows of a block together
+
+
+def lane_block(rows: Sequence[Local]) -> int:
+    """How many lanes the widest block has: few where the block keeps many rows, which are to stay in cache."""
+    block, size = WIDE_BLOCK, sum(np.dtype(r.dtype).itemsize for r in rows)
+    while block > NARROW_BLOCK and block * size > ROW_BYTES:
+        block //= 2
+    return block
+
+
+def longest_sweep(body: tuple[Any, ...], sizes: Mapping[Axis, str]) -> str:
+    """Text of the largest number of rows that a nest of loops in a block walks; "" where there is none."""
+    found: dict[str, None] = {}
+    for s in body:
+        factors = []
+        while isinstance(s, Loop) and s.kind == "serial":
+            factors.append(sizes[s.axis])
+            s = next((inner for inner in s.body if isinstance(inner, Loop)), None)
+        if factors:
+            found[" * ".join(factors)] = None
+    return next(iter(found)) if len(found) == 1 else f"max({', '.join(found)})" if found else ""
 
 
 def on_heap(body: tuple[Any, ...], heap: Mapping[str, Local]) -> tuple[Any, ...]:

@@ -37,7 +37,6 @@ from fuse.codegen.region import GENERATORS, Operand, Region, computed_nodes, cos
 from fuse.codegen.sizes import Sizes
 from fuse.expr import INPUT, Expr
 
-LANE_BLOCK = 256  # elements of one accumulator row of a column reduction: a few of them stay in the first-level cache
 REPEAT_IN_ROW = 4  # operations repeated rather than kept, where keeping means a row in cache
 REPEAT_IN_SWEEP = 24  # the same where keeping means a whole array in memory
 
