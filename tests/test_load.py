@@ -452,3 +452,16 @@ def test_processes_may_race(cache_directory):
     racing = [subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE) for _ in range(3)]
     assert [(process.communicate()[1], process.returncode) for process in racing] == [(b"", 0)] * 3
     assert run()[0] == "disk"
+
+
+def test_layouts_and_sizes_are_told_in_one_status():
+    source = "def f(a, b, n):\n    return refused('C n 3; S0 3 ?', a, b, n)\n"
+    f = compile_kernel(source, "f", (ArgType("float64", 2), ArgType("float32", 2), ArgType("int64")))
+    fine, turned = np.zeros((5, 3)), np.zeros((4, 3), "f4").T
+    assert f(fine, turned, 5) == 0 and f(fine[:0], turned[:, :0], 0) == 0
+    assert f(fine, turned, 4) == 2 and f(fine[:, :2], turned, 5) == 2 and f(fine, turned[:2], 5) == 2
+    assert f(np.zeros((3, 5)).T, turned, 5) == 1 and f(fine[::-1], turned, 5) == 1
+    assert f(fine, np.zeros((3, 4), "f4"), 5) == 1 and f(fine, turned[:, :1], 5) == 0
+    assert f(fine[:1, ::-1], turned, 1) == 1 and f(fine[:1], turned[:, ::2], 1) == 0
+    shifted = np.zeros(121, np.uint8)[1:].view("float64").reshape(5, 3)
+    assert f(shifted, turned, 5) == 1

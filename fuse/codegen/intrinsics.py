@@ -162,19 +162,62 @@ def stride(typingctx, a, d):
     return types.int64(a, d), build
 
 
+def _misaligned(context, builder, buffer, data, shape, strides):
+    align = buffer.itemsize // len(_storage(context, buffer.dtype))
+    wrong = builder.and_(builder.ptrtoint(data, I64), I64(align - 1))
+    for n, step in zip(shape, strides, strict=True):
+        walked = builder.icmp_signed(">", n, I64(1))
+        wrong = builder.or_(wrong, builder.select(walked, builder.and_(step, I64(buffer.itemsize - 1)), I64(0)))
+    return builder.icmp_unsigned("!=", wrong, I64(0))
+
+
 @intrinsic
 def misaligned(typingctx, a):
     """Whether the data pointer, or a stride that is walked, does not fall on elements."""
     def build(context, builder, signature, args):
-        align = _is_buffer(a).itemsize // len(_storage(context, a.dtype))
         proxy = cgutils.create_struct_proxy(a)(context, builder, value=args[0])
-        wrong = builder.and_(builder.ptrtoint(proxy.data, I64), I64(align - 1))
-        for d in range(a.ndim):
-            walked = builder.icmp_signed(">", builder.extract_value(proxy.shape, d), I64(1))
-            rest = builder.and_(builder.extract_value(proxy.strides, d), I64(a.itemsize - 1))
-            wrong = builder.or_(wrong, builder.select(walked, rest, I64(0)))
-        return builder.icmp_unsigned("!=", wrong, I64(0))
+        shape, strides = (cgutils.unpack_tuple(builder, x, a.ndim) for x in (proxy.shape, proxy.strides))
+        return _misaligned(context, builder, a, proxy.data, shape, strides)
     return types.boolean(_is_buffer(a)), build
+
+
+@intrinsic(prefer_literal=True)
+def refused(typingctx, wanted, *values):
+    """0 if all arrays are as `wanted` says, 1 if one has another layout, 2 if one has another size.
+
+    `wanted` (a literal) has for each array its layout (``C``, or ``S<k>`` with unit stride along dimension k, k = -1
+    for none) and the size of each dimension: a number, one of the names that follow the arrays, or ``?``.
+    """
+    if not isinstance(wanted, types.StringLiteral):
+        raise errors.TypingError("refused takes a literal description")
+    arrays = [text.split() for text in wanted.literal_value.split(";")]
+    names = list(dict.fromkeys(n for _, *extents in arrays for n in extents if n.isidentifier()))
+    if len(values) != len(arrays) + len(names):
+        raise errors.TypingError(f"refused takes {len(arrays)} arrays and {len(names)} sizes")
+
+    def build(context, builder, signature, args):
+        given = cgutils.unpack_tuple(builder, args[1], len(values))
+        sizes = {name: context.cast(builder, value, type_, types.int64)
+                 for name, value, type_ in zip(names, given[len(arrays):], values[len(arrays):], strict=True)}
+        wrong_size = wrong_layout = ir.IntType(1)(0)
+        for (layout, *extents), buffer, value in zip(arrays, values, given, strict=False):
+            proxy = cgutils.create_struct_proxy(_is_buffer(buffer))(context, builder, value=value)
+            shape, strides = (cgutils.unpack_tuple(builder, x, buffer.ndim) for x in (proxy.shape, proxy.strides))
+            wrong_layout = builder.or_(wrong_layout, _misaligned(context, builder, buffer, proxy.data, shape, strides))
+            for d, text in enumerate(extents):
+                if text != "?":
+                    shape[d], have = I64(int(text)) if text.isdigit() else sizes[text], shape[d]
+                    wrong_size = builder.or_(wrong_size, builder.icmp_signed("!=", have, shape[d]))
+            step = I64(buffer.itemsize)
+            for d in reversed(range(buffer.ndim) if layout == "C" else range(buffer.ndim)[int(layout[1:]):][:1]
+                              if layout != "S-1" else ()):
+                if extents[d] != "1":
+                    walked = builder.icmp_signed(">", shape[d], I64(1))
+                    jumps = builder.icmp_signed("!=", strides[d], step)
+                    wrong_layout = builder.or_(wrong_layout, builder.and_(walked, jumps))
+                    step = builder.mul(step, shape[d])
+        return builder.select(wrong_size, I64(2), builder.zext(wrong_layout, I64))
+    return types.int64(wanted, types.StarArgTuple.from_types(values)), build
 
 
 @intrinsic(prefer_literal=True)
@@ -291,7 +334,7 @@ i2f32 = _bitcast("i2f32", types.int32, types.float32)
 
 SCALARS = ("bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128 "
            "intp uintp").split()
-INTRINSICS = (load, store, size, stride, misaligned, scratch, independent, radd, rmul, vmax, vmin,
+INTRINSICS = (load, store, size, stride, misaligned, refused, scratch, independent, radd, rmul, vmax, vmin,
               fma, rint, fabs, copysign, f2i, i2f, f2i32, i2f32)
 
 
