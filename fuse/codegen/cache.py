@@ -83,14 +83,14 @@ class Store:
         except (OSError, MemoryError):
             return None
 
-    def save(self, key: str, header: dict, code: bytes, source: str) -> bool:
-        """Keep object code and, to be read in tracebacks, its source; False where that was not possible."""
+    def save(self, key: str, header: dict, code: bytes, source: str | None = None) -> bool:
+        """Keep header, object code and, to be read in tracebacks, its source; False where that was not possible."""
         if self.reason:
             return False
         if self._stores % CHECK_EVERY == 0:
             self.evict()
         self._stores += 1
-        return (self._write(self.path(key, ".py"), source.encode("utf-8", "replace"))
+        return ((source is None or self._write(self.path(key, ".py"), source.encode("utf-8", "replace")))
                 and self._write(self.path(key), pack(key, header, code)))
 
     def _write(self, path: Path, data: bytes) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,19 @@ Array = Any
 FIRST_INTEGER = {"subtensor": 1, "reshape": 1, "broadcast_to": 1, "set_subtensor": 2, "inc_subtensor": 2}
 
 
+def remembered(factory: Callable[..., Any]) -> Callable[..., Any]:
+    """``factory`` whose results say in ``made_by`` what made them, so that a stored plan makes them again."""
+
+    @wraps(factory)
+    def make(*args: Any) -> Any:
+        made = factory(*args)
+        made.made_by = (make, *args)
+        return made
+
+    return make
+
+
+@remembered
 def input_filter(variable: Expr) -> Callable[[Any], Any]:
     def convert(value: Any) -> Any:
         try:
@@ -28,6 +42,7 @@ def input_filter(variable: Expr) -> Callable[[Any], Any]:
     return convert
 
 
+@remembered
 def scalar_filter(variable: Expr) -> Callable[[Any], Any]:
     """What turns any value that the 0-d input ``variable`` takes into a Python number."""
     dtype = variable.type.numpy_dtype
@@ -76,10 +91,12 @@ def shuffle_text(view: Expr) -> str:
     return text
 
 
+@remembered
 def view_call(node: Expr) -> Callable[..., Array]:
     return lambda *args: node.op.numpy(*args, **node.params)
 
 
+@remembered
 def opaque_call(node: Expr) -> Callable[..., Any]:
     built_in = OPS.get(node.op.name) is node.op
 
@@ -94,3 +111,15 @@ def opaque_call(node: Expr) -> Callable[..., Any]:
         return result
 
     return call
+
+
+@remembered
+def product_call(node: Expr) -> Callable[..., Any]:
+    """NumPy's dot, whose errors tell of the node and the user's line."""
+    return reference.guarded(node, np.dot)
+
+
+@remembered
+def in_place_call(node: Expr) -> Callable[..., Any]:
+    """The op's own way to work on its first argument."""
+    return reference.guarded(node, node.op.meta["inplace"])

@@ -15,12 +15,12 @@ from fuse.expr import Expr
 
 if TYPE_CHECKING:
     from fuse.codegen.launch import Launcher
-    from fuse.codegen.program import Program
+    from fuse.codegen.planning import Planned
 
 LIMIT = 60  # lines of one section
 
 
-def explain(program: Program) -> str:
+def explain(program: Planned) -> str:
     """The text of ``f.explain()``."""
     lines = [*_rules(program), "", *_steps(program)]
     if program.plan.cuts:
@@ -29,7 +29,7 @@ def explain(program: Program) -> str:
     return "\n".join(lines)
 
 
-def _rules(program: Program) -> list[str]:
+def _rules(program: Planned) -> list[str]:
     if not program.trace:
         return ["Rules that fired: none"]
     first: dict[str, Any] = {}
@@ -53,7 +53,7 @@ def _limited(lines: list[str]) -> list[str]:
     return lines if len(lines) <= LIMIT else [*lines[:LIMIT], f"  ... and {len(lines) - LIMIT} more"]
 
 
-def _steps(program: Program) -> list[str]:
+def _steps(program: Planned) -> list[str]:
     lines = ["Steps:"]
     launchers = iter(program.launchers)
     number = 0

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import linecache
 import sys
 import time
@@ -15,13 +16,14 @@ from fuse.codegen import native
 from fuse.codegen.cache import Store, default_directory
 from fuse.codegen.native import ArgType, Kernel
 
-__all__ = ["ArgType", "Kernel", "cache_info", "clear_cache", "compile_kernel", "stats"]
+__all__ = ["ArgType", "Kernel", "cache_info", "clear_cache", "compile_kernel", "key_of", "stats", "stored_kernel"]
 
 MEMORY_LIMIT = 4096             # kernels kept alive for being asked for again
 
 _kernels: OrderedDict[str, Callable] = OrderedDict()
 _stores: dict[Path, Store] = {}
-_counts = {"compiles": 0, "disk_hits": 0, "memory_hits": 0, "compile_seconds": 0.0, "load_seconds": 0.0}
+_counts = {"compiles": 0, "disk_hits": 0, "memory_hits": 0, "planned": 0, "plan_hits": 0,
+           "compile_seconds": 0.0, "load_seconds": 0.0}
 
 
 def compile_kernel(source: str, entry: str, argtypes: tuple[ArgType, ...], helpers: Mapping[str, object] = {},
@@ -45,34 +47,59 @@ def compile_kernel(source: str, entry: str, argtypes: tuple[ArgType, ...], helpe
     return found
 
 
+def key_of(kernel: Callable[..., int]) -> str:
+    """The key under which `stored_kernel` finds a compiled kernel in another process; empty where it cannot."""
+    return getattr(kernel, "__self__").key  # noqa: B009 (a builtin's has the type of a module)
+
+
+def stored_kernel(key: str, source: str, argtypes: tuple[ArgType, ...]) -> Callable[..., int] | None:
+    """The kernel of this key from memory or disk; None where neither has it. `source` is only for people to read."""
+    if (found := _kernels.get(key)) is not None:
+        _counts["memory_hits"] += 1
+        return found
+    with native.lock:
+        if (found := _kernels.get(key)) is None and (found := _from_disk(key, source, argtypes, None)) is not None:
+            _kernels[key] = found
+    return found
+
+
+def _from_disk(key, source, argtypes, lowered) -> Callable[..., int] | None:
+    """The kernel linked from stored object code, or None; `lowered` compiles it again, for its LLVM assembly."""
+    start = time.perf_counter()
+    if (stored := store().load(key)) is None:
+        return None
+    header, code = stored
+    text = (lambda: lowered()[2]) if lowered else None
+    try:
+        kernel = Kernel(f"fuse_{key[:24]}", source, argtypes, "disk", text, key=key)
+        found = native.link(kernel, code, tuple(header["externals"]), _numba_address)
+    except (RuntimeError, KeyError, TypeError):         # not linkable here: compile anew
+        return None
+    _counts["disk_hits"] += 1
+    _counts["load_seconds"] += time.perf_counter() - start
+    return found
+
+
 def _make(key, storable, source, entry, argtypes, helpers, fastmath) -> Callable[..., int]:
     start = time.perf_counter()
-    store = _store()
+    kept = store()
     name = f"fuse_{key[:24]}"
-    filename = f"<{name}>" if store.reason or not storable else str(store.path(key, ".py"))
+    filename = f"<{name}>" if kept.reason or not storable else str(kept.path(key, ".py"))
 
     def lowered():
         from fuse.codegen import lower
         return lower.object_code(source, entry, name, filename, argtypes, helpers, fastmath)
 
-    if storable and (stored := store.load(key)) is not None:
-        header, code = stored
-        try:
-            kernel = Kernel(name, source, argtypes, "disk", lambda: lowered()[2])
-            found = native.link(kernel, code, tuple(header["externals"]), _numba_address)
-            _counts["disk_hits"] += 1
-            _counts["load_seconds"] += time.perf_counter() - start
-            return found
-        except (RuntimeError, KeyError, TypeError):     # not linkable here: compile anew
-            pass
+    if storable and (found := _from_disk(key, source, argtypes, lowered)) is not None:
+        return found
     linecache.cache[filename] = len(source), None, source.splitlines(True), filename
     try:
         code, externals, text = lowered()
     except Exception as error:
         raise RuntimeError(f"a generated kernel does not compile; this is a bug of fuse\n{source}\n{error}") from error
     if not filename.startswith("<"):
-        store.save(key, {"externals": externals}, code, source)
-    kernel = Kernel(name, source, argtypes, "compiled", lambda: text)
+        kept.save(key, {"externals": externals}, code, source)
+    kernel = Kernel(name, source, argtypes, "compiled", lambda: text, key=key if storable else "")
     found = native.link(kernel, code, externals, _numba_address)
     _counts["compiles"] += 1
     _counts["compile_seconds"] += time.perf_counter() - start
@@ -96,7 +123,7 @@ def _key(source, entry, argtypes, helpers, fastmath) -> tuple[str, bool]:
     if not storable:
         identities = {name: known or f"object at {id(helpers[name])}" for name, known in identities.items()}
     flags = fastmath if isinstance(fastmath, bool) else sorted(fastmath)
-    text = repr((source, entry, argtypes, sorted(identities.items()), flags, _surroundings()))
+    text = repr((source, entry, argtypes, sorted(identities.items()), flags, surroundings()))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(), storable
 
 
@@ -137,10 +164,8 @@ def _names(code: CodeType) -> list[str]:
 
 
 @lru_cache(maxsize=1)
-def _surroundings() -> tuple:
+def surroundings() -> tuple:
     """What compiled code depends on besides its source: versions, this package's loader, and the processor."""
-    from importlib import metadata
-
     import llvmlite
     import llvmlite.binding as llvm
     import numpy
@@ -152,13 +177,24 @@ def _surroundings() -> tuple:
         except OSError:
             loader.update(b"unreadable")
     return (sys.version, sys.platform, object.__basicsize__, numpy.__version__, llvmlite.__version__,
-            metadata.version("numba"), loader.hexdigest(), llvm.get_process_triple(), llvm.get_host_cpu_name(),
+            _numba_version(), loader.hexdigest(), llvm.get_process_triple(), llvm.get_host_cpu_name(),
             llvm.get_host_cpu_features().flatten())
+
+
+def _numba_version() -> str:
+    """numba's version, read without importing it."""
+    spec = importlib.util.find_spec("numba")
+    try:
+        return (Path(spec.origin).parent / "_version.py").read_text()       # type: ignore[union-attr, arg-type]
+    except (AttributeError, TypeError, OSError):
+        from importlib import metadata
+        return metadata.version("numba")
 
 
 # -- the state of the loader ------------------------------------------------------------------------------------------
 
-def _store() -> Store:
+def store() -> Store:
+    """The store on disk of the directory that is now the cache's."""
     directory = default_directory()
     if directory not in _stores:
         _stores[directory] = Store(directory)
@@ -166,15 +202,21 @@ def _store() -> Store:
 
 
 def stats() -> dict[str, float]:
-    """Kernels compiled, found on disk and found in memory by this process, and the seconds spent."""
+    """Kernels compiled, found on disk and found in memory by this process, functions planned or found as plans, and
+    the seconds spent on kernels."""
     return dict(_counts)
+
+
+def count(name: str) -> None:
+    """Add one to a number of `stats`."""
+    _counts[name] += 1
 
 
 def cache_info() -> dict[str, object]:
     """Directory of the cache, its state (or why only memory is used), number of kernels and bytes on disk."""
-    store = _store()
-    files = [] if store.reason else store.files()
-    return {"directory": str(store.directory), "state": f"memory only: {store.reason}" if store.reason else "disk",
+    kept = store()
+    files = [] if kept.reason else kept.files()
+    return {"directory": str(kept.directory), "state": f"memory only: {kept.reason}" if kept.reason else "disk",
             "files": sum(path.endswith(".bin") for *_, path in files), "bytes": sum(size for _, size, _ in files),
             "in_memory": len(_kernels)}
 
@@ -183,6 +225,6 @@ def clear_cache() -> None:
     """Forget every kernel, in memory and on disk; callables in use go on working."""
     with native.lock:
         _kernels.clear()
-        store = _stores.pop(default_directory(), None) or Store(default_directory())
-        if not store.reason:
-            store.evict(0)
+        kept = _stores.pop(default_directory(), None) or Store(default_directory())
+        if not kept.reason:
+            kept.evict(0)

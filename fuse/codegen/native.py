@@ -237,12 +237,15 @@ class Kernel:
     source: str
     argtypes: tuple[ArgType, ...]
     origin: str                                 # "compiled" or "disk"
-    _llvm: Callable[[], str]
+    _llvm: Callable[[], str] | None
     _keep: object = None
+    key: str = ""                               # in the loader's cache; empty where no other process would find it
 
     @cached_property
     def llvm(self) -> str:
         """LLVM assembly, optimised; of a kernel that came from disk it is made anew."""
+        if self._llvm is None:
+            raise RuntimeError("the kernel came from disk with its plan; its LLVM assembly was not kept")
         return self._llvm()
 
     def assembly(self) -> str:

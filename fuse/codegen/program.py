@@ -1,24 +1,27 @@
 """Program: a compiled function as a value: planned once, called many times, explained and pickled.
 
 The wrapper is made for the ordinary case (see fuse.codegen.sizes); a call that breaks a guard is served by a program
-made for its pattern of sizes 1, and, if that is not enough, by the reference interpreter.
+made for its pattern of sizes 1, and, if that is not enough, by the reference interpreter. A plan that was made before,
+by this process or another one, is taken from fuse.codegen.plans: then nothing is rewritten, fused or written again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fuse import reference, rules
-from fuse.codegen.assume import assume_picks
-from fuse.codegen.expand import expand, settle
-from fuse.codegen.launch import Launcher
-from fuse.codegen.wrapper import Writer
-from fuse.errors import FuseError, MissingInputError, origin_text
-from fuse.expr import INPUT, SHARED, Expr, leaves, substitute
+from fuse import reference
+from fuse.codegen import load, plans
+from fuse.codegen.runner import Runner
+from fuse.errors import FuseError
+from fuse.expr import SHARED, Expr, substitute
 from fuse.types import TensorType
+
+if TYPE_CHECKING:
+    from fuse.codegen.planning import Planned
 
 Array = Any
 Update = tuple[Any, Expr]
@@ -39,21 +42,33 @@ class Program:
         self.outputs = tuple(outputs)
         self.updates = tuple(updates)
         self.mode = mode
-        self.trace: list[Any] = []
-        results = [*self.outputs, *[value for _, value in self.updates]]
-        self.assumed: list[tuple[Expr, Expr]] = []
-        if assuming:
-            results, self.assumed = assume_picks(results)
-        expanded = expand(rules.optimize(results, mode=mode, trace=self.trace))
-        self.results, self.sizes = settle(expanded, self.assumed)
-        self._check_inputs()
+        self.assuming = assuming
         self._variants: dict[Any, Program | None] = {}
-        writer = Writer(self)
-        self.launchers: list[Launcher] = writer.launchers
-        self.plan = writer.plan
-        self.wrapper_source = writer.text
-        self._run: Callable[..., list[Array]] = writer.compile()
-        self._pool = writer.pool
+        self.launchers: Sequence[Runner]
+        origin = plans.Origin(self)
+        found = origin.find()
+        if found is None:
+            planned = self.planned
+            self.launchers, self.wrapper_source, scope = planned.launchers, planned.wrapper_source, planned.scope
+            self.shared, self.assumes = planned.shared, bool(planned.assumed)
+            origin.keep_as_made(planned)
+        else:
+            self.launchers, self.wrapper_source, scope = found.runners, found.text, found.scope
+            self.shared, self.assumes = found.shared, found.assumes
+        for number, runner in enumerate(self.launchers):
+            plans.enter(scope, number, runner)
+        scope["serve"] = self.serve
+        self._pool: list[Any] = scope.get("pool", [])
+        exec(compile(self.wrapper_source, "<fuse wrapper>", "exec"), scope)
+        self._run: Callable[..., list[Array]] = scope["program"]
+
+    @cached_property
+    def planned(self) -> Planned:
+        """The plan with everything that led to it; made when somebody asks, where a stored one is in use."""
+        from fuse.codegen.planning import Planned
+
+        load.count("planned")
+        return Planned(self)
 
     def __call__(self, *values: Any) -> list[Array]:
         try:
@@ -66,15 +81,6 @@ class Program:
     def __reduce__(self) -> Any:
         return Program, (self.inputs, self.outputs, self.updates, self.mode)
 
-    def _check_inputs(self) -> None:
-        known = set(self.inputs)
-        for leaf in leaves(self.results):
-            if leaf.op is INPUT and leaf not in known:
-                raise MissingInputError(
-                    f"the variable {leaf.name or 'without a name'} ({leaf.type.describe()}, made at "
-                    f"{origin_text(leaf.origin)}) is needed, but is not among the inputs"
-                )
-
     def free(self) -> None:
         """Give back the memory of intermediate results that is kept between calls."""
         self._pool.clear()
@@ -86,20 +92,19 @@ class Program:
             v.type.filter(value) if isinstance(v.type, TensorType) else value
             for v, value in zip(self.inputs, values, strict=True)
         ]
-        shared = [leaf for leaf in leaves(self.results) if leaf.op is SHARED]
         ones = {}
-        for leaf, array in [*zip(self.inputs, arrays, strict=True), *((s, s.container.value) for s in shared)]:
+        for leaf, array in [*zip(self.inputs, arrays, strict=True), *((s, s.container.value) for s in self.shared)]:
             static = tuple(
                 [1 if n == 1 and m is None else m for n, m in zip(np.shape(array), leaf.type.shape, strict=True)]
             )
             if static != leaf.type.shape:
                 ones[leaf] = static
         key = tuple(ones.items())
-        if (key or self.assumed) and key not in self._variants:
+        if (key or self.assumes) and key not in self._variants:
             self._variants[key] = self._refined(ones)
         variant = self._variants.get(key)
         if variant is not None:
-            extra = [s.container.value for s in shared if s in ones]
+            extra = [s.container.value for s in self.shared if s in ones]
             out = variant(*arrays, *extra)
             return self._finish(out)
         return self._interpreted(arrays)
@@ -128,24 +133,27 @@ class Program:
     @property
     def kernels(self) -> tuple[Any, ...]:
         """The Kernel of each fused region, for contiguous arrays."""
-        return tuple([launcher.default for launcher in self.launchers])
+        return tuple([launcher.default for launcher in self.planned.launchers])
 
     @property
     def source(self) -> str:
         """The generated Python: every kernel (for contiguous arrays, and each other layout met), then the wrapper."""
         parts = []
-        for number, launcher in enumerate(self.launchers):
-            launcher.source()
-            for layouts, source in launcher.sources.items():
-                note = "" if all(x == "C" for x in layouts) else f" (layouts {', '.join(layouts)})"
-                parts.append(f"# kernel {number}{note}\n{source.text}")
+        for number, runner in enumerate(self.launchers):
+            contiguous = ("C",) * runner.count
+            texts = {layouts: recipe.text for layouts, recipe in runner.recipes.items()}
+            if contiguous not in texts:
+                texts = {contiguous: self.planned.launchers[number].source().text, **texts}
+            for layouts, text in texts.items():
+                note = "" if layouts == contiguous else f" (layouts {', '.join(layouts)})"
+                parts.append(f"# kernel {number}{note}\n{text}")
         return "\n".join([*parts, "# wrapper", self.wrapper_source])
 
     def explain(self) -> str:
         """Which rules fired, what was fused, what was not and why, and what each kernel reads, writes and computes."""
         from fuse.codegen.explain import explain
 
-        return explain(self)
+        return explain(self.planned)
 
 
 def compile_program(

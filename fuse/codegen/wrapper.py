@@ -7,31 +7,32 @@ that fails leaves shared variables as they were.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fuse import reference
 from fuse.codegen import fusion
 from fuse.codegen.calls import (
     FIRST_INTEGER,
+    in_place_call,
     input_filter,
     opaque_call,
+    product_call,
     scalar_filter,
     shuffle_text,
     slice_text,
     view_call,
 )
 from fuse.codegen.inplace import in_place_targets
-from fuse.codegen.launch import Launcher, SizeMismatch
+from fuse.codegen.launch import Launcher
 from fuse.codegen.region import SEEN_THROUGH, Operand, Region, see_through
+from fuse.codegen.runner import SizeMismatch
 from fuse.codegen.sizes import HOST, Size
 from fuse.expr import CONSTANT, INPUT, SHARED, Expr, leaves, toposort
 from fuse.types import TensorType
 
 if TYPE_CHECKING:
-    from fuse.codegen.program import Program
+    from fuse.codegen.planning import Planned
 
 Array = Any
 
@@ -44,7 +45,7 @@ _INTEGER_RANGE = {
 class Writer:
     """Writes the wrapper of one program."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Planned) -> None:
         self.program = program
         self.results = program.results
         self.sizes = program.sizes
@@ -341,13 +342,6 @@ class Writer:
         scalars = [self.scalar_text(s) for s in launcher.scalars]
         arguments = ", ".join([*arrays, *scalars])
         kernel, general = f"kernel{number}", f"launch{number}"
-        scope = self.scope
-        scope[general] = scope[kernel] = launcher
-
-        def install(fast: Callable[..., int], kernel: str = kernel) -> None:
-            scope[kernel] = fast
-
-        launcher.install = install
         self.line("try:")
         self.line(f"    if {kernel}({arguments}): {general}({arguments})")
         self.line(f"except SizeMismatch: return serve(({self.arguments}))")
@@ -372,7 +366,7 @@ class Writer:
                 else:
                     self.slot_of[node] = self.slot_of.pop(base)
             self.line(f"{name} = {arguments[0]}" if direct else f"{name} = array({arguments[0]})")
-            call = self.give("call", reference.guarded(node, in_place))
+            call = self.give("call", in_place_call(node))
             self.line(f"{call}({', '.join([name, *arguments[1:]])})")
             self.owned.add(node)
         elif (
@@ -380,7 +374,7 @@ class Writer:
             and node.type.dtype in ("float32", "float64")
             and all(a.type.dtype == node.type.dtype for a in node.args)
         ):
-            call = self.give("call", reference.guarded(node, np.dot))
+            call = self.give("call", product_call(node))
             if node.type.ndim == 0:
                 self.line(f"{name} = asarray({call}({', '.join(arguments)}))")
             elif node in self.escaping:
@@ -437,9 +431,3 @@ class Writer:
         name = self.fresh("t")
         self.line(f"{name} = array({self.materialised(value)})")
         return name
-
-    def compile(self) -> Callable[..., list[Array]]:
-        self.scope["serve"] = self.program.serve
-        code = compile(self.text, "<fuse wrapper>", "exec")
-        exec(code, self.scope)
-        return self.scope["program"]

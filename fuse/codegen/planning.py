@@ -1,0 +1,46 @@
+"""Planning: a program's formulas rewritten, expanded and fused, and the wrapper written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fuse import rules
+from fuse.codegen.assume import assume_picks
+from fuse.codegen.expand import expand, settle
+from fuse.codegen.launch import Launcher
+from fuse.codegen.wrapper import Writer
+from fuse.errors import MissingInputError, origin_text
+from fuse.expr import INPUT, SHARED, Expr, leaves
+
+if TYPE_CHECKING:
+    from fuse.codegen.program import Program
+
+
+class Planned:
+    """The plan of a program: which rules fired, the units in order, the launchers, the wrapper's source and scope."""
+
+    def __init__(self, program: Program) -> None:
+        self.inputs, self.outputs, self.updates = program.inputs, program.outputs, program.updates
+        self.trace: list[Any] = []
+        results = [*self.outputs, *[value for _, value in self.updates]]
+        self.assumed: list[tuple[Expr, Expr]] = []
+        if program.assuming:
+            results, self.assumed = assume_picks(results)
+        expanded = expand(rules.optimize(results, mode=program.mode, trace=self.trace))
+        self.results, self.sizes = settle(expanded, self.assumed)
+        self._check_inputs()
+        self.shared = [leaf for leaf in leaves(self.results) if leaf.op is SHARED]
+        writer = Writer(self)
+        self.launchers: list[Launcher] = writer.launchers
+        self.plan = writer.plan
+        self.wrapper_source = writer.text
+        self.scope = writer.scope
+
+    def _check_inputs(self) -> None:
+        known = set(self.inputs)
+        for leaf in leaves(self.results):
+            if leaf.op is INPUT and leaf not in known:
+                raise MissingInputError(
+                    f"the variable {leaf.name or 'without a name'} ({leaf.type.describe()}, made at "
+                    f"{origin_text(leaf.origin)}) is needed, but is not among the inputs"
+                )

@@ -1,0 +1,406 @@
+"""Plans kept in memory and on disk: a function of a structure met before is neither planned nor compiled again.
+
+A plan is stored as plain data (JSON) under a hash of the formula's structure, of fuse's own files, and of what compiled
+code depends on. What a wrapper's scope holds is data, something importable, or says in ``made_by`` what made it (see
+``fuse.codegen.calls.remembered``); a program with anything else in it, such as a user's own op, is planned each time.
+Object code is not in here: the loader keeps it under each kernel's key, and a plan counts only where it is all there.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib
+import os
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fuse.codegen import load
+from fuse.codegen.native import ArgType
+from fuse.codegen.runner import Callback, Layouts, Recipe, Runner, SizeMismatch, layout_of
+from fuse.config import config
+from fuse.expr import CONSTANT, INPUT, SHARED, Constant, Expr, toposort
+from fuse.op import OPS
+from fuse.types import TensorType, TupleType
+
+if TYPE_CHECKING:
+    from fuse.codegen.launch import Launcher
+    from fuse.codegen.planning import Planned
+    from fuse.codegen.program import Program
+
+Array = Any
+MEMORY_LIMIT = 512  # plans kept for being asked for again
+ARRAY_LIMIT = 1 << 16  # bytes of a constant that planning made; larger ones are not stored
+
+_records: OrderedDict[str, dict[str, Any]] = OrderedDict()
+
+
+class Unstorable(Exception):
+    """Something that cannot be described as data."""
+
+
+# ---------------------------------------------------------------- plain data
+def _data(value: Any) -> Any:
+    """``value`` for JSON, tuples told from lists; raises Unstorable."""
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if type(value) is tuple:
+        return {"tuple": [_data(v) for v in value]}
+    if type(value) is complex:
+        return {"complex": [value.real, value.imag]}
+    raise Unstorable(type(value).__name__)
+
+
+def _undata(value: Any) -> Any:
+    if isinstance(value, dict):
+        if "tuple" in value:
+            return tuple([_undata(v) for v in value["tuple"]])
+        return complex(*value["complex"])
+    return value
+
+
+def _type(type_: Any) -> Any:
+    if isinstance(type_, TensorType):
+        return [type_.dtype, list(type_.shape)]
+    if isinstance(type_, TupleType):
+        return {"tuple": [_type(t) for t in type_.elements]}
+    raise Unstorable(type(type_).__name__)
+
+
+def _untype(data: Any) -> Any:
+    if isinstance(data, dict):
+        return TupleType(tuple([_untype(t) for t in data["tuple"]]))
+    return TensorType(data[0], data[1])
+
+
+# ---------------------------------------------------------------- what a plan depends on
+@cache
+def _environment() -> str:
+    """fuse's own files (by size and time, which a change of any of them changes), and what object code depends on."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    found: list[Any] = [package, load.surroundings()]
+    folders = [package]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    if not entry.name.startswith("__"):
+                        folders.append(entry.path)
+                elif entry.name.endswith(".py"):
+                    status = entry.stat()
+                    found.append((entry.path, status.st_size, status.st_mtime_ns))
+    return repr((found[:2], sorted(found[2:])))
+
+
+def structure(program: Program, order: Sequence[Expr]) -> str | None:
+    """Hash of the program's formulas and of all that planning reads; None where that is more than data."""
+    index = {node: i for i, node in enumerate(order)}
+    position = {v: i for i, v in enumerate(program.inputs)}
+    cells: dict[int, int] = {}
+    lines: list[Any] = [program.mode, program.assuming, repr(config._flags)]
+    try:
+        for node in order:
+            type_ = _type(node.type)
+            if node.op is INPUT:
+                lines.append(("input", position[node], type_))
+            elif node.op is CONSTANT:
+                lines.append(("constant", type_, hashlib.sha256(np.ascontiguousarray(node.data)).hexdigest()))
+            elif node.op is SHARED:
+                lines.append(("shared", cells.setdefault(id(node.container), len(cells)), type_))
+            elif OPS.get(node.op.name) is not node.op:
+                return None
+            else:
+                params = [(k, _data(v)) for k, v in sorted(node.params.items())]
+                lines.append((node.op.name, [index[a] for a in node.args], params, type_))
+        lines.append([_type(v.type) for v in program.inputs])
+        lines.append([index[o] for o in program.outputs])
+        lines.append([(index[t], index[v]) for t, v in program.updates])
+    except (Unstorable, KeyError):
+        return None
+    return hashlib.sha256(f"{lines}{_environment()}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+# ---------------------------------------------------------------- a program's place in the store
+@dataclass(frozen=True)
+class Found:
+    """A stored plan, bound to the variables of a program."""
+
+    text: str
+    scope: dict[str, Any]
+    runners: list[Runner]
+    shared: list[Any]
+    assumes: bool
+
+
+class Origin:
+    """Where the plan of one program comes from and is kept."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        targets = [target for target, _ in program.updates]
+        self.order = toposort([*program.outputs, *[value for _, value in program.updates], *targets])
+        self.key = structure(program, self.order)
+
+    def find(self) -> Found | None:
+        """The stored plan with its kernels; None where there is none, or a kernel of it is gone."""
+        if self.key is None:
+            return None
+        record = _records.get(self.key)
+        if record is None:
+            stored = load.store().load(self.key)
+            if stored is None or "plan" not in stored[0]:
+                return None
+            record = stored[0]["plan"]
+        try:
+            found = self._bound(record)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, ImportError):
+            return None
+        if found is not None:
+            _remember(self.key, record)
+            load.count("plan_hits")
+        return found
+
+    def _bound(self, record: Mapping[str, Any]) -> Found | None:
+        runners: list[Runner] = []
+        for number, kernel in enumerate(record["kernels"]):
+            runner = Stored(self, number, kernel["count"], record["text"])
+            for layouts, entry in kernel["variants"]:
+                recipe = _recipe(entry)
+                callback = load.stored_kernel(recipe.key, recipe.text, recipe.argtypes)
+                if callback is None:
+                    return None
+                runner.ready(tuple(layouts), callback, recipe)
+            if not runner.recipes and self.program.updates:
+                return None  # see Stored.make: a call may fail only before anything is updated in place
+            runner.changed = self.keep
+            runners.append(runner)
+        scope = {name: self._value(data) for name, data in record["scope"].items()}
+        shared = [self.order[i] for i in record["shared"]]
+        self.runners, self.record = runners, dict(record)
+        return Found(record["text"], scope, runners, shared, record["assumes"])
+
+    # ------------------------------------------------------------ storing
+    def keep_as_made(self, planned: Planned) -> None:
+        """Store the new plan, now and whenever a kernel of it is compiled."""
+        if self.key is None:
+            return
+        self.runners = list(planned.launchers)
+        describe = _Describer(self.program, self.order)
+        try:
+            scope = {name: describe(value) for name, value in planned.scope.items() if not isinstance(value, Runner)}
+            shared = [describe.index[s] for s in planned.shared]
+        except (Unstorable, KeyError):
+            return
+        self.record = {
+            "text": planned.wrapper_source, "scope": scope, "shared": shared, "assumes": bool(planned.assumed),
+        }
+        for runner in self.runners:
+            runner.changed = self.keep
+        self.keep()
+
+    def keep(self) -> None:
+        """Store the plan with the kernels that there are now."""
+        assert self.key is not None
+        kernels = []
+        for runner in self.runners:
+            stored = [(layouts, recipe) for layouts, recipe in runner.recipes.items() if recipe.key]
+            kernels.append({"count": runner.count, "variants": [[list(x), _recipe_data(r)] for x, r in stored]})
+        self.record = {**self.record, "kernels": kernels}
+        _remember(self.key, self.record)
+        load.store().save(self.key, {"plan": self.record}, b"")
+
+    # ------------------------------------------------------------ values of the scope
+    def _value(self, data: Any) -> Any:
+        kind, value = data
+        if kind == "data":
+            return _undata(value)
+        if kind == "list":
+            return []
+        if kind == "name":
+            return _named(*value)
+        if kind == "dtype":
+            return np.dtype(value)
+        if kind == "shared":
+            return self.order[value].container
+        if kind == "constant":
+            return self.order[value].data
+        if kind == "array":
+            return _array(*value)
+        if kind == "input":
+            return self.program.inputs[value]
+        if kind == "node":
+            return _stub(value, self.order)
+        if kind == "call":
+            function, arguments = value
+            return _named(*function)(*[self._value(a) for a in arguments])
+        raise ValueError(f"a plan holds a {kind}")
+
+
+class Stored(Runner):
+    """The kernels of a stored plan; for other layouts the program is planned after all."""
+
+    def __init__(self, origin: Origin, number: int, count: int, text: str) -> None:
+        super().__init__(count)
+        self.origin, self.number, self.text = origin, number, text
+
+    def make(self, layouts: Layouts) -> tuple[Callback, Recipe | None]:
+        planned = self.origin.program.planned
+        if planned.wrapper_source == self.text:
+            launcher: Launcher = planned.launchers[self.number]
+            if all(launcher.source(known).text == recipe.text for known, recipe in self.recipes.items()):
+                return launcher.make(layouts)
+        # The same structure can be planned in two ways; then the arrays take a layout that there is a kernel for, or
+        # the call goes to the interpreter.
+        if not self.recipes:
+            raise SizeMismatch
+        known = next(iter(self.recipes))
+        return _rearranged(self.variants[known], known, self.recipes[known].argtypes), None
+
+
+def _rearranged(kernel: Callback, layouts: Layouts, argtypes: Sequence[ArgType]) -> Callback:
+    """``kernel`` of these layouts for arrays of any."""
+
+    def call(*args: Any) -> int:
+        taken = [_as_layout(array, layout) for array, layout in zip(args, layouts, strict=False)]
+        status = kernel(*taken, *args[len(layouts) :])
+        for array, new, argtype in zip(args, taken, argtypes, strict=False):
+            if argtype.writable and new is not array:
+                array[...] = new
+        return status
+
+    return call
+
+
+def _as_layout(array: Array, layout: str) -> Array:
+    if layout in ("S-1", layout_of(array)):
+        return array
+    unit = array.ndim - 1 if layout == "C" else int(layout[1:])
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, unit, -1)), -1, unit)
+
+
+def _remember(key: str, record: dict[str, Any]) -> None:
+    _records[key] = record
+    _records.move_to_end(key)
+    while len(_records) > MEMORY_LIMIT:
+        _records.popitem(last=False)
+
+
+def enter(scope: dict[str, Any], number: int, runner: Runner) -> None:
+    """Put a runner into a wrapper's scope: as ``launch<n>``, and as ``kernel<n>`` until its kernel takes that place."""
+    name = f"kernel{number}"
+    scope[f"launch{number}"] = runner
+    direct = [x for x, recipe in runner.recipes.items() if recipe.direct]
+    scope[name] = runner.variants[direct[0]] if direct else runner
+
+    def install(fast: Callback) -> None:
+        scope[name] = fast
+
+    runner.install = install
+
+
+# ---------------------------------------------------------------- describing
+class _Describer:
+    """Describes values of a wrapper's scope as data, in terms of the formulas as the user wrote them."""
+
+    def __init__(self, program: Program, order: Sequence[Expr]) -> None:
+        self.inputs = {v: i for i, v in enumerate(program.inputs)}
+        self.index = {node: i for i, node in enumerate(order)}
+        self.cells = {id(n.container): i for i, n in enumerate(order) if n.op is SHARED}
+        self.constants = {id(n.data): i for i, n in enumerate(order) if isinstance(n, Constant)}
+        self.lines = {n.origin: i for i, n in enumerate(order)}
+
+    def __call__(self, value: Any) -> Any:
+        made_by = getattr(value, "made_by", None)
+        if made_by is not None:
+            return ["call", [_name(made_by[0]), [self(a) for a in made_by[1:]]]]
+        if isinstance(value, Expr):
+            return ["input", self.inputs[value]] if value in self.inputs else ["node", self.node(value)]
+        if isinstance(value, np.dtype):
+            return ["dtype", value.name]
+        if isinstance(value, np.ndarray):
+            if id(value) in self.constants:
+                return ["constant", self.constants[id(value)]]
+            return ["array", _array_data(value)]
+        if id(value) in self.cells:
+            return ["shared", self.cells[id(value)]]
+        if type(value) is list and not value:
+            return ["list", None]
+        if callable(value):
+            return ["name", _name(value)]
+        return ["data", _data(value)]
+
+    def node(self, node: Expr) -> Any:
+        """What a call at run time reads of its node: op, parameters, types, and the user's line."""
+        if OPS.get(node.op.name) is not node.op:
+            raise Unstorable(node.op.name)
+        params = [(k, _data(v)) for k, v in node.params.items()]
+        types = [_type(a.type) for a in node.args]
+        return [node.op.name, params, _type(node.type), types, self.lines.get(node.origin)]
+
+
+def _stub(data: Any, order: Sequence[Expr]) -> Expr:
+    """A node to be read by a call at run time: its arguments are only types."""
+    name, params, type_, types, line = data
+    origin = None if line is None else order[line].origin
+    args = tuple([_bare(INPUT, (), {}, _untype(t), None) for t in types])
+    return _bare(OPS[name], args, {k: _undata(v) for k, v in params}, _untype(type_), origin)
+
+
+def _bare(op: Any, args: tuple[Expr, ...], params: dict[str, Any], type_: Any, origin: Any) -> Expr:
+    node = object.__new__(Expr)
+    node.op, node.args, node.params, node.type = op, args, MappingProxyType(params), type_
+    node.origin, node.name, node._tag, node._cache = origin, None, None, None
+    return node
+
+
+def _name(value: Any) -> list[str]:
+    """Module and qualified name under which ``value`` is imported."""
+    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    if module is None or name is None or module.split(".")[0] not in ("fuse", "numpy", "builtins"):
+        raise Unstorable(repr(value))
+    try:
+        if _named(module, name) is not value:
+            raise Unstorable(repr(value))
+    except (AttributeError, ImportError):
+        raise Unstorable(repr(value)) from None
+    return [module, name]
+
+
+def _named(module: str, name: str) -> Any:
+    if module.split(".")[0] not in ("fuse", "numpy", "builtins"):
+        raise ValueError(module)
+    found: Any = importlib.import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _array_data(value: Array) -> list[Any]:
+    if value.nbytes > ARRAY_LIMIT or value.dtype.hasobject:
+        raise Unstorable("a large array")
+    return [value.dtype.name, list(value.shape), base64.b64encode(value.tobytes()).decode()]
+
+
+def _array(dtype: str, shape: list[int], text: str) -> Array:
+    value = np.frombuffer(base64.b64decode(text), dtype).reshape(shape)
+    value.flags.writeable = False
+    return value
+
+
+def _recipe_data(r: Recipe) -> dict[str, Any]:
+    types = [[a.dtype, a.ndim, a.writable] for a in r.argtypes]
+    return {
+        "key": r.key, "text": r.text, "entry": r.entry, "types": types, "scratch": r.scratch, "direct": r.direct,
+    }
+
+
+def _recipe(data: Mapping[str, Any]) -> Recipe:
+    types = tuple([ArgType(*t) for t in data["types"]])
+    scratch = tuple([(dtype, tuple([(k, d) for k, d in sizes])) for dtype, sizes in data["scratch"]])
+    return Recipe(data["key"], data["text"], data["entry"], types, scratch, data["direct"])
