@@ -34,7 +34,7 @@ from fuse.codegen.kernel import (
 )
 from fuse.codegen.lanes import FEW_ROWS, NARROW_BLOCK, lane_block, longest_sweep
 from fuse.codegen.load import ArgType
-from fuse.codegen.runner import EMPTY_REDUCTION, OK, OUT_OF_BOUNDS, WRONG_LAYOUT, WRONG_SIZE
+from fuse.codegen.runner import EMPTY_REDUCTION, OK, OUT_OF_BOUNDS
 from fuse.codegen.text import as_dtype, cast, comparison, is_innermost, parameter_dtype
 
 
