@@ -262,7 +262,7 @@ class Function:
         return self.copy(swap={s: deepcopy(s, memo) for s in self.get_shared()})
 
     def free(self) -> None:
-        """Give back the memory that the function keeps between calls."""
+        """Give back the memory that is kept between calls for results to come (see ``config.recycle``)."""
         free = getattr(self.fn, "free", None)
         if free is not None:
             free()

@@ -26,6 +26,7 @@ class Flags:
     int_division: str = "floatX"
     warn_float64: str = "ignore"
     threads: int = 0  # 0: as many as there are cores
+    recycle: int = 1 << 30  # bytes of dropped results kept for those to come; 0: none
     print_progress: bool = False
 
 
@@ -54,6 +55,8 @@ _SECTIONS = frozenset(
 
 def _convert(name: str, value: Any) -> Any:
     kind = _TYPES[name]
+    if name == "recycle" and (value := int(value)) < 0:
+        raise ValueError(f"config.recycle is a number of bytes, 0 or more, not {value}")
     if kind is bool and isinstance(value, str):
         value = value.strip().lower() in ("1", "true", "yes", "on")
     value = kind(value)  # type: ignore[misc]
@@ -77,6 +80,19 @@ class Config:
     def __init__(self, flags: Flags) -> None:
         object.__setattr__(self, "_flags", flags)
         object.__setattr__(self, "_foreign", dict(_FOREIGN))
+        object.__setattr__(self, "_watchers", {})
+
+    def watch(self, name: str, told: Callable[[Any], object]) -> None:
+        """Call ``told`` with every new value of the flag ``name``."""
+        self._watchers.setdefault(name, []).append(told)
+
+    def _store(self, flags: Flags) -> None:
+        old = self._flags
+        object.__setattr__(self, "_flags", flags)
+        for name, watchers in self._watchers.items():
+            if getattr(old, name) != getattr(flags, name):
+                for told in watchers:
+                    told(getattr(flags, name))
 
     def __getattr__(self, name: str) -> Any:
         if name in _TYPES:
@@ -91,7 +107,7 @@ class Config:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _TYPES:
-            object.__setattr__(self, "_flags", replace(self._flags, **{name: _convert(name, value)}))
+            self._store(replace(self._flags, **{name: _convert(name, value)}))
         else:
             _warn_unknown(name)
             self._foreign[name] = value
@@ -138,7 +154,7 @@ class _Change(contextlib.ContextDecorator):
         return self._owner
 
     def __exit__(self, *exc: object) -> None:
-        object.__setattr__(self._owner, "_flags", self._saved.pop())
+        self._owner._store(self._saved.pop())
 
 
 def _warn_unknown(name: str) -> None:

@@ -1,4 +1,4 @@
-"""Updates in place: which results of a kernel may be written over the shared variable that they update."""
+"""Results over operands: which ones a kernel may write over what it reads, shared variables and values read last."""
 
 from __future__ import annotations
 
@@ -41,6 +41,34 @@ def in_place_targets(writer: Writer, region: Region, position: int, launcher: La
         ):
             continue
         out[value] = target
+    return out
+
+
+def reused_memory(
+    writer: Writer, region: Region, position: int, launcher: Launcher, in_place: dict[Expr, Expr]
+) -> dict[Expr, Expr]:
+    """Region outputs that are written over intermediate values which nothing reads later."""
+    out: dict[Expr, Expr] = {}
+    if any(n.op.name == "gather" for n in region.amap):
+        return out
+    free = [
+        base for base in region.loads
+        if base in writer.owned and base.type.ndim and base not in writer.escaping
+        and writer.last_use.get(base) == position and "inplace" not in base.op.meta and base not in region.outputs
+    ]
+    for node in region.outputs:
+        if node in in_place or not node.type.ndim:
+            continue
+        for base in free:
+            if (
+                base not in out.values()
+                and base.type.dtype == node.type.dtype
+                and region.loads[base] == region.amap[node]
+                and _one_sweep(launcher, base, node)
+                and _reads_once(writer, region, base)
+            ):
+                out[node] = base
+                break
     return out
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fuse import reference
-from fuse.codegen import load, plans
+from fuse.codegen import load, memory, plans
 from fuse.codegen.runner import Runner
 from fuse.errors import FuseError
 from fuse.expr import SHARED, Expr, substitute
@@ -58,7 +58,6 @@ class Program:
         for number, runner in enumerate(self.launchers):
             plans.enter(scope, number, runner)
         scope["serve"] = self.serve
-        self._pool: list[Any] = scope.get("pool", [])
         exec(compile(self.wrapper_source, "<fuse wrapper>", "exec"), scope)
         self._run: Callable[..., list[Array]] = scope["program"]
 
@@ -82,8 +81,8 @@ class Program:
         return Program, (self.inputs, self.outputs, self.updates, self.mode)
 
     def free(self) -> None:
-        """Give back the memory of intermediate results that is kept between calls."""
-        self._pool.clear()
+        """Give the memory of dropped results, which is kept for those to come, back to the system."""
+        memory.free()
 
     # ------------------------------------------------------------ the rare calls
     def serve(self, values: Sequence[Any]) -> list[Array]:

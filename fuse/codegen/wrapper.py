@@ -6,12 +6,12 @@ that fails leaves shared variables as they were.
 
 from __future__ import annotations
 
-import itertools
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fuse.codegen import fusion
+from fuse.codegen import fusion, memory
 from fuse.codegen.calls import (
     FIRST_INTEGER,
     in_place_call,
@@ -23,12 +23,13 @@ from fuse.codegen.calls import (
     slice_text,
     view_call,
 )
-from fuse.codegen.inplace import in_place_targets
+from fuse.codegen.host import SizeNames
+from fuse.codegen.inplace import in_place_targets, reused_memory
 from fuse.codegen.launch import Launcher
+from fuse.codegen.liveness import escaping, last_uses
 from fuse.codegen.region import SEEN_THROUGH, Operand, Region, see_through
 from fuse.codegen.runner import SizeMismatch
-from fuse.codegen.sizes import HOST, Size
-from fuse.expr import CONSTANT, INPUT, SHARED, Expr, leaves, toposort
+from fuse.expr import CONSTANT, INPUT, SHARED, Expr, leaves
 from fuse.types import TensorType
 
 if TYPE_CHECKING:
@@ -42,46 +43,36 @@ _INTEGER_RANGE = {
 }
 
 
-class Writer:
+class Writer(SizeNames):
     """Writes the wrapper of one program."""
 
     def __init__(self, program: Planned) -> None:
+        super().__init__(program.sizes)
         self.program = program
         self.results = program.results
-        self.sizes = program.sizes
         self.plan = fusion.plan(self.results, self.sizes)
         self.operands: dict[Expr, tuple[Operand, ...]] = self.plan.operands
         self.launchers: list[Launcher] = []
         self.scope: dict[str, Any] = {
             "ndarray": np.ndarray,
             "empty": np.empty,
+            "recycled": memory.recycled,
             "asarray": np.asarray,
             "array": np.array,
-            "dot": np.dot,
+            "copied": memory.copied,
             "SizeMismatch": SizeMismatch,
         }
-        self.pool: list[list[Any]] = []
-        self.lines: list[str] = []
-        self.env: dict[Expr, str] = {}
         self.root: dict[Expr, Expr] = {}
-        self.owned: set[Expr] = set()
+        self.owned: set[Expr] = set()  # values in arrays that nothing else holds
         self.in_place: set[Expr] = set()
         self.cells: dict[Expr, str] = {}
-        self.host_names: dict[Expr, str] = {}
-        self.guards = list(self.sizes.guards)
-        self.counter = itertools.count()
-        self.last_use = self.find_last_uses()
-        self.escaping = self.find_escaping()
-        self.slots = 0
-        self.free_slots: dict[Any, list[int]] = {}
-        self.slot_of: dict[Expr, tuple[Any, int]] = {}
+        self.views: dict[Expr, list[str]] = {}  # names of views, by what they are views of
+        self.last_use = last_uses(self.plan, self.results, self.sizes)
+        self.ending: dict[int, list[Expr]] = {}
+        for node, position in self.last_use.items():
+            self.ending.setdefault(position, []).append(node)
+        self.escaping = escaping(self.results)
         self.text = self.write()
-
-    def line(self, text: str) -> None:
-        self.lines.append("    " + text)
-
-    def fresh(self, prefix: str) -> str:
-        return f"{prefix}{next(self.counter)}"
 
     def give(self, prefix: str, value: Any) -> str:
         """A name in the wrapper's scope for ``value``."""
@@ -93,138 +84,45 @@ class Writer:
         self.scope[f"dtype_{name}"] = np.dtype(name)
         return f"dtype_{name}"
 
-    # ------------------------------------------------------------ liveness
-    def find_last_uses(self) -> dict[Expr, int]:
-        """For each materialised value the position of the last unit that reads it (or a view of it)."""
-        last: dict[Expr, int] = {}
-        for position, unit in enumerate(self.plan.units):
-            if isinstance(unit, Region):
-                for base in unit.loads:
-                    last[base] = max(position, last.get(base, 0))
-            else:
-                for k, arg in enumerate(unit.args):
-                    base = see_through(arg, self.sizes).base if isinstance(arg.type, TensorType) else arg
-                    viewed = k == 0 and unit.op.kind == "view"  # the view lives on: never written over
-                    last[base] = len(self.plan.units) if viewed else max(position, last.get(base, 0))
-        for result in self.results:
-            base = see_through(result, self.sizes).base if isinstance(result.type, TensorType) else result
-            last[base] = len(self.plan.units)
-        return last
+    # ------------------------------------------------------------ memory
+    def shape_text(self, node: Expr) -> str:
+        sizes = [self.size(n) for n in self.sizes.of[node]]
+        return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
 
-    def find_escaping(self) -> set[Expr]:
-        """Values that leave the call: results, and what results are views of."""
-        found: set[Expr] = set()
-        for result in self.results:
-            node = result
-            found.add(node)
-            while isinstance(node.type, TensorType) and (
-                node.op.name in SEEN_THROUGH or node.op.kind == "view" or "inplace" in node.op.meta
-            ):
-                node = node.args[0]
-                found.add(node)
-        return found
+    def is_small(self, node: Expr) -> str:
+        """A condition under which an array is too small for its memory to be worth recycling; "" for always."""
+        sizes = [self.size(n) for n in self.sizes.of[node]]
+        known = math.prod([int(n) for n in sizes if n.isdigit()]) * node.type.numpy_dtype.itemsize
+        unknown = [n for n in sizes if not n.isdigit()]
+        if not unknown:
+            return "" if known < memory.LARGE else "False"
+        return f"{' * '.join(unknown)} < {-(-memory.LARGE // known) if known else 1}"
 
-    def shape_text(self, node: Expr) -> tuple[str, tuple[str, ...]]:
-        sizes = tuple([self.size(n) for n in self.sizes.of[node]])
-        return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})", sizes
+    def empty_text(self, node: Expr) -> str:
+        """An expression for a new array."""
+        shape, dtype, small = self.shape_text(node), self.dtype(node.type.dtype), self.is_small(node)
+        plain, large = f"empty({shape}, {dtype})", f"recycled({shape}, {dtype})"
+        return plain if not small else large if small == "False" else f"{plain} if {small} else {large}"
 
-    def empty_text(self, node: Expr, shape: str) -> str:
-        return f"empty({shape}, {self.dtype(node.type.dtype)})"
-
-    def allocate(self, node: Expr, position: int) -> str:
-        """A name for a fresh array, or for one of the workspace where the value does not leave the call."""
-        shape, sizes = self.shape_text(node)
-        made = self.empty_text(node, shape)
+    def allocate(self, node: Expr) -> str:
+        """A name for a new array."""
+        made = self.empty_text(node)
         name = self.fresh("t")
-        if node in self.escaping or not sizes:
-            self.line(f"{name} = {made}")
-            return name
-        key = node.type.dtype, sizes
-        free = self.free_slots.setdefault(key, [])
-        if free:
-            slot = free.pop()
-        else:
-            slot = self.slots
-            self.slots += 1
-        self.slot_of[node] = key, slot
-        self.line(f"{name} = workspace[{slot}]")
-        self.line(f"if {name} is None or {name}.shape != {shape}: {name} = workspace[{slot}] = {made}")
+        self.line(f"{name} = {made}")
         return name
 
     def release(self, position: int) -> None:
-        """Give back the slots of values that nothing after this unit reads."""
-        for node in [n for n in self.slot_of if self.last_use.get(n, -1) <= position]:
-            key, slot = self.slot_of.pop(node)
-            self.free_slots[key].append(slot)
-
-    # ------------------------------------------------------------ sizes
-    def size(self, size: Size) -> str:
-        size = self.sizes.find(size)
-        if isinstance(size, int):
-            return str(size)
-        return self.host_name(size)
-
-    def host_name(self, size: Expr) -> str:
-        """The name of an int for the formula ``size``; what it reads exists already."""
-        for terminal in self.sizes.terminals(size):
-            if terminal not in self.host_names:
-                self.host_names[terminal] = self.host_line(terminal)
-        for node in toposort([size], known=self.host_names):
-            self.host_names[node] = self.host_line(node)
-        return self.host_names[size]
-
-    def host_line(self, node: Expr) -> str:
-        if node.op is CONSTANT:
-            return str(int(node.data))
-        if node.op.name == "shape_i" and node.args[0] in self.env:
-            text = f"{self.env[node.args[0]]}.shape[{node.params['axis']}]"
-        elif node.op.name in HOST and node.type.ndim == 0 and all(a in self.host_names for a in node.args):
-            text = HOST[node.op.name].format(*[self.host_names[a] for a in node.args])
-        elif node.op.name == "cast" and node.args[0] in self.host_names and node.type.dtype != "bool":
-            text = f"int({self.host_names[node.args[0]]})"
-        else:
-            if node.type.ndim:
-                return "None"
-            base = see_through(node, self.sizes).base
-            if base not in self.env:
-                return "None"
-            text = f"int({self.env[base]})"
-        name = self.fresh("n")
-        self.line(f"{name} = {text}")
-        return name
-
-    def is_ready(self, size: Size) -> bool:
-        """Whether everything that ``size`` is computed from is there."""
-        size = self.sizes.find(size)
-        if isinstance(size, int):
-            return True
-        for node in toposort([size], known=self.env):
-            if node.op.name == "shape_i":
-                if node.args[0] not in self.env:
-                    return False
-            elif not node.args and node.op is not CONSTANT:
-                return False
-        return True
-
-    def check_guards(self) -> None:
-        """Emit each guard as soon as both its sides are known."""
-        waiting = []
-        for guard in self.guards:
-            left, right = guard.left, guard.right
-            if self.is_known(left) and self.is_known(right):
-                self.line(f"if {self.raw_size(left)} != {self.raw_size(right)}: return serve(({self.arguments}))")
-            else:
-                waiting.append(guard)
-        self.guards = waiting
-
-    def is_known(self, size: Size) -> bool:
-        values = [t.args[0] if t.op.name == "shape_i" else t for t in self.sizes.terminals(size)]
-        return all(v in self.env or v in self.sizes.of and see_through(v, self.sizes).base in self.env for v in values)
-
-    def raw_size(self, size: Size) -> str:
-        if isinstance(size, int):
-            return str(size)
-        return self.host_name(size)
+        """Let go of arrays that nothing after this unit reads: the next ones may have their memory."""
+        for node in self.ending.get(position, ()):
+            if node.is_leaf or node in self.escaping or node not in self.env or not isinstance(node.type, TensorType):
+                continue
+            if node.type.ndim == 0:
+                continue
+            for size in self.sizes.of.get(node, ()):
+                size = self.sizes.find(size)
+                if isinstance(size, Expr) and self.is_ready(size):
+                    self.host_name(size)
+            self.line(f"del {', '.join([self.env[node], *self.views.pop(node, [])])}")
 
     # ------------------------------------------------------------ the text
     def write(self) -> str:
@@ -253,10 +151,6 @@ class Writer:
         for guard in self.guards:  # sizes that only shapes speak of
             self.line(f"if {self.size(guard.left)} != {self.size(guard.right)}: return serve(({self.arguments}))")
         self.finish()
-        if self.slots:
-            self.scope["pool"] = self.pool
-            self.lines.insert(0, f"    workspace = pool.pop() if pool else [None] * {self.slots}")
-            self.lines.insert(-1, "    pool.append(workspace)")
         return f"def program({', '.join(names)}):\n" + "\n".join(self.lines) + "\n"
 
     def gate(self, variable: Expr, name: str) -> None:
@@ -305,13 +199,14 @@ class Writer:
             self.env[node] = name
         if node not in self.env:
             raise AssertionError(f"{node.op.name} was not computed")
-        name = self.as_array(node)
+        base, name = node, self.as_array(node)
         for view in reversed(chain):
             new = self.fresh("t")
             if view.op.name == "dimshuffle":
                 self.line(f"{new} = {name}{shuffle_text(view)}")
             else:
                 self.line(f"{new} = {self.give('view', view_call(view))}({', '.join([name, *self.rest(view)])})")
+            self.views.setdefault(base, []).append(new)
             name = new
         return name
 
@@ -321,22 +216,28 @@ class Writer:
             return [self.size(self.sizes.host(a)) for a in view.args[1:]]
         return []
 
+    def rename(self, old: str) -> str:
+        name = self.fresh("t")
+        self.line(f"{name} = {old}")
+        return name
+
     # ------------------------------------------------------------ steps
     def region(self, region: Region, position: int) -> None:
         number = len(self.launchers)
         launcher = Launcher(region, self.sizes, self.operands)
         self.launchers.append(launcher)
         in_place = in_place_targets(self, region, position, launcher)
+        reused = reused_memory(self, region, position, launcher, in_place)
         for node in region.outputs:
             if node in in_place:
                 target = in_place[node]
                 old, name = self.env[target], self.fresh("t")
-                made = self.empty_text(node, self.shape_text(node)[0])
+                made = self.empty_text(node)
                 self.line(f"{name} = {old} if {self.cells[target]}.borrowed is not {old} else {made}")
                 self.env[node] = name
                 self.in_place.add(node)
                 continue
-            self.env[node] = self.allocate(node, position)
+            self.env[node] = self.rename(self.env[reused[node]]) if node in reused else self.allocate(node)
             self.owned.add(node)
         arrays = [self.as_array(b) for b in launcher.bases]
         scalars = [self.scalar_text(s) for s in launcher.scalars]
@@ -360,12 +261,7 @@ class Writer:
         if in_place is not None:
             base = see_through(node.args[0], self.sizes).base
             direct = base is node.args[0] and base in self.owned and self.last_use.get(base) == position
-            if direct and base in self.slot_of:
-                if node in self.escaping:
-                    direct = False
-                else:
-                    self.slot_of[node] = self.slot_of.pop(base)
-            self.line(f"{name} = {arguments[0]}" if direct else f"{name} = array({arguments[0]})")
+            self.line(f"{name} = {arguments[0]}" if direct else f"{name} = copied({arguments[0]})")
             call = self.give("call", in_place_call(node))
             self.line(f"{call}({', '.join([name, *arguments[1:]])})")
             self.owned.add(node)
@@ -375,13 +271,14 @@ class Writer:
             and all(a.type.dtype == node.type.dtype for a in node.args)
         ):
             call = self.give("call", product_call(node))
+            plain = f"{call}({', '.join(arguments)})"
             if node.type.ndim == 0:
-                self.line(f"{name} = asarray({call}({', '.join(arguments)}))")
-            elif node in self.escaping:
-                self.line(f"{name} = {call}({', '.join(arguments)})")
+                self.line(f"{name} = asarray({plain})")
             else:
-                name = self.allocate(node, position)
-                self.line(f"{call}({', '.join([*arguments, name])})")
+                small = self.is_small(node)
+                given = f"recycled({self.shape_text(node)}, {self.dtype(node.type.dtype)})"
+                into = f"{call}({', '.join([*arguments, given])})"
+                self.line(f"{name} = " + (plain if not small else f"{plain} if {small} else {into}"))
             self.owned.add(node)
         elif node.op.name == "subtensor" and all(entry[0] == "slice" for entry in node.params["spec"]):
             self.line(f"{name} = {arguments[0]}[{slice_text(node, arguments)}]")
@@ -429,5 +326,5 @@ class Writer:
         if fresh:
             return self.env[value]
         name = self.fresh("t")
-        self.line(f"{name} = array({self.materialised(value)})")
+        self.line(f"{name} = copied({self.materialised(value)})")
         return name
