@@ -23,6 +23,7 @@ from elementwise_cases import (
 
 import fuse
 import fuse.tensor as T
+from fuse.codegen.kernel import Loop, walk
 from fuse.expr import variable
 from fuse.reference import evaluate
 from fuse.types import TensorType
@@ -235,3 +236,38 @@ def test_columns_are_walked_in_blocks_that_cover_them_all(rows, columns):
     e = np.exp(a - a.max(0))
     for got, want in zip(f(a), (e / e.sum(0), a.var(0), a.max(0), a.sum(0)), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-13)
+
+
+def test_axes_that_every_access_walks_as_one_become_one():
+    x = T.tensor4("x")
+    f = fuse.function([x], [x.sum(axis=(0, 1)), T.var(x, axis=1), T.nnet.softmax(x, axis=0)])
+    a = np.random.default_rng(0).normal(size=(4, 5, 3, 2))
+    e = np.exp(a - a.max(0))
+    for got, want in zip(f(a), (a.sum((0, 1)), a.var(1), e / e.sum(0)), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-12)
+    (kernel,) = fuse.function([x], T.nnet.softmax(x, axis=0)).fn.kernels
+    assert {s.axis.width for s in walk(kernel.body) if isinstance(s, Loop)} == {1, 3}
+    (kernel,) = fuse.function([x], x.sum(axis=(0, 1, 2, 3))).fn.kernels
+    assert [s.axis.width for s in walk(kernel.body) if isinstance(s, Loop)] == [4]
+
+
+AXES = [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)]
+
+
+@pytest.mark.parametrize("axes", AXES)
+@pytest.mark.parametrize("order", ["012", "021", "102", "210", "120"])
+def test_reductions_over_any_axes_of_any_layout(axes, order):
+    x, y = T.tensor3("x"), T.tensor3("y")
+    mean = x.mean(axis=axes, keepdims=True)
+    results = [(x * y).sum(axis=axes), x.max(axis=axes), (x - mean) * y, T.var(x, axis=axes), T.exp(x - mean).sum(axes)]
+    f = fuse.function([x, y], results)
+    rng = np.random.default_rng(0)
+    permutation = [int(c) for c in order]
+    for shape in ((3, 4, 5), (40, 1, 3), (2, 70, 9), (5, 3, 700)):
+        a, b = rng.normal(size=shape), rng.normal(size=shape)
+        other = np.ascontiguousarray(b.transpose(permutation)).transpose(np.argsort(permutation))
+        centred = a - a.mean(axis=axes, keepdims=True)
+        wanted = ((a * b).sum(axes), a.max(axes), centred * b, a.var(axes), np.exp(centred).sum(axes))
+        for first, second in ((a, other), (np.asfortranarray(a), other), (np.repeat(a, 2, axis=2)[..., ::2], b)):
+            for got, want in zip(f(first, second), wanted, strict=True):
+                np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-11)

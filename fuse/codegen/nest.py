@@ -9,6 +9,7 @@ from typing import Any
 from fuse.codegen.kernel import Axis, Local, Loop
 from fuse.codegen.lanes import in_lanes
 from fuse.codegen.region import Region
+from fuse.codegen.sizes import Sizes
 from fuse.expr import Expr
 
 Context = tuple[int, ...]
@@ -69,6 +70,31 @@ def find_lane_level(inner: int | None, levels: Levels) -> int | None:
     if inner is None or len(levels) < 2 or inner not in levels[-2]:
         return None
     return next(k for k, s in enumerate(levels) if inner in s)
+
+
+def reduced_by_extrema(region: Region, nodes: Sequence[Expr], axes: Sequence[Axis]) -> tuple[Axis, ...]:
+    """The axes that each max and min reduces."""
+    found: dict[Axis, None] = {}
+    for node in nodes:
+        if node in region.domain and node.op.name in ("max", "min"):
+            reduced = frozenset(a for a in region.domain[node] if a is not None) - region.span(node)
+            found.update((axes[a], None) for a in sorted(reduced))
+    return tuple(found)
+
+
+def size_source(
+    a: int, region: Region, sizes: Sizes, buffers: Mapping[Expr, str], scalar: Callable[[Any, str], str]
+) -> tuple[Any, ...]:
+    """Where a kernel reads the size of axis ``a``: ("static", n), ("buffer", name, dimension) or ("scalar", name)."""
+    size = region.sizes[a]
+    if isinstance(size, int):
+        return ("static", size)
+    for base, name in buffers.items():
+        where = region.loads.get(base) or region.amap.get(base, ())
+        for d, axis in enumerate(where):
+            if axis == a and sizes.find(sizes.of[base][d]) is sizes.find(size):
+                return ("buffer", name, d)
+    return ("scalar", scalar(("size", size), "int64"))
 
 
 @dataclass

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fuse.codegen.assemble import Placement
 from fuse.codegen.kernel import (
     Axis,
     Bounded,
-    Buffer,
     Combine,
     Compute,
     Const,
@@ -26,14 +26,12 @@ from fuse.codegen.kernel import (
     Loop,
     Position,
     Put,
-    Scalar,
     Store,
     Update,
-    prune,
 )
-from fuse.codegen.lanes import accumulator_dtype, on_heap
-from fuse.codegen.nest import Binding, Context, Nest, Slot, axis_ranks, find_lane_level, find_levels
-from fuse.codegen.region import GENERATORS, Operand, Region, computed_nodes, cost_of, is_literal
+from fuse.codegen.lanes import accumulator_dtype
+from fuse.codegen.nest import Binding, Context
+from fuse.codegen.region import GENERATORS, Operand, Region, cost_of, is_literal
 from fuse.codegen.sizes import Sizes
 from fuse.expr import INPUT, Expr
 
@@ -41,47 +39,8 @@ REPEAT_IN_ROW = 4  # operations repeated rather than kept, where keeping means a
 REPEAT_IN_SWEEP = 24  # the same where keeping means a whole array in memory
 
 
-class _Scheduler:
-    def __init__(
-        self,
-        region: Region,
-        sizes: Sizes,
-        operands: Mapping[Expr, tuple[Operand, ...]],
-        layout_of: Callable[[Expr], str],
-    ) -> None:
-        self.region = region
-        self.sizes = sizes
-        self.operands = operands
-        self.layout_of = layout_of
-        self.axes = [Axis(f"i{a}", n if isinstance(n, int) else None) for a, n in enumerate(region.sizes)]
-        self.order = computed_nodes(region, operands)
-        self.levels = find_levels(region, self.order)
-        self.rank = axis_ranks(region, self.levels, layout_of)
-        self.inner = min(self.rank, key=lambda a: self.rank[a]) if self.rank else None
-        self.lane_level = find_lane_level(self.inner, self.levels)
-        self.context: dict[Expr, Context] = {}
-        self.level: dict[Expr, int] = {}
-        self.names: dict[Any, str] = {}
-        self.times: dict[Any, int] = {}
-        self.slots: dict[tuple[int, Context], Slot] = {}
-        self.buffers: dict[Expr, str] = {}
-        self.scalars: dict[Any, tuple[str, str]] = {}
-        self.locals: list[Local] = []
-        self.kept: dict[Expr, Local] = {}
-        self.counter = 0
-
-    # ------------------------------------------------------------ preparation
-    def level_for(self, span: frozenset[int]) -> int:
-        return next(k for k, s in enumerate(self.levels) if span <= s)
-
-    def new_name(self, prefix: str = "v") -> str:
-        self.counter += 1
-        return f"{prefix}{self.counter}"
-
-    def emit(self, level: int, prefix: Context, time: int, statement: Any) -> None:
-        slot = self.slots.setdefault((level, prefix), Slot())
-        self.counter += 1
-        slot.items.append((time, self.counter, statement))
+class _Scheduler(Placement):
+    """Places every node of a region, operands first."""
 
     # ------------------------------------------------------------ contexts of primary values
     def primaries(self, node: Expr) -> list[Expr]:
@@ -289,16 +248,6 @@ class _Scheduler:
         self.names[key] = name
         return name, 0
 
-    def scalar(self, source: Any, dtype: str) -> str:
-        if source not in self.scalars:
-            self.scalars[source] = (f"s{len(self.scalars)}", dtype)
-        return self.scalars[source][0]
-
-    def buffer(self, base: Expr) -> str:
-        if base not in self.buffers:
-            self.buffers[base] = f"a{len(self.buffers)}"
-        return self.buffers[base]
-
     def compute(self, node: Expr, level: int, prefix: Context, time: int) -> tuple[str, int]:
         """Emit ``node`` at this place; its name and the time at which its operands are there."""
         axes = self.region.amap[node]
@@ -392,45 +341,7 @@ class _Scheduler:
         for node in self.region.outputs:
             if node in self.region.repeated:  # cheap, but also wanted as a whole: its span is a level of its own
                 raise AssertionError("a repeated value cannot be an output")
-        nest = Nest(
-            self.slots, self.levels, self.axes, self.rank, self.inner, self.lane_level, self.locals, self.new_name
-        )
-        body = prune(nest.build())
-        buffers = tuple(
-            [
-                Buffer(n, b.type.dtype, b.type.ndim, b in self.region.outputs, self.layout_of(b))
-                for b, n in self.buffers.items()
-            ]
-        )
-        heap = {x.name: x for x in self.locals if not x.row}
-        kernel_buffers = buffers + tuple([Buffer(x.name, x.dtype, len(x.axes), True) for x in heap.values()])
-        sizes = tuple([self.size_source(a, buffers, body) for a in range(len(self.axes))])
-        scalars = tuple([Scalar(n, d) for n, d in self.scalars.values()])
-        rows = tuple([x for x in self.locals if x.row])
-        kernel = Kernel(
-            kernel_buffers, scalars, tuple(self.axes), sizes, rows, on_heap(body, heap), self.region_nonempty()
-        )
-        return kernel, Binding(tuple(self.buffers) + tuple(heap.values()), tuple(self.scalars))
-
-    def region_nonempty(self) -> tuple[Axis, ...]:
-        """The axes that each max and min reduces."""
-        found: dict[Axis, None] = {}
-        for node in self.order:
-            if node in self.region.domain and node.op.name in ("max", "min"):
-                reduced = frozenset(a for a in self.region.domain[node] if a is not None) - self.region.span(node)
-                found.update((self.axes[a], None) for a in sorted(reduced))
-        return tuple(found)
-
-    def size_source(self, a: int, buffers: tuple[Buffer, ...], body: tuple[Any, ...]) -> tuple[Any, ...]:
-        size = self.region.sizes[a]
-        if isinstance(size, int):
-            return ("static", size)
-        for base, name in self.buffers.items():
-            where = self.region.loads.get(base) or self.region.amap.get(base, ())
-            for d, axis in enumerate(where):
-                if axis == a and self.sizes.find(self.sizes.of[base][d]) is self.sizes.find(size):
-                    return ("buffer", name, d)
-        return ("scalar", self.scalar(("size", size), "int64"))
+        return self.assembled()
 
 
 def _working(dtype: str) -> str:

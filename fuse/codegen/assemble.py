@@ -1,0 +1,121 @@
+"""Assembly: the statements placed in the sweeps of a region become a Kernel with its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from fuse.codegen.collapse import entries, joined, joined_axes, with_joined
+from fuse.codegen.kernel import Axis, Buffer, Kernel, Local, Scalar, prune
+from fuse.codegen.lanes import on_heap
+from fuse.codegen.nest import (
+    Binding,
+    Context,
+    Nest,
+    Slot,
+    axis_ranks,
+    find_lane_level,
+    find_levels,
+    reduced_by_extrema,
+    size_source,
+)
+from fuse.codegen.region import Operand, Region, computed_nodes
+from fuse.codegen.sizes import Sizes
+from fuse.expr import Expr
+
+
+class Placement:
+    """What scheduling has placed so far: names, levels, and the statements of each sweep."""
+
+    def __init__(
+        self,
+        region: Region,
+        sizes: Sizes,
+        operands: Mapping[Expr, tuple[Operand, ...]],
+        layout_of: Callable[[Expr], str],
+    ) -> None:
+        self.region = region
+        self.sizes = sizes
+        self.operands = operands
+        self.layout_of = layout_of
+        self.axes = [Axis(f"i{a}", n if isinstance(n, int) else None) for a, n in enumerate(region.sizes)]
+        self.order = computed_nodes(region, operands)
+        self.levels = find_levels(region, self.order)
+        self.rank = axis_ranks(region, self.levels, layout_of)
+        self.inner = min(self.rank, key=lambda a: self.rank[a]) if self.rank else None
+        self.lane_level = find_lane_level(self.inner, self.levels)
+        self.context: dict[Expr, Context] = {}
+        self.level: dict[Expr, int] = {}
+        self.names: dict[Any, str] = {}
+        self.times: dict[Any, int] = {}
+        self.slots: dict[tuple[int, Context], Slot] = {}
+        self.buffers: dict[Expr, str] = {}
+        self.scalars: dict[Any, tuple[str, str]] = {}
+        self.locals: list[Local] = []
+        self.kept: dict[Expr, Local] = {}
+        self.counter = 0
+
+    # ------------------------------------------------------------ preparation
+    def level_for(self, span: frozenset[int]) -> int:
+        return next(k for k, s in enumerate(self.levels) if span <= s)
+
+    def new_name(self, prefix: str = "v") -> str:
+        self.counter += 1
+        return f"{prefix}{self.counter}"
+
+    def emit(self, level: int, prefix: Context, time: int, statement: Any) -> None:
+        slot = self.slots.setdefault((level, prefix), Slot())
+        self.counter += 1
+        slot.items.append((time, self.counter, statement))
+
+    def scalar(self, source: Any, dtype: str) -> str:
+        if source not in self.scalars:
+            self.scalars[source] = (f"s{len(self.scalars)}", dtype)
+        return self.scalars[source][0]
+
+    def buffer(self, base: Expr) -> str:
+        if base not in self.buffers:
+            self.buffers[base] = f"a{len(self.buffers)}"
+        return self.buffers[base]
+
+    def assembled(self) -> tuple[Kernel, Binding]:
+        """The loops over the placed statements, and what their parameters stand for."""
+        own_axes, scratch = tuple(self.axes), tuple(self.locals)
+        taken = self.join_axes()
+        nest = Nest(
+            self.slots, self.levels, self.axes, self.rank, self.inner, self.lane_level, self.locals, self.new_name
+        )
+        body = prune(nest.build())
+        buffers = tuple(
+            [
+                Buffer(n, b.type.dtype, b.type.ndim, b in self.region.outputs, self.layout_of(b))
+                for b, n in self.buffers.items()
+            ]
+        )
+        kernel_buffers = buffers + tuple([Buffer(x.name, x.dtype, len(x.axes), True) for x in scratch])
+        sizes = tuple(
+            [size_source(a, self.region, self.sizes, self.buffers, self.scalar) for a in range(len(own_axes))]
+        )
+        scalars = tuple([Scalar(n, d) for n, d in self.scalars.values()])
+        rows = tuple([x for x in self.locals if x.row])
+        heap = {x.name: replace(x, axes=entries(x.axes, taken)) for x in scratch}
+        reduced = reduced_by_extrema(self.region, self.order, own_axes)
+        kernel = Kernel(kernel_buffers, scalars, own_axes + tuple(taken), sizes, rows, on_heap(body, heap), reduced)
+        return kernel, Binding(tuple(self.buffers) + scratch, tuple(self.scalars))
+
+    def join_axes(self) -> dict[Axis, tuple[Axis, Axis]]:
+        """Make one axis of two where all accesses allow it; the joined axes, and what they are made of."""
+        layouts = dict.fromkeys([x.name for x in self.locals], "C")
+        layouts |= {name: self.layout_of(base) for base, name in self.buffers.items()}
+        statements = [s for slot in self.slots.values() for _, _, s in slot.items]
+        taken: dict[Axis, tuple[Axis, Axis]] = {}
+        for o, i in joined_axes(statements, self.levels, self.axes, self.locals, layouts):
+            outer, inner = self.axes[o], self.axes[i]
+            both = self.axes[i] = joined(outer, inner)
+            taken[both] = outer, inner
+            self.levels = [level - {o} for level in self.levels]
+            self.inner = i if self.inner == o else self.inner
+            for slot in self.slots.values():
+                slot.items = [(t, n, with_joined(s, outer, inner, both)) for t, n, s in slot.items]
+        return taken
