@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import math
 
+import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, errors, types
 from numba.core.datamodel import models
 from numba.core.extending import intrinsic, make_attribute_wrapper, register_model
 from numba.np.numpy_support import from_dtype
+
+from fuse.codegen import far
 
 REORDER = ("reassoc", "nsz")
 GROUP = "fuse accesses"         # metadata that `lower` turns into LLVM's access group
@@ -315,6 +318,22 @@ def _floating(name, llvm_name, arity):
     return intrinsic(body)
 
 
+def _far(function):
+    """An intrinsic `(x, near) -> near`, where x is not far: see `fuse.codegen.far`."""
+    def typer(typingctx, x, near):
+        kind = types.float32 if types.unliteral(x) == types.float32 else types.float64
+        def build(context, builder, signature, args):
+            value = args[0].type
+            name = far.symbol(function, f"f{kind.bitwidth}")
+            llvm.add_symbol(name, id(typer))        # numba links helpers to run them, which nobody does
+            return builder.call(cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(value, [value, value]), name), args)
+        return kind(kind, kind), build
+    typer.__name__ = f"far_{function}"
+    typer.__doc__ = f"``near``, or where `x` is far from 0 the C library's ``{function}(x)``."
+    return intrinsic(typer)
+
+
 def _bitcast(name, source, target):
     def typer(typingctx, x):
         return target(source), lambda context, builder, signature, args: builder.bitcast(
@@ -331,11 +350,12 @@ f2i = _bitcast("f2i", types.float64, types.int64)
 i2f = _bitcast("i2f", types.int64, types.float64)
 f2i32 = _bitcast("f2i32", types.float32, types.int32)
 i2f32 = _bitcast("i2f32", types.int32, types.float32)
+far_sin, far_cos, far_tan = _far("sin"), _far("cos"), _far("tan")
 
 SCALARS = ("bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128 "
            "intp uintp").split()
 INTRINSICS = (load, store, size, stride, misaligned, refused, scratch, independent, radd, rmul, vmax, vmin,
-              fma, rint, fabs, copysign, f2i, i2f, f2i32, i2f32)
+              fma, rint, fabs, copysign, f2i, i2f, f2i32, i2f32, far_sin, far_cos, far_tan)
 
 
 def namespace() -> dict[str, object]:

@@ -37,7 +37,7 @@ from numba.core.untyped_passes import (
     TranslateByteCode,
 )
 
-from fuse.codegen import intrinsics, native
+from fuse.codegen import far, intrinsics, native
 from fuse.codegen.native import ArgType
 
 LOOP = "fuse independent loop"
@@ -144,8 +144,12 @@ class _Library(CPUCodeLibrary):
         wrapper.triple, wrapper.data_layout = module.triple, self._codegen._data_layout
         module.data_layout = self._codegen._data_layout
         module.link_in(wrapper)
-        for library in dict.fromkeys(self._linking_libraries):
-            module.link_in(library._get_module_for_linking(), preserve=True)
+        helpers = [library._get_module_for_linking() for library in dict.fromkeys(self._linking_libraries)]
+        beyond = sorted({f.name for helper in helpers for f in helper.functions if f.name.startswith(far.PREFIX)})
+        if beyond:
+            module.link_in(llvm.parse_assembly(far.declarations(beyond)))       # first: those of helpers know nothing
+        for helper in helpers:
+            module.link_in(helper, preserve=True)
         for function in module.functions:
             if not function.is_declaration and function.name != native.ENTRY:
                 function.linkage = "internal"
@@ -153,8 +157,22 @@ class _Library(CPUCodeLibrary):
         tuning.loop_vectorization, tuning.slp_vectorization = True, False
         builder = llvm.create_pass_builder(native.machine(), tuning)
         builder.getModulePassManager().run(module, builder)
+        if beyond:
+            _with_far(module, builder)
         module.verify()
         return module
+
+
+def _with_far(module, builder) -> None:
+    """Define, and inline, what the optimised `module` calls of `far`."""
+    module.link_in(llvm.parse_assembly(far.definitions(str(module))))
+    for function in module.functions:
+        if function.name.startswith(far.PREFIX) and not function.is_declaration:
+            function.linkage = "internal"
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_always_inliner_pass()
+    passes.add_simplify_cfg_pass()
+    passes.run(module, builder)
 
 
 def _callable(function, names: dict[str, object], made: dict | None = None):
@@ -204,7 +222,7 @@ def object_code(source: str, entry: str, name: str, filename: str, argtypes: tup
             context, target, function, tuple(intrinsics.buffer_type(a.dtype, a.ndim, a.writable) for a in argtypes),
             types.int64, flags, {}, library=library, pipeline_class=_Pipeline)
         module = library.module(result.fndesc.llvm_func_name, argtypes)
-        return native.machine().emit_object(module), native.externals(module), str(module)
+        return native.machine().emit_object(module), far.known(native.externals(module)), str(module)
 
 
 def address(name: str) -> int | None:

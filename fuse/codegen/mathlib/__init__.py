@@ -1,9 +1,10 @@
 """Scalar functions of kernels: ``resolve`` finds, for ``mathlib.NAME`` and a dtype, what a kernel is to call.
 
 The functions are plain Python in the modules beside this one, a table per kind of dtype: booleans and integers in
-``integers``, real floats in ``real``, ``special`` and ``vector``, complex numbers in ``complexes``. They call each
-other, ``math``, ``np`` and the intrinsics of ``fuse.codegen.intrinsics``, all known to the loader. One text serves
-every dtype of a kind: ``specialise`` types its literals, so that nothing is widened by accident.
+``integers``, real floats in ``real``, ``special`` and, as straight lines of arithmetic, the modules of ``vectorised``,
+complex numbers in ``complexes``. They call each other, ``math``, ``np`` and the intrinsics of
+``fuse.codegen.intrinsics``, all known to the loader. One text serves every dtype of a kind: ``specialise`` types its
+literals, so that nothing is widened by accident.
 """
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from types import FunctionType
 from typing import Any
 
 from fuse import types as ty
-from fuse.codegen.mathlib import complexes, integers, real, special, vector
+from fuse.codegen.mathlib import complexes, integers, real, special, vectorised
 from fuse.codegen.mathlib.specialise import specialise, through_float64
 from fuse.errors import FuseTypeError
 
@@ -78,7 +79,7 @@ def _table(dtype: str, target: str) -> dict[str, Any]:
     if dtype in ty.COMPLEX:
         return complexes.TABLE
     if dtype in ty.FLOATING:
-        return {**_FLOATS, **(vector.TABLE if target == "cpu" else {})}
+        return {**_FLOATS, **(vectorised.TABLE if target == "cpu" else {})}
     if dtype == "bool":
         return integers.BOOL
     return integers.SIGNED if ty.kind(dtype) == "i" else integers.UNSIGNED

@@ -65,9 +65,11 @@ def specialise(function: Callable[..., Any], dtype: str, target: str = "cpu") ->
 
 
 def _vectorised(dtype: str) -> dict[str, Any]:
-    from fuse.codegen.mathlib.vector import TABLE
+    from fuse.codegen.mathlib.vectorised import TABLE
 
-    return {f"vector_{name}": function for name, function in TABLE.items()} if ty.kind(dtype) in "fc" else {}
+    # "arcsin" is math.asin
+    names = {f"vector_{name.replace('arc', 'a')}": function for name, function in TABLE.items()}
+    return names if ty.kind(dtype) in "fc" else {}
 
 
 @cache
