@@ -7,6 +7,8 @@ JSON, in ``build/benchmarks``. A peer that needs an environment of its own gets 
     python -m benchmarks --python pytensor=.venv-pytensor/bin/python
 
 or by ``FUSE_BENCH_PYTHON=pytensor=PATH,jax=PATH``. A workload is a record in ``benchmarks.workloads``, a peer
-a module in ``benchmarks.peers``. A round is the quickest of three runs of calls, a figure the median of its rounds;
-threads of BLAS libraries spin on after a call, so on a machine with other work figures of dots mean little.
+a module in ``benchmarks.peers``, the limit a kernel in ``benchmarks.by_hand``, and what fuse is to reach a table in
+``benchmarks.goals``. A round is the quickest of many short runs of calls, a figure the median of its rounds, or with
+``--least`` the least: on a machine with other work the figure that says most. ``python -m benchmarks.page`` turns kept
+results into the page of the docs.
 """

@@ -6,22 +6,26 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from benchmarks.goals import misses
 from benchmarks.machine import machine
-from benchmarks.measure import Plan, as_records, describe, first_answers, steady_states
+from benchmarks.measure import Cell, Plan, as_records, describe, first_answers, further_functions, memory, steady_states
 from benchmarks.peers import PEERS
 from benchmarks.processes import Interpreters
-from benchmarks.report import first_table, head, steady_table
+from benchmarks.report import first_table, further_table, goal_table, head, memory_table, plain, steady_table
+from benchmarks.results import figures
 from benchmarks.workloads import FIRST_ANSWERS, WORKLOADS
 
-__all__ = ["chosen_sizes", "main"]
+__all__ = ["chosen_sizes", "main", "text"]
 
 INTERPRETERS = "FUSE_BENCH_PYTHON"
 FOLDER = Path(__file__).resolve().parent.parent / "build" / "benchmarks"
+PARTS = ("first", "further", "calls", "memory")
+QUICK_PROGRAMS = ("x + y", "logistic gradient")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,36 +36,71 @@ def main(argv: Sequence[str] | None = None) -> int:
         interpreters = Interpreters([*filter(None, os.environ.get(INTERPRETERS, "").split(",")), *options.python])
     except ValueError as error:
         parser.error(str(error))
-    sizes = chosen_sizes(options.only, options.quick)
-    programs = [name for name in FIRST_ANSWERS if _matches(name, options.only)]
+    sizes = chosen_sizes(options.only, options.quick) if "calls" in options.parts else []
+    programs = [p for p in (QUICK_PROGRAMS if options.quick else FIRST_ANSWERS) if _matches(p, options.only)]
     if options.list:
         print("\n".join([*(f"{workload}  {size}" for workload, size in sizes), *programs]))
         return 0
 
     plan = Plan.quick() if options.quick else Plan()
+    if options.rounds:
+        plan = Plan(**{**vars(plan), "rounds": options.rounds, "processes": min(options.rounds, plan.processes)})
     found = describe(options.peers, interpreters)
     peers = [peer for peer, answer in found.items() if "error" not in answer]
-    report: dict[str, Any] = {"machine": machine(), "peers": found}
-    text = [head(report["machine"], found)]
-    print(text[0], flush=True)
+    results: dict[str, Any] = {"machine": machine(), "peers": found, "plan": vars(plan)}
+    print(head(results["machine"], found), flush=True)
 
-    firsts = first_answers(programs, peers, interpreters, plan, _progress)
-    cells = steady_states(sizes, peers, interpreters, plan, _progress)
+    slow = {"torch-compile"} if options.quick else set()  # ten seconds for each first answer
+    builders = [peer for peer in peers if peer not in slow]
+    firsts = first_answers(programs if "first" in options.parts else [], builders, interpreters, plan, _progress)
+    furthers = further_functions(
+        programs if "further" in options.parts else [], builders, interpreters, plan, _progress
+    )
+    results |= {"first_answers": as_records(firsts), "further_functions": as_records(furthers), "memory": []}
+    cells: list[Cell] = []
+    options.output.mkdir(parents=True, exist_ok=True)
+    for row in steady_states(sizes, peers, interpreters, plan, _progress):
+        cells += row
+        _keep(results | {"steady_states": as_records(cells)}, options.output)  # a long run may be cut short
+    results["steady_states"] = as_records(cells)
+    if "memory" in options.parts and not options.quick:
+        results["memory"] = memory(peers, interpreters, plan, _progress, lambda name: _matches(name, options.only))
     _progress("")
-    if firsts:
-        text.append(first_table(firsts, peers))
-    if cells:
-        text.append(steady_table(cells, peers))
-    print("\n" + "\n\n".join(text[1:]))
+    _keep(results, options.output)
+    report = text(results, least=options.least)
+    print("\n" + report)
 
-    folder: Path = options.output
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.txt").write_text("\n\n".join(text) + "\n", encoding="utf-8")
-    report |= {"plan": vars(plan), "first_answers": as_records(firsts), "steady_states": as_records(cells)}
-    (folder / "results.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"\nkept in {folder}")
-    faults = [cell.peer for cell in firsts if cell.fault] + [cell.peer for cell in cells if cell.fault]
-    return int("fuse" in faults)
+    (options.output / "report.txt").write_text(report + "\n", encoding="utf-8")
+    print(f"\nkept in {options.output}")
+    return int(any(cell.peer == "fuse" and cell.fault for cell in [*firsts, *furthers, *cells]))
+
+
+def text(results: Mapping[str, Any], least: bool = False) -> str:
+    """Return the whole report of a run as plain text."""
+    known = figures(dict(results), least)
+    peers = [peer for peer in results["peers"] if "error" not in results["peers"][peer]]
+    builders = [peer for peer in peers if PEERS[peer].compiles]
+    tables = (
+        first_table(known, builders),
+        further_table(known, builders),
+        steady_table(known, peers),
+        memory_table(results["memory"], peers),
+        goal_table(misses(known)),
+    )
+    parts = [head(results["machine"], results["peers"]), *(plain(table) for table in tables if table[1])]
+    faults = [
+        f"  {cell.get('workload') or cell['program']} {cell.get('size') or cell.get('cache', '')}  "
+        f"{PEERS[cell['peer']].title}: {cell['fault']}"
+        for part in ("first_answers", "further_functions", "steady_states")
+        for cell in results[part]
+        if cell["fault"]
+    ]
+    return "\n\n".join(parts + (["failed:\n" + "\n".join(faults)] if faults else []))
+
+
+def _keep(results: Mapping[str, Any], folder: Path) -> None:
+    text = json.dumps(results, indent=1, ensure_ascii=False) + "\n"
+    (folder / "results.json").write_text(text, encoding="utf-8")
 
 
 def chosen_sizes(only: Sequence[str], quick: bool) -> list[tuple[str, str]]:
@@ -89,11 +128,13 @@ def _progress(text: str) -> None:
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
-def _peer_list(text: str) -> list[str]:
-    names = text.split(",")
-    unknown = [name for name in names if name not in PEERS]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"no peer {', '.join(unknown)}; there are {', '.join(PEERS)}")
+def _listed(kind: str, known: Sequence[str]) -> Any:
+    def names(text: str) -> list[str]:
+        unknown = [name for name in text.split(",") if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"no {kind} {', '.join(unknown)}; there are {', '.join(known)}")
+        return text.split(",")
+
     return names
 
 
@@ -103,10 +144,17 @@ def _parser() -> argparse.ArgumentParser:
         description="Time fuse and its peers on the same workloads; every result is checked against NumPy first.",
         epilog=f"Peers that need another Python: --python, or {INTERPRETERS}=PEER=PATH,PEER=PATH in the environment.",
     )
-    parser.add_argument("--quick", action="store_true", help="few sizes, short rounds: a few minutes")
+    parser.add_argument("--quick", action="store_true", help="few sizes, short rounds: under three minutes")
     parser.add_argument("--only", action="append", default=[], metavar="PATTERN", help="part of a name; repeatable")
-    parser.add_argument("--peers", type=_peer_list, default=list(PEERS), metavar="A,B", help="of " + ", ".join(PEERS))
+    parser.add_argument(
+        "--peers", type=_listed("peer", list(PEERS)), default=list(PEERS), metavar="A,B", help="of " + ", ".join(PEERS)
+    )
+    parser.add_argument(
+        "--parts", type=_listed("part", PARTS), default=PARTS, metavar="A,B", help=f"of {', '.join(PARTS)}"
+    )
     parser.add_argument("--python", action="append", default=[], metavar="PEER=PATH", help="an interpreter; repeatable")
+    parser.add_argument("--rounds", type=int, help="of each cell, instead of the plan's")
+    parser.add_argument("--least", action="store_true", help="report the least of the rounds, not their median")
     parser.add_argument("--output", type=Path, default=FOLDER, help="folder of report.txt and results.json")
     parser.add_argument("--list", action="store_true", help="print what would be measured")
     return parser

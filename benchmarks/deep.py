@@ -3,6 +3,7 @@
 ``python -m benchmarks.deep [nodes ...]`` (default 12,500 to 100,000) builds a chain and a sum of so many nodes,
 differentiates, simplifies, prints, pickles, compiles and evaluates them under Python's default recursion limit.
 """
+
 from __future__ import annotations
 
 import pickle

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,12 +13,23 @@ from statistics import median
 from typing import Any
 
 from benchmarks.peers import PEERS
-from benchmarks.processes import Interpreters, PeerProcess, first_answer
-from benchmarks.workloads import FIRST_ANSWERS, WORKLOADS
+from benchmarks.processes import Interpreters, PeerProcess, fresh
+from benchmarks.workloads import FIRST_ANSWERS, MEMORY, WORKLOADS
 
-__all__ = ["Cell", "FirstCell", "Plan", "as_records", "describe", "first_answers", "steady_states"]
+__all__ = [
+    "Cell",
+    "FirstCell",
+    "Plan",
+    "as_records",
+    "describe",
+    "first_answers",
+    "further_functions",
+    "memory",
+    "steady_states",
+]
 
 _THREADED = 2e-5  # seconds: shorter calls wake no threads
+_BUILDERS = 3  # peers that build at the same time, outside all timing
 
 Progress = Callable[[str], None]
 
@@ -27,15 +39,15 @@ class Plan:
     """How long to measure."""
 
     rounds: int = 9  # of each workload on each peer
-    seconds: float = 0.1  # of a round
-    settle: float = 0.15  # pause after a round: threads of BLAS libraries go on spinning for a while
+    seconds: float = 0.05  # of a round
+    settle: float = 0.1  # pause after a round of a peer whose threads go on spinning for a while
     processes: int = 5  # fresh ones for each first answer
-    patience: float = 30.0  # a first answer that takes longer is not timed again
+    patience: float = 60.0  # a program that is not there after so long is given up
 
     @staticmethod
     def quick() -> Plan:
         """Return a plan of a few minutes."""
-        return Plan(rounds=5, seconds=0.02, processes=3, patience=2.0)
+        return Plan(rounds=3, seconds=0.01, settle=0.03, processes=1, patience=20.0)
 
 
 @dataclass
@@ -47,12 +59,18 @@ class Cell:
     peer: str
     rounds: list[float] = field(default_factory=list)
     build: float | None = None  # seconds to build, compile and call once
+    bytes: int = 0  # of inputs and results
     fault: str = ""
 
     @property
     def seconds(self) -> float | None:
         """The median of the rounds."""
         return median(self.rounds) if self.rounds else None
+
+    @property
+    def least(self) -> float | None:
+        """The quickest round: the figure for a machine that has other work."""
+        return min(self.rounds, default=None)
 
 
 @dataclass
@@ -85,37 +103,37 @@ def describe(peers: Sequence[str], interpreters: Interpreters) -> dict[str, dict
 
 def steady_states(
     chosen: Sequence[tuple[str, str]], peers: Sequence[str], interpreters: Interpreters, plan: Plan, progress: Progress
-) -> list[Cell]:
-    """Time every (workload, size) of ``chosen`` on every peer, each in a process of its own."""
-    cells: list[Cell] = []
+) -> Iterator[list[Cell]]:
+    """Time every (workload, size) of ``chosen`` on every peer, each in a process of its own; yield row by row."""
     with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(_BUILDERS))
         processes = {peer: stack.enter_context(PeerProcess(peer, interpreters[peer])) for peer in peers}
         for workload, size in chosen:
             progress(f"{workload} {size}")
-            row = {peer: Cell(workload, size, peer) for peer in peers if _offers(peer, workload)}
-            cells += row.values()
-            for peer, cell in row.items():
-                answer = processes[peer].ask("load", workload=workload, size=size)
-                cell.build = answer.get("build")
-                cell.fault = answer.get("wrong") or answer.get("error") or ""
-            running = [peer for peer, cell in row.items() if cell.build is not None]
-            for turn in range(plan.rounds):
+            only = WORKLOADS[workload].peers or peers
+            row = {peer: Cell(workload, size, peer) for peer in peers if peer in only}
+            list(pool.map(lambda cell: _load(cell, processes[cell.peer], plan), row.values()))
+            row = {peer: cell for peer, cell in row.items() if cell.build is not None or cell.fault}
+            running = [peer for peer, cell in row.items() if not cell.fault]
+            for turn in range(plan.rounds if running else 0):
                 for peer in running[turn % len(running) :] + running[: turn % len(running)]:
                     answer = processes[peer].ask("time", seconds=plan.seconds)
                     if "seconds" not in answer:
                         row[peer].fault = answer.get("error", "no time")
                         continue
                     row[peer].rounds.append(answer["seconds"])
-                    if answer["seconds"] > _THREADED:
+                    if answer["seconds"] > _THREADED and PEERS[peer].spins:
                         time.sleep(plan.settle)
-            for peer in running:
+            for peer in row:
                 processes[peer].ask("drop")
-    return cells
+            yield list(row.values())
 
 
-def _offers(peer: str, workload: str) -> bool:
-    """Say whether there is a program: the peer derives one, or the record holds one."""
-    return PEERS[peer].derives or peer in WORKLOADS[workload].by_hand
+def _load(cell: Cell, process: PeerProcess, plan: Plan) -> None:
+    """Build and check a program; whoever cannot stays without a time, whoever needs too long is given up."""
+    answer = process.ask("load", timeout=plan.patience, workload=cell.workload, size=cell.size)
+    cell.build, cell.bytes = answer.get("build"), answer.get("bytes", 0)
+    cell.fault = answer.get("wrong") or answer.get("error") or ""
 
 
 def first_answers(
@@ -125,7 +143,7 @@ def first_answers(
     cells: dict[tuple[str, str, str], FirstCell] = {}
     for program in chosen:
         workload, size = FIRST_ANSWERS[program]
-        able = [peer for peer in peers if _offers(peer, workload)]
+        able = [peer for peer in peers if PEERS[peer].compiles]
         with ExitStack() as stack:
             filled = {peer: stack.enter_context(_folder()) for peer in able}
             for turn in range(plan.processes):
@@ -134,8 +152,8 @@ def first_answers(
                     with _folder() as empty:
                         for cache, folder in (("cold", empty if turn else filled[peer]), ("warm", filled[peer])):
                             cell = cells.setdefault((program, peer, cache), FirstCell(program, peer, cache))
-                            if not cell.fault and not (cell.runs and sum(cell.runs[-1]) > plan.patience):
-                                _run(cell, interpreters[peer], workload, size, Path(folder))
+                            if not cell.fault:
+                                _run(cell, interpreters[peer], workload, size, Path(folder), plan.patience)
     return sorted(cells.values(), key=lambda cell: (list(FIRST_ANSWERS).index(cell.program), cell.cache))
 
 
@@ -143,11 +161,51 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="fuse-bench-", ignore_cleanup_errors=True)
 
 
-def _run(cell: FirstCell, interpreter: str, workload: str, size: str, folder: Path) -> None:
-    answer = first_answer(cell.peer, interpreter, workload, size, folder)
+def _run(cell: FirstCell, interpreter: str, workload: str, size: str, folder: Path, patience: float) -> None:
+    answer = fresh("first_answer", cell.peer, interpreter, [workload, size], folder, patience)
     cell.fault = answer.get("error") or answer.get("wrong") or ""
-    if not cell.fault:
+    if not cell.fault and "answer" in answer:
         cell.runs.append((answer["import"], answer["answer"]))
+
+
+def further_functions(
+    chosen: Sequence[str], peers: Sequence[str], interpreters: Interpreters, plan: Plan, progress: Progress
+) -> list[Cell]:
+    """Time every program of ``chosen`` as a further function of a running process, in fresh ones with empty caches."""
+    cells = {(p, peer): Cell(p, "", peer) for p in chosen for peer in peers if PEERS[peer].compiles}
+    for turn in range(plan.processes if chosen else 0):
+        order = [*chosen[turn % len(chosen) :], *chosen[: turn % len(chosen)]]
+        for peer in dict.fromkeys(peer for _, peer in cells):
+            progress(f"further functions of {peer} {turn + 1}/{plan.processes}")
+            with _folder() as folder:
+                asked = [p for p in order if not cells[p, peer].fault]
+                patience = plan.patience * len(asked)
+                found = fresh("further", peer, interpreters[peer], asked, Path(folder), patience)
+            for program in asked:
+                answer = found.get(program) or {"error": found.get("error", "no time")}
+                cells[program, peer].fault = answer.get("error", "")
+                if "seconds" in answer:
+                    cells[program, peer].rounds.append(answer["seconds"])
+    return list(cells.values())
+
+
+def memory(
+    peers: Sequence[str], interpreters: Interpreters, plan: Plan, progress: Progress, only: Callable[[str], bool]
+) -> list[dict[str, Any]]:
+    """Return, by workload and peer, the peak memory that the size brings, over the bytes of inputs and results."""
+    found = []
+    for workload, small, large in MEMORY:
+        for peer in peers if only(f"{workload} {large}") else ():
+            progress(f"memory of {workload} {large}, {peer}")
+            with _folder() as folder:
+                base, full = (
+                    fresh("memory", peer, interpreters[peer], [workload, size], Path(folder), plan.patience)
+                    for size in (small, large)
+                )
+            if "peak" in base and "peak" in full:
+                ratio = (full["peak"] - base["peak"]) / (full["bytes"] - base["bytes"])
+                found.append({"workload": workload, "size": large, "peer": peer, "ratio": ratio})
+    return found
 
 
 def as_records(cells: Sequence[Cell] | Sequence[FirstCell]) -> list[dict[str, Any]]:

@@ -9,13 +9,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.peers import PEERS
 
-__all__ = ["Interpreters", "PeerProcess", "first_answer"]
+__all__ = ["Interpreters", "PeerProcess", "fresh"]
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -111,19 +111,26 @@ def _forward(stream: Any, lines: queue.Queue[str]) -> None:
     lines.put("")  # the process is gone
 
 
-def first_answer(
-    peer: str, interpreter: str, workload: str, size: str, folder: Path, timeout: float = 180.0
-) -> Mapping[str, Any]:
-    """Run one program in a fresh process, its caches in ``folder``, and return what it measured."""
-    command = [interpreter, "-m", "benchmarks.first_answer", peer, workload, size]
+def fresh(
+    module: str, peer: str, interpreter: str, arguments: Sequence[str], folder: Path, timeout: float
+) -> dict[str, Any]:
+    """Run ``benchmarks.module PEER ARGUMENTS`` in a fresh process, its caches in ``folder``; return what it says."""
+    command = [interpreter, "-m", f"benchmarks.{module}", peer, *arguments]
     try:
         done = subprocess.run(
             command, cwd=_ROOT, env=_environment(peer, folder), capture_output=True, text=True, timeout=timeout
         )
-    except subprocess.TimeoutExpired:
-        return {"error": f"no answer in {timeout:.0f} s"}
+    except subprocess.TimeoutExpired as late:
+        output = late.stdout or b""
+        text = output.decode() if isinstance(output, bytes) else output
+        return _merged(text) | {"error": f"no answer in {timeout:.0f} s"}
     except OSError as error:
         return {"error": f"{interpreter}: {error.strerror}"}
-    if done.returncode:
-        return {"error": f"the process ended with status {done.returncode}"}
-    return dict(json.loads(done.stdout))
+    found = _merged(done.stdout)
+    return found | {"error": f"the process ended with status {done.returncode}"} if done.returncode else found
+
+
+def _merged(text: str) -> dict[str, Any]:
+    """Return the objects of all complete lines as one."""
+    lines = text.splitlines(keepends=True)
+    return {key: value for line in lines if line.endswith("\n") for key, value in json.loads(line).items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,9 @@ class Workload:
       ``p - rate * gradient``; the results are the cost and, after one step, the new parameters.
 
     ``reference(*inputs)`` is NumPy by hand and the oracle: the values, or the cost and the gradients.
-    ``by_hand`` holds programs that a peer cannot derive: an expression for numexpr, a kernel for Numba.
+
+    A ``pointwise`` formula speaks of one element: peers of scalar formulas (SymPy, CasADi, numexpr) can run it too. Its
+    cost, where there is ``wrt``, is the sum over all elements. ``peers`` restricts a workload to those named.
     """
 
     name: str
@@ -40,7 +42,13 @@ class Workload:
     reference: Callable[..., Any] | None = None  # None: the formula itself, in NumPy
     wrt: tuple[str, ...] = ()
     rate: float = 0.0
-    by_hand: Mapping[str, Any] = field(default_factory=dict)
+    pointwise: bool = False
+    peers: tuple[str, ...] = ()
+
+    def expression(self, m: Any, *values: Any) -> Any:
+        """Return the formula in the vocabulary ``m``, its sum where a pointwise formula is a cost."""
+        found = self.formula(m, *values)
+        return m.sum(found) if self.pointwise and self.wrt else found
 
     def inputs(self, size: str) -> Data:
         """Return the inputs at the size with this label, the same in every process."""
@@ -51,8 +59,17 @@ class Workload:
         from benchmarks.vocabulary import numpy_vocabulary
 
         values = inputs.values()
-        found = self.reference(*values) if self.reference else self.formula(numpy_vocabulary(), *values)
+        m = numpy_vocabulary()
+        if self.wrt and self.pointwise and not self.reference:
+            return self.expression(m, *values), *(self._slope(m, inputs, name) for name in self.wrt)
+        found = self.reference(*values) if self.reference else self.expression(m, *values)
         return found if isinstance(found, tuple) else (found,)
+
+    def _slope(self, m: Any, inputs: Data, name: str) -> np.ndarray:
+        """Return the derivative of each element by an imaginary step, too small to be seen in the value."""
+        step = 1e-30
+        moved = {**inputs, name: inputs[name].astype(np.float64) + 1j * step}
+        return (np.imag(self.formula(m, *moved.values())) / step).astype(inputs[name].dtype)
 
     def expected(self, inputs: Data) -> list[np.ndarray]:
         """Return the results that every peer must give, the parameters after one step among them."""
@@ -103,7 +120,7 @@ def disagreement(found: list[np.ndarray], expected: list[np.ndarray]) -> str | N
         if (got.shape, got.dtype) != (want.shape, want.dtype):
             return f"result {i} is {got.dtype}{got.shape}, not {want.dtype}{want.shape}"
         tolerance = _TOLERANCES.get(str(want.dtype), 0.0)
-        scale = float(np.abs(want).mean()) if want.size else 0.0
+        scale = float(np.abs(want).mean(dtype=np.float64)) if want.size else 0.0
         if not np.allclose(got, want, rtol=tolerance, atol=tolerance * scale):
             worst = float(np.abs(np.subtract(got, want, dtype=np.float64)).max())
             return f"result {i} is off by {worst:.2g} at values of {scale:.3g}"

@@ -1,4 +1,8 @@
-"""The words that formulas use beyond a peer's own array module, under one name each."""
+"""The words that formulas use beyond a peer's own array module, under one name each.
+
+Beside NumPy's own names: ``softmax``, ``log_softmax``, ``logsumexp``, ``sigmoid``, ``erf``, ``put(x, index, value)``
+(a copy of ``x`` with ``x[index] = value``).
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,7 @@ class Vocabulary:
 
 
 def numpy_vocabulary() -> Vocabulary:
-    """Return NumPy with the softmax family, as a NumPy user writes it."""
+    """Return NumPy with the softmax family, as a NumPy user writes it, and SciPy's error function."""
     import numpy as np
 
     def softmax(x: Any, axis: int = -1) -> Any:
@@ -36,4 +40,23 @@ def numpy_vocabulary() -> Vocabulary:
         z = x - x.max(axis=axis, keepdims=True)
         return z - np.log(np.exp(z).sum(axis=axis, keepdims=True))
 
-    return Vocabulary(np, softmax=softmax, log_softmax=log_softmax)
+    def logsumexp(x: Any, axis: int | None = None) -> Any:
+        top = x.max(axis=axis, keepdims=True)
+        return np.log(np.exp(x - top).sum(axis=axis)) + np.squeeze(top, axis)
+
+    def sigmoid(x: Any) -> Any:
+        return 1 / (1 + np.exp(-x))
+
+    def erf(x: Any) -> Any:
+        from scipy.special import erf  # SciPy is slow to import: only for formulas that need it
+
+        return erf(x)
+
+    def put(x: Any, index: Any, value: Any) -> Any:
+        out = x.copy()
+        out[index] = value
+        return out
+
+    return Vocabulary(
+        np, softmax=softmax, log_softmax=log_softmax, logsumexp=logsumexp, sigmoid=sigmoid, erf=erf, put=put
+    )

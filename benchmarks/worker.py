@@ -16,11 +16,15 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
+import numpy as np
+
 from benchmarks.peers import PEERS, PeerModule, Unsupported
 from benchmarks.records import disagreement
 from benchmarks.workloads import WORKLOADS
 
 __all__ = ["Worker", "main"]
+
+_RUN = 2e-4  # seconds of a run of calls: long for the clock, short beside what a system does in between
 
 
 class Worker:
@@ -71,24 +75,28 @@ class Worker:
         program = self.peer.build(record, inputs)
         found = program.results(program.function(*program.arguments))
         seconds = perf_counter() - start
+        moved = sum(np.asarray(value).nbytes for value in [*inputs.values(), *found])
         wrong = disagreement(found, record.expected(inputs))
         if wrong:
             return {"ok": False, "wrong": wrong}
         self.timer = timeit.Timer(program.statement, globals=program.namespace)
         self.number = 0
-        return {"ok": True, "build": seconds}
+        return {"ok": True, "build": seconds, "bytes": moved}
 
     def time(self, seconds: float) -> dict[str, Any]:
-        """Time one round of about ``seconds``: of three runs of calls the quickest, its mean per call."""
+        """Time one round of about ``seconds``: of many short runs of calls the quickest, its mean per call."""
         if self.timer is None:
             return {"error": "nothing is loaded"}
-        if not self.number:  # the first round finds out how many calls fit
+        if not self.number:  # the first round finds out how many calls a run needs for the clock
             number, elapsed = 1, self.timer.timeit(1)
-            while elapsed < seconds / 12:
+            while elapsed < _RUN:
                 number *= 4
-                elapsed = self.timer.timeit(number)
-            self.number = max(1, round(number * seconds / elapsed / 3))
-        return {"seconds": min(self.timer.repeat(3, self.number)) / self.number, "calls": self.number}
+                elapsed = min(self.timer.repeat(3, number))
+            self.number = max(1, round(number * _RUN / elapsed))
+        runs, end = [], perf_counter() + seconds
+        while len(runs) < 3 or (perf_counter() < end and len(runs) < 1000):
+            runs.append(self.timer.timeit(self.number))
+        return {"seconds": min(runs) / self.number, "calls": self.number * len(runs)}
 
     def drop(self) -> dict[str, Any]:
         """Forget what is loaded, and give its memory back."""

@@ -36,13 +36,14 @@ class PeerModule(Protocol):
 
 
 class Peer(NamedTuple):
-    """An entry of the table: the column's title, the module, and and what the tables need to know."""
+    """An entry of the table: the column's title, the module, and what the tables need to know."""
 
     title: str
     module_name: str
     competes: bool = True  # for «best peer»
-    derives: bool = True  # its program from the formula; else the record must hold one
     interpreter: str = ""  # the peer whose interpreter is its own, if --python does not name one
+    spins: bool = True  # its threads, or those of its BLAS, wait awake for the next call
+    compiles: bool = False  # its first answer is worth a fresh process: it builds, and keeps on disk what it built
 
     def module(self) -> PeerModule:
         """Import the peer's module (not yet its library)."""
@@ -50,13 +51,16 @@ class Peer(NamedTuple):
 
 
 PEERS: dict[str, Peer] = {
-    "fuse": Peer("fuse", "with_fuse", competes=False),
-    "numba": Peer(
-        "by hand", "with_numba", competes=False, derives=False
-    ),  # the limit that a person reaches, not a peer
+    "fuse": Peer("fuse", "with_fuse", competes=False, compiles=True),
+    "numba": Peer("by hand", "with_numba", competes=False),  # the limit that a person reaches, not a peer
     "numpy": Peer("NumPy", "with_numpy"),
-    "numexpr": Peer("numexpr", "with_numexpr", derives=False),
-    "pytensor": Peer("PyTensor", "with_pytensor"),
-    "pytensor-c": Peer("PyTensor-C", "with_pytensor_c", interpreter="pytensor"),
-    "jax": Peer("JAX", "with_jax"),
+    "numexpr": Peer("numexpr", "with_numexpr", spins=False),
+    "pytensor": Peer("PyTensor", "with_pytensor", compiles=True),
+    "pytensor-c": Peer("PyTensor-C", "with_pytensor_c", interpreter="pytensor", compiles=True),
+    "jax": Peer("JAX", "with_jax", compiles=True),
+    "torch": Peer("torch", "with_torch"),
+    "torch-compile": Peer("torch.compile", "with_torch_compile", interpreter="torch", compiles=True),
+    "autograd": Peer("autograd", "with_autograd"),
+    "casadi": Peer("CasADi", "with_casadi", spins=False),
+    "lambdify": Peer("lambdify", "with_lambdify", spins=False),
 }

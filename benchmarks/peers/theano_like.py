@@ -10,7 +10,12 @@ import numpy as np
 from benchmarks.records import Data, Program, Workload
 from benchmarks.vocabulary import Vocabulary
 
-__all__ = ["build"]
+__all__ = ["build", "precision"]
+
+
+def precision(inputs: Data) -> str:
+    """Return ``floatX`` for these inputs: constants of formulas take part in float32 there as everywhere else."""
+    return "float32" if any(str(getattr(value, "dtype", "")) == "float32" for value in inputs.values()) else "float64"
 
 
 def build(
@@ -27,7 +32,7 @@ def build(
         name: shared(value.copy(), name=name) if name in kept else _variable(m, name, value)
         for name, value in inputs.items()
     }
-    found = workload.formula(m, *variables.values())
+    found = workload.expression(m, *variables.values())
     outputs, updates = list(found) if isinstance(found, tuple) else found, []
     if workload.wrt:
         gradients = grad(found, [variables[name] for name in workload.wrt])

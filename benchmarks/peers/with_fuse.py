@@ -22,8 +22,11 @@ def build(workload: Workload, inputs: Data) -> Program:
     import fuse
     import fuse.tensor as T
 
-    m = Vocabulary(T, softmax=T.nnet.softmax, log_softmax=T.nnet.log_softmax)
-    return theano_like.build(workload, inputs, m, fuse.shared, fuse.grad, fuse.function)
+    m = Vocabulary(
+        T, softmax=T.nnet.softmax, log_softmax=T.nnet.log_softmax, put=lambda x, i, v: T.set_subtensor(x[i], v)
+    )
+    with fuse.config.change_flags(floatX=theano_like.precision(inputs)):
+        return theano_like.build(workload, inputs, m, fuse.shared, fuse.grad, fuse.function)
 
 
 def environment(folder: Path) -> dict[str, str]:

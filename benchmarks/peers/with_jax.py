@@ -24,11 +24,19 @@ def build(workload: Workload, inputs: Data) -> Program:
     import jax
     import jax.numpy as jnp
 
-    m = Vocabulary(jnp, softmax=jax.nn.softmax, log_softmax=jax.nn.log_softmax)
+    m = Vocabulary(
+        jnp,
+        softmax=jax.nn.softmax,
+        log_softmax=jax.nn.log_softmax,
+        logsumexp=jax.scipy.special.logsumexp,
+        sigmoid=jax.nn.sigmoid,
+        erf=jax.scipy.special.erf,
+        put=lambda x, i, v: x.at[i].set(v),
+    )
     arguments = {name: value if isinstance(value, float) else jnp.asarray(value) for name, value in inputs.items()}
 
     def formula(*values: Any) -> Any:
-        return workload.formula(m, *values)
+        return workload.expression(m, *values)
 
     if not workload.wrt:
         return Program(jax.jit(formula), tuple(arguments.values()), _arrays, _wait)

@@ -27,9 +27,10 @@ def build(workload: Workload, inputs: Data, mode: str = "NUMBA") -> Program:
     import pytensor.tensor as pt
     from pytensor.tensor.special import log_softmax, softmax
 
-    m = Vocabulary(pt, softmax=softmax, log_softmax=log_softmax)
+    m = Vocabulary(pt, softmax=softmax, log_softmax=log_softmax, put=lambda x, i, v: pt.set_subtensor(x[i], v))
     function = partial(pytensor.function, mode=mode)
-    program = theano_like.build(workload, inputs, m, pytensor.shared, pytensor.grad, function)
+    with pytensor.config.change_flags(floatX=theano_like.precision(inputs)):
+        program = theano_like.build(workload, inputs, m, pytensor.shared, pytensor.grad, function)
     # its users' advice for small calls; Python floats still need the conversion that this skips
     compiled: Any = program.function
     compiled.trust_input = all(isinstance(value, np.ndarray) for value in inputs.values())

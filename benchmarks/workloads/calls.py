@@ -22,43 +22,31 @@ def _data(names: str, kind: str) -> Data:
     return {name: makers[kind](value) for name, value in zip(names, values, strict=True)}
 
 
-def _sum(m: Any, x: Any, y: Any) -> Any:
-    return x + y
-
-
-def _sum_by_hand(inputs: Data) -> Any:
-    import numba
-
-    return numba.njit(lambda x, y: x + y)
-
-
-def _three(m: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-    return a + b, c * d - a, (a - d) * b
-
-
-def _three_by_hand(inputs: Data) -> Any:
-    import numba
-
-    return numba.njit(lambda a, b, c, d: (a + b, c * d - a, (a - d) * b))
-
-
 _SIZES = {kind: {"kind": kind} for kind in ("float", "0d", "n3")}
 
 WORKLOADS = (
     Workload(
         name="call/x+y",
         sizes=_SIZES,
-        quick=("float", "0d", "n3"),
+        quick=("float", "n3"),
         data=lambda rng, kind: _data("xy", kind),
-        formula=_sum,
-        by_hand={"numexpr": "x + y", "numba": _sum_by_hand},
+        formula=lambda m, x, y: x + y,
+        pointwise=True,
+    ),
+    Workload(
+        name="call/(x+y)*x",
+        sizes=_SIZES,
+        quick=(),
+        data=lambda rng, kind: _data("xy", kind),
+        formula=lambda m, x, y: (x + y) * x,
+        pointwise=True,
     ),
     Workload(
         name="call/4in3out",
         sizes=_SIZES,
-        quick=("float", "n3"),
+        quick=("n3",),
         data=lambda rng, kind: _data("abcd", kind),
-        formula=_three,
-        by_hand={"numba": _three_by_hand},
+        formula=lambda m, a, b, c, d: (a + b, c * d - a, (a - d) * b),
+        pointwise=True,
     ),
 )

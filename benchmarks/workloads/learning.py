@@ -13,7 +13,7 @@ __all__ = ["WORKLOADS"]
 _DECAY = 0.01
 
 
-def _two_classes(rng: np.random.Generator, n: int, features: int) -> Data:
+def _two_classes(rng: np.random.Generator, n: int, features: int = 784) -> Data:
     return {
         "x": rng.standard_normal((n, features)),
         "y": rng.integers(0, 2, n).astype(np.float64),
@@ -65,45 +65,72 @@ def _network_by_hand(x: Any, y: Any, w1: Any, b1: Any, w2: Any, b2: Any) -> tupl
     return cost, x.T @ back, back.sum(axis=0), hidden.T @ d, d.sum(axis=0)
 
 
-_SAMPLES = {"400x784": {"n": 400, "features": 784}, "10000x784": {"n": 10_000, "features": 784}}
-_BATCHES = {"b60": {"n": 60}, "b600": {"n": 600}, "b10000": {"n": 10_000}}
+def _network_dots(m: Any, x: Any, h: Any, w1: Any, w2: Any, d: Any, back: Any) -> tuple[Any, ...]:
+    """Return the products of a step of descent, forward and backward."""
+    return m.dot(x, w1), m.dot(h, w2), m.dot(d, w2.T), m.dot(x.T, back), m.dot(h.T, d)
+
+
+def _network_operands(rng: np.random.Generator, n: int) -> Data:
+    shapes = {"x": (n, 784), "h": (n, 500), "w1": (784, 500), "w2": (500, 10), "d": (n, 10), "back": (n, 500)}
+    return {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+
+
+_BATCHES = {f"b{n}": {"n": n} for n in (60, 600, 10_000)}
+
+_MODELS = (  # name, data, formula, reference, parameters
+    ("logistic", _two_classes, _logistic, _logistic_by_hand, ("w", "b")),
+    ("network", _ten_classes, _network, _network_by_hand, ("w1", "b1", "w2", "b2")),
+)
+
 
 WORKLOADS = (
-    Workload(
-        name="learn/logistic_value",
-        sizes=_SAMPLES,
-        quick=("400x784",),
-        data=_two_classes,
-        formula=_logistic,
-        reference=lambda *values: _logistic_by_hand(*values)[0],
+    *(
+        workload
+        for name, data, formula, reference, parameters in _MODELS
+        for workload in (
+            Workload(
+                name=f"learn/{name} value",
+                sizes=_BATCHES,
+                quick=(),
+                data=data,
+                formula=formula,
+            ),
+            Workload(
+                name=f"learn/{name} gradient",
+                sizes=_BATCHES,
+                quick=("b600",) if name == "logistic" else (),
+                data=data,
+                formula=formula,
+                reference=reference,
+                wrt=parameters,
+            ),
+            Workload(
+                name=f"learn/{name} step",
+                sizes=_BATCHES,
+                quick=("b600",) if name == "network" else (),
+                data=data,
+                formula=formula,
+                reference=reference,
+                wrt=parameters,
+                rate=0.1,
+            ),
+        )
     ),
     Workload(
-        name="learn/logistic_gradient",
-        sizes=_SAMPLES,
-        quick=("400x784", "10000x784"),
-        data=_two_classes,
-        formula=_logistic,
-        reference=_logistic_by_hand,
-        wrt=("w", "b"),
-    ),
-    Workload(
-        name="learn/logistic_step",
-        sizes=_SAMPLES,
-        quick=("400x784",),
-        data=_two_classes,
-        formula=_logistic,
-        reference=_logistic_by_hand,
-        wrt=("w", "b"),
-        rate=0.1,
-    ),
-    Workload(
-        name="learn/network_step",
+        name="learn/network dots",
         sizes=_BATCHES,
-        quick=("b60", "b600"),
-        data=_ten_classes,
-        formula=_network,
-        reference=_network_by_hand,
-        wrt=("w1", "b1", "w2", "b2"),
-        rate=0.1,
+        quick=(),
+        data=_network_operands,
+        formula=_network_dots,
+    ),
+    Workload(
+        name="learn/dense tanh",
+        sizes={"64x512x512": {"n": 64}, "2048x512x512": {"n": 2048}},
+        quick=(),
+        data=lambda rng, n: (
+            {"x": rng.standard_normal((n, 512)), "w": rng.standard_normal((512, 512)) / 16}
+            | {"b": rng.standard_normal(512)}
+        ),
+        formula=lambda m, x, w, b: m.tanh(m.dot(x, w) + b),
     ),
 )

@@ -1,109 +1,102 @@
-"""Reductions along an axis and what follows them: softmax, log-softmax, layer-norm, the gradient of softmax."""
+"""Normalisations of rows and of columns, and their gradients: statistics along an axis, then every element again."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from benchmarks.records import Data, Workload
 
-__all__ = ["WORKLOADS"]
+__all__ = ["SHAPES", "WORKLOADS", "matrices"]
 
-_SHAPES: dict[str, dict[str, Any]] = {
+_DOUBLE: dict[str, dict[str, Any]] = {
     "10000x1000": {"rows": 10_000, "columns": 1_000},
     "1000x10": {"rows": 1_000, "columns": 10},
     "10x1000000": {"rows": 10, "columns": 1_000_000},
 }
-_SHAPES |= {f"{label} f4": {**shape, "dtype": "float32"} for label, shape in _SHAPES.items()}
+SHAPES: Mapping[str, Mapping[str, Any]] = _DOUBLE | {
+    f"{label} f4": {**shape, "dtype": "float32"} for label, shape in _DOUBLE.items()
+}
 
 
-def _matrix(rng: np.random.Generator, rows: int, columns: int, dtype: str = "float64") -> Data:
-    return {"x": rng.standard_normal((rows, columns)).astype(dtype)}
+def matrices(names: str) -> Callable[..., Data]:
+    """Return a ``data`` of normally distributed matrices of these names."""
+
+    def data(rng: np.random.Generator, rows: int, columns: int, dtype: str = "float64") -> Data:
+        return {name: rng.standard_normal((rows, columns)).astype(dtype) for name in names}
+
+    return data
 
 
-def _weighted(rng: np.random.Generator, rows: int, columns: int, dtype: str = "float64") -> Data:
-    return {name: rng.standard_normal((rows, columns)).astype(dtype) for name in "xw"}
+def _layer_norm(m: Any, x: Any, axis: int = 1) -> Any:
+    centred = x - m.mean(x, axis=axis, keepdims=True)
+    return centred / m.sqrt(m.mean(centred * centred, axis=axis, keepdims=True) + 1e-5)
 
 
-def _layer_norm(m: Any, x: Any) -> Any:
-    centred = x - m.mean(x, axis=1, keepdims=True)
-    return centred / m.sqrt(m.mean(centred * centred, axis=1, keepdims=True) + 1e-5)
+def _softmax(m: Any, x: Any, axis: int) -> Any:
+    return m.softmax(x, axis=axis)
 
 
-def _softmax_gradient(x: Any, w: Any) -> Any:
-    e = np.exp(x - x.max(axis=1, keepdims=True))
-    p = e / e.sum(axis=1, keepdims=True)
+def _log_softmax(m: Any, x: Any, axis: int) -> Any:
+    return m.log_softmax(x, axis=axis)
+
+
+def _softmax_gradient(x: Any, w: Any, axis: int) -> Any:
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    p = e / e.sum(axis=axis, keepdims=True)
     weighted = p * w
-    return weighted.sum(), weighted - p * weighted.sum(axis=1, keepdims=True)
+    return weighted.sum(), weighted - p * weighted.sum(axis=axis, keepdims=True)
 
 
-def _softmax_by_hand(inputs: Data) -> Any:
-    """Each row stays in the first-level cache through its three loops."""
-    import math
-
-    import numba
-
-    x = inputs["x"]
-    out = np.empty_like(x)
-
-    def kernel(x: Any, out: Any) -> Any:
-        for i in numba.prange(x.shape[0]):
-            row, to = x[i], out[i]
-            top = row[0]
-            for j in range(row.shape[0]):
-                top = max(top, row[j])
-            for j in range(row.shape[0]):
-                to[j] = math.exp(row[j] - top)
-            total = to[0] - to[0]
-            for j in range(row.shape[0]):
-                total += to[j]
-            scale = 1 / total
-            for j in range(row.shape[0]):
-                to[j] *= scale
-        return out
-
-    compiled = numba.njit(kernel, parallel=x.size >= 100_000, fastmath={"reassoc", "contract", "nsz"})
-    return lambda x: compiled(x, out)
+def _log_softmax_gradient(x: Any, w: Any, axis: int) -> Any:
+    z = x - x.max(axis=axis, keepdims=True)
+    e = np.exp(z)
+    total = e.sum(axis=axis, keepdims=True)
+    return ((z - np.log(total)) * w).sum(), w - e / total * w.sum(axis=axis, keepdims=True)
 
 
-WORKLOADS = (
-    Workload(
-        name="rows/softmax",
-        sizes=_SHAPES,
-        quick=("10000x1000", "1000x10"),
-        data=_matrix,
-        formula=lambda m, x: m.softmax(x, axis=1),
-        by_hand={"numba": _softmax_by_hand},
-    ),
-    Workload(
-        name="rows/softmax_axis0",
-        sizes=_SHAPES,
-        quick=("10000x1000",),
-        data=_matrix,
-        formula=lambda m, x: m.softmax(x, axis=0),
-    ),
-    Workload(
-        name="rows/log_softmax",
-        sizes=_SHAPES,
-        quick=(),
-        data=_matrix,
-        formula=lambda m, x: m.log_softmax(x, axis=1),
-    ),
-    Workload(
-        name="rows/softmax_gradient",
-        sizes=_SHAPES,
-        quick=("1000x10",),
-        data=_weighted,
-        formula=lambda m, x, w: m.sum(m.softmax(x, axis=1) * w),
-        reference=_softmax_gradient,
-        wrt=("x",),
-    ),
-    Workload(
-        name="rows/layer_norm",
-        sizes=_SHAPES,
-        quick=("1000x10",),
-        data=_matrix,
-        formula=_layer_norm,
-    ),
+def _layer_norm_gradient(x: Any, w: Any, axis: int) -> Any:
+    centred = x - x.mean(axis=axis, keepdims=True)
+    scale = 1 / np.sqrt((centred * centred).mean(axis=axis, keepdims=True) + x.dtype.type(1e-5))
+    y = centred * scale
+    slope = w - w.mean(axis=axis, keepdims=True) - y * (w * y).mean(axis=axis, keepdims=True)
+    return (y * w).sum(), slope * scale
+
+
+_NORMALISATIONS = (  # name, formula, gradient of the sum of the weighted values, sizes of a quick run
+    ("softmax", _softmax, _softmax_gradient, "10000x1000 1000x10"),
+    ("log_softmax", _log_softmax, _log_softmax_gradient, ""),
+    ("layer_norm", _layer_norm, _layer_norm_gradient, "10000x1000"),
+)
+
+
+def _weighted(formula: Callable[..., Any], axis: int, m: Any, x: Any, w: Any) -> Any:
+    return m.sum(formula(m, x, axis=axis) * w)
+
+
+WORKLOADS = tuple(
+    workload
+    for axis, along in ((1, "rows"), (0, "columns"))
+    for name, formula, gradient, quick in _NORMALISATIONS
+    for workload in (
+        Workload(
+            name=f"{along}/{name}",
+            sizes=SHAPES,
+            quick=tuple(quick.split()) if axis else (),
+            data=matrices("x"),
+            formula=partial(formula, axis=axis),
+        ),
+        Workload(
+            name=f"{along}/{name} gradient",
+            sizes=SHAPES,
+            quick=("1000x10",) if axis and name == "layer_norm" else (),
+            data=matrices("xw"),
+            formula=partial(_weighted, formula, axis),
+            reference=partial(gradient, axis=axis),
+            wrt=("x",),
+        ),
+    )
 )
