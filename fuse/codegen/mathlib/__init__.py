@@ -22,7 +22,7 @@ Resolved = str | FunctionType
 _FLOATS: dict[str, Any] = {**real.TABLE, **special.TABLE}
 
 # Accurate in single precision only when computed in double, or not worth a text of their own.
-_WIDE = special.TABLE.keys() - special.NATIVE
+_WIDE = special.TABLE.keys() - special.NATIVE - vectorised.TABLE.keys()
 
 
 @cache
@@ -79,7 +79,7 @@ def _table(dtype: str, target: str) -> dict[str, Any]:
     if dtype in ty.COMPLEX:
         return complexes.TABLE
     if dtype in ty.FLOATING:
-        return {**_FLOATS, **(vectorised.TABLE if target == "cpu" else {})}
+        return {**_FLOATS, **vectorised.TABLE} if target == "cpu" else {**vectorised.TABLE, **_FLOATS}
     if dtype == "bool":
         return integers.BOOL
     return integers.SIGNED if ty.kind(dtype) == "i" else integers.UNSIGNED

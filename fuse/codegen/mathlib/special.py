@@ -5,15 +5,12 @@ The polynomials are Chebyshev fits made with mpmath at 60 digits, turned into po
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from fuse.codegen.mathlib.errors import erfcx_positive
 from fuse.codegen.mathlib.specialise import polynomial
-from fuse.codegen.mathlib.vector import erfcx_positive
-
-if TYPE_CHECKING:
-    from fuse.codegen.intrinsics import fma
 
 TWO_OVER_ROOT_PI = 1.1283791670955126
 HALF_ROOT_PI = 0.886226925452758
@@ -23,20 +20,6 @@ INFINITY = math.inf
 NAN = math.nan
 
 # ---------------------------------------------------------------- error functions
-def exp_of_square(x):
-    """``exp(x**2)`` with the rounding error of the square made good."""
-    square = x * x
-    rest = fma(x, x, -square)
-    return math.exp(square) * (1.0 + (rest if square < 1e3 else 0.0))
-
-
-def erfcx(x):
-    size = abs(x)
-    scaled = erfcx_positive(1e100 if size > 1e100 else size)
-    scaled = scaled * (1e100 / size) if size > 1e100 else scaled
-    return 2.0 * exp_of_square(x) - scaled if x < 0.0 else (x if x != x else scaled)
-
-
 def erfcinv_tail(p):
     """The inverse of erfc for p <= 1/2: Newton's steps on the logarithm, which is nearly a parabola."""
     logarithm = math.log(p)
@@ -196,6 +179,6 @@ def polygamma(x, n):
 NATIVE = {"erf", "erfc"}  # the C library's, in either precision
 TABLE: dict[str, Any] = {
     "erf": "math.erf", "erfc": "math.erfc", "gamma": "math.gamma", "lgamma": "math.lgamma",
-    "erfcx": erfcx, "erfinv": erfinv, "erfcinv": erfcinv, "digamma": digamma, "trigamma": trigamma,
+    "erfinv": erfinv, "erfcinv": erfcinv, "digamma": digamma, "trigamma": trigamma,
     "polygamma": polygamma,
 }

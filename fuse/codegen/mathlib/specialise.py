@@ -28,6 +28,11 @@ def polynomial(x: float, coefficients: tuple[float, ...]) -> float:
     return value
 
 
+def horner(x: float, coefficients: tuple[float, ...]) -> float:
+    """``polynomial`` by Horner's rule, for large terms of alternating sign: even and odd sums of them would cancel."""
+    return polynomial(x, coefficients)
+
+
 @cache
 def specialise(function: Callable[..., Any], dtype: str, target: str = "cpu") -> FunctionType:
     """``function`` for ``dtype``: its literals, and the numbers among its globals, become numbers of that dtype.
@@ -100,6 +105,7 @@ class _Literals(ast.NodeTransformer):
     ) -> None:
         self.scalar, self.constants, self.vectorised, self.variables = scalar, constants, vectorised, variables
         self.kinds: tuple[type, ...] = (int,) if "int" in scalar else (float,)
+        self.powers: dict[str, ast.stmt] = {}
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         return self._typed(node.value) if type(node.value) in self.kinds else node
@@ -119,15 +125,44 @@ class _Literals(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        if not (isinstance(node.func, ast.Name) and node.func.id == "polynomial"):
+        if not (isinstance(node.func, ast.Name) and node.func.id in ("polynomial", "horner")):
             return self.generic_visit(node)
         variable, table = node.args
         assert isinstance(variable, ast.Name) and isinstance(table, ast.Name)
-        coefficients = self.constants[table.id]
+        return self._chains(variable.id, 1, self.constants[table.id], 7 if node.func.id == "polynomial" else 99)
+
+    def _chains(self, x: str, step: int, coefficients: tuple[float, ...], longest: int) -> ast.expr:
+        """The polynomial in ``x**step`` by Horner's rule; of long ones the even and odd terms side by side.
+
+        What waits for what is then a short chain, at the price of a multiplication or two (Estrin's rule in full
+        costs more of them, which shows where the processor is busy anyhow).
+        """
+        if len(coefficients) > longest:
+            even, odd = (self._chains(x, 2 * step, coefficients[k::2], longest) for k in (0, 1))
+            return ast.Call(ast.Name("fma", ast.Load()), [odd, self._power(x, step), even], [])
         value: ast.expr = self._typed(coefficients[-1])
         for coefficient in reversed(coefficients[:-1]):
-            value = ast.Call(ast.Name("fma", ast.Load()), [value, variable, self._typed(coefficient)], [])
+            arguments = [value, self._power(x, step), self._typed(coefficient)]
+            value = ast.Call(ast.Name("fma", ast.Load()), arguments, [])
         return value
+
+    def _power(self, x: str, exponent: int) -> ast.expr:
+        """The name of x to a power of 2, computed before the statement at hand."""
+        if exponent == 1:
+            return ast.Name(x, ast.Load())
+        name = f"{x}__{exponent}"
+        if name not in self.powers:
+            root = self._power(x, exponent // 2)
+            self.powers[name] = ast.Assign([ast.Name(name, ast.Store())], ast.BinOp(root, ast.Mult(), root))
+        return ast.Name(name, ast.Load())
+
+    def _statement(self, node: ast.stmt) -> list[ast.AST]:
+        outer, self.powers = self.powers, {}
+        visited = self.generic_visit(node)
+        inner, self.powers = self.powers, outer
+        return [*inner.values(), visited]
+
+    visit_Assign = visit_Return = _statement
 
     def _typed(self, value: Any) -> ast.expr:
         if self.scalar == "float64" and np.isfinite(value):

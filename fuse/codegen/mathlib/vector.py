@@ -1,8 +1,10 @@
 """exp, log and their relatives as straight lines of arithmetic, which LLVM widens to vectors as it cannot libm.
 
 One text serves both precisions: capital names are looked up in ``CONSTANTS`` for the dtype. ``to_bits`` and
-``from_bits`` reinterpret a float as an integer of its width and back. The series are Chebyshev fits made with mpmath.
-Adding MAGIC, 1.5 times 2 to the number of mantissa bits, rounds to a whole number and leaves it in the lowest bits.
+``from_bits`` reinterpret a float as an integer of its width and back, ``whole`` is that integer type. The series are
+minimax polynomials that ``python -m benchmarks.remez`` finds. Adding MAGIC, 1.5 times 2 to the number of mantissa
+bits, rounds to a whole number and leaves it in the lowest bits; shifted to the exponent's place, MAGIC's own bits are
+gone.
 """
 from __future__ import annotations
 
@@ -16,166 +18,211 @@ if TYPE_CHECKING:
     from fuse.codegen.intrinsics import fma
     from fuse.codegen.intrinsics import i2f as from_bits
 
-    MAGIC = LOG2_E = LN2_HIGH = LN2_LOW = EXP_LOWEST = EXP_HIGHEST = SMALLEST_NORMAL = SUBNORMAL_SCALE = 1.0
-    MAGIC_BITS = MANTISSA = BIAS = ROOT_HALF_BITS = MANTISSA_MASK = SUBNORMAL_SHIFT = EXPM1_PLAIN = 1
-    EXP_SERIES = LOG_SERIES = TANH_SERIES = ERF_SERIES = ERFCX_SERIES = (1.0,)
+    whole = int
+    MAGIC = LOG2_E = LN2_HIGH = LN2_LOW = LN2 = LN2_REST = EXP_LOWEST = EXP_HIGHEST = EXP_OVERFLOW = LIFT_SCALE = 1.0
+    EXPM1_LOWEST = EXP2_LOWEST = EXP2_HIGHEST = TANH_ONE = SMALLEST_NORMAL = SUBNORMAL_SCALE = SUBNORMAL_SHIFT = 1.0
+    LEAST_POWER = LOG2_E_REST = LOG10_E = LOG10_E_REST = LOG10_2 = LOG10_2_REST = ROOT_HALF = 1.0
+    MAGIC_BITS = MANTISSA = ONE_BITS = LIFT = ROOT_HALF_BITS = MANTISSA_MASK = 1
+    EXP_SERIES = EXP2_SERIES = LOG_SERIES = (1.0,)
 
 INFINITY = math.inf
-LN2 = 0.6931471805599453
 NAN = math.nan
 
 CONSTANTS: dict[str, dict[str, Any]] = {
     "float64": {
-        "to_bits": "f2i", "from_bits": "i2f", "MANTISSA": 52, "BIAS": 1023, "MANTISSA_MASK": 0x000FFFFFFFFFFFFF,
-        "MAGIC": 6755399441055744.0, "MAGIC_BITS": 0x4338000000000000, "ROOT_HALF_BITS": 0x3FE6A09E667F3BCD,
-        "LOG2_E": 1.4426950408889634, "LN2_HIGH": 0.6931471803691238, "LN2_LOW": 1.9082149292705877e-10,
-        "EXP_LOWEST": -750.0, "EXP_HIGHEST": 710.0, "EXPM1_PLAIN": 60,
-        "SMALLEST_NORMAL": 2.2250738585072014e-308, "SUBNORMAL_SCALE": 18014398509481984.0, "SUBNORMAL_SHIFT": 54,
+        "to_bits": "f2i", "from_bits": "i2f", "whole": "int64", "MANTISSA": 52, "MANTISSA_MASK": 0x000FFFFFFFFFFFFF,
+        "MAGIC": 6755399441055744.0, "MAGIC_BITS": 0x4338000000000000, "ONE_BITS": 0x3FF0000000000000,
+        "ROOT_HALF_BITS": 0x3FE6A09E667F3BCD, "ROOT_HALF": 0.7071067811865476,
+        "LN2_HIGH": 0.6931471803691238, "LN2_LOW": 1.9082149292705877e-10,
+        "LN2": 0.6931471805599453, "LN2_REST": 2.3190468138462996e-17,
+        "LOG2_E": 1.4426950408889634, "LOG2_E_REST": 2.0355273740931033e-17,
+        "LOG10_E": 0.4342944819032518, "LOG10_E_REST": 1.098319650216765e-17,
+        "LOG10_2": 0.30102999566383914, "LOG10_2_REST": 1.42050232272661e-13,
+        "EXP_LOWEST": -750.0, "EXP_HIGHEST": 710.0, "EXPM1_LOWEST": -40.0, "TANH_ONE": 22.0,
+        "EXP2_LOWEST": -1080.0, "EXP2_HIGHEST": 1024.0, "LEAST_POWER": -1000.0, "LIFT": 64, "LIFT_SCALE": 2.0**-64,
+        "SMALLEST_NORMAL": 2.2250738585072014e-308, "SUBNORMAL_SCALE": 2.0**54, "SUBNORMAL_SHIFT": 54.0,
         # (exp(r) - 1 - r) / r**2 for abs(r) <= log(2) / 2
         "EXP_SERIES": (
-            0.5, 0.1666666666666667, 0.04166666666666668, 0.008333333333326134, 0.0013888888888879073,
-            0.00019841269874822307, 2.4801587336443602e-05, 2.755725539833871e-06, 2.7557263277791584e-07,
-            2.5105217695684516e-08, 2.091813816945801e-09,
+            0.5000000000000011, 0.1666666666666651, 0.041666666666536484, 0.008333333333488676, 0.0013888888941515128,
+            0.00019841269462259487, 2.4801495155415576e-05, 2.7557649944051975e-06, 2.762961836983549e-07,
+            2.4976481081565272e-08,
         ),
-        # ((log(1 + s) - log(1 - s)) / s - 2) / s**2 in s**2 for abs(s) <= 1/5
+        # (2**r - 1 - r log(2)) / r**2 for abs(r) <= 1/2
+        "EXP2_SERIES": (
+            0.24022650695910136, 0.055504108664821694, 0.00961812910759246, 0.0013333558146385563,
+            0.00015403530459370894, 1.5252733863743072e-05, 1.3215434097883852e-06, 1.017804747986916e-07,
+            7.073994443632862e-09, 4.457285823851859e-10,
+        ),
+        # ((log(1 + s) - log(1 - s)) / s - 2) / s**2 in s**2 for s <= (sqrt(2) - 1) / (sqrt(2) + 1)
         "LOG_SERIES": (
-            0.6666666666666666, 0.40000000000007996, 0.2857142856725317, 0.22222223051762294, 0.18181737383008073,
-            0.15388876712590915, 0.13209546573512165, 0.13610182927411002,
-        ),
-        # erf(x) / x - 1 in x**2 for abs(x) <= 0.75
-        "ERF_SERIES": (
-            0.1283791670955126, -0.37612638903183715, 0.11283791670952514, -0.026866170644408167, 0.00522397761516465,
-            -0.000854832617038118, 0.00012055288768870961, -1.4924174937653788e-05, 1.6430340286373514e-06,
-            -1.593701496567397e-07, 1.1461029647983236e-08,
-        ),
-        # erfcx(x) * (1 + 2 x) for x >= 0 in t = (x - 4) / (x + 4); Shepherd and Laframboise, Math. Comp. 36 (1981) 249
-        "ERFCX_SERIES": (
-            1.2329951186255526, -0.1396211168405625, 0.015379652102619604, 0.0680970542546904, -0.10103906603630056,
-            0.09373283499843822, -0.06633036581218683, 0.03716751553592976, -0.016197734059800725, 0.005031969992664451,
-            -0.000757773261364264, -0.00019925677573464487, 0.00015062148997866618, -2.4398944643274328e-05,
-            -1.1221286927777815e-05, 5.709206277174306e-06, 2.919731967635643e-07, -8.249201889715878e-07,
-            7.747008221015442e-08, 1.1009772948297078e-07, -2.056075697415249e-08, -1.4709785282263815e-08,
-            3.1696311067435704e-09, 1.7904216098238652e-09, -2.6596743641112604e-10, -1.3748013895250172e-10,
-        ),
-        # (tanh(x) / x - 1) / x**2 in x**2 for abs(x) <= 0.625
-        "TANH_SERIES": (
-            -0.3333333333333333, 0.13333333333333017, -0.053968253967868515, 0.021869488517764112,
-            -0.008863235075597957, 0.003592121395429448, -0.001455772575522345, 0.0005896462077446172,
-            -0.00023754357562897715, 9.247631460921059e-05, -3.109348420173536e-05, 6.432597691645353e-06,
+            0.6666666666666735, 0.3999999999940756, 0.28571428744123467, 0.22222198380574176, 0.18183575044803815,
+            0.15313759081641967, 0.14799031160405923,
         ),
     },
     "float32": {
-        "to_bits": "f2i32", "from_bits": "i2f32", "MANTISSA": 23, "BIAS": 127, "MANTISSA_MASK": 0x007FFFFF,
-        "MAGIC": 12582912.0, "MAGIC_BITS": 0x4B400000, "ROOT_HALF_BITS": 0x3F3504F3,
-        "LOG2_E": 1.4426950408889634, "LN2_HIGH": 0.693115234375, "LN2_LOW": 3.194618329871446e-05,
-        "EXP_LOWEST": -105.0, "EXP_HIGHEST": 89.0, "EXPM1_PLAIN": 30,
-        "SMALLEST_NORMAL": 1.1754943508222875e-38, "SUBNORMAL_SCALE": 33554432.0, "SUBNORMAL_SHIFT": 25,
+        "to_bits": "f2i32", "from_bits": "i2f32", "whole": "int32", "MANTISSA": 23, "MANTISSA_MASK": 0x007FFFFF,
+        "MAGIC": 12582912.0, "MAGIC_BITS": 0x4B400000, "ONE_BITS": 0x3F800000,
+        "ROOT_HALF_BITS": 0x3F3504F3, "ROOT_HALF": 0.7071067811865476,
+        "LN2_HIGH": 0.693115234375, "LN2_LOW": 3.194618329871446e-05,
+        "LN2": 0.6931471824645996, "LN2_REST": -1.9046542121259336e-09,
+        "LOG2_E": 1.4426950216293335, "LOG2_E_REST": 1.925963033500011e-08,
+        "LOG10_E": 0.4342944920063019, "LOG10_E_REST": -1.0103049952192578e-08,
+        "LOG10_2": 0.301025390625, "LOG10_2_REST": 4.605039066518657e-06,
+        "EXP_LOWEST": -105.0, "EXP_HIGHEST": 89.0, "EXPM1_LOWEST": -20.0, "TANH_ONE": 10.0,
+        "EXP2_LOWEST": -152.0, "EXP2_HIGHEST": 128.0, "LEAST_POWER": -120.0, "LIFT": 32, "LIFT_SCALE": 2.0**-32,
+        "SMALLEST_NORMAL": 1.1754943508222875e-38, "SUBNORMAL_SCALE": 2.0**25, "SUBNORMAL_SHIFT": 25.0,
         "EXP_SERIES": (
-            0.5, 0.1666666716337204, 0.04166646674275398, 0.0083332983776927, 0.0013933652080595493,
-            0.000198992871446535,
+            0.4999999403953552, 0.1666651964187622, 0.041668400168418884, 0.008368855342268944, 0.0013814482372254133,
         ),
-        "LOG_SERIES": (0.6666666865348816, 0.4000031650066376, 0.28532442450523376, 0.23753060400485992),
-        "ERF_SERIES": (
-            0.12837916612625122, -0.3761261999607086, 0.11283382773399353, -0.026834888383746147, 0.005114774685353041,
-            -0.0006751828477717936,
+        "EXP2_SERIES": (
+            0.24022650718688965, 0.05550360679626465, 0.009618020616471767, 0.0013390895910561085,
+            0.00015472534869331867,
         ),
-        "ERFCX_SERIES": (
-            1.2329951524734497, -0.1396210938692093, 0.015379768796265125, 0.06809617578983307, -0.10104094445705414,
-            0.09374020248651505, -0.066319040954113, 0.037140458822250366, -0.016230391338467598, 0.005082269664853811,
-            -0.000709132815245539, -0.00024843672872520983, 0.0001142081746365875,
-        ),
-        "TANH_SERIES": (
-            -0.3333333432674408, 0.1333330273628235, -0.05395904555916786, 0.021767035126686096,
-            -0.008337405510246754, 0.002285007620230317,
-        ),
+        "LOG_SERIES": (0.6666677594184875, 0.3997744917869568, 0.29874491691589355),
     },
 }
 
 
+def between(x, low, high):
+    """x, or the bound it is beyond: two instructions, which let NaN pass."""
+    above = low if x < low else x
+    return high if above > high else above
+
+
 # ---------------------------------------------------------------- exponentials
-# x = n log(2) + r, so that exp(x) = 2**n (1 + q) with q = exp(r) - 1. The bits of n are kept in `shifted`; 2**n is the
-# product of two halves, because n reaches beyond the exponents of normal numbers.
-def exp(x):
-    bounded = EXP_HIGHEST if x > EXP_HIGHEST else (EXP_LOWEST if x < EXP_LOWEST else x)
-    shifted = fma(bounded, LOG2_E, MAGIC)
+# x = n log(2) + r, so that exp(x) = 2**n (1 + q) with q = exp(r) - 1. The bits of n are kept in `shifted`.
+def exponential(x):
+    """``shifted``, ``q`` and what q lacks, for x within the range where 2**n is a number or nearly."""
+    shifted = fma(x, LOG2_E, MAGIC)
     n = shifted - MAGIC
-    r = fma(-n, LN2_LOW, fma(-n, LN2_HIGH, bounded))
-    q = fma(polynomial(r, EXP_SERIES), r * r, r)
-    power = to_bits(shifted) - MAGIC_BITS
-    half = power >> 1
-    scale = from_bits((half + BIAS) << MANTISSA)
-    return fma(q, scale, scale) * from_bits((power - half + BIAS) << MANTISSA)
+    high = fma(-n, LN2_HIGH, x)
+    r = fma(-n, LN2_LOW, high)
+    square = r * r
+    series = polynomial(r, EXP_SERIES)
+    q = fma(series, square, r)
+    return shifted, q, fma(series, square, r - q) + fma(-n, LN2_LOW, high - r)
+
+
+def scaled(factor, q, shifted):
+    """``factor * (1 + q) * 2**n`` by way of 2**(n - 1), or of 2**(n + LIFT) for small n: numbers all along."""
+    small = shifted < MAGIC + LEAST_POWER
+    scale = factor * from_bits(((to_bits(shifted) + (LIFT if small else -1)) << MANTISSA) + ONE_BITS)
+    return fma(q, scale, scale) * (LIFT_SCALE if small else 2.0)
+
+
+def exp(x):
+    bounded = between(x, EXP_LOWEST, EXP_HIGHEST)
+    shifted, q, _ = exponential(bounded)
+    return scaled(1.0, q, shifted)
 
 
 def expm1(x):
-    bounded = EXP_HIGHEST if x > EXP_HIGHEST else (EXP_LOWEST if x < EXP_LOWEST else x)
-    shifted = fma(bounded, LOG2_E, MAGIC)
-    n = shifted - MAGIC
-    high = fma(-n, LN2_HIGH, bounded)
-    r = fma(-n, LN2_LOW, high)
-    tail = polynomial(r, EXP_SERIES) * r * r
-    q = r + tail
-    q_rest = ((r - q) + tail) + fma(-n, LN2_LOW, high - r)
-    power = to_bits(shifted) - MAGIC_BITS
-    half = power >> 1
-    first = from_bits((half + BIAS) << MANTISSA)
-    second = from_bits((power - half + BIAS) << MANTISSA)
-    scale = first * second
-    near = fma(q, scale, scale - 1.0) + q_rest * scale
-    # beyond that n the 1 is below half a unit, and the scale may be infinite
-    plain = fma(q, first, first) * second if power > EXPM1_PLAIN else near
-    return x if x == 0.0 else plain
+    bounded = between(x, EXPM1_LOWEST, EXP_HIGHEST)
+    shifted, q, rest = exponential(bounded)
+    half = from_bits(((to_bits(shifted) - 1) << MANTISSA) + ONE_BITS)
+    value = (fma(q, half, half - 0.5) + rest * half) * 2.0
+    return x if abs(x) < SMALLEST_NORMAL else value  # the half of such a number may be none
 
 
 def tanh(x):
     size = abs(x)
-    z = size * size
-    inner = fma(polynomial(z, TANH_SERIES) * z, size, size)
-    outer = 1.0 - 2.0 / (exp(2.0 * size) + 1.0)
-    return math.copysign(inner if size < 0.625 else outer, x)
+    shifted, q, rest = exponential(2.0 * (TANH_ONE if size > TANH_ONE else size))
+    scale = from_bits((to_bits(shifted) << MANTISSA) + ONE_BITS)
+    value = fma(q, scale, scale - 1.0) + rest * scale
+    return math.copysign(value / (value + 2.0), x)
+
+
+def binary_exponential(r, rest):
+    """``2**(r + rest) - 1`` for abs(r) <= 1/2 and a rest below its last digit."""
+    return fma(r, LN2, fma(polynomial(r, EXP2_SERIES), r * r, fma(r, LN2_REST, rest * LN2)))
+
+
+def exp2(x):
+    bounded = between(x, EXP2_LOWEST, EXP2_HIGHEST)
+    shifted = bounded + MAGIC
+    return scaled(1.0, binary_exponential(bounded - (shifted - MAGIC), 0.0), shifted)
+
+
+def sigmoid(x):
+    decay = exp(-abs(x))
+    return (decay if x < 0.0 else 1.0) / (1.0 + decay)
 
 
 # ---------------------------------------------------------------- logarithms
-# x = 2**k (1 + f) with 1/sqrt(2) <= 1 + f < sqrt(2); log(1 + f) = 2 artanh(s) with s = f / (2 + f), arranged as in
-# fdlibm so that f, the largest term, is added last but one. `rest` is what 1 + x lost, relative to it.
-def log_of_parts(f, k, rest):
+# x = 2**k (1 + f) with 1/sqrt(2) <= 1 + f < sqrt(2); log(1 + f) = 2 artanh(s) with s = f / (2 + f), which is
+# f - s (f - R(s)), as in fdlibm.
+def parts(x):
+    """f and k of a normal positive number."""
+    bits = whole(to_bits(x) - ROOT_HALF_BITS)
+    f = from_bits((bits & MANTISSA_MASK) + ROOT_HALF_BITS) - 1.0
+    return f, from_bits((bits >> MANTISSA) + MAGIC_BITS) - MAGIC
+
+
+def parts_of_any(x):
+    """f and k of a finite positive number."""
+    subnormal = x < SMALLEST_NORMAL
+    f, k = parts(x * SUBNORMAL_SCALE if subnormal else x)
+    return f, k - SUBNORMAL_SHIFT if subnormal else k
+
+
+def less_than_f(f):
+    """``f - log(1 + f)``, which is below f**2."""
     s = f / (2.0 + f)
     z = s * s
-    half_square = 0.5 * f * f
-    series = z * polynomial(z, LOG_SERIES)
-    low = s * (half_square + series) + fma(k, LN2_LOW, rest)
-    return k * LN2_HIGH - ((half_square - low) - f)
+    return s * fma(-z, polynomial(z, LOG_SERIES), f)
+
+
+def joined(f, k, less):
+    """``k log(2) + f - less``, the largest term last but one."""
+    return fma(k, LN2_HIGH, f - fma(-k, LN2_LOW, less))
+
+
+def edges_of_log(x, inside):
+    """What a logarithm of x is, given its value for positive finite x."""
+    inside = inside if x < INFINITY else x
+    return inside if x > 0.0 else (-INFINITY if x == 0.0 else NAN)
 
 
 def log(x):
-    subnormal = x < SMALLEST_NORMAL
-    bits = to_bits(x * SUBNORMAL_SCALE if subnormal else x) - ROOT_HALF_BITS
-    exponent = (bits >> MANTISSA) - (SUBNORMAL_SHIFT if subnormal else 0)
-    k = from_bits(exponent + MAGIC_BITS) - MAGIC
-    f = from_bits((bits & MANTISSA_MASK) + ROOT_HALF_BITS) - 1.0
-    inside = log_of_parts(f, k, 0.0)
-    edge = -INFINITY if x == 0.0 else (x if x == INFINITY else NAN)
-    return inside if (x > 0.0) & (x < INFINITY) else edge
+    f, k = parts_of_any(x)
+    return edges_of_log(x, joined(f, k, less_than_f(f)))
+
+
+def log2(x):
+    f, k = parts_of_any(x)
+    product = f * LOG2_E
+    low = fma(f, LOG2_E, -product) + fma(f, LOG2_E_REST, -LOG2_E * less_than_f(f))
+    high = k + product
+    return edges_of_log(x, high + (low + (product - (high - k))))
+
+
+def log10(x):
+    f, k = parts_of_any(x)
+    product = f * LOG10_E
+    low = fma(f, LOG10_E, -product) + fma(f, LOG10_E_REST, fma(k, LOG10_2_REST, -LOG10_E * less_than_f(f)))
+    whole_part = k * LOG10_2
+    high = whole_part + product
+    return edges_of_log(x, high + (low + (product - (high - whole_part))))
 
 
 def log1p(x):
     u = 1.0 + x
-    bits = to_bits(u) - ROOT_HALF_BITS
-    k = from_bits((bits >> MANTISSA) + MAGIC_BITS) - MAGIC
-    f = from_bits((bits & MANTISSA_MASK) + ROOT_HALF_BITS) - 1.0
-    lost = (x - (u - 1.0) if x < 1.0 else 1.0 - (u - x)) / u
+    f, k = parts(u)
     near = k == 0.0
-    inside = log_of_parts(x if near else f, k, 0.0 if near else lost)
-    edge = -INFINITY if u == 0.0 else (x if x == INFINITY else NAN)
-    inside = inside if (u > 0.0) & (u < INFINITY) else edge
-    return x if x == 0.0 else inside
+    f = x if near else f
+    # what the sum lost, in the scale of f; divided by 1 + f, for which a few digits do
+    lost = (x - (u - 1.0) if x < 1.0 else 1.0 - (u - x)) * from_bits(ONE_BITS - (to_bits(k + MAGIC) << MANTISSA))
+    rest = 0.0 if near | (x > SUBNORMAL_SCALE) else lost * fma(f, f - 1.0, 1.0)
+    value = edges_of_log(u, joined(f, k, less_than_f(f) - rest))
+    return x if x == 0.0 else value
 
 
 # ---------------------------------------------------------------- sums of exponentials
 def log1p_of_decay(e):
-    """``log1p(e)`` for 0 <= e <= 1: no edges, and (e - 1) / 2 is exact."""
-    above = e > 0.5
-    return log_of_parts(0.5 * (e - 1.0) if above else e, 1.0 if above else 0.0, 0.0)
+    """``log1p(e)`` for 0 <= e <= 1: no edges."""
+    above = e > 0.4142135623730951
+    f = 0.5 * (e - 1.0) if above else e
+    return joined(f, 1.0 if above else 0.0, less_than_f(f))
 
 
 def softplus(x):
@@ -188,33 +235,21 @@ def logaddexp(x, y):
     return x + LN2 if x == y else larger + log1p_of_decay(exp(-abs(x - y)))
 
 
-# ---------------------------------------------------------------- error functions
-def erfcx_positive(x):
-    t = (x - 4.0) / (x + 4.0)
-    return polynomial(t, ERFCX_SERIES) / (1.0 + 2.0 * x)
-
-
-def erfc_positive(x):
-    bounded = 30.0 if x > 30.0 else x
-    square = bounded * bounded
-    rest = fma(bounded, bounded, -square)
-    decay = exp(-square)
-    return erfcx_positive(bounded) * fma(-rest, decay, decay)
-
-
-def erfc(x):
-    tail = erfc_positive(abs(x))
-    return 2.0 - tail if x < 0.0 else tail
-
-
-def erf(x):
-    size = abs(x)
-    z = size * size
-    inner = fma(polynomial(z, ERF_SERIES), size, size)
-    return math.copysign(inner if size < 0.75 else 1.0 - erfc_positive(size), x)
+def log1mexp(x):
+    """Mächler's two forms: of ``1 - exp(x)`` itself, and where that is near 1 of the exponential taken from 1."""
+    bounded = EXP_LOWEST if x < EXP_LOWEST else x
+    shifted, q, rest = exponential(bounded)
+    scale = from_bits((to_bits(shifted) << MANTISSA) + ONE_BITS)
+    left = -(fma(q, scale, scale - 1.0) + rest * scale)
+    decay = scaled(1.0, q, shifted)
+    few = decay < 1.0 - ROOT_HALF
+    f, k = parts_of_any(left)
+    f = -decay if few else f
+    value = joined(f, 0.0 if few else k, less_than_f(f))
+    return -abs(value) if x < 0.0 else (-INFINITY if x == 0.0 else NAN)
 
 
 TABLE: dict[str, Any] = {
-    "exp": exp, "expm1": expm1, "tanh": tanh, "log": log, "log1p": log1p, "softplus": softplus,
-    "logaddexp": logaddexp, "erf": erf, "erfc": erfc,
+    "exp": exp, "exp2": exp2, "expm1": expm1, "tanh": tanh, "sigmoid": sigmoid, "log": log, "log2": log2,
+    "log10": log10, "log1p": log1p, "softplus": softplus, "logaddexp": logaddexp, "log1mexp": log1mexp,
 }

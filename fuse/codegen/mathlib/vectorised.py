@@ -3,6 +3,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from fuse.codegen.mathlib import circular, hyperbolic, vector
+from fuse.codegen.mathlib import circular, errors, hyperbolic, powers, vector
 
-TABLE: dict[str, Any] = {**vector.TABLE, **circular.TABLE, **hyperbolic.TABLE}
+TABLE: dict[str, Any] = {**vector.TABLE, **powers.TABLE, **errors.TABLE, **circular.TABLE, **hyperbolic.TABLE}
