@@ -13,6 +13,7 @@ from fuse.config import config
 from fuse.errors import DTypeError, FuseError, FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, leaves, pack, substitute, unpack
 from fuse.maker import (
+    QUICKEN_AT,
     RESULTS,
     Cell,
     Maker,
@@ -20,6 +21,7 @@ from fuse.maker import (
     SharedCell,
     build_program,
     python_signature,
+    quicken,
     unique_names,
     with_checks,
     with_profile,
@@ -104,9 +106,17 @@ class Function:
         self._count = len(graph.inputs)
         self._names = unique_names(graph.inputs)
         self._run = self._prepared()
+        self._wait = QUICKEN_AT
 
     # ---------------------------------------------------------------- calls
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._wait:
+            self._wait -= 1
+            if not self._wait:
+                self._wait = quicken(self, Function)
+        return self._call(*args, **kwargs)
+
+    def _call(self, *args: Any, **kwargs: Any) -> Any:
         if kwargs or len(args) != self._count:
             if "output_subset" in kwargs and "output_subset" not in self._names:
                 return self._subset(kwargs.pop("output_subset"), args, kwargs)

@@ -179,6 +179,32 @@ def _none(run: Callable[..., Any], keys: Any) -> Callable[..., Any]:
 RESULTS = {"single": _single, "list": lambda run, keys: run, "dict": _dict, "none": _none}
 
 
+QUICKEN_AT = 4  # calls after which a function is worth a call path of its own
+QUICKEN_AGAIN = 100  # calls until that is tried again, where kernels wait to be made
+
+
+def quicken(function: Any, base: type) -> int:
+    """Let calls of ``function`` run at C level from now on, where its program and inputs allow it.
+
+    Its class becomes a subclass of ``base`` with a built-in ``__call__``, behind which the Python path stays for every
+    call that is out of the ordinary. Gives the number of calls after which to try again, or 0.
+    """
+    graph, program = function.maker.signature, function.fn
+    plain = all(i.update is None and not (i.strict and i.type.ndim == 0) for i in graph.inputs)
+    if not plain or function.profile is not None or not hasattr(program, "wrapper_source"):
+        return 0
+    from fuse.codegen.call_plan import NotYet, native_call
+
+    try:
+        call = native_call(program.wrapper_source, program.scope, graph.shape, graph.keys, function._call)
+    except NotYet:
+        return QUICKEN_AGAIN
+    if call is not None:
+        members = {"__call__": call, "__slots__": (), "__module__": base.__module__, "__doc__": base.__doc__}
+        function.__class__ = type(base.__name__, (base,), members)
+    return 0
+
+
 def unique_names(inputs: Sequence[In]) -> dict[str, int]:
     """Position by name; -1 for a name that several inputs have."""
     names: dict[str, int] = {}

@@ -105,7 +105,7 @@ class Assembly:
 
 # ---------------------------------------------------------------- loading
 def load(
-    name: str, text: str, imports: Mapping[str, int], exports: Sequence[str], version: int = 1
+    name: str, text: str, imports: Mapping[str, int], exports: Sequence[str]
 ) -> dict[str, int]:
     """Addresses of the functions ``exports`` of the module ``text``, which lives as long as the process.
 
@@ -113,12 +113,12 @@ def load(
     """
     import llvmlite.binding as llvm
 
-    from fuse.codegen.load import _store, _surroundings
+    from fuse.codegen.load import store as kernel_store
+    from fuse.codegen.load import surroundings
 
-    surroundings = repr((text, sorted(exports), _surroundings()))
-    key = hashlib.sha256(surroundings.encode()).hexdigest()
+    key = hashlib.sha256(repr((text, sorted(exports), surroundings())).encode()).hexdigest()
     with native.lock:
-        machine, store = native.machine(), _store()
+        machine, store = native.machine(), kernel_store()
         stored = store.load(key)
         code = stored[1] if stored is not None else None
         if code is None:

@@ -97,16 +97,20 @@ def _may_fail(unit: Any) -> bool:
 
 
 def _one_sweep(launcher: Launcher, target: Expr, value: Expr) -> bool:
-    """Whether, in every schedule of the kernel, ``target`` is read and ``value`` written in one and the same loop."""
+    """Whether, in every schedule of the kernel, ``value`` is written in the loop that reads ``target``, after that."""
     region = launcher.region
-    if any(a is not None for node in region.domain for a in region.amap[node]) or region.across:
+    reduced = [region.amap.get(node) for node in region.domain]
+    if region.across or any(axes is None or any(a is not None for a in axes) for axes in reduced):
         return False
     names = [b.name for b in launcher.default.buffers]
     read, written = names[launcher.bases.index(target)], names[launcher.bases.index(value)]
     loops = [s.body for s in walk(launcher.default.body) if isinstance(s, Loop)] or [launcher.default.body]
     uses = [body for body in loops if any(isinstance(s, Load) and s.buffer == read for s in body)]
     stores = [body for body in loops if any(isinstance(s, Store) and s.buffer == written for s in body)]
-    return len(uses) == 1 and uses == stores
+    if len(uses) != 1 or uses != stores:
+        return False
+    loads = [k for k, s in enumerate(uses[0]) if isinstance(s, Load) and s.buffer == read]
+    return all(k > loads[-1] for k, s in enumerate(uses[0]) if isinstance(s, Store) and s.buffer == written)
 
 
 def _unit_reads(unit: Any, value: Expr) -> bool:

@@ -334,14 +334,19 @@ def addresses() -> dict[str, int]:
 def _loaded() -> dict[str, int]:
     if ctypes.sizeof(ctypes.c_void_p) != 8 or sys.implementation.name != "cpython":
         return {}
+    from fuse.codegen import native_call
+
     library = _c_library()
     advice = sys.platform == "linux"
     imports = {name: ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in ("malloc", "free")}
-    imports |= {n: ctypes.cast(getattr(ctypes.pythonapi, n), ctypes.c_void_p).value or 0 for n in CPYTHON}
+    names = {*CPYTHON, *native_call.CPYTHON}
+    imports |= {n: ctypes.cast(getattr(ctypes.pythonapi, n), ctypes.c_void_p).value or 0 for n in names}
     imports |= {name: numpy_function(name) for name in NUMPY} | {"PyArray_Type": id(np.ndarray)}
+    imports |= {name: id(value) for name, value in native_call.OBJECTS.items()}
     if advice:
         imports["madvise"] = ctypes.cast(library.madvise, ctypes.c_void_p).value or 0
-    found = assembly.load("fuse_memory", text(advice), imports, EXPORTS)
+    both = text(advice) + native_call.text()  # one module: calls at C level make arrays in this memory
+    found = assembly.load("fuse_runtime", both, imports, (*EXPORTS, "fuse_call"))
     own = _Allocator(None, *(found[f"fuse_{name}"] for name in ("take", "zeroed", "resized", "give")))
     handler = _Handler(b"fuse", 1, own)
     new = ctypes.pythonapi.PyCapsule_New

@@ -77,6 +77,11 @@ class Program:
                 raise
             return self.serve(values)  # a size that cannot be: the interpreter tells the user's line
 
+    @property
+    def scope(self) -> dict[str, Any]:
+        """The names that the wrapper's source uses."""
+        return self._run.__globals__  # type: ignore[attr-defined]
+
     def __reduce__(self) -> Any:
         return Program, (self.inputs, self.outputs, self.updates, self.mode)
 

@@ -1,0 +1,250 @@
+"""From the wrapper's source to the plan of a call at C level: the same steps, read off the same text.
+
+What the interpreter of call plans (``native_call``) has no word for leaves the function with its Python wrapper.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fuse.codegen.native_call import REGISTERS, Pointer, Words
+from fuse.codegen.runner import Runner
+
+ARRAY = re.compile(r"type\((x\d+)\) is not ndarray or \1\.dtype is not (dtype_\w+) or \1\.ndim != (\d+)((?: or .*)?)")
+STATIC = re.compile(r" or (x\d+)\.shape\[(\d+)\] != (\d+)")
+INTEGER = re.compile(r"type\((x\d+)\) is not int or not (-?\d+) <= \1 <= (-?\d+)")
+FLOAT = re.compile(r"type\((x\d+)\) is not float")
+ARITHMETIC = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul"}
+LONGEST = 2**63 - 1
+
+
+class Untranslatable(Exception):
+    """The plan of a call has no word for something in a wrapper."""
+
+
+class NotYet(Exception):
+    """A kernel of the wrapper was not made yet."""
+
+
+def native_call(
+    source: str, scope: Mapping[str, Any], form: str, keys: Sequence[str] | None, python: Callable[..., Any]
+) -> Callable[..., Any] | None:
+    """A built-in function that does what ``source`` does in ``scope``, or None where it cannot.
+
+    ``form`` is that of the result: "single", "list", "dict" with ``keys``, or "none". Calls that it does not expect go
+    to ``python`` as they are. Raises NotYet before every kernel has been made.
+    """
+    if any(name.startswith("kernel") and isinstance(value, Runner) for name, value in scope.items()):
+        raise NotYet
+    try:
+        return _Translator(source, scope, form, keys).translated(python)
+    except Untranslatable:
+        return None
+
+
+class _Translator:
+    def __init__(self, source: str, scope: Mapping[str, Any], form: str, keys: Sequence[str] | None) -> None:
+        self.scope, self.form, self.keys = scope, form, keys
+        (function,) = ast.parse(source).body
+        assert isinstance(function, ast.FunctionDef)
+        self.body = function.body
+        names = [a.arg for a in function.args.args]
+        self.registers = {name: i for i, name in enumerate(names)}
+        self.count = len(names)
+        self.sizes: dict[str | int, int] = {}
+        self.words = Words(len(names))
+
+    def translated(self, python: Callable[..., Any]) -> Callable[..., Any] | None:
+        for statement in self.body:
+            self.statement(statement)
+        if max(self.count, len(self.sizes)) > REGISTERS:
+            return None
+        return self.words.callable(python, self.count)
+
+    def register(self, name: str | None = None) -> int:
+        number = self.count
+        self.count += 1
+        if name is not None:
+            self.registers[name] = number
+        return number
+
+    def known(self, name: str) -> int:
+        """The register of a name: of a value so far, or of what the scope holds."""
+        if name not in self.registers:
+            if name not in self.scope:
+                raise Untranslatable(name)
+            self.words("constant", self.register(name), Pointer(self.scope[name]))
+        return self.registers[name]
+
+    # ------------------------------------------------------------ statements
+    def statement(self, statement: ast.stmt) -> None:
+        match statement:
+            case ast.If(test=test, body=[ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=ast.Name(id=f)))]):
+                self.gate(ast.unparse(test), name, self.scope[f])
+            case ast.If(test=ast.Compare(left=left, ops=[ast.NotEq()], comparators=[right]), body=[ast.Return()]):
+                self.words("check", self.size(left), self.size(right))
+            case ast.Assign(targets=[ast.Attribute(value=ast.Name(id=cell), attr="value")], value=ast.Name(id=name)):
+                self.words("store", Pointer(self.scope[cell]), self.known(name))
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                self.assign(name, value)
+            case ast.Expr(value=value):
+                self.value(value)
+            case ast.Try(body=[ast.If(test=ast.Call() as call, body=[ast.Expr(value=ast.Call(func=general))])]):
+                self.kernel(call, general)
+            case ast.Delete(targets=targets):
+                for target in targets:
+                    self.words("drop", self.registers.pop(_name(target)))
+            case ast.Return(value=ast.List(elts=results)):
+                self.results([self.known(_name(r)) for r in results])
+            case _:
+                raise Untranslatable(ast.unparse(statement))
+
+    def gate(self, test: str, name: str, convert: Any) -> None:
+        register = self.registers[name]
+        if found := ARRAY.fullmatch(test):
+            self.words("array", register, Pointer(self.scope[found[2]]), int(found[3]))
+            for _, axis, size in STATIC.findall(found[4]):
+                self.words("check", self.dimension(register, int(axis)), self.number(int(size)))
+        elif FLOAT.fullmatch(test):
+            self.words("float64", register, Pointer(np.dtype("float64")))
+        elif found := INTEGER.fullmatch(test):
+            low, high = int(found[2]), int(found[3])
+            self.words("integer", register, low, min(high, LONGEST))
+        elif test == "True" and convert.made_by[1].type.dtype == "float32":
+            self.words("float32", register, Pointer(np.dtype("float32")))
+        else:
+            raise Untranslatable(test)
+
+    def kernel(self, call: ast.Call, general: ast.expr) -> None:
+        arguments = [self.value(a) for a in call.args]
+        kernel, launch = self.scope[_name(call.func)], self.scope[_name(general)]
+        self.words("kernel", Pointer(kernel), Pointer(launch), len(arguments), *arguments)
+
+    def assign(self, name: str, value: ast.expr) -> None:
+        match value:
+            case ast.Subscript(value=ast.Attribute(ast.Name(id=array), "shape"), slice=ast.Constant(value=k)):
+                self.sizes[name] = self.dimension(self.known(array), k)
+            case ast.BinOp() if name.startswith("n"):
+                self.sizes[name] = self.size(value)
+            case ast.Attribute(value=ast.Name(id=cell), attr="value"):
+                self.words("read", self.register(name), Pointer(self.scope[cell]))
+            case ast.Name(id=other) if other in self.registers:
+                old = self.registers[other]
+                self.words("alias", self.register(name), old)
+            case ast.IfExp(test=ast.Compare(left=ast.Attribute(value=ast.Name(id=cell))), body=ast.Name(id=old),
+                           orelse=made):
+                target, known = self.register(name), self.registers[old]
+                new = self.allocation(made)
+                self.words("reuse", target, known, Pointer(self.scope[cell]), 2 + len(new))  # words of what follows
+                self.words("new", target, *new)
+            case _:
+                if name.startswith("n"):
+                    raise Untranslatable(name)
+                self.registers[name] = self.value(value)
+
+    def results(self, registers: list[int]) -> None:
+        if self.form == "single":
+            self.words("single", registers[0])
+        elif self.form == "list":
+            self.words("list", len(registers), *registers)
+        elif self.form == "dict":
+            pairs = [x for key, r in zip(self.keys or (), registers, strict=True) for x in (Pointer(key), r)]
+            self.words("dict", len(registers), *pairs)
+        else:
+            self.words("none")
+
+    # ------------------------------------------------------------ values
+    def value(self, node: ast.expr) -> int:
+        """The register of the value of an expression, which is computed here if need be."""
+        match node:
+            case ast.Name(id=name) if name in self.sizes:
+                register = self.register()
+                self.words("box", register, self.sizes[name])
+                return register
+            case ast.Name(id=name):
+                return self.known(name)
+            case ast.Constant(value=constant):
+                register = self.register()
+                self.words("constant", register, Pointer(constant))
+                return register
+            case ast.IfExp(orelse=large):  # what makes arrays tells large ones from small ones itself
+                return self.value(large)
+            case ast.Call(func=ast.Name(id="empty" | "recycled")):
+                new = self.allocation(node)
+                register = self.register()
+                self.words("new", register, *new)
+                return register
+            case ast.Call(func=ast.Name(id=function), args=arguments, keywords=[]):
+                return self.call(self.scope[function], [self.value(a) for a in arguments])
+            case ast.Call(func=ast.Attribute(value=array, attr=method), args=arguments, keywords=[]):
+                return self.call(operator.methodcaller(method, *map(_literal, arguments)), [self.value(array)])
+            case ast.Subscript(value=array, slice=index):
+                return self.call(operator.itemgetter(_index(index)), [self.value(array)])
+        raise Untranslatable(ast.unparse(node))
+
+    def call(self, function: Any, arguments: list[int]) -> int:
+        register = self.register()
+        self.words("call", register, Pointer(function), len(arguments), *arguments)
+        return register
+
+    def allocation(self, node: ast.expr) -> list[Any]:
+        """The operands of "new" after the register."""
+        if isinstance(node, ast.IfExp):
+            node = node.orelse
+        match node:
+            case ast.Call(func=ast.Name(id="empty" | "recycled"), args=[ast.Tuple(elts=shape), ast.Name(id=name)]):
+                dtype = self.scope[name]
+                return [Pointer(dtype), dtype.itemsize, len(shape), *[self.size(n) for n in shape]]
+        raise Untranslatable(ast.unparse(node))
+
+    # ------------------------------------------------------------ sizes
+    def dimension(self, register: int, axis: int) -> int:
+        return self.fresh("dimension", register, axis)
+
+    def fresh(self, operation: str, *operands: int) -> int:
+        number = len(self.sizes)
+        self.sizes[-1 - number] = number  # a name that no size has
+        self.words(operation, number, *operands)
+        return number
+
+    def number(self, value: int) -> int:
+        return self.fresh("number", value)
+
+    def size(self, node: ast.expr) -> int:
+        match node:
+            case ast.Constant(value=int(value)):
+                return self.number(value)
+            case ast.Name(id=name) if name in self.sizes:
+                return self.sizes[name]
+            case ast.BinOp(left=left, op=operation, right=right) if type(operation) in ARITHMETIC:
+                return self.fresh(ARITHMETIC[type(operation)], self.size(left), self.size(right))
+        raise Untranslatable(ast.unparse(node))
+
+
+def _name(node: ast.expr) -> str:
+    if not isinstance(node, ast.Name):
+        raise Untranslatable(ast.unparse(node))
+    return node.id
+
+
+def _literal(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        raise Untranslatable(ast.unparse(node)) from None
+
+
+def _index(node: ast.expr) -> Any:
+    """An index of literal numbers, slices and None."""
+    match node:
+        case ast.Tuple(elts=entries):
+            return tuple([_index(e) for e in entries])
+        case ast.Slice(lower=lower, upper=upper, step=step):
+            return slice(*[None if part is None else _literal(part) for part in (lower, upper, step)])
+    return _literal(node)

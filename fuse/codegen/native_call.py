@@ -1,0 +1,418 @@
+"""A whole call at C level: an interpreter of call plans, which checks inputs, makes arrays and runs the kernels.
+
+A call plan is a row of 64-bit words: instructions with their operands, over registers of Python objects and of sizes.
+Whatever it does not expect (another type, a broken guard, keywords, an exception) goes, with the call as it was made,
+to the Python function behind it. The interpreter is one C function for all plans, the ``self`` of each a `Plan`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fuse.codegen import memory
+from fuse.codegen.assembly import KEYWORDS, Assembly, builtin
+
+# Instructions and the names of their operands: r a register, s a size, p an object, i an integer; lists come last.
+OPERATIONS = {
+    "array": "r dtype:p ndim:i",  # the input r is an ndarray of this very dtype and rank
+    "float64": "r dtype:p",  # a float, or a 0-d array, which becomes one
+    "float32": "r dtype:p",  # a float32 scalar or 0-d array, which becomes a float
+    "integer": "r low:i high:i",
+    "constant": "r p",
+    "dimension": "s r axis:i",
+    "number": "s i",
+    "add": "s s s",
+    "sub": "s s s",
+    "mul": "s s s",
+    "check": "s s",
+    "new": "r dtype:p itemsize:i ndim:i sizes",
+    "kernel": "p general:p count:i registers",  # 0 is success; for anything else the general launcher
+    "call": "r p count:i registers",
+    "box": "r s",  # a size as a Python int
+    "alias": "r r",
+    "drop": "r",
+    "read": "r cell:p",  # cell.value
+    "store": "cell:p r",
+    "reuse": "r old:r cell:p skip:i",  # old, unless it is borrowed; then goes on to the "new" that follows
+    "single": "r",
+    "list": "count:i registers",
+    "dict": "count:i pairs of key:p and r",
+    "none": "",
+}
+CODES = {name: code for code, name in enumerate(OPERATIONS)}
+REGISTERS = 96  # at most, of either kind, and of arguments of one call
+PAYLOAD = bytes.__basicsize__ - 1  # where the bytes of a bytes object start
+HEADER = 3  # words before the instructions: the Python function, inputs, registers
+
+CPYTHON = ("Py_IncRef", "Py_DecRef", "PyErr_Occurred", "PyErr_Clear", "PyErr_ExceptionMatches", "PyObject_Vectorcall",
+           "PyFloat_FromDouble", "PyLong_AsLongLongAndOverflow", "PyLong_FromLongLong", "PyObject_GetAttr",
+           "PyObject_SetAttr", "PyList_New", "PyList_SetItem", "PyDict_New", "PyDict_SetItem")
+OBJECTS: dict[str, Any] = {
+    "type_float": float, "type_int": int, "type_float64": np.float64, "type_float32": np.float32,
+    "number_zero": 0, "name_value": "value", "name_borrowed": "borrowed", "object_none": None,
+    "type_exception": Exception,
+}
+
+
+class _Interpreter(Assembly):
+    """The text of the interpreter: a loop over words around a switch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = object.__basicsize__
+        self.cursor = self.slot("ptr", self.at("%self", PAYLOAD + 8 * HEADER))
+        self.registers = self.slot(f"[{REGISTERS} x ptr]")
+        self.numbers = self.slot(f"[{REGISTERS} x i64]")
+        self.given = self.slot(f"[{REGISTERS} x ptr]")
+        self.result, self.again = self.slot("ptr", "null"), self.slot("i1", "false")
+        self.slow, self.error, self.leave, self.next = (self.label() for _ in range(4))
+
+    def word(self) -> str:
+        pointer = self.load("ptr", self.cursor)
+        self.store("ptr", self.at(pointer, 8), self.cursor)
+        return self.load("i64", pointer)
+
+    def object(self) -> str:
+        return self(f"inttoptr i64 {self.word()} to ptr")
+
+    def place(self) -> str:
+        """The address of the register that the next word names."""
+        return self.item(self.registers, self.word())
+
+    def size(self) -> str:
+        return self.load("i64", self.item(self.numbers, self.word()))
+
+    def same(self, pointer: str, other: str) -> str:
+        return self(f"icmp eq ptr {pointer}, {other}")
+
+    def some(self, pointer: str, failure: str) -> str:
+        self.require(self(f"icmp ne ptr {pointer}, null"), failure)
+        return pointer
+
+    def replace(self, place: str, value: str) -> None:
+        """Put the new reference ``value`` where an input stands, and among what is let go at the end."""
+        offset = self(f"ptrtoint ptr {place} to i64")
+        start = self(f"ptrtoint ptr {self.registers} to i64")
+        count = self.field("i64", "%self", PAYLOAD + 16)
+        shadow = self.item(self.registers, count)
+        self.store("ptr", value, place)
+        self.store("ptr", value, self.at(shadow, self(f"sub i64 {offset}, {start}")))
+
+    def zero_dimensional(self, item: str, dtype: str) -> str:
+        """The address of the element of a 0-d array of ``dtype``; anything else goes to Python."""
+        kind = self.field("ptr", item, self.head - 8)
+        self.require(self.same(kind, "@PyArray_Type"), self.slow)
+        self.require(self.same(self.field("ptr", item, self.head + 40), dtype), self.slow)
+        self.require(self(f"icmp eq i32 {self.field('i32', item, self.head + 8)}, 0"), self.slow)
+        return self.field("ptr", item, self.head)
+
+    def arguments(self, count: str) -> None:
+        with self.loop(count) as i:
+            value = self.load("ptr", self.place())
+            self.store("ptr", value, self.item(self.given, i))
+
+    # ------------------------------------------------------------ the instructions
+    def do_array(self) -> None:
+        item, dtype, ndim = self.load("ptr", self.place()), self.object(), self.word()
+        kind = self.field("ptr", item, self.head - 8)
+        self.require(self.same(kind, "@PyArray_Type"), self.slow)
+        self.require(self.same(self.field("ptr", item, self.head + 40), dtype), self.slow)
+        rank = self(f"sext i32 {self.field('i32', item, self.head + 8)} to i64")
+        self.require(self(f"icmp eq i64 {rank}, {ndim}"), self.slow)
+
+    def do_float64(self) -> None:
+        place, dtype = self.place(), self.object()
+        item = self.load("ptr", place)
+        kind = self.field("ptr", item, self.head - 8)
+        plain = self(f"or i1 {self.same(kind, '@type_float')}, {self.same(kind, '@type_float64')}")
+        with self.when(self(f"xor i1 {plain}, true")):
+            number = self.load("double", self.zero_dimensional(item, dtype))
+            self.replace(place, self.some(self(f"call ptr @PyFloat_FromDouble(double {number})"), self.error))
+
+    def do_float32(self) -> None:
+        place, dtype = self.place(), self.object()
+        item = self.load("ptr", place)
+        where = self.slot("ptr")
+        scalar, array, done = self.label(), self.label(), self.label()
+        kind = self.field("ptr", item, self.head - 8)
+        self.branch(self.same(kind, "@type_float32"), scalar, array)
+        self.start(scalar)
+        self.store("ptr", self.at(item, self.head), where)
+        self.jump(done)
+        self.start(array)
+        self.store("ptr", self.zero_dimensional(item, dtype), where)
+        self.jump(done)
+        self.start(done)
+        number = self(f"fpext float {self.load('float', self.load('ptr', where))} to double")
+        self.replace(place, self.some(self(f"call ptr @PyFloat_FromDouble(double {number})"), self.error))
+
+    def do_integer(self) -> None:
+        item, low, high = self.load("ptr", self.place()), self.word(), self.word()
+        self.require(self.same(self.field("ptr", item, self.head - 8), "@type_int"), self.slow)
+        flag = self.slot("i32")
+        value = self(f"call i64 @PyLong_AsLongLongAndOverflow(ptr {item}, ptr {flag})")
+        self.require(self(f"icmp eq i32 {self.load('i32', flag)}, 0"), self.slow)
+        self.require(self(f"icmp sge i64 {value}, {low}"), self.slow)
+        self.require(self(f"icmp sle i64 {value}, {high}"), self.slow)
+
+    def do_constant(self) -> None:
+        place = self.place()
+        value = self.object()
+        self.do(f"call void @Py_IncRef(ptr {value})")
+        self.store("ptr", value, place)
+
+    def do_dimension(self) -> None:
+        target, item = self.item(self.numbers, self.word()), self.load("ptr", self.place())
+        table = self.field("ptr", item, self.head + 16)
+        self.store("i64", self.load("i64", self.item(table, self.word())), target)
+
+    def do_number(self) -> None:
+        target = self.item(self.numbers, self.word())
+        self.store("i64", self.word(), target)
+
+    def arithmetic(self, operation: str) -> None:
+        """Sizes are those of arrays that exist; what overflows is left to Python's ints."""
+        target, left, right = self.item(self.numbers, self.word()), self.size(), self.size()
+        pair = self(f"call {{ i64, i1 }} @llvm.s{operation}.with.overflow.i64(i64 {left}, i64 {right})")
+        over = self(f"extractvalue {{ i64, i1 }} {pair}, 1")
+        self.require(self(f"xor i1 {over}, true"), self.slow)
+        self.store("i64", self(f"extractvalue {{ i64, i1 }} {pair}, 0"), target)
+
+    def do_add(self) -> None:
+        self.arithmetic("add")
+
+    def do_sub(self) -> None:
+        self.arithmetic("sub")
+
+    def do_mul(self) -> None:
+        self.arithmetic("mul")
+
+    def do_check(self) -> None:
+        left, right = self.size(), self.size()
+        self.require(self(f"icmp eq i64 {left}, {right}"), self.slow)
+
+    def do_new(self) -> None:
+        place, dtype, itemsize, ndim = self.place(), self.object(), self.word(), self.word()
+        sizes, total = self.slot("[64 x i64]"), self.slot("i64")
+        self.store("i64", itemsize, total)
+        with self.loop(ndim) as i:
+            size = self.size()
+            self.store("i64", size, self.item(sizes, i))
+            self.store("i64", self(f"mul i64 {self.load('i64', total)}, {size}"), total)
+        rank = self(f"trunc i64 {ndim} to i32")
+        large, small, done = self.label(), self.label(), self.label()
+        self.branch(self(f"icmp uge i64 {self.load('i64', total)}, {memory.LARGE}"), large, small)
+        self.start(large)
+        self.store("ptr", self(f"call ptr @fuse_new(ptr {dtype}, i32 {rank}, ptr {sizes})"), place)
+        self.jump(done)
+        self.start(small)
+        self.do(f"call void @Py_IncRef(ptr {dtype})")
+        made = self(f"call ptr @PyArray_NewFromDescr(ptr @PyArray_Type, ptr {dtype}, i32 {rank}, ptr {sizes}, "
+                    "ptr null, ptr null, i32 0, ptr null)")
+        self.store("ptr", made, place)
+        self.jump(done)
+        self.start(done)
+        self.some(self.load("ptr", place), self.error)
+
+    def vectorcall(self, function: str, count: str) -> str:
+        found = self(f"call ptr @PyObject_Vectorcall(ptr {function}, ptr {self.given}, i64 {count}, ptr null)")
+        return self.some(found, self.error)
+
+    def do_kernel(self) -> None:
+        kernel, general, count = self.object(), self.object(), self.word()
+        self.arguments(count)
+        status = self.vectorcall(kernel, count)
+        self.do(f"call void @Py_DecRef(ptr {status})")
+        failed = self(f"icmp ne ptr {status}, @number_zero")
+        with self.when(failed):
+            self.do(f"call void @Py_DecRef(ptr {self.vectorcall(general, count)})")
+
+    def do_call(self) -> None:
+        place, function, count = self.place(), self.object(), self.word()
+        self.arguments(count)
+        self.store("ptr", self.vectorcall(function, count), place)
+
+    def do_box(self) -> None:
+        place, size = self.place(), self.size()
+        self.store("ptr", self.some(self(f"call ptr @PyLong_FromLongLong(i64 {size})"), self.error), place)
+
+    def do_alias(self) -> None:
+        place, value = self.place(), self.load("ptr", self.place())
+        self.do(f"call void @Py_IncRef(ptr {value})")
+        self.store("ptr", value, place)
+
+    def do_drop(self) -> None:
+        place = self.place()
+        value = self.load("ptr", place)
+        self.store("ptr", "null", place)
+        self.do(f"call void @Py_DecRef(ptr {value})")
+
+    def do_read(self) -> None:
+        place, cell = self.place(), self.object()
+        value = self(f"call ptr @PyObject_GetAttr(ptr {cell}, ptr @name_value)")
+        self.store("ptr", self.some(value, self.error), place)
+
+    def do_store(self) -> None:
+        cell, value = self.object(), self.load("ptr", self.place())
+        failed = self(f"call i32 @PyObject_SetAttr(ptr {cell}, ptr @name_value, ptr {value})")
+        self.require(self(f"icmp eq i32 {failed}, 0"), self.error)
+
+    def do_reuse(self) -> None:
+        place, old, cell, skip = self.place(), self.load("ptr", self.place()), self.object(), self.word()
+        borrowed = self.some(self(f"call ptr @PyObject_GetAttr(ptr {cell}, ptr @name_borrowed)"), self.error)
+        self.do(f"call void @Py_DecRef(ptr {borrowed})")
+        with self.when(self(f"icmp ne ptr {borrowed}, {old}")):
+            self.do(f"call void @Py_IncRef(ptr {old})")
+            self.store("ptr", old, place)
+            pointer = self.load("ptr", self.cursor)
+            self.store("ptr", self.item(pointer, skip), self.cursor)
+
+    def finish(self, value: str) -> None:
+        self.store("ptr", value, self.result)
+        self.jump(self.leave)
+        self.start(self.label())  # nothing comes here
+
+    def do_single(self) -> None:
+        value = self.load("ptr", self.place())
+        self.do(f"call void @Py_IncRef(ptr {value})")
+        self.finish(value)
+
+    def do_list(self) -> None:
+        count = self.word()
+        found = self.some(self(f"call ptr @PyList_New(i64 {count})"), self.error)
+        with self.loop(count) as i:
+            value = self.load("ptr", self.place())
+            self.do(f"call void @Py_IncRef(ptr {value})")
+            self.do(f"call i32 @PyList_SetItem(ptr {found}, i64 {i}, ptr {value})")
+        self.finish(found)
+
+    def do_dict(self) -> None:
+        count = self.word()
+        found = self.some(self("call ptr @PyDict_New()"), self.error)
+        with self.loop(count):
+            key, value = self.object(), self.load("ptr", self.place())
+            self.do(f"call i32 @PyDict_SetItem(ptr {found}, ptr {key}, ptr {value})")
+        self.finish(found)
+
+    def do_none(self) -> None:
+        self.do("call void @Py_IncRef(ptr @object_none)")
+        self.finish("@object_none")
+
+    # ------------------------------------------------------------ the whole
+    def text(self) -> str:
+        unusual, begin, python = self.label(), self.label(), self.label()
+        inputs, registers = self.field("i64", "%self", PAYLOAD + 8), self.field("i64", "%self", PAYLOAD + 16)
+        ordinary = self(f"and i1 {self('icmp eq ptr %keywords, null')}, {self(f'icmp eq i64 %count, {inputs}')}")
+        self.branch(ordinary, begin, python)
+        self.start(begin)
+        with self.loop(inputs) as i:
+            self.store("ptr", self.load("ptr", self.item("%args", i)), self.item(self.registers, i))
+        own = self.item(self.registers, inputs)  # what is let go at the end: the rest, and what replaces inputs
+        with self.loop(registers) as i:
+            self.store("ptr", "null", self.item(own, i))
+        self.jump(self.next)
+        self.start(self.next)
+        labels = {code: self.label() for code in CODES.values()}
+        cases = " ".join(f"i64 {code}, label %{label}" for code, label in labels.items())
+        self.do(f"switch i64 {self.word()}, label %{unusual} [{cases}]")
+        for name, code in CODES.items():
+            self.start(labels[code])
+            getattr(self, f"do_{name}")()
+            self.jump(self.next)
+        self.start(self.error)  # Python meets the error again, unless it is one that ends programs
+        matches = self("call i32 @PyErr_ExceptionMatches(ptr @type_exception)")
+        self.require(self(f"icmp ne i32 {matches}, 0"), self.leave)
+        self.do("call void @PyErr_Clear()")
+        self.jump(self.slow)
+        self.start(unusual)
+        self.jump(self.slow)
+        self.start(self.slow)
+        self.store("i1", "true", self.again)
+        self.jump(self.leave)
+        self.start(self.leave)
+        with self.loop(registers) as i:
+            value = self.load("ptr", self.item(own, i))
+            with self.when(self(f"icmp ne ptr {value}, null")):
+                self.do(f"call void @Py_DecRef(ptr {value})")
+        done = self.label()
+        self.branch(self.load("i1", self.again), python, done)
+        self.start(done)
+        self.do(f"ret ptr {self.load('ptr', self.result)}")
+        self.start(python)
+        function = self.field("ptr", "%self", PAYLOAD)
+        found = self(f"call ptr @PyObject_Vectorcall(ptr {function}, ptr %args, i64 %count, ptr %keywords)")
+        self.do(f"ret ptr {found}")
+        return self.function("ptr @fuse_call(ptr %self, ptr %args, i64 %count, ptr %keywords)")
+
+
+DECLARATIONS = """
+declare void @PyErr_Clear()
+declare i32 @PyErr_ExceptionMatches(ptr)
+declare ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)
+declare ptr @PyFloat_FromDouble(double)
+declare i64 @PyLong_AsLongLongAndOverflow(ptr, ptr)
+declare ptr @PyLong_FromLongLong(i64)
+declare ptr @PyObject_GetAttr(ptr, ptr)
+declare i32 @PyObject_SetAttr(ptr, ptr, ptr)
+declare ptr @PyList_New(i64)
+declare i32 @PyList_SetItem(ptr, i64, ptr)
+declare ptr @PyDict_New()
+declare i32 @PyDict_SetItem(ptr, ptr, ptr)
+declare { i64, i1 } @llvm.sadd.with.overflow.i64(i64, i64)
+declare { i64, i1 } @llvm.ssub.with.overflow.i64(i64, i64)
+declare { i64, i1 } @llvm.smul.with.overflow.i64(i64, i64)
+"""
+
+
+def text() -> str:
+    """The LLVM assembly of the interpreter, without what the allocator's text declares."""
+    return "\n".join([*(f"@{name} = external global i8" for name in OBJECTS), DECLARATIONS, _Interpreter().text(), ""])
+
+
+# ---------------------------------------------------------------- plans in the process
+class Plan(bytes):
+    """The words of a call plan; keeps alive what they point to."""
+
+    keep: tuple[Any, ...]
+
+
+class Words:
+    """A call plan in the making. Operands that are objects are kept alive; the others are numbers."""
+
+    def __init__(self, inputs: int) -> None:
+        self.inputs = inputs
+        self.words: list[int] = []
+        self.keep: list[Any] = []
+
+    def __call__(self, operation: str, *operands: Any) -> None:
+        """Add an instruction; an operand that is no int is a Python object to point to, in a ``Pointer``."""
+        self.words.append(CODES[operation])
+        for operand in operands:
+            if isinstance(operand, Pointer):
+                self.keep.append(operand.value)
+                self.words.append(id(operand.value))
+            else:
+                self.words.append(operand)
+
+    def callable(self, python: Callable[..., Any], registers: int) -> Callable[..., Any] | None:
+        """The built-in function that runs the plan, with ``python`` behind it; None where this Python has none."""
+        address = memory.addresses().get("fuse_call")
+        if not address or registers + self.inputs > REGISTERS:
+            return None
+        words = [id(python), self.inputs, registers, *self.words]
+        plan = Plan(struct.pack(f"={len(words)}q", *words))
+        plan.keep = (python, *self.keep)
+        return builtin("call", address, KEYWORDS, plan)
+
+
+class Pointer:
+    """An object among numbers."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
