@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
 
+from benchmarks.machine import processor_time
 from benchmarks.peers import PEERS, Unsupported
 from benchmarks.records import disagreement
 from benchmarks.workloads import FIRST_ANSWERS, WORKLOADS
@@ -39,7 +40,7 @@ def main(peer: str, *programs: str) -> Iterator[dict[str, Any]]:
 def _seconds(module: Any, workload: str, size: str) -> dict[str, Any]:
     record = WORKLOADS[workload]
     inputs = record.inputs(size)
-    begin = perf_counter()
+    begin, processor = perf_counter(), processor_time()
     try:
         program = module.build(record, inputs)
         found = program.results(program.function(*program.arguments))
@@ -47,9 +48,9 @@ def _seconds(module: Any, workload: str, size: str) -> dict[str, Any]:
         return {"unsupported": True}
     except Exception as error:  # whatever a peer raises is a cell of the table
         return {"error": f"{type(error).__name__}: {error}"[:300]}
-    seconds = perf_counter() - begin
+    times = {"seconds": perf_counter() - begin, "processor": processor_time() - processor}
     wrong = disagreement(found, record.expected(inputs))
-    return {"error": wrong} if wrong else {"seconds": seconds}
+    return {"error": wrong} if wrong else times
 
 
 if __name__ == "__main__":

@@ -133,7 +133,8 @@ _REDUCED = ("*/logsumexp *", "*/variance *", "*/sum x² *", "*/sum exp(x) *", "*
 _OTHERS = ("ocean/*", "model/*", "long/*", "layout/*", "types/*", "middle/*", "elementwise/gauss *", "elementwise/t* *")
 
 _LARGE_PAPER = tuple(f"elementwise/{formula} 1e7*" for formula in _PAPER)
-_SMALL_PAPER = tuple(f"elementwise/{formula} {n}*" for formula in _PAPER for n in ("1 ", "1", "10", "1e4"))
+_SMALL = tuple(n + kind for n in ("1", "10", "1e4") for kind in ("", " f4"))
+_SMALL_PAPER = tuple(f"elementwise/{formula} {n}" for formula in _PAPER for n in _SMALL)
 _LARGE_NORMALISED = tuple(f"{name} {n}" for name in _NORMALISED for n in _LARGE)
 _SMALL_NORMALISED = tuple(f"{name} 1000x10*" for name in _NORMALISED)
 

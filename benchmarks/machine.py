@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-__all__ = ["machine"]
+__all__ = ["machine", "processor_time"]
+
+
+def processor_time() -> float:
+    """Return the seconds that processors have spent on this process and on compilers it has waited for."""
+    return time.process_time() + sum(os.times()[2:4])
 
 
 def machine() -> dict[str, Any]:

@@ -60,6 +60,7 @@ class Cell:
     rounds: list[float] = field(default_factory=list)
     build: float | None = None  # seconds to build, compile and call once
     bytes: int = 0  # of inputs and results
+    processor: list[float] = field(default_factory=list)  # of a further function: the processor's seconds
     fault: str = ""
 
     @property
@@ -81,6 +82,7 @@ class FirstCell:
     peer: str
     cache: str
     runs: list[tuple[float, float]] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)  # its seconds for both together
     fault: str = ""
 
     @property
@@ -166,6 +168,7 @@ def _run(cell: FirstCell, interpreter: str, workload: str, size: str, folder: Pa
     cell.fault = answer.get("error") or answer.get("wrong") or ""
     if not cell.fault and "answer" in answer:
         cell.runs.append((answer["import"], answer["answer"]))
+        cell.processor.append(answer["processor"])
 
 
 def further_functions(
@@ -186,6 +189,7 @@ def further_functions(
                 cells[program, peer].fault = answer.get("error", "")
                 if "seconds" in answer:
                     cells[program, peer].rounds.append(answer["seconds"])
+                    cells[program, peer].processor.append(answer["processor"])
     return list(cells.values())
 
 

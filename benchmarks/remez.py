@@ -5,6 +5,7 @@ Chebyshev points. A coefficient is rounded, and those after it are fitted again 
 polynomial is thus nearly as good as its degree allows. ``python -m benchmarks.remez`` prints every table with the
 largest error, relative to the function itself, as a power of 2; ``python -m benchmarks.remez SIN_SERIES`` prints one.
 """
+
 from __future__ import annotations
 
 import sys
@@ -21,6 +22,7 @@ Real = Callable[[mp.mpf], mp.mpf]
 @dataclass(frozen=True)
 class Fit:
     """``series(z)``, for 0 < z <= highest; an error e in it is one of ``weight(z) * e`` relative to the function."""
+
     series: Real
     weight: Real
     highest: float
@@ -29,16 +31,20 @@ class Fit:
 
 def _odd(function: Real, slope: int = 1) -> dict[str, Real]:
     """function(x) = x + x z series(z) with z = x**2."""
+
     def series(z: mp.mpf) -> mp.mpf:
         x = mp.sqrt(z)
         return (function(x) / x - slope) / z
+
     return {"series": series, "weight": lambda z: z * mp.sqrt(z) / function(mp.sqrt(z))}
 
 
 def _even(function: Real, curvature: float) -> dict[str, Real]:
     """function(x) = 1 + curvature z + z**2 series(z) with z = x**2."""
+
     def series(z: mp.mpf) -> mp.mpf:
         return (function(mp.sqrt(z)) - 1 - mp.mpf(curvature) * z) / z**2
+
     return {"series": series, "weight": lambda z: z**2 / function(mp.sqrt(z))}
 
 
@@ -62,12 +68,14 @@ def remez(series: Real, weight: Real, highest: float, degree: int) -> list[mp.mp
     values, weights = [series(z) for z in grid], [weight(z) for z in grid]
     chosen = [40 * k + 20 for k in range(count)]
     for _ in range(30):
-        rows = mp.matrix([[grid[i] ** j for j in range(degree + 1)] + [(-1) ** k / weights[i]]
-                          for k, i in enumerate(chosen)])
+        rows = mp.matrix(
+            [[grid[i] ** j for j in range(degree + 1)] + [(-1) ** k / weights[i]] for k, i in enumerate(chosen)]
+        )
         solved = mp.lu_solve(rows, mp.matrix([values[i] for i in chosen]))
         coefficients = list(solved)[:-1]
-        errors = [float(w * (mp.polyval(coefficients[::-1], z) - v))
-                  for z, v, w in zip(grid, values, weights, strict=True)]
+        errors = [
+            float(w * (mp.polyval(coefficients[::-1], z) - v)) for z, v, w in zip(grid, values, weights, strict=True)
+        ]
         extrema: list[int] = []
         for i, error in enumerate(errors):
             if extrema and (error > 0) == (errors[extrema[-1]] > 0):
@@ -88,8 +96,10 @@ def rounded(fit: Fit, dtype: str) -> list[float]:
     done: list[float] = []
     count = fit.terms[dtype]
     for k in range(count):
+
         def rest(z: mp.mpf, k: int = k) -> mp.mpf:
             return (fit.series(z) - mp.polyval(done[::-1] or [0], z)) / z**k
+
         best = remez(rest, lambda z, k=k: fit.weight(z) * z**k, fit.highest, count - 1 - k)
         done.append(float(np.dtype(dtype).type(float(best[0]))))
     return done
