@@ -7,13 +7,24 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from benchmarks.goals import misses
 from benchmarks.machine import machine
-from benchmarks.measure import Cell, Plan, as_records, describe, first_answers, further_functions, memory, steady_states
+from benchmarks.measure import (
+    Cell,
+    Plan,
+    as_records,
+    describe,
+    first_answers,
+    further_functions,
+    memory,
+    started,
+    steady_states,
+)
 from benchmarks.peers import PEERS
 from benchmarks.processes import Interpreters
 from benchmarks.report import first_table, further_table, goal_table, head, memory_table, plain, steady_table
@@ -25,6 +36,7 @@ __all__ = ["chosen_sizes", "main", "text"]
 INTERPRETERS = "FUSE_BENCH_PYTHON"
 FOLDER = Path(__file__).resolve().parent.parent / "build" / "benchmarks"
 PARTS = ("first", "further", "calls", "memory")
+_SLOW = ("torch-compile", "pytensor-c")  # a quick run does not wait for C++ compilers in fresh processes
 QUICK_PROGRAMS = ("x + y", "logistic gradient")
 
 
@@ -44,25 +56,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     plan = Plan.quick() if options.quick else Plan()
     if options.rounds:
-        plan = Plan(**{**vars(plan), "rounds": options.rounds, "processes": min(options.rounds, plan.processes)})
-    found = describe(options.peers, interpreters)
-    peers = [peer for peer, answer in found.items() if "error" not in answer]
-    results: dict[str, Any] = {"machine": machine(), "peers": found, "plan": vars(plan)}
-    print(head(results["machine"], found), flush=True)
+        plan = replace(plan, rounds=options.rounds, processes=min(options.rounds, plan.processes))
+    if options.patience:
+        plan = replace(plan, patience=options.patience)
+    with started(options.peers, interpreters) as processes:
+        found = describe(processes)
+        peers = [peer for peer, answer in found.items() if "error" not in answer]
+        results: dict[str, Any] = {"machine": machine(), "peers": found, "plan": vars(plan)}
+        print(head(results["machine"], found), flush=True)
 
-    slow = {"torch-compile"} if options.quick else set()  # ten seconds for each first answer
-    builders = [peer for peer in peers if peer not in slow]
-    firsts = first_answers(programs if "first" in options.parts else [], builders, interpreters, plan, _progress)
-    furthers = further_functions(
-        programs if "further" in options.parts else [], builders, interpreters, plan, _progress
-    )
-    results |= {"first_answers": as_records(firsts), "further_functions": as_records(furthers), "memory": []}
-    cells: list[Cell] = []
-    options.output.mkdir(parents=True, exist_ok=True)
-    for row in steady_states(sizes, peers, interpreters, plan, _progress):
-        cells += row
-        _keep(results | {"steady_states": as_records(cells)}, options.output)  # a long run may be cut short
-    results["steady_states"] = as_records(cells)
+        slow = _SLOW if options.quick else ()
+        builders = [peer for peer in peers if peer not in slow]
+        first, further = (programs if part in options.parts else [] for part in ("first", "further"))
+        firsts = first_answers(first, builders, interpreters, plan, _progress)
+        furthers = further_functions(further, builders, interpreters, plan, _progress)
+        results |= {"first_answers": as_records(firsts), "further_functions": as_records(furthers), "memory": []}
+        cells: list[Cell] = []
+        options.output.mkdir(parents=True, exist_ok=True)
+        for row in steady_states(sizes, {peer: processes[peer] for peer in peers}, plan, _progress):
+            cells += row
+            _keep(results | {"steady_states": as_records(cells)}, options.output)  # a long run may be cut short
+        results["steady_states"] = as_records(cells)
     if "memory" in options.parts and not options.quick:
         results["memory"] = memory(peers, interpreters, plan, _progress, lambda name: _matches(name, options.only))
     _progress("")
@@ -154,6 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--python", action="append", default=[], metavar="PEER=PATH", help="an interpreter; repeatable")
     parser.add_argument("--rounds", type=int, help="of each cell, instead of the plan's")
+    parser.add_argument("--patience", type=float, metavar="SECONDS", help="for a program to be there")
     parser.add_argument("--least", action="store_true", help="report the least of the rounds, not their median")
     parser.add_argument("--output", type=Path, default=FOLDER, help="folder of report.txt and results.json")
     parser.add_argument("--list", action="store_true", help="print what would be measured")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -25,6 +25,7 @@ __all__ = [
     "first_answers",
     "further_functions",
     "memory",
+    "started",
     "steady_states",
 ]
 
@@ -47,7 +48,7 @@ class Plan:
     @staticmethod
     def quick() -> Plan:
         """Return a plan of a few minutes."""
-        return Plan(rounds=3, seconds=0.01, settle=0.03, processes=1, patience=20.0)
+        return Plan(rounds=3, seconds=0.01, settle=0.03, processes=1, patience=30.0)
 
 
 @dataclass
@@ -94,26 +95,28 @@ class FirstCell:
         return median(imports), median(rests)
 
 
-def describe(peers: Sequence[str], interpreters: Interpreters) -> dict[str, dict[str, Any]]:
+@contextmanager
+def started(peers: Sequence[str], interpreters: Interpreters) -> Iterator[dict[str, PeerProcess]]:
+    """Give every peer a process, to be used for as long as the context lasts."""
+    with ExitStack() as stack:
+        yield {peer: stack.enter_context(PeerProcess(peer, interpreters[peer])) for peer in peers}
+
+
+def describe(processes: Mapping[str, PeerProcess]) -> dict[str, dict[str, Any]]:
     """Return version and Python of each peer; with the key "error" where it is absent."""
-    found = {}
-    for peer in peers:
-        with PeerProcess(peer, interpreters[peer]) as process:
-            found[peer] = process.ask("describe")
-    return found
+    with ThreadPoolExecutor(_BUILDERS) as pool:
+        return dict(zip(processes, pool.map(lambda process: process.ask("describe"), processes.values()), strict=True))
 
 
 def steady_states(
-    chosen: Sequence[tuple[str, str]], peers: Sequence[str], interpreters: Interpreters, plan: Plan, progress: Progress
+    chosen: Sequence[tuple[str, str]], processes: Mapping[str, PeerProcess], plan: Plan, progress: Progress
 ) -> Iterator[list[Cell]]:
     """Time every (workload, size) of ``chosen`` on every peer, each in a process of its own; yield row by row."""
-    with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(_BUILDERS))
-        processes = {peer: stack.enter_context(PeerProcess(peer, interpreters[peer])) for peer in peers}
+    with ThreadPoolExecutor(_BUILDERS) as pool:
         for workload, size in chosen:
             progress(f"{workload} {size}")
-            only = WORKLOADS[workload].peers or peers
-            row = {peer: Cell(workload, size, peer) for peer in peers if peer in only}
+            only = WORKLOADS[workload].peers or processes
+            row = {peer: Cell(workload, size, peer) for peer in processes if peer in only}
             list(pool.map(lambda cell: _load(cell, processes[cell.peer], plan), row.values()))
             row = {peer: cell for peer, cell in row.items() if cell.build is not None or cell.fault}
             running = [peer for peer, cell in row.items() if not cell.fault]

@@ -151,7 +151,7 @@ def test_a_peer_that_is_not_there_says_why(tmp_path):
 
 
 def test_quick_run_of_fuse_beside_numpy(tmp_path, capsys):
-    arguments = ["--quick", "--peers", "fuse,numpy", "--only", "call/x+y float", "--output", str(tmp_path)]
+    arguments = ["--quick", "--peers", "fuse,numpy", "--only", "call/x+y n3", "--output", str(tmp_path)]
     assert main(arguments) == 0
     printed = capsys.readouterr().out
     assert (tmp_path / "report.txt").read_text(encoding="utf-8").splitlines()[0] in printed
@@ -161,9 +161,9 @@ def test_quick_run_of_fuse_beside_numpy(tmp_path, capsys):
 
     assert joined([results, results])["steady_states"] == results["steady_states"]
     assert figures(results).calls == {
-        ("call/x+y", "float"): {c["peer"]: c["seconds"] for c in results["steady_states"]}
+        ("call/x+y", "n3"): {c["peer"]: c["seconds"] for c in results["steady_states"]}
     }
-    assert "call/x+y  float" in text(results)
+    assert "call/x+y  n3" in text(results)
     written = page(results)
-    assert "| x+y  float |" in written and results["machine"]["processor"] in written
+    assert "| x+y  n3 |" in written and results["machine"]["processor"] in written
     assert list(pictures(figures(results))) == ["call.svg"]

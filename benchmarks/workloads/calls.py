@@ -28,7 +28,7 @@ WORKLOADS = (
     Workload(
         name="call/x+y",
         sizes=_SIZES,
-        quick=("float", "n3"),
+        quick=("n3",),
         data=lambda rng, kind: _data("xy", kind),
         formula=lambda m, x, y: x + y,
         pointwise=True,

@@ -77,7 +77,7 @@ WORKLOADS = (
             Workload(
                 name=f"long/{length} operations",
                 sizes={"1000": {"n": 1000}},
-                quick=("1000",) if length == 200 else (),
+                quick=(),
                 data=_links,
                 formula=partial(_chain, length),
             ),

@@ -92,7 +92,7 @@ WORKLOADS = (
         wrt=("s", "t"),
         pointwise=True,
     ),
-    Workload("ocean/advection", _CELLS, ("100x100x50",), _flow, _advection),
+    Workload("ocean/advection", _CELLS, (), _flow, _advection),
     Workload("ocean/mixing", _CELLS, (), _salt_and_heat, _mixing),
     Workload("ocean/laplacian", {"1000x1000": {"n": 1000}, "50x50": {"n": 50}}, (), _plane, _laplacian),
 )
