@@ -46,6 +46,7 @@ _LAZY = {
     **dict.fromkeys(("grad_clip", "grad_scale"), "fuse.autodiff.stop"),
     **dict.fromkeys(("from_sympy", "lambdify", "to_sympy"), "fuse.symbolic"),
     **dict.fromkeys(("simplify",), "fuse.rules"),
+    **dict.fromkeys(("get_num_threads", "set_num_threads"), "fuse.codegen.threads"),
     **dict.fromkeys(("FunctionGraph",), "fuse.frontend.graph"),
 }
 _MODULES = (

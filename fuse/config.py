@@ -25,7 +25,7 @@ class Flags:
     cast_policy: str = "custom"
     int_division: str = "floatX"
     warn_float64: str = "ignore"
-    threads: int = 0  # 0: as many as there are cores
+    threads: int = 0  # 0: as many as the process may have
     recycle: int = 1 << 30  # bytes of dropped results kept for those to come; 0: none
     print_progress: bool = False
 
@@ -62,6 +62,8 @@ def _convert(name: str, value: Any) -> Any:
     value = kind(value)  # type: ignore[misc]
     if name in _CHOICES and value not in _CHOICES[name]:
         raise ValueError(f"config.{name} is one of {', '.join(_CHOICES[name])}, not {value!r}")
+    if name == "threads" and value < 0:
+        raise ValueError(f"config.threads is a number of threads, or 0 for as many as there are; not {value}")
     if name == "device" and value != "cpu":
         warnings.warn(f"this version of fuse computes on the CPU; device={value!r} changes nothing", stacklevel=4)
     return value

@@ -93,7 +93,7 @@ class Placement:
                 for b, n in self.buffers.items()
             ]
         )
-        kernel_buffers = buffers + tuple([Buffer(x.name, x.dtype, len(x.axes), True) for x in scratch])
+        kernel_buffers = buffers + tuple([Buffer(x.name, x.dtype, len(x.axes), True, scratch=True) for x in scratch])
         sizes = tuple(
             [size_source(a, self.region, self.sizes, self.buffers, self.scalar) for a in range(len(own_axes))]
         )

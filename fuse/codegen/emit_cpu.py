@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fuse.codegen import mathlib
-from fuse.codegen.emit_sums import CHUNK, REORDERED, SumEmitter
+from fuse.codegen.emit_parts import PartEmitter
+from fuse.codegen.emit_sums import CHUNK, REORDERED
 from fuse.codegen.inline import compute_dtype, constant_text, inline
 from fuse.codegen.kernel import (
     Axis,
@@ -34,6 +35,7 @@ from fuse.codegen.kernel import (
 )
 from fuse.codegen.lanes import FEW_ROWS, NARROW_BLOCK, lane_block, longest_sweep
 from fuse.codegen.load import ArgType
+from fuse.codegen.native import PART
 from fuse.codegen.runner import EMPTY_REDUCTION, OK, OUT_OF_BOUNDS
 from fuse.codegen.text import as_dtype, cast, comparison, is_innermost, parameter_dtype
 
@@ -48,16 +50,17 @@ class Source:
     helpers: Mapping[str, Any]
 
 
-class _Emitter(SumEmitter):
-    def __init__(self, kernel: Kernel) -> None:
+class _Emitter(PartEmitter):
+    def __init__(self, kernel: Kernel, much: bool) -> None:
         super().__init__()
+        self.much = much
         self.kernel = kernel
         self.lines: list[str] = []
         self.depth = 1
         self.helpers: dict[str, Any] = {}
         self.buffers: dict[str, Buffer] = {b.name: b for b in kernel.buffers}
+        self.buffers |= {x.name: Buffer(x.name, x.dtype, len(x.axes), True) for x in kernel.locals if not x.row}
         self.rows: dict[str, Local] = {x.name: x for x in kernel.locals}
-        self.size_text: dict[Axis, str] = {}
         self.lane: str | None = None
 
     def resolve(self, name: str, dtype: str) -> tuple[str, Any]:
@@ -72,12 +75,18 @@ class _Emitter(SumEmitter):
     def emit(self) -> Source:
         kernel = self.kernel
         names = [b.name for b in kernel.buffers] + [s.name for s in kernel.scalars]
+        is_shared = self.much and any(isinstance(s, Loop) and s.split for s in kernel.body)
         self.prologue()
-        self.body(kernel.body)
+        if is_shared:
+            names.append("part")
+            self.parts()
+        else:
+            self.whole()
         self.line(f"return {OK}")
         text = f"def kernel({', '.join(names)}):\n" + "\n".join(self.lines) + "\n"
         argtypes = [ArgType(b.dtype, b.ndim, b.output) for b in kernel.buffers]
         argtypes += [ArgType(parameter_dtype(s.dtype), None) for s in kernel.scalars]
+        argtypes += [ArgType(PART, self.slots)] * is_shared
         return Source(text, "kernel", tuple(argtypes), self.helpers)
 
     def prologue(self) -> None:
@@ -107,8 +116,8 @@ class _Emitter(SumEmitter):
             self.line(f"    return {EMPTY_REDUCTION}")
         for acc, dtype in self.row_sums():
             self.line(f"{acc}_row = scratch('{dtype}', {CHUNK})")
-        for row in kernel.locals:
-            self.line(f"{row.name} = scratch('{row.dtype}', {lane_block(kernel.locals)})")
+        for row in [x for x in kernel.locals if x.row]:
+            self.line(f"{row.name} = scratch('{row.dtype}', {lane_block([x for x in kernel.locals if x.row])})")
 
     def extents(self, buffer: Buffer, index: tuple[Any, ...]) -> list[str]:
         """The text of the size that each dimension must have, "?" where any will do."""
@@ -183,7 +192,7 @@ class _Emitter(SumEmitter):
         self.line(f"{name} = int64({value})")
         self.line(f"{name} = {name} + {size} if {name} < 0 else {name}")
         self.line(f"if {name} < 0 or {name} >= {size}:")
-        self.line(f"    return {OUT_OF_BOUNDS}")
+        self.leave(str(OUT_OF_BOUNDS))
 
     def offset(self, buffer: str, index: tuple[Any, ...]) -> str:
         b = self.buffers[buffer]
@@ -245,9 +254,9 @@ class _Emitter(SumEmitter):
 
     # ------------------------------------------------------------ loops
     def loop(self, s: Loop) -> None:
-        axis, n = s.axis, self.size_text[s.axis]
+        axis = s.axis
         if s.kind == "block":
-            self.blocked(s, n)
+            self.blocked(s)
             return
         if s.kind == "lane":
             lane = f"{axis.name}_lane"
@@ -262,30 +271,34 @@ class _Emitter(SumEmitter):
             return
         sums = [c for c in s.body if isinstance(c, Combine) and c.acc in self.compensated] if is_innermost(s) else []
         if sums and not self.is_short(axis):
-            self.chunked(s, sums, n)
+            self.chunked(s, sums)
             return
-        self.line(f"for {axis.name} in range({n}):")
+        self.line(f"for {axis.name} in {self.indices(axis)}:")
         self.depth += 1
         if is_innermost(s):
             self.independent(s)
         self.body(s.body)
         self.depth -= 1
 
-    def blocked(self, s: Loop, n: str) -> None:
+    def blocked(self, s: Loop) -> None:
         """The lanes of ``s.axis`` in blocks of about equal width.
 
         Wide blocks read memory in long pieces; where there are few rows, all of a narrow block stays in cache.
         """
-        name, widest = s.axis.name, lane_block(self.kernel.locals)
+        name, widest = s.axis.name, lane_block([x for x in self.kernel.locals if x.row])
+        low, high = self.range(s.axis)
+        n = high if low == "0" else f"{name}_lanes"
+        if n != high:
+            self.line(f"{n} = {high} - {low}")
         block, width = f"b{name}", f"{name}_width"
         rows = longest_sweep(s.body, self.size_text) if widest > NARROW_BLOCK else ""
         self.line(f"{width} = {f'{NARROW_BLOCK} if {rows} <= {FEW_ROWS} else {widest}' if rows else widest}")
-        self.line(f"{name}_blocks = max(({n} + {width} - 1) // {width}, 1)")
-        self.line(f"{width} = max(({n} + {name}_blocks - 1) // {name}_blocks + 15 & -16, 16)")
+        self.line(f"{name}_blocks = larger(({n} + {width} - 1) // {width}, 1)")
+        self.line(f"{width} = larger(({n} + {name}_blocks - 1) // {name}_blocks + 15 & -16, 16)")
         self.line(f"for {block} in range(({n} + {width} - 1) // {width}):")
         self.depth += 1
-        self.line(f"{name}_start = {block} * {width}")
-        self.line(f"{name}_count = min({width}, {n} - {name}_start)")
+        self.line(f"{name}_start = {'' if low == '0' else f'{low} + '}{block} * {width}")
+        self.line(f"{name}_count = smaller({width}, {high} - {name}_start)")
         self.body(s.body)
         self.depth -= 1
 
@@ -296,6 +309,9 @@ class _Emitter(SumEmitter):
             self.line("independent()")
 
 
-def emit(kernel: Kernel) -> Source:
-    """The source of ``kernel`` for the CPU."""
-    return _Emitter(kernel).emit()
+def emit(kernel: Kernel, much: bool = False) -> Source:
+    """The source of ``kernel`` for the CPU: the short one, which refuses much work, or the one that threads share.
+
+    Work that the short one does has one block in each reduction of the other, so that both give the same bits.
+    """
+    return _Emitter(kernel, much).emit()

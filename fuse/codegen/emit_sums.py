@@ -43,6 +43,9 @@ class SumEmitter:
     def independent(self, s: Loop) -> None:
         raise NotImplementedError
 
+    def range(self, axis: Axis) -> tuple[str, str]:
+        raise NotImplementedError
+
     def resolve(self, name: str, dtype: str) -> tuple[str, Any]:
         raise NotImplementedError
 
@@ -129,7 +132,7 @@ class SumEmitter:
             self.line(text)
         return as_dtype(result, s.dtype)
 
-    def chunked(self, s: Loop, sums: list[Combine], n: str) -> None:
+    def chunked(self, s: Loop, sums: list[Combine]) -> None:
         """The loop in chunks; each chunk's sum, which vectorises, is added to the total with the rounding error kept.
 
         A long body writes what it sums to a row, so that body and sum are each one simple loop.
@@ -137,10 +140,12 @@ class SumEmitter:
         axis = s.axis
         accs = {c.acc: c for c in sums}
         c, start, stop, even = f"c{axis.name}", f"{axis.name}_start", f"{axis.name}_stop", f"{axis.name}_even"
+        low, high = self.range(axis)
+        n, first = (high, "") if low == "0" else (f"{high} - {low}", f"{low} + ")
         self.line(f"for {c} in range(({n} + {CHUNK - 1}) // {CHUNK}):")
         self.depth += 1
-        self.line(f"{start} = {c} * {CHUNK}")
-        self.line(f"{stop} = min({start} + {CHUNK}, {n})")
+        self.line(f"{start} = {first}{c} * {CHUNK}")
+        self.line(f"{stop} = smaller({start} + {CHUNK}, {high})")
         self.line(f"{even} = {stop} - ({stop} - {start}) % {LANES}")
         for acc, combine in accs.items():
             self.line(f"{acc}_part = {typed('0.0', combine.dtype)}")

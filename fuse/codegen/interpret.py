@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,9 +52,13 @@ class _Run:
         for axis in kernel.axes:
             if axis.parts:
                 self.sizes[axis] = int(np.prod([self.sizes[p] for p in axis.parts]))
+        for x in kernel.locals:
+            if not x.row:
+                shape = [self.sizes[p] for a in x.axes for p in (a.parts or (a,))]
+                self.arrays[x.name] = np.empty(shape, x.dtype)
         self.index: dict[Axis, int] = {}
         self.rows: dict[str, dict[int, Any]] = {x.name: {} for x in kernel.locals}
-        self.lane_axis = {x.name: x.axes[0] for x in kernel.locals}
+        self.lane_axis = {x.name: x.axes[0] for x in kernel.locals if x.row}
 
     def body(self, statements: tuple[Any, ...]) -> None:
         for s in statements:
@@ -80,6 +85,10 @@ class _Run:
             case Loop() if s.kind == "block":
                 # One block as wide as the axis: rows are then indexed by the axis itself.
                 self.body(s.body)
+            case Loop() if s.split is not None and s.split.accs:
+                for start in s.split.accs:
+                    self.statement(start)
+                self.statement(replace(s, split=None))
             case Loop():
                 for i in range(self.sizes[s.axis]):
                     self.index[s.axis] = i

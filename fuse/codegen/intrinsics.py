@@ -14,7 +14,8 @@ from numba.core.datamodel import models
 from numba.core.extending import intrinsic, make_attribute_wrapper, register_model
 from numba.np.numpy_support import from_dtype
 
-from fuse.codegen import far
+from fuse.codegen import far, parts
+from fuse.codegen.native import PART
 
 REORDER = ("reassoc", "nsz")
 GROUP = "fuse accesses"         # metadata that `lower` turns into LLVM's access group
@@ -54,6 +55,8 @@ make_attribute_wrapper(Buffer, "shape", "shape")
 
 def buffer_type(dtype: str, ndim: int | None, writable: bool):
     """The numba type of an argument; a scalar when `ndim` is None."""
+    if dtype == PART:
+        return parts.Part()
     if ndim is None:
         return types.float32 if dtype == "float16" else from_dtype(np.dtype(dtype))
     return Buffer(types.float16 if dtype == "float16" else from_dtype(np.dtype(dtype)), ndim, writable)
@@ -242,6 +245,44 @@ def scratch(typingctx, dtype, n):
     return buffer(dtype, n), build
 
 
+# -- memory that one thread has for itself ----------------------------------------------------------------------------
+
+def _raw(builder, name, result, argument):
+    kind = ir.FunctionType(result, [argument.type])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [argument])
+
+
+@intrinsic(prefer_literal=True)
+def heap(typingctx, dtype, n):
+    """An uninitialised one-dimensional array of literal dtype name and run-time length, to be given to `release`."""
+    buffer = buffer_type(dtype.literal_value, 1, True)
+    def build(context, builder, signature, args):
+        length = args[1]
+        proxy = cgutils.create_struct_proxy(buffer)(context, builder)
+        proxy.data = _raw(builder, "PyMem_RawMalloc", cgutils.voidptr_t, builder.mul(length, I64(buffer.itemsize)))
+        proxy.shape = cgutils.pack_array(builder, [length])
+        proxy.strides = cgutils.pack_array(builder, [I64(buffer.itemsize)])
+        return proxy._getvalue()
+    return buffer(dtype, types.int64), build
+
+
+@intrinsic
+def missing(typingctx, a):
+    """Whether there was no memory for what `heap` made."""
+    def build(context, builder, signature, args):
+        return cgutils.is_null(builder, cgutils.create_struct_proxy(a)(context, builder, value=args[0]).data)
+    return types.boolean(_is_buffer(a)), build
+
+
+@intrinsic
+def release(typingctx, a):
+    """Give the memory of `heap` back."""
+    def build(context, builder, signature, args):
+        _raw(builder, "PyMem_RawFree", ir.VoidType(), cgutils.create_struct_proxy(a)(context, builder, args[0]).data)
+        return context.get_dummy_value()
+    return types.none(_is_buffer(a)), build
+
+
 @intrinsic
 def independent(typingctx):
     """A promise about the innermost loop this stands in: no iteration stores what another one loads or stores.
@@ -354,8 +395,9 @@ far_sin, far_cos, far_tan = _far("sin"), _far("cos"), _far("tan")
 
 SCALARS = ("bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128 "
            "intp uintp").split()
-INTRINSICS = (load, store, size, stride, misaligned, refused, scratch, independent, radd, rmul, vmax, vmin,
-              fma, rint, fabs, copysign, f2i, i2f, f2i32, i2f32, far_sin, far_cos, far_tan)
+INTRINSICS = (load, store, size, stride, misaligned, refused, scratch, heap, missing, release, independent, radd, rmul,
+              vmax, vmin, fma, rint, fabs, copysign, f2i, i2f, f2i32, i2f32, far_sin, far_cos, far_tan,
+              *parts.INTRINSICS)
 
 
 def namespace() -> dict[str, object]:

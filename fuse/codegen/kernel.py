@@ -2,12 +2,12 @@
 
 A kernel is made for many outputs, several stages per row, and both targets: it says which loops run over which
 axes, what is computed once per iteration of each loop, and what is kept between stages. It knows nothing of
-strides or threads; the emitters do.
+strides; the emitters do. Of threads it knows which of its outermost loops they may share (`Loop.split`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,13 +32,17 @@ class Axis:
 
 @dataclass(frozen=True)
 class Buffer:
-    """An array parameter. ``layout`` is "C", or "S<k>": any strides, with unit stride along dimension k (-1: none)."""
+    """An array parameter. ``layout`` is "C", or "S<k>": any strides, with unit stride along dimension k (-1: none).
+
+    ``scratch`` is memory that nobody reads after the call.
+    """
 
     name: str
     dtype: str
     ndim: int
     output: bool = False
     layout: str = "C"
+    scratch: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,8 @@ class Scalar:
 class Local:
     """Scratch memory of the kernel with one element per point of ``axes`` (a row kept between stages).
 
-    A ``row`` has one element per lane of a block; its single axis is the lane axis.
+    A ``row`` has one element per lane of a block; its single axis is the lane axis. Any other is memory that each
+    thread has for itself, loaded and stored like a buffer; no iteration of a split loop leaves anything in it.
     """
 
     name: str
@@ -175,6 +180,17 @@ class Put:
 
 
 @dataclass(frozen=True)
+class Split:
+    """How threads share an outermost loop: its iterations (of a "block" loop: blocks) are independent but for ``accs``.
+
+    Where there are any, the loop runs in blocks of a length that depends on sizes alone. Each block starts the
+    accumulators anew, and what it leaves is combined in the order of the blocks.
+    """
+
+    accs: tuple[Init, ...] = ()
+
+
+@dataclass(frozen=True)
 class Loop:
     """``body`` for every index of ``axis``.
 
@@ -184,6 +200,7 @@ class Loop:
     axis: Axis
     body: tuple[Any, ...]
     kind: str = "serial"
+    split: Split | None = None
 
 
 @dataclass(frozen=True)
@@ -248,7 +265,7 @@ def _pruned(body: tuple[Any, ...], used: set[str]) -> tuple[Any, ...]:
         if isinstance(s, Loop):
             inner = _pruned(s.body, used)
             if inner:
-                out.append(Loop(s.axis, inner, s.kind))
+                out.append(Loop(s.axis, inner, s.kind, s.split))
         elif not hasattr(s, "name") or s.name in used:
             out.append(s)
     return tuple(out)
@@ -285,7 +302,10 @@ def _text(s: Any) -> str:
             return f"{s.local}[] = {s.value}"
         case Loop():
             size = "?" if s.axis.size is None else s.axis.size
-            return f"for {s.axis.name} in {size}:" + ("" if s.kind == "serial" else f"  # {s.kind}")
+            notes = [] if s.kind == "serial" else [s.kind]
+            if s.split is not None:
+                notes.append(", ".join(["shared", *[f"blocks of {i.acc}: {i.op.name}" for i in s.split.accs]]))
+            return f"for {s.axis.name} in {size}:" + (f"  # {'; '.join(notes)}" if notes else "")
     raise TypeError(s)
 
 
@@ -305,6 +325,31 @@ def _listing(kernel: Kernel) -> Iterator[str]:
             stack.extend((s, depth + 1) for s in reversed(statement.body))
 
 
+def conflict(loop: Loop, private: Collection[str] = ()) -> str:
+    """Why iterations of ``loop`` cannot run in any order and at once, but for its split's accumulators; or nothing.
+
+    ``private`` names memory that each thread has for itself.
+    """
+    own = {i.acc for i in loop.split.accs} if loop.split else set()
+    own |= {s.acc for s in walk(loop.body) if isinstance(s, Init)}
+    places: dict[str, set[tuple[int, ...]]] = {}
+    for s in walk(loop.body):
+        match s:
+            case Combine() if s.acc not in own:
+                return f"iterations meet in {s.acc}"
+            case Store() | Update() if s.buffer not in private:
+                where = tuple([k for k, i in enumerate(s.index) if i == loop.axis])
+                if not where:
+                    return f"iterations meet in {s.buffer}"
+                places.setdefault(s.buffer, set()).add(where)
+    for s in walk(loop.body):
+        if isinstance(s, (Load, Store, Update)) and s.buffer in places:
+            where = tuple([k for k, i in enumerate(s.index) if i == loop.axis])
+            if {where} != places[s.buffer]:
+                return f"an iteration may reach what another one stores in {s.buffer}"
+    return ""
+
+
 # ---------------------------------------------------------------- checker
 @dataclass
 class _Scope:
@@ -314,7 +359,8 @@ class _Scope:
 
 def check(kernel: Kernel) -> Kernel:
     """``kernel`` itself if it is well formed: names defined before use and inside their loop, indices in scope."""
-    buffers = {b.name: b for b in kernel.buffers}
+    private = {x.name for x in kernel.locals if not x.row}
+    ranks = {b.name: b.ndim for b in kernel.buffers} | {x.name: len(x.axes) for x in kernel.locals if not x.row}
     local_names = {x.name: x for x in kernel.locals}
     scalars = {s.name for s in kernel.scalars}
 
@@ -330,9 +376,14 @@ def check(kernel: Kernel) -> Kernel:
                     inner = axes if s.kind == "block" else axes | {s.axis}
                     if s.axis in axes:
                         fail(s, "the axis is looped over twice")
+                    if s.split is not None:
+                        why = "inside another loop" if axes else conflict(s, private)
+                        if why:
+                            fail(s, f"a loop shared among threads: {why}")
+                        accs.update(i.acc for i in s.split.accs)
                     visit(s.body, inner, names, accs)
                 case Load() | Store() | Update():
-                    if s.buffer not in buffers or index_width(s.index) != buffers[s.buffer].ndim:
+                    if index_width(s.index) != ranks.get(s.buffer):
                         fail(s, "buffer or rank")
                     for i in s.index:
                         if isinstance(i, Axis) and i not in axes:

@@ -11,8 +11,9 @@ from fuse.codegen.emit_cpu import Source
 from fuse.codegen.kernel import Kernel, Local, check
 from fuse.codegen.load import compile_kernel, key_of
 from fuse.codegen.nest import Binding
+from fuse.codegen.parallel import split
 from fuse.codegen.region import Operand, Region
-from fuse.codegen.runner import Callback, Layouts, Recipe, Runner
+from fuse.codegen.runner import THREADED, Callback, Layouts, Recipe, Runner
 from fuse.codegen.schedule import schedule
 from fuse.codegen.sizes import Sizes
 from fuse.expr import Expr
@@ -34,26 +35,27 @@ class Launcher(Runner):
 
     def scheduled(self, layouts: Mapping[Expr, str]) -> tuple[Kernel, Binding]:
         kernel, binding = schedule(self.region, self.sizes, self.operands, lambda base: layouts.get(base, "C"))
-        return check(collapse(kernel)), binding
+        return check(split(collapse(kernel))), binding
 
     def source(self, layouts: Layouts | None = None) -> Source:
         """The generated source for the given layouts (contiguous ones where none are given)."""
         layouts = layouts or ("C",) * len(self.bases)
         if layouts not in self.sources:
-            kernel, _ = self.scheduled(dict(zip(self.bases, layouts, strict=True)))
-            self.sources[layouts] = emit_cpu.emit(kernel)
+            kernel, _ = self.scheduled(dict(zip(self.bases, layouts, strict=False)))
+            self.sources[layouts] = emit_cpu.emit(kernel, THREADED in layouts)
         return self.sources[layouts]
 
     def make(self, layouts: Layouts) -> tuple[Callback, Recipe]:
-        kernel, binding = self.scheduled(dict(zip(self.bases, layouts, strict=True)))
-        source = self.sources[layouts] = emit_cpu.emit(kernel)
+        kernel, binding = self.scheduled(dict(zip(self.bases, layouts, strict=False)))
+        source = self.sources[layouts] = emit_cpu.emit(kernel, THREADED in layouts)
+        passed = {b.name for b in kernel.buffers}  # a thread allocates what it has for itself
         found = compile_kernel(source.text, source.entry, source.argtypes, source.helpers)
         scratch = tuple([
             (b.dtype, tuple([self.size_source(int(x.name[1:])) for x in b.axes]))
             for b in binding.buffers
-            if isinstance(b, Local)
+            if isinstance(b, Local) and b.name in passed
         ])
-        direct = all(x == "C" for x in layouts) and binding.scalars == self.scalars
+        direct = all(x in ("C", THREADED) for x in layouts) and binding.scalars == self.scalars
         return found, Recipe(key_of(found), source.text, source.entry, source.argtypes, scratch, direct)
 
     def size_source(self, axis: int) -> tuple[int, int | None]:

@@ -171,7 +171,7 @@ def surroundings() -> tuple:
     import numpy
     here = Path(__file__).parent
     loader = hashlib.sha256()
-    for module in ("far.py", "intrinsics.py", "lower.py", "native.py"):
+    for module in ("far.py", "intrinsics.py", "lower.py", "native.py", "parts.py", "pool.py"):
         try:
             loader.update((here / module).read_bytes())
         except OSError:

@@ -359,8 +359,8 @@ def _loaded() -> dict[str, int]:
     _state["limit"](config.recycle, 0)
     config.watch("recycle", lambda bytes_: _state["limit"](bytes_, 0))
     if hasattr(os, "register_at_fork"):  # a child never inherits a lock that nobody will open
-        lock, unlock = (ctypes.CFUNCTYPE(None)(found[f"fuse_{name}"]) for name in ("lock", "unlock"))
-        os.register_at_fork(before=lock, after_in_parent=unlock, after_in_child=unlock)
+        # Not taken before: another thread could then wait for it, holding Python's lock, which the fork waits for.
+        os.register_at_fork(after_in_child=ctypes.CFUNCTYPE(None)(found["fuse_unlock"]))
     _state["empty"] = assembly.builtin("empty", found["fuse_empty"], assembly.POSITIONAL, None)
     return found
 

@@ -13,17 +13,27 @@ from typing import Any
 
 import numpy as np
 
+from fuse.codegen import pool, threads
+
 ENTRY = "fuse_entry"
 RELEASE_AT = 1 << 14            # elements in all arrays together; less is done sooner than the lock changes hands
 CPYTHON = ("PyErr_SetString PyErr_Occurred PyFloat_AsDouble PyLong_AsLongLong PyLong_AsUnsignedLongLong PyNumber_Index "
            "PyLong_FromLongLong PyObject_IsTrue PyComplex_AsCComplex PyEval_SaveThread PyEval_RestoreThread "
-           "Py_DecRef").split()
+           "Py_DecRef PyObject_CallNoArgs PyMem_RawMalloc PyMem_RawFree").split()
 WRITEABLE_FLAG = 0x400                              # NPY_ARRAY_WRITEABLE
+PART = "part"                   # the "dtype" of a kernel's last parameter where its work can be shared among threads
+RAISED_BIT = 32                 # of the status of a part: the kernel raised, which it must not
+PLAN = 4                        # slots of the plan for each segment, after one for their number
+SHARED_SLOT = 16                # bytes of a slot of the memory that the parts of one call share
 
 
 @dataclass(frozen=True)
 class ArgType:
-    """Type of one kernel argument: a scalar of `dtype`, or an array of rank `ndim` with any strides."""
+    """Type of one kernel argument: a scalar of `dtype`, or an array of rank `ndim` with any strides.
+
+    The last one may be `PART`, which no caller gives: which segment of the kernel, which items of it, and `ndim` slots
+    of memory that all parts of one call share.
+    """
     dtype: str
     ndim: int | None = None
     writable: bool = False
@@ -152,6 +162,79 @@ def _array(t: _Text, argtype: ArgType, item: str, bad: str) -> tuple[list[str], 
     return values, elements
 
 
+def _alone(t: _Text, symbol: str, values: list[str], elements: str) -> tuple[str, str]:
+    """Call a kernel that cannot be shared, without Python's lock where it has many elements: i32 raised, i64 status."""
+    result, exception = t("alloca i64"), t("alloca ptr")
+    long, release, run, restore, done = t(f"icmp sgt i64 {elements}, {RELEASE_AT}"), *(t.label() for _ in range(4))
+    state = t("alloca ptr")
+    t.do(f"store ptr null, ptr {state}")
+    t.do(f"br i1 {long}, label %{release}, label %{run}")
+    t.start(release)
+    saved = t("call ptr @PyEval_SaveThread()")
+    t.do(f"store ptr {saved}, ptr {state}")
+    t.do(f"br label %{run}")
+    t.start(run)
+    raised = t(f'call i32 @"{symbol}"({", ".join([f"ptr {result}", f"ptr {exception}", *values])})')
+    t.do(f"br i1 {long}, label %{restore}, label %{done}")
+    t.start(restore)
+    saved = t(f"load ptr, ptr {state}")
+    t.do(f"call void @PyEval_RestoreThread(ptr {saved})")
+    t.do(f"br label %{done}")
+    t.start(done)
+    return raised, t(f"load i64, ptr {result}")
+
+
+def _in_parts(t: _Text, symbol: str, values: list[str], slots: int) -> tuple[str, list[str]]:
+    """Call a kernel that asks for threads where it has much work: i64 status, and the function that does one part."""
+    kinds = [value.split()[0] for value in values]
+    structure = f"{{ {', '.join(['ptr', *kinds])} }}"
+    context = t(f"alloca {structure}")
+    shared = t(f"alloca [{slots * SHARED_SLOT} x i8], align {SHARED_SLOT}")
+    fields = [f"ptr {shared}", *values]
+    for k, value in enumerate(fields):
+        t.do(f"store {value}, ptr {t(f'getelementptr {structure}, ptr {context}, i32 0, i32 {k}')}")
+    first = t(f"call i64 @fuse_part(ptr {context}, i64 {pool.ASK}, i64 0, i64 {pool.EVERYTHING})")
+    much, start, ready, several, alone, back, done = (t.label() for _ in range(7))
+    here = t.label()
+    t.do(f"br label %{here}")
+    t.start(here)
+    t.do(f"br i1 {t(f'icmp eq i64 {first}, {pool.MUCH}')}, label %{much}, label %{done}")
+    t.start(much)
+    is_prepared = t(f"load i64, ptr {t(f'getelementptr i8, ptr @fuse_pool, i64 {pool.PREPARED}')}")
+    t.do(f"br i1 {t(f'icmp eq i64 {is_prepared}, 0')}, label %{start}, label %{ready}")
+    t.start(start)
+    nothing = t("call ptr @PyObject_CallNoArgs(ptr @fuse_prepare)")
+    t.require(t(f"icmp ne ptr {nothing}, null"), "error")
+    t.do(f"call void @Py_DecRef(ptr {nothing})")
+    t.do(f"br label %{ready}")
+    t.start(ready)
+    saved = t("call ptr @PyEval_SaveThread()")
+    run = t(f"load ptr, ptr {t(f'getelementptr i8, ptr @fuse_pool, i64 {pool.RUN}')}")
+    t.do(f"br i1 {t(f'icmp eq ptr {run}, null')}, label %{alone}, label %{several}")
+    t.start(several)
+    together = t(f"call i64 {run}(ptr @fuse_part, ptr {context}, ptr {shared})")
+    t.do(f"br label %{back}")
+    t.start(alone)
+    single = t(f"call i64 @fuse_part(ptr {context}, i64 {pool.SERIAL}, i64 0, i64 {pool.EVERYTHING})")
+    t.do(f"br label %{back}")
+    t.start(back)
+    later = t(f"phi i64 [ {together}, %{several} ], [ {single}, %{alone} ]")
+    t.do(f"call void @PyEval_RestoreThread(ptr {saved})")
+    t.do(f"br label %{done}")
+    t.start(done)
+    status = t(f"phi i64 [ {first}, %{here} ], [ {later}, %{back} ]")
+    p = _Text()
+    result, exception = p("alloca i64"), p("alloca ptr")
+    places = [p(f"getelementptr {structure}, ptr %context, i32 0, i32 {k}") for k in range(len(fields))]
+    passed = [f"{kind} {p(f'load {kind}, ptr {place}')}" for kind, place in zip(["ptr", *kinds], places, strict=True)]
+    arguments = ", ".join([f"ptr {result}", f"ptr {exception}", *passed[1:], "i64 %segment", "i64 %low", "i64 %high",
+                           passed[0]])
+    raised = p(f'call i32 @"{symbol}"({arguments})')
+    given, wrong = p(f"load i64, ptr {result}"), p(f"icmp ne i32 {raised}, 0")
+    p.do(f"ret i64 {p(f'select i1 {wrong}, i64 {1 << RAISED_BIT}, i64 {given}')}")
+    return status, ["define internal i64 @fuse_part(ptr %context, i64 %segment, i64 %low, i64 %high) {", *p.lines, "}"]
+
+
 def entry_assembly(symbol: str, argtypes: tuple[ArgType, ...]) -> str:
     """LLVM assembly of `ENTRY`, a METH_FASTCALL function that checks and unpacks Python objects and calls `symbol`.
 
@@ -164,8 +247,9 @@ def entry_assembly(symbol: str, argtypes: tuple[ArgType, ...]) -> str:
         failures.append((t.label(), message))
         return failures[-1][0]
 
+    part = argtypes[-1] if argtypes and argtypes[-1].dtype == PART else None
+    argtypes = argtypes[:-1] if part else argtypes
     t.start("start")
-    result, exception = t("alloca i64"), t("alloca ptr")
     t.require(t(f"icmp eq i64 %count, {len(argtypes)}"), failure(f"this kernel takes {len(argtypes)} arguments"))
     unpacked: dict[int, list[str]] = {}
     elements = "0"
@@ -178,26 +262,16 @@ def entry_assembly(symbol: str, argtypes: tuple[ArgType, ...]) -> str:
         else:
             unpacked[position], count = _array(t, argtype, item, bad)
             elements = t(f"add i64 {elements}, {count}")
-    long, release, run, restore, done = t(f"icmp sgt i64 {elements}, {RELEASE_AT}"), *(t.label() for _ in range(4))
-    state = t("alloca ptr")
-    t.do(f"store ptr null, ptr {state}")
-    t.do(f"br i1 {long}, label %{release}, label %{run}")
-    t.start(release)
-    saved = t("call ptr @PyEval_SaveThread()")
-    t.do(f"store ptr {saved}, ptr {state}")
-    t.do(f"br label %{run}")
-    t.start(run)
     values = [value for position in range(len(argtypes)) for value in unpacked[position]]
-    status = t(f'call i32 @"{symbol}"({", ".join([f"ptr {result}", f"ptr {exception}", *values])})')
-    t.do(f"br i1 {long}, label %{restore}, label %{done}")
-    t.start(restore)
-    saved = t(f"load ptr, ptr {state}")
-    t.do(f"call void @PyEval_RestoreThread(ptr {saved})")
-    t.do(f"br label %{done}")
-    t.start(done)
+    chunk: list[str] = []
+    if part is None:
+        status, number = _alone(t, symbol, values, elements)
+    else:
+        number, chunk = _in_parts(t, symbol, values, part.ndim or 1)
+        status = t(f"trunc i64 {t(f'lshr i64 {number}, {RAISED_BIT}')} to i32")
     raised = failure("a kernel raised an exception; it must return a status")
     t.require(t(f"icmp eq i32 {status}, 0"), raised)
-    number = t(f"call ptr @PyLong_FromLongLong(i64 {t(f'load i64, ptr {result}')})")
+    number = t(f"call ptr @PyLong_FromLongLong(i64 {number})")
     t.do(f"ret ptr {number}")
     texts = []
     for i, (label, message) in enumerate(failures):
@@ -210,7 +284,8 @@ def entry_assembly(symbol: str, argtypes: tuple[ArgType, ...]) -> str:
         t.do("br label %error")
     t.start("error")
     t.do("ret ptr null")
-    parameters = ", ".join(["ptr", "ptr", *(value.split()[0] for value in values)])
+    own = ["i64", "i64", "i64", "ptr"] if part else []
+    parameters = ", ".join(["ptr", "ptr", *(value.split()[0] for value in values), *own])
     pair = "{ double, double }"
     complex_ = (f"declare void @PyComplex_AsCComplex(ptr sret({pair}), ptr)" if sys.platform == "win32"
                 else f"declare {pair} @PyComplex_AsCComplex(ptr)")
@@ -220,8 +295,10 @@ def entry_assembly(symbol: str, argtypes: tuple[ArgType, ...]) -> str:
         "declare double @PyFloat_AsDouble(ptr)", "declare i64 @PyLong_AsLongLong(ptr)",
         "declare i64 @PyLong_AsUnsignedLongLong(ptr)", "declare ptr @PyNumber_Index(ptr)",
         "declare ptr @PyLong_FromLongLong(i64)", "declare i32 @PyObject_IsTrue(ptr)", complex_,
+        "@fuse_pool = external global i8", "@fuse_prepare = external global i8",
+        "declare ptr @PyObject_CallNoArgs(ptr)",
         "declare ptr @PyEval_SaveThread()", "declare void @PyEval_RestoreThread(ptr)", "declare void @Py_DecRef(ptr)",
-        f'declare i32 @"{symbol}"({parameters})', f"define ptr @{ENTRY}(ptr %self, ptr %args, i64 %count) {{",
+        f'declare i32 @"{symbol}"({parameters})', *chunk, f"define ptr @{ENTRY}(ptr %self, ptr %args, i64 %count) {{",
         *t.lines, "}"])
 
 
@@ -285,6 +362,7 @@ def _imports() -> dict[str, int]:
         addresses = {name: ctypes.cast(getattr(api, name), ctypes.c_void_p).value for name in CPYTHON}
         addresses["PyExc_TypeError"] = ctypes.addressof(ctypes.c_void_p.in_dll(api, "PyExc_TypeError"))
         addresses["fuse_ndarray"] = id(np.ndarray)
+        addresses["fuse_pool"], addresses["fuse_prepare"] = threads.address, id(threads.prepare)
         _state["imports"] = addresses
     return _state["imports"]
 

@@ -14,7 +14,7 @@ import importlib
 import os
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ import numpy as np
 
 from fuse.codegen import load
 from fuse.codegen.native import ArgType
-from fuse.codegen.runner import Callback, Layouts, Recipe, Runner, SizeMismatch, layout_of
+from fuse.codegen.runner import THREADED, Callback, Layouts, Recipe, Runner, SizeMismatch, layout_of
 from fuse.config import config
 from fuse.expr import CONSTANT, INPUT, SHARED, Constant, Expr, toposort
 from fuse.op import OPS
@@ -103,7 +103,7 @@ def structure(program: Program, order: Sequence[Expr]) -> str | None:
     index = {node: i for i, node in enumerate(order)}
     position = {v: i for i, v in enumerate(program.inputs)}
     cells: dict[int, int] = {}
-    lines: list[Any] = [program.mode, program.assuming, repr(config._flags)]
+    lines: list[Any] = [program.mode, program.assuming, repr(replace(config._flags, threads=0))]
     try:
         for node in order:
             type_ = _type(node.type)
@@ -259,7 +259,7 @@ class Stored(Runner):
         # the call goes to the interpreter.
         if not self.recipes:
             raise SizeMismatch
-        known = next(iter(self.recipes))
+        known = next(reversed(self.recipes))  # one for much work, where there is one, serves any
         return _rearranged(self.variants[known], known, self.recipes[known].argtypes), None
 
 
@@ -267,8 +267,9 @@ def _rearranged(kernel: Callback, layouts: Layouts, argtypes: Sequence[ArgType])
     """``kernel`` of these layouts for arrays of any."""
 
     def call(*args: Any) -> int:
-        taken = [_as_layout(array, layout) for array, layout in zip(args, layouts, strict=False)]
-        status = kernel(*taken, *args[len(layouts) :])
+        count = len(layouts) - layouts.count(THREADED)
+        taken = [_as_layout(array, layout) for array, layout in zip(args, layouts[:count], strict=False)]
+        status = kernel(*taken, *args[count:])
         for array, new, argtype in zip(args, taken, argtypes, strict=False):
             if argtype.writable and new is not array:
                 array[...] = new
@@ -296,7 +297,7 @@ def enter(scope: dict[str, Any], number: int, runner: Runner) -> None:
     name = f"kernel{number}"
     scope[f"launch{number}"] = runner
     direct = [x for x, recipe in runner.recipes.items() if recipe.direct]
-    scope[name] = runner.variants[direct[0]] if direct else runner
+    scope[name] = runner.variants[direct[-1]] if direct else runner
 
     def install(fast: Callback) -> None:
         scope[name] = fast

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from fuse.codegen.native import ArgType
+from fuse.codegen.pool import MUCH, MUCH_WORK
 from fuse.errors import ShapeError
 
 Array = Any
 Layouts = tuple[str, ...]
 Callback = Callable[..., int]
 
-OK, WRONG_LAYOUT, WRONG_SIZE, OUT_OF_BOUNDS, EMPTY_REDUCTION = range(5)  # what a kernel returns
+OK, WRONG_LAYOUT, WRONG_SIZE, OUT_OF_BOUNDS, EMPTY_REDUCTION, NO_MEMORY = range(6)  # what a kernel returns
+THREADED = "threads"  # after the layouts: the kernel for much work, which threads share
 
 
 class SizeMismatch(Exception):
@@ -96,7 +98,13 @@ class Runner:
     def __call__(self, *args: Any) -> int:
         count = self.count
         arrays = [_usable(a) for a in args[:count]]
-        status = self.compiled(tuple(map(layout_of, arrays)))(*arrays, *args[count:])
+        layouts, rest = tuple(map(layout_of, arrays)), args[count:]
+        shared = (*layouts, THREADED)
+        if shared in self.variants or sum(a.nbytes for a in arrays) >= MUCH_WORK:
+            layouts = shared
+        status = self.compiled(layouts)(*arrays, *rest)
+        if status == MUCH:
+            status = self.compiled(shared)(*arrays, *rest)
         if status:
             self.fail(status, arrays)
         return 0
@@ -106,6 +114,8 @@ class Runner:
             # The interpreter knows which index of which line it was; and a maximum of nothing may be part of something
             # that has a value (logsumexp).
             raise SizeMismatch
+        if status == NO_MEMORY:
+            raise MemoryError("no memory for the scratch arrays of a kernel")
         raise ShapeError(f"a kernel refused its arguments (status {status}, shapes {[a.shape for a in arrays]})")
 
 

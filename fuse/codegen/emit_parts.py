@@ -1,0 +1,219 @@
+"""Kernels that threads share as source text: segments, blocks of reductions, and what passes between parts.
+
+Such a kernel has a last parameter, the part of its work that is to be done: a segment (none: all of them in order) and
+the items of it from `low` to below `high`. Asked for everything, it first sees whether that is much work, and if so
+does nothing but tell how much there is of each segment.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fuse.codegen.emit_sums import CHUNK, SumEmitter
+from fuse.codegen.kernel import Axis, Combine, Init, Local, Loop, uses, walk
+from fuse.codegen.lanes import FEW_ROWS, NARROW_BLOCK, longest_sweep
+from fuse.codegen.native import PLAN
+from fuse.codegen.parallel import BLOCK_WORK, BLOCKS, at_once, crossing, segments, shared_loop, work_text
+from fuse.codegen.pool import ASK, MUCH, MUCH_WORK
+from fuse.codegen.runner import NO_MEMORY
+from fuse.codegen.text import as_dtype
+
+PIECES = 4  # into how many pieces each thread's share is cut
+UNIT = 64  # elements that are never divided among threads, so that no cache line is
+# The same of lanes. Where there are more rows than stay in cache, memory must be read in long pieces: a matrix of
+# 10,000 rows takes three times as long by strips of half a row each.
+LANE_UNIT, WIDE_LANE_UNIT = NARROW_BLOCK, 16 * NARROW_BLOCK
+
+
+class PartEmitter(SumEmitter):
+    """The part of an emitter that writes the outermost level of a kernel; the emitter itself gives statements."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size_text: dict[Axis, str] = {}
+        self.bounds: dict[Axis, tuple[str, str]] = {}
+        self.own: list[Local] = []
+        self.blocks: dict[str, tuple[int, int]] = {}
+        self.slots = 0
+
+    def range(self, axis: Axis) -> tuple[str, str]:
+        """The text of the first index of an axis, and of the one after its last, as walked here."""
+        return self.bounds.get(axis, ("0", self.size_text[axis]))
+
+    def indices(self, axis: Axis) -> str:
+        """The text of the indices of an axis as walked here."""
+        low, high = self.range(axis)
+        return f"range({high})" if low == "0" else f"range({low}, {high})"
+
+    def leave(self, status: str) -> None:
+        """Return ``status``, giving back the memory of this part."""
+        for local in self.own:
+            self.line(f"    release({local.name})")
+        self.line(f"    return {status}")
+
+    def whole(self) -> None:
+        """The whole of a kernel for little work; much of it is refused where threads could share it."""
+        loops = [s for s in self.kernel.body if isinstance(s, Loop) and s.split is not None]
+        if loops:
+            total = " + ".join(work_text(self.kernel, s, self.size_text.__getitem__) for s in loops)
+            self.line(f"if {total} >= {MUCH_WORK}:")
+            self.line(f"    return {MUCH}")
+        for s in self.kernel.body:
+            if isinstance(s, Loop) and s.split is not None:
+                self.allocate(s)
+                for init in s.split.accs:
+                    self.init(init)
+                self.body((s,))
+                self.free()
+            else:
+                self.body((s,))
+
+    def parts(self) -> None:
+        """The whole of a kernel in segments."""
+        parts = segments(self.kernel)
+        self.body(at_once(self.kernel))
+        names = crossing(parts)
+        self.slots = 1 + PLAN * len(parts)
+        places = {name: self.take() for name in names}
+        self.plan(parts)
+        left: tuple[Init, ...] = ()
+        for k, part in enumerate(parts):
+            if len(parts) > 1:
+                self.line(f"if wanted(part, {k + 1}):")
+                self.depth += 1
+            used = {name for s in walk(part) for name in uses(s)}
+            own = _defined(part) | {i.acc for i in left}
+            for name, place in places.items():
+                if name in used and name not in own:
+                    self.line(f"{self.final(name)} = get(part, {place}, '{names[name]}')")
+            for init in left:
+                self.gather_blocks(init)
+            loop = shared_loop(part)
+            if loop is not None and loop.split is not None:
+                left = loop.split.accs
+                self.shared(loop)
+            else:
+                left = ()
+                self.body(part)
+            for name, place in places.items():
+                if name in own:
+                    self.line(f"put(part, {place}, {self.final(name)})")
+            if len(parts) > 1:
+                self.depth -= 1
+
+    def take(self, count: int = 1) -> int:
+        """The first of so many new slots of shared memory."""
+        self.slots += count
+        return self.slots - count
+
+    def plan(self, parts: list[tuple[Any, ...]]) -> None:
+        """Sizes of blocks, and, asked for much work, the plan instead of the work."""
+        rows: list[tuple[str, str, str, str]] = []
+        for k, part in enumerate(parts):
+            loop = shared_loop(part)
+            if loop is None or loop.split is None:
+                rows.append(("1", "0", "1", "1"))
+                continue
+            n, work = self.size_text[loop.axis], f"work{k + 1}"
+            self.line(f"{work} = {work_text(self.kernel, loop, self.size_text.__getitem__)}")
+            if loop.split.accs:
+                length, count = f"length{k + 1}", f"blocks{k + 1}"
+                if self.is_flat(loop):  # then a block has the chunks of the whole
+                    each = work_text(self.kernel, loop, self.size_text.__getitem__, whole=False)
+                    least = BLOCK_WORK // int(each) // CHUNK * CHUNK
+                    self.line(f"{length} = larger(({n} + {BLOCKS * CHUNK - 1}) // {BLOCKS * CHUNK} * {CHUNK}, {least})")
+                else:
+                    least = f"{n} if {work} < {BLOCK_WORK} else {n} * {BLOCK_WORK} // {work}"
+                    self.line(f"{length} = larger(larger(({n} + {BLOCKS - 1}) // {BLOCKS}, {least}), 1)")
+                self.line(f"{count} = 1 if {n} <= {length} else ({n} + {length} - 1) // {length}")
+                rows.append((count, work, "1", str(PIECES)))
+            elif loop.kind == "block":
+                sweep = longest_sweep(loop.body, self.size_text)
+                unit = f"{LANE_UNIT} if {sweep} <= {FEW_ROWS} else {WIDE_LANE_UNIT}" if sweep else str(LANE_UNIT)
+                rows.append((n, work, unit, str(PIECES)))
+            else:
+                rows.append((n, work, str(UNIT if self.is_flat(loop) else 1), str(PIECES)))
+        total = " + ".join(row[1] for row in rows if row[1] != "0")
+        self.line(f"if part.segment == {ASK} and {total} >= {MUCH_WORK}:")
+        self.line(f"    put(part, 0, {len(rows)})")
+        for k, row in enumerate(rows):
+            self.line(f"    tell(part, {k + 1}, {', '.join(row)})")
+        self.line(f"    return {MUCH}")
+
+    def is_flat(self, loop: Loop) -> bool:
+        return not any(isinstance(s, Loop) for s in loop.body)
+
+    def shared(self, loop: Loop) -> None:
+        n, k = self.size_text[loop.axis], loop.axis.name
+        self.allocate(loop)
+        if loop.split is not None and loop.split.accs:
+            self.in_blocks(loop, loop.split.accs, n)
+        else:
+            self.line(f"{k}_low, {k}_high = part.low, reach(part, {n})")
+            self.bounds[loop.axis] = f"{k}_low", f"{k}_high"
+            self.body((loop,))
+            del self.bounds[loop.axis]
+        self.free()
+
+    def allocate(self, loop: Loop) -> None:
+        """Memory that each part of a loop has for itself."""
+        users = {s.buffer for s in walk((loop,)) if hasattr(s, "buffer")}
+        self.own = [x for x in self.kernel.locals if not x.row and x.name in users]
+        for position, local in enumerate(self.own):
+            count = " * ".join(self.size_text[a] for a in local.axes) or "1"
+            self.line(f"{local.name} = heap('{local.dtype}', {count})")
+            self.line(f"if missing({local.name}):")
+            self.own, whole = self.own[:position], self.own
+            self.leave(str(NO_MEMORY))
+            self.own = whole
+
+    def free(self) -> None:
+        for local in self.own:
+            self.line(f"release({local.name})")
+        self.own = []
+
+    # ------------------------------------------------------------ reductions
+    def in_blocks(self, loop: Loop, accs: tuple[Init, ...], n: str) -> None:
+        """Each block of the loop with accumulators of its own, left in shared memory."""
+        k = loop.axis.name
+        number = segments(self.kernel).index((loop,)) + 1
+        self.line(f"for block{number} in range(part.low, reach(part, blocks{number})):")
+        self.depth += 1
+        self.line(f"{k}_low = block{number} * length{number}")
+        self.line(f"{k}_high = smaller({k}_low + length{number}, {n})")
+        for init in accs:
+            self.init(init)
+        self.bounds[loop.axis] = f"{k}_low", f"{k}_high"
+        self.body((loop,))
+        del self.bounds[loop.axis]
+        for init in accs:
+            kept = [init.acc, f"{init.acc}_lost"] if init.acc in self.compensated else [init.acc]
+            first = self.take(len(kept) * BLOCKS)
+            self.blocks[init.acc] = first, number
+            for j, name in enumerate(kept):
+                self.line(f"put(part, {first + j * BLOCKS} + block{number}, {name})")
+        self.depth -= 1
+
+    def gather_blocks(self, init: Init) -> None:
+        """An accumulator from what the blocks left, in their order."""
+        acc = init.acc
+        first, number = self.blocks[acc]
+        self.init(init)
+        self.line(f"for block{number} in range(blocks{number}):")
+        self.depth += 1
+        if acc in self.compensated:
+            self.line(f"{acc}_part = get(part, {first} + block{number}, 'float64')")
+            self.line(f"{acc}_lost += get(part, {first + BLOCKS} + block{number}, 'float64')")
+            self.add_compensated(acc)
+        else:
+            self.line(f"{acc}_left = get(part, {first} + block{number}, '{init.dtype}')")
+            step = Combine(acc, init.op, init.dtype, f"{acc}_left", init.dtype)
+            self.line(f"{acc} = {as_dtype(self.combined(step, acc, f'{acc}_left'), init.dtype)}")
+        self.depth -= 1
+        if acc in self.compensated:
+            self.total(acc, init.dtype)
+
+
+def _defined(part: tuple[Any, ...]) -> set[str]:
+    """The names that a segment defines at its outermost level."""
+    return {s.acc if isinstance(s, Init) else s.name for s in part if isinstance(s, Init) or hasattr(s, "name")}
