@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fuse.codegen.mathlib import vector
 from fuse.codegen.mathlib.specialise import horner, polynomial
-from fuse.codegen.mathlib.vector import exponential, scaled
+from fuse.codegen.mathlib.vector import exponential, joined, less_than_f, parts_of_any, scaled
 
 if TYPE_CHECKING:
     from fuse.codegen.intrinsics import f2i as to_bits
@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
     ERF_ONE = ERFC_ZERO = ERFCX_OVERFLOW = ERFCX_SHIFT = ERFCX_MIDDLE = ERFCX_FAR = 1.0
     TWO_OVER_ROOT_PI = TWO_OVER_ROOT_PI_REST = 1.0
+    TAIL_SHIFT = TAIL_TINY = TAIL_LIFT = TAIL_POWER = 1.0
     MANTISSA = ONE_BITS = 1
-    ERF_SERIES = ERFCX_LOW = ERFCX_HIGH = ERFCX_LOSS = (1.0,)
+    ERFINV_SERIES = TAIL_SERIES = ERF_SERIES = ERFCX_LOW = ERFCX_HIGH = ERFCX_LOSS = (1.0,)
 
 INFINITY = math.inf
+NAN = math.nan
+HALF_ROOT_PI = 0.886226925452758
 
 CONSTANTS: dict[str, dict[str, Any]] = {
     "float64": vector.CONSTANTS["float64"] | {
@@ -49,6 +52,20 @@ CONSTANTS: dict[str, dict[str, Any]] = {
         ),
         # by how much more than 1 / (x + s) the whole changes, in t
         "ERFCX_LOSS": (1.89, -1.68, 0.89),
+        # erfinv(x) / x in x**2 for abs(x) <= 1/2; and erfcinv(p) / s, roughly, in (s - k) / (s + k), s = sqrt(-log(p))
+        "ERFINV_SERIES": (
+            0.886226925452758, 0.23201366653465955, 0.12755617530430535, 0.08655212937183196,
+            0.06495961090592375, 0.05173149652096173, 0.04283237590629924, 0.036525370820062526,
+            0.031126070589444926, 0.03169916886286334, 0.0080516712633985, 0.07439755861477987,
+            -0.07739855814936465, 0.11396120554930302,
+        ),
+        "TAIL_SHIFT": 2.0, "TAIL_TINY": 2.0**-960, "TAIL_LIFT": 2.0**128, "TAIL_POWER": 128.0,
+        "TAIL_SERIES": (
+            0.8340941571359453, 0.4309177169793757, -0.4237629515810969, 0.20194029387748413,
+            0.0067110427443219005, -0.12813928632016924, 0.13804606012840465, -0.07258784518051883,
+            -0.016264507021255287, 0.07357002663677562, -0.0680434396406531, 0.021071727961827495,
+            0.008942560256321248, -0.0064594285352195,
+        ),
     },
     "float32": vector.CONSTANTS["float32"] | {
         "TWO_OVER_ROOT_PI": 1.128379225730896, "TWO_OVER_ROOT_PI_REST": -5.863538342219759e-08,
@@ -64,6 +81,15 @@ CONSTANTS: dict[str, dict[str, Any]] = {
         ),
         "ERFCX_HIGH": (6.97749201208353e-05, 8.534728840459138e-05),
         "ERFCX_LOSS": (1.67, -0.68),
+        "ERFINV_SERIES": (
+            0.8862268924713135, 0.23201683163642883, 0.12741349637508392, 0.08887594938278198,
+            0.0482964888215065, 0.10314767062664032,
+        ),
+        "TAIL_SHIFT": 1.5, "TAIL_TINY": 2.0**-120, "TAIL_LIFT": 2.0**32, "TAIL_POWER": 32.0,
+        "TAIL_SERIES": (
+            0.7632892727851868, 0.5526029467582703, -0.4036814868450165, 0.020382028073072433,
+            0.1540980190038681, -0.09009087830781937,
+        ),
     },
 }
 
@@ -117,4 +143,39 @@ def erfcx(x):
     return 2.0 * scaled(1.0, q, shifted) - positive if x < 0.0 else positive
 
 
-TABLE: dict[str, Any] = {"erf": erf, "erfc": erfc, "erfcx": erfcx}
+# ---------------------------------------------------------------- inverses
+def centre(x):
+    square = x * x
+    return x * polynomial(square, ERFINV_SERIES)
+
+
+def tail(p):
+    """The inverse of erfc for 0 <= p <= 1/2: half the digits of it, and Halley's step on ``erfcx(y) - p exp(y**2)``."""
+    f, k = parts_of_any(p)
+    s = math.sqrt(-joined(f, k, less_than_f(f)))
+    t = (s - TAIL_SHIFT) / (s + TAIL_SHIFT)
+    y = s * polynomial(t, TAIL_SERIES)
+    # the exponential may be no number where its product with p is
+    tiny = p < TAIL_TINY
+    shifted, q = exp_of_square(y, 1.0)
+    product = scaled(p * TAIL_LIFT if tiny else p, q, shifted - TAIL_POWER if tiny else shifted)
+    step = HALF_ROOT_PI * (erfcx_positive(y) - product)
+    return INFINITY if p == 0.0 else fma(step, fma(y, step, 1.0), y)
+
+
+def erfinv(x):
+    size = abs(x)
+    value = math.copysign(tail(1.0 - size), x)
+    value = centre(x) if size <= 0.5 else value
+    return value if size <= 1.0 else NAN
+
+
+def erfcinv(x):
+    above = x > 1.0
+    value = tail(2.0 - x if above else x)
+    value = -value if above else value
+    value = centre(1.0 - x) if (x >= 0.5) & (x <= 1.5) else value
+    return value if (x >= 0.0) & (x <= 2.0) else NAN
+
+
+TABLE: dict[str, Any] = {"erf": erf, "erfc": erfc, "erfcx": erfcx, "erfinv": erfinv, "erfcinv": erfcinv}

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fuse.codegen.mathlib import circular, errors, hyperbolic, powers, vector
+from fuse.codegen.mathlib import circular, errors, gammas, hyperbolic, powers, vector
 
-TABLE: dict[str, Any] = {**vector.TABLE, **powers.TABLE, **errors.TABLE, **circular.TABLE, **hyperbolic.TABLE}
+TABLE: dict[str, Any] = {
+    **vector.TABLE, **powers.TABLE, **errors.TABLE, **gammas.TABLE, **circular.TABLE, **hyperbolic.TABLE,
+}

@@ -1,0 +1,176 @@
+"""The logarithm of the gamma function and its derivative, vectorised as in ``vector``.
+
+Up to 8 the recurrence leads to an interval of length 1, above it Stirling's series serves; below 0 the reflection
+formulas. Near a zero below 0 the error is one of the terms that cancel there: some 1e-16 times their size.
+"""
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fuse.codegen.mathlib import vector
+from fuse.codegen.mathlib.specialise import polynomial
+from fuse.codegen.mathlib.vector import joined, less_than_f, parts_of_any
+
+if TYPE_CHECKING:
+    from fuse.codegen.intrinsics import fma
+
+    LGAMMA_START = EULER = PSI_ROOT = PSI_ROOT_REST = ROOT_HALF = 1.0
+    LGAMMA_SERIES = STIRLING_SERIES = SINE_SERIES = PSI_SERIES = PSI_TAIL = COTANGENT_SERIES = (1.0,)
+
+INFINITY = math.inf
+NAN = math.nan
+LOG_PI = 1.1447298858494002
+STIRLING = 0.4189385332046727  # log(2 pi) / 2 - 1/2
+ROOT_2 = 1.4142135623730951
+
+CONSTANTS: dict[str, dict[str, Any]] = {
+    "float64": vector.CONSTANTS["float64"] | {
+        # lgamma(2 + t) / (t (1 + t)) for sqrt(2) - 2 <= t <= sqrt(2) - 1: its value at 0, and the rest divided by t
+        "LGAMMA_START": 0.42278433509846713, "EULER": 0.5772156649015329,
+        "LGAMMA_SERIES": (
+            -0.1003173016743539, 0.03296500062115936, -0.012384192193375014, 0.00499864116422661,
+            -0.002108130833877456, 0.0009153769436279169, -0.000405707389759758, 0.00018255217513809684,
+            -8.309548919357857e-05, 3.817429689022032e-05, -1.765545527031659e-05, 8.187751471878307e-06,
+            -3.899251840539796e-06, 1.917773620426061e-06, -6.394997095172775e-07, 2.8926585184192474e-07,
+            -5.468888296402711e-07,
+        ),
+        # x (lgamma(x) - (x - 1/2) log(x) + x - log(2 pi) / 2) in x**-2 for x >= 8
+        "STIRLING_SERIES": (
+            0.0833333333333333, -0.0027777777776103584, 0.0007936506670262605, -0.0005952029652363421,
+            0.0008373103675235737, -0.0016532853881718252,
+        ),
+        # (sin(pi r) / (pi r) - 1) / r**2 in r**2 for abs(r) <= 1/2; and of pi r cotan(pi r) the same
+        "SINE_SERIES": (
+            -1.6449340668482264, 0.8117424252833418, -0.1907518241215605, 0.026147847806420637,
+            -0.0023460809021073506, 0.00014842787024620446, -6.972165918089072e-06, 2.450920655810085e-07,
+        ),
+        "COTANGENT_SERIES": (
+            -3.2898681336964155, -2.1646464674356767, -2.0346861222960504, -2.0081548178297632, -2.001985217061555,
+            -2.0005869044579114, -1.9985715488727056, -2.0178194514579477, -1.8549577359089515, -2.841587062398949,
+            1.4242310389406658, -11.414453248451975, 14.137315347487915, -16.08722117164056,
+        ),
+        # digamma(x) / (x - root) in x - 25/16 on [17/16, 33/16]; and (log(x) - 1 / 2x - digamma(x)) x**2 in x**-2
+        "PSI_ROOT": 1.4616321449683622, "PSI_ROOT_REST": 9.549995429965697e-17,
+        "PSI_SERIES": (
+            0.9254839423025467, -0.39521047031101453, 0.21480049984820432, -0.12689105431249983, 0.07781367103531667,
+            -0.048625978617713464, 0.030696570974402714, -0.01948868075468519, 0.012413555785570499,
+            -0.007922096796319191, 0.005061481031784992, -0.0032363730213161843, 0.002070049730005558,
+            -0.0013213531583201941, 0.0008451179093328382, -0.0005562257232785379, 0.00035715648567914644,
+            -0.00017956872729858067, 0.00011265753748938536, -0.00015920958611370976, 0.00010370314932773883,
+        ),
+        "PSI_TAIL": (
+            0.08333333333332582, -0.008333333323888619, 0.003968250003218298, -0.0041658975194183824,
+            0.007499507498279078, -0.017270172204687788,
+        ),
+    },
+    "float32": vector.CONSTANTS["float32"] | {
+        "LGAMMA_START": 0.42278433509846713, "EULER": 0.5772156649015329,
+        "LGAMMA_SERIES": (
+            -0.10031716525554657, 0.03296506404876709, -0.012390295043587685, 0.0049953460693359375,
+            -0.0020409724675118923, 0.0009632216533645988, -0.0006323629058897495,
+        ),
+        "STIRLING_SERIES": (0.08333330601453781, -0.0027655193116515875),
+        "SINE_SERIES": (-1.6449334621429443, 0.8117185235023499, -0.19046185910701752, 0.024754803627729416),
+        "COTANGENT_SERIES": (
+            -3.2898693084716797, -2.1645379066467285, -2.0382914543151855, -1.9519612789154053, -2.462092876434326,
+            -0.005857876501977444, -6.063787460327148,
+        ),
+        "PSI_ROOT": 1.4616321325302124, "PSI_ROOT_REST": 1.2438149938918909e-08,
+        "PSI_SERIES": (
+            0.9254839420318604, -0.39521050453186035, 0.2147979587316513, -0.12688809633255005, 0.0778939500451088,
+            -0.04869653284549713, 0.02982179820537567, -0.018826782703399658, 0.016193976625800133,
+            -0.010521704331040382,
+        ),
+        "PSI_TAIL": (0.08333292603492737, -0.008248566649854183),
+    },
+}
+
+
+def step_down(x, product):
+    above = x > ROOT_2 + 1.0
+    below = x - 1.0
+    return (below if above else x), (product * below if above else product)
+
+
+def lgamma_positive(x):
+    """For x < 8 the logarithm of ``x - 1``, ``(x - 1) (x - 2)``, ... or less that of x, ``x (x + 1)``, and a series."""
+    z, product = step_down(x, 1.0)
+    z, product = step_down(z, product)
+    z, product = step_down(z, product)
+    z, product = step_down(z, product)
+    z, product = step_down(z, product)
+    z, product = step_down(z, product)
+    up, twice = x < ROOT_2, x < ROOT_2 - 1.0
+    t = (x if twice else x - 1.0) if up else z - 2.0
+    product = (fma(x, x, x) if twice else x) if up else product
+    large = x > 8.0
+    f, k = parts_of_any(x if large else product)
+    less = less_than_f(f)
+    rest = polynomial(t, LGAMMA_SERIES)
+    value = fma(t, rest, LGAMMA_START)
+    # between sqrt(1/2) and sqrt(2) the logarithm is t - less, and what is linear in t cancels but for Euler's constant
+    near = up & (x > ROOT_HALF)
+    logarithm = joined(f, k, less)
+    small = fma(fma(t, t, t), value, -logarithm if up else logarithm)
+    small = fma(t, fma(t, rest + value, -EULER), less) if near else small
+    inverse = 1.0 / x
+    square = inverse * inverse
+    far = fma(x - 0.5, joined(f, k, less + 1.0), fma(inverse, polynomial(square, STIRLING_SERIES), STIRLING))
+    return far if large else small
+
+
+def lgamma(x):
+    inside = lgamma_positive(x if x > 0.0 else 1.0 - x)
+    nearest = np.rint(x)
+    r = abs(x - nearest)
+    square = r * r
+    f, k = parts_of_any(fma(polynomial(square, SINE_SERIES) * square, r, r))
+    mirrored = -(joined(f, k, less_than_f(f)) + inside)
+    value = mirrored if x < 0.0 else inside
+    value = INFINITY if ((x <= 0.0) & (nearest == x)) | (x == INFINITY) else value
+    return value if x == x else x
+
+
+def step_of_sum(x, above, below):
+    """The sum ``above / below`` and ``1 / (x - 1)``, one quotient again."""
+    high = x > 2.0625
+    less = x - 1.0
+    return (less if high else x), (fma(above, less, below) if high else above), (below * less if high else below)
+
+
+def digamma_positive(x):
+    z, above, below = step_of_sum(x, 0.0, 1.0)
+    z, above, below = step_of_sum(z, above, below)
+    z, above, below = step_of_sum(z, above, below)
+    z, above, below = step_of_sum(z, above, below)
+    z, above, below = step_of_sum(z, above, below)
+    z, above, below = step_of_sum(z, above, below)
+    up, twice = x < 1.0625, x < 0.0625
+    above = (-fma(2.0, x, 1.0) if twice else -1.0) if up else above
+    below = (fma(x, x, x) if twice else x) if up else below
+    shift = (2.0 if twice else 1.0) if up else 0.0
+    z = x if up else z
+    large = x > 8.0
+    quotient = (1.0 if large else above) / (x if large else below)
+    t = z + (shift - 1.5625)
+    small = fma((z + (shift - PSI_ROOT)) - PSI_ROOT_REST, polynomial(t, PSI_SERIES), quotient)
+    square = quotient * quotient
+    f, k = parts_of_any(x)
+    far = joined(f, k, less_than_f(f)) - fma(square, polynomial(square, PSI_TAIL), 0.5 * quotient)
+    return far if large else small
+
+
+def digamma(x):
+    positive = digamma_positive(x if x > 0.0 else 1.0 - x)
+    r = x - np.rint(x)
+    square = r * r
+    mirrored = positive - fma(polynomial(square, COTANGENT_SERIES), square, 1.0) / r
+    value = positive if x > 0.0 else mirrored
+    value = (math.copysign(INFINITY, -x) if x == 0.0 else NAN) if (x <= 0.0) & (r == 0.0) else value
+    return x if (x == INFINITY) | (x != x) else value
+
+
+TABLE: dict[str, Any] = {"lgamma": lgamma, "digamma": digamma}
