@@ -14,17 +14,17 @@ from fuse.codegen.load import ArgType, compile_kernel
 # mpmath's function, the largest error seen and a bit (units in the last place), symmetry, and where it rises or falls
 # (steeply enough for neighbours a few units apart to tell)
 CASES = {
-    "sin": (mpmath.sin, 1.1, "odd", (-1.5, 1.5, 1)),
-    "cos": (mpmath.cos, 1.1, "even", (0.1, 3.1, -1)),
-    "tan": (mpmath.tan, 2.5, "odd", (-1.57, 1.57, 1)),
+    "sin": (mpmath.sin, 1.2, "odd", (-1.5, 1.5, 1)),
+    "cos": (mpmath.cos, 1.2, "even", (0.1, 3.1, -1)),
+    "tan": (mpmath.tan, 3.0, "odd", (-1.57, 1.57, 1)),
     "arcsin": (mpmath.asin, 1.3, "odd", (-1.0, 1.0, 1)),
     "arccos": (mpmath.acos, 1.3, None, (-1.0, 1.0, -1)),
-    "arctan": (mpmath.atan, 1.1, "odd", (-40.0, 40.0, 1)),
+    "arctan": (mpmath.atan, 1.4, "odd", (-40.0, 40.0, 1)),
     "sinh": (mpmath.sinh, 1.9, "odd", (-80.0, 80.0, 1)),
-    "cosh": (mpmath.cosh, 2.1, "even", (0.0, 80.0, 1)),
+    "cosh": (mpmath.cosh, 2.2, "even", (0.0, 80.0, 1)),
     "arcsinh": (mpmath.asinh, 1.8, "odd", (-40.0, 40.0, 1)),
-    "arccosh": (mpmath.acosh, 2.2, None, (1.0, 40.0, 1)),
-    "arctanh": (mpmath.atanh, 2.2, "odd", (-1.0, 1.0, 1)),
+    "arccosh": (mpmath.acosh, 2.4, None, (1.0, 40.0, 1)),
+    "arctanh": (mpmath.atanh, 2.4, "odd", (-1.0, 1.0, 1)),
 }
 DTYPES = ("float64", "float32")
 each = pytest.mark.parametrize("name", CASES)
@@ -117,7 +117,7 @@ def test_arctan2_is_within_two_units_of_mpmath(dtype):
         x[:300] = np.clip(y[:300] * (2.0 ** rng.uniform(-4, 4, 300)).astype(dtype), -largest, largest)
     x[300:350] = y[300:350]
     error, at = worst("arctan2", mpmath.atan2, dtype, y, x)
-    assert error <= 1.5, (error, at)
+    assert error <= 1.6, (error, at)
 
 
 @pytest.mark.parametrize("name", ["sin", "cos", "tan"])

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from fuse.codegen.mathlib.specialise import polynomial
+from fuse.codegen.mathlib.specialise import horner, polynomial
 
 if TYPE_CHECKING:
     from fuse.codegen.intrinsics import f2i as to_bits
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     MAGIC = TWO_OVER_PI = QUARTER_1 = QUARTER_2 = QUARTER_3 = PI_HIGH = PI_LOW = HALF_PI_HIGH = HALF_PI_LOW = 1.0
     SIGN = SIGN_SHIFT = 1
-    SIN_SERIES = COS_SERIES = ATAN_SERIES = ASIN_SERIES = (1.0,)
+    SIN_SERIES = COS_SERIES = ATAN_FIRST = ATAN_REST = ASIN_SERIES = (1.0,)
 
 INFINITY = math.inf
 
@@ -72,6 +72,8 @@ CONSTANTS: dict[str, dict[str, Any]] = {
         ),
     },
 }
+for _table in CONSTANTS.values():
+    _table["ATAN_FIRST"], _table["ATAN_REST"] = _table["ATAN_SERIES"][:6], _table["ATAN_SERIES"][6:]
 
 
 # ---------------------------------------------------------------- sine, cosine, tangent
@@ -124,36 +126,35 @@ def tan(x):
     less = n * QUARTER_2
     r = whole - less
     low = ((whole - r) - less) + fma(-n, QUARTER_3, fma(-n, QUARTER_2, less))
-    sine_rest, cosine_rest = sin_of_rest(r, low), cos_of_rest(r, low)
-    sine, cosine = r + sine_rest, 1.0 + cosine_rest
-    sine_low, cosine_low = (r - sine) + sine_rest, (1.0 - cosine) + cosine_rest
-    # the quotient, and its error from that of both parts
+    sine, cosine = r + sin_of_rest(r, low), 1.0 + cos_of_rest(r, low)
     odd = to_bits(shifted) & 1 == 1
-    above, above_low = -cosine if odd else sine, -cosine_low if odd else sine_low
-    below, below_low = sine if odd else cosine, sine_low if odd else cosine_low
-    inverse = 1.0 / below
-    quotient = above * inverse
-    error = fma(-quotient, below, above) + fma(-quotient, below_low, above_low)
-    near = fma(error, inverse, quotient)
+    near = (-cosine if odd else sine) / (sine if odd else cosine)
     return far_tan(x, from_bits(to_bits(near) ^ (to_bits(x) & SIGN)))
 
 
 # ---------------------------------------------------------------- inverse functions
-def angle_from(base, base_low, t, rest):
-    """base + base_low + t + rest, of which base is the largest, or 0."""
+def angle_from(base, t, rest):
+    """base + t + rest, of which base is the largest, or 0."""
     high = base + t
-    return high + ((t - (high - base)) + (rest + base_low))
+    return high + ((t - (high - base)) + rest)
+
+
+def arctan_of_quotient(t, low):
+    """What is added to t to be arctan(t) + low, for abs(t) <= 1."""
+    # the terms alternate: halves of the sum that are each larger than it would cost digits
+    z = t * t
+    sixth = (z * z) * (z * z) * (z * z)
+    first = horner(z, ATAN_FIRST)
+    return fma(t * z, fma(sixth, polynomial(z, ATAN_REST), first), low)
 
 
 def arctan(x):
     size = abs(x)
     steep = size > 1.0
-    t = (1.0 if steep else size) / (size if steep else 1.0)
-    t = -t if steep else t
-    z = t * t
-    rest = t * z * polynomial(z, ATAN_SERIES)
-    angle = angle_from(HALF_PI_HIGH if steep else 0.0, HALF_PI_LOW if steep else 0.0, t, rest)
-    return math.copysign(angle, x)
+    inverse = -1.0 / size
+    t = inverse if steep else size
+    rest = arctan_of_quotient(t, HALF_PI_LOW if steep else 0.0)
+    return math.copysign(angle_from(HALF_PI_HIGH if steep else 0.0, t, rest), x)
 
 
 def arctan2(y, x):
@@ -165,11 +166,9 @@ def arctan2(y, x):
     t = 1.0 if (up == INFINITY) & (across == INFINITY) else t
     left = math.copysign(1.0, x) < 0.0
     t = -t if steep != left else t
-    z = t * t
-    rest = t * z * polynomial(z, ATAN_SERIES)
     flat, flat_low = PI_HIGH if left else 0.0, PI_LOW if left else 0.0
-    angle = angle_from(HALF_PI_HIGH if steep else flat, HALF_PI_LOW if steep else flat_low, t, rest)
-    return math.copysign(angle, y)
+    rest = arctan_of_quotient(t, HALF_PI_LOW if steep else flat_low)
+    return math.copysign(angle_from(HALF_PI_HIGH if steep else flat, t, rest), y)
 
 
 def arcsin(x):
@@ -177,9 +176,8 @@ def arcsin(x):
     wide = size > 0.5
     z = 0.5 - 0.5 * size if wide else size * size
     t = -2.0 * math.sqrt(z) if wide else size
-    rest = t * z * polynomial(z, ASIN_SERIES)
-    angle = angle_from(HALF_PI_HIGH if wide else 0.0, HALF_PI_LOW if wide else 0.0, t, rest)
-    return math.copysign(angle, x)
+    rest = fma(t * z, polynomial(z, ASIN_SERIES), HALF_PI_LOW if wide else 0.0)
+    return math.copysign(angle_from(HALF_PI_HIGH if wide else 0.0, t, rest), x)
 
 
 def arccos(x):
@@ -188,9 +186,9 @@ def arccos(x):
     z = 0.5 - 0.5 * size if wide else size * size
     root = 2.0 * math.sqrt(z)
     t = (-root if left else root) if wide else -x
-    rest = t * z * polynomial(z, ASIN_SERIES)
     edge, edge_low = PI_HIGH if left else 0.0, PI_LOW if left else 0.0
-    return angle_from(edge if wide else HALF_PI_HIGH, edge_low if wide else HALF_PI_LOW, t, rest)
+    rest = fma(t * z, polynomial(z, ASIN_SERIES), edge_low if wide else HALF_PI_LOW)
+    return angle_from(edge if wide else HALF_PI_HIGH, t, rest)
 
 
 TABLE: dict[str, Any] = {

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from fuse.codegen.intrinsics import fma
     from fuse.codegen.intrinsics import i2f as from_bits
 
-    MAGIC = LOG2_E = LN2_HIGH = LN2_LOW = SINH_HIGHEST = LARGE = 1.0
-    MAGIC_BITS = MANTISSA = BIAS = MANTISSA_MASK = ROOT_HALF_BITS = HALF_STEP = EVEN_POWER = 1
+    whole = int
+    MAGIC = LOG2_E = LN2_HIGH = LN2_LOW = SINH_HIGHEST = SINH_LOWEST = LARGE = 1.0
+    MAGIC_BITS = MANTISSA = BIAS = MANTISSA_MASK = EXPONENT_MASK = ONE_BITS = ROOT_HALF_BITS = HALF_STEP = 1
+    EIGHTH_BITS = SIXTY_FOURTH_BITS = 1
     SINH_SERIES = COSH_SERIES = ARTANH_SERIES = (1.0,)
 
 INFINITY = math.inf
@@ -26,10 +28,12 @@ NAN = math.nan
 
 CONSTANTS: dict[str, dict[str, Any]] = {
     "float64": {
-        "to_bits": "f2i", "from_bits": "i2f", "MANTISSA": 52, "BIAS": 1023, "MANTISSA_MASK": 0x000FFFFFFFFFFFFF,
+        "to_bits": "f2i", "from_bits": "i2f", "whole": "int64", "MANTISSA": 52, "BIAS": 1023,
+        "MANTISSA_MASK": 0x000FFFFFFFFFFFFF, "EXPONENT_MASK": -0x0010000000000000, "ONE_BITS": 0x3FF0000000000000,
         "MAGIC": 6755399441055744.0, "MAGIC_BITS": 0x4338000000000000, "ROOT_HALF_BITS": 0x3FE6A09E667F3BCD,
         "LOG2_E": 1.4426950408889634, "LN2_HIGH": 0.6931471803691238, "LN2_LOW": 1.9082149292705877e-10,
-        "SINH_HIGHEST": 711.0, "EVEN_POWER": 1000, "HALF_STEP": 1 << 51, "LARGE": 2.0**60,
+        "SINH_HIGHEST": 711.0, "SINH_LOWEST": 2.0**-500, "EIGHTH_BITS": 1020 << 52, "SIXTY_FOURTH_BITS": 2040 << 52,
+        "HALF_STEP": 1 << 51, "LARGE": 2.0**60,
         # (sinh(x) / x - 1) / x**2 and (cosh(x) - 1 - x**2 / 2) / x**4 in x**2 for abs(x) <= log(2) / 2
         "SINH_SERIES": (
             0.16666666666666677, 0.00833333333332116, 0.0001984126988779774, 2.755724213692726e-06,
@@ -46,10 +50,12 @@ CONSTANTS: dict[str, dict[str, Any]] = {
         ),
     },
     "float32": {
-        "to_bits": "f2i32", "from_bits": "i2f32", "MANTISSA": 23, "BIAS": 127, "MANTISSA_MASK": 0x007FFFFF,
+        "to_bits": "f2i32", "from_bits": "i2f32", "whole": "int32", "MANTISSA": 23, "BIAS": 127,
+        "MANTISSA_MASK": 0x007FFFFF, "EXPONENT_MASK": -0x00800000, "ONE_BITS": 0x3F800000,
         "MAGIC": 12582912.0, "MAGIC_BITS": 0x4B400000, "ROOT_HALF_BITS": 0x3F3504F3,
         "LOG2_E": 1.4426950408889634, "LN2_HIGH": 0.693115234375, "LN2_LOW": 3.194618329871446e-05,
-        "SINH_HIGHEST": 90.0, "EVEN_POWER": 120, "HALF_STEP": 1 << 22, "LARGE": 2.0**30,
+        "SINH_HIGHEST": 90.0, "SINH_LOWEST": 2.0**-60, "EIGHTH_BITS": 124 << 23, "SIXTY_FOURTH_BITS": 248 << 23,
+        "HALF_STEP": 1 << 22, "LARGE": 2.0**30,
         "SINH_SERIES": (0.1666666716337204, 0.008333177305758, 0.00019971784786321223),
         "COSH_SERIES": (0.04166645184159279, 0.0013936283066868782),
         "ARTANH_SERIES": (0.333334743976593, 0.19978800415992737, 0.151831716299057),
@@ -59,50 +65,49 @@ CONSTANTS: dict[str, dict[str, Any]] = {
 
 # ---------------------------------------------------------------- sinh, cosh
 def parts(x):
-    """For x >= 0: 2**(n-1) + 2**(-n-1) and their difference, r, sinh(r) - r, cosh(r) - 1, and what the powers lack."""
+    """For x >= 0: 2**(n-3) + 2**(-n-3) and their difference, r, sinh(r) - r and cosh(r) - 1."""
     bounded = SINH_HIGHEST if x > SINH_HIGHEST else x
     shifted = fma(bounded, LOG2_E, MAGIC)
     n = shifted - MAGIC
     r = fma(-n, LN2_LOW, fma(-n, LN2_HIGH, bounded))
-    power = to_bits(shifted) - MAGIC_BITS
-    even = power if power < EVEN_POWER else EVEN_POWER
-    growing = from_bits((even + (BIAS - 1)) << MANTISSA)
-    falling = from_bits((BIAS - 1 - even) << MANTISSA)
-    missing = from_bits((power - even + BIAS) << MANTISSA)
+    # quarters, because n may be beyond the exponents of finite numbers; what falls may be below them
+    power = whole((to_bits(shifted) << MANTISSA) + EIGHTH_BITS)
+    fallen = whole(SIXTY_FOURTH_BITS - power)
+    growing, falling = from_bits(power), from_bits(fallen if fallen > 0 else 0)
     z = r * r
     sine, cosine = r * z * polynomial(z, SINH_SERIES), fma(z * z, polynomial(z, COSH_SERIES), 0.5 * z)
-    return growing + falling, growing - falling, r, sine, cosine, missing
+    return growing + falling, growing - falling, r, sine, cosine
 
 
 def sinh(x):
-    total, difference, r, sine, cosine, missing = parts(abs(x))
-    size = fma(total, r, difference) + fma(difference, cosine, total * sine)
-    return math.copysign(size * missing, x)
+    size = abs(x)
+    total, difference, r, sine, cosine = parts(size)
+    quarter = fma(total, r, difference) + fma(difference, cosine, total * sine)
+    # a quarter of a subnormal number is not exact
+    return math.copysign(size if size < SINH_LOWEST else 4.0 * quarter, x)
 
 
 def cosh(x):
-    total, difference, r, sine, cosine, missing = parts(abs(x))
-    return (fma(difference, r, total) + fma(total, cosine, difference * sine)) * missing
+    total, difference, r, sine, cosine = parts(abs(x))
+    return 4.0 * (fma(difference, r, total) + fma(total, cosine, difference * sine))
 
 
 # ---------------------------------------------------------------- inverse functions
 def log1p_of_positive(w, doubled):
     """log(1 + w) for w >= 0, with log(2) more where ``doubled``; there 1 + w = w."""
     u = 1.0 + w
-    bits = to_bits(u) - ROOT_HALF_BITS
+    lost = (w if w < 1.0 else 1.0) - (u - (1.0 if w < 1.0 else w))
+    bits = whole(to_bits(u) - ROOT_HALF_BITS)
     k = from_bits((bits >> MANTISSA) + MAGIC_BITS) - MAGIC
-    m = from_bits((bits & MANTISSA_MASK) + ROOT_HALF_BITS)
-    near = k == 0.0
-    lost = w - (u - 1.0) if w < 1.0 else 1.0 - (u - w)
-    # relative to u: what is lost is small enough for a rough quotient
-    rest = lost * from_bits((BIAS - (bits >> MANTISSA)) << MANTISSA) * fma(m, -1.0, 2.0)
+    f = from_bits((bits & MANTISSA_MASK) + ROOT_HALF_BITS) - 1.0
+    # what the sum lost, relative to u: for 1 / (1 + f) a few digits are enough, but all for small f
+    rest = lost * from_bits(ONE_BITS - (bits & EXPONENT_MASK)) * fma(f, f, 1.0 - f)
     # as in fdlibm: f, the largest term, is added last but one
-    f = w if near else m - 1.0
-    k = k + 1.0 if doubled else k
     s = f / (2.0 + f)
     z = s * s
     half_square = 0.5 * f * f
-    small = fma(s, fma(2.0 * z, polynomial(z, ARTANH_SERIES), half_square), 0.0 if near | doubled else rest)
+    small = fma(s, fma(2.0 * z, polynomial(z, ARTANH_SERIES), half_square), 0.0 if doubled else rest)
+    k = k + 1.0 if doubled else k
     inside = fma(k, LN2_HIGH, f - (half_square - fma(k, LN2_LOW, small)))
     return inside if w < INFINITY else w
 
@@ -128,7 +133,7 @@ def arctanh(x):
     size = abs(x)
     above, below = 1.0 + size, 1.0 - size
     above_lost, below_lost = size - (above - 1.0), (1.0 - below) - size
-    power = (to_bits(above) - to_bits(below) + HALF_STEP) >> MANTISSA
+    power = whole(to_bits(above) - to_bits(below) + HALF_STEP) >> MANTISSA
     k = from_bits(power + MAGIC_BITS) - MAGIC
     scale = from_bits((BIAS - power) << MANTISSA)
     difference = (scale * above - below) + (scale * above_lost - below_lost)
