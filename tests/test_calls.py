@@ -1,0 +1,299 @@
+"""Calls of a function: the same results, errors and forms from the first call to the thousandth."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import inspect
+import pickle
+import sys
+import threading
+import weakref
+
+import numpy as np
+import pytest
+
+import fuse
+import fuse.tensor as T
+from fuse.codegen import call_plan
+from fuse.errors import DTypeError, FuseTypeError, ShapeError
+
+
+def settled(inputs, outputs, *args, **options):
+    """A function after the calls that make it enter at C level."""
+    f = fuse.function(inputs, outputs, **options)
+    for _ in range(8):
+        f(*args)
+    assert isinstance(type(f).__call__, type(len)), "this function is called through Python"
+    return f
+
+
+def everything(f):
+    """The arrays of a result of any form."""
+    return list(f.values()) if isinstance(f, dict) else f if isinstance(f, list) else [f]
+
+
+@pytest.fixture
+def vectors():
+    return T.dvectors("x", "y")
+
+
+A, B = np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0])
+
+
+# ---------------------------------------------------------------- forms
+def test_forms_of_results(vectors):
+    x, y = vectors
+    assert np.array_equal(settled([x, y], x + y, A, B)(A, B), A + B)
+    assert [r.tolist() for r in settled([x, y], [x + y, x * y], A, B)(A, B)] == [(A + B).tolist(), (A * B).tolist()]
+    named = settled([x, y], {"sum": x + y, "product": x * y}, A, B)(A, B)
+    assert list(named) == ["product", "sum"] and np.array_equal(named["sum"], A + B)
+    assert settled([x, y], [], A, B, on_unused_input="ignore")(A, B) == []
+    assert settled([x, y], [x + y], A, B)(A, B)[0].flags.owndata
+
+
+def test_results_are_new_arrays_each_time(vectors):
+    x, y = vectors
+    f = settled([x, y], [x + y, x, x + y], A, B)
+    first, second = f(A, B), f(A, B)
+    first[0][:] = 0
+    assert np.array_equal(second[0], A + B) and np.array_equal(A, [1, 2, 3]) and np.array_equal(first[2], A + B)
+    assert not any(np.shares_memory(r, A) for r in second)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 3), (2, 0, 3), (1, 2, 1, 2)], ids=str)
+def test_shapes(shape):
+    x = T.tensor("float64", shape=(None,) * len(shape))
+    value = np.arange(float(np.prod(shape))).reshape(shape)
+    f = settled([x], [x * 2 + 1, x.sum()], np.ones((2,) * len(shape)))
+    double, total = f(value)
+    assert np.array_equal(double, value * 2 + 1) and double.shape == shape and float(total) == value.sum()
+
+
+# ---------------------------------------------------------------- inputs
+SCALARS = [1.5, 2, True, np.float64(1.5), np.float32(1.5), np.int8(3), np.array(1.5), np.array(3), np.array(1.5, ">f8"),
+           np.array([1.5])[0], -0.0, float("inf"), 10**400, "1.5", None, [1.5], np.array([1.5]), 1j]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64", "int8", "uint64", "bool"])
+def test_numbers_are_taken_as_at_the_first_call(dtype):
+    x = T.scalar("x", dtype=dtype)
+    y = x | x if dtype == "bool" else x + x
+    f = fuse.function([x], y)
+    good = True if dtype == "bool" else 1
+    for _ in range(8):
+        f(np.array(good, dtype))
+    for value in [*SCALARS, 127, 128, -1, 2**63 - 1, 2**63, 2**64 - 1, -(2**63)]:
+        outcomes = []
+        for call in (fuse.function([x], y), f):
+            try:
+                outcome = call(value)
+                outcomes.append((outcome.dtype, outcome.shape, outcome.tobytes()))
+            except (TypeError, ValueError, OverflowError) as error:
+                outcomes.append((type(error), str(error)))
+        assert outcomes[0] == outcomes[1], value
+
+
+ARRAYS = {
+    "list": [1.0, 2.0, 3.0], "ints": np.arange(3), "float32": A.astype("f4"), "strided": np.arange(6.0)[::2],
+    "reversed": A[::-1], "big-endian": A.astype(">f8"), "read-only": np.frombuffer(A.tobytes()), "matrix": np.eye(3),
+    "number": 1.0, "empty": np.zeros(0), "one": np.ones(1), "longer": np.ones(4),
+    "masked": np.ma.array(A, mask=[0, 1, 0]),
+    "subclass": A.view(np.recarray), "unaligned": np.frombuffer(b"x" + A.tobytes(), "u1")[1:].view("f8"), "none": None,
+    "tuple": (1, 2, 3), "complex": A * 1j, "broadcast": np.broadcast_to(2.0, 3), "text": np.array(["a", "b", "c"]),
+}
+
+
+@pytest.mark.parametrize("value", ARRAYS.values(), ids=ARRAYS)
+def test_arrays_are_taken_as_at_the_first_call(value, vectors):
+    x, y = vectors
+    f = settled([x, y], [x + 2 * y, x.sum()], A, B)
+    outcomes = []
+    for call in (fuse.function([x, y], [x + 2 * y, x.sum()]), f):
+        for args in ((value, B), (A, value), (value, value)):
+            try:
+                outcomes.append([r.tolist() for r in call(*args)])
+            except (TypeError, ValueError) as error:
+                outcomes.append((type(error), str(error)))
+    assert outcomes[:3] == outcomes[3:]
+
+
+def test_errors_name_the_input(vectors):
+    x, y = vectors
+    f = settled([x, y], x + y, A, B)
+    with pytest.raises(DTypeError, match="input 1 \\(y\\)"):
+        f(A, A * 1j)
+    with pytest.raises(ShapeError, match="input 0 \\(x\\)"):
+        f(np.eye(3), B)
+    with pytest.raises(FuseTypeError, match="takes 2 inputs"):
+        f(A, B, A)
+    with pytest.raises(FuseTypeError, match="needs a value for input 1 \\(y\\)"):
+        f(A)
+    with pytest.raises(FuseTypeError, match="no input called 'z'"):
+        f(A, z=B)
+    assert np.array_equal(f(A, B), A + B)
+
+
+def test_keywords_defaults_and_states(vectors):
+    x, y = vectors
+    f = settled([x, (y, B)], x + y, A, B)
+    assert np.array_equal(f(A), A + B) and np.array_equal(f(A, y=A), 2 * A) and np.array_equal(f(y=A, x=B), A + B)
+    f["y"] = A
+    assert np.array_equal(f(A), 2 * A)
+    step = T.dscalar("step")
+    g = fuse.function([x, fuse.In(step, value=1.0, update=step * 2)], x * step)
+    assert [float(g(A)[0]) for _ in range(12)] == [2.0**k for k in range(12)]
+
+
+def test_static_sizes_and_broadcasting():
+    x, row = T.tensor("float64", shape=(2, 3)), T.drow("row")
+    value = np.arange(6.0).reshape(2, 3)
+    f = settled([x, row], x * row, value, A[None])
+    assert np.array_equal(f(value, A[None]), value * A)
+    with pytest.raises(ShapeError):
+        f(np.ones((3, 2)), A[None])
+    with pytest.raises(ShapeError):
+        f(value, np.ones((2, 3)))
+    u, v = T.dmatrices("u", "v")
+    g = settled([u, v], u + v, value, value)
+    assert np.array_equal(g(value, A[None]), value + A)
+    assert np.array_equal(g(np.ones((2, 1)), A[None]), np.ones((2, 3)) + A)
+    with pytest.raises(ValueError):
+        g(value, np.ones((3, 2)))
+    assert np.array_equal(g(value, value), 2 * value)
+
+
+def test_large_and_small_calls_of_one_function(vectors):
+    x, y = vectors
+    f = settled([x, y], [x + y, (x * y).sum()], A, B)
+    for n in (3, 300_000, 0, 1, 300_000, 5):
+        a, b = np.arange(float(n)), np.full(n, 2.0)
+        total, product = f(a, b)
+        assert np.array_equal(total, a + 2) and np.isclose(float(product), 2 * a.sum())
+
+
+# ---------------------------------------------------------------- shared variables
+def test_updates(vectors):
+    x, _ = vectors
+    state, count = fuse.shared(np.zeros(3), name="state"), fuse.shared(0)
+    f = fuse.function([x], [state.sum(), count], updates=[(state, state + x), (count, count + 1)])
+    for k in range(20):
+        total, seen = f(A)
+        assert (float(total), int(seen)) == (6.0 * k, k)
+    assert np.array_equal(state.get_value(), 20 * A) and int(count.get_value()) == 20
+    with pytest.raises(ValueError):
+        f(np.ones(4))
+    assert np.array_equal(state.get_value(), 20 * A) and int(count.get_value()) == 20
+    state.set_value(np.ones(3))
+    assert float(f(A)[0]) == 3.0
+
+
+def test_borrowed_state_is_not_written_over(vectors):
+    x, _ = vectors
+    state = fuse.shared(np.zeros(3))
+    f = fuse.function([x], [], updates=[(state, state * 0.5 + x)])
+    for _ in range(10):
+        f(A)
+    mine = np.ones(3)
+    state.set_value(mine, borrow=True)
+    f(A)
+    assert np.array_equal(mine, np.ones(3)) and np.array_equal(state.get_value(), 0.5 + A)
+    f(A)
+    assert np.array_equal(mine, np.ones(3)) and np.array_equal(state.get_value(), (0.5 + A) * 0.5 + A)
+
+
+def test_calls_of_numpy_and_views_in_between():
+    x, y = T.dmatrices("x", "y")
+    a, b = np.random.default_rng(0).normal(size=(2, 4, 4))
+    f = fuse.function([x, y], [T.tanh(T.dot(x.T, y)) + 1, T.dot(x, y[::-1]), T.sort(x, axis=0), T.slinalg.solve(x, y)])
+    expected = [np.tanh(a.T @ b) + 1, a @ b[::-1], np.sort(a, axis=0), np.linalg.solve(a, b)]
+    for _ in range(10):
+        for got, want in zip(f(a, b), expected, strict=True):
+            assert np.allclose(got, want)
+    with pytest.raises(ValueError):
+        f(a, b[:3])
+    with pytest.raises(ValueError, match="Singular"):
+        f(np.zeros((4, 4)), b)
+
+
+# ---------------------------------------------------------------- the object
+def test_it_stays_a_function(vectors):
+    x, y = vectors
+    f = settled([x, (y, B)], x + y, A, B, name="total")
+    assert isinstance(f, fuse.compile.Function) and type(f).__name__ == "Function" and callable(f)
+    assert repr(f).startswith("<fuse.Function total (x: float64 vector") and f.__doc__
+    assert list(inspect.signature(f).parameters) == ["x", "y"]
+    for again in (copy.copy(f), copy.deepcopy(f), pickle.loads(pickle.dumps(f)), f.copy(name="other")):
+        for _ in range(8):
+            assert np.array_equal(again(A, B), A + B) and np.array_equal(again(A), A + B)
+    assert "def program" in f.source and "kernel 0" in f.explain()
+
+
+def test_functions_are_collected(vectors):
+    x, y = vectors
+    f = settled([x, y], {"sum": x + y}, A, B)
+    watch, kind = weakref.ref(f), weakref.ref(type(f))
+    result = f(A, B)
+    del f
+    gc.collect()
+    assert watch() is None and kind() is None and np.array_equal(result["sum"], A + B)
+
+
+def test_references_are_counted_right(vectors):
+    x, y = vectors
+    z = T.dscalar("z")
+    f = settled([x, y, z], [x + y * z, x.sum()], A, B, 2.0)
+    a, b, c = A.copy(), B.copy(), np.array(1.5)
+    watched = (a, b, c, a.dtype, f, type(f))
+    before = [sys.getrefcount(v) for v in watched]
+    for _ in range(1000):
+        f(a, b, c)
+        f(x=a, y=b, z=2)
+        f(a.astype("f4"), b, c)
+    after = [sys.getrefcount(v) for v in watched]
+    assert all(abs(n - m) < 50 for n, m in zip(before, after, strict=True))
+    for _ in range(1000):
+        with pytest.raises(ValueError):
+            f(a, np.ones(5), c)
+    assert all(abs(sys.getrefcount(v) - n) < 50 for v, n in zip((a, b, c), after, strict=False))
+
+
+def test_many_threads(vectors):
+    x, y = vectors
+    f, wrong = settled([x, y], [x + y, x * y], A, B), []
+
+    def work(k: float) -> None:
+        a = np.full(7, k)
+        wrong.extend(1 for _ in range(500) if f(a, a)[1][6] != k * k)
+
+    threads = [threading.Thread(target=work, args=(float(k),)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_options_that_need_python():
+    x = T.dscalar("x")
+    strict = fuse.function([fuse.In(x, strict=True)], x + 1)
+    profiled = fuse.function([x], x + 1, profile=True)
+    debug = fuse.function([x], x + 1, mode="DebugMode")
+    for _ in range(10):
+        assert float(strict(np.array(1.0))) == float(profiled(1.0)) == float(debug(1.0)) == 2.0
+        with pytest.raises(DTypeError):
+            strict(1.0)
+    assert profiled.profile.fct_callcount == 10
+
+
+def test_what_cannot_be_translated_stays_in_python(monkeypatch, vectors):
+    x, y = vectors
+
+    def refuse(*_):
+        raise call_plan.Untranslatable
+
+    monkeypatch.setattr(call_plan._Translator, "statement", refuse)
+    f = fuse.function([x, y], x + y)
+    for _ in range(10):
+        assert np.array_equal(f(A, B), A + B)
+    assert not isinstance(type(f).__call__, type(len))
