@@ -58,6 +58,9 @@ def function(
     * ``on_unused_input``: 'raise', 'warn' or 'ignore'; ``profile=True`` counts and times calls (``f.profile``);
     * ``accept_inplace``, ``rebuild_strict``: accepted for Theano programs, without effect.
 
+    A call ``f(..., out=array)`` writes its result into ``array`` (a list or dict of arrays for several results), which
+    may be one of the inputs. New results use memory of dropped ones (``config.recycle`` bytes at most, ``f.free()``).
+
     Raises MissingInputError, UnusedInputError, and FuseTypeError, DTypeError or ShapeError for what does not fit.
 
     >>> import fuse, fuse.tensor as T
@@ -71,6 +74,10 @@ def function(
     >>> step = fuse.function([], count, updates=[(count, count + 1)])
     >>> int(step()), int(step()), int(count.get_value())
     (0, 1, 2)
+    >>> v = T.dvector("v")
+    >>> result = np.zeros(2)
+    >>> function([v], 2 * v)([1.0, 2.0], out=result) is result, result
+    (True, array([2., 4.]))
     """
     chosen = get_mode(mode)
     unused = config.on_unused_input if on_unused_input is None else on_unused_input
@@ -118,6 +125,8 @@ class Function:
 
     def _call(self, *args: Any, **kwargs: Any) -> Any:
         if kwargs or len(args) != self._count:
+            if "out" in kwargs and "out" not in self._names:
+                return self._into(kwargs.pop("out"), args, kwargs)
             if "output_subset" in kwargs and "output_subset" not in self._names:
                 return self._subset(kwargs.pop("output_subset"), args, kwargs)
             args = tuple(self._bound(args, kwargs))
@@ -126,10 +135,10 @@ class Function:
         except (DTypeError, ShapeError) as error:
             raise self._explained(error, args) from None
 
-    def _prepared(self) -> Callable[..., Any]:
-        """The one callable behind a call with every input given."""
-        graph, program = self.maker.signature, self.fn
-        run: Callable[..., Any] = program
+    def _prepared(self, run: Callable[..., Any] | None = None) -> Callable[..., Any]:
+        """The one callable behind a call with every input given; ``run`` stands in for the program."""
+        graph = self.maker.signature
+        run = run or self.fn
         checked = [(i, x) for i, x in enumerate(graph.inputs) if x.strict or x.allow_downcast is not None]
         if checked and not self.trust_input:
             run = with_checks(run, checked)
@@ -175,6 +184,20 @@ class Function:
                     f"{label} of {self._title()}: {cause}\n  got {_described(value)}, wants a {item.type.describe()}"
                 )
         return error
+
+    def _into(self, out: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """A call whose results are written into the arrays ``out``."""
+        from fuse.codegen import given
+
+        if out is None:
+            return self._call(*args, **kwargs)
+        graph = self.maker.signature
+        arrays = given.listed(out, graph.shape, graph.keys, [o.type for o in graph.outputs], self._title())
+        values = self._bound(args, kwargs)
+        try:
+            return self._prepared(given.into(self.fn, arrays))(*values)
+        except (DTypeError, ShapeError) as error:
+            raise self._explained(error, values) from None
 
     def _subset(self, wanted: Sequence[Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
         """Theano's ``output_subset``: some outputs, by position or key; the others are computed all the same."""

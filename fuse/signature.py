@@ -79,7 +79,7 @@ class In:
 
 
 class Out:
-    """An output with options; ``borrow`` is accepted: outputs are fresh arrays in any case.
+    """An output with options; ``borrow`` is accepted: outputs are new arrays in any case, unless the call has ``out=``.
 
     >>> import fuse, fuse.tensor as T
     >>> x = T.dscalar("x")

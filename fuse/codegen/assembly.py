@@ -124,7 +124,8 @@ def load(
         if code is None:
             module = llvm.parse_assembly(text)
             module.triple, module.data_layout = llvm.get_process_triple(), str(machine.target_data)
-            tuning = llvm.create_pipeline_tuning_options(speed_level=2)
+            tuning = llvm.create_pipeline_tuning_options(speed_level=1)
+            tuning.loop_unrolling = tuning.loop_vectorization = tuning.slp_vectorization = False
             builder = llvm.create_pass_builder(machine, tuning)
             builder.getModulePassManager().run(module, builder)
             module.verify()

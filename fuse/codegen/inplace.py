@@ -18,6 +18,8 @@ def in_place_targets(writer: Writer, region: Region, position: int, launcher: La
     """Region outputs that are updates computed over the old value of their shared variable."""
     program = writer.program
     out: dict[Expr, Expr] = {}
+    if program.takes_outputs:  # their shapes are checked last
+        return out
     if writer.guards or any(_may_fail(u) for u in writer.plan.units[position + 1 :]):
         return out
     values = writer.results[len(program.outputs) :]
@@ -57,7 +59,7 @@ def reused_memory(
         and writer.last_use.get(base) == position and "inplace" not in base.op.meta and base not in region.outputs
     ]
     for node in region.outputs:
-        if node in in_place or not node.type.ndim:
+        if node in in_place or node in writer.given or not node.type.ndim:
             continue
         for base in free:
             if (
@@ -70,6 +72,25 @@ def reused_memory(
                 out[node] = base
                 break
     return out
+
+
+def alike_operands(
+    writer: Writer, region: Region, position: int, launcher: Launcher, node: Expr
+) -> list[Expr]:
+    """Inputs and shared variables that the array given for ``node`` may be, as both are used at the same index only."""
+    if writer.guards or any(_may_fail(u) for u in writer.plan.units[position + 1 :]):
+        return []  # a call that fails is made again, from the same inputs
+    if any(n.op.name == "gather" for n in region.amap) or node not in region.amap:
+        return []
+    return [
+        base for base in region.loads
+        if base.is_leaf and base in writer.env and base.type.ndim
+        and base.type.dtype == node.type.dtype
+        and writer.last_use.get(base) == position
+        and region.loads[base] == region.amap[node]
+        and _one_sweep(launcher, base, node)
+        and _reads_once(writer, region, base)
+    ]
 
 
 def _reads_once(writer: Writer, region: Region, target: Expr) -> bool:

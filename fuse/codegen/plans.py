@@ -103,7 +103,8 @@ def structure(program: Program, order: Sequence[Expr]) -> str | None:
     index = {node: i for i, node in enumerate(order)}
     position = {v: i for i, v in enumerate(program.inputs)}
     cells: dict[int, int] = {}
-    lines: list[Any] = [program.mode, program.assuming, repr(replace(config._flags, threads=0))]
+    flags = replace(config._flags, threads=0, recycle=0)
+    lines: list[Any] = [program.mode, program.assuming, program.takes_outputs, repr(flags)]
     try:
         for node in order:
             type_ = _type(node.type)

@@ -37,12 +37,14 @@ class Program:
         updates: Sequence[Update] = (),
         mode: str = "default",
         assuming: bool = True,
+        takes_outputs: bool = False,
     ) -> None:
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
         self.updates = tuple(updates)
         self.mode = mode
         self.assuming = assuming
+        self.takes_outputs = takes_outputs  # arrays for its results are further arguments of the wrapper
         self._variants: dict[Any, Program | None] = {}
         self.launchers: Sequence[Runner]
         origin = plans.Origin(self)
@@ -76,6 +78,19 @@ class Program:
             if isinstance(error, FuseError):
                 raise
             return self.serve(values)  # a size that cannot be: the interpreter tells the user's line
+
+    @cached_property
+    def _with_outputs(self) -> Program:
+        return Program(self.inputs, self.outputs, self.updates, self.mode, self.assuming, takes_outputs=True)
+
+    def into(self, values: Sequence[Any], outs: Sequence[Array | None]) -> list[Array]:
+        """The results, each in the array given for it where that can be written directly, and else in a new one."""
+        try:
+            return self._with_outputs._run(*values, *outs, *[None] * (len(self.outputs) - len(outs)))
+        except (ValueError, OverflowError) as error:
+            if isinstance(error, FuseError):
+                raise
+            return self.serve(values)
 
     @property
     def scope(self) -> dict[str, Any]:

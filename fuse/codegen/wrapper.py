@@ -7,11 +7,12 @@ that fails leaves shared variables as they were.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fuse.codegen import fusion, memory
+from fuse.codegen import fusion, given, memory
 from fuse.codegen.calls import (
     FIRST_INTEGER,
     in_place_call,
@@ -24,7 +25,7 @@ from fuse.codegen.calls import (
     view_call,
 )
 from fuse.codegen.host import SizeNames
-from fuse.codegen.inplace import in_place_targets, reused_memory
+from fuse.codegen.inplace import alike_operands, in_place_targets, reused_memory
 from fuse.codegen.launch import Launcher
 from fuse.codegen.liveness import escaping, last_uses
 from fuse.codegen.region import SEEN_THROUGH, Operand, Region, see_through
@@ -62,6 +63,12 @@ class Writer(SizeNames):
             "copied": memory.copied,
             "SizeMismatch": SizeMismatch,
         }
+        self.given: dict[Expr, str] = {}  # names of arrays that the call gives for results
+        if program.takes_outputs:
+            self.scope |= {"fits": given.fits, "fits_product": given.fits_product, "agree": given.agree}
+            values = [self.computed(r) for r in self.results]
+            outputs = enumerate(values[: len(program.outputs)])
+            self.given = {value: f"out{k}" for k, value in outputs if values.count(value) == 1}
         self.root: dict[Expr, Expr] = {}
         self.owned: set[Expr] = set()  # values in arrays that nothing else holds
         self.in_place: set[Expr] = set()
@@ -111,6 +118,26 @@ class Writer(SizeNames):
         self.line(f"{name} = {made}")
         return name
 
+    def apart(self, alike: Sequence[Expr] = ()) -> str:
+        """The arrays that the call reads, but for ``alike``, as a tuple."""
+        read = [v for v in self.env if v.op in (INPUT, SHARED) and isinstance(v.type, TensorType) and v.type.ndim]
+        names = [self.env[v] for v in read if v not in alike]
+        return f"({', '.join(names)}{',' if len(names) == 1 else ''})"
+
+    def allocate_given(self, node: Expr, alike: Sequence[Expr]) -> str:
+        """A name for the array that the call gives for a result, or for a new one where a kernel cannot write there."""
+        out, made, shape = self.given[node], self.empty_text(node), self.shape_text(node)
+        same = "".join(f"{self.env[v]}, " for v in alike)
+        name = self.fresh("t")
+        self.line(f"{name} = {out} if fits({out}, {shape}, {self.apart(alike)}, ({same})) else {made}")
+        return name
+
+    def computed(self, value: Expr) -> Expr:
+        """The value itself, where ``value`` is another shape's word for it."""
+        while value.op.name == "unbroadcast":
+            value = value.args[0]
+        return value
+
     def release(self, position: int) -> None:
         """Let go of arrays that nothing after this unit reads: the next ones may have their memory."""
         for node in self.ending.get(position, ()):
@@ -129,8 +156,10 @@ class Writer(SizeNames):
         program = self.program
         names = [f"x{k}" for k in range(len(program.inputs))]
         self.arguments = ", ".join(names) + ("," if names else "")
+        if program.takes_outputs:
+            names = [*names, *[f"out{k}" for k in range(len(program.outputs))]]
         self.lines = []
-        for variable, name in zip(program.inputs, names, strict=True):
+        for variable, name in zip(program.inputs, names, strict=False):
             self.gate(variable, name)
         for leaf in leaves(self.results):
             if leaf.op is SHARED:
@@ -237,7 +266,12 @@ class Writer(SizeNames):
                 self.env[node] = name
                 self.in_place.add(node)
                 continue
-            self.env[node] = self.rename(self.env[reused[node]]) if node in reused else self.allocate(node)
+            if node in self.given:
+                self.env[node] = self.allocate_given(node, alike_operands(self, region, position, launcher, node))
+            elif node in reused:
+                self.env[node] = self.rename(self.env[reused[node]])
+            else:
+                self.env[node] = self.allocate(node)
             self.owned.add(node)
         arrays = [self.as_array(b) for b in launcher.bases]
         scalars = [self.scalar_text(s) for s in launcher.scalars]
@@ -276,9 +310,14 @@ class Writer(SizeNames):
                 self.line(f"{name} = asarray({plain})")
             else:
                 small = self.is_small(node)
-                given = f"recycled({self.shape_text(node)}, {self.dtype(node.type.dtype)})"
-                into = f"{call}({', '.join([*arguments, given])})"
-                self.line(f"{name} = " + (plain if not small else f"{plain} if {small} else {into}"))
+                fresh = f"recycled({self.shape_text(node)}, {self.dtype(node.type.dtype)})"
+                into = f"{call}({', '.join([*arguments, fresh])})"
+                made = plain if not small else f"{plain} if {small} else {into}"
+                if node in self.given:
+                    out = self.given[node]
+                    straight = f"{call}({', '.join([*arguments, out])})"
+                    made = f"{straight} if fits_product({out}, {self.shape_text(node)}, {self.apart()}) else {made}"
+                self.line(f"{name} = {made}")
             self.owned.add(node)
         elif node.op.name == "subtensor" and all(entry[0] == "slice" for entry in node.params["spec"]):
             self.line(f"{name} = {arguments[0]}[{slice_text(node, arguments)}]")
@@ -310,6 +349,9 @@ class Writer(SizeNames):
             stored.append((target, self.result(value, taken, target)))
         for value in self.results[:count]:
             returned.append(self.result(value, taken, None))
+        if program.takes_outputs:
+            for k, name in enumerate(returned):
+                self.line(f"agree(out{k}, {name})")
         for target, name in stored:
             self.line(f"{self.give('shared', target.container)}.value = {name}")
         self.line(f"return [{', '.join(returned)}]")
