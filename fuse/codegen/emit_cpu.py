@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fuse.codegen import mathlib
-from fuse.codegen.emit_parts import PartEmitter
+from fuse.codegen import mathlib, tape
 from fuse.codegen.emit_sums import CHUNK, REORDERED
+from fuse.codegen.emit_tape import TapeEmitter
 from fuse.codegen.inline import compute_dtype, constant_text, inline
 from fuse.codegen.kernel import (
     Axis,
@@ -48,9 +48,10 @@ class Source:
     entry: str
     argtypes: tuple[ArgType, ...]
     helpers: Mapping[str, Any]
+    tape: tape.Tape | None = None
 
 
-class _Emitter(PartEmitter):
+class _Emitter(TapeEmitter):
     def __init__(self, kernel: Kernel, much: bool) -> None:
         super().__init__()
         self.much = much
@@ -76,18 +77,24 @@ class _Emitter(PartEmitter):
         kernel = self.kernel
         names = [b.name for b in kernel.buffers] + [s.name for s in kernel.scalars]
         is_shared = self.much and any(isinstance(s, Loop) and s.split for s in kernel.body)
+        self.find_tapes(kernel)
         self.prologue()
         if is_shared:
             names.append("part")
             self.parts()
+        elif self.is_taped(kernel.body):
+            self.taped(kernel.body, None)
         else:
             self.whole()
         self.line(f"return {OK}")
+        names += ["code", "table"] if self.recorder else []
         text = f"def kernel({', '.join(names)}):\n" + "\n".join(self.lines) + "\n"
         argtypes = [ArgType(b.dtype, b.ndim, b.output) for b in kernel.buffers]
         argtypes += [ArgType(parameter_dtype(s.dtype), None) for s in kernel.scalars]
         argtypes += [ArgType(PART, self.slots)] * is_shared
-        return Source(text, "kernel", tuple(argtypes), self.helpers)
+        if self.recorder is None:
+            return Source(text, "kernel", tuple(argtypes), self.helpers)
+        return Source(text, "kernel", (*argtypes, *tape.ARGTYPES), self.helpers, self.recorder.finish())
 
     def prologue(self) -> None:
         kernel = self.kernel
@@ -114,7 +121,7 @@ class _Emitter(PartEmitter):
         if kernel.nonempty:
             self.line(f"if {' or '.join(f'{self.size_text[a]} == 0' for a in kernel.nonempty)}:")
             self.line(f"    return {EMPTY_REDUCTION}")
-        for acc, dtype in self.row_sums():
+        for acc, dtype in self.row_sums() if self.recorder is None else []:
             self.line(f"{acc}_row = scratch('{dtype}', {CHUNK})")
         for row in [x for x in kernel.locals if x.row]:
             self.line(f"{row.name} = scratch('{row.dtype}', {lane_block([x for x in kernel.locals if x.row])})")
@@ -151,6 +158,8 @@ class _Emitter(PartEmitter):
             case Load():
                 self.load(s)
             case Const():
+                if self.is_only_taped(s):
+                    return
                 self.line(f"{s.name} = {constant_text(s.value, s.dtype)}")
             case Position():
                 text = "0"
@@ -255,6 +264,9 @@ class _Emitter(PartEmitter):
     # ------------------------------------------------------------ loops
     def loop(self, s: Loop) -> None:
         axis = s.axis
+        if self.is_taped(s.body):
+            self.taped(s.body, axis)
+            return
         if s.kind == "block":
             self.blocked(s)
             return
@@ -315,3 +327,10 @@ def emit(kernel: Kernel, much: bool = False) -> Source:
     Work that the short one does has one block in each reduction of the other, so that both give the same bits.
     """
     return _Emitter(kernel, much).emit()
+
+
+def has_tape(kernel: Kernel) -> bool:
+    """Whether a tape runs part of the kernel."""
+    emitter = _Emitter(kernel, False)
+    emitter.find_tapes(kernel)
+    return emitter.recorder is not None

@@ -10,6 +10,7 @@ import numpy as np
 from fuse.codegen.kernel import Combine, Compute, Kernel, Load, Loop, Store
 from fuse.codegen.region import Region
 from fuse.codegen.sizes import Size
+from fuse.codegen.tape import bodies, is_long
 from fuse.errors import origin_text
 from fuse.expr import Expr
 
@@ -82,6 +83,20 @@ def _kernel(number: int, launcher: Launcher, region: Region) -> list[str]:
         f"    reads {', '.join(reads) or 'no arrays'}",
         f"    writes {', '.join(writes)}",
         f"    arithmetic per innermost iteration: {operations}",
+        *_tape(launcher),
+    ]
+
+
+def _tape(launcher: Launcher) -> list[str]:
+    """How a long loop body is run."""
+    if not any(is_long(body) for body in bodies(launcher.default)):
+        return []
+    tape = launcher.source().tape
+    if tape is None:
+        return []
+    return [
+        f"    too long to compile: a tape of block operations ({_count(len(tape.steps), 'kind')}, "
+        f"{_count(tape.registers, 'register')} in cache) runs it"
     ]
 
 

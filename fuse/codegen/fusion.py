@@ -32,6 +32,7 @@ from fuse.codegen.region import (
     see_through,
 )
 from fuse.codegen.sizes import Size, Sizes
+from fuse.codegen.tape import LONG
 from fuse.expr import Expr, toposort
 
 
@@ -206,8 +207,10 @@ class Planner:
     # ------------------------------------------------------------ joining
     def try_join(self, node: Expr, operands: tuple[Operand, ...], number: int, region: Region) -> str:
         """Put ``node`` into ``region``; "" if it went in, else why it cannot."""
-        if len(region.amap) >= self.max_nodes:
-            return f"the kernel would have more than {self.max_nodes} operations"
+        is_long = len(region.amap) >= self.max_nodes
+        too_long = f"the kernel would have more than {self.max_nodes} operations"
+        if is_long and not region.flat:
+            return too_long
         measured = [self.unit_of[base] for base in self.size_bases(node)]
         if any(unit == number or self.before[unit] >> number & 1 for unit in measured):
             return "its size is known only after the same kernel"
@@ -243,6 +246,9 @@ class Planner:
         axes = self.assign(node, operands, inside, region, new_sizes)
         if axes is None:
             return "one value would be needed at two different places of the same loops"
+        flat = region.stays_flat(node, operands, axes, len(new_sizes))
+        if is_long and not flat:
+            return too_long
         sets = [frozenset(a for a in axes if a is not None)]
         result = axes
         if node.op.kind == "reduction":
@@ -256,6 +262,7 @@ class Planner:
             return f"the kernel would have more than {MAX_BUFFERS} operands"
         # From here on the node goes in.
         region.sizes[:] = new_sizes
+        region.flat = flat
         region.spaces.update(dict.fromkeys(sets[:1] if across else sets))
         if node.op.kind == "reduction":
             region.domain[node] = axes
@@ -437,6 +444,6 @@ def plan(outputs: Sequence[Expr], sizes: Sizes) -> Plan:
     for max_nodes in NODE_LIMITS:
         found = Planner(outputs, sizes, max_nodes).plan()
         regions = [u for u in found.units if isinstance(u, Region)]
-        if all(len(r.loads) + len(r.outputs) <= MAX_ARRAYS for r in regions):
+        if all(len(r.loads) + len(r.outputs) <= MAX_ARRAYS or r.flat and len(r.amap) > LONG for r in regions):
             break
     return found

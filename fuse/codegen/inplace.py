@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fuse.codegen.kernel import Load, Loop, Store, walk
 from fuse.codegen.launch import Launcher
 from fuse.codegen.region import Region, see_through
+from fuse.codegen.tape import is_long
 from fuse.expr import Expr, toposort
 from fuse.types import TensorType
 
@@ -128,7 +129,7 @@ def _one_sweep(launcher: Launcher, target: Expr, value: Expr) -> bool:
     loops = [s.body for s in walk(launcher.default.body) if isinstance(s, Loop)] or [launcher.default.body]
     uses = [body for body in loops if any(isinstance(s, Load) and s.buffer == read for s in body)]
     stores = [body for body in loops if any(isinstance(s, Store) and s.buffer == written for s in body)]
-    if len(uses) != 1 or uses != stores:
+    if len(uses) != 1 or uses != stores or is_long(uses[0]):  # a tape reads an array where a value of it is used
         return False
     loads = [k for k, s in enumerate(uses[0]) if isinstance(s, Load) and s.buffer == read]
     return all(k > loads[-1] for k, s in enumerate(uses[0]) if isinstance(s, Store) and s.buffer == written)

@@ -14,7 +14,7 @@ from numba.core.datamodel import models
 from numba.core.extending import intrinsic, make_attribute_wrapper, register_model
 from numba.np.numpy_support import from_dtype
 
-from fuse.codegen import far, parts
+from fuse.codegen import far, parts, steps
 from fuse.codegen.native import PART
 
 REORDER = ("reassoc", "nsz")
@@ -214,14 +214,17 @@ def refused(typingctx, wanted, *values):
                 if text != "?":
                     shape[d], have = I64(int(text)) if text.isdigit() else sizes[text], shape[d]
                     wrong_size = builder.or_(wrong_size, builder.icmp_signed("!=", have, shape[d]))
-            step = I64(buffer.itemsize)
+            step, jumping = I64(buffer.itemsize), ir.IntType(1)(0)
             for d in reversed(range(buffer.ndim) if layout == "C" else range(buffer.ndim)[int(layout[1:]):][:1]
                               if layout != "S-1" else ()):
                 if extents[d] != "1":
                     walked = builder.icmp_signed(">", shape[d], I64(1))
                     jumps = builder.icmp_signed("!=", strides[d], step)
-                    wrong_layout = builder.or_(wrong_layout, builder.and_(walked, jumps))
+                    jumping = builder.or_(jumping, builder.and_(walked, jumps))
                     step = builder.mul(step, shape[d])
+            for n in shape[1:] and shape:           # the strides of an array without elements may be anything
+                jumping = builder.and_(jumping, builder.icmp_signed("!=", n, I64(0)))
+            wrong_layout = builder.or_(wrong_layout, jumping)
         return builder.select(wrong_size, I64(2), builder.zext(wrong_layout, I64))
     return types.int64(wanted, types.StarArgTuple.from_types(values)), build
 
@@ -281,6 +284,14 @@ def release(typingctx, a):
         _raw(builder, "PyMem_RawFree", ir.VoidType(), cgutils.create_struct_proxy(a)(context, builder, args[0]).data)
         return context.get_dummy_value()
     return types.none(_is_buffer(a)), build
+
+
+@intrinsic
+def address(typingctx, a, k):
+    """The address of element `k`, counted in elements from the data pointer."""
+    def build(context, builder, signature, args):
+        return builder.ptrtoint(_element(context, builder, a, *args)[0][0], I64)
+    return types.int64(_is_buffer(a), types.int64), build
 
 
 @intrinsic
@@ -395,9 +406,9 @@ far_sin, far_cos, far_tan = _far("sin"), _far("cos"), _far("tan")
 
 SCALARS = ("bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128 "
            "intp uintp").split()
-INTRINSICS = (load, store, size, stride, misaligned, refused, scratch, heap, missing, release, independent, radd, rmul,
-              vmax, vmin, fma, rint, fabs, copysign, f2i, i2f, f2i32, i2f32, far_sin, far_cos, far_tan,
-              *parts.INTRINSICS)
+INTRINSICS = (load, store, size, stride, misaligned, refused, scratch, heap, missing, release, address, independent,
+              radd, rmul, vmax, vmin, fma, rint, fabs, copysign, f2i, i2f, f2i32, i2f32, far_sin, far_cos, far_tan,
+              *parts.INTRINSICS, steps.run)
 
 
 def namespace() -> dict[str, object]:

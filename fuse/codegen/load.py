@@ -27,19 +27,20 @@ _counts = {"compiles": 0, "disk_hits": 0, "memory_hits": 0, "planned": 0, "plan_
 
 
 def compile_kernel(source: str, entry: str, argtypes: tuple[ArgType, ...], helpers: Mapping[str, object] = {},
-                   *, fastmath: bool | Collection[str] = False) -> Callable[..., int]:
+                   *, fastmath: bool | Collection[str] = False, block: bool = False) -> Callable[..., int]:
     """The function `entry` of `source`, compiled for `argtypes`: a builtin that returns the kernel's status.
 
     It raises TypeError for arguments of any other type, dtype, byte order, rank or writability, and never compiles
     again. `helpers` are further names of the source: numbers, plain functions, or functions numba compiled.
-    Its ``__self__`` is the `Kernel` with source and assembly. Equal requests give the same object.
+    Its ``__self__`` is the `Kernel` with source and assembly. Equal requests give the same object. With `block` it is
+    an operation of a tape and the `Kernel` itself is returned: its ``address`` is for compiled code.
     """
     argtypes = tuple(argtypes)
-    key, storable = _key(source, entry, argtypes, helpers, fastmath)
+    key, storable = _key(source, entry, argtypes, helpers, fastmath, block)
     if (found := _kernels.get(key)) is None:
         with native.lock:
             if (found := _kernels.get(key)) is None:
-                found = _kernels[key] = _make(key, storable, source, entry, argtypes, helpers, fastmath)
+                found = _kernels[key] = _make(key, storable, source, entry, argtypes, helpers, fastmath, block)
                 if len(_kernels) > MEMORY_LIMIT:
                     _kernels.popitem(last=False)
                 return found
@@ -63,7 +64,7 @@ def stored_kernel(key: str, source: str, argtypes: tuple[ArgType, ...]) -> Calla
     return found
 
 
-def _from_disk(key, source, argtypes, lowered) -> Callable[..., int] | None:
+def _from_disk(key, source, argtypes, lowered, block=False) -> Callable[..., int] | None:
     """The kernel linked from stored object code, or None; `lowered` compiles it again, for its LLVM assembly."""
     start = time.perf_counter()
     if (stored := store().load(key)) is None:
@@ -71,7 +72,7 @@ def _from_disk(key, source, argtypes, lowered) -> Callable[..., int] | None:
     header, code = stored
     text = (lambda: lowered()[2]) if lowered else None
     try:
-        kernel = Kernel(f"fuse_{key[:24]}", source, argtypes, "disk", text, key=key)
+        kernel = Kernel(f"fuse_{key[:24]}", source, argtypes, "disk", text, key=key, block=block)
         found = native.link(kernel, code, tuple(header["externals"]), _numba_address)
     except (RuntimeError, KeyError, TypeError):         # not linkable here: compile anew
         return None
@@ -80,7 +81,7 @@ def _from_disk(key, source, argtypes, lowered) -> Callable[..., int] | None:
     return found
 
 
-def _make(key, storable, source, entry, argtypes, helpers, fastmath) -> Callable[..., int]:
+def _make(key, storable, source, entry, argtypes, helpers, fastmath, block) -> Callable[..., int]:
     start = time.perf_counter()
     kept = store()
     name = f"fuse_{key[:24]}"
@@ -88,9 +89,9 @@ def _make(key, storable, source, entry, argtypes, helpers, fastmath) -> Callable
 
     def lowered():
         from fuse.codegen import lower
-        return lower.object_code(source, entry, name, filename, argtypes, helpers, fastmath)
+        return lower.object_code(source, entry, name, filename, argtypes, helpers, fastmath, block)
 
-    if storable and (found := _from_disk(key, source, argtypes, lowered)) is not None:
+    if storable and (found := _from_disk(key, source, argtypes, lowered, block)) is not None:
         return found
     linecache.cache[filename] = len(source), None, source.splitlines(True), filename
     try:
@@ -99,7 +100,7 @@ def _make(key, storable, source, entry, argtypes, helpers, fastmath) -> Callable
         raise RuntimeError(f"a generated kernel does not compile; this is a bug of fuse\n{source}\n{error}") from error
     if not filename.startswith("<"):
         kept.save(key, {"externals": externals}, code, source)
-    kernel = Kernel(name, source, argtypes, "compiled", lambda: text, key=key if storable else "")
+    kernel = Kernel(name, source, argtypes, "compiled", lambda: text, key=key if storable else "", block=block)
     found = native.link(kernel, code, externals, _numba_address)
     _counts["compiles"] += 1
     _counts["compile_seconds"] += time.perf_counter() - start
@@ -116,14 +117,14 @@ def _numba_address(name: str) -> int | None:
 
 # -- keys -------------------------------------------------------------------------------------------------------------
 
-def _key(source, entry, argtypes, helpers, fastmath) -> tuple[str, bool]:
+def _key(source, entry, argtypes, helpers, fastmath, block) -> tuple[str, bool]:
     """Content hash of a request, and whether another process would compute the same."""
     identities = {name: _identity(value, ()) for name, value in sorted(helpers.items())}
     storable = None not in identities.values()
     if not storable:
         identities = {name: known or f"object at {id(helpers[name])}" for name, known in identities.items()}
     flags = fastmath if isinstance(fastmath, bool) else sorted(fastmath)
-    text = repr((source, entry, argtypes, sorted(identities.items()), flags, surroundings()))
+    text = repr((source, entry, argtypes, sorted(identities.items()), flags, block, surroundings()))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(), storable
 
 
@@ -171,7 +172,7 @@ def surroundings() -> tuple:
     import numpy
     here = Path(__file__).parent
     loader = hashlib.sha256()
-    for module in ("far.py", "intrinsics.py", "lower.py", "native.py", "parts.py", "pool.py"):
+    for module in ("far.py", "intrinsics.py", "lower.py", "native.py", "parts.py", "pool.py", "steps.py"):
         try:
             loader.update((here / module).read_bytes())
         except OSError:

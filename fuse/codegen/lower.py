@@ -137,10 +137,11 @@ class _Library(CPUCodeLibrary):
     def _finalize_specific(self):
         pass
 
-    def module(self, entry: str, argtypes: tuple[ArgType, ...]):
+    def module(self, entry: str, argtypes: tuple[ArgType, ...], block: bool):
         """Everything linked to one module around the C-level entry, optimised."""
         module = self._final_module
-        wrapper = llvm.parse_assembly(native.entry_assembly(entry, argtypes))
+        assembly = native.block_assembly if block else native.entry_assembly
+        wrapper = llvm.parse_assembly(assembly(entry, argtypes))
         wrapper.triple, wrapper.data_layout = module.triple, self._codegen._data_layout
         module.data_layout = self._codegen._data_layout
         module.link_in(wrapper)
@@ -198,7 +199,7 @@ def _helper(value, names: dict[str, object]):
 
 
 def object_code(source: str, entry: str, name: str, filename: str, argtypes: tuple[ArgType, ...],
-                helpers: Mapping[str, object], fastmath) -> tuple[bytes, tuple[str, ...], str]:
+                helpers: Mapping[str, object], fastmath, block: bool = False) -> tuple[bytes, tuple[str, ...], str]:
     """Object code, the external names it needs, and its LLVM assembly."""
     names = intrinsics.namespace()
     names.update({key: _helper(value, names) for key, value in helpers.items()})
@@ -221,7 +222,7 @@ def object_code(source: str, entry: str, name: str, filename: str, argtypes: tup
         result = compiler.compile_extra(
             context, target, function, tuple(intrinsics.buffer_type(a.dtype, a.ndim, a.writable) for a in argtypes),
             types.int64, flags, {}, library=library, pipeline_class=_Pipeline)
-        module = library.module(result.fndesc.llvm_func_name, argtypes)
+        module = library.module(result.fndesc.llvm_func_name, argtypes, block)
         return native.machine().emit_object(module), far.known(native.externals(module)), str(module)
 
 

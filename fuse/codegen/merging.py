@@ -24,9 +24,18 @@ def merge_others(planner: Planner, node: Expr, operands: tuple[Operand, ...], nu
             continue
         if planner.before[number] >> other & 1 and not _direct(planner, number, other):
             continue
-        if planner.before[other] >> number & 1 or len(source.amap) + len(region.amap) > planner.max_nodes:
+        if planner.before[other] >> number & 1:
+            continue
+        if len(source.amap) + len(region.amap) > planner.max_nodes and not _both_flat(region, source):
             continue
         _merge(planner, region, number, source, other, operand, node)
+
+
+def _both_flat(region: Region, source: Region) -> bool:
+    """Whether two regions of one loop nest each are one together."""
+    if not (region.flat and source.flat and len(region.sizes) == len(source.sizes)):
+        return False
+    return not any(b in region.loads for b in source.domain) and not any(b in source.loads for b in region.domain)
 
 
 def _direct(planner: Planner, number: int, other: int) -> bool:
@@ -85,11 +94,11 @@ def _merge(
     for base in source.amap:
         if base in region.amap and region.amap[base] != rename(source.amap[base]):
             return False
+    region.flat = _both_flat(region, source) and len(sizes) == len(region.sizes)
     region.sizes[:] = sizes
     region.spaces.update(dict.fromkeys(spaces))
-    merged: dict[Expr, AxisMap] = {b: rename(m) for b, m in source.amap.items()}
-    merged.update(region.amap)
-    region.amap = merged
+    for base, m in source.amap.items():
+        region.amap.setdefault(base, rename(m))
     region.domain.update({b: rename(m) for b, m in source.domain.items()})
     region.repeated |= source.repeated
     region.across |= source.across

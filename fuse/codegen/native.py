@@ -302,6 +302,27 @@ def entry_assembly(symbol: str, argtypes: tuple[ArgType, ...]) -> str:
         *t.lines, "}"])
 
 
+def block_assembly(symbol: str, argtypes: tuple[ArgType, ...]) -> str:
+    """LLVM assembly of `ENTRY` as a block operation of a tape: ``void (table, operands, count)``.
+
+    Each operand is the place in the table of the pointer to a block of `count` elements, or to one element.
+    """
+    t = _Text()
+    values = []
+    for k, argtype in enumerate(argtypes):
+        place = t.field("i64", "%operands", 8 * k)
+        pointer = t(f"load ptr, ptr {t(f'getelementptr i64, ptr %table, i64 {place}')}")
+        values.append(f"ptr {pointer}")
+        if argtype.ndim:
+            values += ["i64 %count", f"i64 {np.dtype(argtype.dtype).itemsize}"]
+    result, exception = t("alloca i64"), t("alloca ptr")
+    t(f'call i32 @"{symbol}"({", ".join([f"ptr {result}", f"ptr {exception}", *values])})')
+    t.do("ret void")
+    parameters = ", ".join(["ptr", "ptr", *(value.split()[0] for value in values)])
+    return "\n".join([f'declare i32 @"{symbol}"({parameters})',
+                      f"define void @{ENTRY}(ptr %table, ptr %operands, i64 %count) {{", *t.lines, "}"])
+
+
 class _MethodDef(ctypes.Structure):
     _fields_ = [("name", ctypes.c_char_p), ("function", ctypes.c_void_p), ("flags", ctypes.c_int),
                 ("doc", ctypes.c_char_p)]
@@ -317,6 +338,8 @@ class Kernel:
     _llvm: Callable[[], str] | None
     _keep: object = None
     key: str = ""                               # in the loader's cache; empty where no other process would find it
+    block: bool = False                         # an operation of a tape, which only compiled code calls
+    address: int = 0                            # of the entry
 
     @cached_property
     def llvm(self) -> str:
@@ -371,6 +394,8 @@ def link(kernel: Kernel, code: bytes, externals: tuple[str, ...],
          resolve: Callable[[str], int | None] = lambda name: None) -> Callable[..., int]:
     """The callable of `kernel` from object code; `resolve` finds externals that are not in the process.
 
+    Of a block operation the kernel itself, with its address.
+
     Raises RuntimeError when the object code is unusable.
     """
     import llvmlite.binding as llvm
@@ -388,7 +413,11 @@ def link(kernel: Kernel, code: bytes, externals: tuple[str, ...],
                 if found:
                     builder.import_symbol(name, found)
         tracker = builder.export_symbol(ENTRY).link(_state["jit"], f"{kernel.name}_{next(_serial)}")
-    definition = _MethodDef(kernel.name.encode(), tracker[ENTRY], 0x80, None)          # METH_FASTCALL
+    kernel.address = tracker[ENTRY]
+    if kernel.block:
+        kernel._keep = tracker
+        return kernel
+    definition = _MethodDef(kernel.name.encode(), kernel.address, 0x80, None)          # METH_FASTCALL
     kernel._keep = (tracker, definition)
     new = ctypes.pythonapi.PyCFunction_NewEx
     new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object, ctypes.py_object]

@@ -23,7 +23,7 @@ import numpy as np
 
 from fuse.codegen import load
 from fuse.codegen.native import ArgType
-from fuse.codegen.runner import THREADED, Callback, Layouts, Recipe, Runner, SizeMismatch, layout_of
+from fuse.codegen.runner import Callback, Layouts, Recipe, Runner, SizeMismatch, rearranged
 from fuse.config import config
 from fuse.expr import CONSTANT, INPUT, SHARED, Constant, Expr, toposort
 from fuse.op import OPS
@@ -261,29 +261,7 @@ class Stored(Runner):
         if not self.recipes:
             raise SizeMismatch
         known = next(reversed(self.recipes))  # one for much work, where there is one, serves any
-        return _rearranged(self.variants[known], known, self.recipes[known].argtypes), None
-
-
-def _rearranged(kernel: Callback, layouts: Layouts, argtypes: Sequence[ArgType]) -> Callback:
-    """``kernel`` of these layouts for arrays of any."""
-
-    def call(*args: Any) -> int:
-        count = len(layouts) - layouts.count(THREADED)
-        taken = [_as_layout(array, layout) for array, layout in zip(args, layouts[:count], strict=False)]
-        status = kernel(*taken, *args[count:])
-        for array, new, argtype in zip(args, taken, argtypes, strict=False):
-            if argtype.writable and new is not array:
-                array[...] = new
-        return status
-
-    return call
-
-
-def _as_layout(array: Array, layout: str) -> Array:
-    if layout in ("S-1", layout_of(array)):
-        return array
-    unit = array.ndim - 1 if layout == "C" else int(layout[1:])
-    return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, unit, -1)), -1, unit)
+        return rearranged(self.variants[known], known, self.recipes[known].argtypes), None
 
 
 def _remember(key: str, record: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fuse.codegen.inline import kernel_cost
@@ -73,6 +73,21 @@ class Region:
     outputs: list[Expr] = field(default_factory=list)
     # Sums across the nest of loops (over rows, beside values per row): added up in their output, not read again here.
     across: set[Expr] = field(default_factory=set)
+    # Whether one loop nest computes everything, and sums over all of it are not used again: such a region may be as
+    # long as it likes, since a tape runs it.
+    flat: bool = True
+
+    def stays_flat(self, node: Expr, operands: Sequence[Operand], axes: AxisMap, count: int) -> bool:
+        """Whether the region is flat with ``node``, over ``axes``, in it, and ``count`` axes then."""
+        if not self.flat or count > len(self.sizes) and self.amap or any(o.base in self.domain for o in operands):
+            return False
+        if node.op.kind == "reduction":
+            dtypes = {node.params["dtype"], node.args[0].type.dtype}
+            if node.op.name != "sum" or node.type.ndim or len(dtypes) > 1 or not dtypes <= {"float32", "float64"}:
+                return False
+        elif node.op.kind != "elementwise":
+            return False
+        return sum(a is not None for a in axes) == count
 
     def span(self, node: Expr) -> frozenset[int]:
         """The axes that a value of the region varies over."""

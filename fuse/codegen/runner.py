@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +46,7 @@ def layout_of(array: Array) -> str:
         if n > 1 and stride != expected:
             contiguous = False
         expected *= n
-    if contiguous:
+    if contiguous or not expected:
         return "C"
     for d in range(array.ndim - 1, -1, -1):
         if array.shape[d] > 1 and array.strides[d] == itemsize:
@@ -133,3 +133,25 @@ def with_scratch(kernel: Callback, count: int, recipe: Recipe) -> Callback:
         return kernel(*args[:count], *extra, *args[count:])
 
     return call
+
+
+def rearranged(kernel: Callback, layouts: Layouts, argtypes: Sequence[ArgType]) -> Callback:
+    """``kernel`` of these layouts for arrays of any."""
+
+    def call(*args: Any) -> int:
+        count = len(layouts) - layouts.count(THREADED)
+        taken = [_as_layout(array, layout) for array, layout in zip(args, layouts[:count], strict=False)]
+        status = kernel(*taken, *args[count:])
+        for array, new, argtype in zip(args, taken, argtypes, strict=False):
+            if argtype.writable and new is not array:
+                array[...] = new
+        return status
+
+    return call
+
+
+def _as_layout(array: Array, layout: str) -> Array:
+    if layout in ("S-1", layout_of(array)):
+        return array
+    unit = array.ndim - 1 if layout == "C" else int(layout[1:])
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, unit, -1)), -1, unit)
