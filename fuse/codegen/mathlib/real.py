@@ -94,7 +94,8 @@ def rad2deg(x):
 
 
 def angle(x):
-    return math.atan2(0.0, x)
+    # arctan2(0, x)
+    return x if x != x else (PI if math.copysign(1.0, x) < 0.0 else 0.0)
 
 
 # ---------------------------------------------------------------- sums of exponentials
