@@ -53,7 +53,9 @@ HALF_LOG2 = (np.log(2) / 2 * 1.01) ** 2
 FITS = {
     "SIN_SERIES": Fit(**_odd(mp.sin), highest=QUARTER, terms={"float64": 6, "float32": 3}),
     "COS_SERIES": Fit(**_even(mp.cos, -0.5), highest=QUARTER, terms={"float64": 6, "float32": 3}),
-    "ATAN_SERIES": Fit(**_odd(mp.atan), highest=1.0, terms={"float64": 21, "float32": 9}),
+    "ATAN_SERIES": Fit(**_odd(mp.atan), highest=0.2501, terms={"float64": 13, "float32": 6}),
+    # circular.py has the first six terms apart from the rest
+    "ATAN_WIDE_SERIES": Fit(**_odd(mp.atan), highest=1.0, terms={"float64": 21, "float32": 9}),
     "ASIN_SERIES": Fit(**_odd(mp.asin), highest=0.2501, terms={"float64": 13, "float32": 5}),
     "SINH_SERIES": Fit(**_odd(mp.sinh), highest=HALF_LOG2, terms={"float64": 5, "float32": 3}),
     "ARTANH_SERIES": Fit(**_odd(mp.atanh), highest=0.2005**2, terms={"float64": 7, "float32": 3}),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     MAGIC = TWO_OVER_PI = QUARTER_1 = QUARTER_2 = QUARTER_3 = PI_HIGH = PI_LOW = HALF_PI_HIGH = HALF_PI_LOW = 1.0
     SIGN = SIGN_SHIFT = 1
-    SIN_SERIES = COS_SERIES = ATAN_FIRST = ATAN_REST = ASIN_SERIES = (1.0,)
+    SIN_SERIES = COS_SERIES = ATAN_SERIES = ATAN_WIDE_FIRST = ATAN_WIDE_REST = ASIN_SERIES = (1.0,)
 
 INFINITY = math.inf
 
@@ -40,10 +40,18 @@ CONSTANTS: dict[str, dict[str, Any]] = {
             0.04166666666666658, -0.001388888888887097, 2.480158728752809e-05, -2.7557313791778966e-07,
             2.087564756751116e-09, -1.1355751899094065e-11,
         ),
-        # (atan(x) / x - 1) / x**2 in x**2 for abs(x) <= 1
+        # (atan(x) / x - 1) / x**2 in x**2 for abs(x) <= 1/2 and, in two parts, for abs(x) <= 1
         "ATAN_SERIES": (
+            -0.33333333333333315, 0.19999999999993764, -0.14285714284998036, 0.11111111070041164, -0.09090907705753769,
+            0.07692277657578286, -0.06666225360251472, 0.05877820280134341, -0.0523008333320379, 0.04589722736625429,
+            -0.03712599523628393, 0.023666484419627296, -0.00837376869053111,
+        ),
+        "ATAN_WIDE_FIRST": (
             -0.33333333333333287, 0.19999999999990617, -0.14285714285044968, 0.11111111086670157, -0.09090908550986586,
-            0.07692299754250628, -0.06666584068817179, 0.05881718241310998, -0.05259443321682224, 0.04744959529093159,
+            0.07692299754250628,
+        ),
+        "ATAN_WIDE_REST": (
+            -0.06666584068817179, 0.05881718241310998, -0.05259443321682224, 0.04744959529093159,
             -0.042864813860665776, 0.03821195753126764, -0.03278847606966993, 0.026155387673581273,
             -0.018617557475768303, 0.011319776564731878, -0.005613216238733471, 0.002151691199359518,
             -0.0005928230265000815, 0.0001038350819464503, -8.648496614044085e-06,
@@ -64,16 +72,19 @@ CONSTANTS: dict[str, dict[str, Any]] = {
         "SIN_SERIES": (-0.16666653752326965, 0.008332106284797192, -0.0001950788137037307),
         "COS_SERIES": (0.04166664555668831, -0.0013887297827750444, 2.443008270347491e-05),
         "ATAN_SERIES": (
-            -0.33333298563957214, 0.1999852955341339, -0.14264042675495148, 0.10951542109251022, -0.08403540402650833,
-            0.05799873545765877, -0.0312589555978775, 0.01097859162837267, -0.0018121108878403902,
+            -0.333333283662796, 0.19999553263187408, -0.14273063838481903, 0.10947971045970917, -0.08007191866636276,
+            0.03901315852999687,
         ),
+        "ATAN_WIDE_FIRST": (
+            -0.33333298563957214, 0.1999852955341339, -0.14264042675495148, 0.10951542109251022, -0.08403540402650833,
+            0.05799873545765877,
+        ),
+        "ATAN_WIDE_REST": (-0.0312589555978775, 0.01097859162837267, -0.0018121108878403902),
         "ASIN_SERIES": (
             0.16666752099990845, 0.07495306432247162, 0.04546978324651718, 0.024180686101317406, 0.042166586965322495,
         ),
     },
 }
-for _table in CONSTANTS.values():
-    _table["ATAN_FIRST"], _table["ATAN_REST"] = _table["ATAN_SERIES"][:6], _table["ATAN_SERIES"][6:]
 
 
 # ---------------------------------------------------------------- sine, cosine, tangent
@@ -139,22 +150,16 @@ def angle_from(base, t, rest):
     return high + ((t - (high - base)) + rest)
 
 
-def arctan_of_quotient(t, low):
-    """What is added to t to be arctan(t) + low, for abs(t) <= 1."""
-    # the terms alternate: halves of the sum that are each larger than it would cost digits
-    z = t * t
-    sixth = (z * z) * (z * z) * (z * z)
-    first = horner(z, ATAN_FIRST)
-    return fma(t * z, fma(sixth, polynomial(z, ATAN_REST), first), low)
-
-
 def arctan(x):
     size = abs(x)
-    steep = size > 1.0
-    inverse = -1.0 / size
-    t = inverse if steep else size
-    rest = arctan_of_quotient(t, HALF_PI_LOW if steep else 0.0)
-    return math.copysign(angle_from(HALF_PI_HIGH if steep else 0.0, t, rest), x)
+    steep, middle = size > 2.0, size > 0.5
+    above = -1.0 if steep else (size - 1.0 if middle else size)
+    below = size if steep else (size + 1.0 if middle else 1.0)
+    t = above / below
+    z = t * t
+    edge_low = HALF_PI_LOW if steep else (0.5 * HALF_PI_LOW if middle else 0.0)
+    edge = HALF_PI_HIGH if steep else (0.5 * HALF_PI_HIGH if middle else 0.0)
+    return math.copysign(angle_from(edge, t, fma(t * z, polynomial(z, ATAN_SERIES), edge_low)), x)
 
 
 def arctan2(y, x):
@@ -166,9 +171,14 @@ def arctan2(y, x):
     t = 1.0 if (up == INFINITY) & (across == INFINITY) else t
     left = math.copysign(1.0, x) < 0.0
     t = -t if steep != left else t
-    flat, flat_low = PI_HIGH if left else 0.0, PI_LOW if left else 0.0
-    rest = arctan_of_quotient(t, HALF_PI_LOW if steep else flat_low)
-    return math.copysign(angle_from(HALF_PI_HIGH if steep else flat, t, rest), y)
+    edge = HALF_PI_HIGH if steep else (PI_HIGH if left else 0.0)
+    edge_low = HALF_PI_LOW if steep else (PI_LOW if left else 0.0)
+    # the terms alternate: two chains of them, each larger than their sum, would cost digits
+    z = t * t
+    sixth = (z * z) * (z * z) * (z * z)
+    first = horner(z, ATAN_WIDE_FIRST)
+    rest = fma(t * z, fma(sixth, polynomial(z, ATAN_WIDE_REST), first), edge_low)
+    return math.copysign(angle_from(edge, t, rest), y)
 
 
 def arcsin(x):
