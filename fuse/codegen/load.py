@@ -172,9 +172,10 @@ def surroundings() -> tuple:
     import numpy
     here = Path(__file__).parent
     loader = hashlib.sha256()
-    for module in ("far.py", "intrinsics.py", "lower.py", "native.py", "parts.py", "pool.py", "steps.py"):
+    parts = "direct far intrinsics lower native parts pool scopes steps target walk"
+    for module in parts.split():
         try:
-            loader.update((here / module).read_bytes())
+            loader.update((here / f"{module}.py").read_bytes())
         except OSError:
             loader.update(b"unreadable")
     return (sys.version, sys.platform, object.__basicsize__, numpy.__version__, llvmlite.__version__,

@@ -4,6 +4,7 @@ Importing this module imports numba, so only `load` imports it, when a kernel ha
 """
 from __future__ import annotations
 
+import ast
 import operator
 import re
 from collections.abc import Mapping
@@ -37,10 +38,10 @@ from numba.core.untyped_passes import (
     TranslateByteCode,
 )
 
-from fuse.codegen import far, intrinsics, native
+from fuse.codegen import direct, far, intrinsics, native
 from fuse.codegen.native import ArgType
 
-LOOP = "fuse independent loop"
+LOOP = direct.LOOP
 HELPER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy", "forceinline": True}
 
 
@@ -140,28 +141,33 @@ class _Library(CPUCodeLibrary):
     def module(self, entry: str, argtypes: tuple[ArgType, ...], block: bool):
         """Everything linked to one module around the C-level entry, optimised."""
         module = self._final_module
-        assembly = native.block_assembly if block else native.entry_assembly
-        wrapper = llvm.parse_assembly(assembly(entry, argtypes))
-        wrapper.triple, wrapper.data_layout = module.triple, self._codegen._data_layout
-        module.data_layout = self._codegen._data_layout
-        module.link_in(wrapper)
         helpers = [library._get_module_for_linking() for library in dict.fromkeys(self._linking_libraries)]
-        beyond = sorted({f.name for helper in helpers for f in helper.functions if f.name.startswith(far.PREFIX)})
-        if beyond:
-            module.link_in(llvm.parse_assembly(far.declarations(beyond)))       # first: those of helpers know nothing
-        for helper in helpers:
-            module.link_in(helper, preserve=True)
-        for function in module.functions:
-            if not function.is_declaration and function.name != native.ENTRY:
-                function.linkage = "internal"
-        tuning = llvm.create_pipeline_tuning_options(speed_level=3)
-        tuning.loop_vectorization, tuning.slp_vectorization = True, False
-        builder = llvm.create_pass_builder(native.machine(), tuning)
-        builder.getModulePassManager().run(module, builder)
-        if beyond:
-            _with_far(module, builder)
-        module.verify()
-        return module
+        return _optimised(module, helpers, entry, argtypes, block, self._codegen._data_layout)
+
+
+def _optimised(module, helpers: list, entry: str, argtypes: tuple[ArgType, ...], block: bool, data_layout: str):
+    """`module` with the C-level entry around the function `entry`, everything else internal, optimised as a whole."""
+    assembly = native.block_assembly if block else native.entry_assembly
+    wrapper = llvm.parse_assembly(assembly(entry, argtypes))
+    wrapper.triple, wrapper.data_layout = module.triple, data_layout
+    module.data_layout = data_layout
+    module.link_in(wrapper)
+    beyond = sorted({f.name for each in (module, *helpers) for f in each.functions if f.name.startswith(far.PREFIX)})
+    if beyond:
+        module.link_in(llvm.parse_assembly(far.declarations(beyond)))       # first: those of helpers know nothing
+    for helper in helpers:
+        module.link_in(helper, preserve=True)
+    for function in module.functions:
+        if not function.is_declaration and function.name != native.ENTRY:
+            function.linkage = "internal"
+    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+    tuning.loop_vectorization, tuning.slp_vectorization = True, False
+    builder = llvm.create_pass_builder(native.machine(), tuning)
+    builder.getModulePassManager().run(module, builder)
+    if beyond:
+        _with_far(module, builder)
+    module.verify()
+    return module
 
 
 def _with_far(module, builder) -> None:
@@ -201,6 +207,39 @@ def _helper(value, names: dict[str, object]):
 def object_code(source: str, entry: str, name: str, filename: str, argtypes: tuple[ArgType, ...],
                 helpers: Mapping[str, object], fastmath, block: bool = False) -> tuple[bytes, tuple[str, ...], str]:
     """Object code, the external names it needs, and its LLVM assembly."""
+    with global_compiler_lock:
+        module = None if fastmath else _directly(source, entry, name, filename, argtypes, helpers, block)
+        if module is None:
+            module = _by_pipeline(source, entry, name, filename, argtypes, helpers, fastmath, block)
+        return native.machine().emit_object(module), far.known(native.externals(module)), str(module)
+
+
+def _directly(source, entry, name, filename, argtypes, helpers, block):
+    """The optimised module by way of `direct`; None for what needs numba's pipeline."""
+    tree = ast.parse(source)
+    definitions = {s.name: s for s in tree.body if isinstance(s, ast.FunctionDef)}
+    names = {**intrinsics.namespace(), **helpers}
+    own: dict[str, Any] = {}
+    exec(compile(source, filename, "exec"), names, own)
+    for key, value in own.items():
+        if isinstance(value, FunctionType):
+            value.definition = definitions[key]                         # type: ignore[attr-defined]
+    try:
+        text, *others = direct.module_texts(definitions[entry], name, argtypes, {**names, **own})
+        module = llvm.parse_assembly(_distinct(text))
+        helpers_ = [llvm.parse_assembly(_distinct(other)) for other in others]
+        return _optimised(module, helpers_, name, argtypes, block, cpu_target.target_context.codegen()._data_layout)
+    except (direct.Unsupported, RuntimeError) as error:         # RuntimeError: assembly that LLVM refuses
+        unsupported.append(f"{error}")
+        del unsupported[:-100]
+        return None
+
+
+unsupported: list[str] = []         # why the latest kernels were left to numba's pipeline
+
+
+def _by_pipeline(source, entry, name, filename, argtypes, helpers, fastmath, block):
+    """The optimised module by way of numba's own pipeline."""
     names = intrinsics.namespace()
     names.update({key: _helper(value, names) for key, value in helpers.items()})
     own: dict[str, object] = {}
@@ -213,17 +252,15 @@ def object_code(source: str, entry: str, name: str, filename: str, argtypes: tup
     flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = flags.enable_ssa = True
     flags.error_model = "numpy"
     flags.fastmath = cpu.FastMathOptions(set(fastmath) if not isinstance(fastmath, bool) else fastmath)
-    with global_compiler_lock:
-        context, target = _Typing.__new__(_Typing), cpu_target.target_context
-        context.__dict__ = cpu_target.typing_context.__dict__           # the same registries, not a copy
-        context.refresh()
-        target.refresh()
-        library = _Library(target.codegen(), name)
-        result = compiler.compile_extra(
-            context, target, function, tuple(intrinsics.buffer_type(a.dtype, a.ndim, a.writable) for a in argtypes),
-            types.int64, flags, {}, library=library, pipeline_class=_Pipeline)
-        module = library.module(result.fndesc.llvm_func_name, argtypes, block)
-        return native.machine().emit_object(module), far.known(native.externals(module)), str(module)
+    context, target = _Typing.__new__(_Typing), cpu_target.target_context
+    context.__dict__ = cpu_target.typing_context.__dict__           # the same registries, not a copy
+    context.refresh()
+    target.refresh()
+    library = _Library(target.codegen(), name)
+    result = compiler.compile_extra(
+        context, target, function, tuple(intrinsics.buffer_type(a.dtype, a.ndim, a.writable) for a in argtypes),
+        types.int64, flags, {}, library=library, pipeline_class=_Pipeline)
+    return library.module(result.fndesc.llvm_func_name, argtypes, block)
 
 
 def address(name: str) -> int | None:

@@ -66,6 +66,7 @@ def specialise(function: Callable[..., Any], dtype: str, target: str = "cpu") ->
         elif used is not None and name not in names:
             names[name] = used
     made: FunctionType = names[definition.name]
+    made.definition = definition  # type: ignore[attr-defined]  # for who compiles it: there is no such source file
     return made
 
 
@@ -85,8 +86,10 @@ def through_float64(function: Callable[..., Any], name: str, target: str = "cpu"
     text = f"def {name}_float32({', '.join(args)}):\n"
     text += f"    return float32(wide({', '.join(f'float64({a})' for a in args)}))\n"
     names: dict[str, Any] = {"wide": specialise(function, "float64", target), "__name__": function.__module__}
-    exec(compile(text, f"<{name} through float64>", "exec"), names)
+    tree = ast.parse(text)
+    exec(compile(tree, f"<{name} through float64>", "exec"), names)
     made: FunctionType = names[f"{name}_float32"]
+    made.definition = tree.body[0]  # type: ignore[attr-defined]
     return made
 
 

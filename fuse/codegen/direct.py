@@ -1,0 +1,104 @@
+"""Functions of generated source as LLVM assembly: the kernel by numba's convention, its helpers by a plain one."""
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from types import FunctionType
+from typing import Any
+
+from llvmlite import ir
+from numba.core import callconv, types
+
+from fuse.codegen import intrinsics
+from fuse.codegen.native import ArgType
+from fuse.codegen.target import Unsupported, target
+from fuse.codegen.walk import I32, I64, LOOP, Helper, Value, Walk
+
+__all__ = ["LOOP", "Unsupported", "module_texts"]
+
+Names = Mapping[str, Any]
+
+
+class KernelWalk(Walk):
+    """The kernel itself: its results go where numba's calling convention wants them."""
+
+    def give(self, value: Value) -> None:
+        self.builder.store(self.cast(value, types.int64), self.builder.function.args[0])
+        self.builder.ret(I32(0))
+
+
+_helpers: dict[tuple[Any, ...], Helper] = {}
+
+
+def helper(function: FunctionType, argtypes: tuple[Any, ...]) -> Helper:
+    """The plain Python function for these argument types; translated once in a process."""
+    key = function, argtypes
+    if key not in _helpers:
+        definition = getattr(function, "definition", None)
+        if definition is None:
+            raise Unsupported(f"the source of {function.__name__}")
+        with _unit(function.__name__) as module:
+            names = {**intrinsics.namespace(), **function.__globals__}
+            walk = Walk(module, names, helper)
+            # the type of the result is known after the walk, so it is written into a function without one first
+            symbol = f"fuse_{function.__name__}_{len(_helpers)}"
+            kinds = [walk.context.get_value_type(t) for t in argtypes]
+            made = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), symbol)
+            walk.builder = ir.IRBuilder(made.append_basic_block("entry"))
+            walk.body(definition, [Value(a, t) for a, t in zip(made.args, argtypes, strict=True)])
+            made.ftype = ir.FunctionType(walk.context.get_value_type(walk.restype), kinds)
+            made.return_value.type = made.ftype.return_type
+            made.attributes.add("alwaysinline")
+            _helpers[key] = Helper(symbol, walk.restype, str(module), walk.needs)
+    return _helpers[key]
+
+
+@contextmanager
+def _unit(name: str) -> Any:
+    context = target()
+    library = context.codegen().create_library(name)
+    with context.push_code_library(library):
+        yield context.create_module(name)
+
+
+def module_texts(
+    definition: ast.FunctionDef, symbol: str, argtypes: Sequence[ArgType], names: Names
+) -> list[str]:
+    """LLVM assembly of the kernel, a function of numba's calling convention called ``symbol``, and of its helpers.
+
+    Raises Unsupported where numba's pipeline is needed.
+    """
+    try:
+        return _module_texts(definition, symbol, argtypes, names)
+    except Unsupported:
+        raise
+    except Exception as error:  # whatever numba's parts raise for what they were not made for here
+        raise Unsupported(f"{type(error).__name__}: {error}") from error
+
+
+def _module_texts(definition: Any, symbol: str, argtypes: Sequence[ArgType], names: Names) -> list[str]:
+    with _unit(symbol) as module:
+        walk = KernelWalk(module, names, helper)
+        context = walk.context
+        kinds = [intrinsics.buffer_type(a.dtype, a.ndim, a.writable) for a in argtypes]
+        packer = context.get_arg_packer(kinds)
+        given = [I64.as_pointer(), callconv.excinfo_ptr_t.as_pointer(), *packer.argument_types]
+        function = ir.Function(module, ir.FunctionType(I32, given), symbol)
+        walk.builder = ir.IRBuilder(function.append_basic_block("entry"))
+        values = packer.from_arguments(walk.builder, function.args[2:])
+        walk.body(definition, [Value(v, kind) for v, kind in zip(values, kinds, strict=True)])
+        # what numba compiled for itself on the way
+        internal = [str(each._get_module_for_linking()) for each in context.active_code_library._linking_libraries]
+        return [str(module), *[h.text for h in _all(walk.needs)], *internal]
+
+
+def _all(needs: Sequence[Helper]) -> list[Helper]:
+    found: list[Helper] = []
+    pending = list(needs)
+    while pending:
+        each = pending.pop()
+        if each not in found:
+            found.append(each)
+            pending.extend(each.needs)
+    return found

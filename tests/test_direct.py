@@ -1,0 +1,109 @@
+"""The typed walk from source to LLVM: it serves what the emitter writes, and agrees with numba's own pipeline."""
+import ast
+
+import numpy as np
+import pytest
+
+import fuse
+import fuse.tensor as T
+from fuse.codegen import load, lower, plans
+from fuse.codegen.load import ArgType, compile_kernel
+from fuse.codegen.scopes import in_memory
+
+
+@pytest.fixture(autouse=True)
+def fresh(tmp_path, monkeypatch):
+    monkeypatch.setenv("FUSE_CACHE_DIR", str(tmp_path / "kernels"))
+    forget()
+    yield
+    forget()
+
+
+def forget():
+    load._kernels.clear()
+    load._stores.clear()
+    plans._records.clear()
+    lower.unsupported.clear()
+
+
+def formulas():
+    x, y = T.dvectors("x", "y")
+    m, f, k = T.dmatrix("m"), T.fvector("f"), T.lvector("k")
+    z, i = T.zvector("z"), T.lvector("i")
+    rng = np.random.default_rng(11)
+    a, b, c = rng.uniform(0.1, 2.0, 37), rng.uniform(-2.0, 2.0, 37), rng.normal(size=(9, 13))
+    p = T.nnet.softmax(m)
+    return {
+        "arithmetic": ([x, y], [x + y * 2 - x / y, T.sqr(x) - 1, abs(y), -x], (a, b)),
+        "functions": ([x], [T.exp(x), T.log(x), T.tanh(x), T.sqrt(x), T.sigmoid(x), T.erf(x), T.sin(x)], (a,)),
+        "rounding": ([y], [T.floor(y), T.ceil(y), T.round(y), T.trunc(y), T.sgn(y), y % 0.7, y // 0.3], (b,)),
+        "choices": ([x, y], [T.switch(x > y, x, T.exp(y)), T.maximum(x, y), T.clip(y, -1, 1), T.isnan(x)], (a, b)),
+        "singles": ([f], [T.exp(f) * 2, f.sum(), T.log1p(f), (f * f).mean()], (a.astype("f4"),)),
+        "integers": ([k], [k * 3 // 7, k % 5, k >> 1, k & 6, k**2, k.sum(), k < 3], (np.arange(-9, 9),)),
+        "narrow": ([T.bvector("n")], None, (np.arange(-100, 100, 7).astype("i1"),)),
+        "complex": ([z], [z * z.conj(), z.real + z.imag, T.exp(z)], (a + 1j * b,)),
+        "reductions": ([m], [m.sum(), m.sum(axis=0), m.max(axis=1), m.prod(axis=0), m.var(axis=1)], (c,)),
+        "rows": ([m], [p, T.log(p), T.grad(T.log(p)[:, 0].sum(), m)], (c,)),
+        "transposed": ([m], [T.exp(m) + 1], (c.T,)),
+        "gathered": ([m, i], [T.exp(m[i]) * 2, m[T.arange(i.shape[0]), i]], (c, np.arange(9) - 4)),
+    }
+
+
+def results(name):
+    inputs, outputs, values = formulas()[name]
+    if outputs is None:
+        outputs = [inputs[0] * 3, inputs[0] // 7, T.exp(inputs[0]), inputs[0] ^ 5]
+    return fuse.function(inputs, outputs)(*values)
+
+
+@pytest.mark.parametrize("name", formulas())
+def test_the_walk_serves_it_and_numbas_pipeline_says_the_same(name, monkeypatch):
+    ours = results(name)
+    assert lower.unsupported == []
+    load.clear_cache()
+    forget()
+    monkeypatch.setattr(lower, "_directly", lambda *args: None)
+    before = load.stats()["compiles"]
+    for got, want in zip(ours, results(name), strict=True):
+        # the same bits but where LLVM reorders what may be reordered
+        np.testing.assert_allclose(got, want, rtol=4e-16 if got.dtype.itemsize >= 8 else 3e-7, atol=0)
+        assert got.dtype == want.dtype
+    assert load.stats()["compiles"] > before
+
+
+@pytest.mark.parametrize("text, reason", [
+    ("n = m = size(a, 0)\n    return n + m", "assignment"),
+    ("return (1, 2)[0]", "Subscript"),
+    ("b = 0\n    for i in range(3):\n        b = b + 0.5\n    return int64(b)", "type"),
+    ("for i in range(0, 9, 2):\n        store(o, 0, 1.0)\n    return 0", "range"),
+])
+def test_what_the_walk_does_not_know_is_left_to_numba(text, reason):
+    kernel = compile_kernel(f"def f(a, o):\n    {text}\n", "f", (ArgType("float64", 1), ArgType("float64", 1, True)))
+    assert isinstance(kernel(np.ones(4), np.ones(4)), int)
+    assert len(lower.unsupported) == 1 and reason in lower.unsupported[0]
+
+
+def test_tuples():
+    text = "def two(x):\n    return x + 1.0, 3\n"
+    text += "def f(a, o):\n    x, n = two(load(a, 0))\n    store(o, 0, x)\n    return n\n"
+    out = np.zeros(1)
+    assert compile_kernel(text, "f", (ArgType("float64", 1), ArgType("float64", 1, True)))(np.ones(1), out) == 3
+    assert out[0] == 2 and lower.unsupported == []
+
+
+def meeting(text):
+    definition = ast.parse(f"def f(a, n):\n{text}").body[0]
+    return in_memory(definition)
+
+
+def test_names_in_memory():
+    loop = " for i in range(n):\n"
+    assert meeting(f" x = 1\n{loop}  y = x + i\n  g(y)\n return 0") == set()
+    assert meeting(f" s = 0\n{loop}  s = s + i\n return s") == {"s"}
+    assert meeting(f"{loop}  v = i\n  g(v)\n{loop}  v = i + 1\n  g(v)\n return 0") == set()
+    assert meeting(" x = 1\n if a:\n  x = 2\n return x") == {"x"}
+    assert meeting(f" x = 1\n{loop}  g(x)\n  if i:\n   x = i\n return 0") == {"x"}
+    assert meeting(f"{loop}  x = i\n  if i:\n   x = 0\n  g(x)\n return 0") == {"x"}
+    assert meeting(" x = 1\n x = x + 1\n return x") == set()
+    assert meeting(" while a > 0:\n  a = a - 1\n return a") == {"a"}
+    assert meeting(f"{loop}  g(i)\n return i") == {"i"}
