@@ -2,10 +2,10 @@
 
 Remez's exchange (Remez 1934; Cheney, "Introduction to Approximation Theory", chapter 3) at 60 digits, over a grid of
 Chebyshev points. A coefficient is rounded, and those after it are fitted again around it, constant first: a float32
-polynomial is thus nearly as good as its degree allows. ``python -m benchmarks.remez`` prints every table with the
-largest error, relative to the function itself, as a power of 2; ``python -m benchmarks.remez SIN_SERIES`` prints one.
+polynomial is thus nearly as good as its degree allows; where that matters less, all are rounded at once. ``python -m
+benchmarks.remez`` prints every table with the largest error, relative to the function itself, as a power of 2;
+``python -m benchmarks.remez SIN_SERIES`` prints one. ``benchmarks.fits`` has more functions.
 """
-
 from __future__ import annotations
 
 import sys
@@ -21,30 +21,30 @@ Real = Callable[[mp.mpf], mp.mpf]
 
 @dataclass(frozen=True)
 class Fit:
-    """``series(z)``, for 0 < z <= highest; an error e in it is one of ``weight(z) * e`` relative to the function."""
+    """``series(z)``, for lowest < z <= highest; an error e in it is ``weight(z) * e`` relative to the function.
 
+    ``in_turn`` coefficients are rounded one after another, those that are left at once.
+    """
     series: Real
     weight: Real
     highest: float
     terms: dict[str, int]
+    lowest: float = 0.0
+    in_turn: int = 99
 
 
 def _odd(function: Real, slope: int = 1) -> dict[str, Real]:
     """function(x) = x + x z series(z) with z = x**2."""
-
     def series(z: mp.mpf) -> mp.mpf:
         x = mp.sqrt(z)
         return (function(x) / x - slope) / z
-
     return {"series": series, "weight": lambda z: z * mp.sqrt(z) / function(mp.sqrt(z))}
 
 
 def _even(function: Real, curvature: float) -> dict[str, Real]:
     """function(x) = 1 + curvature z + z**2 series(z) with z = x**2."""
-
     def series(z: mp.mpf) -> mp.mpf:
         return (function(mp.sqrt(z)) - 1 - mp.mpf(curvature) * z) / z**2
-
     return {"series": series, "weight": lambda z: z**2 / function(mp.sqrt(z))}
 
 
@@ -63,21 +63,19 @@ FITS = {
 }
 
 
-def remez(series: Real, weight: Real, highest: float, degree: int) -> list[mp.mpf]:
-    """The polynomial of ``degree`` whose weighted error over (0, highest] is least, constant first."""
-    count = degree + 2
-    grid = [mp.mpf(highest) * (1 - mp.cos(mp.pi * (k + 0.5) / (40 * count))) / 2 for k in range(40 * count)]
+def remez(series: Real, weight: Real, lowest: float, highest: float, degree: int) -> list[mp.mpf]:
+    """The polynomial of ``degree`` whose weighted error over (lowest, highest] is least, constant first."""
+    count, width = degree + 2, mp.mpf(highest) - lowest
+    grid = [lowest + width * (1 - mp.cos(mp.pi * (k + 0.5) / (40 * count))) / 2 for k in range(40 * count)]
     values, weights = [series(z) for z in grid], [weight(z) for z in grid]
     chosen = [40 * k + 20 for k in range(count)]
-    for _ in range(30):
-        rows = mp.matrix(
-            [[grid[i] ** j for j in range(degree + 1)] + [(-1) ** k / weights[i]] for k, i in enumerate(chosen)]
-        )
+    for _ in range(100):
+        rows = mp.matrix([[grid[i] ** j for j in range(degree + 1)] + [(-1) ** k / weights[i]]
+                          for k, i in enumerate(chosen)])
         solved = mp.lu_solve(rows, mp.matrix([values[i] for i in chosen]))
         coefficients = list(solved)[:-1]
-        errors = [
-            float(w * (mp.polyval(coefficients[::-1], z) - v)) for z, v, w in zip(grid, values, weights, strict=True)
-        ]
+        errors = [float(w * (mp.polyval(coefficients[::-1], z) - v))
+                  for z, v, w in zip(grid, values, weights, strict=True)]
         extrema: list[int] = []
         for i, error in enumerate(errors):
             if extrema and (error > 0) == (errors[extrema[-1]] > 0):
@@ -98,27 +96,30 @@ def rounded(fit: Fit, dtype: str) -> list[float]:
     done: list[float] = []
     count = fit.terms[dtype]
     for k in range(count):
-
         def rest(z: mp.mpf, k: int = k) -> mp.mpf:
             return (fit.series(z) - mp.polyval(done[::-1] or [0], z)) / z**k
-
-        best = remez(rest, lambda z, k=k: fit.weight(z) * z**k, fit.highest, count - 1 - k)
-        done.append(float(np.dtype(dtype).type(float(best[0]))))
+        best = remez(rest, lambda z, k=k: fit.weight(z) * abs(z**k), fit.lowest, fit.highest, count - 1 - k)
+        done.extend(float(np.dtype(dtype).type(float(c))) for c in (best if k >= fit.in_turn else best[:1]))
+        if len(done) == count:
+            break
     return done
 
 
 def error(fit: Fit, coefficients: list[float]) -> float:
     """log2 of the largest weighted error of the polynomial."""
-    points = [mp.mpf(fit.highest) * k / 500 for k in range(1, 501)]
+    points = [fit.lowest + (mp.mpf(fit.highest) - fit.lowest) * k / 500 for k in range(1, 501)]
     worst = max(abs(fit.weight(z) * (mp.polyval(coefficients[::-1], z) - fit.series(z))) for z in points)
     return float(mp.log(worst, 2))
 
 
 def main(names: list[str]) -> None:
+    from benchmarks import fits
+
     for dtype in ("float64", "float32"):
-        for name in names or FITS:
-            found = rounded(FITS[name], dtype)
-            print(f'{dtype} 2**{error(FITS[name], found):.1f}  "{name}": ({", ".join(map(repr, found))}),')
+        known = FITS | fits.fits(dtype)
+        for name in names or known:
+            found = rounded(known[name], dtype)
+            print(f'{dtype} 2**{error(known[name], found):.1f}  "{name}": ({", ".join(map(repr, found))}),', flush=True)
 
 
 if __name__ == "__main__":

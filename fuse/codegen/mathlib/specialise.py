@@ -132,7 +132,7 @@ class _Literals(ast.NodeTransformer):
             return self.generic_visit(node)
         variable, table = node.args
         assert isinstance(variable, ast.Name) and isinstance(table, ast.Name)
-        return self._chains(variable.id, 1, self.constants[table.id], 7 if node.func.id == "polynomial" else 99)
+        return self._chains(variable.id, 1, self.constants[table.id], 6 if node.func.id == "polynomial" else 99)
 
     def _chains(self, x: str, step: int, coefficients: tuple[float, ...], longest: int) -> ast.expr:
         """The polynomial in ``x**step`` by Horner's rule; of long ones the even and odd terms side by side.
