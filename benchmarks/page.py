@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.goals import Figures, misses, verdicts
 from benchmarks.peers import PEERS
 from benchmarks.plots import ratios
-from benchmarks.report import first_table, further_table, goal_table, markdown, memory_table, steady_table
+from benchmarks.report import first_table, further_table, goal_table, markdown, memory_table, steady_table, stream_table
 from benchmarks.results import Results, figures, read
 
 __all__ = ["main", "page", "pictures"]
@@ -111,7 +111,7 @@ def page(results: Results, least: bool = False) -> str:
         parts += ["## A further function", _picture("further"), markdown(further_table(known, builders))]
     drawn = pictures(known)
     for name, heading in GROUPS:
-        table = steady_table(known, peers, f"{name}/")
+        table = stream_table(known) if name == "stream" else steady_table(known, peers, f"{name}/")
         if table[1]:
             parts += [f"## {heading}", *([_picture(name)] if f"{name}.svg" in drawn else []), markdown(table)]
     if results["memory"]:

@@ -18,6 +18,7 @@ __all__ = [
     "micros",
     "plain",
     "steady_table",
+    "stream_table",
 ]
 
 Row = list[str]
@@ -128,6 +129,16 @@ def _share(figures: Figures, workload: str, size: str) -> str:
     if not seconds or not stream or moved < _LARGE:
         return "-"
     return f"{moved / seconds / (figures.bytes[name, '1e7'] / stream):.0%}"
+
+
+def stream_table(figures: Figures) -> Table:
+    """Return the bandwidth of memory in GB/s, inputs and results counted once, as McCalpin's STREAM does."""
+    rows = [
+        [workload.removeprefix("stream/"), f"{figures.bytes[workload, size] / times['numba'] / 1e9:.1f}"]
+        for (workload, size), times in figures.calls.items()
+        if workload.startswith("stream/") and "numba" in times
+    ]
+    return ["STREAM, all cores", "GB/s"], rows
 
 
 def first_table(figures: Figures, peers: Sequence[str]) -> Table:

@@ -7,6 +7,7 @@ import importlib
 import inspect
 import json
 import sys
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -166,4 +167,5 @@ def test_quick_run_of_fuse_beside_numpy(tmp_path, capsys):
     assert "call/x+y  n3" in text(results)
     written = page(results)
     assert "| x+y  n3 |" in written and results["machine"]["processor"] in written
-    assert list(pictures(figures(results))) == ["call.svg"]
+    drawn = pictures(figures(results))
+    assert list(drawn) == ["call.svg"] and ElementTree.fromstring(drawn["call.svg"]).tag.endswith("svg")
