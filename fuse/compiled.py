@@ -113,14 +113,15 @@ class Function:
         self._count = len(graph.inputs)
         self._names = unique_names(graph.inputs)
         self._run = self._prepared()
-        self._wait = QUICKEN_AT
+        self._wait, self._waited = QUICKEN_AT, False
 
     # ---------------------------------------------------------------- calls
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._wait:
             self._wait -= 1
             if not self._wait:
-                self._wait = quicken(self, Function)
+                self._wait = quicken(self, Function, self._waited)
+                self._waited = True
         return self._call(*args, **kwargs)
 
     def _call(self, *args: Any, **kwargs: Any) -> Any:

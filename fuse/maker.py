@@ -5,6 +5,7 @@ import inspect
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from keyword import iskeyword
 from typing import Any
 
@@ -181,28 +182,42 @@ RESULTS = {"single": _single, "list": lambda run, keys: run, "dict": _dict, "non
 
 QUICKEN_AT = 4  # calls after which a function is worth a call path of its own
 QUICKEN_AGAIN = 100  # calls until that is tried again, where kernels wait to be made
+QUICKEN_COLD = 1000  # calls after which it is worth compiling what is common to all such calls
 
 
-def quicken(function: Any, base: type) -> int:
+def quicken(function: Any, base: type, waited: bool = False) -> int:
     """Let calls of ``function`` run at C level from now on, where its program and inputs allow it.
 
     Its class becomes a subclass of ``base`` with a built-in ``__call__``, behind which the Python path stays for every
-    call that is out of the ordinary. Gives the number of calls after which to try again, or 0.
+    call that is out of the ordinary. Gives the number of calls after which to try again, or 0; ``waited`` says that
+    this is not the first time.
     """
     graph, program = function.maker.signature, function.fn
     plain = all(i.update is None and not (i.strict and i.type.ndim == 0) for i in graph.inputs)
-    if not plain or function.profile is not None or not hasattr(program, "wrapper_source"):
-        return 0
-    from fuse.codegen.call_plan import NotYet, native_call
+    call = None
+    if plain and function.profile is None and hasattr(program, "wrapper_source"):
+        from fuse.codegen import memory
+        from fuse.codegen.call_plan import NotYet, native_call
 
-    try:
-        call = native_call(program.wrapper_source, program.scope, graph.shape, graph.keys, function._call)
-    except NotYet:
-        return QUICKEN_AGAIN
-    if call is not None:
-        members = {"__call__": call, "__slots__": (), "__module__": base.__module__, "__doc__": base.__doc__}
-        function.__class__ = type(base.__name__, (base,), members)
+        if not waited and not memory.is_at_hand():
+            return QUICKEN_COLD
+        try:
+            call = native_call(program.wrapper_source, program.scope, graph.shape, graph.keys, function._call)
+        except NotYet:
+            return QUICKEN_AGAIN
+    function.__class__ = called_by(base, call) if call is not None else _called_by_python(base)
     return 0
+
+
+def called_by(base: Any, call: Any) -> type:
+    """A subclass of ``base`` whose objects are called by ``call``."""
+    members = {"__call__": call, "__slots__": (), "__module__": base.__module__, "__doc__": base.__doc__}
+    return type(base.__name__, (base,), members)
+
+
+@cache
+def _called_by_python(base: Any) -> type:
+    return called_by(base, base._call)
 
 
 def unique_names(inputs: Sequence[In]) -> dict[str, int]:

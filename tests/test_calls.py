@@ -15,8 +15,15 @@ import pytest
 
 import fuse
 import fuse.tensor as T
-from fuse.codegen import call_plan
+from fuse import maker
+from fuse.codegen import call_plan, memory
 from fuse.errors import DTypeError, FuseTypeError, ShapeError
+
+
+@pytest.fixture(autouse=True)
+def at_hand():
+    """What calls at C level need is there: else a function waits for more calls before it is worth compiling."""
+    memory.addresses()
 
 
 def settled(inputs, outputs, *args, **options):
@@ -284,6 +291,17 @@ def test_options_that_need_python():
         with pytest.raises(DTypeError):
             strict(1.0)
     assert profiled.profile.fct_callcount == 10
+
+
+def test_what_is_not_on_disk_is_compiled_for_many_calls_only(monkeypatch, vectors):
+    x, y = vectors
+    monkeypatch.setattr(memory, "is_at_hand", lambda: False)
+    f = fuse.function([x, y], x + y)
+    kinds = []
+    for _ in range(maker.QUICKEN_AT + maker.QUICKEN_COLD):
+        assert np.array_equal(f(A, B), A + B)
+        kinds.append(isinstance(type(f).__call__, type(len)))
+    assert kinds == [False] * (len(kinds) - 1) + [True]
 
 
 def test_what_cannot_be_translated_stays_in_python(monkeypatch, vectors):

@@ -7,6 +7,7 @@ import hashlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from fuse.codegen import native
 
@@ -104,6 +105,19 @@ class Assembly:
 
 
 # ---------------------------------------------------------------- loading
+def _key(text: str, exports: Sequence[str]) -> str:
+    from fuse.codegen.load import surroundings
+
+    return hashlib.sha256(repr((text, sorted(exports), surroundings())).encode()).hexdigest()
+
+
+def is_stored(text: str, exports: Sequence[str]) -> bool:
+    """Whether ``load`` would find object code on disk, which takes it a tenth of the time."""
+    from fuse.codegen.load import store as kernel_store
+
+    return not kernel_store().reason and kernel_store().path(_key(text, exports)).exists()
+
+
 def load(
     name: str, text: str, imports: Mapping[str, int], exports: Sequence[str]
 ) -> dict[str, int]:
@@ -114,9 +128,8 @@ def load(
     import llvmlite.binding as llvm
 
     from fuse.codegen.load import store as kernel_store
-    from fuse.codegen.load import surroundings
 
-    key = hashlib.sha256(repr((text, sorted(exports), surroundings())).encode()).hexdigest()
+    key = _key(text, exports)
     with native.lock:
         machine, store = native.machine(), kernel_store()
         stored = store.load(key)
@@ -148,7 +161,7 @@ KEYWORDS = 0x82  # METH_FASTCALL | METH_KEYWORDS
 POSITIONAL = 0x80
 
 
-def builtin(name: str, address: int, flags: int, owner: object) -> object:
+def builtin(name: str, address: int, flags: int, owner: object) -> Any:
     """A built-in function of Python from machine code that keeps to the protocol ``flags``; ``owner`` is its self."""
     definition = native._MethodDef(name.encode(), address, flags, None)
     _definitions.append(definition) if owner is None else setattr(owner, "definition", definition)

@@ -128,7 +128,7 @@ class _Translator:
 
     def assign(self, name: str, value: ast.expr) -> None:
         match value:
-            case ast.Subscript(value=ast.Attribute(ast.Name(id=array), "shape"), slice=ast.Constant(value=k)):
+            case ast.Subscript(value=ast.Attribute(ast.Name(id=array), "shape"), slice=ast.Constant(value=int(k))):
                 self.sizes[name] = self.dimension(self.known(array), k)
             case ast.BinOp() if name.startswith("n"):
                 self.sizes[name] = self.size(value)

@@ -24,6 +24,7 @@ LARGE = 1 << 20  # bytes from which on memory is recycled: below, the C library 
 BLOCKS = 64  # kept at most
 SPARE = 3  # a block serves for what is smaller by less than 1 / 2**SPARE of it
 PAGE = 4096
+PATIENCE = 8  # large arrays that a process makes before it compiles the allocator, where that is not on disk
 HUGE = 1 << 22  # bytes from which on the system is asked for large pages, as NumPy asks it
 MADV_HUGEPAGE = 14
 PAD = 128  # before a block: what the C library gave, and the block's capacity; alignment to 64 bytes
@@ -306,12 +307,12 @@ _state: dict[str, Any] = {}
 
 
 def _c_library() -> ctypes.CDLL:
-    return ctypes.cdll.msvcrt if sys.platform == "win32" else ctypes.CDLL(None)  # type: ignore[attr-defined]
+    return ctypes.cdll.msvcrt if sys.platform == "win32" else ctypes.CDLL(None)
 
 
 def numpy_function(name: str) -> int:
     """The address of one of NumPy's C functions."""
-    from numpy._core import _multiarray_umath
+    from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
 
     pointer = ctypes.pythonapi.PyCapsule_GetPointer
     pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
@@ -331,22 +332,38 @@ def addresses() -> dict[str, int]:
     return _state["addresses"]
 
 
+def is_at_hand() -> bool:
+    """Whether ``addresses`` takes no compiling."""
+    if "addresses" not in _state and "stored" not in _state:
+        _state["stored"] = assembly.is_stored(_module(), _exports())
+    return "addresses" in _state or _state["stored"]
+
+
+def _module() -> str:
+    """The text of both the allocator and the calls at C level, which make arrays in this memory."""
+    from fuse.codegen import native_call
+
+    return text(sys.platform == "linux") + native_call.text()
+
+
+def _exports() -> tuple[str, ...]:
+    return (*EXPORTS, "fuse_call")
+
+
 def _loaded() -> dict[str, int]:
     if ctypes.sizeof(ctypes.c_void_p) != 8 or sys.implementation.name != "cpython":
         return {}
     from fuse.codegen import native_call
 
     library = _c_library()
-    advice = sys.platform == "linux"
     imports = {name: ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in ("malloc", "free")}
     names = {*CPYTHON, *native_call.CPYTHON}
     imports |= {n: ctypes.cast(getattr(ctypes.pythonapi, n), ctypes.c_void_p).value or 0 for n in names}
     imports |= {name: numpy_function(name) for name in NUMPY} | {"PyArray_Type": id(np.ndarray)}
     imports |= {name: id(value) for name, value in native_call.OBJECTS.items()}
-    if advice:
+    if sys.platform == "linux":
         imports["madvise"] = ctypes.cast(library.madvise, ctypes.c_void_p).value or 0
-    both = text(advice) + native_call.text()  # one module: calls at C level make arrays in this memory
-    found = assembly.load("fuse_runtime", both, imports, (*EXPORTS, "fuse_call"))
+    found = assembly.load("fuse_runtime", _module(), imports, _exports())
     own = _Allocator(None, *(found[f"fuse_{name}"] for name in ("take", "zeroed", "resized", "give")))
     handler = _Handler(b"fuse", 1, own)
     new = ctypes.pythonapi.PyCapsule_New
@@ -376,6 +393,9 @@ def recycled(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """
     make = _state.get("empty")
     if make is None:
+        _state["met"] = _state.get("met", 0) + 1
+        if _state["met"] < PATIENCE and not is_at_hand():
+            return np.empty(shape, dtype)
         make = _state["empty"] if addresses() else _state.setdefault("empty", np.empty)
     return make(shape, dtype)
 

@@ -95,7 +95,7 @@ class Program:
     @property
     def scope(self) -> dict[str, Any]:
         """The names that the wrapper's source uses."""
-        return self._run.__globals__  # type: ignore[attr-defined]
+        return self._run.__globals__
 
     def __reduce__(self) -> Any:
         return Program, (self.inputs, self.outputs, self.updates, self.mode)
