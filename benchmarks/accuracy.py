@@ -37,6 +37,8 @@ CENTRES = (
 
 
 def _erfcinv(p: mp.mpf) -> mp.mpf:
+    if not 0 < p < 2:
+        raise ValueError("outside the domain")
     if p > 1e-10:
         return mp.erfinv(1 - p)
     goal = mp.log(p)
@@ -103,7 +105,7 @@ def true_value(function: Callable[..., Any], at: Sequence[float]) -> mp.mpf | No
                 value = function(*[mp.mpf(a) for a in at])
             except (ValueError, ZeroDivisionError, OverflowError):
                 return None
-            if not isinstance(value, mp.mpf) and mp.im(value) != 0 or not mp.isfinite(value):
+            if mp.im(value) != 0 or not mp.isfinite(mp.re(value)):
                 return None
             value = mp.re(value)
             # a zero may be all that cancellation left
