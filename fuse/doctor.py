@@ -65,10 +65,9 @@ def _cpu() -> str:
 
 
 def _threads() -> str:
-    from fuse.config import config
+    from fuse.codegen.threads import get_num_threads
 
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return f"{config.threads or usable} of {os.cpu_count()} cores"
+    return f"{get_num_threads()} of {os.cpu_count()} cores"
 
 
 def _cache() -> str:

@@ -40,11 +40,14 @@ def everything_is_much(monkeypatch):
     monkeypatch.setattr(plans, "structure", lambda program, order: None)  # such plans are not for others
     monkeypatch.setattr(emit_parts, "BLOCK_WORK", 1 << 6)
     monkeypatch.setattr(emit_parts, "UNIT", 1)
+    monkeypatch.setattr(emit_parts, "FEW_ROWS", 8)
+    monkeypatch.setattr(emit_parts, "MANY_LANES", 50)
+    monkeypatch.setattr(emit_parts, "ROWS", 2)
     monkeypatch.setattr(emit_parts, "LANE_UNIT", 16)
     monkeypatch.setattr(emit_parts, "WIDE_LANE_UNIT", 16)
     threads._set(pool.GRAIN_AT, 1)
     yield
-    threads._set(pool.GRAIN_AT, pool.GRAIN)
+    threads._set(pool.GRAIN_AT, threads.grain())
 
 
 def bits(values):
@@ -80,6 +83,8 @@ def programs():
         "integers": ([i], [i.sum(), (i % 7).max(), i * 3], lambda i: [i.sum(), (i % 7).max(), i * 3]),
         "rows": ([x], [(x * x).sum(axis=1), x.max(axis=1)], lambda x: [(x * x).sum(1), x.max(1)]),
         "columns": ([x], [(x * x).sum(axis=0), x.max(axis=0)], lambda x: [(x * x).sum(0), x.max(0)]),
+        "tall": ([x], [T.exp(x).sum(axis=0), x.var(axis=0), x.min(axis=0) + x.prod(axis=0)], None),
+        "bias": ([x, b], T.grad(T.log(1 + T.exp(x * 2 + b)).sum(axis=1).max(), [x, b]), None),
         "whole and rows": ([x], [x.max(), x.sum(axis=1)], lambda x: [x.max(), x.sum(1)]),
         "broadcast": ([x, b], [x * b + 1, x.T * 2], lambda x, b: [x * b + 1, x.T * 2]),
         "softmax": ([x, b], [soft], None),
@@ -331,6 +336,21 @@ def test_set_num_threads():
         fuse.set_num_threads(-1)
 
 
+def test_what_a_thread_is_worth_is_measured_once_and_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("FUSE_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(threads, "_grain", [])
+    value = threads.grain()
+    assert threads.SMALLEST_GRAIN <= value <= threads.LARGEST_GRAIN
+    monkeypatch.setattr(threads, "_grain", [])
+    monkeypatch.setattr(threads, "_measured", lambda: 1 / 0)
+    assert threads.grain() == value  # from the cache
+    (tmp_path / "none").touch()
+    monkeypatch.setenv("FUSE_CACHE_DIR", str(tmp_path / "none"))
+    monkeypatch.setattr(threads, "_grain", [])
+    assert threads.grain() == pool.GRAIN  # where nothing can be kept
+    threads._set(pool.GRAIN_AT, pool.GRAIN)
+
+
 def test_quotas_of_control_groups(tmp_path):
     own = tmp_path / "cgroup"
     own.write_text("0::/jobs/mine\n")
@@ -356,6 +376,17 @@ def test_little_work_has_the_short_kernel_and_much_the_shared_one():
     program(np.ones(LONG))
     assert ", part):" in program.source
     assert program(np.ones(10))[0] == pytest.approx(10 * np.e)
+
+
+def test_tall_arrays_are_reduced_by_rows():
+    x = T.fmatrix("x")
+    f = fuse.function([x], [x.sum(axis=0), x.max(axis=0)])
+    for shape in ((100_003, 5), (20, 30_000), (5, 4), (4000, 100)):
+        a = RNG.normal(size=shape).astype("float32")
+        total, top = same_bits(f, a)
+        np.testing.assert_allclose(total, a.sum(axis=0, dtype="float64"), rtol=1e-6)
+        np.testing.assert_array_equal(top, a.max(axis=0))
+    assert ", rows)" in f.source
 
 
 def test_a_loop_whose_iterations_meet_is_not_shared():

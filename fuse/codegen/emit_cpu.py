@@ -194,7 +194,8 @@ class _Emitter(TapeEmitter):
                 self.index(f"{s.name}_{k}", entry, f"size({s.buffer}, {dimension})")
                 index[k] = f"{s.name}_{k}"
             dimension += entry.width if isinstance(entry, Axis) else 1
-        self.line(f"{s.name} = load({s.buffer}, {self.offset(s.buffer, tuple(index))})")
+        text, kept = f"load({s.buffer}, {self.offset(s.buffer, tuple(index))})", self.buffers[s.buffer].dtype
+        self.line(f"{s.name} = {text if kept in (s.dtype, 'float16') else as_dtype(text, s.dtype)}")
 
     def index(self, name: str, value: str, size: str) -> None:
         """``name`` = ``value`` as an index below ``size``, counted from the end where it is negative."""

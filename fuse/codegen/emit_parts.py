@@ -7,21 +7,37 @@ does nothing but tell how much there is of each segment.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from fuse.codegen.emit_sums import CHUNK, SumEmitter
-from fuse.codegen.kernel import Axis, Combine, Init, Local, Loop, uses, walk
+import numpy as np
+
+from fuse.codegen.emit_sums import CHUNK, REORDERED, SumEmitter
+from fuse.codegen.inline import constant_text
+from fuse.codegen.kernel import (
+    Axis,
+    Buffer,
+    Combine,
+    Init,
+    Local,
+    Loop,
+    Split,
+    Update,
+    uses,
+    walk,
+)
 from fuse.codegen.lanes import FEW_ROWS, NARROW_BLOCK, longest_sweep
-from fuse.codegen.native import PLAN
+from fuse.codegen.native import NO_MEMORY, PLAN
 from fuse.codegen.parallel import BLOCK_WORK, BLOCKS, at_once, crossing, segments, shared_loop, work_text
-from fuse.codegen.pool import ASK, MUCH, MUCH_WORK
-from fuse.codegen.runner import NO_MEMORY
+from fuse.codegen.pool import ASK, MUCH, MUCH_WORK, OTHER
 from fuse.codegen.text import as_dtype
 
+ROWS = 8  # of a block at least, where each has memory for a row of sums
 PIECES = 4  # into how many pieces each thread's share is cut
 UNIT = 64  # elements that are never divided among threads, so that no cache line is
 # The same of lanes. Where there are more rows than stay in cache, memory must be read in long pieces: a matrix of
 # 10,000 rows takes three times as long by strips of half a row each.
+MANY_LANES = 64 * NARROW_BLOCK  # of fewer lanes, tall arrays are done by rows
 LANE_UNIT, WIDE_LANE_UNIT = NARROW_BLOCK, 16 * NARROW_BLOCK
 
 
@@ -35,6 +51,10 @@ class PartEmitter(SumEmitter):
         self.own: list[Local] = []
         self.blocks: dict[str, tuple[int, int]] = {}
         self.slots = 0
+        self.buffers: dict[str, Buffer] = {}
+
+    def offset(self, buffer: str, index: tuple[Any, ...]) -> str:
+        raise NotImplementedError
 
     def range(self, axis: Axis) -> tuple[str, str]:
         """The text of the first index of an axis, and of the one after its last, as walked here."""
@@ -77,6 +97,7 @@ class PartEmitter(SumEmitter):
         places = {name: self.take() for name in names}
         self.plan(parts)
         left: tuple[Init, ...] = ()
+        sums: tuple[Update, ...] = ()
         for k, part in enumerate(parts):
             if len(parts) > 1:
                 self.line(f"if wanted(part, {k + 1}):")
@@ -88,12 +109,14 @@ class PartEmitter(SumEmitter):
                     self.line(f"{self.final(name)} = get(part, {place}, '{names[name]}')")
             for init in left:
                 self.gather_blocks(init)
+            for s in sums:
+                self.gather_sum(s, k)
             loop = shared_loop(part)
             if loop is not None and loop.split is not None:
-                left = loop.split.accs
+                left, sums = loop.split.accs, loop.split.sums
                 self.shared(loop)
             else:
-                left = ()
+                left, sums = (), ()
                 self.body(part)
             for name, place in places.items():
                 if name in own:
@@ -116,7 +139,7 @@ class PartEmitter(SumEmitter):
                 continue
             n, work = self.size_text[loop.axis], f"work{k + 1}"
             self.line(f"{work} = {work_text(self.kernel, loop, self.size_text.__getitem__)}")
-            if loop.split.accs:
+            if loop.split.accs or loop.split.sums:
                 length, count = f"length{k + 1}", f"blocks{k + 1}"
                 if self.is_flat(loop):  # then a block has the chunks of the whole
                     each = work_text(self.kernel, loop, self.size_text.__getitem__, whole=False)
@@ -124,7 +147,8 @@ class PartEmitter(SumEmitter):
                     self.line(f"{length} = larger(({n} + {BLOCKS * CHUNK - 1}) // {BLOCKS * CHUNK} * {CHUNK}, {least})")
                 else:
                     least = f"{n} if {work} < {BLOCK_WORK} else {n} * {BLOCK_WORK} // {work}"
-                    self.line(f"{length} = larger(larger(({n} + {BLOCKS - 1}) // {BLOCKS}, {least}), 1)")
+                    fewest = ROWS if loop.split.sums else 1
+                    self.line(f"{length} = larger(larger(({n} + {BLOCKS - 1}) // {BLOCKS}, {least}), {fewest})")
                 self.line(f"{count} = 1 if {n} <= {length} else ({n} + {length} - 1) // {length}")
                 rows.append((count, work, "1", str(PIECES)))
             elif loop.kind == "block":
@@ -134,11 +158,34 @@ class PartEmitter(SumEmitter):
             else:
                 rows.append((n, work, str(UNIT if self.is_flat(loop) else 1), str(PIECES)))
         total = " + ".join(row[1] for row in rows if row[1] != "0")
-        self.line(f"if part.segment == {ASK} and {total} >= {MUCH_WORK}:")
+        memory = self.lend(parts)
+        if self.kernel.tall is not None:
+            lanes, down = self.kernel.tall
+            height = " * ".join(self.size_text[a] for a in down)
+            tall = f"{height} > {FEW_ROWS} and {self.size_text[lanes]} < {MANY_LANES}"
+            strips = any(isinstance(s, Loop) and s.kind == "block" for s in self.kernel.body)
+            unfit = f"({tall})" if strips else f"not ({tall})"
+            self.line(f"if part.segment == {ASK} and {total} >= {MUCH_WORK} and {unfit}:")
+            self.line(f"    return {OTHER}")
+        self.line(f"if part.segment == {ASK}{'' if memory != '0' else f' and {total} >= {MUCH_WORK}'}:")
         self.line(f"    put(part, 0, {len(rows)})")
+        self.line(f"    ask(part, {memory})")
         for k, row in enumerate(rows):
             self.line(f"    tell(part, {k + 1}, {', '.join(row)})")
         self.line(f"    return {MUCH}")
+
+    def lend(self, parts: list[tuple[Any, ...]]) -> str:
+        """Places for the sums of each block; the text of how many bytes they take."""
+        end = "0"
+        for k, part in enumerate(parts):
+            loop = shared_loop(part)
+            for s in loop.split.sums if loop is not None and loop.split is not None else ():
+                size = np.dtype(s.dtype).itemsize
+                self.line(f"{s.buffer}_start = {end}")  # rows of two blocks are in no common cache line
+                self.line(f"{s.buffer}_step = ({self.extent(s)} * {size} + 127) // 64 * 64")
+                self.line(f"{s.buffer}_end = {s.buffer}_start + blocks{k + 1} * {s.buffer}_step")
+                end = f"{s.buffer}_end"
+        return end
 
     def is_flat(self, loop: Loop) -> bool:
         return not any(isinstance(s, Loop) for s in loop.body)
@@ -146,8 +193,8 @@ class PartEmitter(SumEmitter):
     def shared(self, loop: Loop) -> None:
         n, k = self.size_text[loop.axis], loop.axis.name
         self.allocate(loop)
-        if loop.split is not None and loop.split.accs:
-            self.in_blocks(loop, loop.split.accs, n)
+        if loop.split is not None and (loop.split.accs or loop.split.sums):
+            self.in_blocks(loop, loop.split, n)
         else:
             self.line(f"{k}_low, {k}_high = part.low, reach(part, {n})")
             self.bounds[loop.axis] = f"{k}_low", f"{k}_high"
@@ -173,9 +220,9 @@ class PartEmitter(SumEmitter):
         self.own = []
 
     # ------------------------------------------------------------ reductions
-    def in_blocks(self, loop: Loop, accs: tuple[Init, ...], n: str) -> None:
+    def in_blocks(self, loop: Loop, split: Split, n: str) -> None:
         """Each block of the loop with accumulators of its own, left in shared memory."""
-        k = loop.axis.name
+        k, accs = loop.axis.name, split.accs
         number = segments(self.kernel).index((loop,)) + 1
         self.line(f"for block{number} in range(part.low, reach(part, blocks{number})):")
         self.depth += 1
@@ -183,6 +230,9 @@ class PartEmitter(SumEmitter):
         self.line(f"{k}_high = smaller({k}_low + length{number}, {n})")
         for init in accs:
             self.init(init)
+        for s in split.sums:
+            self.start_sum(s, number)
+            loop = replace(loop, body=_with_own(loop.body, s.buffer))
         self.bounds[loop.axis] = f"{k}_low", f"{k}_high"
         self.body((loop,))
         del self.bounds[loop.axis]
@@ -193,6 +243,37 @@ class PartEmitter(SumEmitter):
             for j, name in enumerate(kept):
                 self.line(f"put(part, {first + j * BLOCKS} + block{number}, {name})")
         self.depth -= 1
+
+    def extent(self, s: Update) -> str:
+        """The text of how many elements a sum in blocks has."""
+        return " * ".join(self.size_text[a] for a in s.index if isinstance(a, Axis)) or "1"
+
+    def start_sum(self, s: Update, number: int) -> None:
+        """Memory of this block for a sum, cleared."""
+        own, n = f"{s.buffer}_own", self.extent(s)
+        assert s.op.identity is not None
+        self.buffers[own] = Buffer(own, s.dtype, len(s.index), True)
+        place = f"{s.buffer}_start + block{number} * {s.buffer}_step"
+        self.line(f"{own} = lent(part, '{s.dtype}', {place})")
+        self.line(f"for k in range({n}):")
+        self.line(f"    store({own}, k, {constant_text(s.op.identity(s.dtype), s.dtype)})")
+
+    def gather_sum(self, s: Update, number: int) -> None:
+        """Add what the blocks left, in their order."""
+        own, depth, axes = f"{s.buffer}_own", self.depth, [a for a in s.index if isinstance(a, Axis)]
+        place = f"{s.buffer}_start + block{number} * {s.buffer}_step"
+        self.line(f"for block{number} in range(blocks{number}):")
+        self.line(f"    {own} = lent(part, '{s.dtype}', {place})")
+        self.depth += 1
+        for axis in axes:
+            self.line(f"for {axis.name} in range({self.size_text[axis]}):")
+            self.depth += 1
+        if axes:
+            self.line("independent()")
+        at, step = self.offset(s.buffer, s.index), REORDERED[s.op.name]
+        value = as_dtype(f"load({own}, {self.offset(own, s.index)})", s.dtype)
+        self.line(f"store({s.buffer}, {at}, {step}(load({s.buffer}, {at}), {value}))")
+        self.depth = depth
 
     def gather_blocks(self, init: Init) -> None:
         """An accumulator from what the blocks left, in their order."""
@@ -212,6 +293,16 @@ class PartEmitter(SumEmitter):
         self.depth -= 1
         if acc in self.compensated:
             self.total(acc, init.dtype)
+
+
+def _with_own(body: tuple[Any, ...], buffer: str) -> tuple[Any, ...]:
+    """``body`` with updates of ``buffer`` made in the block's own memory."""
+    return tuple([
+        replace(s, body=_with_own(s.body, buffer)) if isinstance(s, Loop)
+        else replace(s, buffer=f"{buffer}_own") if isinstance(s, Update) and s.buffer == buffer
+        else s
+        for s in body
+    ])
 
 
 def _defined(part: tuple[Any, ...]) -> set[str]:

@@ -269,6 +269,20 @@ def heap(typingctx, dtype, n):
     return buffer(dtype, types.int64), build
 
 
+@intrinsic(prefer_literal=True)
+def lent(typingctx, part, dtype, start):
+    """An array of literal dtype name, `start` bytes into the memory that all parts of one call share."""
+    buffer = buffer_type(dtype.literal_value, 1, True)
+    def build(context, builder, signature, args):
+        proxy = cgutils.create_struct_proxy(buffer)(context, builder)
+        base = builder.inttoptr(builder.load(parts._room(builder, context, args[0])), cgutils.voidptr_t)
+        proxy.data = builder.gep(base, [args[2]])
+        proxy.shape = cgutils.pack_array(builder, [I64(0)])
+        proxy.strides = cgutils.pack_array(builder, [I64(buffer.itemsize)])
+        return proxy._getvalue()
+    return buffer(part, dtype, types.int64), build
+
+
 @intrinsic
 def missing(typingctx, a):
     """Whether there was no memory for what `heap` made."""
@@ -406,9 +420,9 @@ far_sin, far_cos, far_tan = _far("sin"), _far("cos"), _far("tan")
 
 SCALARS = ("bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128 "
            "intp uintp").split()
-INTRINSICS = (load, store, size, stride, misaligned, refused, scratch, heap, missing, release, address, independent,
-              radd, rmul, vmax, vmin, fma, rint, fabs, copysign, f2i, i2f, f2i32, i2f32, far_sin, far_cos, far_tan,
-              *parts.INTRINSICS, steps.run)
+INTRINSICS = (load, store, size, stride, misaligned, refused, scratch, heap, lent, missing, release, address,
+              independent, radd, rmul, vmax, vmin, fma, rint, fabs, copysign, f2i, i2f, f2i32, i2f32,
+              far_sin, far_cos, far_tan, *parts.INTRINSICS, steps.run)
 
 
 def namespace() -> dict[str, object]:

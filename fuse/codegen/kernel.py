@@ -184,10 +184,12 @@ class Split:
     """How threads share an outermost loop: its iterations (of a "block" loop: blocks) are independent but for ``accs``.
 
     Where there are any, the loop runs in blocks of a length that depends on sizes alone. Each block starts the
-    accumulators anew, and what it leaves is combined in the order of the blocks.
+    accumulators anew, and what it leaves is combined in the order of the blocks. So it is with ``sums``: the loop's
+    updates of memory that its iterations meet in.
     """
 
     accs: tuple[Init, ...] = ()
+    sums: tuple[Update, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -215,6 +217,7 @@ class Kernel:
     locals: tuple[Local, ...]
     body: tuple[Any, ...]
     nonempty: tuple[Axis, ...] = ()  # the axes that max and min reduce: over nothing they have no value
+    tall: tuple[Axis, tuple[Axis, ...]] | None = None  # lanes and rows, where a kernel by strips has one by rows
 
     def __str__(self) -> str:
         return "\n".join(_listing(self))
@@ -304,7 +307,8 @@ def _text(s: Any) -> str:
             size = "?" if s.axis.size is None else s.axis.size
             notes = [] if s.kind == "serial" else [s.kind]
             if s.split is not None:
-                notes.append(", ".join(["shared", *[f"blocks of {i.acc}: {i.op.name}" for i in s.split.accs]]))
+                blocks = [(i.acc, i.op) for i in s.split.accs] + [(u.buffer, u.op) for u in s.split.sums]
+                notes.append(", ".join(["shared", *[f"blocks of {name}: {op.name}" for name, op in blocks]]))
             return f"for {s.axis.name} in {size}:" + (f"  # {'; '.join(notes)}" if notes else "")
     raise TypeError(s)
 
@@ -332,11 +336,16 @@ def conflict(loop: Loop, private: Collection[str] = ()) -> str:
     """
     own = {i.acc for i in loop.split.accs} if loop.split else set()
     own |= {s.acc for s in walk(loop.body) if isinstance(s, Init)}
+    sums = set(loop.split.sums) if loop.split else set()
+    summed = {s.buffer for s in sums}
     places: dict[str, set[tuple[int, ...]]] = {}
     for s in walk(loop.body):
         match s:
             case Combine() if s.acc not in own:
                 return f"iterations meet in {s.acc}"
+            case Load() | Store() | Update() if s.buffer in summed:
+                if s not in sums:
+                    return f"{s.buffer} is summed in blocks, and more than that"
             case Store() | Update() if s.buffer not in private:
                 where = tuple([k for k, i in enumerate(s.index) if i == loop.axis])
                 if not where:

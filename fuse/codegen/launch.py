@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from fuse.codegen import emit_cpu
+from fuse.codegen.byrows import by_rows, tall_axes
 from fuse.codegen.collapse import collapse
 from fuse.codegen.emit_cpu import Source
 from fuse.codegen.kernel import Combine, Kernel, Local, check
@@ -14,7 +16,7 @@ from fuse.codegen.load import compile_kernel, key_of
 from fuse.codegen.nest import Binding
 from fuse.codegen.parallel import split
 from fuse.codegen.region import Operand, Region
-from fuse.codegen.runner import THREADED, Callback, Layouts, Recipe, Runner, rearranged
+from fuse.codegen.runner import BY_ROWS, THREADED, Callback, Layouts, Recipe, Runner, rearranged
 from fuse.codegen.schedule import schedule
 from fuse.codegen.sizes import Sizes
 from fuse.codegen.tape import Step, bodies, is_long, with_tape
@@ -36,38 +38,46 @@ class Launcher(Runner):
         self.sources: dict[Layouts, Source] = {}
         super().__init__(len(self.bases))
 
-    def scheduled(self, layouts: Mapping[Expr, str]) -> tuple[Kernel, Binding]:
+    def scheduled(self, layouts: Mapping[Expr, str], tall: bool = False) -> tuple[Kernel, Binding]:
+        """The kernel for the given layouts (for tall arrays: by rows), and what its parameters stand for."""
         kernel, binding = schedule(self.region, self.sizes, self.operands, lambda base: layouts.get(base, "C"))
         kernel = check(collapse(kernel))
         if any(map(is_long, bodies(kernel))):
             return kernel, binding  # a tape has one table
+        kernel = replace(kernel, tall=tall_axes(kernel))
+        if tall and kernel.tall is not None:
+            rows = tuple([x for x in kernel.locals if x.row])
+            kernel, binding = by_rows(kernel), replace(binding, buffers=binding.buffers + rows)
         return check(split(kernel)), binding
+
+    def emitted(self, kernel: Kernel, layouts: Layouts) -> Source:
+        return emit_cpu.emit(kernel, THREADED in layouts or BY_ROWS in layouts)
 
     def source(self, layouts: Layouts | None = None) -> Source:
         """The generated source for the given layouts (contiguous ones where none are given)."""
         layouts = layouts or ("C",) * len(self.bases)
         if layouts not in self.sources:
-            kernel, _ = self.scheduled(dict(zip(self.bases, layouts, strict=False)))
-            self.sources[layouts] = emit_cpu.emit(kernel, THREADED in layouts)
+            kernel, _ = self.scheduled(dict(zip(self.bases, layouts, strict=False)), BY_ROWS in layouts)
+            self.sources[layouts] = self.emitted(kernel, layouts)
         return self.sources[layouts]
 
     def make(self, layouts: Layouts) -> tuple[Callback, Recipe | None]:
         plain = ("C",) * len(self.bases)
         if self.is_tape and layouts != plain:
             return rearranged(self.compiled(plain), plain, self.source().argtypes), None
-        kernel, binding = self.scheduled(dict(zip(self.bases, layouts, strict=False)))
-        source = self.sources[layouts] = emit_cpu.emit(kernel, THREADED in layouts)
-        passed = {b.name for b in kernel.buffers}  # a thread allocates what it has for itself
+        kernel, binding = self.scheduled(dict(zip(self.bases, layouts, strict=False)), BY_ROWS in layouts)
+        source = self.sources[layouts] = self.emitted(kernel, layouts)
         found = compile_kernel(source.text, source.entry, source.argtypes, source.helpers)
         key = key_of(found)
         if source.tape is not None:
             key, found = "", with_tape(found, source.tape, [self.block(step) for step in source.tape.steps])
+        made = {x.name: [p for a in x.axes for p in a.parts or (a,)] for x in binding.buffers if isinstance(x, Local)}
         scratch = tuple([
-            (b.dtype, tuple([self.size_source(int(x.name[1:])) for x in b.axes]))
-            for b in binding.buffers
-            if isinstance(b, Local) and b.name in passed
+            (b.dtype, tuple([self.size_source(int(p.name[1:])) for p in made[b.name]]))
+            for b in kernel.buffers
+            if b.scratch  # what a thread has for itself it allocates
         ])
-        direct = all(x in ("C", THREADED) for x in layouts) and binding.scalars == self.scalars
+        direct = all(x in ("C", THREADED, BY_ROWS) for x in layouts) and binding.scalars == self.scalars
         return found, Recipe(key, source.text, source.entry, source.argtypes, scratch, direct)
 
     def block(self, step: Step) -> BlockOperation:

@@ -22,9 +22,10 @@ CPYTHON = ("PyErr_SetString PyErr_Occurred PyFloat_AsDouble PyLong_AsLongLong Py
            "Py_DecRef PyObject_CallNoArgs PyMem_RawMalloc PyMem_RawFree").split()
 WRITEABLE_FLAG = 0x400                              # NPY_ARRAY_WRITEABLE
 PART = "part"                   # the "dtype" of a kernel's last parameter where its work can be shared among threads
-RAISED_BIT = 32                 # of the status of a part: the kernel raised, which it must not
+RAISED = 1 << 32                # status of a part: the kernel raised, which it must not
 PLAN = 4                        # slots of the plan for each segment, after one for their number
 SHARED_SLOT = 16                # bytes of a slot of the memory that the parts of one call share
+NO_MEMORY = 5                   # status of a kernel
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ def _in_parts(t: _Text, symbol: str, values: list[str], slots: int) -> tuple[str
     for k, value in enumerate(fields):
         t.do(f"store {value}, ptr {t(f'getelementptr {structure}, ptr {context}, i32 0, i32 {k}')}")
     first = t(f"call i64 @fuse_part(ptr {context}, i64 {pool.ASK}, i64 0, i64 {pool.EVERYTHING})")
-    much, start, ready, several, alone, back, done = (t.label() for _ in range(7))
+    much, start, ready, lent, several, alone, back, none, done = (t.label() for _ in range(9))
     here = t.label()
     t.do(f"br label %{here}")
     t.start(here)
@@ -208,6 +209,12 @@ def _in_parts(t: _Text, symbol: str, values: list[str], slots: int) -> tuple[str
     t.do(f"call void @Py_DecRef(ptr {nothing})")
     t.do(f"br label %{ready}")
     t.start(ready)
+    room = t(f"getelementptr i8, ptr {shared}, i64 8")
+    wanted = t(f"load i64, ptr {room}")
+    memory = t(f"call ptr @PyMem_RawMalloc(i64 {wanted})")
+    t.do(f"store ptr {memory}, ptr {room}")
+    t.do(f"br i1 {t(f'icmp eq ptr {memory}, null')}, label %{none}, label %{lent}")
+    t.start(lent)
     saved = t("call ptr @PyEval_SaveThread()")
     run = t(f"load ptr, ptr {t(f'getelementptr i8, ptr @fuse_pool, i64 {pool.RUN}')}")
     t.do(f"br i1 {t(f'icmp eq ptr {run}, null')}, label %{alone}, label %{several}")
@@ -220,9 +227,12 @@ def _in_parts(t: _Text, symbol: str, values: list[str], slots: int) -> tuple[str
     t.start(back)
     later = t(f"phi i64 [ {together}, %{several} ], [ {single}, %{alone} ]")
     t.do(f"call void @PyEval_RestoreThread(ptr {saved})")
+    t.do(f"call void @PyMem_RawFree(ptr {memory})")
+    t.do(f"br label %{done}")
+    t.start(none)
     t.do(f"br label %{done}")
     t.start(done)
-    status = t(f"phi i64 [ {first}, %{here} ], [ {later}, %{back} ]")
+    status = t(f"phi i64 [ {first}, %{here} ], [ {later}, %{back} ], [ {NO_MEMORY}, %{none} ]")
     p = _Text()
     result, exception = p("alloca i64"), p("alloca ptr")
     places = [p(f"getelementptr {structure}, ptr %context, i32 0, i32 {k}") for k in range(len(fields))]
@@ -231,7 +241,7 @@ def _in_parts(t: _Text, symbol: str, values: list[str], slots: int) -> tuple[str
                            passed[0]])
     raised = p(f'call i32 @"{symbol}"({arguments})')
     given, wrong = p(f"load i64, ptr {result}"), p(f"icmp ne i32 {raised}, 0")
-    p.do(f"ret i64 {p(f'select i1 {wrong}, i64 {1 << RAISED_BIT}, i64 {given}')}")
+    p.do(f"ret i64 {p(f'select i1 {wrong}, i64 {RAISED}, i64 {given}')}")
     return status, ["define internal i64 @fuse_part(ptr %context, i64 %segment, i64 %low, i64 %high) {", *p.lines, "}"]
 
 
@@ -268,7 +278,7 @@ def entry_assembly(symbol: str, argtypes: tuple[ArgType, ...]) -> str:
         status, number = _alone(t, symbol, values, elements)
     else:
         number, chunk = _in_parts(t, symbol, values, part.ndim or 1)
-        status = t(f"trunc i64 {t(f'lshr i64 {number}, {RAISED_BIT}')} to i32")
+        status = t(f"zext i1 {t(f'icmp eq i64 {number}, {RAISED}')} to i32")
     raised = failure("a kernel raised an exception; it must return a status")
     t.require(t(f"icmp eq i32 {status}, 0"), raised)
     number = t(f"call ptr @PyLong_FromLongLong(i64 {number})")
@@ -296,7 +306,8 @@ def entry_assembly(symbol: str, argtypes: tuple[ArgType, ...]) -> str:
         "declare i64 @PyLong_AsUnsignedLongLong(ptr)", "declare ptr @PyNumber_Index(ptr)",
         "declare ptr @PyLong_FromLongLong(i64)", "declare i32 @PyObject_IsTrue(ptr)", complex_,
         "@fuse_pool = external global i8", "@fuse_prepare = external global i8",
-        "declare ptr @PyObject_CallNoArgs(ptr)",
+        "declare ptr @PyObject_CallNoArgs(ptr)", "declare ptr @PyMem_RawMalloc(i64)",
+        "declare void @PyMem_RawFree(ptr)",
         "declare ptr @PyEval_SaveThread()", "declare void @PyEval_RestoreThread(ptr)", "declare void @Py_DecRef(ptr)",
         f'declare i32 @"{symbol}"({parameters})', *chunk, f"define ptr @{ENTRY}(ptr %self, ptr %args, i64 %count) {{",
         *t.lines, "}"])

@@ -53,7 +53,7 @@ def split(kernel: Kernel) -> Kernel:
         met = dict.fromkeys(c.acc for c in walk((s,)) if isinstance(c, Combine) and c.acc in inits)
         starts = tuple([inits.pop(acc) for acc in met])
         if isinstance(s, Loop):
-            marked = replace(s, split=Split(starts))
+            marked = replace(s, split=Split(starts, sums_across(s)))
             if s.axis.size != 1 and not conflict(marked, private):
                 body.append(marked)
                 continue
@@ -65,6 +65,15 @@ def split(kernel: Kernel) -> Kernel:
     own = [Local(b.name, b.dtype, private[b.name]) for b in kernel.buffers if b.name in shared]
     buffers = tuple([b for b in kernel.buffers if b.name not in shared])
     return replace(kernel, buffers=buffers, locals=(*kernel.locals, *own), body=tuple(body))
+
+
+def sums_across(loop: Loop) -> tuple[Update, ...]:
+    """The updates of memory that a loop's iterations meet in, where each block may have such memory for itself."""
+    found: dict[str, Update] = {}
+    for s in walk(loop.body):
+        if isinstance(s, Update) and loop.axis not in s.index and s.op.name in ("sum", "prod", "max", "min"):
+            found[s.buffer] = s
+    return tuple(found.values())
 
 
 def private_scratch(kernel: Kernel) -> dict[str, tuple[Axis, ...]]:
@@ -114,8 +123,8 @@ def segments(kernel: Kernel) -> list[tuple[Any, ...]]:
             continue
         if isinstance(s, Loop) and s.split is not None:
             out.append((s,))
-            alone = not s.split.accs
-            if s.split.accs:
+            alone = not (s.split.accs or s.split.sums)
+            if not alone:
                 out.append(())
         elif alone:
             out.append((s,))

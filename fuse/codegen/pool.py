@@ -11,7 +11,7 @@ from __future__ import annotations
 CPYTHON = ("PyThread_acquire_lock", "PyThread_release_lock")
 MAX_WORKERS = 255
 MUCH_WORK = 1 << 17             # units of work (see `parallel`); less is done sooner than Python's lock changes hands
-GRAIN = 320_000                 # units of work that are worth one thread
+GRAIN = 700_000                 # units of work that are worth one thread, where nothing was measured
 SPINS = 800                     # looks for a next job before a worker sleeps: 20 to 50 microseconds
 LINE = 64                       # bytes of a cache line: what is written by different threads lies in different ones
 
@@ -28,6 +28,7 @@ COUNT_MASK, WAITING, OPEN, WANTED_SHIFT, WANTED_MASK, NUMBER_SHIFT = 0xFFFF, 1 <
 
 SERIAL, ASK = -1, 0             # segments by number; all of them; all of them unless it is much work
 MUCH = -1                       # status of ASK: nothing was done, the plan tells how much there is to do
+OTHER = -2                      # status of ASK: nothing was done, another kernel of the region is for such sizes
 EVERYTHING = (1 << 63) - 1
 
 
@@ -247,6 +248,11 @@ block:
 done:
   %result = load atomic i64, ptr %status acquire, align 8
   ret i64 %result
+}}
+
+; What sharing costs is measured with work that is none.
+define i64 @fuse_nothing(ptr %context, i64 %segment, i64 %low, i64 %high) {{
+  ret i64 0
 }}
 
 ; A kernel's work by its plan: number of segments; items, work, unit and pieces of each; 16 bytes apart. Its status.

@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from fuse.codegen.native import ArgType
-from fuse.codegen.pool import MUCH, MUCH_WORK
+from fuse.codegen.native import NO_MEMORY, ArgType
+from fuse.codegen.pool import MUCH, MUCH_WORK, OTHER
 from fuse.errors import ShapeError
 
 Array = Any
 Layouts = tuple[str, ...]
 Callback = Callable[..., int]
 
-OK, WRONG_LAYOUT, WRONG_SIZE, OUT_OF_BOUNDS, EMPTY_REDUCTION, NO_MEMORY = range(6)  # what a kernel returns
+OK, WRONG_LAYOUT, WRONG_SIZE, OUT_OF_BOUNDS, EMPTY_REDUCTION = range(5)  # what a kernel returns; and NO_MEMORY
+BY_ROWS = "rows"  # after the layouts: that for much work on tall arrays
 THREADED = "threads"  # after the layouts: the kernel for much work, which threads share
 
 
@@ -105,12 +106,14 @@ class Runner:
         status = self.compiled(layouts)(*arrays, *rest)
         if status == MUCH:
             status = self.compiled(shared)(*arrays, *rest)
+        if status == OTHER:
+            status = self.compiled((*shared[:-1], BY_ROWS))(*arrays, *rest)
         if status:
             self.fail(status, arrays)
         return 0
 
     def fail(self, status: int, arrays: list[Array]) -> None:
-        if status in (OUT_OF_BOUNDS, WRONG_SIZE, EMPTY_REDUCTION):
+        if status in (OUT_OF_BOUNDS, WRONG_SIZE, EMPTY_REDUCTION, MUCH, OTHER):
             # The interpreter knows which index of which line it was; and a maximum of nothing may be part of something
             # that has a value (logsumexp).
             raise SizeMismatch
@@ -139,7 +142,7 @@ def rearranged(kernel: Callback, layouts: Layouts, argtypes: Sequence[ArgType]) 
     """``kernel`` of these layouts for arrays of any."""
 
     def call(*args: Any) -> int:
-        count = len(layouts) - layouts.count(THREADED)
+        count = len([x for x in layouts if x not in (THREADED, BY_ROWS)])
         taken = [_as_layout(array, layout) for array, layout in zip(args, layouts[:count], strict=False)]
         status = kernel(*taken, *args[count:])
         for array, new, argtype in zip(args, taken, argtypes, strict=False):

@@ -2,8 +2,11 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
-from typing import Any
+import time
+
+import numpy as np
 
 from fuse.codegen import pool
 from fuse.codegen.pool import (
@@ -26,7 +29,9 @@ from fuse.config import config
 
 memory = (ctypes.c_int64 * ((SLOTS + LINE * (MAX_WORKERS + 2)) // 8))()
 address = (ctypes.addressof(memory) + LINE - 1) // LINE * LINE
-_kept: list[Any] = []
+SMALLEST_GRAIN, LARGEST_GRAIN = 1 << 18, 1 << 21
+_kept: list[tuple[int, ...]] = []
+_grain: list[int] = []
 
 
 def _get(offset: int) -> int:
@@ -54,11 +59,13 @@ def apply(threads: int, first: bool = False) -> None:
         count = min(threads or available(), MAX_WORKERS + 1)
         if count > 1:
             try:
-                run, worker = _linked()
+                run, worker, _ = _linked()
             except (RuntimeError, OSError):         # no code for threads on this machine: everything runs in the caller
                 count = 1
             else:
                 _start(worker, count - 1)
+                _set(THREADS, count)
+                _set(GRAIN_AT, grain())
                 _set(RUN, run)
         _set(THREADS, count)
         _set(PREPARED, 1)
@@ -71,7 +78,6 @@ def _start(worker: int, count: int) -> None:
     acquire = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int)(("PyThread_acquire_lock", api))
     begin = ctypes.CFUNCTYPE(ctypes.c_ulong, ctypes.c_void_p, ctypes.c_void_p)(("PyThread_start_new_thread", api))
     if not _get(DONE):
-        _set(GRAIN_AT, GRAIN)
         done = allocate()
         acquire(done, 0)
         _set(DONE, done)
@@ -89,16 +95,60 @@ def _start(worker: int, count: int) -> None:
         _set(WORKERS, index + 1)
 
 
-def _linked() -> tuple[int, int]:
-    """Addresses of `fuse_run` and `fuse_worker`; their code stays in memory for good, as workers never end."""
+def _linked() -> tuple[int, int, int]:
+    """Addresses of the pool's functions; their code stays in memory for good, as workers never end."""
     if not _kept:
         from fuse.codegen import assembly, native
         processor = native.machine().triple.split("-")[0]
         imports = {name: ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0 for name in CPYTHON}
         text = pool.assembly(pool.PAUSE.get(processor, ""))
-        code = assembly.load("fuse_pool", text, imports | {"fuse_pool": address}, ("fuse_run", "fuse_worker"))
-        _kept.append((code["fuse_run"], code["fuse_worker"]))
+        names = ("fuse_run", "fuse_worker", "fuse_nothing")
+        code = assembly.load("fuse_pool", text, imports | {"fuse_pool": address}, names)
+        _kept.append(tuple([code[name] for name in names]))
     return _kept[0]
+
+
+# -- when it is worth it -----------------------------------------------------------------------------------------------
+
+def grain() -> int:
+    """Units of work worth one thread on this machine: measured once, and kept beside the kernels.
+
+    `GRAIN` where nothing can be kept: a measurement in every process would cost more than it tells.
+    """
+    if not _grain:
+        from fuse.codegen import load
+        store = load.store()
+        request = repr(("grain of threads", os.cpu_count(), load.surroundings()))
+        key = hashlib.sha256(request.encode()).hexdigest()
+        known = None if store.reason else store.load(key)
+        value = known[0].get("grain") if known else None
+        if not isinstance(value, int) or not SMALLEST_GRAIN <= value <= LARGEST_GRAIN:
+            value = GRAIN if store.reason else _measured()
+            store.save(key, {"grain": value}, b"")
+        _grain.append(value)
+    return _grain[0]
+
+
+def _measured() -> int:
+    """The work of the time that waking workers takes (lower quartile of a few milliseconds of trials)."""
+    run, _, nothing = _linked()
+    shared = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(run)
+    plan = (ctypes.c_int64 * 10)(1, 0, 64, 0, 1 << 40, 0, 1, 0, 1, 0)       # one segment: items, work, unit, pieces
+    values = np.zeros(1 << 13)                                              # in the first- and second-level caches
+    waking, adding = [], []
+    _set(GRAIN_AT, 1)
+    for _ in range(12):
+        time.sleep(2e-4)                                                    # workers sleep by now
+        start = time.perf_counter_ns()
+        shared(nothing, None, plan)
+        waking.append(time.perf_counter_ns() - start)
+        start = time.perf_counter_ns()
+        np.add(values, 1.0, out=values)
+        adding.append(time.perf_counter_ns() - start)
+    waking.sort()
+    adding.sort()
+    rate = 19 * values.size / max(adding[3], 1)                             # units of x + 1 in a nanosecond
+    return int(min(max(waking[3] * rate, SMALLEST_GRAIN), LARGEST_GRAIN))
 
 
 # -- how many ----------------------------------------------------------------------------------------------------------
