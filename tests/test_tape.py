@@ -5,10 +5,13 @@ import random
 
 import numpy as np
 import pytest
+from fuzz import described, failure
+from random_programs import make_program
 
 import fuse
 import fuse.tensor as T
 from fuse import reference
+from fuse.codegen import tape
 from fuse.codegen.program import compile_program
 from fuse.codegen.tape import LONG, NARROWEST, WIDEST
 
@@ -124,3 +127,20 @@ def test_results_do_not_depend_on_where_blocks_begin():
     whole = f(value)
     for start in (1, 7, 100, 513):
         np.testing.assert_array_equal(f(value[start:]), whole[start:])
+
+
+def test_numbers_of_other_widths_do_not_share_a_block(monkeypatch):
+    monkeypatch.setattr(tape, "LONG", 3)
+    x = T.dvector("x")
+    small = T.cast(x * 3, "int8")
+    e = T.switch((x > 0.2) & (small >= 1), x, 0.5) + T.cast(small, "int8") * (T.sin(x) < 0.4)
+    compared([x], [e, T.cast(e, "float32")], [np.linspace(-2, 2, 700)])
+
+
+@pytest.mark.parametrize("first", range(7000, 7018, 3))
+def test_random_programs_on_tapes(first, monkeypatch):
+    monkeypatch.setattr(tape, "LONG", 1)
+    for seed in range(first, first + 3):
+        case = make_program(seed)
+        why = failure(case, "strict", True)
+        assert why is None, f"seed {seed}: {why}\n{described(case)}"

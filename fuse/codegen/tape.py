@@ -164,22 +164,26 @@ def record(
             else:
                 operands.append(recorder.constant(name) if name in recorder.constants else fixed(name, dtype))
                 varies.append(False)
-        for name in dict.fromkeys(c.args):
-            if last[name] == i and name in own:
-                free.append(own.pop(name))
+        dying = [n for n in dict.fromkeys(c.args) if last[n] == i and n in own]
+        # A result over an operand is right only where their elements lie at the same places.
+        size = np.dtype(c.dtype).itemsize
+        same = [n for n, d in zip(c.args, c.arg_dtypes, strict=True) if np.dtype(d).itemsize == size]
+        free += [own.pop(n) for n in dying if n in same]
         wanted = targets.get(c.name, ())
         if wanted:
             out = wanted[0]
         elif c.name not in last:
+            free += [own.pop(n) for n in dying if n in own]
             continue
         else:
             own[c.name] = free.pop() if free else recorder.registers
             recorder.registers = max(recorder.registers, own[c.name] + 1)
             out = "register", own[c.name]
         where[c.name] = out
+        free += [own.pop(n) for n in dying if n in own]
         if last.get(c.name, i) < i and c.name in own:
             free.append(own.pop(c.name))
-        recorder.widest = max(recorder.widest, np.dtype(c.dtype).itemsize)
+        recorder.widest = max(recorder.widest, size)
         _append(recorder, _canonical(c, tuple(varies)), out, operands)
         for other in wanted[1:]:
             _append(recorder, _copy(c.dtype), other, [out])
