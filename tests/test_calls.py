@@ -78,7 +78,8 @@ def test_shapes(shape):
 
 
 # ---------------------------------------------------------------- inputs
-SCALARS = [1.5, 2, True, np.float64(1.5), np.float32(1.5), np.int8(3), np.array(1.5), np.array(3), np.array(1.5, ">f8"),
+SCALARS = [np.int64(-3), np.array(2**62), np.array(2**62, ">i8"), np.uint64(3), np.intc(4), np.array([5])[0],
+           1.5, 2, True, np.float64(1.5), np.float32(1.5), np.int8(3), np.array(1.5), np.array(3), np.array(1.5, ">f8"),
            np.array([1.5])[0], -0.0, float("inf"), 10**400, "1.5", None, [1.5], np.array([1.5]), 1j]
 
 

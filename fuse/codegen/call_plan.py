@@ -115,7 +115,10 @@ class _Translator:
             self.words("float64", register, Pointer(np.dtype("float64")))
         elif found := INTEGER.fullmatch(test):
             low, high = int(found[2]), int(found[3])
-            self.words("integer", register, low, min(high, LONGEST))
+            if (low, high) == (-LONGEST - 1, LONGEST):
+                self.words("int64", register, Pointer(np.dtype("int64")))
+            else:
+                self.words("integer", register, low, min(high, LONGEST))
         elif test == "True" and convert.made_by[1].type.dtype == "float32":
             self.words("float32", register, Pointer(np.dtype("float32")))
         else:

@@ -21,7 +21,8 @@ OPERATIONS = {
     "array": "r dtype:p ndim:i",  # the input r is an ndarray of this very dtype and rank
     "float64": "r dtype:p",  # a float, or a 0-d array, which becomes one
     "float32": "r dtype:p",  # a float32 scalar or 0-d array, which becomes a float
-    "integer": "r low:i high:i",
+    "int64": "r dtype:p",  # an int, or an int64 scalar or 0-d array, which becomes one
+    "integer": "r low:i high:i",  # an int of a smaller type
     "constant": "r p",
     "dimension": "s r axis:i",
     "number": "s i",
@@ -53,6 +54,7 @@ CPYTHON = ("Py_IncRef", "Py_DecRef", "PyErr_Occurred", "PyErr_Clear", "PyErr_Exc
            "PyObject_SetAttr", "PyList_New", "PyList_SetItem", "PyDict_New", "PyDict_SetItem")
 OBJECTS: dict[str, Any] = {
     "type_float": float, "type_int": int, "type_float64": np.float64, "type_float32": np.float32,
+    "type_int64": np.int64,
     "number_zero": 0, "name_value": "value", "name_borrowed": "borrowed", "object_none": None,
     "type_exception": Exception,
 }
@@ -133,13 +135,11 @@ class _Interpreter(Assembly):
             number = self.load("double", self.zero_dimensional(item, dtype))
             self.replace(place, self.some(self(f"call ptr @PyFloat_FromDouble(double {number})"), self.error))
 
-    def do_float32(self) -> None:
-        place, dtype = self.place(), self.object()
-        item = self.load("ptr", place)
+    def element(self, item: str, scalar_type: str, dtype: str) -> str:
+        """The address of the number in a NumPy scalar of this type, or in a 0-d array of ``dtype``."""
         where = self.slot("ptr")
         scalar, array, done = self.label(), self.label(), self.label()
-        kind = self.field("ptr", item, self.head - 8)
-        self.branch(self.same(kind, "@type_float32"), scalar, array)
+        self.branch(self.same(self.field("ptr", item, self.head - 8), scalar_type), scalar, array)
         self.start(scalar)
         self.store("ptr", self.at(item, self.head), where)
         self.jump(done)
@@ -147,8 +147,28 @@ class _Interpreter(Assembly):
         self.store("ptr", self.zero_dimensional(item, dtype), where)
         self.jump(done)
         self.start(done)
-        number = self(f"fpext float {self.load('float', self.load('ptr', where))} to double")
+        return self.load("ptr", where)
+
+    def do_float32(self) -> None:
+        place, dtype = self.place(), self.object()
+        element = self.element(self.load("ptr", place), "@type_float32", dtype)
+        number = self(f"fpext float {self.load('float', element)} to double")
         self.replace(place, self.some(self(f"call ptr @PyFloat_FromDouble(double {number})"), self.error))
+
+    def do_int64(self) -> None:
+        place, dtype = self.place(), self.object()
+        item, flag = self.load("ptr", place), self.slot("i32")
+        python, other, done = self.label(), self.label(), self.label()
+        self.branch(self.same(self.field("ptr", item, self.head - 8), "@type_int"), python, other)
+        self.start(python)
+        self(f"call i64 @PyLong_AsLongLongAndOverflow(ptr {item}, ptr {flag})")
+        self.require(self(f"icmp eq i32 {self.load('i32', flag)}, 0"), self.slow)
+        self.jump(done)
+        self.start(other)
+        number = self.load("i64", self.element(item, "@type_int64", dtype))
+        self.replace(place, self.some(self(f"call ptr @PyLong_FromLongLong(i64 {number})"), self.error))
+        self.jump(done)
+        self.start(done)
 
     def do_integer(self) -> None:
         item, low, high = self.load("ptr", self.place()), self.word(), self.word()
