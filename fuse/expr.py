@@ -275,7 +275,7 @@ def constant(value: Any, name: str | None = None, dtype: Any = None, ndim: int |
         return value
     if dtype is None and isinstance(value, (bool, int, float, complex)) and not isinstance(value, np.generic):
         dtype = ty.constant_dtype(value)
-    if isinstance(value, np.ma.MaskedArray):
+    if ty.is_masked(value):
         raise FuseTypeError("a masked array has no meaning in an expression; use value.filled(...)")
     try:
         data = np.array(value, dtype=None if dtype is None else ty.dtype_name(dtype))

@@ -251,11 +251,16 @@ class TupleType:
     __repr__ = __str__
 
 
+def is_masked(value: Any) -> bool:
+    """Whether ``value`` is a masked array; NumPy's module of them is imported only when somebody made one."""
+    return isinstance(value, np.ndarray) and type(value) is not np.ndarray and isinstance(value, np.ma.MaskedArray)
+
+
 def _filter(
     type_: TensorType, value: Any, strict: bool, allow_downcast: bool | None
 ) -> np.ndarray[Any, Any]:
     want = type_.numpy_dtype
-    if isinstance(value, np.ma.MaskedArray):
+    if is_masked(value):
         raise DTypeError("a masked array has no meaning in a compiled function; pass value.filled(...)")
     if strict and not (isinstance(value, np.ndarray) and value.dtype == want):
         raise DTypeError(f"a strict input takes a NumPy array of {want.name}, not {type(value).__name__}")

@@ -19,7 +19,8 @@ from fuse.codegen.region import Operand, Region
 from fuse.codegen.runner import BY_ROWS, THREADED, Callback, Layouts, Recipe, Runner, rearranged
 from fuse.codegen.schedule import schedule
 from fuse.codegen.sizes import Sizes
-from fuse.codegen.tape import Step, bodies, is_long, with_tape
+from fuse.codegen.tape import Step, bodies, is_long
+from fuse.codegen.taped import recipe_of, with_tape
 from fuse.expr import Expr
 
 Array = Any
@@ -69,8 +70,12 @@ class Launcher(Runner):
         source = self.sources[layouts] = self.emitted(kernel, layouts)
         found = compile_kernel(source.text, source.entry, source.argtypes, source.helpers)
         key = key_of(found)
+        tape = None
         if source.tape is not None:
-            key, found = "", with_tape(found, source.tape, [self.block(step) for step in source.tape.steps])
+            operations = [self.block(step) for step in source.tape.steps]
+            tape = recipe_of(source.tape, operations)
+            key = key if all(step[0] for step in tape.steps) else ""
+            found = with_tape(found, source.tape, operations)
         made = {x.name: [p for a in x.axes for p in a.parts or (a,)] for x in binding.buffers if isinstance(x, Local)}
         scratch = tuple([
             (b.dtype, tuple([self.size_source(int(p.name[1:])) for p in made[b.name]]))
@@ -78,7 +83,7 @@ class Launcher(Runner):
             if b.scratch  # what a thread has for itself it allocates
         ])
         direct = all(x in ("C", THREADED, BY_ROWS) for x in layouts) and binding.scalars == self.scalars
-        return found, Recipe(key, source.text, source.entry, source.argtypes, scratch, direct)
+        return found, Recipe(key, source.text, source.entry, source.argtypes, scratch, direct, tape)
 
     def block(self, step: Step) -> BlockOperation:
         """The compiled block operation."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+from typing import Any
 
 from fuse.codegen import native
 from fuse.codegen.cache import Store, default_directory
@@ -53,13 +54,14 @@ def key_of(kernel: Callable[..., int]) -> str:
     return getattr(kernel, "__self__").key  # noqa: B009 (a builtin's has the type of a module)
 
 
-def stored_kernel(key: str, source: str, argtypes: tuple[ArgType, ...]) -> Callable[..., int] | None:
+def stored_kernel(key: str, source: str, argtypes: tuple[ArgType, ...], block: bool = False) -> Any:
     """The kernel of this key from memory or disk; None where neither has it. `source` is only for people to read."""
     if (found := _kernels.get(key)) is not None:
         _counts["memory_hits"] += 1
         return found
     with native.lock:
-        if (found := _kernels.get(key)) is None and (found := _from_disk(key, source, argtypes, None)) is not None:
+        found = _kernels.get(key) or _from_disk(key, source, argtypes, None, block)
+        if found is not None:
             _kernels[key] = found
     return found
 

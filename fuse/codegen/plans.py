@@ -24,6 +24,7 @@ import numpy as np
 from fuse.codegen import load
 from fuse.codegen.native import ArgType
 from fuse.codegen.runner import Callback, Layouts, Recipe, Runner, SizeMismatch, rearranged
+from fuse.codegen.taped import TapeRecipe, with_tape
 from fuse.config import config
 from fuse.expr import CONSTANT, INPUT, SHARED, Constant, Expr, toposort
 from fuse.op import OPS
@@ -173,7 +174,7 @@ class Origin:
             runner = Stored(self, number, kernel["count"], record["text"])
             for layouts, entry in kernel["variants"]:
                 recipe = _recipe(entry)
-                callback = load.stored_kernel(recipe.key, recipe.text, recipe.argtypes)
+                callback = _callback(recipe)
                 if callback is None:
                     return None
                 runner.ready(tuple(layouts), callback, recipe)
@@ -373,14 +374,42 @@ def _array(dtype: str, shape: list[int], text: str) -> Array:
     return value
 
 
+def _callback(recipe: Recipe) -> Callback | None:
+    """The compiled kernel of a recipe, with its tape; None where some of it is not stored."""
+    kernel: Callback | None = load.stored_kernel(recipe.key, recipe.text, recipe.argtypes)
+    if kernel is None or recipe.tape is None:
+        return kernel
+    operations = [load.stored_kernel(*step, block=True) for step in recipe.tape.steps]
+    return None if None in operations else with_tape(kernel, recipe.tape, operations)
+
+
+def _types_data(argtypes: Sequence[ArgType]) -> list[Any]:
+    return [[a.dtype, a.ndim, a.writable] for a in argtypes]
+
+
+def _types(data: Sequence[Any]) -> tuple[ArgType, ...]:
+    return tuple([ArgType(*t) for t in data])
+
+
 def _recipe_data(r: Recipe) -> dict[str, Any]:
-    types = [[a.dtype, a.ndim, a.writable] for a in r.argtypes]
-    return {
-        "key": r.key, "text": r.text, "entry": r.entry, "types": types, "scratch": r.scratch, "direct": r.direct,
+    data: dict[str, Any] = {
+        "key": r.key, "text": r.text, "entry": r.entry, "types": _types_data(r.argtypes), "scratch": r.scratch,
+        "direct": r.direct,
     }
+    if r.tape is not None:
+        t = r.tape
+        steps = [[key, text, _types_data(argtypes)] for key, text, argtypes in t.steps]
+        constants = [[dtype, _data(value)] for dtype, value in t.constants]
+        data["tape"] = [steps, t.code, t.registers, t.width, constants, t.slots]
+    return data
 
 
 def _recipe(data: Mapping[str, Any]) -> Recipe:
-    types = tuple([ArgType(*t) for t in data["types"]])
     scratch = tuple([(dtype, tuple([(k, d) for k, d in sizes])) for dtype, sizes in data["scratch"]])
-    return Recipe(data["key"], data["text"], data["entry"], types, scratch, data["direct"])
+    tape = None
+    if "tape" in data:
+        steps, code, registers, width, constants, slots = data["tape"]
+        steps = tuple([(key, text, _types(types)) for key, text, types in steps])
+        constants = tuple([(dtype, _undata(value)) for dtype, value in constants])
+        tape = TapeRecipe(steps, tuple(code), registers, width, constants, slots)
+    return Recipe(data["key"], data["text"], data["entry"], _types(data["types"]), scratch, data["direct"], tape)

@@ -10,6 +10,7 @@ import numpy as np
 
 from fuse.codegen.native import NO_MEMORY, ArgType
 from fuse.codegen.pool import MUCH, MUCH_WORK, OTHER
+from fuse.codegen.taped import TapeRecipe
 from fuse.errors import ShapeError
 
 Array = Any
@@ -36,6 +37,7 @@ class Recipe:
     # dtype and sizes of each scratch array: (size, None), (argument, dimension), or (argument, -1) for a number
     scratch: tuple[tuple[str, tuple[tuple[int, int | None], ...]], ...]
     direct: bool  # may stand in the wrapper itself: made for contiguous arrays
+    tape: TapeRecipe | None = None
 
 
 def layout_of(array: Array) -> str:

@@ -17,7 +17,6 @@ import numpy as np
 from fuse.codegen.emit_sums import LANES
 from fuse.codegen.kernel import Axis, Buffer, Combine, Compute, Const, Kernel, Load, Loop, Position, Store, walk
 from fuse.codegen.load import ArgType
-from fuse.codegen.load import Kernel as Operation
 
 LONG = 300  # operations of a loop body from which on it is a tape
 WIDEST, NARROWEST = 512, 64  # elements of a block
@@ -250,37 +249,3 @@ def fits(body: Sequence[Any], sums: Sequence[Any]) -> bool:
 
 # ---------------------------------------------------------------- running
 ARGTYPES = ArgType("int64", 1), ArgType("int64", 1, True)  # code and table, the last arguments of the kernel
-
-
-def with_tape(kernel: Callable[..., int], tape: Tape, operations: Sequence[Operation]) -> Callable[..., int]:
-    """``kernel`` called with the tape's code and a table of pointers into memory of its own, kept between calls."""
-    code = np.array(tape.code, "int64")
-    at = 0
-    while at < len(code):
-        code[at] = operations[code[at]].address
-        at += 2 + int(code[at + 1])
-    pool: list[tuple[Any, Any]] = []
-
-    def memory() -> tuple[Any, Any]:
-        width = -(-tape.width // 64) * 64
-        space = np.empty(tape.registers * width + 16 * len(tape.constants) + 64, "uint8")
-        start = -space.ctypes.data % 64
-        table = np.zeros(tape.registers + len(tape.constants) + tape.slots, "int64")
-        registers = space.ctypes.data + start + width * np.arange(tape.registers)
-        table[tape.slots : tape.slots + tape.registers] = registers
-        for k, (dtype, value) in enumerate(tape.constants):
-            offset = start + tape.registers * width + 16 * k
-            data = np.frombuffer(np.asarray(value, dtype).tobytes(), "uint8")
-            space[offset : offset + len(data)] = data
-            table[tape.slots + tape.registers + k] = space.ctypes.data + offset
-        return table, space
-
-    def call(*args: Any) -> int:
-        own = pool.pop() if pool else memory()
-        try:
-            return kernel(*args, code, own[0])
-        finally:
-            pool.append(own)
-
-    call.operations = operations  # type: ignore[attr-defined] (their machine code lives as long as they do)
-    return call

@@ -8,7 +8,7 @@ import numpy as np
 
 from fuse.errors import FuseTypeError
 from fuse.expr import SHARED, Expr, _flatten, _unflatten, leaf
-from fuse.types import TensorType
+from fuse.types import TensorType, is_masked
 
 
 class Container:
@@ -150,7 +150,7 @@ def shared(
     unknown = set(ignored) - {"target"}
     if unknown:
         raise FuseTypeError(f"shared has no option {', '.join(sorted(unknown))}")
-    if isinstance(value, np.ma.MaskedArray):
+    if is_masked(value):
         raise FuseTypeError("a masked array has no meaning in an expression; use value.filled(...)")
     try:
         array = np.asarray(value)
