@@ -1,12 +1,14 @@
 """Deep and wide graphs: seconds per stage at growing sizes, to see that time grows linearly.
 
-``python -m benchmarks.deep [nodes ...]`` (default 12,500 to 100,000) builds a chain and a sum of so many nodes,
-differentiates, simplifies, prints, pickles, compiles and evaluates them under Python's default recursion limit.
+``python -m benchmarks.deep [nodes ...]`` (default 2,000 to 20,000) builds a chain, a sum and a random graph of so many
+nodes, differentiates, simplifies, prints, pickles, compiles and evaluates them, alone and with their gradient, under
+Python's default recursion limit. With an empty kernel cache the first size also pays for the block operations.
 """
 
 from __future__ import annotations
 
 import pickle
+import random
 import sys
 import time
 from collections.abc import Callable
@@ -35,6 +37,18 @@ def wide(x: Expr, y: Expr, nodes: int) -> Expr:
     return total
 
 
+def mixed(x: Expr, y: Expr, nodes: int) -> Expr:
+    """A random graph of ``nodes`` operations, each of what was made shortly before; values stay below 1 in size."""
+    draw = random.Random(nodes)
+    unary = (T.tanh, T.sin, T.cos, T.sigmoid)
+    values = [T.sin(x), T.cos(y)]
+    while len(values) < nodes:
+        a, b = (values[-draw.randint(1, min(len(values), 50))] for _ in range(2))
+        kind = draw.randrange(3)
+        values.append(a * b if kind == 0 else (a - b) * 0.5 if kind == 1 else draw.choice(unary)(a))
+    return sum(values[-50:], values[0])
+
+
 def stages(build: Callable[[Expr, Expr, int], Expr], nodes: int) -> dict[str, float]:
     """Seconds of each stage."""
     seconds: dict[str, float] = {}
@@ -49,7 +63,7 @@ def stages(build: Callable[[Expr, Expr, int], Expr], nodes: int) -> dict[str, fl
     x, y = T.vectors("x", "y")
     e = build(x, y, nodes)
     mark("build")
-    T.grad(e.sum(), x)
+    gradient = T.grad(e.sum(), [x, y])
     mark("gradient")
     fuse.simplify(e)
     mark("simplify")
@@ -66,12 +80,16 @@ def stages(build: Callable[[Expr, Expr, int], Expr], nodes: int) -> dict[str, fl
     got = f(*values)
     mark("compile and run")
     np.testing.assert_allclose(got, want, rtol=1e-9)
+    f = fuse.function([x, y], [e, *gradient])
+    mark("plan with gradient")
+    f(*values)
+    mark("compile and run it")
     return seconds
 
 
 def main(sizes: list[int]) -> None:
     """Print one table for each kind of graph."""
-    for build in (chain, wide):
+    for build in (chain, wide, mixed):
         tables = {nodes: stages(build, nodes) for nodes in sizes}
         print(f"{build.__name__}, seconds".ljust(24) + "".join(f"{n:>12,}" for n in sizes))
         for stage in tables[sizes[0]]:
@@ -80,4 +98,4 @@ def main(sizes: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    main([int(a.replace(",", "")) for a in sys.argv[1:]] or [12_500, 25_000, 50_000, 100_000])
+    main([int(a.replace(",", "")) for a in sys.argv[1:]] or [2_000, 6_000, 20_000])
