@@ -36,7 +36,7 @@ def _parts(axis: Axis) -> tuple[Axis, ...]:
     return axis.parts or (axis,)
 
 
-def _adjacent(body: tuple[Any, ...], outer: Axis, inner: Axis, layouts: dict[str, str]) -> bool:
+def _adjacent(body: tuple[Any, ...], outer: Axis, inner: Axis, layouts: Mapping[str, str]) -> bool:
     for s in walk(body):
         match s:
             case Load() | Store() | Update():

@@ -146,9 +146,9 @@ class PartEmitter(SumEmitter):
                     least = BLOCK_WORK // int(each) // CHUNK * CHUNK
                     self.line(f"{length} = larger(({n} + {BLOCKS * CHUNK - 1}) // {BLOCKS * CHUNK} * {CHUNK}, {least})")
                 else:
-                    least = f"{n} if {work} < {BLOCK_WORK} else {n} * {BLOCK_WORK} // {work}"
+                    worth = f"{n} if {work} < {BLOCK_WORK} else {n} * {BLOCK_WORK} // {work}"
                     fewest = ROWS if loop.split.sums else 1
-                    self.line(f"{length} = larger(larger(({n} + {BLOCKS - 1}) // {BLOCKS}, {least}), {fewest})")
+                    self.line(f"{length} = larger(larger(({n} + {BLOCKS - 1}) // {BLOCKS}, {worth}), {fewest})")
                 self.line(f"{count} = 1 if {n} <= {length} else ({n} + {length} - 1) // {length}")
                 rows.append((count, work, "1", str(PIECES)))
             elif loop.kind == "block":

@@ -223,7 +223,7 @@ def _directly(source, entry, name, filename, argtypes, helpers, block):
     exec(compile(source, filename, "exec"), names, own)
     for key, value in own.items():
         if isinstance(value, FunctionType):
-            value.definition = definitions[key]                         # type: ignore[attr-defined]
+            value.definition = definitions[key]
     try:
         text, *others = direct.module_texts(definitions[entry], name, argtypes, {**names, **own})
         module = llvm.parse_assembly(_distinct(text))

@@ -402,7 +402,7 @@ def _imports() -> dict[str, int]:
 
 
 def link(kernel: Kernel, code: bytes, externals: tuple[str, ...],
-         resolve: Callable[[str], int | None] = lambda name: None) -> Callable[..., int]:
+         resolve: Callable[[str], int | None] = lambda name: None) -> Any:
     """The callable of `kernel` from object code; `resolve` finds externals that are not in the process.
 
     Of a block operation the kernel itself, with its address.

@@ -86,7 +86,7 @@ def private_scratch(kernel: Kernel) -> dict[str, tuple[Axis, ...]]:
             if isinstance(inner, (Load, Store, Update)) and inner.buffer in names:
                 loops.setdefault(inner.buffer, []).append(s)
                 axes[inner.buffer] = tuple([a for a in inner.index if isinstance(a, Axis)])
-    out = {}
+    out: dict[str, tuple[Axis, ...]] = {}
     for name, users in loops.items():
         loop = users[0]
         if isinstance(loop, Loop) and all(u is loop for u in users) and loop.axis not in axes[name]:
@@ -196,7 +196,8 @@ def work_text(kernel: Kernel, loop: Loop, size: Callable[[Axis], str], whole: bo
 def static_work(kernel: Kernel) -> float:
     """The units of work of the whole kernel; infinite where sizes are known at run time only."""
     sizes = _itemsizes(kernel)
-    total, stack = 0.0, [(s, 1.0) for s in kernel.body]
+    total = 0.0
+    stack: list[tuple[Any, float]] = [(s, 1.0) for s in kernel.body]
     while stack:
         s, times = stack.pop()
         if isinstance(s, Loop):
@@ -209,5 +210,6 @@ def static_work(kernel: Kernel) -> float:
 
 
 def _itemsizes(kernel: Kernel) -> Callable[[str], int]:
-    sizes: Mapping[str, int] = {b.name: np.dtype(b.dtype).itemsize for b in (*kernel.buffers, *kernel.locals)}
+    memory: list[Any] = [*kernel.buffers, *kernel.locals]
+    sizes: Mapping[str, int] = {b.name: np.dtype(b.dtype).itemsize for b in memory}
     return lambda name: sizes.get(name, 8)

@@ -112,7 +112,7 @@ def structure(program: Program, order: Sequence[Expr]) -> str | None:
             if node.op is INPUT:
                 lines.append(("input", position[node], type_))
             elif node.op is CONSTANT:
-                lines.append(("constant", type_, hashlib.sha256(np.ascontiguousarray(node.data)).hexdigest()))
+                lines.append(("constant", type_, hashlib.sha256(np.ascontiguousarray(node.data).data).hexdigest()))
             elif node.op is SHARED:
                 lines.append(("shared", cells.setdefault(id(node.container), len(cells)), type_))
             elif OPS.get(node.op.name) is not node.op:

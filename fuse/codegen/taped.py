@@ -63,5 +63,5 @@ def with_tape(kernel: Callable[..., int], tape: Tape | TapeRecipe, operations: S
         finally:
             pool.append(own)
 
-    call.operations = operations  # type: ignore[attr-defined] (their machine code lives as long as they do)
+    call.operations = operations  # type: ignore[attr-defined]  # their machine code lives as long as they do
     return call

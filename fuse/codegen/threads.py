@@ -104,7 +104,8 @@ def _linked() -> tuple[int, int, int]:
         text = pool.assembly(pool.PAUSE.get(processor, ""))
         names = ("fuse_run", "fuse_worker", "fuse_nothing")
         code = assembly.load("fuse_pool", text, imports | {"fuse_pool": address}, names)
-        _kept.append(tuple([code[name] for name in names]))
+        run, worker, nothing = (code[name] for name in names)
+        _kept.append((run, worker, nothing))
     return _kept[0]
 
 
