@@ -23,7 +23,9 @@ from elementwise_cases import (
 
 import fuse
 import fuse.tensor as T
+from fuse.codegen import interpret
 from fuse.codegen.kernel import Loop, walk
+from fuse.codegen.runner import TURNED
 from fuse.expr import variable
 from fuse.reference import evaluate
 from fuse.types import TensorType
@@ -271,3 +273,83 @@ def test_reductions_over_any_axes_of_any_layout(axes, order):
         for first, second in ((a, other), (np.asfortranarray(a), other), (np.repeat(a, 2, axis=2)[..., ::2], b)):
             for got, want in zip(f(first, second), wanted, strict=True):
                 np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-11)
+
+
+def short_row_formulas(x, y):
+    shifted = T.exp(x - x.max(axis=1, keepdims=True))
+    soft = shifted / shifted.sum(axis=1, keepdims=True)
+    return [
+        (soft, lambda a, b: np.exp(a) / np.exp(a).sum(1, keepdims=True)),
+        (T.logsumexp(x, axis=1), lambda a, b: np.log(np.exp(a).sum(1))),
+        (T.var(x, axis=1) + y[:, 0], lambda a, b: a.var(1) + b[:, 0]),
+        ((x * y).sum(axis=1), lambda a, b: (a * b).sum(1)),
+        (x - (x * y).sum(axis=1, keepdims=True) * y, lambda a, b: a - (a * b).sum(1, keepdims=True) * b),
+        ((T.tanh(x) * T.arange(x.shape[1])).sum(axis=1), lambda a, b: (np.tanh(a) * np.arange(a.shape[1])).sum(1)),
+        ((y * x).min(axis=1) + T.prod(x, axis=1), lambda a, b: (a * b).min(1) + a.prod(1)),
+    ]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("number", range(len(short_row_formulas(T.matrix(), T.matrix()))))
+def test_short_rows_and_long_ones_through_one_function(number, dtype):
+    x, y = T.matrix("x", dtype=dtype), T.matrix("y", dtype=dtype)
+    formula, oracle = short_row_formulas(x, y)[number]
+    f = fuse.function([x, y], formula, on_unused_input="ignore")
+    rng = np.random.default_rng(number)
+    tolerance = {"float64": 1e-11, "float32": 3e-5}[dtype]
+    for shape in ((40, 1), (33, 16), (500, 10), (40, 17), (31, 3), (2500, 7), (32, 16), (2, 900), (1000, 2)):
+        a, b = rng.normal(size=shape).astype(dtype), rng.normal(size=shape).astype(dtype)
+        for u, v in ((a, b), (a[::-1], np.asfortranarray(b)), (np.repeat(a, 2, axis=1)[:, ::2], b)):
+            want = oracle(u.astype("float64"), v.astype("float64"))
+            np.testing.assert_allclose(f(u, v), want, rtol=tolerance, atol=tolerance)
+    hostile = a.copy()
+    hostile[5, 1] = np.nan
+    want = oracle(hostile, b)
+    assert np.array_equal(np.isnan(np.asarray(f(hostile, b))), np.isnan(want))
+
+
+def test_the_turned_kernel_agrees_with_the_interpreter_of_kernels():
+    x, y = T.matrix("x"), T.matrix("y")
+    for formula, oracle in short_row_formulas(x, y):
+        (launcher,) = fuse.function([x, y], formula, on_unused_input="ignore").fn.planned.launchers
+        kernel, _ = launcher.scheduled((*("C",) * len(launcher.bases), TURNED))
+        assert kernel.turned, kernel
+        a, b = np.random.default_rng(0).normal(size=(2, 40, 5))
+        want = oracle(a, b)
+        arrays = [{x: a, y: b}.get(base, np.zeros(want.shape)) for base in launcher.bases]
+        if not launcher.scalars:
+            interpret.run(kernel, arrays, [])
+            np.testing.assert_allclose(arrays[[b.output for b in kernel.buffers].index(True)], want, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "complex128", "int32"])
+def test_operands_in_steps_are_staged_in_tiles_of_any_shape(dtype):
+    x, y, r = T.matrix("x", dtype=dtype), T.matrix("y", dtype=dtype), T.vector("r", dtype=dtype)
+    cube = x * x * x - x
+    results = [cube * y.T + x, (cube + y.T).sum(), cube.T * r + y, (x.T * y * r).sum(axis=0), (cube.T - y).sum(axis=1)]
+    f = fuse.function([x, y, r], results)
+    rng = np.random.default_rng(0)
+    for n, m in ((1, 1), (31, 33), (32, 64), (70, 5), (3, 300), (130, 97)):
+        a, b, v = ((rng.normal(size=s) * 2).astype(dtype) for s in ((n, m), (m, n), n))
+        p, q, w = (u.astype("complex128") if dtype == "complex128" else u.astype("float64") for u in (a, b, v))
+        c = p * p * p - p
+        wanted = (c * q.T + p, (c + q.T).sum(), c.T * w + q, (p.T * q * w).sum(0), (c.T - q).sum(1))
+        stepped = np.repeat(b, 2, axis=1)[:, ::2]
+        for first, second in ((a, b), (np.asfortranarray(a), b), (a[::-1].copy()[::-1], stepped)):
+            for got, want in zip(f(first, second, v), wanted, strict=True):
+                close = {"float16": 3e-2, "float32": 1e-4}.get(dtype, 1e-11)
+                np.testing.assert_allclose(got, want, rtol=close, atol=close * 10 * max(n, m))
+
+
+def test_a_staged_kernel_agrees_with_the_interpreter_of_kernels():
+    x, y = T.matrix("x"), T.matrix("y")
+    for formula in (T.exp(x) * y.T, T.tanh(x + y.T).sum()):
+        (launcher,) = fuse.function([x, y], formula).fn.planned.launchers
+        a, b = np.random.default_rng(0).normal(size=(2, 40, 40))
+        b = np.asfortranarray(b)
+        for layouts in (("C",) * 3, tuple(["S0" if base is y else "C" for base in launcher.bases])):
+            kernel, _ = launcher.scheduled(layouts)
+            want = np.exp(a) * b.T if formula.ndim else np.tanh(a + b.T).sum()
+            arrays = [{x: a, y: b}.get(base, np.zeros(want.shape)) for base in launcher.bases]
+            interpret.run(kernel, arrays, [])
+            np.testing.assert_allclose(arrays[[o.output for o in kernel.buffers].index(True)], want, rtol=1e-12)

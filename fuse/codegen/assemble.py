@@ -7,8 +7,25 @@ from dataclasses import replace
 from typing import Any
 
 from fuse.codegen.collapse import entries, joined, joined_axes, with_joined
-from fuse.codegen.kernel import Axis, Buffer, Kernel, Local, Scalar, prune
-from fuse.codegen.lanes import on_heap
+from fuse.codegen.kernel import (
+    Axis,
+    Bounded,
+    Buffer,
+    Combine,
+    Compute,
+    Const,
+    Index,
+    Kernel,
+    Load,
+    Local,
+    Loop,
+    Position,
+    Scalar,
+    Update,
+    prune,
+    walk,
+)
+from fuse.codegen.lanes import SHORT, on_heap, turned
 from fuse.codegen.nest import (
     Binding,
     Context,
@@ -19,10 +36,13 @@ from fuse.codegen.nest import (
     find_levels,
     reduced_by_extrema,
     size_source,
+    unit_axis,
 )
 from fuse.codegen.region import Operand, Region, computed_nodes
 from fuse.codegen.sizes import Sizes
 from fuse.expr import Expr
+
+UNTURNED = (Update, Bounded)  # what keeps a kernel from running with lanes over its rows
 
 
 class Placement:
@@ -34,6 +54,7 @@ class Placement:
         sizes: Sizes,
         operands: Mapping[Expr, tuple[Operand, ...]],
         layout_of: Callable[[Expr], str],
+        long: Placement | None = None,
     ) -> None:
         self.region = region
         self.sizes = sizes
@@ -44,17 +65,20 @@ class Placement:
         self.levels = find_levels(region, self.order)
         self.rank = axis_ranks(region, self.levels, layout_of)
         self.inner = min(self.rank, key=lambda a: self.rank[a]) if self.rank else None
+        self.long = long  # the same with lanes along rows, where these lanes are rows
+        if long is not None:
+            self.inner = min(self.levels[-2], key=lambda a: self.rank[a])
         self.lane_level = find_lane_level(self.inner, self.levels)
         self.context: dict[Expr, Context] = {}
         self.level: dict[Expr, int] = {}
         self.names: dict[Any, str] = {}
         self.times: dict[Any, int] = {}
         self.slots: dict[tuple[int, Context], Slot] = {}
-        self.buffers: dict[Expr, str] = {}
-        self.scalars: dict[Any, tuple[str, str]] = {}
+        self.buffers: dict[Expr, str] = long.buffers if long else {}
+        self.scalars: dict[Any, tuple[str, str]] = long.scalars if long else {}
         self.locals: list[Local] = []
         self.kept: dict[Expr, Local] = {}
-        self.counter = 0
+        self.counter = long.counter if long else 0
 
     # ------------------------------------------------------------ preparation
     def level_for(self, span: frozenset[int]) -> int:
@@ -79,14 +103,29 @@ class Placement:
             self.buffers[base] = f"a{len(self.buffers)}"
         return self.buffers[base]
 
+    def loops(self) -> tuple[Any, ...]:
+        """The loops over the placed statements."""
+        nest = Nest(
+            self.slots,
+            self.levels,
+            self.axes,
+            self.rank,
+            self.inner,
+            self.lane_level,
+            self.locals,
+            self.new_name,
+            self.long is not None,
+        )
+        return prune(nest.build())
+
     def assembled(self) -> tuple[Kernel, Binding]:
         """The loops over the placed statements, and what their parameters stand for."""
-        own_axes, scratch = tuple(self.axes), tuple(self.locals)
+        own_axes, scratch = tuple(self.axes), tuple([x for x in self.locals if not x.row])
         taken = self.join_axes()
-        nest = Nest(
-            self.slots, self.levels, self.axes, self.rank, self.inner, self.lane_level, self.locals, self.new_name
-        )
-        body = prune(nest.build())
+        body = self.loops()
+        rows = self.rows(body)
+        if self.long is not None and rows is not None:
+            body = tuple([self.turned(s, rows[1]) if isinstance(s, Loop) else s for s in body])
         buffers = tuple(
             [
                 Buffer(n, b.type.dtype, b.type.ndim, b in self.region.outputs, self.layout_of(b))
@@ -97,12 +136,45 @@ class Placement:
         sizes = tuple(
             [size_source(a, self.region, self.sizes, self.buffers, self.scalar) for a in range(len(own_axes))]
         )
-        scalars = tuple([Scalar(n, d) for n, d in self.scalars.values()])
-        rows = tuple([x for x in self.locals if x.row])
-        heap = {x.name: replace(x, axes=entries(x.axes, taken)) for x in scratch}
-        reduced = reduced_by_extrema(self.region, self.order, own_axes)
-        kernel = Kernel(kernel_buffers, scalars, own_axes + tuple(taken), sizes, rows, on_heap(body, heap), reduced)
+        kernel = Kernel(
+            kernel_buffers,
+            tuple([Scalar(n, d) for n, d in self.scalars.values()]),
+            own_axes + tuple(taken),
+            sizes,
+            tuple([x for x in self.locals if x.row]),
+            on_heap(body, {x.name: replace(x, axes=entries(x.axes, taken)) for x in scratch}),
+            reduced_by_extrema(self.region, self.order, own_axes),
+            rows,
+            self.long is not None,
+        )
         return kernel, Binding(tuple(self.buffers) + scratch, tuple(self.scalars))
+
+    # ------------------------------------------------------------ short rows
+    def rows(self, body: tuple[Any, ...]) -> tuple[Axis, Axis] | None:
+        """The axes (rows, along a row) of a kernel that reduces rows in one loop over rows; None for any other."""
+        if [len(s) for s in self.levels] != [0, 1, 2] or (self.lane_level is None) != (self.long is None):
+            return None
+        if not any(isinstance(s, Combine) for s in walk(body)) or any(isinstance(s, UNTURNED) for s in walk(body)):
+            return None
+        (across,), (along,) = self.levels[1], self.levels[2] - self.levels[1]
+        size = self.axes[along].size
+        if size is not None and size > SHORT or any(isinstance(i, str) for s in loads(body) for i in s.index):
+            return None
+        *values, loop = body
+        if not isinstance(loop, Loop) or not all(isinstance(s, (Const, Load, Compute, Position)) for s in values):
+            return None
+        return self.axes[across], self.axes[along]
+
+    def turned(self, block: Loop, along: Axis) -> Loop:
+        """The loop over blocks of rows, with its arrays copied to and from tiles that lie along the rows."""
+        dtypes = {name: base.type.dtype for base, name in self.buffers.items()}
+        layouts = {name: self.layout_of(base) for base, name in self.buffers.items()}
+
+        def strided(buffer: str, index: Index) -> bool:
+            return block.axis in index and unit_axis(index, layouts[buffer]) not in (None, block.axis)
+
+        body = turned(block.body, block.axis, along, strided, dtypes, self.locals, self.new_name)
+        return Loop(block.axis, body, block.kind)
 
     def join_axes(self) -> dict[Axis, tuple[Axis, Axis]]:
         """Make one axis of two where all accesses allow it; the joined axes, and what they are made of."""
@@ -119,3 +191,7 @@ class Placement:
             for slot in self.slots.values():
                 slot.items = [(t, n, with_joined(s, outer, inner, both)) for t, n, s in slot.items]
         return taken
+
+
+def loads(body: tuple[Any, ...]) -> list[Load]:
+    return [s for s in walk(body) if isinstance(s, Load)]

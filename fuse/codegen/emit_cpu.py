@@ -33,10 +33,10 @@ from fuse.codegen.kernel import (
     Update,
     walk,
 )
-from fuse.codegen.lanes import FEW_ROWS, NARROW_BLOCK, lane_block, longest_sweep
+from fuse.codegen.lanes import FEW_ROWS, LANES_TOGETHER, MANY_ROWS, NARROW_BLOCK, SHORT, TILE, lane_block, longest_sweep
 from fuse.codegen.load import ArgType
 from fuse.codegen.native import PART
-from fuse.codegen.runner import EMPTY_REDUCTION, OK, OUT_OF_BOUNDS
+from fuse.codegen.runner import EMPTY_REDUCTION, LONG_ROWS, OK, OUT_OF_BOUNDS, SHORT_ROWS
 from fuse.codegen.text import as_dtype, cast, comparison, is_innermost, parameter_dtype
 
 
@@ -63,6 +63,8 @@ class _Emitter(TapeEmitter):
         self.buffers |= {x.name: Buffer(x.name, x.dtype, len(x.axes), True) for x in kernel.locals if not x.row}
         self.rows: dict[str, Local] = {x.name: x for x in kernel.locals}
         self.lane: str | None = None
+        self.lane_axes: list[Axis] = []
+        self.widths: dict[Axis, str] = {}
 
     def resolve(self, name: str, dtype: str) -> tuple[str, Any]:
         """How a kernel calls ``mathlib.name`` at ``dtype``: the text to call, and the function to provide under it."""
@@ -121,10 +123,16 @@ class _Emitter(TapeEmitter):
         if kernel.nonempty:
             self.line(f"if {' or '.join(f'{self.size_text[a]} == 0' for a in kernel.nonempty)}:")
             self.line(f"    return {EMPTY_REDUCTION}")
+        if kernel.rows is not None:
+            across, along = [self.size_text[a] for a in kernel.rows]
+            short = f"{along} <= {SHORT} and {across} >= {MANY_ROWS}"
+            self.line(f"if not ({short}):" if kernel.turned else f"if {short}:")
+            self.line(f"    return {LONG_ROWS if kernel.turned else SHORT_ROWS}")
         for acc, dtype in self.row_sums() if self.recorder is None else []:
             self.line(f"{acc}_row = scratch('{dtype}', {CHUNK})")
-        for row in [x for x in kernel.locals if x.row]:
-            self.line(f"{row.name} = scratch('{row.dtype}', {lane_block([x for x in kernel.locals if x.row])})")
+        rows = [x for x in kernel.locals if x.row]
+        for row in rows:
+            self.line(f"{row.name} = scratch('{row.dtype}', {lane_block(rows) if len(row.axes) == 1 else TILE})")
 
     def extents(self, buffer: Buffer, index: tuple[Any, ...]) -> list[str]:
         """The text of the size that each dimension must have, "?" where any will do."""
@@ -182,9 +190,9 @@ class _Emitter(TapeEmitter):
             case Combine():
                 self.combine(s)
             case Get():
-                self.line(f"{s.name} = {as_dtype(f'load({s.local}, {self.lane})', s.dtype)}")
+                self.line(f"{s.name} = {as_dtype(f'load({s.local}, {self.point(s.local)})', s.dtype)}")
             case Put():
-                self.line(f"store({s.local}, {self.lane}, {self.final(s.value)})")
+                self.line(f"store({s.local}, {self.point(s.local)}, {self.final(s.value)})")
 
     def load(self, s: Load) -> None:
         index = list(s.index)
@@ -272,15 +280,9 @@ class _Emitter(TapeEmitter):
             self.blocked(s)
             return
         if s.kind == "lane":
-            lane = f"{axis.name}_lane"
-            self.line(f"for {lane} in range({axis.name}_count):")
-            self.depth += 1
-            self.independent(s)
-            self.line(f"{axis.name} = {axis.name}_start + {lane}")
-            outer, self.lane = self.lane, lane
-            self.body(s.body)
-            self.lane = outer
-            self.depth -= 1
+            sums = {c.acc: c.dtype for c in s.body if isinstance(c, Combine) and c.acc in self.compensated}
+            with self.summed_lanes(sums):
+                self.lanes(s)
             return
         sums = [c for c in s.body if isinstance(c, Combine) and c.acc in self.compensated] if is_innermost(s) else []
         if sums and not self.is_short(axis):
@@ -293,27 +295,57 @@ class _Emitter(TapeEmitter):
         self.body(s.body)
         self.depth -= 1
 
-    def blocked(self, s: Loop) -> None:
-        """The lanes of ``s.axis`` in blocks of about equal width.
+    def lanes(self, s: Loop) -> None:
+        axis, lane = s.axis, f"{s.axis.name}_lane"
+        self.line(f"for {lane} in range({axis.name}_count):")
+        self.depth += 1
+        if is_innermost(s):
+            self.independent(s)
+        self.line(f"{axis.name} = {axis.name}_start + {lane}")
+        outer, self.lane = self.lane, lane
+        self.lane_axes.append(axis)
+        self.body(s.body)
+        self.lane_axes.pop()
+        self.lane = outer
+        self.depth -= 1
 
-        Wide blocks read memory in long pieces; where there are few rows, all of a narrow block stays in cache.
-        """
+    def blocked(self, s: Loop) -> None:
+        """The lanes of ``s.axis`` in blocks: of about equal width, or of as many as a tile holds."""
         name, widest = s.axis.name, lane_block([x for x in self.kernel.locals if x.row])
         low, high = self.range(s.axis)
         n = high if low == "0" else f"{name}_lanes"
         if n != high:
             self.line(f"{n} = {high} - {low}")
         block, width = f"b{name}", f"{name}_width"
-        rows = longest_sweep(s.body, self.size_text) if widest > NARROW_BLOCK else ""
-        self.line(f"{width} = {f'{NARROW_BLOCK} if {rows} <= {FEW_ROWS} else {widest}' if rows else widest}")
-        self.line(f"{name}_blocks = larger(({n} + {width} - 1) // {width}, 1)")
-        self.line(f"{width} = larger(({n} + {name}_blocks - 1) // {name}_blocks + 15 & -16, 16)")
+        if s.width:
+            self.line(f"{width} = {min(s.width, widest)}")
+            self.widths[s.axis] = str(min(s.width, widest))
+        elif self.kernel.turned and self.kernel.rows is not None:
+            along = self.size_text[self.kernel.rows[1]]
+            self.line(f"{width} = smaller({TILE} // larger({along}, 1) & -{LANES_TOGETHER}, {widest})")
+        else:
+            self.even_width(s, n, width, widest)
         self.line(f"for {block} in range(({n} + {width} - 1) // {width}):")
         self.depth += 1
         self.line(f"{name}_start = {'' if low == '0' else f'{low} + '}{block} * {width}")
         self.line(f"{name}_count = smaller({width}, {high} - {name}_start)")
         self.body(s.body)
         self.depth -= 1
+
+    def even_width(self, s: Loop, n: str, width: str, widest: int) -> None:
+        """Wide blocks read memory in long pieces; where there are few rows, all of a narrow block stays in cache."""
+        name = s.axis.name
+        rows = longest_sweep(s.body, self.size_text) if widest > NARROW_BLOCK else ""
+        self.line(f"{width} = {f'{NARROW_BLOCK} if {rows} <= {FEW_ROWS} else {widest}' if rows else widest}")
+        self.line(f"{name}_blocks = larger(({n} + {width} - 1) // {width}, 1)")
+        self.line(f"{width} = larger(({n} + {name}_blocks - 1) // {name}_blocks + 15 & -16, 16)")
+
+    def point(self, local: str) -> str:
+        """Where in the scratch memory ``local`` the element of this iteration is."""
+        axes = self.rows[local].axes
+        *outer, lane = [f"{a.name}_lane" if a in self.lane_axes else a.name for a in axes]
+        assert len(outer) <= 1
+        return f"{outer[0]} * {self.widths.get(axes[-1], f'{axes[-1].name}_width')} + {lane}" if outer else lane
 
     def independent(self, s: Loop) -> None:
         if any(isinstance(c, Update) and s.axis not in c.index for c in s.body):

@@ -6,6 +6,8 @@ chunk's sum is added to the total with its rounding error kept. The user's arith
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from fuse.codegen.inline import constant_text, inline
@@ -86,8 +88,8 @@ class SumEmitter:
         """Whether the accumulator is combined in a loop that its start lies outside of."""
         return any(
             isinstance(s, Loop)
-            and s.kind == "serial"
-            and any(isinstance(c, Combine) and c.acc == acc for c in s.body)
+            and s.kind != "block"
+            and any(isinstance(c, Combine) and c.acc == acc and c.lane is None for c in s.body)
             and not any(isinstance(c, Init) and c.acc == acc for c in s.body)
             and not self.is_short(s.axis)
             for s in walk(self.kernel.body)
@@ -171,6 +173,18 @@ class SumEmitter:
         self.depth -= 1
         for acc, combine in accs.items():
             self.total(acc, combine.dtype)
+
+    @contextmanager
+    def summed_lanes(self, accs: Mapping[str, str]) -> Iterator[None]:
+        """Around a loop over the lanes of one block: its sum is added to the total (accumulator: dtype)."""
+        for acc, dtype in accs.items():
+            self.line(f"{acc}_part = {typed('0.0', dtype)}")
+        self.partial.update({acc: f"{acc}_part" for acc in accs})
+        yield
+        for acc, dtype in accs.items():
+            del self.partial[acc]
+            self.add_compensated(acc)
+            self.total(acc, dtype)
 
     def part(self, s: Loop, start: str, stop: str) -> None:
         self.line(f"for {s.axis.name} in range({start}, {stop}):")

@@ -57,8 +57,8 @@ class _Run:
                 shape = [self.sizes[p] for a in x.axes for p in (a.parts or (a,))]
                 self.arrays[x.name] = np.empty(shape, x.dtype)
         self.index: dict[Axis, int] = {}
-        self.rows: dict[str, dict[int, Any]] = {x.name: {} for x in kernel.locals}
-        self.lane_axis = {x.name: x.axes[0] for x in kernel.locals if x.row}
+        self.rows: dict[str, dict[Any, Any]] = {x.name: {} for x in kernel.locals}
+        self.row_axes = {x.name: x.axes for x in kernel.locals if x.row}
 
     def body(self, statements: tuple[Any, ...]) -> None:
         for s in statements:
@@ -82,13 +82,13 @@ class _Run:
 
     def statement(self, s: Any) -> None:
         match s:
-            case Loop() if s.kind == "block":
-                # One block as wide as the axis: rows are then indexed by the axis itself.
-                self.body(s.body)
             case Loop() if s.split is not None and s.split.accs:
                 for start in s.split.accs:
                     self.statement(start)
                 self.statement(replace(s, split=None))
+            case Loop() if s.kind == "block":
+                # One block as wide as the axis: rows are then indexed by the axis itself.
+                self.body(s.body)
             case Loop():
                 for i in range(self.sizes[s.axis]):
                     self.index[s.axis] = i
@@ -127,23 +127,25 @@ class _Run:
                 pair = np.array([old, self.values[s.value]], s.dtype)
                 self.set_acc(s.acc, s.lane, s.op.numpy(pair, axis=(0,), dtype=s.dtype))
             case Get():
-                row = self.rows[s.local][self.index[self.lane_axis[s.local]]]
-                self.values[s.name] = np.dtype(s.dtype).type(row)
+                self.values[s.name] = np.dtype(s.dtype).type(self.rows[s.local][self.point(s.local)])
             case Put():
-                self.rows[s.local][self.index[self.lane_axis[s.local]]] = self.values[s.value]
+                self.rows[s.local][self.point(s.local)] = self.values[s.value]
 
     def apply(self, s: Compute) -> Any:
         args = [np.asarray(self.values[a]).astype(d) for a, d in zip(s.args, s.signature, strict=True)]
         return np.asarray(s.op.numpy(*args, **_parameters(s.params)))[()]
 
+    def point(self, row: str) -> tuple[int, ...]:
+        return tuple([self.index[a] for a in self.row_axes[row]])
+
     def get_acc(self, acc: str, lane: Axis | None) -> Any:
-        return self.values[acc] if lane is None else self.rows[acc][self.index[lane]]
+        return self.values[acc] if lane is None else self.rows[acc][(self.index[lane],)]
 
     def set_acc(self, acc: str, lane: Axis | None, value: Any) -> None:
         if lane is None:
             self.values[acc] = value
         else:
-            self.rows[acc][self.index[lane]] = value
+            self.rows[acc][(self.index[lane],)] = value
 
 
 def _parameters(params: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:

@@ -57,8 +57,9 @@ class Scalar:
 class Local:
     """Scratch memory of the kernel with one element per point of ``axes`` (a row kept between stages).
 
-    A ``row`` has one element per lane of a block; its single axis is the lane axis. Any other is memory that each
-    thread has for itself, loaded and stored like a buffer; no iteration of a split loop leaves anything in it.
+    A ``row`` has one element per lane of a block, for each point of the axes before the last, which is the lane axis.
+    Any other is memory that each thread has for itself, loaded and stored like a buffer; no iteration of a split loop
+    leaves anything in it.
     """
 
     name: str
@@ -196,13 +197,14 @@ class Split:
 class Loop:
     """``body`` for every index of ``axis``.
 
-    ``kind``: "serial"; "block" (``axis`` in cache-sized blocks) around "lane" loops (one block, innermost).
+    ``kind``: "serial"; "block" (``axis`` in cache-sized blocks, or of ``width``) around "lane" loops (one block).
     """
 
     axis: Axis
     body: tuple[Any, ...]
     kind: str = "serial"
     split: Split | None = None
+    width: int = 0
 
 
 @dataclass(frozen=True)
@@ -217,6 +219,9 @@ class Kernel:
     locals: tuple[Local, ...]
     body: tuple[Any, ...]
     nonempty: tuple[Axis, ...] = ()  # the axes that max and min reduce: over nothing they have no value
+    # Axes (rows, along a row) of a kernel that there is in two forms: for long rows, and turned, with lanes over rows.
+    rows: tuple[Axis, Axis] | None = None
+    turned: bool = False
     tall: tuple[Axis, tuple[Axis, ...]] | None = None  # lanes and rows, where a kernel by strips has one by rows
 
     def __str__(self) -> str:

@@ -28,11 +28,15 @@ NARROW_BLOCK = 256  # lanes of a block of which FEW_ROWS rows stay in the second
 FEW_ROWS = 128
 WIDE_BLOCK = 2048  # lanes of a block where memory is read in long pieces
 ROW_BYTES = 65536  # of all rows of a block together
+SHORT = 16  # the longest row of an array that is turned, so that lanes run over rows
+MANY_ROWS = 32  # the fewest rows for which that pays
+TILE = 2048  # elements of a block of such rows
+LANES_TOGETHER = 64  # lanes of such a block are a multiple of these: a vector loop leaves none over
 
 
 def lane_block(rows: Sequence[Local]) -> int:
     """How many lanes the widest block has: few where the block keeps many rows, which are to stay in cache."""
-    block, size = WIDE_BLOCK, sum(np.dtype(r.dtype).itemsize for r in rows)
+    block, size = WIDE_BLOCK, sum(np.dtype(r.dtype).itemsize for r in rows if len(r.axes) == 1)
     while block > NARROW_BLOCK and block * size > ROW_BYTES:
         block //= 2
     return block
@@ -73,9 +77,12 @@ def accumulator_dtype(op: Op, dtype: str) -> str:
 
 
 def in_lanes(
-    body: tuple[Any, ...], axis: Axis, locals_: list[Local], new_name: Callable[[str], str]
+    body: tuple[Any, ...], axis: Axis, locals_: list[Local], new_name: Callable[[str], str], few: bool = False
 ) -> tuple[Any, ...]:
-    """The body of a block loop: runs of statements become lane loops, what crosses between them becomes rows."""
+    """The body of a block loop: runs of statements become lane loops, what crosses between them becomes rows.
+
+    ``few``: reductions combine few rows, and need no wider accumulator.
+    """
     defined_in: dict[str, int] = {}
     dtypes: dict[str, str] = {}
     groups: list[int] = [0]
@@ -92,7 +99,7 @@ def in_lanes(
                 continue
             if isinstance(s, Init):
                 accumulators[s.acc] = s.dtype
-                wide[s.acc] = accumulator_dtype(s.op, s.dtype)
+                wide[s.acc] = s.dtype if few else accumulator_dtype(s.op, s.dtype)
             for name in uses(s):
                 if name in defined_in and defined_in[name] != groups[0]:
                     crossing[name] = dtypes[name]
@@ -165,3 +172,49 @@ def in_lanes(
         return tuple(out)
 
     return rewrite(body)
+
+
+def turned(
+    body: tuple[Any, ...],
+    lanes: Axis,
+    short: Axis,
+    strided: Callable[[str, tuple[Any, ...]], bool],
+    dtypes: Mapping[str, str],
+    locals_: list[Local],
+    new_name: Callable[[str], str],
+) -> tuple[Any, ...]:
+    """The body of a block whose lanes are rows of ``short`` length: arrays are copied to and from turned tiles.
+
+    ``strided``: whether an access to a buffer at an index is not contiguous along the lanes.
+    """
+    tiles: dict[Any, str] = {}
+    before: list[Any] = []
+    after: list[Any] = []
+
+    def over(*statements: Any) -> Loop:
+        return Loop(short, (Loop(lanes, statements, "lane"),))
+
+    def tile(kind: str, buffer: str, index: tuple[Any, ...]) -> str:
+        key = kind, buffer, index
+        if key not in tiles:
+            tiles[key] = new_name("t")
+            locals_.append(Local(tiles[key], dtypes[buffer], (short, lanes), row=True))
+            value = new_name("v")
+            if kind == "load":
+                before.append(over(Load(value, dtypes[buffer], buffer, index), Put(tiles[key], value)))
+            else:
+                after.append(over(Get(value, dtypes[buffer], tiles[key]), Store(buffer, index, value)))
+        return tiles[key]
+
+    def statement(s: Any) -> Any:
+        match s:
+            case Loop():
+                return Loop(s.axis, tuple(map(statement, s.body)), s.kind)
+            case Load() if strided(s.buffer, s.index):
+                return Get(s.name, s.dtype, tile("load", s.buffer, s.index))
+            case Store() if strided(s.buffer, s.index):
+                return Put(tile("store", s.buffer, s.index), s.value)
+        return s
+
+    inner = tuple(map(statement, body))
+    return (*before, *inner, *after)

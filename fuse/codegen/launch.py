@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 from fuse.codegen import emit_cpu
@@ -11,14 +12,16 @@ from fuse.codegen.byrows import by_rows, tall_axes
 from fuse.codegen.collapse import collapse
 from fuse.codegen.emit_cpu import Source
 from fuse.codegen.kernel import Combine, Kernel, Local, check
+from fuse.codegen.lanes import MANY_ROWS, SHORT
 from fuse.codegen.load import Kernel as BlockOperation
 from fuse.codegen.load import compile_kernel, key_of
 from fuse.codegen.nest import Binding
 from fuse.codegen.parallel import split
 from fuse.codegen.region import Operand, Region
-from fuse.codegen.runner import BY_ROWS, THREADED, Callback, Layouts, Recipe, Runner, rearranged
+from fuse.codegen.runner import BY_ROWS, FLAGS, THREADED, TURNED, Callback, Layouts, Recipe, Runner, rearranged
 from fuse.codegen.schedule import schedule
 from fuse.codegen.sizes import Sizes
+from fuse.codegen.staging import staged
 from fuse.codegen.tape import Step, bodies, is_long
 from fuse.codegen.taped import recipe_of, with_tape
 from fuse.expr import Expr
@@ -31,21 +34,24 @@ class Launcher(Runner):
 
     def __init__(self, region: Region, sizes: Sizes, operands: Mapping[Expr, tuple[Operand, ...]]) -> None:
         self.region, self.sizes, self.operands = region, sizes, operands
-        kernel, binding = self.scheduled({})
-        self.bases: tuple[Expr, ...] = tuple([b for b in binding.buffers if not isinstance(b, Local)])
+        self.bases: tuple[Expr, ...] = ()
+        kernel, binding = self.scheduled(())
+        self.bases = tuple([b for b in binding.buffers if not isinstance(b, Local)])
         self.scalars = binding.scalars
         self.default = kernel
         self.is_tape = emit_cpu.has_tape(kernel)
         self.sources: dict[Layouts, Source] = {}
         super().__init__(len(self.bases))
 
-    def scheduled(self, layouts: Mapping[Expr, str], tall: bool = False) -> tuple[Kernel, Binding]:
-        """The kernel for the given layouts (for tall arrays: by rows), and what its parameters stand for."""
-        kernel, binding = schedule(self.region, self.sizes, self.operands, lambda base: layouts.get(base, "C"))
+    def scheduled(self, layouts: Layouts) -> tuple[Kernel, Binding]:
+        """The kernel for the given layouts and flags, and what its parameters stand for."""
+        known: Mapping[Expr, str] = dict(zip(self.bases, layouts, strict=False))
+        turned, tall = TURNED in layouts, BY_ROWS in layouts
+        kernel, binding = schedule(self.region, self.sizes, self.operands, lambda base: known.get(base, "C"), turned)
         kernel = check(collapse(kernel))
         if any(map(is_long, bodies(kernel))):
-            return kernel, binding  # a tape has one table
-        kernel = replace(kernel, tall=tall_axes(kernel))
+            return replace(kernel, rows=None), binding  # a tape has one table
+        kernel = staged(replace(kernel, tall=None if kernel.turned else tall_axes(kernel)))
         if tall and kernel.tall is not None:
             rows = tuple([x for x in kernel.locals if x.row])
             kernel, binding = by_rows(kernel), replace(binding, buffers=binding.buffers + rows)
@@ -58,7 +64,7 @@ class Launcher(Runner):
         """The generated source for the given layouts (contiguous ones where none are given)."""
         layouts = layouts or ("C",) * len(self.bases)
         if layouts not in self.sources:
-            kernel, _ = self.scheduled(dict(zip(self.bases, layouts, strict=False)), BY_ROWS in layouts)
+            kernel, _ = self.scheduled(layouts)
             self.sources[layouts] = self.emitted(kernel, layouts)
         return self.sources[layouts]
 
@@ -66,7 +72,7 @@ class Launcher(Runner):
         plain = ("C",) * len(self.bases)
         if self.is_tape and layouts != plain:
             return rearranged(self.compiled(plain), plain, self.source().argtypes), None
-        kernel, binding = self.scheduled(dict(zip(self.bases, layouts, strict=False)), BY_ROWS in layouts)
+        kernel, binding = self.scheduled(layouts)
         source = self.sources[layouts] = self.emitted(kernel, layouts)
         found = compile_kernel(source.text, source.entry, source.argtypes, source.helpers)
         key = key_of(found)
@@ -82,7 +88,7 @@ class Launcher(Runner):
             for b in kernel.buffers
             if b.scratch  # what a thread has for itself it allocates
         ])
-        direct = all(x in ("C", THREADED, BY_ROWS) for x in layouts) and binding.scalars == self.scalars
+        direct = all(x in ("C", *FLAGS) for x in layouts) and binding.scalars == self.scalars
         return found, Recipe(key, source.text, source.entry, source.argtypes, scratch, direct, tape)
 
     def block(self, step: Step) -> BlockOperation:
@@ -91,6 +97,17 @@ class Launcher(Runner):
             return compile_kernel(step.sum_text(), "kernel", step.sum_types(), block=True)  # type: ignore
         source = emit_cpu.emit(step.kernel())
         return compile_kernel(source.text, source.entry, source.argtypes, source.helpers, block=True)  # type: ignore
+
+    def prefers_turned(self, layouts: Layouts, args: Sequence[Any]) -> bool:
+        if self.default.rows is None:
+            return False
+        across, along = [prod(self.size(int(p.name[1:]), args) for p in a.parts or (a,)) for a in self.default.rows]
+        return along <= SHORT and across >= MANY_ROWS
+
+    def size(self, axis: int, args: Sequence[Any]) -> int:
+        """The size of an axis in a call."""
+        k, d = self.size_source(axis)
+        return k if d is None else int(args[k]) if d < 0 else int(args[k].shape[d])
 
     def size_source(self, axis: int) -> tuple[int, int | None]:
         """Where the size of an axis is found: (size, None), (argument, dimension), or (argument, -1) for a number."""

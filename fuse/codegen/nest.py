@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fuse.codegen.kernel import Axis, Local, Loop
+from fuse.codegen.kernel import Axis, Index, Local, Loop
 from fuse.codegen.lanes import in_lanes
 from fuse.codegen.region import Region
 from fuse.codegen.sizes import Sizes
@@ -34,7 +34,6 @@ class Slot:
 def axis_ranks(region: Region, levels: Levels, layout_of: Callable[[Expr], str]) -> dict[int, float]:
     """For each axis how far from unit stride it is, over all accesses; the smallest is walked innermost."""
     total: dict[int, float] = {}
-    count: dict[int, int] = {}
     for node in (*region.loads, *region.outputs):
         where = region.loads.get(node) or region.amap.get(node, ())
         layout = layout_of(node)
@@ -47,9 +46,19 @@ def axis_ranks(region: Region, levels: Levels, layout_of: Callable[[Expr], str])
                 unit = int(layout[1:])
                 distance = 0.0 if d == unit else 1.0 + (len(where) - 1 - d) / 8
             total[a] = total.get(a, 0.0) + distance * len(where)
-            count[a] = count.get(a, 0) + len(where)
-    used = set().union(*levels)
-    return {a: total.get(a, 0.0) / count.get(a, 1) + (0.0 if a in total else 0.5) for a in used}
+    return {a: total.get(a, 0.5) for a in set().union(*levels)}
+
+
+def unit_axis(index: Index, layout: str) -> Any:
+    """What an access at ``index`` varies with where memory is contiguous: the axis, or None."""
+    unit: Any = None
+    d = 0
+    for entry in index:
+        width = entry.width if isinstance(entry, Axis) else 1
+        if layout == "C" and entry != 0 or layout != "C" and d <= int(layout[1:]) < d + width:
+            unit = entry
+        d += width
+    return unit if isinstance(unit, Axis) else None
 
 
 def find_levels(region: Region, nodes: Sequence[Expr]) -> list[frozenset[int]]:
@@ -109,6 +118,7 @@ class Nest:
     lane_level: int | None
     locals: list[Local]
     new_name: Callable[[str], str]
+    few: bool = False  # lanes run over rows, of which each is short
 
     def build(self) -> tuple[Any, ...]:
         # Built from the innermost level outwards, so that no call nests deeper than the loops do.
@@ -137,7 +147,7 @@ class Nest:
                 assert self.inner is not None
                 axes = [a for a in axes if a != self.inner]
                 lanes = self.axes[self.inner]
-                loop = (Loop(lanes, in_lanes(loop, lanes, self.locals, self.new_name), "block"),)
+                loop = (Loop(lanes, in_lanes(loop, lanes, self.locals, self.new_name, self.few), "block"),)
             for a in reversed(axes):
                 loop = (Loop(self.axes[a], loop),)
             out.extend(loop)

@@ -23,7 +23,7 @@ import numpy as np
 
 from fuse.codegen import load
 from fuse.codegen.native import ArgType
-from fuse.codegen.runner import Callback, Layouts, Recipe, Runner, SizeMismatch, rearranged
+from fuse.codegen.runner import TURNED, Callback, Layouts, Recipe, Runner, SizeMismatch, rearranged
 from fuse.codegen.taped import TapeRecipe, with_tape
 from fuse.config import config
 from fuse.expr import CONSTANT, INPUT, SHARED, Constant, Expr, toposort
@@ -259,9 +259,10 @@ class Stored(Runner):
                 return launcher.make(layouts)
         # The same structure can be planned in two ways; then the arrays take a layout that there is a kernel for, or
         # the call goes to the interpreter.
-        if not self.recipes:
+        usable = [known for known in self.recipes if TURNED not in known]
+        if not usable:
             raise SizeMismatch
-        known = next(reversed(self.recipes))  # one for much work, where there is one, serves any
+        known = usable[-1]  # one for much work, where there is one, serves any
         return rearranged(self.variants[known], known, self.recipes[known].argtypes), None
 
 

@@ -20,6 +20,9 @@ Callback = Callable[..., int]
 OK, WRONG_LAYOUT, WRONG_SIZE, OUT_OF_BOUNDS, EMPTY_REDUCTION = range(5)  # what a kernel returns; and NO_MEMORY
 BY_ROWS = "rows"  # after the layouts: that for much work on tall arrays
 THREADED = "threads"  # after the layouts: the kernel for much work, which threads share
+TURNED = "turned"  # after the layouts: that for short rows, with lanes over rows
+FLAGS = (BY_ROWS, THREADED, TURNED)
+SHORT_ROWS, LONG_ROWS = 16, 17  # nothing was done: the other one of two kernels serves these sizes
 
 
 class SizeMismatch(Exception):
@@ -102,17 +105,29 @@ class Runner:
         count = self.count
         arrays = [_usable(a) for a in args[:count]]
         layouts, rest = tuple(map(layout_of, arrays)), args[count:]
-        shared = (*layouts, THREADED)
-        if shared in self.variants or sum(a.nbytes for a in arrays) >= MUCH_WORK:
-            layouts = shared
-        status = self.compiled(layouts)(*arrays, *rest)
-        if status == MUCH:
-            status = self.compiled(shared)(*arrays, *rest)
-        if status == OTHER:
-            status = self.compiled((*shared[:-1], BY_ROWS))(*arrays, *rest)
+        flags = [TURNED] if self.prefers_turned(layouts, args) else []
+        if (*layouts, THREADED, *flags) in self.variants or sum(a.nbytes for a in arrays) >= MUCH_WORK:
+            flags.insert(0, THREADED)
+        while True:
+            status = self.compiled((*layouts, *flags))(*arrays, *rest)
+            if status == MUCH and not {THREADED, BY_ROWS}.intersection(flags):
+                flags.insert(0, THREADED)
+            elif status == OTHER and BY_ROWS not in flags:
+                flags = [BY_ROWS]
+            elif status == SHORT_ROWS and TURNED not in flags:
+                flags.append(TURNED)
+            elif status == LONG_ROWS and TURNED in flags:
+                flags.remove(TURNED)
+            else:
+                break
         if status:
             self.fail(status, arrays)
         return 0
+
+    def prefers_turned(self, layouts: Layouts, args: Sequence[Any]) -> bool:
+        """Whether the kernel for short rows is the one to try first."""
+        forms = [form[self.count :] for form in self.variants if form[: self.count] == layouts]
+        return bool(forms) and all(TURNED in flags for flags in forms)
 
     def fail(self, status: int, arrays: list[Array]) -> None:
         if status in (OUT_OF_BOUNDS, WRONG_SIZE, EMPTY_REDUCTION, MUCH, OTHER):
@@ -144,7 +159,7 @@ def rearranged(kernel: Callback, layouts: Layouts, argtypes: Sequence[ArgType]) 
     """``kernel`` of these layouts for arrays of any."""
 
     def call(*args: Any) -> int:
-        count = len([x for x in layouts if x not in (THREADED, BY_ROWS)])
+        count = len([x for x in layouts if x not in FLAGS])
         taken = [_as_layout(array, layout) for array, layout in zip(args, layouts[:count], strict=False)]
         status = kernel(*taken, *args[count:])
         for array, new, argtype in zip(args, taken, argtypes, strict=False):

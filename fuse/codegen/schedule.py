@@ -9,6 +9,7 @@ kept in scratch memory for the axes of that sweep (a row).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from fuse.codegen.assemble import Placement
@@ -171,7 +172,7 @@ class _Scheduler(Placement):
         key = base, own, prefix[:own]
         if key not in self.names:
             differs = next(x for x in range(own) if context[x] != prefix[x])
-            in_cache = self.levels[differs] and self.lane_level is None
+            in_cache = self.long is not None or self.levels[differs] and self.lane_level is None
             limit = REPEAT_IN_ROW if in_cache else REPEAT_IN_SWEEP
             if self.repeat_cost(base, prefix) <= limit:
                 self.names[key], self.times[key] = self.compute(base, own, prefix[:own], 0)
@@ -215,8 +216,9 @@ class _Scheduler(Placement):
         kept = set(self.region.span(base) - self.levels[differs])
         if self.lane_level is not None and self.inner in self.region.span(base):
             kept.add(self.inner)
-        axes = sorted(kept, key=lambda a: (a == self.inner, a))
-        local = Local(self.new_name("t"), _working(base.type.dtype), tuple(self.axes[a] for a in axes))
+        first = {a: -min(k for k, level in enumerate(self.levels) if a in level) for a in kept} if self.long else {}
+        axes = tuple([self.axes[a] for a in sorted(kept, key=lambda a: (a == self.inner, first.get(a, 0), a))])
+        local = Local(self.new_name("t"), _working(base.type.dtype), axes, row=self.long is not None)
         self.locals.append(local)
         self.kept[base] = local
         self.emit(own, context[:own], context[own], Put(local.name, self.names[base, own, context[:own]]))
@@ -334,14 +336,15 @@ class _Scheduler(Placement):
         return None if a is None else self.axes[a]
 
     # ------------------------------------------------------------ the tree
-    def build(self) -> tuple[Kernel, Binding]:
+    def placed(self) -> _Scheduler:
+        """This scheduler with every node placed."""
         for node in self.order:
             if node not in self.region.repeated:
                 self.place(node)
         for node in self.region.outputs:
             if node in self.region.repeated:  # cheap, but also wanted as a whole: its span is a level of its own
                 raise AssertionError("a repeated value cannot be an output")
-        return self.assembled()
+        return self
 
 
 def _working(dtype: str) -> str:
@@ -350,7 +353,19 @@ def _working(dtype: str) -> str:
 
 
 def schedule(
-    region: Region, sizes: Sizes, operands: Mapping[Expr, tuple[Operand, ...]], layout_of: Callable[[Expr], str]
+    region: Region,
+    sizes: Sizes,
+    operands: Mapping[Expr, tuple[Operand, ...]],
+    layout_of: Callable[[Expr], str],
+    turned: bool = False,
 ) -> tuple[Kernel, Binding]:
-    """The kernel of ``region`` for the given layouts of its arrays, and what its parameters stand for."""
-    return _Scheduler(region, sizes, operands, layout_of).build()
+    """The kernel of ``region`` for the given layouts of its arrays, and what its parameters stand for.
+
+    ``turned``: with lanes over rows, for short ones, where the kernel has `rows`.
+    """
+    long = _Scheduler(region, sizes, operands, layout_of).placed()
+    found = long.assembled()
+    if turned and found[0].rows is not None:
+        other = _Scheduler(region, sizes, operands, layout_of, long).placed().assembled()
+        return other if other[0].rows is not None else (replace(found[0], rows=None), found[1])
+    return found

@@ -1,0 +1,135 @@
+"""Staging: arrays that a loop would walk in steps are copied to scratch memory first, in tiles that stay in cache.
+
+LLVM makes vectors of a loop only where memory is contiguous. A transposed operand is read in square tiles, each along
+its own unit stride; one without any unit stride in pieces of a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from fuse.codegen.inline import kernel_cost
+from fuse.codegen.kernel import (
+    Axis,
+    Combine,
+    Compute,
+    Const,
+    Get,
+    Index,
+    Kernel,
+    Load,
+    Local,
+    Loop,
+    Position,
+    Put,
+    Store,
+    Update,
+    walk,
+)
+from fuse.codegen.nest import unit_axis
+
+SQUARE = 32  # lanes of either side of a tile
+PIECE = 256  # lanes of a piece of a row
+WORTH = 4  # operations of a body that are worth copying for, where no cache line is read twice
+
+VALUES = (Load, Const, Compute, Position)
+
+
+def staged(kernel: Kernel) -> Kernel:
+    """``kernel`` with the innermost loops in blocks that would else walk memory in steps."""
+    stager = _Stager(kernel)
+    body = tuple([stager.statement(s) for s in kernel.body])
+    return replace(kernel, body=body, locals=(*kernel.locals, *stager.tiles)) if stager.tiles else kernel
+
+
+class _Stager:
+    def __init__(self, kernel: Kernel) -> None:
+        self.layouts: Mapping[str, str] = {b.name: b.layout for b in kernel.buffers}
+        self.dtypes = {b.name: "float32" if b.dtype == "float16" else b.dtype for b in kernel.buffers}
+        self.tiles: list[Local] = []
+        self.split_blocks = any(isinstance(s, Loop) and s.kind != "serial" for s in walk(kernel.body))
+
+    def steps(self, s: Any, axis: Axis) -> bool:
+        """Whether the access ``s`` walks memory in steps along ``axis``."""
+        if not isinstance(s, (Load, Store)) or axis not in s.index or any(isinstance(i, str) for i in s.index):
+            return False
+        return unit_axis(s.index, self.layouts[s.buffer]) != axis
+
+    def statement(self, s: Any) -> Any:
+        if not isinstance(s, Loop) or s.kind != "serial" or self.split_blocks:
+            return s
+        *values, inner = s.body
+        plain = all(isinstance(v, VALUES) for v in values)
+        if plain and isinstance(inner, Loop) and inner.kind == "serial" and self.is_body(inner):
+            stepping = [c for c in inner.body if self.steps(c, inner.axis)]
+            if gains(inner) and any(unit_axis(c.index, self.layouts[c.buffer]) == s.axis for c in stepping):
+                return self.square(s.axis, tuple(values), inner)
+        if self.is_body(s):
+            return self.piece(s)
+        return replace(s, body=tuple([self.statement(c) for c in s.body]))
+
+    def is_body(self, s: Loop) -> bool:
+        return not any(isinstance(c, (Loop, Update)) for c in s.body)
+
+    # ------------------------------------------------------------ copies
+    def copies(
+        self, body: tuple[Any, ...], axes: tuple[Axis, ...], axis: Axis, over: Callable[..., Loop]
+    ) -> tuple[list[Any], list[Any], list[Any]]:
+        """(copies before, the body with scratch memory, copies after): accesses in steps along ``axis`` are staged."""
+        before: list[Any] = []
+        after: list[Any] = []
+        inner: list[Any] = []
+        known: dict[tuple[str, Index], str] = {}
+        for s in body:
+            if not self.steps(s, axis):
+                inner.append(s)
+                continue
+            place = s.buffer, s.index
+            if isinstance(s, Load):
+                if place not in known:
+                    known[place] = self.tile(s.buffer, axes)
+                    value = f"{known[place]}_v"
+                    before.append(over(Load(value, s.dtype, *place), Put(known[place], value)))
+                inner.append(Get(s.name, s.dtype, known[place]))
+            else:
+                tile = self.tile(s.buffer, axes)
+                inner.append(Put(tile, s.value))
+                after.append(over(Get(f"{tile}_v", self.dtypes[s.buffer], tile), Store(*place, f"{tile}_v")))
+        return before, inner, after
+
+    def tile(self, buffer: str, axes: tuple[Axis, ...]) -> str:
+        name = f"q{len(self.tiles)}"
+        self.tiles.append(Local(name, self.dtypes[buffer], axes, row=True))
+        return name
+
+    def square(self, outer: Axis, values: tuple[Any, ...], loop: Loop) -> Loop:
+        """Two nested loops in square tiles."""
+        inner = loop.axis
+
+        def over(*statements: Any) -> Loop:
+            return Loop(inner, (Loop(outer, statements, "lane"),), "lane")
+
+        before, body, after = self.copies(loop.body, (outer, inner), inner, over)
+        rows = Loop(outer, (*values, Loop(inner, tuple(body), "lane")), "lane")
+        tile = Loop(inner, (*before, rows, *after), "block", width=SQUARE)
+        return Loop(outer, (tile,), "block", width=SQUARE)
+
+    def piece(self, loop: Loop) -> Loop:
+        """One loop in pieces, where vectors are worth the copies."""
+        if not gains(loop) or not any(self.steps(c, loop.axis) for c in loop.body):
+            return loop
+        axis = loop.axis
+
+        def over(*statements: Any) -> Loop:
+            return Loop(axis, statements, "lane")
+
+        before, body, after = self.copies(loop.body, (axis,), axis, over)
+        return Loop(axis, (*before, Loop(axis, tuple(body), "lane"), *after), "block", width=PIECE)
+
+
+def gains(loop: Loop) -> bool:
+    """Whether vectors make up for copies."""
+    work = sum(kernel_cost(c.op) for c in loop.body if isinstance(c, Compute))
+    return work >= WORTH or any(isinstance(c, Combine) for c in loop.body)
