@@ -78,7 +78,7 @@ class Placement:
         self.scalars: dict[Any, tuple[str, str]] = long.scalars if long else {}
         self.locals: list[Local] = []
         self.kept: dict[Expr, Local] = {}
-        self.counter = long.counter if long else 0
+        self.counter: int = long.counter if long else 0
 
     # ------------------------------------------------------------ preparation
     def level_for(self, span: frozenset[int]) -> int:

@@ -280,8 +280,8 @@ class _Emitter(TapeEmitter):
             self.blocked(s)
             return
         if s.kind == "lane":
-            sums = {c.acc: c.dtype for c in s.body if isinstance(c, Combine) and c.acc in self.compensated}
-            with self.summed_lanes(sums):
+            combined = [c for c in s.body if isinstance(c, Combine) and c.acc in self.compensated]
+            with self.summed_lanes({c.acc: c.dtype for c in combined}):
                 self.lanes(s)
             return
         sums = [c for c in s.body if isinstance(c, Combine) and c.acc in self.compensated] if is_innermost(s) else []
