@@ -125,7 +125,7 @@ def kernels_checked(limit: int = 3000) -> Any:
 
     def compiled(self: Launcher, layouts: Any) -> Any:
         run = original(self, layouts)
-        kernel, binding = plain(self, dict(zip(self.bases, layouts, strict=True)))
+        kernel, binding = plain(self, layouts)
         scratch = any(not isinstance(b, Expr) for b in binding.buffers)
 
         def both(*args: Any) -> int:

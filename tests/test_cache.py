@@ -190,13 +190,13 @@ def test_least_recently_used_files_go_first(directory):
 
 
 def test_keys_tell_requests_apart():
-    def key(source=SOURCE, entry="f", types=TYPES, helpers=(), fastmath=False):
-        return load._key(source, entry, types, dict(helpers), fastmath)
+    def key(source=SOURCE, entry="f", types=TYPES, helpers=(), fastmath=False, block=False):
+        return load._key(source, entry, types, dict(helpers), fastmath, block)
     def helper(x):
         return x + 1
     def other(x):
         return x + 2
-    variants = [key(), key(SOURCE + " "), key(entry="g"), key(types=TYPES[::-1]), key(fastmath=True),
+    variants = [key(), key(SOURCE + " "), key(entry="g"), key(types=TYPES[::-1]), key(fastmath=True), key(block=True),
                 key(fastmath={"contract"}), key(helpers={"h": 1}), key(helpers={"h": 1.0}), key(helpers={"h": -0.0}),
                 key(helpers={"h": 0.0}), key(helpers={"h": helper}), key(helpers={"h": other}),
                 key(helpers={"i": helper})]

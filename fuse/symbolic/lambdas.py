@@ -116,8 +116,10 @@ class Lambdified:
         for piece, found, near in zip(self._pieces, results, floats, strict=True):
             if isinstance(piece, sympy.Basic) and not np.isclose(found, near, rtol=1e-9, equal_nan=True):
                 number = piece.xreplace(dict(zip(self._symbols, map(sympy.Integer, values), strict=True)))
-                if number.is_Integer or number.is_Float or number.is_Rational:
-                    found = np.array(int(number) if number.is_Integer else float(number), dtype=object)
+                if number.is_Integer:
+                    found = np.array(int(number), dtype=object)
+                elif number.is_number and number.is_real:
+                    found = np.array(float(number), dtype=object)
             exact.append(found)
         return exact
 
