@@ -37,6 +37,7 @@ from fuse.codegen.nest import (
     reduced_by_extrema,
     size_source,
     unit_axis,
+    with_index_levels,
 )
 from fuse.codegen.region import Operand, Region, computed_nodes
 from fuse.codegen.sizes import Sizes
@@ -65,6 +66,7 @@ class Placement:
         self.levels = find_levels(region, self.order)
         self.rank = axis_ranks(region, self.levels, layout_of)
         self.inner = min(self.rank, key=lambda a: self.rank[a]) if self.rank else None
+        self.levels = with_index_levels(self.levels, region, self.order, self.inner)
         self.long = long  # the same with lanes along rows, where these lanes are rows
         if long is not None:
             self.inner = min(self.levels[-2], key=lambda a: self.rank[a])

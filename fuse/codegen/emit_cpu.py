@@ -63,6 +63,7 @@ class _Emitter(TapeEmitter):
         self.buffers |= {x.name: Buffer(x.name, x.dtype, len(x.axes), True) for x in kernel.locals if not x.row}
         self.rows: dict[str, Local] = {x.name: x for x in kernel.locals}
         self.lane: str | None = None
+        self.bounded: set[str] = set()  # values that are known to be indices
         self.lane_axes: list[Axis] = []
         self.widths: dict[Axis, str] = {}
 
@@ -177,6 +178,7 @@ class _Emitter(TapeEmitter):
             case Bounded():
                 size = self.size_text[s.size] if isinstance(s.size, Axis) else s.size
                 self.index(s.name, s.value, size)
+                self.bounded.add(s.name)
             case Compute():
                 self.compute(s)
             case Store():
@@ -198,7 +200,7 @@ class _Emitter(TapeEmitter):
         index = list(s.index)
         dimension = 0
         for k, entry in enumerate(index):
-            if isinstance(entry, str):
+            if isinstance(entry, str) and entry not in self.bounded:
                 self.index(f"{s.name}_{k}", entry, f"size({s.buffer}, {dimension})")
                 index[k] = f"{s.name}_{k}"
             dimension += entry.width if isinstance(entry, Axis) else 1
@@ -348,8 +350,10 @@ class _Emitter(TapeEmitter):
         return f"{outer[0]} * {self.widths.get(axes[-1], f'{axes[-1].name}_width')} + {lane}" if outer else lane
 
     def independent(self, s: Loop) -> None:
-        if any(isinstance(c, Update) and s.axis not in c.index for c in s.body):
-            return  # iterations meet in one element
+        for c in s.body:
+            scattered = isinstance(c, Store) and any(isinstance(i, str) for i in c.index)
+            if (scattered or isinstance(c, Update)) and s.axis not in c.index:
+                return  # iterations meet in one element
         if any(isinstance(c, (Store, Update, Put)) or isinstance(c, Combine) and c.lane for c in s.body):
             self.line("independent()")
 

@@ -25,6 +25,9 @@ def expand(outputs: Sequence[Expr]) -> list[Expr]:
 
 def _lift_node(node: Expr, args: tuple[Expr, ...]) -> Expr:
     node = node if node.is_leaf or args == node.args else _keep_origin(make(node.op, args, node.params), node)
+    if node.op.name in ("inc_gather", "set_gather") and node.args[1].type.dtype != node.type.dtype:
+        value = make(OPS["cast"], (node.args[1],), {"dtype": node.type.dtype})
+        return _keep_origin(make(node.op, (node.args[0], value, *node.args[2:]), node.params), node)
     return _keep_origin(lift_gather(node), node) if node.op.name == "gather" else node
 
 

@@ -16,20 +16,28 @@ from fuse.codegen.region import (
     ACROSS,
     CHEAP,
     GENERATORS,
+    INDEXED,
     LIGHT,
     MAX_ARRAYS,
     MAX_BUFFERS,
     NODE_LIMITS,
-    REDUCTIONS,
+    SCATTERS,
     SEEN_THROUGH,
     AxisMap,
     Operand,
     Region,
     cost_of,
+    domain_sizes,
     equal_sizes,
+    index_axes,
+    is_fusible,
     is_literal,
+    keeps_order,
     operand_axes,
+    operands_of,
+    places,
     see_through,
+    shift_of,
 )
 from fuse.codegen.sizes import Size, Sizes
 from fuse.codegen.tape import LONG
@@ -64,26 +72,11 @@ class Planner:
         for node in toposort(self.outputs):
             if self.sizes.is_host(node):
                 continue
-            if self.is_fusible(node):
+            if is_fusible(node, self.sizes):
                 self.place(node)
             elif not node.is_leaf and node.op.name not in SEEN_THROUGH:
                 self.place_single(node)
         return self.finish()
-
-    def is_fusible(self, node: Expr) -> bool:
-        op = node.op
-        return (
-            op.kind == "elementwise"
-            or op.kind == "reduction"
-            and op.name in REDUCTIONS
-            or op.name == "gather"
-            or op.name in GENERATORS
-        )
-
-    def operands_of(self, node: Expr) -> tuple[Operand, ...]:
-        if node.op.name in GENERATORS:
-            return ()
-        return tuple([see_through(a, self.sizes) for a in node.args])
 
     def new_unit(self, unit: Region | Expr) -> int:
         self.units.append(unit)
@@ -118,7 +111,7 @@ class Planner:
 
     def size_bases(self, node: Expr) -> list[Expr]:
         """The values computed here from which the sizes of ``node``, and of what it reduces, are read."""
-        nodes = [node, *node.args] if node.op.kind == "reduction" else [node]
+        nodes = [node, *node.args] if node.op.kind == "reduction" or node.op.name in SCATTERS else [node]
         sources = [s for n in nodes for s in self.sizes.sources(n)]
         bases = [see_through(s, self.sizes).base if s in self.sizes.of else s for s in sources]
         return [b for b in dict.fromkeys(bases) if b in self.unit_of]
@@ -135,7 +128,7 @@ class Planner:
                 self.depend_on_value(number, arg)
 
     def place(self, node: Expr) -> None:
-        operands = self.operands[node] = self.operands_of(node)
+        operands = self.operands[node] = operands_of(node, self.sizes)
         self.repeat_cost[node] = self.cost_to_repeat(node, operands)
         candidates = self.candidates(node, operands)
         reason = ""
@@ -165,7 +158,7 @@ class Planner:
         base = operand.base
         if base not in self.operands:
             return False
-        smaller = sum(n != 1 for n in self.sizes.of[base]) < sum(n != 1 for n in self.domain_sizes(node))
+        smaller = sum(n != 1 for n in self.sizes.of[base]) < sum(n != 1 for n in domain_sizes(node, self.sizes))
         return smaller and self.repeat_cost[base] <= CHEAP
 
     def is_light(self, base: Expr) -> bool:
@@ -182,9 +175,6 @@ class Planner:
                 elif not is_literal(inner):
                     read.add(inner)
         return len(read) <= 1
-
-    def domain_sizes(self, node: Expr) -> tuple[Size, ...]:
-        return self.sizes.of[node.args[0]] if node.op.kind == "reduction" else self.sizes.of[node]
 
     def candidates(self, node: Expr, operands: tuple[Operand, ...]) -> list[int]:
         """Regions that ``node`` could join: those of its operands first, then those that read the same arrays."""
@@ -214,7 +204,7 @@ class Planner:
         measured = [self.unit_of[base] for base in self.size_bases(node)]
         if any(unit == number or self.before[unit] >> number & 1 for unit in measured):
             return "its size is known only after the same kernel"
-        gather = node.op.name == "gather"
+        gather, scatter = node.op.name in INDEXED, node.op.name in SCATTERS
         inside: list[Operand] = []
         outside: list[Operand] = []
         repeated: list[Operand] = []
@@ -254,18 +244,25 @@ class Planner:
         if node.op.kind == "reduction":
             result = tuple([a for k, a in enumerate(axes) if k not in node.params["axis"]])
             sets.append(frozenset(a for a in result if a is not None))
+        if scatter:  # the places stored to are no loops of the nest
+            result = places(node, axes, self.sizes, new_sizes)
         crossing = [s for s in sets if s not in region.spaces and not all(s <= t or t <= s for t in region.spaces)]
         across = crossing == sets[1:] and node.op.name == "sum" and bool(sets[1]) and node.params["dtype"] in ACROSS
+        across = across or scatter and not crossing
         if crossing and not across:
             return "its loops cross those of the kernel (rows against columns)"
+        if not keeps_order(region, [*region.spaces, *sets], [index_axes(node, axes)] if scatter else ()):
+            return "its loops would store values of equal indices in another order"
         if len(region.loads) + sum(not is_literal(o.base) for o in outside) > MAX_BUFFERS:
             return f"the kernel would have more than {MAX_BUFFERS} operands"
         # From here on the node goes in.
         region.sizes[:] = new_sizes
         region.flat = flat
         region.spaces.update(dict.fromkeys(sets[:1] if across else sets))
-        if node.op.kind == "reduction":
+        if node.op.kind == "reduction" or scatter:
             region.domain[node] = axes
+        if gather and operands[0].base.op.name != "iota":
+            region.whole.add(operands[0].base)
         if across:
             region.across.add(node)
         region.amap[node] = result
@@ -325,16 +322,14 @@ class Planner:
         self, node: Expr, operands: tuple[Operand, ...], inside: list[Operand], region: Region, new_sizes: list[Size]
     ) -> AxisMap | None:
         """An axis of the region for each dimension of the node's domain, or None if its operands disagree."""
-        sizes = [self.sizes.find(n) for n in self.domain_sizes(node)]
+        sizes = [self.sizes.find(n) for n in domain_sizes(node, self.sizes)]
         found: list[int | None] = [None] * len(sizes)
         for hard, group in ((True, inside), (False, [o for o in operands if o not in inside])):
             for _i, operand in enumerate(group):
                 known = region.amap.get(operand.base) if hard else region.loads.get(operand.base)
-                if known is None or not hard and node.op.name == "gather" and operand.base is node.args[0]:
+                if known is None or not hard and node.op.name in INDEXED and operand.base is operands[0].base:
                     continue
-                offset = len(sizes) - len(operand.pattern)
-                if node.op.name == "gather":
-                    offset = max(a.type.ndim for a in node.args[1:]) - len(operand.pattern)
+                offset = shift_of(node, operands, operand, len(sizes))
                 for k, d in enumerate(operand.pattern):
                     axis = None if d is None else known[d]
                     if axis is None:
@@ -399,11 +394,10 @@ class Planner:
                 used.setdefault(number, set()).add(node)
                 for i, operand in enumerate(self.operands[node]):
                     base = operand.base
-                    if base.op.name in GENERATORS and not (
-                        node.op.name == "gather" and i == 0 and base.op.name != "iota"
-                    ):
+                    whole = node.op.name in INDEXED and i == 0
+                    if base.op.name in GENERATORS and not (whole and base.op.name != "iota"):
                         continue
-                    if base in unit.amap and base not in unit.across and not (node.op.name == "gather" and i == 0):
+                    if base in unit.amap and base not in unit.across and not whole:
                         if (number, base) not in visited:
                             visited.add((number, base))
                             stack.append((number, base))

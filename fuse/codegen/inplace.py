@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fuse.codegen.kernel import Load, Loop, Store, walk
 from fuse.codegen.launch import Launcher
-from fuse.codegen.region import Region, see_through
+from fuse.codegen.region import INDEXED, Region, see_through
 from fuse.codegen.tape import is_long
 from fuse.expr import Expr, toposort
 from fuse.types import TensorType
@@ -31,7 +31,7 @@ def in_place_targets(writer: Writer, region: Region, position: int, launcher: La
             continue
         if region.loads.get(target) != region.amap[value] or target.type.dtype != value.type.dtype:
             continue
-        if any(n.op.name == "gather" for n in region.amap) or not _one_sweep(launcher, target, value):
+        if any(n.op.name in INDEXED for n in region.amap) or not _one_sweep(launcher, target, value):
             continue
         if any(see_through(r, writer.sizes).base is target for r in writer.results if isinstance(r.type, TensorType)):
             continue
@@ -52,7 +52,7 @@ def reused_memory(
 ) -> dict[Expr, Expr]:
     """Region outputs that are written over intermediate values which nothing reads later."""
     out: dict[Expr, Expr] = {}
-    if any(n.op.name == "gather" for n in region.amap):
+    if any(n.op.name in INDEXED for n in region.amap):
         return out
     free = [
         base for base in region.loads
@@ -81,7 +81,7 @@ def alike_operands(
     """Inputs and shared variables that the array given for ``node`` may be, as both are used at the same index only."""
     if writer.guards or any(_may_fail(u) for u in writer.plan.units[position + 1 :]):
         return []  # a call that fails is made again, from the same inputs
-    if any(n.op.name == "gather" for n in region.amap) or node not in region.amap:
+    if any(n.op.name in INDEXED for n in region.amap) or node not in region.amap:
         return []
     return [
         base for base in region.loads
@@ -115,7 +115,7 @@ def _may_fail(unit: Any) -> bool:
     """Whether a unit can raise at run time, after which shared variables must still hold their old values."""
     if isinstance(unit, Expr):
         return unit.op.name not in ("dot", "subtensor")
-    return any(n.op.name in ("gather", "max", "min") for n in unit.amap)
+    return any(n.op.name in INDEXED or n.op.name in ("max", "min") for n in unit.amap)
 
 
 def _one_sweep(launcher: Launcher, target: Expr, value: Expr) -> bool:

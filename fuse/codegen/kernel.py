@@ -71,7 +71,10 @@ class Local:
 # ---------------------------------------------------------------- statements
 @dataclass(frozen=True)
 class Load:
-    """``name = buffer[index]``; a gathered dimension is checked against its size and wraps below zero."""
+    """``name = buffer[index]``; a gathered dimension is checked against its size and wraps below zero.
+
+    A Bounded value is known to be an index.
+    """
 
     name: str
     dtype: str
@@ -122,7 +125,7 @@ class Compute:
 
 @dataclass(frozen=True)
 class Store:
-    """``buffer[index] = value``."""
+    """``buffer[index] = value``; values in an index are Bounded ones."""
 
     buffer: str
     index: Index
@@ -131,7 +134,7 @@ class Store:
 
 @dataclass(frozen=True)
 class Update:
-    """``buffer[index] = op(buffer[index], value)``: a reduction that is kept in memory."""
+    """``buffer[index] = op(buffer[index], value)``: a reduction that is kept in memory, or a scatter."""
 
     buffer: str
     index: Index
@@ -248,6 +251,8 @@ def uses(statement: Any) -> tuple[str, ...]:
     match statement:
         case Compute():
             return statement.args
+        case Bounded(size=str(size)):
+            return (statement.value, size)
         case Bounded() | Combine() | Put():
             return (statement.value,)
         case Load():
@@ -377,6 +382,7 @@ def check(kernel: Kernel) -> Kernel:
     ranks = {b.name: b.ndim for b in kernel.buffers} | {x.name: len(x.axes) for x in kernel.locals if not x.row}
     local_names = {x.name: x for x in kernel.locals}
     scalars = {s.name for s in kernel.scalars}
+    bounded: set[str] = set()  # values, and rows of values, that are checked indices
 
     def fail(statement: Any, why: str) -> None:
         raise AssertionError(f"malformed kernel: {why} in {_text(statement)!r}\n{kernel}")
@@ -404,10 +410,13 @@ def check(kernel: Kernel) -> Kernel:
                             fail(s, f"axis {i.name} is not being looped over")
                         if isinstance(i, str):
                             used += (i,)
+                            if i not in bounded and not isinstance(s, Load):
+                                fail(s, f"{i} is not known to be an index")
                     if isinstance(s, (Store, Update)):
                         used += (s.value,)
                 case Bounded():
-                    used = (s.value,)
+                    used = uses(s)
+                    bounded.add(s.name)
                 case Compute():
                     used = s.args
                     if len(s.args) != len(s.signature) or len(s.args) != len(s.arg_dtypes):
@@ -422,6 +431,10 @@ def check(kernel: Kernel) -> Kernel:
                     if s.acc not in accs:
                         fail(s, "accumulator without identity")
                 case Get() | Put():
+                    if isinstance(s, Put) and s.value in bounded:
+                        bounded.add(s.local)
+                    if isinstance(s, Get) and s.local in bounded:
+                        bounded.add(s.name)
                     if s.local not in local_names and s.local not in accs:
                         fail(s, "unknown local")
                     if isinstance(s, Put):

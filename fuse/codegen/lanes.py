@@ -159,7 +159,8 @@ def in_lanes(
                 case Bounded():
                     s = Bounded(s.name, s.dtype, local_name(s.value), s.size)
                 case Update():
-                    s = Update(s.buffer, s.index, s.op, s.dtype, local_name(s.value), s.value_dtype)
+                    index = tuple(local_name(i) if isinstance(i, str) else i for i in s.index)
+                    s = Update(s.buffer, index, s.op, s.dtype, local_name(s.value), s.value_dtype)
                 case Load():
                     index = tuple(local_name(i) if isinstance(i, str) else i for i in s.index)
                     s = Load(s.name, s.dtype, s.buffer, index)

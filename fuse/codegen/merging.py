@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fuse.codegen.region import GENERATORS, AxisMap, Operand, Region, equal_sizes, operand_axes
+from fuse.codegen.region import (
+    GENERATORS,
+    INDEXED,
+    SCATTERS,
+    AxisMap,
+    Operand,
+    Region,
+    equal_sizes,
+    index_axes,
+    keeps_order,
+    operand_axes,
+)
 from fuse.expr import Expr
 
 if TYPE_CHECKING:
@@ -15,7 +26,7 @@ def merge_others(planner: Planner, node: Expr, operands: tuple[Operand, ...], nu
     """Merge the regions of the node's other operands into the one it joined, where nothing stands between."""
     region = planner.units[number]
     assert isinstance(region, Region)
-    for operand in operands:
+    for operand in operands[node.op.name in INDEXED :]:
         other = planner.unit_of.get(operand.base)
         if other is None or other == number or operand.base in region.amap or operand.base not in planner.operands:
             continue
@@ -75,6 +86,13 @@ def _merge(
                 free = [len(sizes) - 1]
             mapping[a] = free[0]
     spaces = [frozenset(mapping[a] for a in s) for s in source.spaces]
+    whole = {b for b in region.whole | source.whole if b.op.name not in GENERATORS}
+    if any(b in r.amap and b not in r.repeated for r in (region, source) for b in whole):
+        return False
+    if not keeps_order(region, [*region.spaces, *spaces], [
+        tuple([mapping[a] for a in index_axes(n, source.domain[n])]) for n in source.across if n.op.name in SCATTERS
+    ]):
+        return False
     for s in spaces:
         if not all(s <= t or t <= s for t in [*region.spaces, *spaces]):
             return False
@@ -102,6 +120,7 @@ def _merge(
     region.domain.update({b: rename(m) for b, m in source.domain.items()})
     region.repeated |= source.repeated
     region.across |= source.across
+    region.whole |= source.whole
     region.repeated -= {b for b in region.amap if planner.unit_of.get(b) in (number, other)}
     for base, m in source.loads.items():
         region.loads.setdefault(base, rename(m))

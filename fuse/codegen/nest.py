@@ -8,7 +8,7 @@ from typing import Any
 
 from fuse.codegen.kernel import Axis, Index, Local, Loop
 from fuse.codegen.lanes import in_lanes
-from fuse.codegen.region import Region
+from fuse.codegen.region import INDEXED, SCATTERS, Region, index_axes
 from fuse.codegen.sizes import Sizes
 from fuse.expr import Expr
 
@@ -46,6 +46,11 @@ def axis_ranks(region: Region, levels: Levels, layout_of: Callable[[Expr], str])
                 unit = int(layout[1:])
                 distance = 0.0 if d == unit else 1.0 + (len(where) - 1 - d) / 8
             total[a] = total.get(a, 0.0) + distance * len(where)
+    for node in region.across:
+        if node.op.name in SCATTERS:  # equal indices are met in their order: those loops stand outside, in order
+            order = index_axes(node, region.domain[node])
+            for k, a in enumerate(order):
+                total[a] = total.get(a, 0.0) + 1e6 * (len(order) - k)
     return {a: total.get(a, 0.5) for a in set().union(*levels)}
 
 
@@ -72,6 +77,18 @@ def find_levels(region: Region, nodes: Sequence[Expr]) -> list[frozenset[int]]:
         elif node not in region.repeated:
             found.add(region.span(node))
     return sorted(found, key=len)
+
+
+def with_index_levels(
+    levels: list[frozenset[int]], region: Region, nodes: Sequence[Expr], inner: int | None
+) -> list[frozenset[int]]:
+    """``levels`` and those of the loops around the innermost one that index arrays vary with: they are read there."""
+    for node in nodes:
+        if node.op.name in INDEXED:
+            span = frozenset(index_axes(node, region.domain.get(node, region.amap[node])))
+            if inner not in span and span not in levels and all(s <= span or span <= s for s in levels):
+                levels = sorted([*levels, span], key=len)
+    return levels
 
 
 def find_lane_level(inner: int | None, levels: Levels) -> int | None:

@@ -71,7 +71,8 @@ def sums_across(loop: Loop) -> tuple[Update, ...]:
     """The updates of memory that a loop's iterations meet in, where each block may have such memory for itself."""
     found: dict[str, Update] = {}
     for s in walk(loop.body):
-        if isinstance(s, Update) and loop.axis not in s.index and s.op.name in ("sum", "prod", "max", "min"):
+        met = isinstance(s, Update) and loop.axis not in s.index and not any(isinstance(i, str) for i in s.index)
+        if met and s.op.name in ("sum", "prod", "max", "min"):
             found[s.buffer] = s
     return tuple(found.values())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fuse.codegen.inline import kernel_cost
@@ -11,6 +11,8 @@ from fuse.expr import Constant, Expr
 
 REDUCTIONS = frozenset(("sum", "prod", "max", "min", "all", "any"))
 GENERATORS = frozenset(("iota", "linear_index"))
+SCATTERS = frozenset(("inc_gather", "set_gather"))  # copies of an array with values stored at computed places
+INDEXED = SCATTERS | {"gather"}  # their first operand is read at computed places, or copied: as a whole, before
 SEEN_THROUGH = frozenset(("dimshuffle", "broadcast_to", "unbroadcast"))
 MAX_BUFFERS = 40
 # The operations of one kernel: compile time grows faster than linearly beyond about 1,000 statements, and with more
@@ -73,6 +75,7 @@ class Region:
     outputs: list[Expr] = field(default_factory=list)
     # Sums across the nest of loops (over rows, beside values per row): added up in their output, not read again here.
     across: set[Expr] = field(default_factory=set)
+    whole: set[Expr] = field(default_factory=set)  # arrays that must be there before the kernel: indexed by value
     # Whether one loop nest computes everything, and sums over all of it are not used again: such a region may be as
     # long as it likes, since a tape runs it.
     flat: bool = True
@@ -92,6 +95,80 @@ class Region:
     def span(self, node: Expr) -> frozenset[int]:
         """The axes that a value of the region varies over."""
         return frozenset(a for a in self.amap[node] if a is not None)
+
+
+def is_fusible(node: Expr, sizes: Sizes) -> bool:
+    """Whether a kernel can compute ``node``."""
+    op = node.op
+    if op.name in SCATTERS:
+        return can_scatter(node, sizes)
+    return (
+        op.kind == "elementwise"
+        or op.kind == "reduction"
+        and op.name in REDUCTIONS
+        or op.name == "gather"
+        or op.name in GENERATORS
+    )
+
+
+def can_scatter(node: Expr, sizes: Sizes) -> bool:
+    """Whether a kernel can store the values of an inc_gather or set_gather."""
+    base, value, *indices = [see_through(a, sizes).base for a in node.args]
+    aligned = index_rank(node) == len(sizes.domain[node])  # else an index used as the value stands at two places
+    return node.type.dtype != "bool" and base.op.name not in GENERATORS and (aligned or value not in indices)
+
+
+def operands_of(node: Expr, sizes: Sizes) -> tuple[Operand, ...]:
+    """The arguments of a fused node, seen through views."""
+    return () if node.op.name in GENERATORS else tuple([see_through(a, sizes) for a in node.args])
+
+
+def domain_sizes(node: Expr, sizes: Sizes) -> tuple[Size, ...]:
+    """The sizes of the loops that compute ``node``."""
+    if node.op.name in SCATTERS:
+        return sizes.domain[node]
+    return sizes.of[node.args[0]] if node.op.kind == "reduction" else sizes.of[node]
+
+
+def index_rank(node: Expr) -> int:
+    """The rank of the index arrays of a node of INDEXED."""
+    return max(a.type.ndim for a in node.args[1 + (node.op.name in SCATTERS) :])
+
+
+def index_axes(node: Expr, axes: AxisMap) -> AxisMap:
+    """The axes of the index arrays among those of the domain of a scatter, outermost first."""
+    return tuple([a for a in axes[: index_rank(node)] if a is not None])
+
+
+def places(node: Expr, axes: AxisMap, sizes: Sizes, new_sizes: list[Size]) -> AxisMap:
+    """The axes of the result of a scatter over ``axes``: new ones for the indexed dimensions."""
+    found: list[int | None] = []
+    for size in sizes.of[node][: len(node.args) - 2]:
+        size = sizes.find(size)
+        found.append(None if size == 1 and isinstance(size, int) else len(new_sizes))
+        new_sizes.extend([size] * (found[-1] is not None))
+    return (*found, *axes[len(axes) - (node.type.ndim - len(found)) :])
+
+
+def keeps_order(region: Region, spaces: Iterable[frozenset[int]], orders: Iterable[AxisMap] = ()) -> bool:
+    """Whether loops over ``spaces`` can store the values of scatters in the order of their indices.
+
+    ``orders`` are the index axes of scatters that are not in the region yet.
+    """
+    orders = {index_axes(n, region.domain[n]) for n in region.across if n.op.name in SCATTERS} | set(orders)
+    orders = {o for o in orders if len(o) > 1}
+    if not orders:
+        return True
+    return len(orders) == 1 and all(
+        s.issuperset(order[: len(s.intersection(order))]) for order in orders for s in spaces
+    )
+
+
+def shift_of(node: Expr, operands: Sequence[Operand], operand: Operand, rank: int) -> int:
+    """At which of the ``rank`` axes of the node's domain the operand's first dimension stands."""
+    if node.op.name in INDEXED and operands.index(operand) > (node.op.name in SCATTERS):
+        rank = index_rank(node)  # indices align with the leading dimensions
+    return rank - len(operand.pattern)
 
 
 def is_literal(base: Expr) -> bool:
@@ -122,7 +199,7 @@ def computed_nodes(region: Region, operands: Mapping[Expr, tuple[Operand, ...]])
                 if o.base in amap
                 and o.base not in done
                 and o.base.op.name not in GENERATORS
-                and not (node.op.name == "gather" and i == 0)
+                and not (node.op.name in INDEXED and i == 0)
             ]
             if missing:
                 stack.extend(missing)
@@ -136,16 +213,10 @@ def computed_nodes(region: Region, operands: Mapping[Expr, tuple[Operand, ...]])
 def operand_axes(operand: Operand, axes: AxisMap, node: Expr, sizes: Sizes) -> AxisMap:
     """The axis of each dimension of the operand's base, as ``node`` (with ``axes``) uses it."""
     out: list[int | None] = [None] * operand.base.type.ndim
-    offset = len(axes) - len(operand.pattern)
-    if node.op.name == "gather":
-        # Index operands align with the leading dimensions of the result; the source is indexed by value.
-        index_rank = max(a.type.ndim for a in node.args[1:])
-        offset = index_rank - len(operand.pattern)
-        if (
-            operand.base is see_through(node.args[0], sizes).base
-            and len(operand.pattern) == node.args[0].type.ndim
-        ):
-            return tuple(out)
+    operands = operands_of(node, sizes) if node.op.name in INDEXED else ()
+    if operands and operand == operands[0]:
+        return tuple(out)  # indexed by value
+    offset = shift_of(node, operands, operand, len(axes))
     for k, d in enumerate(operand.pattern):
         if d is not None:
             out[d] = axes[k + offset]

@@ -32,8 +32,9 @@ from fuse.codegen.kernel import (
 )
 from fuse.codegen.lanes import accumulator_dtype
 from fuse.codegen.nest import Binding, Context
-from fuse.codegen.region import GENERATORS, Operand, Region, cost_of, is_literal
-from fuse.codegen.sizes import Sizes
+from fuse.codegen.region import GENERATORS, INDEXED, SCATTERS, Operand, Region, cost_of, is_literal
+from fuse.codegen.scatter import checked_index, place_scatter
+from fuse.codegen.sizes import Size, Sizes
 from fuse.expr import INPUT, Expr
 
 REPEAT_IN_ROW = 4  # operations repeated rather than kept, where keeping means a row in cache
@@ -57,7 +58,7 @@ class _Scheduler(Placement):
                     base not in self.region.amap
                     or base in self.region.across
                     or base in seen
-                    or current.op.name == "gather"
+                    or current.op.name in INDEXED
                     and i == 0
                 ):
                     continue
@@ -75,6 +76,9 @@ class _Scheduler(Placement):
         for operand in self.primaries(node):
             need = self.context[operand]
             context = max(context, need + (0,) * (level + 1 - len(need)))
+        if node.op.name in SCATTERS:
+            place_scatter(self, node, level, context)
+            return
         if node in self.region.across:
             self.add_across(node, level, context)
             return
@@ -295,9 +299,11 @@ class _Scheduler(Placement):
             return self.bounded(node, level, prefix, time)
         entries: list[Any] = []
         for k, operand in enumerate(self.operands[node][1:]):
-            value, at, _ = self.value(operand, level, prefix, time, axes, offset=rank - len(operand.pattern))
-            time = max(time, at)
-            entries.append(self.direct_index(node, operand, k, axes, rank) or value)
+            direct = self.direct_index(node, operand, k, axes, rank)
+            if direct is None:
+                direct, at = checked_index(self, node, k, level, prefix, time)
+                time = max(time, at)
+            entries.append(direct)
         for a in axes[rank:]:
             entries.append(0 if a is None else self.axes[a])
         index: list[Any] = [0] * source.base.type.ndim
@@ -313,12 +319,20 @@ class _Scheduler(Placement):
         """An index into iota: the index itself, once it is known to be one."""
         operand = self.operands[node][1]
         value, at, _ = self.value(operand, level, prefix, time, self.region.amap[node])
-        size = self.sizes.find(self.sizes.of[self.operands[node][0].base][0])
-        same = [k for k, n in enumerate(self.region.sizes) if self.sizes.find(n) is size or self.sizes.find(n) == size]
-        bound: Any = self.axes[same[0]] if same else self.scalar(("size", size), "int64")
+        bound = self.bound(self.sizes.of[self.operands[node][0].base][0])
         name = self.new_name()
         self.emit(level, prefix, max(time, at), Bounded(name, "int64", value, bound))
         return name, max(time, at)
+
+    def bound(self, size: Size) -> Axis | str:
+        """What an index is checked against: an axis of that size, or a number."""
+        size = self.sizes.find(size)
+        same = [k for k, n in enumerate(self.region.sizes) if self.sizes.find(n) is size or self.sizes.find(n) == size]
+        if isinstance(size, int) and not same:
+            name = self.new_name()
+            self.emit(0, (), 0, Const(name, "int64", size))
+            return name
+        return self.axes[same[0]] if same else self.scalar(("size", size), "int64")
 
     def direct_index(
         self, node: Expr, operand: Operand, k: int, axes: tuple[int | None, ...], rank: int

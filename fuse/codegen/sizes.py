@@ -54,6 +54,7 @@ class Sizes:
 
     def __init__(self, outputs: Sequence[Expr], equal: Sequence[tuple[Expr, Expr]] = ()) -> None:
         self.of: dict[Expr, tuple[Size, ...]] = {}
+        self.domain: dict[Expr, tuple[Size, ...]] = {}  # of inc_gather and set_gather: the part that is stored to
         self.guards: list[Guard] = []
         self._parent: dict[Expr, Size] = {}
         self._host: dict[Expr, Size] = {}
@@ -193,6 +194,8 @@ class Sizes:
         if node.op.name == "dot":  # what a product runs over is checked before anything is written in place
             left, right = self.of[node.args[0]], self.of[node.args[1]]
             self.same(left[-1], right[0], node)
+        if node.op.name in ("inc_gather", "set_gather"):
+            self._stored(node)
         if None not in static:
             guess: Sequence[Size] = static  # type: ignore[assignment]
             if node.op.kind == "elementwise":
@@ -257,7 +260,19 @@ class Sizes:
         return out
 
     def _gather(self, node: Expr) -> list[Size]:
-        indices = node.args[1:]
+        return self._picked(node, node.args[1:])
+
+    def _stored(self, node: Expr) -> None:
+        """The sizes of the indexed part, which the stored value must have where it does not broadcast."""
+        part = self._picked(node, node.args[2:])
+        sizes = self.of[node.args[1]]
+        for axis, n in enumerate(sizes, len(part) - len(sizes)):
+            n = self.find(n)
+            if not (isinstance(n, int) and n == 1):
+                part[axis] = self.same(part[axis], n, node)
+        self.domain[node] = tuple(part)
+
+    def _picked(self, node: Expr, indices: Sequence[Expr]) -> list[Size]:
         ndim = max(a.type.ndim for a in indices)
         out: list[Size] = [1] * ndim
         for arg in indices:

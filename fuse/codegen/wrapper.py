@@ -28,7 +28,7 @@ from fuse.codegen.host import SizeNames
 from fuse.codegen.inplace import alike_operands, in_place_targets, reused_memory
 from fuse.codegen.launch import Launcher
 from fuse.codegen.liveness import escaping, last_uses
-from fuse.codegen.region import SEEN_THROUGH, Operand, Region, see_through
+from fuse.codegen.region import SCATTERS, SEEN_THROUGH, Operand, Region, is_literal
 from fuse.codegen.runner import SizeMismatch
 from fuse.expr import CONSTANT, INPUT, SHARED, Expr, leaves
 from fuse.types import TensorType
@@ -72,6 +72,7 @@ class Writer(SizeNames):
         self.root: dict[Expr, Expr] = {}
         self.owned: set[Expr] = set()  # values in arrays that nothing else holds
         self.in_place: set[Expr] = set()
+        self.changed: set[Expr] = set()  # values whose memory another value has
         self.cells: dict[Expr, str] = {}
         self.views: dict[Expr, list[str]] = {}  # names of views, by what they are views of
         self.last_use = last_uses(self.plan, self.results, self.sizes)
@@ -266,7 +267,9 @@ class Writer(SizeNames):
                 self.env[node] = name
                 self.in_place.add(node)
                 continue
-            if node in self.given:
+            if node.op.name in SCATTERS and not is_literal(self.operands[node][0].base):
+                self.env[node] = self.changed_copy(node, position, launcher)
+            elif node in self.given:
                 self.env[node] = self.allocate_given(node, alike_operands(self, region, position, launcher, node))
             elif node in reused:
                 self.env[node] = self.rename(self.env[reused[node]])
@@ -281,6 +284,17 @@ class Writer(SizeNames):
         self.line(f"    if {kernel}({arguments}): {general}({arguments})")
         self.line(f"except SizeMismatch: return serve(({self.arguments}))")
 
+    def changed_copy(self, node: Expr, position: int, launcher: Launcher | None = None) -> str:
+        """A name for the array that ``node`` changes: a copy of its first argument, or that itself where it is free."""
+        array, name, base = self.materialised(node.args[0]), self.fresh("t"), node.args[0]
+        is_free = base in self.owned and self.last_use.get(base) == position and base not in self.changed
+        if is_free and (launcher is None or base not in launcher.bases):
+            self.changed.add(base)
+            self.line(f"{name} = {array}")
+        else:
+            self.line(f"{name} = copied({array})")
+        return name
+
     def scalar_text(self, source: Any) -> str:
         if isinstance(source, tuple):
             return self.size(source[1])
@@ -293,9 +307,7 @@ class Writer(SizeNames):
         arguments = [self.argument(node, k) for k in range(len(node.args))]
         in_place = node.op.meta.get("inplace")
         if in_place is not None:
-            base = see_through(node.args[0], self.sizes).base
-            direct = base is node.args[0] and base in self.owned and self.last_use.get(base) == position
-            self.line(f"{name} = {arguments[0]}" if direct else f"{name} = copied({arguments[0]})")
+            name = self.changed_copy(node, position)
             call = self.give("call", in_place_call(node))
             self.line(f"{call}({', '.join([name, *arguments[1:]])})")
             self.owned.add(node)
