@@ -164,6 +164,15 @@ class Constant(Expr):
 _nodes: weakref.WeakValueDictionary[Any, Expr] = weakref.WeakValueDictionary()
 
 
+class _Place(threading.local):
+    """The user's line that new nodes stand for, while a pass makes them; None: the line that runs."""
+
+    origin: Origin | None = None
+
+
+PLACE = _Place()
+
+
 def _new(cls: type[Expr], op: Op, args: tuple[Expr, ...], params: Mapping[str, Any], type_: TensorType) -> Expr:
     node = object.__new__(cls)
     node.op = op
@@ -171,7 +180,7 @@ def _new(cls: type[Expr], op: Op, args: tuple[Expr, ...], params: Mapping[str, A
     node.params = params
     node.type = type_
     node.name = None
-    node.origin = user_line(3)
+    node.origin = PLACE.origin or user_line(3)
     node._tag = None
     node._cache = None
     return node

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fuse.errors import FuseError
-from fuse.expr import Constant, Expr, make, rebuild, toposort
+from fuse.expr import PLACE, Constant, Expr, make, rebuild, toposort
 from fuse.op import OPS
 from fuse.rewrite.match import Matcher, build, cast, kind_of
 from fuse.rewrite.pattern import DISCRETE_KINDS, Call, Literal, Pattern, Procedure, Rule, Wild, uniform, walk
@@ -46,6 +47,7 @@ class _Compiled:
     """A rule ready to apply: what of it is allowed, and what its children must be."""
 
     __slots__ = ("drops", "on", "rule")
+    local = True
 
     def __init__(self, rule: Rule, on: frozenset[str]) -> None:
         self.rule, self.on = rule, on
@@ -73,10 +75,10 @@ class _Compiled:
 class _Applied:
     """A procedure ready to apply."""
 
-    __slots__ = ("on", "rule")
+    __slots__ = ("local", "on", "rule")
 
     def __init__(self, rule: Procedure, on: frozenset[str]) -> None:
-        self.rule, self.on = rule, on
+        self.rule, self.on, self.local = rule, on, rule.local
 
     def apply(self, node: Expr, context: Context) -> Expr | None:
         kind = getattr(node.type, "dtype", None) and kind_of(node)
@@ -139,6 +141,8 @@ class RuleSet:
         self.rules: list[_Compiled | _Applied] = []
         self._by_child: dict[tuple[str, str | None], list[tuple[int, Any]]] = {}
         self._cache: dict[Any, tuple[Any, ...]] = {}
+        self._again: dict[Any, tuple[Any, ...]] = {}
+        self._before: frozenset[Any] = frozenset()
         for rule in rules:
             # on integers a rule of ints loses nothing; in floats all it loses must be allowed
             on = rule.on if rule.loses <= set(allowed) else rule.on & DISCRETE_KINDS
@@ -157,21 +161,41 @@ class RuleSet:
         for place in places:
             self._by_child.setdefault(place, []).append((number, applied))
 
-    def candidates(self, node: Expr) -> tuple[Any, ...]:
-        """The rules that may fit ``node``, in the order of the table."""
+    def after(self, earlier: RuleSet) -> RuleSet:
+        """The same rules, where ``earlier`` was applied just before: see ``of_key_again``."""
+        again = copy.copy(self)
+        again._again = {}
+        again._before = frozenset([r.rule for r in earlier.rules if r.local])
+        return again
+
+    def key(self, node: Expr) -> Any:
+        """What decides on the rules that may fit ``node``."""
         args, name = node.args, node.op.name
         if len(args) == 2:
             a, b = args
-            key: Any = (name, _visible(a), _SAME) if a is b else (name, _visible(a), _visible(b))
-        else:
-            key = (name, *[_visible(a) for a in args[:8]])
+            return (name, _visible(a), _SAME) if a is b else (name, _visible(a), _visible(b))
+        return (name, *[_visible(a) for a in args[:8]])
+
+    def candidates(self, node: Expr) -> tuple[Any, ...]:
+        """The rules that may fit ``node``, in the order of the table."""
+        return self.of_key(self.key(node))
+
+    def of_key(self, key: Any) -> tuple[Any, ...]:
+        """The rules that may fit nodes of this ``key``, in the order of the table."""
         found = self._cache.get(key)
         if found is None:
             children: set[str | None] = {None, _SAME} if key[-1] == _SAME else {None}
             for names in key[1:]:
                 children.update(names if names != _SAME else ())
-            entries = {e for op in (name, "*") for c in children for e in self._by_child.get((op, c), ())}
+            entries = {e for op in (key[0], "*") for c in children for e in self._by_child.get((op, c), ())}
             found = self._cache[key] = tuple([e[1] for e in sorted(entries, key=lambda e: e[0])])
+        return found
+
+    def of_key_again(self, key: Any) -> tuple[Any, ...]:
+        """Those of them that may fit although no rule of the earlier set did: the new ones, and what asks for readers."""
+        found = self._again.get(key)
+        if found is None:
+            found = self._again[key] = tuple([r for r in self.of_key(key) if r.rule not in self._before])
         return found
 
 
@@ -186,9 +210,10 @@ class Context:
         self.shape_of, self.frozen, self.trace = shape_of, frozenset(frozen), trace
         self.inner: set[Expr] = set()
         self.uses: dict[Expr, int] = {}
+        self.opened: dict[str, tuple[Expr, Any]] = {}  # the last sum and product that procedures took apart
 
-    def read(self, outputs: Sequence[Expr]) -> int:
-        """Count readers, and find the add/mul nodes whose one reader is of the same family."""
+    def read(self, outputs: Sequence[Expr]) -> list[Expr]:
+        """Every node in order; count readers, and find the add/mul nodes whose one reader is of the same family."""
         order = toposort(outputs)
         uses: dict[Expr, int] = dict.fromkeys(outputs, 1)
         reader: dict[Expr, Expr] = {}
@@ -197,16 +222,17 @@ class Context:
                 uses[arg] = uses.get(arg, 0) + 1
                 reader[arg] = node
         for node, parent in reader.items():
+            if uses[node] > 1:
+                continue
             family = _CHAINS.get(node.op.name)
             if (
-                family
-                and uses[node] == 1
+                family is not None
                 and _CHAINS.get(parent.op.name) == family
                 and node.type.dtype == parent.type.dtype
             ):
                 self.inner.add(node)
         self.uses = uses
-        return len(order)
+        return order
 
     def same_shape(self, a: Expr, b: Expr) -> bool:
         """Whether ``a`` and ``b`` surely have the same shape at run time."""
@@ -273,39 +299,53 @@ def same_size(m: Any, n: Any) -> bool:
 _ENTER, _LEAVE, _RESULT = range(3)
 
 
-def rewrite(outputs: Sequence[Expr], rules: RuleSet, context: Context) -> list[Expr]:
+def rewrite(
+    outputs: Sequence[Expr], rules: RuleSet, context: Context, settled: dict[Expr, Any] | None = None
+) -> list[Expr]:
     """``outputs`` with ``rules`` applied to every node, arguments first, until none fires.
 
-    The collector of cyclic garbage rests meanwhile: nodes make no cycles, and it would walk all of them often.
+    ``settled`` has the nodes (with their keys) on which no rule of the set fired that ``rules`` come ``after``; it is
+    replaced by those on which none of ``rules`` does. The collector of cyclic garbage rests meanwhile: nodes make no
+    cycles, and it would walk all of them often.
     """
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return _rewrite(outputs, rules, context)
+        return _rewrite(outputs, rules, context, {} if settled is None else settled)
     finally:
+        PLACE.origin = None
         if collecting:
             gc.enable()
 
 
-def _rewrite(outputs: Sequence[Expr], rules: RuleSet, context: Context) -> list[Expr]:
+def _rewrite(outputs: Sequence[Expr], rules: RuleSet, context: Context, settled: dict[Expr, Any]) -> list[Expr]:
     """The walk of ``rewrite``.
 
     One visit per node: what a rule puts in place is visited in turn, its already finished parts are not. A rule may not
     lead back to a node whose replacement is still being worked out, so cycles of rules end; growth ends at a bound.
     """
-    size = context.read(outputs)
-    budget = 200 * size + 20_000
+    order = context.read(outputs)
+    budget = 200 * len(order) + 20_000
     final: dict[Expr, Expr] = {}
     pending: set[Expr] = set()
+    idle: dict[Expr, Any] = {}  # where nothing fired
     inner, frozen, uses = context.inner, context.frozen, context.uses
-    for output in outputs:
-        stack: list[tuple[int, Expr, Any]] = [(_ENTER, output, None)]
+    if frozen:
+        final.update(zip(frozen, frozen, strict=True))
+        order = toposort(outputs, known=frozen)
+    for start in order:
+        if start in final:
+            continue
+        if not start.args:
+            final[start] = start
+            continue
+        stack: list[tuple[int, Expr, Any]] = [(_LEAVE, start, None)]
         while stack:
             state, node, extra = stack.pop()
             if state == _ENTER:
                 if node in final:
                     continue
-                if not node.args or node in frozen:
+                if not node.args:
                     final[node] = node
                     continue
                 waiting = [a for a in node.args if a not in final]
@@ -326,6 +366,7 @@ def _rewrite(outputs: Sequence[Expr], rules: RuleSet, context: Context) -> list[
                 continue
             if extra is not None:  # put in place by a rule: errors name the line of what it replaced
                 node.origin = extra
+            PLACE.origin = node.origin
             now = _with(node, final)
             if now is not node:
                 uses[now] = max(uses.get(now, 1), uses.get(node, 1))
@@ -336,7 +377,17 @@ def _rewrite(outputs: Sequence[Expr], rules: RuleSet, context: Context) -> list[
                     continue
             new = None
             if now not in pending and budget > 0 and now.args:
-                new = _fire(now, rules, context, pending)
+                key = settled.get(now)
+                if key is None:
+                    key = rules.key(now)
+                    candidates = rules.of_key(key)
+                else:
+                    candidates = rules.of_key_again(key)
+                new = _fire(now, candidates, context, pending) if candidates else None
+                if new is None:
+                    idle[now] = key
+                elif new is now:
+                    new = None
             if new is None:
                 final[now] = final[node] = now
                 continue
@@ -346,6 +397,8 @@ def _rewrite(outputs: Sequence[Expr], rules: RuleSet, context: Context) -> list[
                 inner.add(new)
             stack.append((_RESULT, node, (now, new)))
             stack.append((_ENTER, new, now.origin))
+    settled.clear()
+    settled.update(idle)
     return [final[o] for o in outputs]
 
 
@@ -357,14 +410,21 @@ def _with(node: Expr, final: Mapping[Expr, Expr]) -> Expr:
     return node
 
 
-def _fire(node: Expr, rules: RuleSet, context: Context, pending: Collection[Expr]) -> Expr | None:
-    for rule in rules.candidates(node):
+def _fire(node: Expr, rules: Iterable[Any], context: Context, pending: Collection[Expr]) -> Expr | None:
+    """What the first of ``rules`` that fits puts in place of ``node``; ``node`` where that is being worked out."""
+    refused: Expr | None = None
+    context.opened.clear()
+    for rule in rules:
         try:
             new = rule.apply(node, context)
         except FuseError:  # a replacement that cannot be typed is no replacement
             continue
-        if new is not None and new is not node and new not in pending:
-            if context.trace is not None:
-                context.trace.append(Fired(rule.rule, node, new))
-            return new
-    return None
+        if new is None or new is node:
+            continue
+        if new in pending:
+            refused = node
+            continue
+        if context.trace is not None:
+            context.trace.append(Fired(rule.rule, node, new))
+        return new
+    return refused

@@ -255,7 +255,9 @@ class Procedure:
     """A rewrite that no pattern can say: ``function(node, context)`` gives a new expression or None.
 
     Only nodes are tried of which a child is an op in ``below`` (where given; "constant" for numbers). ``same_shape``
-    says that the new expression has the shape of the node by construction; else the driver compares.
+    says that the new expression has the shape of the node by construction; else the driver compares. ``local`` says
+    that it asks nothing about readers (``uses`` and ``inner`` of the context), so that what it refused once it always
+    refuses.
     """
 
     name: str
@@ -265,19 +267,26 @@ class Procedure:
     on: frozenset[str] = field(default=frozenset("biufc"))
     same_shape: bool = False
     below: tuple[str, ...] = ()
+    local: bool = False
 
     def __repr__(self) -> str:
         return f"{self.name}: {' '.join(self.ops)}"
 
 
 def procedure(
-    name: str, ops: str, loses: str = "", on: str = "biufc", same_shape: bool = False, below: str = ""
+    name: str,
+    ops: str,
+    loses: str = "",
+    on: str = "biufc",
+    same_shape: bool = False,
+    below: str = "",
+    local: bool = False,
 ) -> Callable[[Callable[[Expr, Context], Expr | None]], Procedure]:
     """Make a Procedure of the decorated function; ``ops`` are the names of the ops it looks at ("*": all)."""
 
     def decorate(function: Callable[[Expr, Any], Expr | None]) -> Procedure:
         return Procedure(
-            name, tuple(ops.split()), function, _losses(loses), frozenset(on), same_shape, tuple(below.split())
+            name, tuple(ops.split()), function, _losses(loses), frozenset(on), same_shape, tuple(below.split()), local
         )
 
     return decorate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from functools import cache
+from typing import Any
 
 from fuse.errors import FuseValueError
 from fuse.expr import Expr, as_expr
@@ -91,7 +92,10 @@ def all_rules() -> list[Rule | Procedure]:
 
 
 @cache
-def _ruleset(phase: str, allowed: frozenset[str]) -> RuleSet:
+def _ruleset(phase: str, allowed: frozenset[str], before: str | None = None) -> RuleSet:
+    """The rules of ``phase``, as they are applied after the phase ``before``."""
+    if before is not None:
+        return _ruleset(phase, allowed).after(_ruleset(before, allowed))
     return RuleSet([rule for name in PHASES[phase] for rule in tables()[name]], allowed)
 
 
@@ -105,8 +109,10 @@ def _run(
     from fuse.frontend.sizes import shape_of
 
     result = list(outputs)
+    before, settled = None, {}  # type: str | None, dict[Expr, Any]
     for phase in phases:
-        result = rewrite(result, _ruleset(phase, allowed), Context(shape_of, keep, trace))
+        result = rewrite(result, _ruleset(phase, allowed, before), Context(shape_of, keep, trace), settled)
+        before = phase
     return result
 
 

@@ -14,7 +14,7 @@ _NAMES = frozenset({"make_vector", "join"})
 _SMALL = 1024
 
 
-@procedure("64: constant folding", "*", below="constant")
+@procedure("64: constant folding", "*", below="constant", local=True)
 def fold_constants(node: Expr, context: Context) -> Expr | None:
     """The value of ``node``, as the reference computes it, unless it would be much larger than its arguments."""
     args = node.args

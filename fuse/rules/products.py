@@ -14,6 +14,7 @@ from fuse.rewrite import Context, RuleSet, procedure
 from fuse.rewrite.pattern import MODES, Call, uniform
 from fuse.rules.stable import PAIRS
 from fuse.rules.sums import EXTRA, MANY, folded_constant, sum_of, terms_of
+from fuse.types import CONTINUOUS
 
 Factors = list[Expr]
 Change = Callable[[Factors, Factors, str], "tuple[Factors, Factors] | None"]
@@ -22,33 +23,54 @@ _SMALLEST = {"float16": 2.0**-14, "float32": 2.0**-126, "float64": 2.0**-1022}
 
 def factors_of(node: Expr, context: Context) -> tuple[Factors, Factors]:
     """The factors of ``node`` above and below the line, in their order."""
-    return _opened(node, context, MANY)[0]
+    return _opened(node, context)[1][0]
 
 
-def _opened(node: Expr, context: Context, left: int) -> tuple[tuple[Factors, Factors], int]:
+Opened = tuple[tuple[Factors, Factors], int]
+
+
+def _opened(node: Expr, context: Context) -> tuple[Opened, Opened]:
     """The factors of ``node``, and how many multiplications and divisions are only read by it.
 
-    At most ``left`` are opened that others read too, or that stand below such a one.
+    First of what nothing else reads, then with up to MANY opened that others read too, or that stand below such a one;
+    the same object where there are none. Several procedures ask for them in turn, so the last answer is kept.
     """
+    known = context.opened.get("product")
+    if known is not None and known[0] is node:
+        return known[1]
+    shut, several = _read(node, context, 0)
+    found = shut, _read(node, context, MANY)[0] if several else shut
+    context.opened["product"] = node, found
+    return found
+
+
+def _read(node: Expr, context: Context, left: int) -> tuple[Opened, bool]:
+    """One of the two, and whether something stayed shut only because others read it."""
     dtype, inner, frozen = node.type.dtype, context.inner, context.frozen
-    integer = np.dtype(dtype).kind in "iu"
+    integer = dtype not in CONTINUOUS
     above: Factors = []
     below: Factors = []
     own = 0
+    several = False
     stack = [(True, node, False)]
     while stack:
         up, factor, below_shared = stack.pop()
         name = factor.op.name
-        product = name == "mul" or name == "true_div" and not integer
-        shared = below_shared or factor is not node and factor not in inner
-        if not product or shared and left <= 0 or factor.type.dtype != dtype or factor in frozen:
-            (above if up else below).append(factor)
-            continue
-        left -= shared
-        own += not shared
-        stack.append((up if name == "mul" else not up, factor.args[1], shared))
-        stack.append((up, factor.args[0], shared))
-    return (above, below), own
+        if (
+            (name == "mul" or name == "true_div" and not integer)
+            and factor.type.dtype == dtype
+            and factor not in frozen
+        ):
+            shared = below_shared or factor is not node and factor not in inner
+            if not shared or left > 0:
+                left -= shared
+                own += not shared
+                stack.append((up if name == "mul" else not up, factor.args[1], shared))
+                stack.append((up, factor.args[0], shared))
+                continue
+            several = True
+        (above if up else below).append(factor)
+    return ((above, below), own), several
 
 
 def _improved(node: Expr, context: Context, change: Change, extra: int) -> Expr | None:
@@ -57,12 +79,11 @@ def _improved(node: Expr, context: Context, change: Change, extra: int) -> Expr 
     As in sums, opening what others read must not lead to more operations than become superfluous (plus ``extra``).
     """
     dtype = node.type.dtype
-    closed, own = _opened(node, context, 0)
-    changed = change(*closed, dtype)
-    if changed is None:
-        factors, own = _opened(node, context, MANY)
-        changed = change(*factors, dtype) if factors != closed else None
-        if changed is not None and max(len(changed[0]), 1) - 1 + len(changed[1]) > own + extra:
+    shut, wide = _opened(node, context)
+    changed = change(*shut[0], dtype)
+    if changed is None and wide is not shut:
+        changed = change(*wide[0], dtype)
+        if changed is not None and max(len(changed[0]), 1) - 1 + len(changed[1]) > wide[1] + extra:
             return None
     return None if changed is None else product_of(*changed, dtype, context)
 
@@ -123,6 +144,8 @@ def _lost(value: Any, parts: Sequence[Constant], dtype: str) -> bool:
     """Whether a product of non-zero constants became 0 or subnormal."""
     if value.dtype.kind != "f":
         return False
+    if value.size == 1 and abs(value.item()) >= _SMALLEST[dtype]:
+        return False
     tiny = (np.abs(value) < _SMALLEST[dtype]) & (value != 0)
     zero = (value == 0).any() and all(f.data.all() for f in parts)
     return bool(tiny.any() or zero)
@@ -134,6 +157,8 @@ def _base_and_power(factor: Expr) -> tuple[Expr, int]:
 
 def _cancel(above: Factors, below: Factors, dtype: str) -> tuple[Factors, Factors] | None:
     """Without the factors that stand above and below; None where there are none."""
+    if not below:
+        return None
     powers: dict[Expr, list[int]] = {}
     for place, factors in ((0, above), (1, below)):
         for factor in factors:

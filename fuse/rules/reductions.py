@@ -116,7 +116,7 @@ def reduce_parts(node: Expr, context: Context) -> Expr | None:
     return total
 
 
-@procedure("70: unbroadcast", "unbroadcast", same_shape=True)
+@procedure("70: unbroadcast", "unbroadcast", same_shape=True, local=True)
 def useless_unbroadcast(node: Expr, context: Context) -> Expr | None:
     """A gradient that already has the shape of its argument needs no sum; one with known axes has a plain sum."""
     g, like = node.args

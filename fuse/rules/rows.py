@@ -83,7 +83,7 @@ def log_of_exponentials(node: Expr, context: Context) -> Expr | None:
     return view.again(cast(total, view.node.type.dtype)) if view.node is not arg else total
 
 
-@procedure("21: logsumexp of a shifted x", "logsumexp", STABLE, on="f", same_shape=True)
+@procedure("21: logsumexp of a shifted x", "logsumexp", STABLE, on="f", same_shape=True, local=True)
 def unshift_logsumexp(node: Expr, context: Context) -> Expr | None:
     """logsumexp(x - c) with c constant along the axis is logsumexp(x) - c: a subtracted maximum disappears."""
     (x,), axes = node.args, node.params["axis"]
@@ -100,7 +100,7 @@ def unshift_logsumexp(node: Expr, context: Context) -> Expr | None:
 
 
 # ---------------------------------------------------------------- softmax
-@procedure("22: exp(x) / sum(exp(x))", "true_div", STABLE, on="f", same_shape=True)
+@procedure("22: exp(x) / sum(exp(x))", "true_div", STABLE, on="f", same_shape=True, local=True)
 def softmax_of_exponentials(node: Expr, context: Context) -> Expr | None:
     """exp(x) / sum(exp(x), axis), with or without keepdims where the shapes say the same, is softmax(x)."""
     top, bottom = inside(node.args[0]), seen(node.args[1])
@@ -139,7 +139,7 @@ def softmax_in_product(node: Expr, context: Context) -> Expr | None:
     return None
 
 
-@procedure("22: softmax of a shifted x", "softmax log_softmax", STABLE, on="f", same_shape=True)
+@procedure("22: softmax of a shifted x", "softmax log_softmax", STABLE, on="f", same_shape=True, local=True)
 def unshift_softmax(node: Expr, context: Context) -> Expr | None:
     """softmax(x - c) with c constant along the axis is softmax(x)."""
     (x,), axis = node.args, node.params["axis"]
@@ -177,7 +177,7 @@ def _again(inner: Expr, path: list[Expr]) -> Expr:
     return inner
 
 
-@procedure("23: log(softmax(x))", "log", STABLE, on="f", same_shape=True)
+@procedure("23: log(softmax(x))", "log", STABLE, on="f", same_shape=True, local=True)
 def log_of_softmax(node: Expr, context: Context) -> Expr | None:
     """log(softmax(x)), also with indexing, dimshuffles or reshapes in between: log_softmax below them."""
     found = _through_views(node.args[0], "softmax", context)
@@ -187,7 +187,7 @@ def log_of_softmax(node: Expr, context: Context) -> Expr | None:
     return _again(log_softmax(inner.args[0], inner.params["axis"]), path)
 
 
-@procedure("24: exp(log_softmax(x))", "exp", STABLE, on="f", same_shape=True)
+@procedure("24: exp(log_softmax(x))", "exp", STABLE, on="f", same_shape=True, local=True)
 def exp_of_log_softmax(node: Expr, context: Context) -> Expr | None:
     """exp(log_softmax(x)), also through views; exp(x - logsumexp(x)) comes here by the next rule."""
     found = _through_views(node.args[0], "log_softmax", context)
@@ -197,7 +197,7 @@ def exp_of_log_softmax(node: Expr, context: Context) -> Expr | None:
     return _again(softmax(inner.args[0], inner.params["axis"]), path)
 
 
-@procedure("24: x - logsumexp(x)", "sub", STABLE, on="f", same_shape=True)
+@procedure("24: x - logsumexp(x)", "sub", STABLE, on="f", same_shape=True, local=True)
 def log_softmax_of_difference(node: Expr, context: Context) -> Expr | None:
     """x - logsumexp(x, axis) is log_softmax(x) where the shapes say keepdims."""
     x, view = inside(node.args[0]), seen(node.args[1])
@@ -213,7 +213,7 @@ def log_softmax_of_difference(node: Expr, context: Context) -> Expr | None:
 _MONOTONE = frozenset("exp expm1 exp2 sigmoid tanh softplus sinh arcsinh arctan erf cbrt".split())
 
 
-@procedure("28: argmax of a monotone function", "argmax argmin", "rounding", on="i", same_shape=True)
+@procedure("28: argmax of a monotone function", "argmax argmin", "rounding", on="i", same_shape=True, local=True)
 def argmax_of_monotone(node: Expr, context: Context) -> Expr | None:
     """argmax(softmax(x)), argmax(exp(x)), ...: argmax(x)."""
     (x,), axis = node.args, node.params.get("axis")
@@ -225,7 +225,7 @@ def argmax_of_monotone(node: Expr, context: Context) -> Expr | None:
     return make(node.op, x.args, node.params)
 
 
-@procedure("31: product of exponentials", "prod", STABLE, on="f", same_shape=True)
+@procedure("31: product of exponentials", "prod", STABLE, on="f", same_shape=True, local=True)
 def product_of_exponentials(node: Expr, context: Context) -> Expr | None:
     """prod(exp(x)) is exp(sum(x))."""
     x = inside(node.args[0])
@@ -234,7 +234,7 @@ def product_of_exponentials(node: Expr, context: Context) -> Expr | None:
     return ew.exp(reduced("sum", cast(x.args[0], node.type.dtype), node.params["axis"]))
 
 
-@procedure("31: log of a product", "log", STABLE, on="f", same_shape=True)
+@procedure("31: log of a product", "log", STABLE, on="f", same_shape=True, local=True)
 def log_of_product(node: Expr, context: Context) -> Expr | None:
     """log(prod(x)) is sum(log(x)) for x >= 0."""
     view = seen(node.args[0])
@@ -246,7 +246,7 @@ def log_of_product(node: Expr, context: Context) -> Expr | None:
 
 
 # ---------------------------------------------------------------- norm and variance
-@procedure("40: sqrt(sum(x**2))", "sqrt", "", on="f", same_shape=True)
+@procedure("40: sqrt(sum(x**2))", "sqrt", "", on="f", same_shape=True, local=True)
 def norm_of_squares(node: Expr, context: Context) -> Expr | None:
     """The root of a sum of squares is a norm: its derivative at 0 is taken as 0."""
     total = seen(node.args[0])
@@ -265,7 +265,7 @@ def _mean(expr: Expr) -> tuple[Expr, Expr, tuple[Any, ...]] | None:
     return view.node, expr.args[1], view.pattern
 
 
-@procedure("41: mean(x**2) - mean(x)**2", "sub", STABLE, on="f")
+@procedure("41: mean(x**2) - mean(x)**2", "sub", STABLE, on="f", local=True)
 def two_pass_variance(node: Expr, context: Context) -> Expr | None:
     """The variance about the mean, where the difference of two means would cancel."""
     first, second = node.args

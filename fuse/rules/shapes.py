@@ -15,7 +15,7 @@ from fuse.rewrite.match import cast, shuffled
 
 
 # ---------------------------------------------------------------- casts
-@procedure("64: cast of a cast", "cast", same_shape=True)
+@procedure("64: cast of a cast", "cast", same_shape=True, local=True)
 def merge_casts(node: Expr, context: Context) -> Expr | None:
     """Where the first cast keeps all values only the second remains; a cast to the own dtype goes."""
     (x,), dtype = node.args, node.params["dtype"]
@@ -48,7 +48,7 @@ def _wraps(source: str, middle: str, target: str) -> bool:
 
 
 # ---------------------------------------------------------------- dimshuffle, reshape
-@procedure("75: dimshuffle of a dimshuffle", "dimshuffle", same_shape=True)
+@procedure("75: dimshuffle of a dimshuffle", "dimshuffle", same_shape=True, local=True)
 def merge_dimshuffles(node: Expr, context: Context) -> Expr | None:
     """One dimshuffle instead of two; none where it changes nothing."""
     (x,), pattern = node.args, node.params["pattern"]
@@ -93,7 +93,7 @@ def lift_dimshuffle(node: Expr, context: Context) -> Expr | None:
 _LIFTED = frozenset({"dimshuffle", "constant"})
 
 
-@procedure("75: reshape", "reshape", same_shape=True)
+@procedure("75: reshape", "reshape", same_shape=True, local=True)
 def simplify_reshape(node: Expr, context: Context) -> Expr | None:
     """A reshape of a reshape is one; one that only adds or drops axes of size 1 is a dimshuffle; an idle one goes."""
     x, *sizes = node.args
@@ -126,7 +126,7 @@ def _is_one(n: Any) -> bool:
 
 
 # ---------------------------------------------------------------- fill and broadcast_to
-@procedure("76: useless fill", "fill broadcast_to", same_shape=True)
+@procedure("76: useless fill", "fill broadcast_to", same_shape=True, local=True)
 def drop_fill(node: Expr, context: Context) -> Expr | None:
     """A value that has the shape already; a fill of a fill; a model whose value need not be computed."""
     if node.op.name == "broadcast_to":
@@ -148,7 +148,7 @@ def drop_fill(node: Expr, context: Context) -> Expr | None:
     return make(node.op, (smaller, value)) if smaller is not model else None
 
 
-@procedure("76: fill inside arithmetic", "*", below="fill broadcast_to")
+@procedure("76: fill inside arithmetic", "*", below="fill broadcast_to", local=True)
 def sink_fill(node: Expr, context: Context) -> Expr | None:
     """f(fill(m, c), y) is f(c, y) where y has the whole shape; f(fill(m, c)) is fill(m, f(c))."""
     if node.op.kind != "elementwise":
@@ -164,7 +164,7 @@ def sink_fill(node: Expr, context: Context) -> Expr | None:
 _FILLS = {"fill": 1, "broadcast_to": 0}
 
 
-@procedure("76: constants of one element", "*", below="constant", same_shape=True)
+@procedure("76: constants of one element", "*", below="constant", same_shape=True, local=True)
 def scalar_constants(node: Expr, context: Context) -> Expr | None:
     """A constant of shape (1, 1) beside an operand of the same rank is a scalar."""
     if node.op.kind != "elementwise":
@@ -178,7 +178,7 @@ def scalar_constants(node: Expr, context: Context) -> Expr | None:
 
 
 # ---------------------------------------------------------------- sizes
-@procedure("74: size of an expression", "shape_i", same_shape=True)
+@procedure("74: size of an expression", "shape_i", same_shape=True, local=True)
 def resolve_size(node: Expr, context: Context) -> Expr | None:
     """A size in terms of the inputs' sizes, without the values of what lies in between."""
     (x,) = node.args
@@ -190,7 +190,7 @@ def resolve_size(node: Expr, context: Context) -> Expr | None:
     return size if size is not node else None
 
 
-@procedure("62: equal broadcast sizes", "broadcast_size", same_shape=True)
+@procedure("62: equal broadcast sizes", "broadcast_size", same_shape=True, local=True)
 def equal_sizes(node: Expr, context: Context) -> Expr | None:
     """broadcast_size(n, n) is n, broadcast_size(1, n) and broadcast_size(n, 1) are n; a known other size wins."""
     a, b = node.args
@@ -207,7 +207,7 @@ def equal_sizes(node: Expr, context: Context) -> Expr | None:
     return None
 
 
-@procedure("74: element of a vector of scalars", "subtensor", same_shape=True)
+@procedure("74: element of a vector of scalars", "subtensor", same_shape=True, local=True)
 def element_of_vector(node: Expr, context: Context) -> Expr | None:
     """make_vector(a, b, c)[1] is b."""
     x, spec = node.args[0], node.params["spec"]

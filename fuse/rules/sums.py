@@ -19,22 +19,35 @@ EXTRA = 4  # operations more that a cancellation may cost where it opens what ot
 
 def terms_of(node: Expr, context: Context) -> Terms:
     """The signed terms of the sum ``node`` in their order."""
-    return _opened(node, context, MANY)[0]
+    return _opened(node, context)[1][0]
 
 
-def _opened(node: Expr, context: Context, left: int) -> tuple[Terms, int]:
+def _opened(node: Expr, context: Context) -> tuple[tuple[Terms, int], tuple[Terms, int]]:
     """The signed terms of the sum ``node``, and how many additions are only read by it.
 
-    At most ``left`` additions are opened that others read too, or that stand below such a one.
+    First of what nothing else reads, then with up to MANY additions opened that others read too, or that stand below
+    such a one; the same object where there are none. The last answer is kept for the next procedure.
     """
+    known = context.opened.get("sum")
+    if known is not None and known[0] is node:
+        return known[1]
+    shut, several = _read(node, context, 0)
+    found = shut, _read(node, context, MANY)[0] if several else shut
+    context.opened["sum"] = node, found
+    return found
+
+
+def _read(node: Expr, context: Context, left: int) -> tuple[tuple[Terms, int], bool]:
+    """One of the two, and whether something stayed shut only because others read it."""
     dtype, inner, frozen = node.type.dtype, context.inner, context.frozen
     found: Terms = []
     own = 0
+    several = False
     stack = [(1, node, False)]
     while stack:
         sign, term, below_shared = stack.pop()
         name = term.op.name
-        if name in ("add", "sub", "neg") and term.type.dtype == dtype and term not in frozen:
+        if name in _OF_SUMS and term.type.dtype == dtype and term not in frozen:
             if name == "neg":
                 stack.append((-sign, term.args[0], below_shared))
                 continue
@@ -45,8 +58,12 @@ def _opened(node: Expr, context: Context, left: int) -> tuple[Terms, int]:
                 stack.append((sign if name == "add" else -sign, term.args[1], shared))
                 stack.append((sign, term.args[0], shared))
                 continue
+            several = True
         found.append((sign, term))
-    return found, own
+    return (found, own), several
+
+
+_OF_SUMS = frozenset({"add", "sub", "neg"})
 
 
 def _improved(node: Expr, context: Context, change: Callable[[Terms, str], Terms | None], extra: int) -> Expr | None:
@@ -56,10 +73,10 @@ def _improved(node: Expr, context: Context, change: Callable[[Terms, str], Terms
     every element of a chain of sums would be written out else, and a graph of n nodes become one of n squared.
     """
     dtype = node.type.dtype
-    closed, own = _opened(node, context, 0)
+    (closed, own), (terms, wide_own) = _opened(node, context)
     changed = change(closed, dtype)
     if changed is None:
-        terms, own = _opened(node, context, MANY)
+        own = wide_own
         changed = change(terms, dtype) if len(terms) > len(closed) else None
         if changed is not None:
             known = {t for _, t in terms}
