@@ -30,6 +30,9 @@ class _Marker:
 ZERO = _Marker("ZERO")  # connected, but the derivative is 0 everywhere (floor, comparisons)
 DISCONNECTED = _Marker("DISCONNECTED")  # only the argument's shape or an index is used
 
+# Types of results of elementwise ops without parameters, by op and types of operands.
+_KNOWN_TYPES: dict[Any, TensorType] = {}
+_MANY_TYPES = 5000
 DtypeRule = Callable[..., tuple[tuple[str, ...], str]]
 
 
@@ -88,7 +91,15 @@ class Op:
         if self.infer is not None:
             return self.infer(*args, **params)
         if self.kind == "elementwise":
-            return TensorType(self.result_dtype(*args, **params), ty.broadcast_static([a.type.shape for a in args]))
+            key = self, *[a.type for a in args]
+            known = _KNOWN_TYPES.get(key) if not params else None
+            if known is None:
+                known = TensorType(self.result_dtype(*args, **params), ty.broadcast_static([a.type.shape for a in args]))
+                if not params:
+                    if len(_KNOWN_TYPES) >= _MANY_TYPES:
+                        _KNOWN_TYPES.clear()
+                    _KNOWN_TYPES[key] = known
+            return known
         raise TypeError(f"op {self.name} has no type rule")
 
     def result_dtype(self, *args: Expr, **params: Any) -> str:

@@ -12,8 +12,10 @@ import fuse
 import fuse.tensor as T
 from fuse.errors import FuseError, FuseValueError
 from fuse.expr import toposort
+from fuse.frontend.sizes import shape_of
 from fuse.reference import evaluate
-from fuse.rules import optimize, simplify, stabilize
+from fuse.rewrite import Context, RuleSet, rewrite
+from fuse.rules import PHASES, PLANS, all_rules, optimize, simplify, stabilize, tables
 
 x, y, a, b, c, d = T.dscalars("x", "y", "a", "b", "c", "d")
 v, w = T.dvectors("v", "w")
@@ -462,3 +464,27 @@ def test_constants_are_gathered_where_that_costs_nothing():
     assert str(optimize([3.0 * longer, longer])[0]) == "3.0 * (2.0 * x * sin(x))"
     total = x + 1.0
     assert str(optimize([total + 2.0, total])[0]) == "x + 3.0"
+
+
+def test_local_procedures_do_not_ask_for_readers():
+    for rule in {r for r in all_rules() if getattr(r, "local", False)}:
+        names, stack = set(), [rule.function.__code__]
+        while stack:
+            code = stack.pop()
+            names.update(code.co_names)
+            stack.extend(c for c in code.co_consts if hasattr(c, "co_names"))
+        assert not names & {"uses", "inner", "opened", "terms_of", "factors_of"}, rule
+
+
+@pytest.mark.parametrize("mode", ["default", "fast", "strict"])
+def test_what_refused_a_node_in_one_phase_refuses_it_in_the_next(mode):
+    rng = random.Random(mode)
+    phases, allowed = PLANS[mode]
+    for _ in range(60):
+        graph = random_graph(rng)
+        outputs = [graph, fuse.grad(graph.sum(), [v, m, x], disconnected_inputs="ignore")[0]]
+        fresh = outputs
+        for phase in phases:
+            rules = RuleSet([r for name in PHASES[phase] for r in tables()[name]], allowed)
+            fresh = rewrite(fresh, rules, Context(shape_of))
+        assert all(a is b for a, b in zip(optimize(outputs, mode), fresh, strict=True))

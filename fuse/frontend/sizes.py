@@ -299,6 +299,9 @@ def shape_of(expr: Expr) -> tuple[Any, ...]:
     >>> shape_of(T.exp(x).T + 1) == (x.shape[1], x.shape[0])
     True
     """
+    found = _known_shape(expr)
+    if found is not None:
+        return found
     stack = [expr]
     while stack:
         node = stack[-1]
@@ -340,6 +343,11 @@ def _resolve(node: Expr) -> tuple[Any, ...]:
         return tuple([sizes_of(p) for p in parts(node)]) if several else sizes_of(node)
     shapes = [_known_shape(a) for a in node.args]
     if node.op.kind == "elementwise" and node.op.shape is None:
+        for full in shapes:
+            if len(full) == len(type_.shape):  # type: ignore[arg-type]
+                if all([s is full or not s for s in shapes]):
+                    return full  # type: ignore[return-value]
+                break
         return _merge(node.type.shape, broadcast_sizes(shapes))  # type: ignore[arg-type]
     assert node.op.shape is not None
     found = node.op.shape(node, *shapes)

@@ -243,9 +243,17 @@ class Context:
             return False
         if None not in sa and None not in sb:
             return sa == sb
-        if any(m is not None and n is not None and m != n for m, n in zip(sa, sb, strict=True)):
-            return False
-        return all(same_size(m, n) for m, n in zip(self.shape_of(a), self.shape_of(b), strict=True))
+        if sa != sb:
+            for m, n in zip(sa, sb, strict=True):
+                if m is not None and n is not None and m != n:
+                    return False
+        sizes, others = self.shape_of(a), self.shape_of(b)
+        if sizes is others:
+            return True
+        for m, n in zip(sizes, others, strict=True):
+            if m is not n and not same_size(m, n):
+                return False
+        return True
 
     def conform(self, new: Expr, old: Expr, check: bool) -> Expr | None:
         """``new`` in the dtype and shape of ``old``, or None where that cannot be."""

@@ -223,8 +223,9 @@ def distribute(node: Expr, context: Context) -> Expr | None:
         return None
     above, below = factors_of(node, context)
     dtype = node.type.dtype
-    for i, whole in enumerate(above):
-        if whole.op.name not in ("add", "sub") or whole.type.dtype != dtype or whole in context.frozen:
+    sums = [(i, f) for i, f in enumerate(above) if f.op.name in ("add", "sub")]
+    for i, whole in sums:
+        if whole.type.dtype != dtype or whole in context.frozen:
             continue
         terms = terms_of(whole, context)
         if len(terms) > 8:
