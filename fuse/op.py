@@ -94,7 +94,8 @@ class Op:
             key = self, *[a.type for a in args]
             known = _KNOWN_TYPES.get(key) if not params else None
             if known is None:
-                known = TensorType(self.result_dtype(*args, **params), ty.broadcast_static([a.type.shape for a in args]))
+                shape = ty.broadcast_static([a.type.shape for a in args])
+                known = TensorType(self.result_dtype(*args, **params), shape)
                 if not params:
                     if len(_KNOWN_TYPES) >= _MANY_TYPES:
                         _KNOWN_TYPES.clear()

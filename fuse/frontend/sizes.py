@@ -345,7 +345,7 @@ def _resolve(node: Expr) -> tuple[Any, ...]:
     if node.op.kind == "elementwise" and node.op.shape is None:
         for full in shapes:
             if len(full) == len(type_.shape):  # type: ignore[arg-type]
-                if all([s is full or not s for s in shapes]):
+                if all(s is full or not s for s in shapes):
                     return full  # type: ignore[return-value]
                 break
         return _merge(node.type.shape, broadcast_sizes(shapes))  # type: ignore[arg-type]

@@ -192,7 +192,7 @@ class RuleSet:
         return found
 
     def of_key_again(self, key: Any) -> tuple[Any, ...]:
-        """Those of them that may fit although no rule of the earlier set did: the new ones, and what asks for readers."""
+        """Those of them that may fit although none of the earlier set did: new ones, and what asks for readers."""
         found = self._again.get(key)
         if found is None:
             found = self._again[key] = tuple([r for r in self.of_key(key) if r.rule not in self._before])
@@ -250,10 +250,7 @@ class Context:
         sizes, others = self.shape_of(a), self.shape_of(b)
         if sizes is others:
             return True
-        for m, n in zip(sizes, others, strict=True):
-            if m is not n and not same_size(m, n):
-                return False
-        return True
+        return all(m is n or same_size(m, n) for m, n in zip(sizes, others, strict=True))
 
     def conform(self, new: Expr, old: Expr, check: bool) -> Expr | None:
         """``new`` in the dtype and shape of ``old``, or None where that cannot be."""
