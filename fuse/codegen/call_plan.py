@@ -97,6 +97,8 @@ class _Translator:
                 self.value(value)
             case ast.Try(body=[ast.If(test=ast.Call() as call, body=[ast.Expr(value=ast.Call(func=general))])]):
                 self.kernel(call, general)
+            case ast.Try(body=[ast.Assign() | ast.Expr() as inner]):
+                self.statement(inner)  # whatever fails goes to the Python path
             case ast.Delete(targets=targets):
                 for target in targets:
                     self.words("drop", self.registers.pop(_name(target)))
@@ -133,7 +135,7 @@ class _Translator:
         match value:
             case ast.Subscript(value=ast.Attribute(ast.Name(id=array), "shape"), slice=ast.Constant(value=int(k))):
                 self.sizes[name] = self.dimension(self.known(array), k)
-            case ast.BinOp() if name.startswith("n"):
+            case ast.BinOp() | ast.Call() if name.startswith("n"):
                 self.sizes[name] = self.size(value)
             case ast.Attribute(value=ast.Name(id=cell), attr="value"):
                 self.words("read", self.register(name), Pointer(self.scope[cell]))
@@ -227,6 +229,10 @@ class _Translator:
                 return self.sizes[name]
             case ast.BinOp(left=left, op=operation, right=right) if type(operation) in ARITHMETIC:
                 return self.fresh(ARITHMETIC[type(operation)], self.size(left), self.size(right))
+            case ast.Call(func=ast.Name(id="max" | "min" as name), args=[left, right]):
+                return self.fresh(name, self.size(left), self.size(right))
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(value))):
+                return self.number(-value)
         raise Untranslatable(ast.unparse(node))
 
 

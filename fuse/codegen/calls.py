@@ -64,15 +64,27 @@ def about_input(error: FuseError, variable: Expr, value: Any) -> FuseError:
     return type(error)(f"input {variable.name or 'without a name'} ({variable.type.describe()}) got {got}: {error}")
 
 
-def slice_text(node: Expr, arguments: list[str]) -> str:
-    """The slices of a subtensor as text; slices, unlike integers, are never out of bounds."""
+def is_constant_view(node: Expr) -> bool:
+    """Whether a subtensor takes slices, and integers that are known."""
+    return all(entry[0] == "slice" or isinstance(entry[1], int) for entry in node.params["spec"])
+
+
+def is_checked(node: Expr) -> bool:
+    """Whether a subtensor may be out of bounds: integers, unlike slices, are."""
+    return any(entry[0] == "int" for entry in node.params["spec"])
+
+
+def slice_text(node: Expr, bounds: list[str]) -> str:
+    """The slices and known integers of a subtensor, or a store into one, as text: an array, never a NumPy scalar."""
 
     def part(value: Any) -> str:
         if value is None:
             return ""
-        return arguments[1 + value[1]] if isinstance(value, tuple) else str(value)
+        return bounds[value[1]] if isinstance(value, tuple) else str(value)
 
-    return ", ".join(":".join(map(part, entry[1:])) for entry in node.params["spec"]) or "..."
+    entries = [part(e[1]) if e[0] == "int" else ":".join(map(part, e[1:])) for e in node.params["spec"]]
+    whole = [e[0] for e in node.params["spec"]].count("int") == node.args[0].type.ndim
+    return ", ".join(entries + ["..."] * (not entries or whole))
 
 
 def shuffle_text(view: Expr) -> str:
@@ -117,6 +129,11 @@ def opaque_call(node: Expr) -> Callable[..., Any]:
 def product_call(node: Expr) -> Callable[..., Any]:
     """NumPy's dot, whose errors tell of the node and the user's line."""
     return reference.guarded(node, np.dot)
+
+
+def increase(part: Array, value: Array) -> None:
+    """Add ``value`` to a view."""
+    part += value
 
 
 @remembered

@@ -28,6 +28,10 @@ def _lift_node(node: Expr, args: tuple[Expr, ...]) -> Expr:
     if node.op.name in ("inc_gather", "set_gather") and node.args[1].type.dtype != node.type.dtype:
         value = make(OPS["cast"], (node.args[1],), {"dtype": node.type.dtype})
         return _keep_origin(make(node.op, (node.args[0], value, *node.args[2:]), node.params), node)
+    if node.op.name == "inc_subtensor" and node.args[0].is_leaf and node.type.dtype != "bool":  # copied in any case
+        part = make(OPS["subtensor"], (node.args[0], *node.args[2:]), node.params)
+        value = make(OPS["add"], (part, node.args[1]))
+        return _keep_origin(make(OPS["set_subtensor"], (node.args[0], value, *node.args[2:]), node.params), node)
     return _keep_origin(lift_gather(node), node) if node.op.name == "gather" else node
 
 

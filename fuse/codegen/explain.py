@@ -10,6 +10,7 @@ import numpy as np
 from fuse.codegen.kernel import Combine, Compute, Kernel, Load, Loop, Store
 from fuse.codegen.region import Region
 from fuse.codegen.sizes import Size
+from fuse.codegen.stores import is_slice_store
 from fuse.codegen.tape import bodies, is_long
 from fuse.errors import origin_text
 from fuse.expr import Expr
@@ -64,7 +65,8 @@ def _steps(program: Planned) -> list[str]:
             number += 1
         else:
             shapes = ", ".join(a.type.describe() if hasattr(a.type, "describe") else "tuple" for a in unit.args)
-            lines.append(f"  call {unit.op.name}({shapes}), at {origin_text(unit.origin)}")
+            kind = "view" if unit.op.kind == "view" else "store" if is_slice_store(unit) else "call"
+            lines.append(f"  {kind} {unit.op.name}({shapes}), at {origin_text(unit.origin)}")
     if len(lines) == 1:
         lines.append("  none: the outputs are inputs, constants or sizes")
     return lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fuse.codegen.calls import is_checked
 from fuse.codegen.kernel import Load, Loop, Store, walk
 from fuse.codegen.launch import Launcher
 from fuse.codegen.region import INDEXED, Region, see_through
@@ -114,7 +115,7 @@ def _reads_once(writer: Writer, region: Region, target: Expr) -> bool:
 def _may_fail(unit: Any) -> bool:
     """Whether a unit can raise at run time, after which shared variables must still hold their old values."""
     if isinstance(unit, Expr):
-        return unit.op.name not in ("dot", "subtensor")
+        return unit.op.name != "dot" and (unit.op.name != "subtensor" or is_checked(unit))
     return any(n.op.name in INDEXED or n.op.name in ("max", "min") for n in unit.amap)
 
 

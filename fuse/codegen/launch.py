@@ -18,7 +18,7 @@ from fuse.codegen.load import compile_kernel, key_of
 from fuse.codegen.nest import Binding
 from fuse.codegen.parallel import split
 from fuse.codegen.region import Operand, Region
-from fuse.codegen.runner import BY_ROWS, FLAGS, THREADED, TURNED, Callback, Layouts, Recipe, Runner, rearranged
+from fuse.codegen.runner import BY_ROWS, THREADED, TURNED, Callback, Layouts, Recipe, Runner, rearranged
 from fuse.codegen.schedule import schedule
 from fuse.codegen.sizes import Sizes
 from fuse.codegen.staging import staged
@@ -88,7 +88,7 @@ class Launcher(Runner):
             for b in kernel.buffers
             if b.scratch  # what a thread has for itself it allocates
         ])
-        direct = all(x in ("C", *FLAGS) for x in layouts) and binding.scalars == self.scalars
+        direct = binding.scalars == self.scalars
         return found, Recipe(key, source.text, source.entry, source.argtypes, scratch, direct, tape)
 
     def block(self, step: Step) -> BlockOperation:

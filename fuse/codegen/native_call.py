@@ -29,6 +29,8 @@ OPERATIONS = {
     "add": "s s s",
     "sub": "s s s",
     "mul": "s s s",
+    "max": "s s s",
+    "min": "s s s",
     "check": "s s",
     "new": "r dtype:p itemsize:i ndim:i sizes",
     "kernel": "p general:p count:i registers",  # 0 is success; for anything else the general launcher
@@ -210,6 +212,14 @@ class _Interpreter(Assembly):
 
     def do_mul(self) -> None:
         self.arithmetic("mul")
+
+    def do_max(self, comparison: str = "sgt") -> None:
+        target, left, right = self.item(self.numbers, self.word()), self.size(), self.size()
+        holds = self(f"icmp {comparison} i64 {left}, {right}")
+        self.store("i64", self(f"select i1 {holds}, i64 {left}, i64 {right}"), target)
+
+    def do_min(self) -> None:
+        self.do_max("slt")
 
     def do_check(self) -> None:
         left, right = self.size(), self.size()

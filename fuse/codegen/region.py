@@ -135,7 +135,7 @@ def index_rank(node: Expr) -> int:
     return max(a.type.ndim for a in node.args[1 + (node.op.name in SCATTERS) :])
 
 
-def index_axes(node: Expr, axes: AxisMap) -> AxisMap:
+def index_axes(node: Expr, axes: AxisMap) -> tuple[int, ...]:
     """The axes of the index arrays among those of the domain of a scatter, outermost first."""
     return tuple([a for a in axes[: index_rank(node)] if a is not None])
 
@@ -150,7 +150,8 @@ def places(node: Expr, axes: AxisMap, sizes: Sizes, new_sizes: list[Size]) -> Ax
     return (*found, *axes[len(axes) - (node.type.ndim - len(found)) :])
 
 
-def keeps_order(region: Region, spaces: Iterable[frozenset[int]], orders: Iterable[AxisMap] = ()) -> bool:
+def keeps_order(region: Region, spaces: Iterable[frozenset[int]], orders: Iterable[tuple[int, ...]] = ()
+) -> bool:
     """Whether loops over ``spaces`` can store the values of scatters in the order of their indices.
 
     ``orders`` are the index axes of scatters that are not in the region yet.

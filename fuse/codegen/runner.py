@@ -39,7 +39,7 @@ class Recipe:
     argtypes: tuple[ArgType, ...]
     # dtype and sizes of each scratch array: (size, None), (argument, dimension), or (argument, -1) for a number
     scratch: tuple[tuple[str, tuple[tuple[int, int | None], ...]], ...]
-    direct: bool  # may stand in the wrapper itself: made for contiguous arrays
+    direct: bool  # may stand in the wrapper itself: takes the wrapper's arguments as they are
     tape: TapeRecipe | None = None
 
 
@@ -122,6 +122,9 @@ class Runner:
                 break
         if status:
             self.fail(status, arrays)
+        form = (*layouts, *flags)
+        if form in self.recipes and self.recipes[form].direct:
+            self.install(self.variants[form])  # calls of one function are mostly alike
         return 0
 
     def prefers_turned(self, layouts: Layouts, args: Sequence[Any]) -> bool:

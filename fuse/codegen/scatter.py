@@ -35,7 +35,7 @@ def place_scatter(scheduler: _Scheduler, node: Expr, level: int, context: Contex
     if is_literal(base.base):
         start = scheduler.new_name()
         dtype = "float32" if node.type.dtype == "float16" else node.type.dtype
-        scheduler.emit(0, (), 0, Const(start, dtype, base.base.data.reshape(())[()].astype(dtype)))  # type: ignore
+        scheduler.emit(0, (), 0, Const(start, dtype, base.base.data.reshape(())[()].astype(dtype)))
         scheduler.emit_over(rows, 0, (Store(target, rows, start),))
     if node.op.name == "set_gather":
         scheduler.emit(level, prefix, max(time, at), Store(target, index, name))

@@ -299,11 +299,11 @@ class _Scheduler(Placement):
             return self.bounded(node, level, prefix, time)
         entries: list[Any] = []
         for k, operand in enumerate(self.operands[node][1:]):
-            direct = self.direct_index(node, operand, k, axes, rank)
-            if direct is None:
-                direct, at = checked_index(self, node, k, level, prefix, time)
+            entry: Any = self.direct_index(node, operand, k, axes, rank)
+            if entry is None:
+                entry, at = checked_index(self, node, k, level, prefix, time)
                 time = max(time, at)
-            entries.append(direct)
+            entries.append(entry)
         for a in axes[rank:]:
             entries.append(0 if a is None else self.axes[a])
         index: list[Any] = [0] * source.base.type.ndim

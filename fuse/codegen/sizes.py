@@ -88,6 +88,10 @@ class Sizes:
         self._parent[a] = b
         return b
 
+    def sizes_of(self, node: Expr) -> tuple[Size, ...]:
+        """The sizes of a node, which need not be one of the graph."""
+        return self.of[node] if node in self.of else self._sizes(node)
+
     def _rank(self, size: Expr) -> int:
         """Where in the order of the graph the last value stands that ``size`` is read from; leaves are at 0."""
         if size not in self._ranks:
@@ -308,11 +312,47 @@ def _fold(name: str, args: list[int]) -> int:
     return int(eval(HOST[name].format(*args), {"__builtins__": {}, "max": max, "min": min, "abs": abs}))
 
 
+def _shifted(size: Size, by: int) -> Size:
+    """``size + by``, where constants are one."""
+    size, inner = _taken_apart(size)
+    by += inner
+    if by == 0 or isinstance(size, int):
+        return size + by if isinstance(size, int) else size
+    return make(OPS["add"], (size, constant(by, dtype="int64")), {})
+
+
+def _taken_apart(size: Size) -> tuple[Size, int]:
+    if isinstance(size, Expr) and size.op.name == "add" and size.args[1].op.name == "constant":
+        return size.args[0], int(size.args[1].data)
+    return size, 0
+
+
+def _never_negative(size: Expr) -> Size:
+    """``max(size, 0)``; what slices, and slices of slices, leave of a size has one spelling."""
+    whole, by = _taken_apart(size)
+    if size.op.name == "sub" and size.args[1].op.name == "minimum":  # x[b:-a]: max(n - a, 0) - min(b, n)
+        bound, n = sorted(size.args[1].args, key=lambda e: e.op.name != "constant")
+        (left, taken), (right, own) = [_taken_apart(e.args[0] if _is_cut(e) else e) for e in (size.args[0], n)]
+        if bound.op.name == "constant" and int(bound.data) >= 0 and left is right and taken <= own:
+            whole, by = size.args[0], -int(bound.data)
+    if isinstance(whole, Expr) and by <= 0 and _is_cut(whole):
+        whole = whole.args[0]
+    cut = _shifted(whole, by)
+    return max(cut, 0) if isinstance(cut, int) else make(OPS["maximum"], (cut, constant(0, dtype="int64")), {})
+
+
+def _is_cut(size: Expr) -> bool:
+    """Whether ``size`` is max(n, 0)."""
+    return size.op.name == "maximum" and size.args[1].op.name == "constant" and int(size.args[1].data) == 0
+
+
 def _simplified(node: Expr, args: list[Size]) -> Size:
     if node.op.name == "mul" and 1 in [a for a in args if isinstance(a, int)]:
         return args[1] if args[0] == 1 else args[0]
-    if node.op.name in ("add", "sub") and isinstance(args[1], int) and args[1] == 0:
-        return args[0]
+    if node.op.name in ("add", "sub") and isinstance(args[1], int):
+        return _shifted(args[0], args[1] if node.op.name == "add" else -args[1])
+    if node.op.name == "maximum" and isinstance(args[0], Expr) and args[1] == 0 and isinstance(args[1], int):
+        return _never_negative(args[0])
     if node.op.name == "int_div" and isinstance(args[1], int) and args[1] == 1:
         return args[0]
     exprs = tuple([constant(a, dtype="int64") if isinstance(a, int) else a for a in args])

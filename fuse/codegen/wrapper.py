@@ -16,12 +16,13 @@ from fuse.codegen import fusion, given, memory
 from fuse.codegen.calls import (
     FIRST_INTEGER,
     in_place_call,
+    increase,
     input_filter,
+    is_constant_view,
     opaque_call,
     product_call,
     scalar_filter,
     shuffle_text,
-    slice_text,
     view_call,
 )
 from fuse.codegen.host import SizeNames
@@ -30,6 +31,7 @@ from fuse.codegen.launch import Launcher
 from fuse.codegen.liveness import escaping, last_uses
 from fuse.codegen.region import SCATTERS, SEEN_THROUGH, Operand, Region, is_literal
 from fuse.codegen.runner import SizeMismatch
+from fuse.codegen.stores import into_views, is_slice_store, part_of, prepare, store
 from fuse.expr import CONSTANT, INPUT, SHARED, Expr, leaves
 from fuse.types import TensorType
 
@@ -61,6 +63,8 @@ class Writer(SizeNames):
             "asarray": np.asarray,
             "array": np.array,
             "copied": memory.copied,
+            "copyto": np.copyto,
+            "increase": increase,
             "SizeMismatch": SizeMismatch,
         }
         self.given: dict[Expr, str] = {}  # names of arrays that the call gives for results
@@ -257,6 +261,7 @@ class Writer(SizeNames):
         launcher = Launcher(region, self.sizes, self.operands)
         self.launchers.append(launcher)
         in_place = in_place_targets(self, region, position, launcher)
+        views = into_views(self, region, position, launcher)
         reused = reused_memory(self, region, position, launcher, in_place)
         for node in region.outputs:
             if node in in_place:
@@ -266,6 +271,9 @@ class Writer(SizeNames):
                 self.line(f"{name} = {old} if {self.cells[target]}.borrowed is not {old} else {made}")
                 self.env[node] = name
                 self.in_place.add(node)
+                continue
+            if node in views:
+                prepare(self, node, views[node], position, launcher)
                 continue
             if node.op.name in SCATTERS and not is_literal(self.operands[node][0].base):
                 self.env[node] = self.changed_copy(node, position, launcher)
@@ -303,6 +311,9 @@ class Writer(SizeNames):
         return self.env[source]
 
     def single(self, node: Expr, position: int) -> None:
+        if is_slice_store(node):
+            store(self, node, position)
+            return
         name = self.fresh("t")
         arguments = [self.argument(node, k) for k in range(len(node.args))]
         in_place = node.op.meta.get("inplace")
@@ -331,8 +342,8 @@ class Writer(SizeNames):
                     made = f"{straight} if fits_product({out}, {self.shape_text(node)}, {self.apart()}) else {made}"
                 self.line(f"{name} = {made}")
             self.owned.add(node)
-        elif node.op.name == "subtensor" and all(entry[0] == "slice" for entry in node.params["spec"]):
-            self.line(f"{name} = {arguments[0]}[{slice_text(node, arguments)}]")
+        elif node.op.name == "subtensor" and is_constant_view(node):
+            name = part_of(self, node, arguments[0], arguments[1:])
         else:
             call = self.give("call", opaque_call(node))
             self.line(f"{name} = {call}({', '.join(arguments)})")

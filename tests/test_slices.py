@@ -1,0 +1,137 @@
+"""Slices at known places: read by kernels as views, stored into without a temporary; NumPy is the oracle."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import fuse
+import fuse.tensor as T
+from fuse.codegen.program import compile_program
+from fuse.codegen.sizes import HOST, Sizes
+from fuse.errors import FuseError, FuseIndexError
+
+RNG = np.random.default_rng(5)
+BOUNDS = (None, 0, 1, 2, -1, -2, 3, -3)
+
+
+def quick(f, *args):
+    """The last of several calls: the fourth and later ones are made at C level."""
+    results = [f(*args) for _ in range(6)]
+    for r in results[:-1]:
+        np.testing.assert_array_equal(r, results[-1])
+    return results[-1]
+
+
+def value_of(size, n):
+    if isinstance(size, int):
+        return size
+    if size.op.name == "shape_i":
+        return n
+    args = [value_of(a, n) for a in size.args]
+    return int(size.data) if not args else eval(HOST[size.op.name].format(*args))
+
+
+@pytest.mark.parametrize("first", [(a, b) for a in BOUNDS for b in BOUNDS])
+def test_the_sizes_of_slices_of_slices(first):
+    x = T.vector("x")
+    for second in [(a, b) for a in BOUNDS for b in BOUNDS]:
+        part = x[slice(*first)][slice(*second)]
+        size = Sizes([part]).of[part][0]
+        for n in range(8):
+            assert value_of(size, n) == len(range(n)[slice(*first)][slice(*second)]), (second, n)
+
+
+def test_slices_of_one_length_need_no_guard():
+    x = T.vector("x")
+    parts = [x[1:-1], x[:-2], x[2:], x[1:][:-1], x[:-1][1:], x[1:-1][:], x[1:][1:]]
+    assert len({Sizes(parts).of[p] for p in parts}) == 1
+
+
+def random_index(rng, shape):
+    entries = []
+    for n in shape[: rng.integers(1, len(shape) + 1)]:
+        if n and rng.random() < 0.3:
+            entries.append(int(rng.integers(-n, n)))
+        else:
+            start, stop = [None if rng.random() < 0.4 else int(rng.integers(-n - 1, n + 2)) for _ in range(2)]
+            entries.append(slice(start, stop, [None, 1, 2, -1, -2][rng.integers(5)]))
+    return tuple(entries)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_slices_are_numpys(seed):
+    rng = np.random.default_rng(seed)
+    shape = tuple(int(n) for n in rng.integers(0, 6, rng.integers(1, 4)))
+    one, two = random_index(rng, shape), random_index(rng, shape)
+    value = rng.normal(size=shape)
+    x = T.tensor("float64", shape=tuple(n if rng.random() < 0.3 else None for n in shape))
+    y = T.dscalar("y")
+    got = fuse.function([x, y], [T.exp(x[one]) * y, T.set_subtensor(x[one], T.exp(x[one]) * y),
+                                 T.inc_subtensor(x[one], y), T.inc_subtensor((x * 2)[two], T.exp((x * 2)[two])),
+                                 T.set_subtensor(T.set_subtensor(T.exp(x)[one], y * x[one])[two], 7.0)])
+    want = [np.exp(value[one]) * 1.5, value.copy(), value.copy(), value * 2, np.exp(value)]
+    want[1][one] = np.exp(value[one]) * 1.5
+    want[2][one] += 1.5
+    want[3][two] += np.exp(want[3][two])
+    want[4][one] = 1.5 * value[one]
+    want[4][two] = 7.0
+    for layout in (value, np.asfortranarray(value), np.repeat(value, 2, axis=-1)[..., ::2], value):
+        kept = layout.copy()
+        for _ in range(5):
+            for g, w in zip(got(layout, 1.5), want, strict=True):
+                np.testing.assert_allclose(g, w, rtol=1e-14)
+                assert isinstance(g, np.ndarray) and not np.may_share_memory(g, layout)
+        np.testing.assert_array_equal(layout, kept)
+
+
+def test_a_stencil_is_stored_by_one_kernel_into_the_copy():
+    a = T.dmatrix("a")
+    moved = T.set_subtensor(a[1:-1, 1:-1], (a[:-2, 1:-1] + a[2:, 1:-1]) / 2 - a[1:-1, :-2])
+    f = fuse.function([a], moved)
+    text = compile_program([a], [moved]).wrapper_source
+    assert text.count("kernel0(") == 1 and "copyto" not in text and "empty" not in text, text
+    value = RNG.normal(size=(9, 12))
+    want = value.copy()
+    want[1:-1, 1:-1] = (value[:-2, 1:-1] + value[2:, 1:-1]) / 2 - value[1:-1, :-2]
+    np.testing.assert_allclose(quick(f, value), want, rtol=1e-15)
+    assert not hasattr(type(f).__call__, "__code__")  # the whole call is made at C level
+    for size in [(2, 2), (1, 5), (0, 3), (3, 3)]:  # nothing, or one element, to store
+        value = RNG.normal(size=size)
+        want = value.copy()
+        want[1:-1, 1:-1] = (value[:-2, 1:-1] + value[2:, 1:-1])[:, : max(size[1] - 2, 0)] / 2 - value[1:-1, :-2]
+        np.testing.assert_allclose(f(value), want, rtol=1e-15)
+
+
+def test_elements_out_of_bounds_are_told_and_harm_nothing():
+    m, w = T.tensor3("m"), fuse.shared(np.zeros(3))
+    f = fuse.function([m], m[:, 1, 2] * m[:, 0, -3] + w[0], updates=[(w, w + 1)])
+    value = RNG.normal(size=(4, 2, 3))
+    for _ in range(6):
+        before = w.get_value()
+        np.testing.assert_allclose(f(value), value[:, 1, 2] * value[:, 0, 0] + before[0], rtol=1e-15)
+        with pytest.raises(FuseIndexError, match="index 2 is out of bounds for axis 2 with size 2"):
+            f(value[:, :, :2])
+        np.testing.assert_array_equal(w.get_value(), before + 1)
+
+
+def test_values_that_do_not_fit_are_told():
+    x, y = T.dvector("x"), T.dvector("y")
+    for f in (fuse.function([x, y], T.set_subtensor(x[1:], y)), fuse.function([x, y], T.inc_subtensor((x * 2)[1:], y))):
+        for _ in range(6):
+            f(np.ones(4), np.ones(3))
+            np.testing.assert_array_equal(f(np.ones(4), np.ones(1)).shape, (4,))  # broadcasts
+            with pytest.raises(FuseError):
+                f(np.ones(4), np.ones(2))
+
+
+def test_a_given_array_and_an_update_take_slices():
+    x, w = T.dvector("x"), fuse.shared(np.arange(5.0))
+    f = fuse.function([x], T.set_subtensor(x[1:-1], x[2:] * 2), updates=[(w, T.set_subtensor(w[1:], w[:-1] + x[0]))])
+    value, out, state = RNG.normal(size=6), np.empty(6), np.arange(5.0)
+    want = value.copy()
+    want[1:-1] = value[2:] * 2
+    for k in range(6):
+        got = f(value, out=out) if k % 2 else f(value)
+        np.testing.assert_allclose(got, want, rtol=1e-15)
+        state[1:] = state[:-1] + value[0]
+        np.testing.assert_allclose(w.get_value(), state, rtol=1e-14)
