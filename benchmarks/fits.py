@@ -35,6 +35,8 @@ def _artanh_twice(z: mp.mpf) -> mp.mpf:
 
 def _elementary() -> dict[str, Fit]:
     first = 2 / mp.log(2)
+    second = mp.mpf(float(first / 3))       # what that lost is left to the series
+    near_0 = 1e-9
     return {
         "EXP_SERIES": Fit(_at(lambda r: (mp.expm1(r) - r) / r**2, 0.5), lambda r: r**2 / mp.exp(r), HALF_LOG2,
                           _both(5, 10), -HALF_LOG2, in_turn=0),
@@ -42,8 +44,13 @@ def _elementary() -> dict[str, Fit]:
                            lambda r: r**2, 0.502, _both(5, 10), -0.502, in_turn=0),
         "LOG_SERIES": Fit(lambda z: (_artanh_twice(z) - 2) / z, lambda z: z / 2, TAN_EIGHTH**2, _both(3, 7),
                           in_turn=0),
-        "LOG2_SERIES": Fit(lambda z: ((_artanh_twice(z) / mp.log(2) - first) / z - first / 3) / z,
-                           lambda z: z**2 / first, TAN_EIGHTH**2, _both(3, 7), in_turn=0),
+        "LOG2_SERIES": Fit(lambda z: ((_artanh_twice(z) / mp.log(2) - first) / z - second) / z,
+                           lambda z: z**2 / first, TAN_EIGHTH**2, {"float64": 7}, near_0, in_turn=0),
+        # in float64, for float32
+        "LOG2_SHORT": Fit(lambda z: _artanh_twice(z) / mp.log(2), lambda z: 1 / first, TAN_EIGHTH**2, {"float64": 4},
+                          in_turn=0),
+        "EXP2_SHORT": Fit(lambda r: mp.mpf(2) ** r, lambda r: mp.mpf(2) ** -r, 0.502, {"float64": 7}, -0.502,
+                          in_turn=0),
         "CBRT_SERIES": Fit(_at(lambda h: ((1 - h) ** (-mp.mpf(1) / 3) - 1) / h, 1 / mp.mpf(3)), abs, START,
                            _both(3, 6), -START, in_turn=0),
     }

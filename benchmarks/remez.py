@@ -117,7 +117,7 @@ def main(names: list[str]) -> None:
 
     for dtype in ("float64", "float32"):
         known = FITS | fits.fits(dtype)
-        for name in names or known:
+        for name in [name for name in names or known if dtype in known[name].terms]:
             found = rounded(known[name], dtype)
             print(f'{dtype} 2**{error(known[name], found):.1f}  "{name}": ({", ".join(map(repr, found))}),', flush=True)
 

@@ -80,3 +80,11 @@ def test_special_cases_of_pow_are_those_of_the_c_standard(dtype):
         near = np.abs(have - want) <= 2 * np.spacing(np.abs(want))
     same = (have == want) & (np.signbit(have) == np.signbit(want)) | np.isnan(have) & np.isnan(want)
     assert (same | near).all(), [(x[k], y[k], have[k], want[k]) for k in np.flatnonzero(~(same | near))]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_small_whole_powers_of_whole_numbers_are_exact(dtype):
+    bases, exponents = (a.ravel() for a in np.meshgrid(np.arange(-40.0, 41.0), np.arange(0.0, 12.0)))
+    exact = np.abs(bases) ** exponents <= 2.0**20
+    x, y = bases[exact].astype(dtype), exponents[exact].astype(dtype)
+    np.testing.assert_array_equal(computed(dtype, {"power": [x, y]})["power"], x.astype(int) ** y.astype(int))

@@ -90,7 +90,7 @@ class _Lowering(BaseNativeLowering):
 
 def _distinct(text: str) -> str:
     """LLVM assembly with our metadata made distinct, which llvmlite has no words for."""
-    text = re.sub(rf'^(!\d+) = !{{ !"{LOOP} \d+", (!\d+) }}', r"\1 = distinct !{ \1, \2 }", text, flags=re.M)
+    text = re.sub(rf'^(!\d+) = !{{ !"{LOOP} \d+", ([!\d, ]+) }}', r"\1 = distinct !{ \1, \2 }", text, flags=re.M)
     return re.sub(rf'^(!\d+) = !{{ !"{intrinsics.GROUP}" }}', r"\1 = distinct !{}", text, flags=re.M)
 
 

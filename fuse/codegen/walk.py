@@ -202,7 +202,11 @@ class Walk:
             m = self.module
             accesses = m.add_metadata([ir.MetaDataString(m, "llvm.loop.parallel_accesses"), intrinsics.access_group(m)])
             self.loops += 1
-            mark = m.add_metadata([ir.MetaDataString(m, f"{LOOP} {self.loops}"), accesses])
+            marks = [ir.MetaDataString(m, f"{LOOP} {self.loops}"), accesses]
+            called = [self.names.get(_called(x)) for x in ast.walk(s) if isinstance(x, ast.Call)]
+            if sum(hasattr(function, "side_by_side") for function in called) == 1:
+                marks.append(m.add_metadata([ir.MetaDataString(m, "llvm.loop.interleave.count"), I32(2)]))
+            mark = m.add_metadata(marks)
             latch.set_metadata("llvm.loop", mark)
         b.position_at_end(end)
 

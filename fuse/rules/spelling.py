@@ -9,7 +9,7 @@ from fuse.rules.values import negated_sum, negative, opposite_term, safely_negat
 x, y, z = wildcards("x y z")
 (n,) = wildcards("n", is_negative)
 (c,) = wildcards("c", is_constant)
-abs_, cos, cosh, sqr, sqrt, reciprocal, pow_ = heads("abs cos cosh sqr sqrt reciprocal pow")
+abs_, cos, cosh, exp2, sqr, sqrt, reciprocal, pow_ = heads("abs cos cosh exp2 sqr sqrt reciprocal pow")
 switch, invert = heads("switch invert")
 ODD = heads("erf tanh sinh sin tan arcsin arctan arcsinh arctanh cbrt")
 
@@ -48,6 +48,7 @@ SPELLING = (
     Rule("58: x**2", pow_(x, 2), sqr(x), "rounding", on=NUMBERS),
     Rule("58: x**0.5", pow_(x, 0.5), sqrt(x), "rounding signed-zero special"),
     Rule("58: x**-0.5", pow_(x, -0.5), 1 / sqrt(x), "rounding signed-zero special"),
+    Rule("58: 2**x", pow_(2, x), exp2(x), "rounding"),
     Rule("58: x**-1", pow_(x, -1), 1 / x, "rounding"),
     Rule("58: x**-2", pow_(x, -2), 1 / sqr(x), "rounding"),
     # neutral elements that are exact

@@ -5,7 +5,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from fuse.codegen.mathlib import vector
-from fuse.codegen.mathlib.specialise import horner, polynomial
+from fuse.codegen.mathlib.specialise import horner, polynomial, side_by_side
 from fuse.codegen.mathlib.vector import exponential, joined, less_than_f, parts_of_any, scaled
 
 if TYPE_CHECKING:
@@ -165,6 +165,7 @@ def tail(p):
     return INFINITY if p == 0.0 else fma(step, fma(y, step, 1.0), y)
 
 
+@side_by_side
 def erfinv(x):
     size = abs(x)
     value = math.copysign(tail(1.0 - size), x)
@@ -172,6 +173,7 @@ def erfinv(x):
     return value if size <= 1.0 else NAN
 
 
+@side_by_side
 def erfcinv(x):
     above = x > 1.0
     value = tail(2.0 - x if above else x)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fuse.codegen.mathlib import vector
-from fuse.codegen.mathlib.specialise import polynomial
+from fuse.codegen.mathlib.specialise import polynomial, side_by_side
 from fuse.codegen.mathlib.vector import joined, less_than_f, parts_of_any
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ def lgamma_positive(x):
     return far if large else small
 
 
+@side_by_side
 def lgamma(x):
     inside = lgamma_positive(x if x > 0.0 else 1.0 - x)
     nearest = np.rint(x)
@@ -166,6 +167,7 @@ def digamma_positive(x):
     return far if large else small
 
 
+@side_by_side
 def digamma(x):
     positive = digamma_positive(x if x > 0.0 else 1.0 - x)
     r = x - np.rint(x)

@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fuse.codegen.mathlib import vector
-from fuse.codegen.mathlib.specialise import polynomial
-from fuse.codegen.mathlib.vector import between, binary_exponential, parts_of_any, scaled
+from fuse.codegen.mathlib.specialise import horner, in_float64, polynomial, side_by_side
+from fuse.codegen.mathlib.vector import between, parts, parts_of_any, scaled
 
 if TYPE_CHECKING:
     from fuse.codegen.intrinsics import f2i as to_bits
     from fuse.codegen.intrinsics import fma
     from fuse.codegen.intrinsics import i2f as from_bits
 
-    MAGIC = EXP2_LOWEST = EXP2_HIGHEST = FIRST_TERM = FIRST_TERM_REST = SECOND_TERM = SECOND_TERM_REST = 1.0
+    MAGIC = EXP2_LOWEST = EXP2_HIGHEST = FIRST_TERM = FIRST_TERM_REST = SECOND_TERM = SMALLEST = LARGEST = 1.0
     CBRT_SMALL = CBRT_LIFT = CBRT_LOWER = CBRT_START = SQUARE_LARGE = SQUARE_SMALL = SQUARE_UP = SQUARE_DOWN = 1.0
-    MAGIC_BITS = CBRT_SHIFT = 1
-    LOG2_SERIES = CBRT_SERIES = (1.0,)
+    LN2 = 1.0
+    MAGIC_BITS = MANTISSA = CBRT_SHIFT = 1
+    LOG2_SERIES = EXP2_SERIES = CBRT_SERIES = LOG2_SHORT = EXP2_SHORT = (1.0,)
+
+    def power_of(size: float, times: float) -> float: ...
+
 
 INFINITY = math.inf
 NAN = math.nan
@@ -26,11 +30,17 @@ NAN = math.nan
 CONSTANTS: dict[str, dict[str, Any]] = {
     "float64": vector.CONSTANTS["float64"] | {
         # log2((1 + s) / (1 - s)) / s in s**2 for s <= (sqrt(2) - 1) / (sqrt(2) + 1): 2/log(2), a third of it, the rest
-        "FIRST_TERM": 2.8853900817779268, "FIRST_TERM_REST": 4.0710547481862066e-17,
-        "SECOND_TERM": 0.9617966939259756, "SECOND_TERM_REST": 5.0577616648125907e-17,
+        "FIRST_TERM": 2.8853900817779268, "FIRST_TERM_REST": 4.0710547481862066e-17, "SECOND_TERM": 0.9617966939259756,
         "LOG2_SERIES": (
-            0.5770780163556184, 0.41219858309172974, 0.32059890231301225, 0.26230769751653343,
-            0.22198417072807833, 0.1912509876421704, 0.1904254209046449,
+            0.5770780163556549, 0.4121985830822942, 0.32059890350629455, 0.26230761511821976,
+            0.22198734247646812, 0.19118706011862152, 0.19095131307360635,
+        ),
+        "power_of": "power_twice", "SMALLEST": 5e-324, "LARGEST": 1.7976931348623157e308,
+        # the same for z <= 0.0295 and 2**r for abs(r) <= 1/2, with the digits that float32 needs
+        "LOG2_SHORT": (2.8853900797623053, 0.9617988670300105, 0.5767123370449714, 0.43178884747186297),
+        "EXP2_SHORT": (
+            1.000000000571522, 0.6931472063373993, 0.24022646800139696, 0.05550327468896518,
+            0.009618494603168463, 0.0013400459693122108, 0.00015345383054525536,
         ),
         # the third of the bits taken from CBRT_START leaves 1 - x y**3 within 0.103 of 0 (both signs alike)
         "CBRT_SMALL": 2.0**-900, "CBRT_LIFT": 2.0**120, "CBRT_LOWER": 2.0**-40,
@@ -43,9 +53,7 @@ CONSTANTS: dict[str, dict[str, Any]] = {
         "SQUARE_LARGE": 2.0**500, "SQUARE_SMALL": 2.0**-500, "SQUARE_UP": 2.0**600, "SQUARE_DOWN": 2.0**-600,
     },
     "float32": vector.CONSTANTS["float32"] | {
-        "FIRST_TERM": 2.885390043258667, "FIRST_TERM_REST": 3.851926067000022e-08,
-        "SECOND_TERM": 0.9617967009544373, "SECOND_TERM_REST": -7.028461812552678e-09,
-        "LOG2_SERIES": (0.577080249786377, 0.41184666752815247, 0.33789414167404175),
+        "power_of": "power_wide", "SMALLEST": 1.401298464324817e-45, "LARGEST": 3.4028234663852886e38,
         "CBRT_SMALL": 2.0**-100, "CBRT_LIFT": 2.0**48, "CBRT_LOWER": 2.0**-16,
         "CBRT_SHIFT": 9, "CBRT_START": 2773241.3,
         "CBRT_SERIES": (0.33332759141921997, 0.22347982227802277, 0.17470592260360718),
@@ -54,50 +62,63 @@ CONSTANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def log2_twice(x):
-    """``log2(x)`` of a finite positive number as a sum of two, to a sixth more digits than one has.
+def power_twice(size, times):
+    """``size**times`` of positive numbers by way of ``log2(size)`` as a sum of two: a fifth more digits than one has.
 
-    The series beyond its first two terms is computed together with what these lost: it is small enough for that.
+    The series beyond its first two terms is computed together with what these lost: it is small enough for that. What
+    the quotient s lost is made good through the slope of the logarithm, ``FIRST_TERM / (1 - s**2)``. The first of the
+    two is not the sum rounded, so the whole number is taken off their sum.
     """
-    f, k = parts_of_any(x)
+    f, k = parts_of_any(size)
     inverse = 1.0 / (2.0 + f)
     s = f * inverse
     s_rest = inverse * fma(-s, f, fma(-2.0, s, f))
     z = s * s
-    z_rest = fma(s + s, s_rest, fma(s, s, -z))
     term = z * SECOND_TERM
-    term_rest = fma(z, SECOND_TERM_REST, fma(z_rest, SECOND_TERM, fma(z, SECOND_TERM, -term)))
+    term_rest = fma(z, SECOND_TERM, -term)
     first = FIRST_TERM + term
     series = fma(z * z, polynomial(z, LOG2_SERIES), term_rest + FIRST_TERM_REST)
     first_rest = ((FIRST_TERM - first) + term) + series
-    fraction = s * first
-    fraction_rest = fma(s, first_rest, fma(s_rest, first, fma(s, first, -fraction)))
-    total = k + fraction
-    low = ((k - total) + fraction) + fraction_rest
-    high = total + low
-    return high, (total - high) + low
-
-
-def power(x, y):
-    size = abs(x)
-    high, low = log2_twice(size)
-    high = high if size < INFINITY else size
-    high = -INFINITY if size == 0.0 else high
-    # so large that every number but 1 has overflowed: infinity times 0 is met for x = 0 and infinity only
-    times = between(y, -1e25, 1e25)
+    part = s * first
+    part_rest = fma(s, first_rest, fma(s_rest, fma(z, FIRST_TERM, FIRST_TERM), fma(s, first, -part)))
+    high = k + part
+    low = ((k - high) + part) + part_rest
     exponent = times * high
     rest = fma(times, low, fma(times, high, -exponent))
-    bounded = between(exponent, EXP2_LOWEST, EXP2_HIGHEST)
-    rest = rest if bounded == exponent else 0.0
+    both = exponent + rest
+    bounded = between(both, EXP2_LOWEST, EXP2_HIGHEST)
     shifted = bounded + MAGIC
-    fraction = bounded - (shifted - MAGIC)
-    r = fraction + rest
-    value = scaled(1.0, binary_exponential(r, rest - (r - fraction)), shifted)
-    half = 0.5 * times
-    whole = np.rint(times) == times
+    r = (exponent - (shifted - MAGIC)) + rest
+    r = r if bounded == both else 0.0
+    return scaled(1.0, fma(r, LN2, polynomial(r, EXP2_SERIES) * (r * r)), shifted)
+
+
+@in_float64
+def power_wide(size, times):
+    """``size**times`` of positive float32 numbers: no subnormals, and half the digits are enough."""
+    f, k = parts(size)
+    s = f / (2.0 + f)
+    z = s * s
+    exponent = between(times * fma(s, polynomial(z, LOG2_SHORT), k), -200.0, 200.0)
+    shifted = exponent + MAGIC
+    r = exponent - (shifted - MAGIC)
+    return from_bits(to_bits(horner(r, EXP2_SHORT)) + (to_bits(shifted) << MANTISSA))
+
+
+@side_by_side
+def power(x, y):
+    size = abs(x)
+    inside = (size >= SMALLEST) & (size <= LARGEST)
+    # so large that every number but 1 has overflowed: infinity times 0 is met for x = 0 and infinity only
+    bounded = between(y, -1e25, 1e25)
+    # of 0 and infinity log2 finds a number that only its sign is true of
+    times = bounded if inside else math.copysign(1e25, y)
+    value = power_of(size, times)
+    half = 0.5 * bounded
+    whole = np.rint(bounded) == bounded
     odd = whole & (np.rint(half) != half)
     value = -value if odd & (math.copysign(1.0, x) < 0.0) else value
-    value = NAN if (x < 0.0) & (size < INFINITY) & (not whole) else value
+    value = NAN if (x < 0.0) & inside & (not whole) | (x != x) | (y != y) else value
     return 1.0 if (x == 1.0) | (y == 0.0) else value
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from fuse.codegen.mathlib.specialise import polynomial
+from fuse.codegen.mathlib.specialise import polynomial, side_by_side
 
 if TYPE_CHECKING:
     from fuse.codegen.intrinsics import f2i as to_bits
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     whole = int
     MAGIC = LOG2_E = LN2_HIGH = LN2_LOW = LN2 = LN2_REST = EXP_LOWEST = EXP_HIGHEST = EXP_OVERFLOW = LIFT_SCALE = 1.0
     EXPM1_LOWEST = EXP2_LOWEST = EXP2_HIGHEST = TANH_ONE = SMALLEST_NORMAL = SUBNORMAL_SCALE = SUBNORMAL_SHIFT = 1.0
-    LEAST_POWER = LOG2_E_REST = LOG10_E = LOG10_E_REST = LOG10_2 = LOG10_2_REST = ROOT_HALF = 1.0
-    MAGIC_BITS = MANTISSA = ONE_BITS = LIFT = ROOT_HALF_BITS = MANTISSA_MASK = 1
+    LEAST_POWER = LOG10_E = LOG10_E_REST = LOG10_2 = LOG10_2_REST = ROOT_HALF = 1.0
+    MAGIC_BITS = MANTISSA = ONE_BITS = HALF_BITS = LIFTED_BITS = ROOT_HALF_BITS = MANTISSA_MASK = 1
     EXP_SERIES = EXP2_SERIES = LOG_SERIES = (1.0,)
 
 INFINITY = math.inf
@@ -35,11 +35,12 @@ CONSTANTS: dict[str, dict[str, Any]] = {
         "ROOT_HALF_BITS": 0x3FE6A09E667F3BCD, "ROOT_HALF": 0.7071067811865476,
         "LN2_HIGH": 0.6931471803691238, "LN2_LOW": 1.9082149292705877e-10,
         "LN2": 0.6931471805599453, "LN2_REST": 2.3190468138462996e-17,
-        "LOG2_E": 1.4426950408889634, "LOG2_E_REST": 2.0355273740931033e-17,
+        "LOG2_E": 1.4426950408889634,
         "LOG10_E": 0.4342944819032518, "LOG10_E_REST": 1.098319650216765e-17,
         "LOG10_2": 0.30102999566383914, "LOG10_2_REST": 1.42050232272661e-13,
         "EXP_LOWEST": -750.0, "EXP_HIGHEST": 710.0, "EXPM1_LOWEST": -40.0, "TANH_ONE": 22.0,
-        "EXP2_LOWEST": -1080.0, "EXP2_HIGHEST": 1024.0, "LEAST_POWER": -1000.0, "LIFT": 64, "LIFT_SCALE": 2.0**-64,
+        "EXP2_LOWEST": -1080.0, "EXP2_HIGHEST": 1024.0, "LEAST_POWER": -1000.0,
+        "HALF_BITS": 0x3FE0000000000000, "LIFTED_BITS": 0x43F0000000000000, "LIFT_SCALE": 2.0**-64,
         "SMALLEST_NORMAL": 2.2250738585072014e-308, "SUBNORMAL_SCALE": 2.0**54, "SUBNORMAL_SHIFT": 54.0,
         # (exp(r) - 1 - r) / r**2 for abs(r) <= log(2) / 2
         "EXP_SERIES": (
@@ -65,11 +66,12 @@ CONSTANTS: dict[str, dict[str, Any]] = {
         "ROOT_HALF_BITS": 0x3F3504F3, "ROOT_HALF": 0.7071067811865476,
         "LN2_HIGH": 0.693115234375, "LN2_LOW": 3.194618329871446e-05,
         "LN2": 0.6931471824645996, "LN2_REST": -1.9046542121259336e-09,
-        "LOG2_E": 1.4426950216293335, "LOG2_E_REST": 1.925963033500011e-08,
+        "LOG2_E": 1.4426950216293335,
         "LOG10_E": 0.4342944920063019, "LOG10_E_REST": -1.0103049952192578e-08,
         "LOG10_2": 0.301025390625, "LOG10_2_REST": 4.605039066518657e-06,
         "EXP_LOWEST": -105.0, "EXP_HIGHEST": 89.0, "EXPM1_LOWEST": -20.0, "TANH_ONE": 10.0,
-        "EXP2_LOWEST": -152.0, "EXP2_HIGHEST": 128.0, "LEAST_POWER": -120.0, "LIFT": 32, "LIFT_SCALE": 2.0**-32,
+        "EXP2_LOWEST": -152.0, "EXP2_HIGHEST": 128.0, "LEAST_POWER": -120.0,
+        "HALF_BITS": 0x3F000000, "LIFTED_BITS": 0x4F800000, "LIFT_SCALE": 2.0**-32,
         "SMALLEST_NORMAL": 1.1754943508222875e-38, "SUBNORMAL_SCALE": 2.0**25, "SUBNORMAL_SHIFT": 25.0,
         "EXP_SERIES": (
             0.4999999403953552, 0.1666651964187622, 0.041668400168418884, 0.008368849754333496,
@@ -105,9 +107,9 @@ def exponential(x):
 
 
 def scaled(factor, q, shifted):
-    """``factor * (1 + q) * 2**n`` by way of 2**(n - 1), or of 2**(n + LIFT) for small n: numbers all along."""
+    """``factor * (1 + q) * 2**n`` by way of 2**(n - 1), or of a larger power for small n: numbers all along."""
     small = shifted < MAGIC + LEAST_POWER
-    scale = factor * from_bits(((to_bits(shifted) + (LIFT if small else -1)) << MANTISSA) + ONE_BITS)
+    scale = factor * from_bits((to_bits(shifted) << MANTISSA) + (LIFTED_BITS if small else HALF_BITS))
     return fma(q, scale, scale) * (LIFT_SCALE if small else 2.0)
 
 
@@ -191,10 +193,7 @@ def log(x):
 
 def log2(x):
     f, k = parts_of_any(x)
-    product = f * LOG2_E
-    low = fma(f, LOG2_E, -product) + fma(f, LOG2_E_REST, -LOG2_E * less_than_f(f))
-    high = k + product
-    return edges_of_log(x, high + (low + (product - (high - k))))
+    return edges_of_log(x, k + fma(-LOG2_E, less_than_f(f), f * LOG2_E))
 
 
 def log10(x):
@@ -226,10 +225,12 @@ def log1p_of_decay(e):
     return joined(f, 1.0 if above else 0.0, less_than_f(f))
 
 
+@side_by_side
 def softplus(x):
     return (0.0 if x < 0.0 else x) + log1p_of_decay(exp(-abs(x)))
 
 
+@side_by_side
 def logaddexp(x, y):
     # equal infinities have no difference, hence the case of equal arguments
     larger = x if (x >= y) | (x != x) else y
