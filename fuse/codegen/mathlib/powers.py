@@ -75,7 +75,7 @@ def power_twice(size, times):
     s_rest = inverse * fma(-s, f, fma(-2.0, s, f))
     z = s * s
     term = z * SECOND_TERM
-    term_rest = fma(z, SECOND_TERM, -term)
+    term_rest = fma(fma(s, s, -z), SECOND_TERM, fma(z, SECOND_TERM, -term))
     first = FIRST_TERM + term
     series = fma(z * z, polynomial(z, LOG2_SERIES), term_rest + FIRST_TERM_REST)
     first_rest = ((FIRST_TERM - first) + term) + series
