@@ -18,9 +18,7 @@ from fuse.codegen.region import (
     GENERATORS,
     INDEXED,
     LIGHT,
-    MAX_ARRAYS,
     MAX_BUFFERS,
-    NODE_LIMITS,
     SCATTERS,
     SEEN_THROUGH,
     AxisMap,
@@ -38,9 +36,9 @@ from fuse.codegen.region import (
     places,
     see_through,
     shift_of,
+    widens,
 )
 from fuse.codegen.sizes import Size, Sizes
-from fuse.codegen.tape import LONG
 from fuse.expr import Expr, toposort
 
 
@@ -54,9 +52,11 @@ class Plan:
 
 
 class Planner:
-    def __init__(self, outputs: Sequence[Expr], sizes: Sizes, max_nodes: int) -> None:
+    def __init__(self, outputs: Sequence[Expr], sizes: Sizes, max_nodes: int, small_first: bool = False) -> None:
         self.sizes = sizes
         self.max_nodes = max_nodes
+        self.small_first = small_first  # what is repeated along leading axes is computed before, in another kernel
+        self.widened = False  # whether this would be another plan
         self.outputs = outputs
         self.unit_of: dict[Expr, int] = {}
         self.units: list[Region | Expr] = []
@@ -240,6 +240,10 @@ class Planner:
         if is_long and not flat:
             return too_long
         sets = [frozenset(a for a in axes if a is not None)]
+        if inside and widens(region.spaces, axes):
+            self.widened = True
+            if self.small_first:
+                return "it is smaller than what it is repeated along"
         result = axes
         if node.op.kind == "reduction":
             result = tuple([a for k, a in enumerate(axes) if k not in node.params["axis"]])
@@ -431,13 +435,3 @@ class Planner:
                     done.append(u)
                     todo.pop()
         return Plan(tuple([self.units[u] for u in done]), tuple(self.cuts), self.operands)
-
-
-def plan(outputs: Sequence[Expr], sizes: Sizes) -> Plan:
-    """The regions and single steps that compute ``outputs``, in order."""
-    for max_nodes in NODE_LIMITS:
-        found = Planner(outputs, sizes, max_nodes).plan()
-        regions = [u for u in found.units if isinstance(u, Region)]
-        if all(len(r.loads) + len(r.outputs) <= MAX_ARRAYS or r.flat and len(r.amap) > LONG for r in regions):
-            break
-    return found

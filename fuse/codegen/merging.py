@@ -15,6 +15,7 @@ from fuse.codegen.region import (
     index_axes,
     keeps_order,
     operand_axes,
+    widens,
 )
 from fuse.expr import Expr
 
@@ -93,6 +94,10 @@ def _merge(
         tuple([mapping[a] for a in index_axes(n, source.domain[n])]) for n in source.across if n.op.name in SCATTERS
     ]):
         return False
+    if widens(spaces, axes):
+        planner.widened = True
+        if planner.small_first:
+            return False
     for s in spaces:
         if not all(s <= t or t <= s for t in [*region.spaces, *spaces]):
             return False

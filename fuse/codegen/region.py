@@ -170,6 +170,11 @@ def shift_of(node: Expr, operands: Sequence[Operand], operand: Operand, rank: in
     if node.op.name in INDEXED and operands.index(operand) > (node.op.name in SCATTERS):
         rank = index_rank(node)  # indices align with the leading dimensions
     return rank - len(operand.pattern)
+def widens(spaces: Iterable[frozenset[int]], axes: AxisMap) -> bool:
+    """Whether ``axes`` are those of all ``spaces``, the last one among them, and leading ones besides."""
+    widest = max(spaces, key=len, default=frozenset[int]())
+    last = next((a for a in reversed(axes) if a is not None), None)
+    return last in widest and widest < frozenset(a for a in axes if a is not None)
 
 
 def is_literal(base: Expr) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fuse.codegen import fusion, given, memory
+from fuse.codegen import given, memory
 from fuse.codegen.calls import (
     FIRST_INTEGER,
     in_place_call,
@@ -25,6 +25,7 @@ from fuse.codegen.calls import (
     shuffle_text,
     view_call,
 )
+from fuse.codegen.choosing import plan
 from fuse.codegen.host import SizeNames
 from fuse.codegen.inplace import alike_operands, in_place_targets, reused_memory
 from fuse.codegen.launch import Launcher
@@ -53,7 +54,7 @@ class Writer(SizeNames):
         super().__init__(program.sizes)
         self.program = program
         self.results = program.results
-        self.plan = fusion.plan(self.results, self.sizes)
+        self.plan = plan(self.results, self.sizes)
         self.operands: dict[Expr, tuple[Operand, ...]] = self.plan.operands
         self.launchers: list[Launcher] = []
         self.scope: dict[str, Any] = {
