@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fuse.codegen.native_call import REGISTERS, Pointer, Words
+from fuse.codegen.products import SmallProduct
 from fuse.codegen.runner import Runner
 
 ARRAY = re.compile(r"type\((x\d+)\) is not ndarray or \1\.dtype is not (dtype_\w+) or \1\.ndim != (\d+)((?: or .*)?)")
@@ -87,6 +88,8 @@ class _Translator:
         match statement:
             case ast.If(test=test, body=[ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=ast.Name(id=f)))]):
                 self.gate(ast.unparse(test), name, self.scope[f])
+            case ast.If(test=ast.Call() as call, body=[ast.Expr(value=ast.Call(func=general))]):
+                self.kernel(call, general)
             case ast.If(test=ast.Compare(left=left, ops=[ast.NotEq()], comparators=[right]), body=[ast.Return()]):
                 self.words("check", self.size(left), self.size(right))
             case ast.Assign(targets=[ast.Attribute(value=ast.Name(id=cell), attr="value")], value=ast.Name(id=name)):
@@ -129,6 +132,8 @@ class _Translator:
     def kernel(self, call: ast.Call, general: ast.expr) -> None:
         arguments = [self.value(a) for a in call.args]
         kernel, launch = self.scope[_name(call.func)], self.scope[_name(general)]
+        kernel = kernel.compiled() if isinstance(kernel, SmallProduct) else kernel
+        launch = getattr(launch, "plain", launch)
         self.words("kernel", Pointer(kernel), Pointer(launch), len(arguments), *arguments)
 
     def assign(self, name: str, value: ast.expr) -> None:
@@ -195,6 +200,7 @@ class _Translator:
 
     def call(self, function: Any, arguments: list[int]) -> int:
         register = self.register()
+        function = getattr(function, "plain", function)  # what it raises, the Python path raises again
         self.words("call", register, Pointer(function), len(arguments), *arguments)
         return register
 

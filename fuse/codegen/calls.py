@@ -128,7 +128,9 @@ def opaque_call(node: Expr) -> Callable[..., Any]:
 @remembered
 def product_call(node: Expr) -> Callable[..., Any]:
     """NumPy's dot, whose errors tell of the node and the user's line."""
-    return reference.guarded(node, np.dot)
+    call = reference.guarded(node, np.dot)
+    call.plain = np.dot  # for a caller that goes another way where it raises
+    return call
 
 
 def increase(part: Array, value: Array) -> None:

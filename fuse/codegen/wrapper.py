@@ -30,6 +30,7 @@ from fuse.codegen.host import SizeNames
 from fuse.codegen.inplace import alike_operands, in_place_targets, reused_memory
 from fuse.codegen.launch import Launcher
 from fuse.codegen.liveness import escaping, last_uses
+from fuse.codegen.products import can_be_small, form_of, is_product, product_into, small_product
 from fuse.codegen.region import SCATTERS, SEEN_THROUGH, Operand, Region, is_literal
 from fuse.codegen.runner import SizeMismatch
 from fuse.codegen.stores import into_views, is_slice_store, part_of, prepare, store
@@ -316,6 +317,9 @@ class Writer(SizeNames):
             store(self, node, position)
             return
         name = self.fresh("t")
+        if is_product(node) and can_be_small(node):
+            self.small_product(node, name)
+            return
         arguments = [self.argument(node, k) for k in range(len(node.args))]
         in_place = node.op.meta.get("inplace")
         if in_place is not None:
@@ -323,31 +327,46 @@ class Writer(SizeNames):
             call = self.give("call", in_place_call(node))
             self.line(f"{call}({', '.join([name, *arguments[1:]])})")
             self.owned.add(node)
-        elif (
-            node.op.name == "dot"
-            and node.type.dtype in ("float32", "float64")
-            and all(a.type.dtype == node.type.dtype for a in node.args)
-        ):
-            call = self.give("call", product_call(node))
-            plain = f"{call}({', '.join(arguments)})"
-            if node.type.ndim == 0:
-                self.line(f"{name} = asarray({plain})")
-            else:
-                small = self.is_small(node)
-                fresh = f"recycled({self.shape_text(node)}, {self.dtype(node.type.dtype)})"
-                into = f"{call}({', '.join([*arguments, fresh])})"
-                made = plain if not small else f"{plain} if {small} else {into}"
-                if node in self.given:
-                    out = self.given[node]
-                    straight = f"{call}({', '.join([*arguments, out])})"
-                    made = f"{straight} if fits_product({out}, {self.shape_text(node)}, {self.apart()}) else {made}"
-                self.line(f"{name} = {made}")
+        elif is_product(node):
+            self.product(node, name, arguments)
             self.owned.add(node)
         elif node.op.name == "subtensor" and is_constant_view(node):
             name = part_of(self, node, arguments[0], arguments[1:])
         else:
             call = self.give("call", opaque_call(node))
             self.line(f"{name} = {call}({', '.join(arguments)})")
+        self.env[node] = name
+
+    def product(self, node: Expr, name: str, arguments: list[str]) -> None:
+        """NumPy's dot."""
+        call = self.give("call", product_call(node))
+        plain = f"{call}({', '.join(arguments)})"
+        if node.type.ndim == 0:
+            self.line(f"{name} = asarray({plain})")
+        else:
+            small = self.is_small(node)
+            fresh = f"recycled({self.shape_text(node)}, {self.dtype(node.type.dtype)})"
+            into = f"{call}({', '.join([*arguments, fresh])})"
+            made = plain if not small else f"{plain} if {small} else {into}"
+            if node in self.given:
+                out = self.given[node]
+                straight = f"{call}({', '.join([*arguments, out])})"
+                made = f"{straight} if fits_product({out}, {self.shape_text(node)}, {self.apart()}) else {made}"
+            self.line(f"{name} = {made}")
+
+    def small_product(self, node: Expr, name: str) -> None:
+        """A product of operands that may be small: by a loop of ours, and by NumPy's dot where that refuses."""
+        (left, a), (right, b) = map(form_of, node.args)
+        made = self.empty_text(node)
+        if node in self.given:
+            out = self.given[node]
+            made = f"{out} if fits_product({out}, {self.shape_text(node)}, {self.apart()}) else {made}"
+        arguments = ", ".join([self.materialised(a), self.materialised(b), name])
+        self.line(f"{name} = {made}")
+        small = self.give("small", small_product(node.type.dtype, left, right))
+        call = self.give("call", product_into(node, left, right))
+        self.line(f"if {small}({arguments}): {call}({arguments})")
+        self.owned.add(node)
         self.env[node] = name
 
     def argument(self, node: Expr, k: int) -> str:
