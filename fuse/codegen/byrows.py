@@ -59,7 +59,7 @@ def by_rows(kernel: Kernel) -> Kernel:
     body: list[Any] = []
     for s in kernel.body:
         body.extend(_apart(s.body, kept) if isinstance(s, Loop) and s.kind == "block" else [s])
-    rows = tuple([Buffer(x.name, x.dtype, x.axes[0].width, True, scratch=True) for x in kept.values()])
+    rows = tuple([Buffer(x.name, x.dtype, x.axes[0].width, True, scratch=True, lent=True) for x in kept.values()])
     others = tuple([x for x in kernel.locals if not x.row])
     return replace(kernel, buffers=kernel.buffers + rows, locals=others, body=tuple(body))
 

@@ -78,7 +78,8 @@ class _Emitter(TapeEmitter):
     # ------------------------------------------------------------ whole
     def emit(self) -> Source:
         kernel = self.kernel
-        names = [b.name for b in kernel.buffers] + [s.name for s in kernel.scalars]
+        given = [b for b in kernel.buffers if not b.lent]
+        names = [b.name for b in given] + [s.name for s in kernel.scalars]
         is_shared = self.much and any(isinstance(s, Loop) and s.split for s in kernel.body)
         self.find_tapes(kernel)
         self.prologue()
@@ -92,7 +93,7 @@ class _Emitter(TapeEmitter):
         self.line(f"return {OK}")
         names += ["code", "table"] if self.recorder else []
         text = f"def kernel({', '.join(names)}):\n" + "\n".join(self.lines) + "\n"
-        argtypes = [ArgType(b.dtype, b.ndim, b.output) for b in kernel.buffers]
+        argtypes = [ArgType(b.dtype, b.ndim, b.output) for b in given]
         argtypes += [ArgType(parameter_dtype(s.dtype), None) for s in kernel.scalars]
         argtypes += [ArgType(PART, self.slots)] * is_shared
         if self.recorder is None:
@@ -120,7 +121,7 @@ class _Emitter(TapeEmitter):
         for s in walk(kernel.body):
             if isinstance(s, (Load, Store, Update)):
                 first.setdefault(s.buffer, s.index)
-        self.check_buffers([(b, self.extents(b, first.get(b.name, ()))) for b in kernel.buffers])
+        self.check_buffers([(b, self.extents(b, first.get(b.name, ()))) for b in kernel.buffers if not b.lent])
         if kernel.nonempty:
             self.line(f"if {' or '.join(f'{self.size_text[a]} == 0' for a in kernel.nonempty)}:")
             self.line(f"    return {EMPTY_REDUCTION}")

@@ -173,10 +173,18 @@ class PartEmitter(SumEmitter):
         for k, row in enumerate(rows):
             self.line(f"    tell(part, {k + 1}, {', '.join(row)})")
         self.line(f"    return {MUCH}")
+        for b in [b for b in self.kernel.buffers if b.lent]:
+            self.line(f"{b.name} = lent(part, '{b.dtype}', {b.name}_at)")
 
     def lend(self, parts: list[tuple[Any, ...]]) -> str:
-        """Places for the sums of each block; the text of how many bytes they take."""
+        """Places for lent rows and for the sums of each block; the text of how many bytes they take."""
         end = "0"
+        for b in [b for b in self.kernel.buffers if b.lent]:
+            assert self.kernel.tall is not None
+            lanes, size = self.size_text[self.kernel.tall[0]], np.dtype(b.dtype).itemsize
+            self.line(f"{b.name}_at = {end}")
+            self.line(f"{b.name}_over = {b.name}_at + ({lanes} * {size} + 127) // 64 * 64")
+            end = f"{b.name}_over"
         for k, part in enumerate(parts):
             loop = shared_loop(part)
             for s in loop.split.sums if loop is not None and loop.split is not None else ():

@@ -34,7 +34,7 @@ class Axis:
 class Buffer:
     """An array parameter. ``layout`` is "C", or "S<k>": any strides, with unit stride along dimension k (-1: none).
 
-    ``scratch`` is memory that nobody reads after the call.
+    ``scratch`` is memory that nobody reads after the call; where it is ``lent``, the kernel asks for it itself.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Buffer:
     output: bool = False
     layout: str = "C"
     scratch: bool = False
+    lent: bool = False
 
 
 @dataclass(frozen=True)

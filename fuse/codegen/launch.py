@@ -53,8 +53,7 @@ class Launcher(Runner):
             return replace(kernel, rows=None), binding  # a tape has one table
         kernel = staged(replace(kernel, tall=None if kernel.turned else tall_axes(kernel)))
         if tall and kernel.tall is not None:
-            rows = tuple([x for x in kernel.locals if x.row])
-            kernel, binding = by_rows(kernel), replace(binding, buffers=binding.buffers + rows)
+            kernel = by_rows(kernel)
         return check(split(kernel)), binding
 
     def emitted(self, kernel: Kernel, layouts: Layouts) -> Source:
@@ -86,7 +85,7 @@ class Launcher(Runner):
         scratch = tuple([
             (b.dtype, tuple([self.size_source(int(p.name[1:])) for p in made[b.name]]))
             for b in kernel.buffers
-            if b.scratch  # what a thread has for itself it allocates
+            if b.scratch and not b.lent  # what a thread has for itself it allocates
         ])
         direct = binding.scalars == self.scalars
         return found, Recipe(key, source.text, source.entry, source.argtypes, scratch, direct, tape)
