@@ -94,3 +94,18 @@ def test_widening():
     assert not widens([columns], (1, 0))  # the new axis is inside
     assert not widens([both], (0, 1))
     assert not widens([frozenset()], (0, 1))
+
+
+def test_a_matrix_is_read_once_beside_a_penalty_of_its_weights():
+    """The sum over the weights alone does not keep products with them, and their gradient, from being one pass."""
+    x, y, w = T.dmatrix("x"), T.dvector("y"), T.dvector("w")
+    cost = T.nnet.softplus((x * w).sum(axis=1) * y).mean() + (w**2).sum()
+    outputs, sizes = settle(expand(optimize([cost, T.grad(cost, w)])), [])
+    readers = [u for u in plan(outputs, sizes).units if isinstance(u, Region) and x in u.loads]
+    assert len(readers) == 1
+    values = _points(30, 1, 7)[0], np.linspace(-1, 1, 30), np.linspace(0, 1, 7)
+    found = fuse.function([x, y, w], [cost, T.grad(cost, w)])(*values)
+    z = values[0] @ values[2] * values[1]
+    slope = (values[1] / (1 + np.exp(-z)) / 30) @ values[0] + 2 * values[2]
+    np.testing.assert_allclose(found[0], np.logaddexp(0, z).mean() + (values[2] ** 2).sum(), rtol=1e-12)
+    np.testing.assert_allclose(found[1], slope, rtol=1e-11)

@@ -240,7 +240,7 @@ class Planner:
         if is_long and not flat:
             return too_long
         sets = [frozenset(a for a in axes if a is not None)]
-        if inside and widens(region.spaces, axes):
+        if widens(region.spaces, axes):
             self.widened = True
             if self.small_first:
                 return "it is smaller than what it is repeated along"
