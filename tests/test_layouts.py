@@ -353,3 +353,58 @@ def test_a_staged_kernel_agrees_with_the_interpreter_of_kernels():
             arrays = [{x: a, y: b}.get(base, np.zeros(want.shape)) for base in launcher.bases]
             interpret.run(kernel, arrays, [])
             np.testing.assert_allclose(arrays[[o.output for o in kernel.buffers].index(True)], want, rtol=1e-12)
+
+
+# ---------------------------------------------------------------- the order of results
+ORDERED = {
+    "sum of two": (lambda x, y: x + y, 2),
+    "beside a row": (lambda x, y: x * 2.0 + y.sum(axis=0), 2),
+    "softmax": (lambda x, y: T.exp(x - x.max(axis=-1, keepdims=True)) / y, 2),
+    "two results": (lambda x, y: [x + y, (x - y).sum(axis=0), x * y], 2),
+    "three dimensions": (lambda x, y: T.sqrt(x * x + y), 3),
+    "transposed": (lambda x, y: x.T + y.T, 2),
+    "then another kernel": (lambda x, y: T.dot(x + y, (x - y).T) + 1.0, 2),
+}
+
+
+@pytest.mark.parametrize("permutation", [(1, 0), (2, 0, 1), (2, 1, 0), (0, 2, 1)], ids=str)
+@pytest.mark.parametrize("name", ORDERED)
+def test_results_stand_in_memory_as_their_operands_do(name, permutation):
+    """As in NumPy, where all operands of full rank have one order; values do not depend on it."""
+    build, ndim = ORDERED[name]
+    if len(permutation) != ndim:
+        return
+    x, y = (variable(TensorType("float64", (None,) * ndim), name) for name in "xy")
+    results = build(x, y)
+    f = fuse.function([x, y], results if isinstance(results, list) else [results])
+    rng = np.random.default_rng(3)
+    for shape in ((9, 7, 5)[:ndim], (40, 70, 3)[:ndim], (1, 6, 4)[:ndim], (0, 3, 2)[:ndim], (600, 500, 2)[:ndim]):
+        plain = [rng.uniform(1.0, 2.0, shape) for _ in range(2)]
+        expected = f(*plain)
+        for _ in range(2):
+            moved = [np.ascontiguousarray(a.transpose(permutation)).transpose(np.argsort(permutation)) for a in plain]
+            found = f(*moved)
+            for a, b in zip(found, expected, strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-13)
+            if name == "sum of two" and min(shape) > 1:
+                assert found[0].strides == np.add(*moved).strides
+            for a, b in zip(f(plain[0], moved[1]), expected, strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-13)
+
+
+def test_updates_and_results_in_another_order_are_computed_once():
+    """A call whose first kernel is made then must not run it twice, whatever else it gives."""
+    x = T.dmatrix("x")
+    state = fuse.shared(np.zeros((4, 3)))
+    f = fuse.function([x], [x * 2.0, state + x], updates=[(state, state + x)])
+    a = np.asfortranarray(np.arange(12.0).reshape(4, 3))
+    for k in range(1, 5):
+        doubled, total = f(a)
+        np.testing.assert_array_equal(doubled, 2 * a)
+        np.testing.assert_array_equal(total, k * a)
+        np.testing.assert_array_equal(state.get_value(), k * a)
+    out = np.empty((4, 3))
+    g = fuse.function([x], x + 1.0)
+    assert g(a, out=out) is out
+    np.testing.assert_array_equal(out, a + 1)
+    assert out.flags.c_contiguous

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from fuse.codegen.native_call import REGISTERS, Pointer, Words
+from fuse.codegen.call_words import Pointer, Words
+from fuse.codegen.native_call import REGISTERS
 from fuse.codegen.products import SmallProduct
-from fuse.codegen.runner import Runner
+from fuse.codegen.runner import unmade
 
 ARRAY = re.compile(r"type\((x\d+)\) is not ndarray or \1\.dtype is not (dtype_\w+) or \1\.ndim != (\d+)((?: or .*)?)")
 STATIC = re.compile(r" or (x\d+)\.shape\[(\d+)\] != (\d+)")
@@ -41,7 +42,7 @@ def native_call(
     ``form`` is that of the result: "single", "list", "dict" with ``keys``, or "none". Calls that it does not expect go
     to ``python`` as they are. Raises NotYet before every kernel has been made.
     """
-    if any(name.startswith("kernel") and isinstance(value, Runner) for name, value in scope.items()):
+    if any(value is unmade for value in scope.values()):
         raise NotYet
     try:
         return _Translator(source, scope, form, keys).translated(python)
@@ -100,6 +101,9 @@ class _Translator:
                 self.value(value)
             case ast.Try(body=[ast.If(test=ast.Call() as call, body=[ast.Expr(value=ast.Call(func=general))])]):
                 self.kernel(call, general)
+            case ast.Try(body=[ast.If(test=ast.Call() as call, body=[
+                    ast.Assign(targets=[ast.Tuple(elts=made)], value=ast.Call(func=general))])]):
+                self.kernel(call, general, [self.known(_name(m)) for m in made])
             case ast.Try(body=[ast.Assign() | ast.Expr() as inner]):
                 self.statement(inner)  # whatever fails goes to the Python path
             case ast.Delete(targets=targets):
@@ -129,12 +133,12 @@ class _Translator:
         else:
             raise Untranslatable(test)
 
-    def kernel(self, call: ast.Call, general: ast.expr) -> None:
+    def kernel(self, call: ast.Call, general: ast.expr, made: Sequence[int] = ()) -> None:
         arguments = [self.value(a) for a in call.args]
         kernel, launch = self.scope[_name(call.func)], self.scope[_name(general)]
         kernel = kernel.compiled() if isinstance(kernel, SmallProduct) else kernel
         launch = getattr(launch, "plain", launch)
-        self.words("kernel", Pointer(kernel), Pointer(launch), len(arguments), *arguments)
+        self.words("kernel", Pointer(kernel), Pointer(launch), len(arguments), *arguments, len(made), *made)
 
     def assign(self, name: str, value: ast.expr) -> None:
         match value:

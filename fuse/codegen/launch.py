@@ -16,6 +16,7 @@ from fuse.codegen.lanes import MANY_ROWS, SHORT
 from fuse.codegen.load import Kernel as BlockOperation
 from fuse.codegen.load import compile_kernel, key_of
 from fuse.codegen.nest import Binding
+from fuse.codegen.order import walks_alike
 from fuse.codegen.parallel import split
 from fuse.codegen.region import Operand, Region
 from fuse.codegen.runner import BY_ROWS, THREADED, TURNED, Callback, Layouts, Recipe, Runner, rearranged
@@ -41,7 +42,7 @@ class Launcher(Runner):
         self.default = kernel
         self.is_tape = emit_cpu.has_tape(kernel)
         self.sources: dict[Layouts, Source] = {}
-        super().__init__(len(self.bases))
+        super().__init__(len(self.bases), alike=walks_alike(kernel))
 
     def scheduled(self, layouts: Layouts) -> tuple[Kernel, Binding]:
         """The kernel for the given layouts and flags, and what its parameters stand for."""

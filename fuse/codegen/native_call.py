@@ -7,14 +7,12 @@ to the Python function behind it. The interpreter is one C function for all plan
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from fuse.codegen import memory
-from fuse.codegen.assembly import KEYWORDS, Assembly, builtin
+from fuse.codegen.assembly import Assembly
 
 # Instructions and the names of their operands: r a register, s a size, p an object, i an integer; lists come last.
 OPERATIONS = {
@@ -33,7 +31,8 @@ OPERATIONS = {
     "min": "s s s",
     "check": "s s",
     "new": "r dtype:p itemsize:i ndim:i sizes",
-    "kernel": "p general:p count:i registers",  # 0 is success; for anything else the general launcher
+    # 0 is success; for anything else the general launcher, whose results replace those made
+    "kernel": "p general:p count:i registers made:i registers",
     "call": "r p count:i registers",
     "box": "r s",  # a size as a Python int
     "alias": "r r",
@@ -53,7 +52,8 @@ HEADER = 3  # words before the instructions: the Python function, inputs, regist
 
 CPYTHON = ("Py_IncRef", "Py_DecRef", "PyErr_Occurred", "PyErr_Clear", "PyErr_ExceptionMatches", "PyObject_Vectorcall",
            "PyFloat_FromDouble", "PyLong_AsLongLongAndOverflow", "PyLong_FromLongLong", "PyObject_GetAttr",
-           "PyObject_SetAttr", "PyList_New", "PyList_SetItem", "PyDict_New", "PyDict_SetItem")
+           "PyObject_SetAttr", "PyList_New", "PyList_SetItem", "PyTuple_GetItem", "PyDict_New",
+           "PyDict_SetItem")
 OBJECTS: dict[str, Any] = {
     "type_float": float, "type_int": int, "type_float64": np.float64, "type_float32": np.float32,
     "type_int64": np.int64,
@@ -258,8 +258,17 @@ class _Interpreter(Assembly):
         status = self.vectorcall(kernel, count)
         self.do(f"call void @Py_DecRef(ptr {status})")
         failed = self(f"icmp ne ptr {status}, @number_zero")
+        made, first = self.word(), self.load("ptr", self.cursor)
+        self.store("ptr", self.item(first, made), self.cursor)
         with self.when(failed):
-            self.do(f"call void @Py_DecRef(ptr {self.vectorcall(general, count)})")
+            results = self.vectorcall(general, count)
+            with self.loop(made) as i:
+                place = self.item(self.registers, self.load("i64", self.item(first, i)))
+                new, old = self(f"call ptr @PyTuple_GetItem(ptr {results}, i64 {i})"), self.load("ptr", place)
+                self.do(f"call void @Py_IncRef(ptr {new})")
+                self.store("ptr", new, place)
+                self.do(f"call void @Py_DecRef(ptr {old})")
+            self.do(f"call void @Py_DecRef(ptr {results})")
 
     def do_call(self) -> None:
         place, function, count = self.place(), self.object(), self.word()
@@ -401,48 +410,3 @@ declare { i64, i1 } @llvm.smul.with.overflow.i64(i64, i64)
 def text() -> str:
     """The LLVM assembly of the interpreter, without what the allocator's text declares."""
     return "\n".join([*(f"@{name} = external global i8" for name in OBJECTS), DECLARATIONS, _Interpreter().text(), ""])
-
-
-# ---------------------------------------------------------------- plans in the process
-class Plan(bytes):
-    """The words of a call plan; keeps alive what they point to."""
-
-    keep: tuple[Any, ...]
-
-
-class Words:
-    """A call plan in the making. Operands that are objects are kept alive; the others are numbers."""
-
-    def __init__(self, inputs: int) -> None:
-        self.inputs = inputs
-        self.words: list[int] = []
-        self.keep: list[Any] = []
-
-    def __call__(self, operation: str, *operands: Any) -> None:
-        """Add an instruction; an operand that is no int is a Python object to point to, in a ``Pointer``."""
-        self.words.append(CODES[operation])
-        for operand in operands:
-            if isinstance(operand, Pointer):
-                self.keep.append(operand.value)
-                self.words.append(id(operand.value))
-            else:
-                self.words.append(operand)
-
-    def callable(self, python: Callable[..., Any], registers: int) -> Callable[..., Any] | None:
-        """The built-in function that runs the plan, with ``python`` behind it; None where this Python has none."""
-        address = memory.addresses().get("fuse_call")
-        if not address or registers + self.inputs > REGISTERS:
-            return None
-        words = [id(python), self.inputs, registers, *self.words]
-        plan = Plan(struct.pack(f"={len(words)}q", *words))
-        plan.keep = (python, *self.keep)
-        return builtin("call", address, KEYWORDS, plan)
-
-
-class Pointer:
-    """An object among numbers."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value

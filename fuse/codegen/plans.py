@@ -23,7 +23,7 @@ import numpy as np
 
 from fuse.codegen import load
 from fuse.codegen.native import ArgType
-from fuse.codegen.runner import TURNED, Callback, Layouts, Recipe, Runner, SizeMismatch, rearranged
+from fuse.codegen.runner import TURNED, Callback, Layouts, Recipe, Runner, SizeMismatch, rearranged, unmade
 from fuse.codegen.taped import TapeRecipe, with_tape
 from fuse.config import config
 from fuse.expr import CONSTANT, INPUT, SHARED, Constant, Expr, toposort
@@ -171,7 +171,7 @@ class Origin:
     def _bound(self, record: Mapping[str, Any]) -> Found | None:
         runners: list[Runner] = []
         for number, kernel in enumerate(record["kernels"]):
-            runner = Stored(self, number, kernel["count"], record["text"])
+            runner = Stored(self, number, kernel, record["text"])
             for layouts, entry in kernel["variants"]:
                 recipe = _recipe(entry)
                 callback = _callback(recipe)
@@ -212,7 +212,10 @@ class Origin:
         kernels = []
         for runner in self.runners:
             stored = [(layouts, recipe) for layouts, recipe in runner.recipes.items() if recipe.key]
-            kernels.append({"count": runner.count, "variants": [[list(x), _recipe_data(r)] for x, r in stored]})
+            kernels.append({
+                "count": runner.count, "orders": runner.orders, "alike": runner.alike,
+                "variants": [[list(x), _recipe_data(r)] for x, r in stored],
+            })
         self.record = {**self.record, "kernels": kernels}
         _remember(self.key, self.record)
         load.store().save(self.key, {"plan": self.record}, b"")
@@ -247,8 +250,8 @@ class Origin:
 class Stored(Runner):
     """The kernels of a stored plan; for other layouts the program is planned after all."""
 
-    def __init__(self, origin: Origin, number: int, count: int, text: str) -> None:
-        super().__init__(count)
+    def __init__(self, origin: Origin, number: int, kernel: Mapping[str, Any], text: str) -> None:
+        super().__init__(kernel["count"], kernel["orders"], kernel["alike"])
         self.origin, self.number, self.text = origin, number, text
 
     def make(self, layouts: Layouts) -> tuple[Callback, Recipe | None]:
@@ -278,7 +281,7 @@ def enter(scope: dict[str, Any], number: int, runner: Runner) -> None:
     name = f"kernel{number}"
     scope[f"launch{number}"] = runner
     direct = [x for x, recipe in runner.recipes.items() if recipe.direct]
-    scope[name] = runner.variants[direct[-1]] if direct else runner
+    scope[name] = runner.variants[direct[-1]] if direct else unmade
 
     def install(fast: Callback) -> None:
         scope[name] = fast

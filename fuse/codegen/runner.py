@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fuse.codegen.native import NO_MEMORY, ArgType
+from fuse.codegen.order import Order, followed, reordered, shared_order
 from fuse.codegen.pool import MUCH, MUCH_WORK, OTHER
 from fuse.codegen.taped import TapeRecipe
 from fuse.errors import ShapeError
@@ -23,6 +25,7 @@ THREADED = "threads"  # after the layouts: the kernel for much work, which threa
 TURNED = "turned"  # after the layouts: that for short rows, with lanes over rows
 FLAGS = (BY_ROWS, THREADED, TURNED)
 SHORT_ROWS, LONG_ROWS = 16, 17  # nothing was done: the other one of two kernels serves these sizes
+WAYS = 64  # shapes and strides of arrays that a runner remembers
 
 
 class SizeMismatch(Exception):
@@ -45,6 +48,8 @@ class Recipe:
 
 def layout_of(array: Array) -> str:
     """The layout class of an array as kernels check it: "C", or "S<k>" with unit stride along dimension k, or "S-1"."""
+    if array.flags.c_contiguous:
+        return "C"
     itemsize = array.itemsize
     expected = itemsize
     contiguous = True
@@ -69,12 +74,32 @@ def _usable(array: Array) -> Array:
     return array.copy()
 
 
-class Runner:
-    """The kernels of one region by the layouts of its ``count`` arrays. Calling it runs the one that fits."""
+class Way(NamedTuple):
+    """How arrays of certain shapes and strides are given to a kernel."""
 
-    def __init__(self, count: int) -> None:
+    moved: tuple[tuple[int, tuple[int, ...]], ...]  # results, and the order of dimensions that they take on
+    usable: bool  # no array needs a copy
+    order: tuple[int, ...] | None  # of dimensions, in which all arrays are contiguous
+    layouts: Layouts
+
+
+def unmade(*args: Any) -> int:
+    """Stands for a kernel that was not made yet: the runner makes it."""
+    return WRONG_LAYOUT
+
+
+class Runner:
+    """The kernels of one region by the layouts of its ``count`` arrays. Calling it runs the one that fits.
+
+    A call returns the arrays of the results that have `orders`, which may be views of those it was given.
+    """
+
+    def __init__(self, count: int, orders: Sequence[Order] = (), alike: bool = False) -> None:
         self.count = count
+        self.orders = orders
+        self.alike = alike  # a kernel for C order walks arrays of any one order
         self.variants: dict[Layouts, Callback] = {}
+        self.ways: dict[Any, Way] = {}
         self.recipes: dict[Layouts, Recipe] = {}
         self.install: Callable[[Callback], None] = lambda fast: None
         self.changed: Callable[[], None] = lambda: None  # told when a kernel was made
@@ -101,10 +126,18 @@ class Runner:
         self.variants[layouts] = kernel
         return kernel
 
-    def __call__(self, *args: Any) -> int:
+    def __call__(self, *args: Any) -> tuple[Array, ...]:
         count = self.count
-        arrays = [_usable(a) for a in args[:count]]
-        layouts, rest = tuple(map(layout_of, arrays)), args[count:]
+        key = tuple([(a.shape, a.strides, a.flags.aligned) for a in args[:count]])
+        moved, usable, order, layouts = self.ways.get(key) or self.way(key, args)
+        arrays, rest = list(args[:count]), args[count:]
+        for place, perm in moved:
+            arrays[place] = reordered(arrays[place], perm)
+        results = tuple([arrays[place] for place, _ in self.orders])
+        if not usable:
+            arrays = [_usable(a) for a in arrays]
+        if order is not None:
+            arrays = [a.transpose(order) for a in arrays]
         flags = [TURNED] if self.prefers_turned(layouts, args) else []
         if (*layouts, THREADED, *flags) in self.variants or sum(a.nbytes for a in arrays) >= MUCH_WORK:
             flags.insert(0, THREADED)
@@ -125,7 +158,23 @@ class Runner:
         form = (*layouts, *flags)
         if form in self.recipes and self.recipes[form].direct:
             self.install(self.variants[form])  # calls of one function are mostly alike
-        return 0
+        return results
+
+    def way(self, key: Any, args: Sequence[Any]) -> Way:
+        """How arrays like these are given to a kernel."""
+        found = [(order[0], followed(args, order)) for order in self.orders]
+        moved = tuple([(place, perm) for place, perm in found if perm is not None])
+        arrays = list(args[: self.count])
+        for place, perm in moved:
+            arrays[place] = reordered(arrays[place], perm)
+        taken = [_usable(a) for a in arrays]
+        usable, layouts = all(map(operator.is_, taken, arrays)), tuple(map(layout_of, taken))
+        turns = self.alike and usable and "C" not in layouts
+        common = shared_order(taken) if turns else None
+        if len(self.ways) >= WAYS:
+            self.ways.clear()
+        way = self.ways[key] = Way(moved, usable, common, layouts if common is None else ("C",) * self.count)
+        return way
 
     def prefers_turned(self, layouts: Layouts, args: Sequence[Any]) -> bool:
         """Whether the kernel for short rows is the one to try first."""

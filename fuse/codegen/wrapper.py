@@ -30,6 +30,7 @@ from fuse.codegen.host import SizeNames
 from fuse.codegen.inplace import alike_operands, in_place_targets, reused_memory
 from fuse.codegen.launch import Launcher
 from fuse.codegen.liveness import escaping, last_uses
+from fuse.codegen.order import orders
 from fuse.codegen.products import can_be_small, form_of, is_product, product_into, small_product
 from fuse.codegen.region import SCATTERS, SEEN_THROUGH, Operand, Region, is_literal
 from fuse.codegen.runner import SizeMismatch
@@ -265,12 +266,13 @@ class Writer(SizeNames):
         in_place = in_place_targets(self, region, position, launcher)
         views = into_views(self, region, position, launcher)
         reused = reused_memory(self, region, position, launcher, in_place)
+        made: list[Expr] = []
         for node in region.outputs:
             if node in in_place:
                 target = in_place[node]
                 old, name = self.env[target], self.fresh("t")
-                made = self.empty_text(node)
-                self.line(f"{name} = {old} if {self.cells[target]}.borrowed is not {old} else {made}")
+                new = self.empty_text(node)
+                self.line(f"{name} = {old} if {self.cells[target]}.borrowed is not {old} else {new}")
                 self.env[node] = name
                 self.in_place.add(node)
                 continue
@@ -285,13 +287,19 @@ class Writer(SizeNames):
                 self.env[node] = self.rename(self.env[reused[node]])
             else:
                 self.env[node] = self.allocate(node)
+                made.extend([node] if node.op.name not in SCATTERS else [])
             self.owned.add(node)
+        launcher.orders = orders(region, launcher.bases, made)
         arrays = [self.as_array(b) for b in launcher.bases]
         scalars = [self.scalar_text(s) for s in launcher.scalars]
         arguments = ", ".join([*arrays, *scalars])
         kernel, general = f"kernel{number}", f"launch{number}"
+        call = f"{general}({arguments})"
+        if launcher.orders:  # arrays in another order of memory than the one of the inputs are replaced
+            targets = [arrays[order[0]] for order in launcher.orders]
+            call = f"{', '.join(targets)}, = {call}"
         self.line("try:")
-        self.line(f"    if {kernel}({arguments}): {general}({arguments})")
+        self.line(f"    if {kernel}({arguments}): {call}")
         self.line(f"except SizeMismatch: return serve(({self.arguments}))")
 
     def changed_copy(self, node: Expr, position: int, launcher: Launcher | None = None) -> str:
