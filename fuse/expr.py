@@ -346,18 +346,17 @@ def toposort(outputs: Iterable[Expr], known: Iterable[Expr] = ()) -> list[Expr]:
     stop: Container[Expr] = known if isinstance(known, (set, frozenset, Mapping)) else set(known)
     done: set[Expr] = set()
     for output in outputs:
-        stack: list[tuple[Expr, int]] = [(output, 0)]
+        stack = [output] if output not in stop else []
         while stack:
-            node, i = stack.pop()
-            if node in done or node in stop:
+            node = stack[-1]
+            if node in done:
+                stack.pop()
                 continue
-            args = node.args
-            while i < len(args) and (args[i] in done or args[i] in stop):
-                i += 1
-            if i < len(args):
-                stack.append((node, i + 1))
-                stack.append((args[i], 0))
+            waiting = [a for a in node.args if a not in done and a not in stop]
+            if waiting:
+                stack += waiting[::-1]
             else:
+                stack.pop()
                 done.add(node)
                 order.append(node)
     return order

@@ -30,7 +30,8 @@ class _Marker:
 ZERO = _Marker("ZERO")  # connected, but the derivative is 0 everywhere (floor, comparisons)
 DISCONNECTED = _Marker("DISCONNECTED")  # only the argument's shape or an index is used
 
-# Types of results of elementwise ops without parameters, by op and types of operands.
+# Types of results, and dtypes, of elementwise ops without parameters, by op and types (dtypes) of operands.
+_KNOWN_SIGNATURES: dict[Any, tuple[tuple[str, ...], str]] = {}
 _KNOWN_TYPES: dict[Any, TensorType] = {}
 _MANY_TYPES = 5000
 DtypeRule = Callable[..., tuple[tuple[str, ...], str]]
@@ -109,7 +110,15 @@ class Op:
     def signature(self, *args: Expr, **params: Any) -> tuple[tuple[str, ...], str]:
         """(dtypes the kernel sees, dtype of its result) for these arguments."""
         assert self.dtypes is not None
-        return self.dtypes(*[a.type.dtype for a in args], **params)
+        if params:
+            return self.dtypes(*[a.type.dtype for a in args], **params)
+        key = self, *[a.type.dtype for a in args]
+        known = _KNOWN_SIGNATURES.get(key)
+        if known is None:
+            if len(_KNOWN_SIGNATURES) >= _MANY_TYPES:
+                _KNOWN_SIGNATURES.clear()
+            known = _KNOWN_SIGNATURES[key] = self.dtypes(*key[1:])
+        return known
 
     def __call__(self, *args: Any, **params: Any) -> Expr:
         """A node of this op; arguments are converted to expressions, parameters must be hashable."""

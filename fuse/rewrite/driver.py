@@ -14,6 +14,7 @@ from fuse.op import OPS
 from fuse.rewrite.match import Matcher, build, cast, kind_of
 from fuse.rewrite.pattern import DISCRETE_KINDS, Call, Literal, Pattern, Procedure, Rule, Wild, uniform, walk
 
+ALL_KINDS = frozenset("biufc")
 ShapeOf = Callable[[Expr], tuple[Any, ...]]
 
 
@@ -78,12 +79,14 @@ class _Applied:
     __slots__ = ("local", "on", "rule")
 
     def __init__(self, rule: Procedure, on: frozenset[str]) -> None:
-        self.rule, self.on, self.local = rule, on, rule.local
+        self.rule, self.local = rule, rule.local
+        self.on = ALL_KINDS if on == ALL_KINDS else on
 
     def apply(self, node: Expr, context: Context) -> Expr | None:
-        kind = getattr(node.type, "dtype", None) and kind_of(node)
-        if kind is not None and kind not in self.on:
-            return None
+        if self.on is not ALL_KINDS:
+            kind = getattr(node.type, "dtype", None) and kind_of(node)
+            if kind is not None and kind not in self.on:
+                return None
         new = self.rule.function(node, context)
         if new is None or new is node:
             return None
@@ -341,8 +344,11 @@ def _rewrite(outputs: Sequence[Expr], rules: RuleSet, context: Context, settled:
     for start in order:
         if start in final:
             continue
-        if not start.args:
+        key = settled.get(start)
+        if not start.args or key is not None and not rules.of_key_again(key) and all(final[a] is a for a in start.args):
             final[start] = start
+            if key is not None:
+                idle[start] = key
             continue
         stack: list[tuple[int, Expr, Any]] = [(_LEAVE, start, None)]
         while stack:

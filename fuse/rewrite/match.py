@@ -93,7 +93,7 @@ class Matcher:
             yield from self._children(pattern, node, node.type.dtype, None, {})
 
     def _children(self, pattern: Call, node: Expr, dtype: str, axes: Axes, found: Bindings) -> Iterator[Bindings]:
-        for name, want in pattern.params.items():
+        for name, want in pattern.params.items() if pattern.params else ():
             have = node.params.get(name)
             if isinstance(want, Param):
                 if found.get(want.name, have) != have:
@@ -107,7 +107,7 @@ class Matcher:
         if node.op.kind == "elementwise":
             own, signature = node.type.dtype, node.op.signature(*args, **node.params)[0]
             dtypes = [dtype if d == own else d for d in signature]
-            views = [_aligned(axes, node.type.ndim, a) for a in args]
+            views = [None] * len(args) if axes is None else [_aligned(axes, node.type.ndim, a) for a in args]
         else:
             dtypes, views = [a.type.dtype for a in args], [None] * len(args)
         if len(args) == 1:
