@@ -488,3 +488,23 @@ def test_what_refused_a_node_in_one_phase_refuses_it_in_the_next(mode):
             rules = RuleSet([r for name in PHASES[phase] for r in tables()[name]], allowed)
             fresh = rewrite(fresh, rules, Context(shape_of))
         assert all(a is b for a, b in zip(optimize(outputs, mode), fresh, strict=True))
+
+
+def test_sizes_that_broadcast_the_same_sizes_are_one_size():
+    """Of two vectors of unknown size, whatever is made of both has one size: no sums and fills in between."""
+    e = (v + w) * (w + v) + T.sin(w - v) * (v * w)
+    e = e * (v + e)
+    outputs = optimize([e, *fuse.grad(e.sum(), [v, w])])
+    names = ops(*outputs)
+    assert "fill" not in names and "broadcast_to" not in names and "broadcast_size" not in names
+    f = fuse.function([v, w], outputs)
+    for given in ([1.0, 2.0, 3.0], [0.5]), ([0.5], [1.0, 2.0, 3.0]), ([0.5, 1.5, 2.0], [1.0, 2.0, 3.0]), ([2.0], [0.5]):
+        want = evaluate([e, *fuse.grad(e.sum(), [v, w])], {v: np.array(given[0]), w: np.array(given[1])})
+        for have, expected in zip(f(*given), want, strict=True):
+            assert have.shape == expected.shape
+            np.testing.assert_allclose(have, expected, rtol=1e-12)
+
+
+def test_sums_of_vectors_of_many_sizes_stay_small():
+    many = [T.dvector(f"v{n}") for n in range(600)]
+    assert len(toposort(optimize([sum(many[1:], many[0])]))) < 3000

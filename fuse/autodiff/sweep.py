@@ -13,6 +13,7 @@ from fuse.autodiff.absent import NullType, is_disconnected, is_null
 from fuse.errors import FuseTypeError, ShapeError
 from fuse.expr import Expr, as_expr, constant, toposort
 from fuse.op import DISCONNECTED, OPS, ZERO, _Marker
+from fuse.rewrite.driver import same_size
 from fuse.types import TensorType
 
 # What flows: an expression (of the node's shape), ZERO, DISCONNECTED, or a placeholder of NullType.
@@ -223,7 +224,7 @@ def _may_broadcast(arg: Expr, out: Expr) -> bool:
     from fuse.frontend.shape import shape_of
 
     sizes, wide = shape_of(arg), shape_of(out)
-    return any(sizes[a] is not wide[lead + a] for a in axes)
+    return not all(same_size(sizes[a], wide[lead + a]) for a in axes)
 
 
 def _could_widen(other: Expr, ndim: int, axis: int) -> bool:

@@ -388,13 +388,48 @@ def _broadcast_axis(sizes: list[Size]) -> Size:
         return 1
     size = rest[0]
     for n in rest[1:]:
-        if isinstance(size, Expr) and size.op.name == "broadcast_size" and n in size.args:
-            continue
-        if isinstance(n, Expr) and n.op.name == "broadcast_size" and size in n.args:
+        have, more = broadcast_parts(size), broadcast_parts(n)
+        if have.keys() <= more.keys():
             size = n
             continue
-        size = ew.broadcast_size(size, n)
+        for part in more:
+            if part not in have:
+                size = ew.broadcast_size(size, part)
     return size
+
+
+def broadcast_parts(size: Expr) -> dict[Expr, None]:
+    """The sizes that ``size`` broadcasts, each once: their order and how often they stand there do not matter.
+
+    Sizes of the same parts are the same number wherever they exist. Of very many, ``size`` itself stands for them.
+    """
+    if size.op.name != "broadcast_size":
+        return {size: None}
+    known = size._cache.get("broadcast") if size._cache else None
+    if known is not None:
+        return known
+    parts: dict[Expr, None] = {}
+    stack, met = [size], {size}
+    while stack and len(parts) <= _MANY_PARTS:
+        node = stack.pop()
+        known = node._cache.get("broadcast") if node._cache else None
+        if known is not None:
+            parts.update(known)
+        elif node.op.name == "broadcast_size":
+            new = [a for a in node.args if a not in met]  # the last is looked into first: chains grow to the left
+            met.update(new)
+            stack += new
+        else:
+            parts[node] = None
+    if size._cache is None:
+        size._cache = {}
+    if len(parts) > _MANY_PARTS:
+        return {size: None}
+    size._cache["broadcast"] = parts = dict.fromkeys(reversed(parts))
+    return parts
+
+
+_MANY_PARTS = 32
 
 
 __all__ = [

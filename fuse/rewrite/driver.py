@@ -300,7 +300,13 @@ def same_size(m: Any, n: Any) -> bool:
         return True
     m = int(m.data) if isinstance(m, Constant) else m
     n = int(n.data) if isinstance(n, Constant) else n
-    return isinstance(m, int) and isinstance(n, int) and m == n
+    if isinstance(m, int) or isinstance(n, int):
+        return isinstance(m, int) and isinstance(n, int) and m == n
+    if m.op.name == n.op.name == "broadcast_size":
+        from fuse.frontend.sizes import broadcast_parts
+
+        return broadcast_parts(m).keys() == broadcast_parts(n).keys()
+    return False
 
 
 # ---------------------------------------------------------------- the driver

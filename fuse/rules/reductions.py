@@ -9,6 +9,7 @@ from fuse.frontend import elementwise as ew
 from fuse.frontend.sizes import as_size_expr, size_product
 from fuse.op import OPS
 from fuse.rewrite import Context, procedure
+from fuse.rewrite.driver import same_size
 from fuse.rewrite.match import cast, kind_of, shuffled
 from fuse.rules.seen import constant_along, reduced
 
@@ -124,7 +125,8 @@ def useless_unbroadcast(node: Expr, context: Context) -> Expr | None:
         return g
     have, want = context.shape_of(g), context.shape_of(like)
     axes = tuple([a for a, n in enumerate(want) if isinstance(n, int) and n == 1 and have[a] != 1])
-    if not axes or any(m is not n for a, (m, n) in enumerate(zip(have, want, strict=True)) if a not in axes and m != n):
+    pairs = enumerate(zip(have, want, strict=True))
+    if not axes or not all(same_size(m, n) for a, (m, n) in pairs if a not in axes):
         return None
     rest = iter(range(g.type.ndim))
     total = reduced("sum", g, axes)

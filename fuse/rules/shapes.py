@@ -8,7 +8,7 @@ import numpy as np
 
 from fuse import types as ty
 from fuse.expr import Constant, Expr, make
-from fuse.frontend.sizes import as_size_expr, static_int
+from fuse.frontend.sizes import as_size_expr, broadcast_parts, static_int
 from fuse.rewrite import Context, procedure
 from fuse.rewrite.driver import same_size, shape_model
 from fuse.rewrite.match import cast, shuffled
@@ -200,11 +200,10 @@ def equal_sizes(node: Expr, context: Context) -> Expr | None:
         return b
     if static_int(a) is not None:
         return a
-    if b.op.name == "broadcast_size" and a in b.args:
+    first, second = broadcast_parts(a), broadcast_parts(b)
+    if first.keys() <= second.keys():
         return b
-    if a.op.name == "broadcast_size" and b in a.args:
-        return a
-    return None
+    return a if second.keys() <= first.keys() else None
 
 
 @procedure("74: element of a vector of scalars", "subtensor", same_shape=True, local=True)
