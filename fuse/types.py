@@ -33,6 +33,11 @@ def _known_dtype(name: str) -> str:
     return name
 
 
+@cache
+def _name_of(dtype: np.dtype[Any]) -> str:
+    return dtype.name
+
+
 def dtype_name(dtype: Any) -> str:
     """The canonical name of ``dtype``, given as a name, a NumPy dtype or a NumPy/Python type.
 
@@ -44,7 +49,7 @@ def dtype_name(dtype: Any) -> str:
     if isinstance(dtype, str) and dtype == "floatX":
         return config.floatX
     try:
-        name = np.dtype(dtype).name
+        name = _name_of(dtype) if isinstance(dtype, np.dtype) else np.dtype(dtype).name
     except TypeError as error:
         raise DTypeError(f"{dtype!r} is not a dtype; fuse has {', '.join(DTYPES)}") from error
     return _known_dtype(name)

@@ -13,7 +13,6 @@ from fuse.autodiff.absent import NullType, is_disconnected, is_null
 from fuse.errors import FuseTypeError, ShapeError
 from fuse.expr import Expr, as_expr, constant, toposort
 from fuse.op import DISCONNECTED, OPS, ZERO, _Marker
-from fuse.rewrite.driver import same_size
 from fuse.types import TensorType
 
 # What flows: an expression (of the node's shape), ZERO, DISCONNECTED, or a placeholder of NullType.
@@ -222,6 +221,7 @@ def _may_broadcast(arg: Expr, out: Expr) -> bool:
     if not axes or not any(_could_widen(o, out.type.ndim, lead + a) for o in others for a in axes):
         return False
     from fuse.frontend.shape import shape_of
+    from fuse.rewrite.sizes import same_size
 
     sizes, wide = shape_of(arg), shape_of(out)
     return not all(same_size(sizes[a], wide[lead + a]) for a in axes)

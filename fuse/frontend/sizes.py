@@ -378,7 +378,7 @@ def broadcast_sizes(shapes: Sequence[Sequence[Size]]) -> tuple[Size, ...]:
 
 
 def _broadcast_axis(sizes: list[Size]) -> Size:
-    rest: list[Size] = []
+    rest: list[Any] = []
     for n in sizes:
         if isinstance(n, int) and n != 1:
             return n
@@ -387,6 +387,8 @@ def _broadcast_axis(sizes: list[Size]) -> Size:
     if not rest:
         return 1
     size = rest[0]
+    if len(rest) > 1:
+        from fuse.rewrite.sizes import broadcast_parts
     for n in rest[1:]:
         have, more = broadcast_parts(size), broadcast_parts(n)
         if have.keys() <= more.keys():
@@ -396,40 +398,6 @@ def _broadcast_axis(sizes: list[Size]) -> Size:
             if part not in have:
                 size = ew.broadcast_size(size, part)
     return size
-
-
-def broadcast_parts(size: Expr) -> dict[Expr, None]:
-    """The sizes that ``size`` broadcasts, each once: their order and how often they stand there do not matter.
-
-    Sizes of the same parts are the same number wherever they exist. Of very many, ``size`` itself stands for them.
-    """
-    if size.op.name != "broadcast_size":
-        return {size: None}
-    known = size._cache.get("broadcast") if size._cache else None
-    if known is not None:
-        return known
-    parts: dict[Expr, None] = {}
-    stack, met = [size], {size}
-    while stack and len(parts) <= _MANY_PARTS:
-        node = stack.pop()
-        known = node._cache.get("broadcast") if node._cache else None
-        if known is not None:
-            parts.update(known)
-        elif node.op.name == "broadcast_size":
-            new = [a for a in node.args if a not in met]  # the last is looked into first: chains grow to the left
-            met.update(new)
-            stack += new
-        else:
-            parts[node] = None
-    if size._cache is None:
-        size._cache = {}
-    if len(parts) > _MANY_PARTS:
-        return {size: None}
-    size._cache["broadcast"] = parts = dict.fromkeys(reversed(parts))
-    return parts
-
-
-_MANY_PARTS = 32
 
 
 __all__ = [

@@ -13,6 +13,7 @@ from fuse.expr import PLACE, Constant, Expr, make, rebuild, toposort
 from fuse.op import OPS
 from fuse.rewrite.match import Matcher, build, cast, kind_of
 from fuse.rewrite.pattern import DISCRETE_KINDS, Call, Literal, Pattern, Procedure, Rule, Wild, uniform, walk
+from fuse.rewrite.sizes import same_size
 
 ALL_KINDS = frozenset("biufc")
 ShapeOf = Callable[[Expr], tuple[Any, ...]]
@@ -173,7 +174,10 @@ class RuleSet:
 
     def key(self, node: Expr) -> Any:
         """What decides on the rules that may fit ``node``."""
-        args, name = node.args, node.op.name
+        return self.key_of(node.op.name, node.args)
+
+    def key_of(self, name: str, args: tuple[Expr, ...]) -> Any:
+        """The key of a node of the op ``name`` on ``args``."""
         if len(args) == 2:
             a, b = args
             return (name, _visible(a), _SAME) if a is b else (name, _visible(a), _visible(b))
@@ -293,20 +297,6 @@ def _size(n: int) -> Expr:
     from fuse.expr import constant
 
     return constant(n, dtype="int64")
-
-
-def same_size(m: Any, n: Any) -> bool:
-    if m is n:
-        return True
-    m = int(m.data) if isinstance(m, Constant) else m
-    n = int(n.data) if isinstance(n, Constant) else n
-    if isinstance(m, int) or isinstance(n, int):
-        return isinstance(m, int) and isinstance(n, int) and m == n
-    if m.op.name == n.op.name == "broadcast_size":
-        from fuse.frontend.sizes import broadcast_parts
-
-        return broadcast_parts(m).keys() == broadcast_parts(n).keys()
-    return False
 
 
 # ---------------------------------------------------------------- the driver

@@ -11,8 +11,8 @@ from fuse.frontend.sizes import as_size_expr
 from fuse.frontend.slices import FULL, is_dynamic, trimmed, unmarked
 from fuse.op import OPS
 from fuse.rewrite import Context, procedure, uniform
-from fuse.rewrite.driver import same_size
 from fuse.rewrite.match import cast, shuffled
+from fuse.rewrite.sizes import same_size
 from fuse.rules.seen import reduced
 from fuse.rules.values import nonnegative
 

@@ -73,14 +73,19 @@ def _read(node: Expr, context: Context, left: int) -> tuple[Opened, bool]:
     return ((above, below), own), several
 
 
-def _improved(node: Expr, context: Context, change: Change, extra: int) -> Expr | None:
+def _improved(node: Expr, context: Context, change: Change, extra: int, only: bool = False) -> Expr | None:
     """The product ``node`` after ``change``: of its own factors, else of those that others multiply too.
 
-    As in sums, opening what others read must not lead to more operations than become superfluous (plus ``extra``).
+    As in sums, opening what others read must not lead to more operations than become superfluous (plus ``extra``);
+    ``only``: ``change`` concerns constants only, so that it need not be tried where the rest is too much already.
     """
     dtype = node.type.dtype
     shut, wide = _opened(node, context)
     changed = change(*shut[0], dtype)
+    if only and changed is None and wide is not shut:
+        rest = sum(not isinstance(f, Constant) for factors in wide[0] for f in factors)
+        if rest - 1 > wide[1] + extra:
+            return None
     if changed is None and wide is not shut:
         changed = change(*wide[0], dtype)
         if changed is not None and max(len(changed[0]), 1) - 1 + len(changed[1]) > wide[1] + extra:
@@ -190,7 +195,7 @@ def fold_product(node: Expr, context: Context) -> Expr | None:
     """One constant instead of several: ``2*x*3`` is ``6*x``, ``(2*x)/(4*y)`` is ``(0.5*x)/y``."""
     if node in context.inner:
         return None
-    return _improved(node, context, _folded, 0)
+    return _improved(node, context, _folded, 0, only=True)
 
 
 def _folded(above: Factors, below: Factors, dtype: str) -> tuple[Factors, Factors] | None:
@@ -277,6 +282,8 @@ def _paired(context: Context, above: Factors, below: Factors, dtype: str) -> tup
         for factors, op in ((above, "mul"), (below, "true_div")):
             for j, second in enumerate(factors):
                 if op == "mul" and j == i or second.type.dtype != first.type.dtype:
+                    continue
+                if not _pair_rules().of_key(_pair_rules().key_of(op, (first, second))):
                     continue
                 met = _met(make(OPS[op], (first, second)), context)
                 if met is None:

@@ -9,8 +9,8 @@ from fuse.frontend import elementwise as ew
 from fuse.frontend.sizes import as_size_expr, size_product
 from fuse.op import OPS
 from fuse.rewrite import Context, procedure
-from fuse.rewrite.driver import same_size
 from fuse.rewrite.match import cast, kind_of, shuffled
+from fuse.rewrite.sizes import same_size
 from fuse.rules.seen import constant_along, reduced
 
 REDUCTIONS_OF_ALL = "sum prod max min all any"

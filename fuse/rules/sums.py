@@ -66,17 +66,22 @@ def _read(node: Expr, context: Context, left: int) -> tuple[tuple[Terms, int], b
 _OF_SUMS = frozenset({"add", "sub", "neg"})
 
 
-def _improved(node: Expr, context: Context, change: Callable[[Terms, str], Terms | None], extra: int) -> Expr | None:
+def _improved(
+    node: Expr, context: Context, change: Callable[[Terms, str], Terms | None], extra: int, only: bool = False
+) -> Expr | None:
     """The sum ``node`` after ``change``: of the terms that it alone adds up, else of those that others add up too.
 
     What others read stays, so opening it must not lead to more operations than become superfluous (plus ``extra``):
     every element of a chain of sums would be written out else, and a graph of n nodes become one of n squared.
+    ``only``: ``change`` concerns constants only, so that it need not be tried where the rest is too much already.
     """
     dtype = node.type.dtype
     (closed, own), (terms, wide_own) = _opened(node, context)
     changed = change(closed, dtype)
     if changed is None:
         own = wide_own
+        if only and sum(not isinstance(t, Constant) for _, t in terms) - 1 > own + extra:
+            return None
         changed = change(terms, dtype) if len(terms) > len(closed) else None
         if changed is not None:
             known = {t for _, t in terms}
@@ -216,7 +221,7 @@ def fold_sum(node: Expr, context: Context) -> Expr | None:
     """One constant instead of several, where the first of them stood: ``1 + x + 2`` is ``3 + x``."""
     if node in context.inner:
         return None
-    return _improved(node, context, _folded, 0)
+    return _improved(node, context, _folded, 0, only=True)
 
 
 @procedure(
