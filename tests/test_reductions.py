@@ -291,3 +291,23 @@ def test_compiled_reductions_of_nothing(build):
 def test_errors(build, kind, text):
     with pytest.raises(kind, match=text):
         build(T.matrix("m"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_extrema_find_nan_at_every_place(dtype):
+    """Vectors, what is left over of them, rows, columns and walks in steps: NaN passes, and zeros are zero."""
+    m = T.TensorType(dtype, (None, None))("m")
+    f = fuse.function([m], [m.max(), m.min(), m.max(axis=0), m.max(axis=1), m.min(axis=0)])
+    rng = np.random.default_rng(11)
+    for shape in ((1, 1), (3, 7), (1, 65), (40, 9), (5, 300), (300, 5)):
+        a = rng.normal(size=shape).astype(dtype)
+        for place in (None, 0, a.size // 2, a.size - 1):
+            b = a.copy()
+            if place is not None:
+                b.flat[place] = np.nan
+            for c in (b, np.asfortranarray(b), b[:, ::-1], b[::2]):
+                for have, want in zip(f(c), (c.max(), c.min(), c.max(0), c.max(1), c.min(0)), strict=True):
+                    np.testing.assert_array_equal(have, want)
+    zeros = np.zeros((4, 33), dtype)
+    zeros[::2] = -0.0
+    assert f(zeros)[0] == 0 and f(zeros)[1] == 0

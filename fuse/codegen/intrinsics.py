@@ -347,17 +347,19 @@ def _complex_product(builder, a, b):
             builder.fadd(times(a.real, b.imag), times(a.imag, b.real), flags=REORDER))
 
 
-def _call(builder, name, *args):
+def _call(builder, name, *args, fastmath=()):
     """Call the overloaded LLVM intrinsic `name` on values of one type."""
     return builder.call(builder.module.declare_intrinsic(name, [args[0].type],
-                                                         ir.FunctionType(args[0].type, [a.type for a in args])), args)
+                                                         ir.FunctionType(args[0].type, [a.type for a in args])), args,
+                        fastmath=fastmath)
 
 
 def _extremum(floating, comparison):
     def integer(builder, a, b, signed):
         compare = builder.icmp_signed if signed else builder.icmp_unsigned
         return builder.select(compare(comparison, a, b), a, b)
-    return (lambda b, x, y: _call(b, floating, x, y)), integer
+    # Which zero is the larger one takes x86 as long as everything else; NumPy's maximum does not say either.
+    return (lambda b, x, y: _call(b, floating, x, y, fastmath=("nsz",))), integer
 
 
 radd = _combine("radd", "``acc + v``, a sum LLVM may reorder.",
