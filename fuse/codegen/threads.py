@@ -30,7 +30,7 @@ from fuse.config import config
 memory = (ctypes.c_int64 * ((SLOTS + LINE * (MAX_WORKERS + 2)) // 8))()
 address = (ctypes.addressof(memory) + LINE - 1) // LINE * LINE
 SMALLEST_GRAIN, LARGEST_GRAIN = 1 << 18, 1 << 21
-_kept: list[tuple[int, ...]] = []
+_kept: list[tuple[int, int, int]] = []
 _grain: list[int] = []
 
 
