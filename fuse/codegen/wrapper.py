@@ -32,7 +32,7 @@ from fuse.codegen.launch import Launcher
 from fuse.codegen.liveness import escaping, last_uses
 from fuse.codegen.order import orders
 from fuse.codegen.products import can_be_small, form_of, is_product, product_into, small_product
-from fuse.codegen.region import SCATTERS, SEEN_THROUGH, Operand, Region, is_literal
+from fuse.codegen.region import SCATTERS, SEEN_THROUGH, Operand, Region, is_literal, see_through
 from fuse.codegen.runner import SizeMismatch
 from fuse.codegen.stores import into_views, is_slice_store, part_of, prepare, store
 from fuse.expr import CONSTANT, INPUT, SHARED, Expr, leaves
@@ -304,6 +304,11 @@ class Writer(SizeNames):
 
     def changed_copy(self, node: Expr, position: int, launcher: Launcher | None = None) -> str:
         """A name for the array that ``node`` changes: a copy of its first argument, or that itself where it is free."""
+        source = see_through(node.args[0], self.sizes).base
+        if is_literal(source) and not any(source.data.tobytes()):
+            name = self.allocate(node)
+            self.line(f"{name}.fill(0)")
+            return name
         array, name, base = self.materialised(node.args[0]), self.fresh("t"), node.args[0]
         is_free = base in self.owned and self.last_use.get(base) == position and base not in self.changed
         if is_free and (launcher is None or base not in launcher.bases):
