@@ -227,3 +227,15 @@ def test_kernels_of_long_formulas_have_few_arrays():
     program = compile_program([x], [T.grad(y.sum(), x)])
     assert all(len(kernel.buffers) <= MAX_ARRAYS for kernel in program.kernels)
     assert 2 <= len(program.kernels) <= 40
+
+
+def test_what_a_thread_keeps_for_itself_may_lie_along_several_axes():
+    x = T.tensor3("x")
+    y = T.sin(x + x) - x.mean(axis=(1, 2), keepdims=True)
+    cost = T.sqr(y).sum()
+    value = RNG.normal(size=(3, 4, 5))
+    got = fuse.function([x], [cost, T.grad(cost, x)])(value)
+    out = np.sin(2 * value) - value.mean((1, 2), keepdims=True)
+    want = 4 * out * np.cos(2 * value) - 2 * out.mean((1, 2), keepdims=True)
+    np.testing.assert_allclose(got[0], (out**2).sum(), rtol=1e-12)
+    np.testing.assert_allclose(got[1], want, rtol=1e-11, atol=1e-13)

@@ -31,6 +31,7 @@ from fuse.codegen.kernel import (
     Put,
     Store,
     Update,
+    index_width,
     walk,
 )
 from fuse.codegen.lanes import FEW_ROWS, LANES_TOGETHER, MANY_ROWS, NARROW_BLOCK, SHORT, TILE, lane_block, longest_sweep
@@ -60,7 +61,7 @@ class _Emitter(TapeEmitter):
         self.depth = 1
         self.helpers: dict[str, Any] = {}
         self.buffers: dict[str, Buffer] = {b.name: b for b in kernel.buffers}
-        self.buffers |= {x.name: Buffer(x.name, x.dtype, len(x.axes), True) for x in kernel.locals if not x.row}
+        self.buffers |= {x.name: Buffer(x.name, x.dtype, index_width(x.axes), True) for x in kernel.locals if not x.row}
         self.rows: dict[str, Local] = {x.name: x for x in kernel.locals}
         self.lane: str | None = None
         self.bounded: set[str] = set()  # values that are known to be indices

@@ -380,8 +380,9 @@ class _Scope:
 def check(kernel: Kernel) -> Kernel:
     """``kernel`` itself if it is well formed: names defined before use and inside their loop, indices in scope."""
     private = {x.name for x in kernel.locals if not x.row}
-    ranks = {b.name: b.ndim for b in kernel.buffers} | {x.name: len(x.axes) for x in kernel.locals if not x.row}
     local_names = {x.name: x for x in kernel.locals}
+    widths = {x.name: index_width(x.axes) for x in kernel.locals if not x.row}
+    ranks = {b.name: b.ndim for b in kernel.buffers} | widths
     scalars = {s.name for s in kernel.scalars}
     bounded: set[str] = set()  # values, and rows of values, that are checked indices
 
@@ -432,10 +433,8 @@ def check(kernel: Kernel) -> Kernel:
                     if s.acc not in accs:
                         fail(s, "accumulator without identity")
                 case Get() | Put():
-                    if isinstance(s, Put) and s.value in bounded:
-                        bounded.add(s.local)
-                    if isinstance(s, Get) and s.local in bounded:
-                        bounded.add(s.name)
+                    if (s.value if isinstance(s, Put) else s.local) in bounded:
+                        bounded.add(s.local if isinstance(s, Put) else s.name)
                     if s.local not in local_names and s.local not in accs:
                         fail(s, "unknown local")
                     if isinstance(s, Put):
