@@ -138,7 +138,7 @@ WORKLOADS = (
             "10000x20x4": {"n": 10_000, "clusters": 20, "dimensions": 4},
             "200x5x2": {"n": 200, "clusters": 5, "dimensions": 2},
         },
-        quick=("10000x20x4",),
+        quick=(),
         data=_points,
         formula=_mixture,
         reference=_mixture_gradient,

@@ -82,7 +82,7 @@ _CELLS = {"100x100x50": {"shape": (100, 100, 50)}, "20x20x20": {"shape": (20, 20
 _SINGLE = {f"{label} f4": {**size, "dtype": "float32"} for label, size in _CELLS.items()}
 
 WORKLOADS = (
-    Workload("ocean/density", _CELLS | _SINGLE, ("100x100x50",), _water, _density, pointwise=True),
+    Workload("ocean/density", _CELLS | _SINGLE, (), _water, _density, pointwise=True),
     Workload(
         "ocean/density gradient",
         _CELLS,
