@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,8 +35,20 @@ def without_machine(text: str) -> str:
     return re.sub(r"(/[\w.-]+){2,}", "<path>", text)
 
 
+def printed_in_a_fresh_process() -> list[str]:
+    """What the examples print where nothing ran before: functions of one structure share what their kernels met."""
+    code = "import json, sys, test_readme; print(json.dumps([printed for _, printed in test_readme.examples()]))"
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, encoding="utf-8",
+        env=os.environ | {"PYTHONPATH": str(README.parent), "PYTHONIOENCODING": "utf-8"}, check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    return list(json.loads(found.stdout.splitlines()[-1]))
+
+
 def test_examples_print_what_the_readme_shows():
-    for match, printed in examples():
+    matches = EXAMPLE.finditer(README.read_text(encoding="utf-8"))
+    for match, printed in zip(matches, printed_in_a_fresh_process(), strict=True):
         assert without_machine(printed) == without_machine(match["shown"] or ""), match["code"]
 
 

@@ -17,6 +17,7 @@ from fuse.codegen.call_words import Pointer, Words
 from fuse.codegen.native_call import REGISTERS
 from fuse.codegen.products import SmallProduct
 from fuse.codegen.runner import unmade
+from fuse.codegen.syntax import parse
 
 ARRAY = re.compile(r"type\((x\d+)\) is not ndarray or \1\.dtype is not (dtype_\w+) or \1\.ndim != (\d+)((?: or .*)?)")
 STATIC = re.compile(r" or (x\d+)\.shape\[(\d+)\] != (\d+)")
@@ -53,7 +54,7 @@ def native_call(
 class _Translator:
     def __init__(self, source: str, scope: Mapping[str, Any], form: str, keys: Sequence[str] | None) -> None:
         self.scope, self.form, self.keys = scope, form, keys
-        (function,) = ast.parse(source).body
+        (function,) = parse(source).body
         assert isinstance(function, ast.FunctionDef)
         self.body = function.body
         names = [a.arg for a in function.args.args]

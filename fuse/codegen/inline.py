@@ -17,6 +17,7 @@ import numpy as np
 
 from fuse import types as ty
 from fuse.codegen import mathlib
+from fuse.codegen.syntax import parse
 from fuse.errors import CompileError
 from fuse.op import Op
 
@@ -27,7 +28,7 @@ Resolve = Callable[[str, str], "tuple[str, Any]"]  # (mathlib name, dtype) -> (n
 def _definition(op: Op) -> ast.FunctionDef:
     assert op.kernel is not None
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(op.kernel)))
+        tree = parse(textwrap.dedent(inspect.getsource(op.kernel)))
     except (OSError, TypeError, SyntaxError) as error:
         raise CompileError(
             f"the source of the kernel of {op.name} cannot be read ({error}): define it with `def` in a file or a cell"
@@ -113,7 +114,7 @@ class _Substitute(ast.NodeTransformer):
             raise CompileError(f"the kernel of {self.op.name} uses {node.id}, which is not defined")
         value = known[node.id]
         if isinstance(value, (bool, int, float)):
-            return ast.parse(constant_text(value, self.dtype), mode="eval").body
+            return parse(constant_text(value, self.dtype), mode="eval").body
         if node.id in ("math", "np", "numpy"):
             return ast.Name("math" if node.id == "math" else "np", ast.Load())
         name = f"h{abs(hash((id(value), node.id))) % 10**10}"
@@ -132,7 +133,7 @@ class _Substitute(ast.NodeTransformer):
                 symbol = None
         if symbol is not None:
             left, right = [ast.unparse(ast.fix_missing_locations(self.visit(a))) for a in node.args]
-            return ast.parse(f"({left}) {symbol} ({right})", mode="eval").body
+            return parse(f"({left}) {symbol} ({right})", mode="eval").body
         return self.generic_visit(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
@@ -140,12 +141,12 @@ class _Substitute(ast.NodeTransformer):
             name, helper = self.resolve(node.attr, self.dtype)
             if helper is not None:
                 self.helpers[name] = helper
-            return ast.parse(name, mode="eval").body
+            return parse(name, mode="eval").body
         return ast.Attribute(self.visit(node.value), node.attr, ast.Load())
 
     def visit_Constant(self, node: ast.Constant) -> ast.expr:
         if isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
-            return ast.parse(constant_text(node.value, self.dtype), mode="eval").body
+            return parse(constant_text(node.value, self.dtype), mode="eval").body
         return node
 
 
@@ -199,7 +200,7 @@ def inline(
         if name in params:
             value = params[name]
             text = constant_text(value, dtype) if isinstance(value, (bool, int, float, complex)) else repr(value)
-            names[name] = ast.parse(text, mode="eval").body
+            names[name] = parse(text, mode="eval").body
     if not is_straight(op):
         name = f"k_{op.name}_{abs(hash(op)) % 10**10}"
         return [], f"{name}({', '.join(args)})", {name: op.kernel}
@@ -207,7 +208,7 @@ def inline(
     lines: list[str] = []
     result = ""
     for statement in _statements(op):
-        copied = ast.parse(ast.unparse(statement)).body[0]
+        copied = parse(ast.unparse(statement)).body[0]
         if isinstance(copied, ast.Return):
             assert copied.value is not None
             result = ast.unparse(ast.fix_missing_locations(substitute.visit(copied.value)))

@@ -40,6 +40,7 @@ from numba.core.untyped_passes import (
 
 from fuse.codegen import direct, far, intrinsics, native
 from fuse.codegen.native import ArgType
+from fuse.codegen.syntax import parse
 
 LOOP = direct.LOOP
 HELPER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy", "forceinline": True}
@@ -216,7 +217,7 @@ def object_code(source: str, entry: str, name: str, filename: str, argtypes: tup
 
 def _directly(source, entry, name, filename, argtypes, helpers, block):
     """The optimised module by way of `direct`; None for what needs numba's pipeline."""
-    tree = ast.parse(source)
+    tree = parse(source)
     definitions = {s.name: s for s in tree.body if isinstance(s, ast.FunctionDef)}
     names = {**intrinsics.namespace(), **helpers}
     own: dict[str, Any] = {}

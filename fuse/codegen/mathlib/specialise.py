@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fuse import types as ty
+from fuse.codegen.syntax import parse
 
 _PACKAGE = __name__.rpartition(".")[0]
 
@@ -60,7 +61,7 @@ def specialise(function: Callable[..., Any], dtype: str, target: str = "cpu") ->
     """
     assert isinstance(function, FunctionType)
     scalar = _literal_dtype(dtype)
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    tree = parse(textwrap.dedent(inspect.getsource(function)))
     definition = tree.body[0]
     assert isinstance(definition, ast.FunctionDef)
     definition.name = f"{function.__name__.strip('_')}_{scalar}"
@@ -103,7 +104,7 @@ def through_float64(function: Callable[..., Any], name: str, target: str = "cpu"
     text = f"def {name}_float32({', '.join(args)}):\n"
     text += f"    return float32(wide({', '.join(f'float64({a})' for a in args)}))\n"
     names: dict[str, Any] = {"wide": specialise(function, "float64", target), "__name__": function.__module__}
-    tree = ast.parse(text)
+    tree = parse(text)
     exec(compile(tree, f"<{name} through float64>", "exec"), names)
     made: FunctionType = names[f"{name}_float32"]
     made.definition = tree.body[0]  # type: ignore[attr-defined]
