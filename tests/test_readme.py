@@ -35,20 +35,21 @@ def without_machine(text: str) -> str:
     return re.sub(r"(/[\w.-]+){2,}", "<path>", text)
 
 
-def printed_in_a_fresh_process() -> list[str]:
+def printed_in_a_fresh_process(cache: Path) -> list[str]:
     """What the examples print where nothing ran before: functions of one structure share what their kernels met."""
     code = "import json, sys, test_readme; print(json.dumps([printed for _, printed in test_readme.examples()]))"
     found = subprocess.run(
         [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, encoding="utf-8",
-        env=os.environ | {"PYTHONPATH": str(README.parent), "PYTHONIOENCODING": "utf-8"}, check=False,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(README.parent), "PYTHONIOENCODING": "utf-8", "FUSE_CACHE_DIR": str(cache)},
     )
     assert found.returncode == 0, found.stderr
     return list(json.loads(found.stdout.splitlines()[-1]))
 
 
-def test_examples_print_what_the_readme_shows():
+def test_examples_print_what_the_readme_shows(tmp_path):
     matches = EXAMPLE.finditer(README.read_text(encoding="utf-8"))
-    for match, printed in zip(matches, printed_in_a_fresh_process(), strict=True):
+    for match, printed in zip(matches, printed_in_a_fresh_process(tmp_path), strict=True):
         assert without_machine(printed) == without_machine(match["shown"] or ""), match["code"]
 
 
