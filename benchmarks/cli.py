@@ -158,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Time fuse and its peers on the same workloads; every result is checked against NumPy first.",
         epilog=f"Peers that need another Python: --python, or {INTERPRETERS}=PEER=PATH,PEER=PATH in the environment.",
     )
-    parser.add_argument("--quick", action="store_true", help="few sizes, short rounds: under three minutes")
+    parser.add_argument("--quick", action="store_true", help="few sizes, short rounds: about three minutes")
     parser.add_argument("--only", action="append", default=[], metavar="PATTERN", help="part of a name; repeatable")
     parser.add_argument(
         "--peers", type=_listed("peer", list(PEERS)), default=list(PEERS), metavar="A,B", help="of " + ", ".join(PEERS)

@@ -38,7 +38,8 @@ _HEAD = """# Benchmarks
 
 <!-- Written by `python -m benchmarks.page`; change that, not this. -->
 
-What follows is one run of `python -m benchmarks`: every peer in a process of its own, on the same inputs, its results
+What follows is from `python -m benchmarks`, {runs}:
+every peer in a process of its own, on the same inputs, its results
 compared with NumPy's before anything is timed (to 10⁻⁹ in float64, 2·10⁻⁴ in float32), rounds interleaved so that a
 noisy moment hits all alike. A round is the quickest of many short runs, a figure the {statistic} of its rounds.
 Peers run as their users would run them: jitted where they jit, parameters donated or updated in place, 64 bits on,
@@ -48,9 +49,9 @@ all cores. «By hand» is a kernel in Numba written for the workload (`benchmark
 
 **Versions**: {versions}.
 
-Of {asked} goals that this run can judge, {reached} are reached; the others stand [below](#goals-that-are-missed).
+Of {asked} goals that these figures can judge, {reached} are reached; the others stand [below](#goals-that-are-missed).
 
-To repeat it: `pip install "fuse[bench]"`, then `python -m benchmarks` (an hour or two), or, under three minutes,
+To repeat it: `pip install "fuse[bench]"`, then `python -m benchmarks` (an hour or two), or, about three minutes,
 `python -m benchmarks --quick`. PyTensor wants an older Numba than fuse, so an environment of its own; see `--python`.
 
 In the plots a mark right of 1 is a peer that needs so many times the time of fuse; a bar is the kernel by hand.
@@ -94,6 +95,7 @@ def page(results: Results, least: bool = False) -> str:
     builders = [peer for peer in peers if PEERS[peer].compiles]
     machine = results["machine"]
     asked, missed = list(verdicts(known)), misses(known)
+    count = results.get("runs", 1)
     parts = [
         _HEAD.format(
             statistic="least" if least else "median",
@@ -101,6 +103,7 @@ def page(results: Results, least: bool = False) -> str:
                 **machine
             ),
             versions=", ".join(f"{PEERS[p].title} {results['peers'][p]['version']}" for p in peers),
+            runs="one run" if count == 1 else f"{count} runs, each row from one, judged against the peers of that one",
             asked=len(asked),
             reached=len(asked) - len(missed),
         )

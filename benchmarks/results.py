@@ -27,7 +27,8 @@ def read(paths: Iterable[Path]) -> Results:
 
 def joined(runs: Sequence[Results]) -> Results:
     """Return one run: machine and plan of the last, peers of all, and of every cell the row of the latest run."""
-    found: Results = {**runs[-1], "peers": {peer: what for run in runs for peer, what in run["peers"].items()}}
+    peers = {peer: what for run in runs for peer, what in run["peers"].items()}
+    found: Results = {**runs[-1], "runs": len(runs), "peers": peers}
     for part, keys in _KEYS.items():
         rows: dict[Any, list[Any]] = {}  # a row is measured together and kept together
         for run in runs:
