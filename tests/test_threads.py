@@ -91,9 +91,18 @@ def programs():
         "gradient of softmax": ([x, b], T.grad((soft**3).sum(), [x, b]), None),
         "layer norm": ([x], [norm, T.grad((norm**3).sum(), x)], None),
         "column softmax": ([x], [T.nnet.softmax(x.T), x.var(axis=0)], None),
+        "column gradients": ([x, b], columns_with_gradients(x, b), None),
         "gather": ([v, i], [v[i] * 2, v[i].sum()], lambda v, i: [v[i] * 2, v[i].sum()]),
         "standardised": ([v], [(v - v.mean()) / v.std()], lambda v: [(v - v.mean()) / v.std()]),
     }
+
+
+def columns_with_gradients(x, b):
+    """Costs over everything beside statistics of columns: one number from all lanes and rows."""
+    weight = T.cos(x * 7)
+    soft, scaled = T.nnet.softmax(x, axis=0), (x - x.mean(axis=0)) / T.sqrt(x.var(axis=0) + 1e-6) * b
+    cost, spread = (soft * weight).sum(), (scaled * weight).sum()
+    return [cost, T.grad(cost, x), spread, *T.grad(spread, [x, b])]
 
 
 def values_for(inputs, shape):

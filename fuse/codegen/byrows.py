@@ -3,7 +3,7 @@
 A column reduction walks strips of columns, and within each all rows: what a strip keeps stays in cache. Where there are
 many rows and few columns, threads find too few strips, and strips that do not reach over whole rows read memory by
 pieces. There the strips are taken apart: what they kept per lane becomes rows in memory, and each sweep over the rows
-a loop of its own, with its sums in blocks of rows.
+a loop of its own, with its sums in blocks of rows. So it is with numbers that everything is added up in.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def tall_axes(kernel: Kernel) -> tuple[Axis, tuple[Axis, ...]] | None:
             break
     for s in walk(strips[0].body):
         complex_ = isinstance(s, Combine) and s.dtype.startswith("complex") and s.op.name in ("max", "min")
-        if isinstance(s, Combine) and (s.lane is None or s.op.name not in SUMMED or s.dtype == "bool" or complex_):
+        if isinstance(s, Combine) and s.lane and (s.op.name not in SUMMED or s.dtype == "bool" or complex_):
             return None
         if isinstance(s, Update) or isinstance(s, Loop) and s.kind == "block":
             return None
@@ -78,7 +78,7 @@ def _apart(body: tuple[Any, ...], kept: Mapping[str, Local]) -> tuple[Any, ...]:
                 assert s.op.identity is not None
                 out.append(Const(f"{s.acc}_identity", s.dtype, s.op.identity(s.dtype)))
                 out.append(Store(s.acc, kept[s.acc].axes, f"{s.acc}_identity"))
-            case Combine():
+            case Combine() if s.lane is not None:
                 out.append(Update(s.acc, kept[s.acc].axes, s.op, s.dtype, s.value, s.value_dtype))
             case _:
                 out.append(s)
