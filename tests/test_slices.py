@@ -95,7 +95,7 @@ def test_a_stencil_is_stored_by_one_kernel_into_the_copy():
     moved = T.set_subtensor(a[1:-1, 1:-1], (a[:-2, 1:-1] + a[2:, 1:-1]) / 2 - a[1:-1, :-2])
     f = fuse.function([a], moved)
     text = compile_program([a], [moved]).wrapper_source
-    assert text.count("kernel0(") == 1 and "copyto" not in text and "empty" not in text, text
+    assert text.count("kernel0(") == 1 and "copyto" not in text and "copied" not in text, text
     value = RNG.normal(size=(9, 12))
     want = value.copy()
     want[1:-1, 1:-1] = (value[:-2, 1:-1] + value[2:, 1:-1]) / 2 - value[1:-1, :-2]
@@ -148,7 +148,7 @@ def test_the_gradient_of_a_stencil_is_added_up_in_one_array():
     out = a[:-2, 1:-1] + a[2:, 1:-1] * 2 - a[1:-1, :-2] * a[1:-1, 2:] - 4 * a[1:-1, 1:-1]
     gradient = T.grad(T.sqr(out).sum(), a)
     text = compile_program([a], [gradient]).wrapper_source
-    assert text.count("fill(0)") == 1 and "copied" not in text, text
+    assert text.count("frame") == 1 and "copied" not in text, text
     f = fuse.function([a], gradient)
     for size in [(7, 9), (3, 3), (2, 5), (0, 1)]:
         v = RNG.normal(size=size)
@@ -161,3 +161,23 @@ def test_the_gradient_of_a_stencil_is_added_up_in_one_array():
         g[1:-1, 1:-1] -= 8 * o
         np.testing.assert_allclose(quick(f, v), g, rtol=1e-12, atol=1e-13)
     assert is_native(f)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64", "int32", "complex128"])
+@pytest.mark.parametrize("spec", [
+    np.s_[1:-1], np.s_[2:], np.s_[:-2], np.s_[..., 1:-1], np.s_[3:-3, ..., 3:], np.s_[1:3], np.s_[:0], np.s_[-2:],
+])
+def test_what_lies_around_a_stored_part(dtype, spec):
+    for shape in [(7,), (1,), (0,), (5, 6), (1, 3), (0, 3), (4, 5, 6), (3, 300, 300), (200_000,)]:
+        if len(shape) == 1 and isinstance(spec, tuple) and len(spec) > 2:
+            continue
+        x = T.tensor(dtype, shape=(None,) * len(shape))
+        f = fuse.function([x], T.set_subtensor(x[spec], 2 * x[spec] + 1))
+        g = fuse.function([x], T.set_subtensor(T.zeros_like(x)[spec], x[spec]))
+        value = (RNG.standard_normal(shape) * 9).astype(dtype)
+        for layout in (value, np.asfortranarray(value), value[::-1]):
+            kept, cleared = layout.copy(), np.zeros_like(layout)
+            kept[spec] = 2 * layout[spec] + 1
+            cleared[spec] = layout[spec]
+            np.testing.assert_array_equal(quick(f, layout), kept)
+            np.testing.assert_array_equal(quick(g, layout), cleared)

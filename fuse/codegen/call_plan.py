@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fuse.codegen.call_words import Pointer, Words
+from fuse.codegen.frames import Frame
 from fuse.codegen.native_call import REGISTERS
 from fuse.codegen.products import SmallProduct
 from fuse.codegen.runner import unmade
@@ -92,6 +93,9 @@ class _Translator:
                 self.gate(ast.unparse(test), name, self.scope[f])
             case ast.If(test=ast.Call() as call, body=[ast.Expr(value=ast.Call(func=general))]):
                 self.kernel(call, general)
+            case ast.If(test=ast.Call() as call, body=[
+                    ast.Assign(targets=[ast.Tuple(elts=made)], value=ast.Call(func=general))]):
+                self.kernel(call, general, [self.known(_name(m)) for m in made])
             case ast.If(test=ast.Compare(left=left, ops=[ast.NotEq()], comparators=[right]), body=[ast.Return()]):
                 self.words("check", self.size(left), self.size(right))
             case ast.Assign(targets=[ast.Attribute(value=ast.Name(id=cell), attr="value")], value=ast.Name(id=name)):
@@ -137,7 +141,7 @@ class _Translator:
     def kernel(self, call: ast.Call, general: ast.expr, made: Sequence[int] = ()) -> None:
         arguments = [self.value(a) for a in call.args]
         kernel, launch = self.scope[_name(call.func)], self.scope[_name(general)]
-        kernel = kernel.compiled() if isinstance(kernel, SmallProduct) else kernel
+        kernel = kernel.compiled() if isinstance(kernel, (Frame, SmallProduct)) else kernel
         launch = getattr(launch, "plain", launch)
         self.words("kernel", Pointer(kernel), Pointer(launch), len(arguments), *arguments, len(made), *made)
 

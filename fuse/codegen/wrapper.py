@@ -26,6 +26,7 @@ from fuse.codegen.calls import (
     view_call,
 )
 from fuse.codegen.choosing import plan
+from fuse.codegen.frames import around, margins
 from fuse.codegen.host import SizeNames
 from fuse.codegen.inplace import alike_operands, in_place_targets, reused_memory
 from fuse.codegen.launch import Launcher
@@ -305,15 +306,22 @@ class Writer(SizeNames):
     def changed_copy(self, node: Expr, position: int, launcher: Launcher | None = None) -> str:
         """A name for the array that ``node`` changes: a copy of its first argument, or that itself where it is free."""
         source = see_through(node.args[0], self.sizes).base
+        edges = margins(node) if is_slice_store(node) else None
         if is_literal(source) and not any(source.data.tobytes()):
             name = self.allocate(node)
-            self.line(f"{name}.fill(0)")
+            if edges is None:
+                self.line(f"{name}.fill(0)")
+            else:
+                around(self, node, [name], edges)
             return name
         array, name, base = self.materialised(node.args[0]), self.fresh("t"), node.args[0]
         is_free = base in self.owned and self.last_use.get(base) == position and base not in self.changed
         if is_free and (launcher is None or base not in launcher.bases):
             self.changed.add(base)
             self.line(f"{name} = {array}")
+        elif edges is not None and all(self.is_ready(n) for n in self.sizes.of[node]):
+            self.line(f"{name} = {self.empty_text(node)}")
+            around(self, node, [name, array], edges)
         else:
             self.line(f"{name} = copied({array})")
         return name
