@@ -93,6 +93,8 @@ def programs():
         "column softmax": ([x], [T.nnet.softmax(x.T), x.var(axis=0)], None),
         "column gradients": ([x, b], columns_with_gradients(x, b), None),
         "gather": ([v, i], [v[i] * 2, v[i].sum()], lambda v, i: [v[i] * 2, v[i].sum()]),
+        "weighted rows": ([x, b], [T.exp(-(x * b).sum(axis=1)), (x * T.exp(-(x * b).sum(axis=1))[:, None]).sum(axis=0)],
+                          lambda x, b: [np.exp(-x @ b), np.exp(-x @ b) @ x]),
         "standardised": ([v], [(v - v.mean()) / v.std()], lambda v: [(v - v.mean()) / v.std()]),
     }
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fuse.codegen import mathlib, tape
+from fuse.codegen.emit_rows import Rows
 from fuse.codegen.emit_sums import CHUNK, REORDERED
 from fuse.codegen.emit_tape import TapeEmitter
 from fuse.codegen.inline import compute_dtype, constant_text, inline
@@ -34,7 +35,17 @@ from fuse.codegen.kernel import (
     index_width,
     walk,
 )
-from fuse.codegen.lanes import FEW_ROWS, LANES_TOGETHER, MANY_ROWS, NARROW_BLOCK, SHORT, TILE, lane_block, longest_sweep
+from fuse.codegen.lanes import (
+    FEW_ROWS,
+    LANES_TOGETHER,
+    MANY_ROWS,
+    NARROW_BLOCK,
+    ROW_BLOCK,
+    SHORT,
+    TILE,
+    lane_block,
+    longest_sweep,
+)
 from fuse.codegen.load import ArgType
 from fuse.codegen.native import PART
 from fuse.codegen.runner import EMPTY_REDUCTION, LONG_ROWS, OK, OUT_OF_BOUNDS, SHORT_ROWS
@@ -66,6 +77,7 @@ class _Emitter(TapeEmitter):
         self.lane: str | None = None
         self.bounded: set[str] = set()  # values that are known to be indices
         self.lane_axes: list[Axis] = []
+        self.row = 0  # of those that are side by side
         self.widths: dict[Axis, str] = {}
 
     def resolve(self, name: str, dtype: str) -> tuple[str, Any]:
@@ -300,8 +312,11 @@ class _Emitter(TapeEmitter):
         self.depth -= 1
 
     def lanes(self, s: Loop) -> None:
-        axis, lane = s.axis, f"{s.axis.name}_lane"
-        self.line(f"for {lane} in range({axis.name}_count):")
+        axis, lane, first = s.axis, f"{s.axis.name}_lane", ""
+        if s.width:
+            first = f"{axis.name}_whole, "
+            self.side_by_side(s)
+        self.line(f"for {lane} in range({first}{axis.name}_count):")
         self.depth += 1
         if is_innermost(s):
             self.independent(s)
@@ -313,6 +328,29 @@ class _Emitter(TapeEmitter):
         self.lane = outer
         self.depth -= 1
 
+    def side_by_side(self, s: Loop) -> None:
+        """The lanes up to a multiple of ``s.width``, so many rows at a time."""
+        name, rows = s.axis.name, Rows(s, s.width)
+        self.line(f"{name}_whole = {name}_count - {name}_count % {s.width}")
+        self.line(f"for {name}_group in range({name}_count // {s.width}):")
+        self.depth += 1
+        for k, copy in enumerate(rows.copies):
+            self.size_text[copy] = self.size_text[s.axis]
+            self.line(f"{copy.name}_lane = {name}_group * {s.width} + {k}")
+            self.line(f"{copy.name} = {name}_start + {copy.name}_lane")
+        self.beside = rows
+        self.lane_axes.extend(rows.copies)
+        for statement in s.body:
+            if isinstance(statement, Loop):
+                self.statement(rows.together(statement))
+                continue
+            for k in range(s.width):
+                self.row = k
+                self.statement(rows.copy(statement, k))
+        self.beside = None
+        del self.lane_axes[-s.width :]
+        self.depth -= 1
+
     def blocked(self, s: Loop) -> None:
         """The lanes of ``s.axis`` in blocks: of about equal width, or of as many as a tile holds."""
         name, widest = s.axis.name, lane_block([x for x in self.kernel.locals if x.row])
@@ -321,7 +359,10 @@ class _Emitter(TapeEmitter):
         if n != high:
             self.line(f"{n} = {high} - {low}")
         block, width = f"b{name}", f"{name}_width"
-        if s.width:
+        if s.along is not None:
+            fewer = f"{ROW_BLOCK} // larger({self.size_text[s.along]}, 1)"
+            self.line(f"{width} = larger(smaller({fewer}, {min(s.width, widest)}), 1)")
+        elif s.width:
             self.line(f"{width} = {min(s.width, widest)}")
             self.widths[s.axis] = str(min(s.width, widest))
         elif self.kernel.turned and self.kernel.rows is not None:
@@ -347,6 +388,8 @@ class _Emitter(TapeEmitter):
     def point(self, local: str) -> str:
         """Where in the scratch memory ``local`` the element of this iteration is."""
         axes = self.rows[local].axes
+        if self.beside is not None:
+            axes = tuple([self.beside.copies[self.row] if a == self.beside.axis else a for a in axes])
         *outer, lane = [f"{a.name}_lane" if a in self.lane_axes else a.name for a in axes]
         assert len(outer) <= 1
         return f"{outer[0]} * {self.widths.get(axes[-1], f'{axes[-1].name}_width')} + {lane}" if outer else lane

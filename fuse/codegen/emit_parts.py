@@ -151,6 +151,8 @@ class PartEmitter(SumEmitter):
                     self.line(f"{length} = larger(larger(({n} + {BLOCKS - 1}) // {BLOCKS}, {worth}), {fewest})")
                 self.line(f"{count} = 1 if {n} <= {length} else ({n} + {length} - 1) // {length}")
                 rows.append((count, work, "1", str(PIECES)))
+            elif loop.along:
+                rows.append((n, work, str(loop.width), str(PIECES)))
             elif loop.kind == "block":
                 sweep = longest_sweep(loop.body, self.size_text)
                 unit = f"{LANE_UNIT} if {sweep} <= {FEW_ROWS} else {WIDE_LANE_UNIT}" if sweep else str(LANE_UNIT)

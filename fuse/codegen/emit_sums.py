@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from fuse.codegen.emit_rows import Rows
 from fuse.codegen.inline import constant_text, inline
 from fuse.codegen.kernel import Axis, Combine, Init, Kernel, Loop, walk
 from fuse.codegen.text import as_dtype, cast, is_innermost, typed
@@ -35,6 +36,7 @@ class SumEmitter:
         self.partial: dict[str, str] = {}
         self.rowed: dict[str, str] = {}
         self.in_order = False
+        self.beside: Rows | None = None  # rows that are being walked together
 
     def line(self, text: str) -> None:
         raise NotImplementedError
@@ -86,6 +88,8 @@ class SumEmitter:
 
     def is_looped(self, acc: str) -> bool:
         """Whether the accumulator is combined in a loop that its start lies outside of."""
+        if self.beside is not None:
+            acc = acc.rpartition("_row")[0]
         return any(
             isinstance(s, Loop)
             and s.kind != "block"
@@ -151,7 +155,7 @@ class SumEmitter:
         self.line(f"{even} = {stop} - ({stop} - {start}) % {LANES}")
         for acc, combine in accs.items():
             self.line(f"{acc}_part = {typed('0.0', combine.dtype)}")
-        if len(s.body) <= SHORT_BODY:
+        if len(s.body) <= SHORT_BODY or self.beside is not None:
             self.partial.update({acc: f"{acc}_part" for acc in accs})
             self.part(s, start, even)
             self.in_order = True

@@ -8,7 +8,7 @@ strides; the emitters do. Of threads it knows which of its outermost loops they 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from fuse.op import Op
@@ -201,7 +201,8 @@ class Split:
 class Loop:
     """``body`` for every index of ``axis``.
 
-    ``kind``: "serial"; "block" (``axis`` in cache-sized blocks, or of ``width``) around "lane" loops (one block).
+    ``kind``: "serial"; "block" (``axis`` in cache-sized blocks, or of ``width``, narrower where rows ``along`` an axis
+    are long) around "lane" loops (one block; those of some ``width`` walk so many rows side by side).
     """
 
     axis: Axis
@@ -209,6 +210,7 @@ class Loop:
     kind: str = "serial"
     split: Split | None = None
     width: int = 0
+    along: Axis | None = None
 
 
 @dataclass(frozen=True)
@@ -371,12 +373,6 @@ def conflict(loop: Loop, private: Collection[str] = ()) -> str:
 
 
 # ---------------------------------------------------------------- checker
-@dataclass
-class _Scope:
-    axes: set[Axis] = field(default_factory=set)
-    names: set[str] = field(default_factory=set)
-
-
 def check(kernel: Kernel) -> Kernel:
     """``kernel`` itself if it is well formed: names defined before use and inside their loop, indices in scope."""
     private = {x.name for x in kernel.locals if not x.row}

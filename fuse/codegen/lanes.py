@@ -28,6 +28,7 @@ NARROW_BLOCK = 256  # lanes of a block of which FEW_ROWS rows stay in the second
 FEW_ROWS = 128
 WIDE_BLOCK = 2048  # lanes of a block where memory is read in long pieces
 ROW_BYTES = 65536  # of all rows of a block together
+ROW_BLOCK = 32768  # elements of the rows of a block that sweeps read again
 SHORT = 16  # the longest row of an array that is turned, so that lanes run over rows
 MANY_ROWS = 32  # the fewest rows for which that pays
 TILE = 2048  # elements of a block of such rows

@@ -19,6 +19,7 @@ from fuse.codegen.nest import Binding
 from fuse.codegen.order import walks_alike
 from fuse.codegen.parallel import split
 from fuse.codegen.region import Operand, Region
+from fuse.codegen.rowblocks import in_row_blocks
 from fuse.codegen.runner import BY_ROWS, THREADED, TURNED, Callback, Layouts, Recipe, Runner, rearranged
 from fuse.codegen.schedule import schedule
 from fuse.codegen.sizes import Sizes
@@ -55,7 +56,7 @@ class Launcher(Runner):
         kernel = staged(replace(kernel, tall=None if kernel.turned else tall_axes(kernel)))
         if tall and kernel.tall is not None:
             kernel = by_rows(kernel)
-        return check(split(kernel)), binding
+        return check(in_row_blocks(split(kernel))), binding
 
     def emitted(self, kernel: Kernel, layouts: Layouts) -> Source:
         return emit_cpu.emit(kernel, THREADED in layouts or BY_ROWS in layouts)

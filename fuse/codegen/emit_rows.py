@@ -1,0 +1,72 @@
+"""Rows side by side as source text: a loop over lanes whose rows are walked together, several in one loop.
+
+Each row keeps values and accumulators of its own; what does not depend on the row is read once for all of them, and a
+sum over rows is loaded and stored once. Rows beyond a multiple of their number are walked one by one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from fuse.codegen.kernel import Axis, Combine, Compute, Get, Init, Load, Loop, Position, Put, Store, Update, uses
+
+
+class Rows:
+    """``count`` copies of the body of a loop over lanes, each for a row of its own."""
+
+    def __init__(self, loop: Loop, count: int) -> None:
+        self.axis = loop.axis
+        self.copies = tuple([Axis(f"{loop.axis.name}_row{k}", loop.axis.size) for k in range(count)])
+        self.varying: set[str] = set()  # values and accumulators that each row has for itself
+        self.find_varying(loop.body)
+
+    def find_varying(self, body: tuple[Any, ...]) -> None:
+        for s in body:
+            match s:
+                case Loop():
+                    self.find_varying(s.body)
+                case Init() | Combine():
+                    self.varying.add(s.acc)
+                case Get():
+                    self.varying.add(s.name)
+                case Load() if self.axis in s.index:
+                    self.varying.add(s.name)
+                case Position() if self.axis in s.axes:
+                    self.varying.add(s.name)
+                case Compute() if self.varying.intersection(s.args):
+                    self.varying.add(s.name)
+
+    def varies(self, s: Any) -> bool:
+        """Whether each row has this statement for itself."""
+        own = getattr(s, "name", None)
+        if own is not None:
+            return own in self.varying
+        return not isinstance(s, Loop) or bool(self.varying.intersection(uses(s)))
+
+    def name(self, name: str, k: int) -> str:
+        return f"{name}_row{k}" if name in self.varying else name
+
+    def copy(self, s: Any, k: int) -> Any:
+        """The statement for the row numbered ``k``."""
+        changes: dict[str, Any] = {}
+        if hasattr(s, "name"):
+            changes["name"] = self.name(s.name, k)
+        if isinstance(s, (Init, Combine)):
+            changes["acc"] = self.name(s.acc, k)
+        if isinstance(s, (Combine, Put, Store, Update)):
+            changes["value"] = self.name(s.value, k)
+        if isinstance(s, Compute):
+            changes["args"] = tuple([self.name(a, k) for a in s.args])
+        if isinstance(s, (Load, Store, Update)):
+            changes["index"] = tuple([self.copies[k] if i == self.axis else i for i in s.index])
+        if isinstance(s, Position):
+            changes["axes"] = tuple([self.copies[k] if a == self.axis else a for a in s.axes])
+        return replace(s, **changes)
+
+    def together(self, loop: Loop) -> Loop:
+        """The loop along a row for all rows at once."""
+        body: list[Any] = []
+        for s in loop.body:
+            body.extend([self.copy(s, k) for k in range(len(self.copies))] if self.varies(s) else [s])
+        return replace(loop, body=tuple(body))
