@@ -410,3 +410,15 @@ def test_a_loop_whose_iterations_meet_is_not_shared():
                                       for s in loop.body]))
     with pytest.raises(AssertionError, match="shared among threads"):
         check(replace(kernel, body=tuple([wrong if s is loop else s for s in kernel.body])))
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((1000,), None), ((4000, 40), 0), ((40, 300), 0), ((300, 400), 1)])
+def test_the_first_call_makes_the_one_kernel_that_serves_it(shape, axis):
+    x = T.matrix() if len(shape) == 2 else T.vector()
+    e = x
+    for k in range(20):
+        e = T.sin(e) + x / (k + 2.25)
+    f = fuse.function([x], e if axis is None else e.sum(axis=axis))
+    f(np.ones(shape))
+    made = [form for runner in f.fn.launchers for form in runner.variants]
+    assert {"threads", "rows"} & set(made[-1]) and ("C", "C") not in made, made

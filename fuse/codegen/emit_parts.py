@@ -7,7 +7,9 @@ does nothing but tell how much there is of each segment.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -303,6 +305,11 @@ class PartEmitter(SumEmitter):
         self.depth -= 1
         if acc in self.compensated:
             self.total(acc, init.dtype)
+
+
+def is_tall(lanes: Axis, down: Sequence[Axis], size: Callable[[Axis], int]) -> bool:
+    """Whether the kernel by rows is the one for these sizes: `PartEmitter.plan` asks the same when it runs."""
+    return prod(map(size, down)) > FEW_ROWS and size(lanes) < MANY_LANES
 
 
 def _with_own(body: tuple[Any, ...], buffer: str) -> tuple[Any, ...]:

@@ -7,17 +7,17 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
-from fuse.codegen import emit_cpu
+from fuse.codegen import emit_cpu, emit_parts
 from fuse.codegen.byrows import by_rows, tall_axes
 from fuse.codegen.collapse import collapse
 from fuse.codegen.emit_cpu import Source
-from fuse.codegen.kernel import Combine, Kernel, Local, check
+from fuse.codegen.kernel import Axis, Combine, Kernel, Local, check
 from fuse.codegen.lanes import MANY_ROWS, SHORT
 from fuse.codegen.load import Kernel as BlockOperation
 from fuse.codegen.load import compile_kernel, key_of
 from fuse.codegen.nest import Binding
 from fuse.codegen.order import walks_alike
-from fuse.codegen.parallel import split
+from fuse.codegen.parallel import is_much, split
 from fuse.codegen.region import Operand, Region
 from fuse.codegen.rowblocks import in_row_blocks
 from fuse.codegen.runner import BY_ROWS, THREADED, TURNED, Callback, Layouts, Recipe, Runner, rearranged
@@ -104,6 +104,17 @@ class Launcher(Runner):
             return False
         across, along = [prod(self.size(int(p.name[1:]), args) for p in a.parts or (a,)) for a in self.default.rows]
         return along <= SHORT and across >= MANY_ROWS
+
+    def expected(self, flags: list[str], layouts: Layouts, arrays: Sequence[Array], args: Sequence[Any]) -> list[str]:
+        def size(axis: Axis) -> int:
+            return prod(self.size(int(p.name[1:]), args) for p in axis.parts or (axis,))
+
+        if not is_much(self.default, size):
+            return super().expected(flags, layouts, arrays, args)
+        tall = self.default.tall
+        if tall is not None and not flags and set(layouts) == {"C"} and emit_parts.is_tall(*tall, size):
+            return [BY_ROWS]
+        return [THREADED, *flags]
 
     def size(self, axis: int, args: Sequence[Any]) -> int:
         """The size of an axis in a call."""

@@ -66,13 +66,12 @@ def stored_kernel(key: str, source: str, argtypes: tuple[ArgType, ...], block: b
     return found
 
 
-def _from_disk(key, source, argtypes, lowered, block=False) -> Callable[..., int] | None:
-    """The kernel linked from stored object code, or None; `lowered` compiles it again, for its LLVM assembly."""
+def _from_disk(key, source, argtypes, text, block=False) -> Callable[..., int] | None:
+    """The kernel linked from stored object code, or None; `text` compiles it again, for its LLVM assembly."""
     start = time.perf_counter()
     if (stored := store().load(key)) is None:
         return None
     header, code = stored
-    text = (lambda: lowered()[2]) if lowered else None
     try:
         kernel = Kernel(f"fuse_{key[:24]}", source, argtypes, "disk", text, key=key, block=block)
         found = native.link(kernel, code, tuple(header["externals"]), _numba_address)
@@ -93,16 +92,19 @@ def _make(key, storable, source, entry, argtypes, helpers, fastmath, block) -> C
         from fuse.codegen import lower
         return lower.object_code(source, entry, name, filename, argtypes, helpers, fastmath, block)
 
-    if storable and (found := _from_disk(key, source, argtypes, lowered, block)) is not None:
+    def text():                 # made when somebody asks: printing a module takes a while
+        return str(lowered()[2])
+
+    if storable and (found := _from_disk(key, source, argtypes, text, block)) is not None:
         return found
     linecache.cache[filename] = len(source), None, source.splitlines(True), filename
     try:
-        code, externals, text = lowered()
+        code, externals, _ = lowered()
     except Exception as error:
         raise RuntimeError(f"a generated kernel does not compile; this is a bug of fuse\n{source}\n{error}") from error
     if not filename.startswith("<"):
         kept.save(key, {"externals": externals}, code, source)
-    kernel = Kernel(name, source, argtypes, "compiled", lambda: text, key=key if storable else "", block=block)
+    kernel = Kernel(name, source, argtypes, "compiled", text, key=key if storable else "", block=block)
     found = native.link(kernel, code, externals, _numba_address)
     _counts["compiles"] += 1
     _counts["compile_seconds"] += time.perf_counter() - start

@@ -206,13 +206,13 @@ def _helper(value, names: dict[str, object]):
 
 
 def object_code(source: str, entry: str, name: str, filename: str, argtypes: tuple[ArgType, ...],
-                helpers: Mapping[str, object], fastmath, block: bool = False) -> tuple[bytes, tuple[str, ...], str]:
-    """Object code, the external names it needs, and its LLVM assembly."""
+                helpers: Mapping[str, object], fastmath, block: bool = False) -> tuple[bytes, tuple[str, ...], Any]:
+    """Object code, the external names it needs, and the module it was made of: its text is LLVM assembly."""
     with global_compiler_lock:
         module = None if fastmath else _directly(source, entry, name, filename, argtypes, helpers, block)
         if module is None:
             module = _by_pipeline(source, entry, name, filename, argtypes, helpers, fastmath, block)
-        return native.machine().emit_object(module), far.known(native.externals(module)), str(module)
+        return native.machine().emit_object(module), far.known(native.externals(module)), module
 
 
 def _directly(source, entry, name, filename, argtypes, helpers, block):

@@ -210,6 +210,20 @@ def static_work(kernel: Kernel) -> float:
     return total
 
 
+def is_much(kernel: Kernel, size: Callable[[Axis], int]) -> bool:
+    """Whether threads would share the kernel's work at these sizes: what its text asks when it runs."""
+    sizes = _itemsizes(kernel)
+
+    def body(statements: tuple[Any, ...]) -> int:
+        return 1 + sum(loop(s) if isinstance(s, Loop) else statement_cost(s, sizes) for s in statements)
+
+    def loop(s: Loop) -> int:
+        return body(s.body) if s.kind == "block" else size(s.axis) * body(s.body)
+
+    shared = [s for s in kernel.body if isinstance(s, Loop) and s.split is not None]
+    return bool(shared) and sum(map(loop, shared)) >= MUCH_WORK
+
+
 def _itemsizes(kernel: Kernel) -> Callable[[str], int]:
     memory: list[Any] = [*kernel.buffers, *kernel.locals]
     sizes: Mapping[str, int] = {b.name: np.dtype(b.dtype).itemsize for b in memory}

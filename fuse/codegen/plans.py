@@ -254,12 +254,23 @@ class Stored(Runner):
         super().__init__(kernel["count"], kernel["orders"], kernel["alike"])
         self.origin, self.number, self.text = origin, number, text
 
-    def make(self, layouts: Layouts) -> tuple[Callback, Recipe | None]:
+    def launcher(self) -> Launcher | None:
+        """The runner of the program planned anew that stands for this one; None where it was planned otherwise."""
         planned = self.origin.program.planned
-        if planned.wrapper_source == self.text:
-            launcher: Launcher = planned.launchers[self.number]
-            if all(launcher.source(known).text == recipe.text for known, recipe in self.recipes.items()):
-                return launcher.make(layouts)
+        if planned.wrapper_source != self.text:
+            return None
+        launcher: Launcher = planned.launchers[self.number]
+        same = all(launcher.source(known).text == recipe.text for known, recipe in self.recipes.items())
+        return launcher if same else None
+
+    def expected(self, flags: list[str], layouts: Layouts, arrays: Sequence[Array], args: Sequence[Any]) -> list[str]:
+        launcher = None if (*layouts, *flags) in self.variants else self.launcher()
+        return (launcher or super()).expected(flags, layouts, arrays, args)
+
+    def make(self, layouts: Layouts) -> tuple[Callback, Recipe | None]:
+        launcher = self.launcher()
+        if launcher is not None:
+            return launcher.make(layouts)
         # The same structure can be planned in two ways; then the arrays take a layout that there is a kernel for, or
         # the call goes to the interpreter.
         usable = [known for known in self.recipes if TURNED not in known]

@@ -139,8 +139,10 @@ class Runner:
         if order is not None:
             arrays = [a.transpose(order) for a in arrays]
         flags = [TURNED] if self.prefers_turned(layouts, args) else []
-        if (*layouts, THREADED, *flags) in self.variants or sum(a.nbytes for a in arrays) >= MUCH_WORK:
+        if (*layouts, THREADED, *flags) in self.variants:
             flags.insert(0, THREADED)
+        elif (*layouts, *flags) not in self.variants or sum(a.nbytes for a in arrays) >= MUCH_WORK:
+            flags = self.expected(flags, layouts, arrays, args)
         while True:
             status = self.compiled((*layouts, *flags))(*arrays, *rest)
             if status == MUCH and not {THREADED, BY_ROWS}.intersection(flags):
@@ -180,6 +182,10 @@ class Runner:
         """Whether the kernel for short rows is the one to try first."""
         forms = [form[self.count :] for form in self.variants if form[: self.count] == layouts]
         return bool(forms) and all(TURNED in flags for flags in forms)
+
+    def expected(self, flags: list[str], layouts: Layouts, arrays: Sequence[Array], args: Sequence[Any]) -> list[str]:
+        """The flags of the kernel that is to be made for a call, so that none is made that would refuse it."""
+        return [THREADED, *flags] if sum(a.nbytes for a in arrays) >= MUCH_WORK else flags
 
     def fail(self, status: int, arrays: list[Array]) -> None:
         if status in (OUT_OF_BOUNDS, WRONG_SIZE, EMPTY_REDUCTION, MUCH, OTHER):
