@@ -6,7 +6,7 @@ import pytest
 
 import fuse
 import fuse.tensor as T
-from fuse.codegen import load, lower, plans
+from fuse.codegen import load, lower, often, plans
 from fuse.codegen.load import ArgType, compile_kernel
 from fuse.codegen.scopes import in_memory
 
@@ -107,3 +107,33 @@ def test_names_in_memory():
     assert meeting(" x = 1\n x = x + 1\n return x") == set()
     assert meeting(" while a > 0:\n  a = a - 1\n return a") == {"a"}
     assert meeting(f"{loop}  g(i)\n return i") == {"i"}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", ["sin", "exp", "log", "tanh", "erf", "pow", "expm1", "arctan2", "lgamma"])
+def test_functions_that_are_called_often_share_a_body_and_give_the_same_bits(name, dtype, monkeypatch):
+    x, y = T.vector("x", dtype=dtype), T.scalar("y", dtype=dtype)
+    function = {"pow": lambda a, b: a**b, "lgamma": lambda a, b: T.gammaln(a)}.get(name) or (
+        lambda a, b: getattr(T, name)(*[a, b][: 2 if name == "arctan2" else 1]))
+    monkeypatch.setattr(often, "OFTEN", 4)
+    total = x
+    for k in range(5):
+        total = total + function(x * (k + 0.5), y + k)
+    values = np.random.default_rng(3).uniform(0.01, 30.0, 61)
+    values[[3, 40, 60]] = 1e17, np.inf, np.nan  # beyond what straight lines do, in a vector and at its end
+    values = values.astype(dtype)
+
+    def answers():
+        f = fuse.function([x, y], [total, total[0] * y])
+        return [f(values[:n], 1.25) for n in (1, 7, 8, 16, 61)], next(iter(f.fn.launchers))
+
+    found, launcher = answers()
+    text = next(iter(launcher.variants.values())).__self__.llvm
+    assert often.PREFIX in text and lower.unsupported == []
+    load.clear_cache()
+    forget()
+    monkeypatch.setattr(often, "OFTEN", 10**9)
+    wanted, _ = answers()
+    for got, want in zip(found, wanted, strict=True):
+        for one, other in zip(got, want, strict=True):
+            assert one.tobytes() == other.tobytes()

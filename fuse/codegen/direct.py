@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from types import FunctionType
@@ -10,7 +11,7 @@ from typing import Any
 from llvmlite import ir
 from numba.core import callconv, types
 
-from fuse.codegen import intrinsics
+from fuse.codegen import intrinsics, often
 from fuse.codegen.native import ArgType
 from fuse.codegen.target import Unsupported, target
 from fuse.codegen.walk import I32, I64, LOOP, Helper, Value, Walk
@@ -22,6 +23,28 @@ Names = Mapping[str, Any]
 
 class KernelWalk(Walk):
     """The kernel itself: its results go where numba's calling convention wants them."""
+
+    def __init__(self, module: Any, names: Names, definition: ast.FunctionDef) -> None:
+        super().__init__(module, names, helper)
+        called = [s.func.id for s in ast.walk(definition) if isinstance(s, ast.Call) and isinstance(s.func, ast.Name)]
+        self.calls = Counter([id(names[name]) for name in called if name in names])
+        self.often: dict[str, often.Often] = {}
+
+    def helper(self, function: FunctionType, values: list[Value]) -> Value:
+        if self.calls[id(function)] < often.OFTEN:
+            return super().helper(function, values)
+        argtypes = tuple([types.unliteral(v.type) for v in values])
+        made = self.translate(function, argtypes)
+        if set(argtypes) not in ({types.float64}, {types.float32}) or made.restype != argtypes[0] or (
+                made.text.count("\n") < often.LARGE):
+            return super().helper(function, values)
+        kind = self.context.get_value_type(made.restype)
+        symbol = often.PREFIX + made.symbol
+        if symbol not in self.often:
+            texts = tuple([h.text for h in _all([made])])
+            self.often[symbol] = often.Often(symbol, made.symbol, str(kind), len(values), texts)
+            ir.Function(self.module, ir.FunctionType(kind, [kind] * len(values)), symbol)
+        return Value(self.builder.call(self.module.globals[symbol], [v.ir for v in values]), made.restype)
 
     def give(self, value: Value) -> None:
         self.builder.store(self.cast(value, types.int64), self.builder.function.args[0])
@@ -64,8 +87,10 @@ def _unit(name: str) -> Any:
 
 def module_texts(
     definition: ast.FunctionDef, symbol: str, argtypes: Sequence[ArgType], names: Names
-) -> list[str]:
+) -> tuple[str, list[str], list[often.Often]]:
     """LLVM assembly of the kernel, a function of numba's calling convention called ``symbol``, and of its helpers.
+
+    With them the functions that are not to be inlined.
 
     Raises Unsupported where numba's pipeline is needed.
     """
@@ -77,9 +102,9 @@ def module_texts(
         raise Unsupported(f"{type(error).__name__}: {error}") from error
 
 
-def _module_texts(definition: Any, symbol: str, argtypes: Sequence[ArgType], names: Names) -> list[str]:
+def _module_texts(definition: Any, symbol: str, argtypes: Sequence[ArgType], names: Names) -> Any:
     with _unit(symbol) as module:
-        walk = KernelWalk(module, names, helper)
+        walk = KernelWalk(module, names, definition)
         context = walk.context
         kinds = [intrinsics.buffer_type(a.dtype, a.ndim, a.writable) for a in argtypes]
         packer = context.get_arg_packer(kinds)
@@ -90,7 +115,8 @@ def _module_texts(definition: Any, symbol: str, argtypes: Sequence[ArgType], nam
         walk.body(definition, [Value(v, kind) for v, kind in zip(values, kinds, strict=True)])
         # what numba compiled for itself on the way
         internal = [str(each._get_module_for_linking()) for each in context.active_code_library._linking_libraries]
-        return [str(module), *[h.text for h in _all(walk.needs)], *internal]
+        functions = list(walk.often.values())
+        return often.declared(str(module), functions), [*[h.text for h in _all(walk.needs)], *internal], functions
 
 
 def _all(needs: Sequence[Helper]) -> list[Helper]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import ast
 import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import FunctionType
 from typing import Any
 
@@ -38,7 +38,7 @@ from numba.core.untyped_passes import (
     TranslateByteCode,
 )
 
-from fuse.codegen import direct, far, intrinsics, native
+from fuse.codegen import direct, far, intrinsics, native, often
 from fuse.codegen.native import ArgType
 from fuse.codegen.syntax import parse
 
@@ -146,29 +146,64 @@ class _Library(CPUCodeLibrary):
         return _optimised(module, helpers, entry, argtypes, block, self._codegen._data_layout)
 
 
-def _optimised(module, helpers: list, entry: str, argtypes: tuple[ArgType, ...], block: bool, data_layout: str):
-    """`module` with the C-level entry around the function `entry`, everything else internal, optimised as a whole."""
+def _optimised(module, helpers: list, entry: str, argtypes: tuple[ArgType, ...], block: bool, data_layout: str,
+               called: Sequence[often.Often] = ()):
+    """`module` with the C-level entry around the function `entry`, everything else internal, optimised as a whole.
+
+    Of the functions `called` it has declarations; their definitions come after.
+    """
     assembly = native.block_assembly if block else native.entry_assembly
     wrapper = llvm.parse_assembly(assembly(entry, argtypes))
     wrapper.triple, wrapper.data_layout = module.triple, data_layout
     module.data_layout = data_layout
     module.link_in(wrapper)
+    _link(module, helpers, native.ENTRY)
+    builder = _optimise(module)
+    for bitcode in [_variant(f, width, module) for f, width in often.called(str(module), called)] if called else ():
+        module.link_in(llvm.parse_bitcode(bitcode))
+    for function in module.functions:
+        if function.name.startswith(often.PREFIX) and not function.is_declaration:
+            function.linkage = "internal"
+    if any(function.name.startswith(far.PREFIX) for function in module.functions):
+        _with_far(module, builder)
+    module.verify()
+    return module
+
+
+def _link(module, helpers: list, entry: str) -> None:
+    """Link the modules `helpers` to `module`, of which everything but `entry` is internal then."""
     beyond = sorted({f.name for each in (module, *helpers) for f in each.functions if f.name.startswith(far.PREFIX)})
     if beyond:
         module.link_in(llvm.parse_assembly(far.declarations(beyond)))       # first: those of helpers know nothing
     for helper in helpers:
         module.link_in(helper, preserve=True)
     for function in module.functions:
-        if not function.is_declaration and function.name != native.ENTRY:
+        if not function.is_declaration and function.name != entry:
             function.linkage = "internal"
+
+
+def _optimise(module):
+    """Run LLVM's passes over `module`; the builder they came from is returned."""
     tuning = llvm.create_pipeline_tuning_options(speed_level=3)
     tuning.loop_vectorization, tuning.slp_vectorization = True, False
     builder = llvm.create_pass_builder(native.machine(), tuning)
     builder.getModulePassManager().run(module, builder)
-    if beyond:
-        _with_far(module, builder)
-    module.verify()
-    return module
+    return builder
+
+
+_variants: dict[tuple[str, int], bytes] = {}
+
+
+def _variant(function: often.Often, width: int, like) -> bytes:
+    """The variant of `function` for vectors of this width as bitcode, optimised; made once in a process."""
+    key = function.symbol, width
+    if key not in _variants:
+        module = llvm.parse_assembly(often.definition(function, width))
+        module.triple, module.data_layout = like.triple, like.data_layout
+        _link(module, [llvm.parse_assembly(_distinct(text)) for text in function.texts], often.variant(function, width))
+        _optimise(module)
+        _variants[key] = module.as_bitcode()
+    return _variants[key]
 
 
 def _with_far(module, builder) -> None:
@@ -212,7 +247,7 @@ def object_code(source: str, entry: str, name: str, filename: str, argtypes: tup
         module = None if fastmath else _directly(source, entry, name, filename, argtypes, helpers, block)
         if module is None:
             module = _by_pipeline(source, entry, name, filename, argtypes, helpers, fastmath, block)
-        return native.machine().emit_object(module), far.known(native.externals(module)), module
+        return native.machine().emit_object(module), often.known(far.known(native.externals(module))), module
 
 
 def _directly(source, entry, name, filename, argtypes, helpers, block):
@@ -226,10 +261,11 @@ def _directly(source, entry, name, filename, argtypes, helpers, block):
         if isinstance(value, FunctionType):
             value.definition = definitions[key]
     try:
-        text, *others = direct.module_texts(definitions[entry], name, argtypes, {**names, **own})
+        text, others, called = direct.module_texts(definitions[entry], name, argtypes, {**names, **own})
         module = llvm.parse_assembly(_distinct(text))
         helpers_ = [llvm.parse_assembly(_distinct(other)) for other in others]
-        return _optimised(module, helpers_, name, argtypes, block, cpu_target.target_context.codegen()._data_layout)
+        data_layout = cpu_target.target_context.codegen()._data_layout
+        return _optimised(module, helpers_, name, argtypes, block, data_layout, called)
     except (direct.Unsupported, RuntimeError) as error:         # RuntimeError: assembly that LLVM refuses
         unsupported.append(f"{error}")
         del unsupported[:-100]
