@@ -143,24 +143,103 @@ def test_a_given_array_and_an_update_take_slices():
         np.testing.assert_allclose(w.get_value(), state, rtol=1e-14)
 
 
-def test_the_gradient_of_a_stencil_is_added_up_in_one_array():
+def stencil_gradient(v):
+    o = v[:-2, 1:-1] + v[2:, 1:-1] * 2 - v[1:-1, :-2] * v[1:-1, 2:] - 4 * v[1:-1, 1:-1]
+    g = np.zeros(v.shape)
+    g[:-2, 1:-1] += 2 * o
+    g[2:, 1:-1] += 4 * o
+    g[1:-1, :-2] -= 2 * o * v[1:-1, 2:]
+    g[1:-1, 2:] -= 2 * o * v[1:-1, :-2]
+    g[1:-1, 1:-1] -= 8 * o
+    return g
+
+
+def test_the_gradient_of_a_stencil_reads_multiples_of_one_value_from_one_array():
     a = T.dmatrix("a")
     out = a[:-2, 1:-1] + a[2:, 1:-1] * 2 - a[1:-1, :-2] * a[1:-1, 2:] - 4 * a[1:-1, 1:-1]
     gradient = T.grad(T.sqr(out).sum(), a)
     text = compile_program([a], [gradient]).wrapper_source
-    assert text.count("frame") == 1 and "copied" not in text, text
+    # Three of the five summands are multiples of one value; no array is added to, or copied.
+    assert text.count("if frame") == 3 and text.count("if kernel") == 2, text
+    assert "copied" not in text and "increase" not in text and "copyto" not in text, text
     f = fuse.function([a], gradient)
-    for size in [(7, 9), (3, 3), (2, 5), (0, 1)]:
+    for size in [(7, 9), (3, 3), (2, 5), (0, 1), (1, 4)]:
         v = RNG.normal(size=size)
-        g = np.zeros(size)
-        o = v[:-2, 1:-1] + v[2:, 1:-1] * 2 - v[1:-1, :-2] * v[1:-1, 2:] - 4 * v[1:-1, 1:-1]
-        g[:-2, 1:-1] += 2 * o
-        g[2:, 1:-1] += 4 * o
-        g[1:-1, :-2] -= 2 * o * v[1:-1, 2:]
-        g[1:-1, 2:] -= 2 * o * v[1:-1, :-2]
-        g[1:-1, 1:-1] -= 8 * o
-        np.testing.assert_allclose(quick(f, v), g, rtol=1e-12, atol=1e-13)
+        if min(size) > 1:
+            np.testing.assert_allclose(quick(f, v), stencil_gradient(v), rtol=1e-12, atol=1e-13)
+        else:
+            np.testing.assert_array_equal(quick(f, v), np.zeros(size))
     assert is_native(f)
+
+
+def heat_step(m, x, put):
+    inner = x[1:-1, 1:-1]
+    bend = x[:-2, 1:-1] + x[2:, 1:-1] + x[1:-1, :-2] + x[1:-1, 2:] - 4 * inner
+    return put(x, inner + 0.1 * bend)
+
+
+def test_a_step_and_its_gradient_take_a_kernel_for_what_is_stored_and_one_for_the_sum():
+    x = T.dmatrix("x")
+    y = heat_step(T, x, lambda a, v: T.set_subtensor(a[1:-1, 1:-1], v))
+    gradient = T.grad(T.sqr(y).sum(), x)
+    text = compile_program([x], [gradient]).wrapper_source
+    assert text.count("if kernel") == 2 and text.count("if frame") == 1, text
+    f = fuse.function([x], gradient)
+    for size in [(6, 8), (3, 3), (2, 4), (1, 1), (0, 3)]:
+        v = RNG.normal(size=size)
+        moved = v.copy()
+        if min(size) > 1:
+            moved[1:-1, 1:-1] = heat_step(np, v, lambda a, inner: inner)
+        g = 2 * moved
+        inner = g[1:-1, 1:-1].copy()
+        g[1:-1, 1:-1] -= 0.4 * inner
+        for s in (np.s_[:-2, 1:-1], np.s_[2:, 1:-1], np.s_[1:-1, :-2], np.s_[1:-1, 2:]):
+            if inner.size:
+                g[s] += 0.1 * inner
+        np.testing.assert_allclose(quick(f, v), g, rtol=1e-12, atol=1e-13)
+
+
+def cut(rng, ndim, widths):
+    """Slices that leave out as many elements along each axis, at random ends."""
+    entries = []
+    for w in widths[:ndim]:
+        low = int(rng.integers(0, w + 1))
+        entries.append(slice(low or None, low - w or None))
+    return tuple(entries)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_gradients_of_random_stencils_are_those_of_the_interpreter(seed):
+    rng = np.random.default_rng(seed)
+    shape = tuple(int(n) for n in rng.integers(1, 7, rng.integers(1, 4)))
+    widths = rng.integers(0, 4, len(shape)).tolist()
+    dtype = ("float64", "float32")[seed % 2]
+    x = T.tensor(dtype, shape=tuple(n if rng.random() < 0.2 else None for n in shape))
+    u = x
+    for _ in range(int(rng.integers(1, 4))):
+        parts = [u[cut(rng, u.ndim, widths)] for _ in range(rng.integers(1, 5))]
+        v = parts[0] * 3
+        for k, part in enumerate(parts[1:]):
+            v = (v + part * 2, v - T.sin(part), T.switch(v > part, -v, part), v * part)[rng.integers(4) if k else 0]
+        v, place, kind = T.cast(v, dtype), u[cut(rng, u.ndim, widths)], rng.integers(4)
+        if kind == 0:
+            u = v
+            break
+        u = (T.set_subtensor(place, v), T.inc_subtensor(place, v), T.set_subtensor(place, place - v / 4))[kind - 1]
+    if rng.random() < 0.3:
+        u = T.set_subtensor((u * 2)[(slice(1, -1),) * u.ndim], 2.0)
+    cost = T.sqr(u).sum() if rng.random() < 0.6 else (T.cos(u) - u).sum()
+    outputs = [T.grad(cost, x), u][: int(rng.integers(1, 3))]
+    f, plain = fuse.function([x], outputs), fuse.function([x], outputs, mode="FAST_COMPILE")
+    for more in (0, 3):
+        size = [n + more if m is None else n for n, m in zip(shape, x.type.shape, strict=True)]
+        value = rng.standard_normal(size).astype(dtype)
+        want = plain(value)
+        tolerance = 1e-10 if dtype == "float64" else 5e-3
+        for layout in (value, np.asfortranarray(value), value, value):
+            for g, w in zip(f(layout), want, strict=True):
+                assert g.dtype == w.dtype and g.shape == w.shape
+                np.testing.assert_allclose(g, w, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "int64", "int32", "complex128"])

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 from fuse import rules
 from fuse.codegen.assume import assume_picks
 from fuse.codegen.expand import expand, settle
+from fuse.codegen.halo import with_halos
 from fuse.codegen.launch import Launcher
 from fuse.codegen.wrapper import Writer
+from fuse.codegen.written import without_detours
 from fuse.errors import MissingInputError, origin_text
 from fuse.expr import INPUT, SHARED, Expr, leaves
 
@@ -28,6 +30,9 @@ class Planned:
         if program.assuming:
             results, self.assumed = assume_picks(results)
         expanded = expand(rules.optimize(results, mode=program.mode, trace=self.trace))
+        expanded = without_detours(expanded)
+        if program.mode != "strict":
+            expanded = with_halos(expanded)
         self.results, self.sizes = settle(expanded, self.assumed)
         self._check_inputs()
         self.shared = [leaf for leaf in leaves(self.results) if leaf.op is SHARED]

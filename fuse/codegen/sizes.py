@@ -338,6 +338,8 @@ def _never_negative(size: Expr) -> Size:
     if isinstance(whole, Expr) and by <= 0 and _is_cut(whole):
         whole = whole.args[0]
     cut = _shifted(whole, by)
+    if isinstance(cut, Expr) and cut.op.name == "shape_i":
+        return cut
     return max(cut, 0) if isinstance(cut, int) else make(OPS["maximum"], (cut, constant(0, dtype="int64")), {})
 
 

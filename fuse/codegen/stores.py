@@ -57,7 +57,7 @@ def into_views(writer: Writer, region: Region, position: int, launcher: Launcher
             isinstance(node, Expr)
             and node.op.name == "set_subtensor"
             and is_slice_store(node)
-            and node.args[1] is value
+            and _stored(node) is value
             and value.op.name not in SCATTERS
             and value not in writer.escaping
             and value not in writer.given
@@ -76,6 +76,14 @@ def into_views(writer: Writer, region: Region, position: int, launcher: Launcher
             ):
                 out[value] = node
     return out
+
+
+def _stored(node: Expr) -> Expr:
+    """What ``node`` stores; equal sizes are guarded, so an unbroadcast sums nothing."""
+    value = node.args[1]
+    while value.op.name == "unbroadcast":
+        value = value.args[0]
+    return value
 
 
 def prepare(writer: Writer, value: Expr, node: Expr, position: int, launcher: Launcher) -> None:

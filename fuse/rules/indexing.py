@@ -14,7 +14,6 @@ from fuse.rewrite import Context, procedure, uniform
 from fuse.rewrite.match import cast, shuffled
 from fuse.rewrite.sizes import same_size
 from fuse.rules.seen import reduced
-from fuse.rules.stores import add_stores
 from fuse.rules.values import nonnegative
 
 REVERSED = ("slice", None, None, -1)
@@ -416,7 +415,6 @@ INDEXING = (
     write_whole,
     increment_zeros,
     merge_writes,
-    add_stores,
     simplify_join,
     index_of_join,
     gather_all,
