@@ -57,7 +57,7 @@ def _elementary() -> dict[str, Fit]:
 
 
 # ---------------------------------------------------------------- error functions
-def _erfcx(x: mp.mpf) -> mp.mpf:
+def erfcx(x: mp.mpf) -> mp.mpf:
     if x < 60:
         return mp.exp(x * x) * mp.erfc(x)
     terms = [mp.mpf(1)]
@@ -82,13 +82,8 @@ def _erfcinv_of_exp(s: mp.mpf) -> mp.mpf:
 def _errors(dtype: str) -> dict[str, Fit]:
     single = dtype == "float32"
     slope = 2 / mp.sqrt(mp.pi)
-    middle, shift, largest = (2.0, 1.5, 10.2) if single else (4.0, 2.0, 27.3)
+    shift, largest = (1.5, 10.2) if single else (2.0, 27.3)
     smallest = float(mp.sqrt(mp.log(2)) * 0.9999)
-
-    @cache
-    def erfcx_times(t: mp.mpf) -> mp.mpf:
-        x = middle * (1 + t) / (1 - t)
-        return _erfcx(x) * (x + middle)
 
     def ratio(t: mp.mpf) -> mp.mpf:
         s = shift * (1 + t) / (1 - t)
@@ -97,9 +92,6 @@ def _errors(dtype: str) -> dict[str, Fit]:
     return {
         "ERF_SERIES": Fit(lambda x: (-mp.log(mp.erfc(x)) / x - slope) / x, lambda x: x * x * mp.erfc(x) / mp.erf(x),
                           3.93 if single else 5.95, _both(8, 23), in_turn=0),
-        # ERFCX_MIDDLE, ERFCX_LOW, ERFCX_HIGH
-        "ERFCX": Fit(erfcx_times, lambda t: 1 / erfcx_times(t), 1 - 1e-12, _both(11, 25), -1.0,
-                     in_turn=0 if single else 1),
         "ERFINV_SERIES": Fit(lambda z: mp.erfinv(mp.sqrt(z)) / mp.sqrt(z), lambda z: 1, 0.2501, _both(6, 14),
                              in_turn=0),
         "TAIL_SERIES": Fit(ratio, lambda t: 1 / ratio(t), (largest - shift) / (largest + shift), _both(6, 14),

@@ -18,6 +18,7 @@ from numba.core import cgutils, types
 from numba.core.extending import _Intrinsic
 
 from fuse.codegen import intrinsics
+from fuse.codegen.mathlib.specialise import two_at_once
 from fuse.codegen.scopes import in_memory
 from fuse.codegen.target import Unsupported, function_type, implementation, resolved, signatures, target
 
@@ -204,7 +205,7 @@ class Walk:
             self.loops += 1
             marks = [ir.MetaDataString(m, f"{LOOP} {self.loops}"), accesses]
             called = [self.names.get(_called(x)) for x in ast.walk(s) if isinstance(x, ast.Call)]
-            if sum(hasattr(function, "side_by_side") for function in called) == 1:
+            if two_at_once(called, "part" in self.env):
                 marks.append(m.add_metadata([ir.MetaDataString(m, "llvm.loop.interleave.count"), I32(2)]))
             mark = m.add_metadata(marks)
             latch.set_metadata("llvm.loop", mark)

@@ -76,6 +76,7 @@ from fuse.frontend.special import (
     erfinv,
     gamma,
     gammaln,
+    gauss,
     log1mexp,
     logaddexp,
     polygamma,

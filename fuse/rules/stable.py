@@ -17,7 +17,7 @@ i, j = wildcards("i j", is_integral)
 (other,) = wildcards("other", is_odd_or_fractional)
 exp, expm1, log, log1p, softplus, log1mexp, sigmoid = heads("exp expm1 log log1p softplus log1mexp sigmoid")
 logaddexp, switch, eq, sqrt, sqr, abs_, pow_, prod = heads("logaddexp switch eq sqrt sqr abs pow prod")
-erf, erfc, erfcx, sin, cos, sinh, cosh, tanh, sech2 = heads("erf erfc erfcx sin cos sinh cosh tanh sech2")
+erf, erfc, erfcx, gauss, sin, cos, sinh, cosh, tanh, sech2 = heads("erf erfc erfcx gauss sin cos sinh cosh tanh sech2")
 maximum, minimum, gamma, gammaln, and_ = heads("maximum minimum gamma gammaln and_")
 arcsinh, arccosh, arctanh, deg2rad, rad2deg = heads("arcsinh arccosh arctanh deg2rad rad2deg")
 arcsin, arccos, arctan, log2, exp2, tan = heads("arcsin arccos arctan log2 exp2 tan")
@@ -35,6 +35,7 @@ PAIRS = (
     Rule("10: exp(x) / (1 + exp(x))", exp(x) / (1 + exp(x)), sigmoid(x), OVERFLOWS),
     Rule("10: exp(x) / expm1(x)", exp(x) / expm1(x), -1 / expm1(-x), OVERFLOWS),
     Rule("33: exp(-x**2) / erfc(x)", exp(-sqr(x)) / erfc(x), 1 / erfcx(x), OVERFLOWS),
+    Rule("33: gauss(x) / erfc(x)", gauss(x) / erfc(x), 1 / erfcx(x), OVERFLOWS),
     Rule("33: exp(x**2) * erfc(x)", exp(sqr(x)) * erfc(x), erfcx(x), OVERFLOWS),
     Rule("37: expm1(x) / (1 + exp(x))", expm1(x) / (1 + exp(x)), tanh(0.5 * x), OVERFLOWS),
     Rule("37: sinh(x) / cosh(x)", sinh(x) / cosh(x), tanh(x), OVERFLOWS),
@@ -78,6 +79,7 @@ STABLE = (
     Rule("13: softplus(x) - softplus(-x)", softplus(x) - softplus(minus(x)), x, OVERFLOWS),
     # ---- 14-18: inverse functions
     Rule("14: log(exp(x))", log(exp(x)), x, OVERFLOWS),
+    Rule("14: log(gauss(x))", log(gauss(x)), -sqr(x), OVERFLOWS),
     Rule("14: log2(exp2(x))", log2(exp2(x)), x, OVERFLOWS),
     Rule("15: log1p(expm1(x))", log1p(expm1(x)), x, OVERFLOWS),
     Rule("15: exp(softplus(x))", exp(softplus(x)), 1 + exp(x), CANCELS),

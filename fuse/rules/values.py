@@ -120,7 +120,7 @@ def is_odd_or_fractional(expr: Expr) -> bool:
 
 
 # ---------------------------------------------------------------- shapes and kinds of expressions
-_SIMPLE_LOGARITHM = frozenset({"exp", "sigmoid", "cosh", "softmax"})
+_SIMPLE_LOGARITHM = frozenset({"exp", "gauss", "sigmoid", "cosh", "softmax"})
 
 
 def has_simple_logarithm(expr: Expr) -> bool:

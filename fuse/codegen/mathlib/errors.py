@@ -5,7 +5,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from fuse.codegen.mathlib import vector
-from fuse.codegen.mathlib.specialise import horner, polynomial, side_by_side
+from fuse.codegen.mathlib.specialise import polynomial, side_by_side
 from fuse.codegen.mathlib.vector import exponential, joined, less_than_f, parts_of_any, scaled
 
 if TYPE_CHECKING:
@@ -13,20 +13,22 @@ if TYPE_CHECKING:
     from fuse.codegen.intrinsics import fma
     from fuse.codegen.intrinsics import i2f as from_bits
 
-    ERF_ONE = ERFC_ZERO = ERFCX_OVERFLOW = ERFCX_SHIFT = ERFCX_MIDDLE = ERFCX_FAR = 1.0
+    ERF_ONE = ERFC_ZERO = ERFCX_OVERFLOW = ERFCX_FAR = 1.0
     TWO_OVER_ROOT_PI = TWO_OVER_ROOT_PI_REST = 1.0
     TAIL_SHIFT = TAIL_TINY = TAIL_LIFT = TAIL_POWER = 1.0
     MANTISSA = ONE_BITS = 1
-    ERFINV_SERIES = TAIL_SERIES = ERF_SERIES = ERFCX_LOW = ERFCX_HIGH = ERFCX_LOSS = (1.0,)
+    ERFINV_SERIES = TAIL_SERIES = ERF_SERIES = ERFCX_ABOVE = ERFCX_BELOW = (1.0,)
 
 INFINITY = math.inf
 NAN = math.nan
 HALF_ROOT_PI = 0.886226925452758
+ROOT_PI = 1.772453850905516
+ONE_OVER_ROOT_PI = 0.5641895835477563
 
 CONSTANTS: dict[str, dict[str, Any]] = {
     "float64": vector.CONSTANTS["float64"] | {
         "TWO_OVER_ROOT_PI": 1.1283791670955126, "TWO_OVER_ROOT_PI_REST": 1.533545961316588e-17,
-        "ERF_ONE": 5.95, "ERFC_ZERO": 27.4, "ERFCX_OVERFLOW": 26.64, "ERFCX_FAR": 2.0**60,
+        "ERF_ONE": 5.95, "ERFC_ZERO": 27.4, "ERFCX_OVERFLOW": 26.64,
         # (-log(erfc(x)) / x - 2 / sqrt(pi)) / x for 0 <= x <= 5.95, weighted with what it does to erf(x)
         "ERF_SERIES": (
             0.6366197723675876, 0.10277260330144235, -0.01912844699532866, -0.00020919483164346075,
@@ -37,22 +39,17 @@ CONSTANTS: dict[str, dict[str, Any]] = {
             2.3891553240869702e-09, -3.806494809367042e-10, 4.3554575063445475e-11,
             -3.407801807816367e-12, 1.6365534586152363e-13, -3.6423946758772894e-15,
         ),
-        # erfcx(x) * (x + s) in t = (x - s) / (x + s) for x >= 0: its value at 0, and the rest divided by t
-        "ERFCX_SHIFT": 4.0, "ERFCX_MIDDLE": 1.095995661000491,
-        "ERFCX_LOW": (
-            -0.976548729080882, 0.7732087022652528, -0.5408538313132496, 0.33085158787730373,
-            -0.17401093723931818, 0.07638151492174669, -0.026370053350585967, 0.00611205554288383,
+        # 1 / erfcx(x) - sqrt(pi) x for x >= 0 is a quotient of two in x; `python -m benchmarks.quotients` finds it
+        "ERFCX_FAR": 2.0**30,
+        "ERFCX_ABOVE": (
+            1.5, 2.684978179033303, 2.447489546353575, 1.446986882873852, 0.60316850144346, 0.18259422750432094,
+            0.04005665577282124, 0.00615181220321317, 0.0006040003257109445, 2.9279920844792103e-05,
         ),
-        "ERFCX_HIGH": (
-            -0.00028095877747126845, -0.0004550520779270345, 0.00017681237501422737,
-            -3.6372568692852714e-06, -1.8859480204806366e-05, 4.699237370550583e-06,
-            1.4212924389041305e-06, -8.538989891516751e-07, -7.16368324752174e-08,
-            1.3263542718677625e-07, -2.3796528010184275e-09, -2.1588617662351375e-08,
-            1.6081527785694284e-09, 3.4702252766372502e-09, -2.435308356696566e-10,
-            -3.544198032108587e-10,
+        "ERFCX_BELOW": (
+            1.5, 3.651090204748303, 4.389204998436143, 3.3780533477709547, 1.8285484612897076,
+            0.7247794342714058, 0.21292754613962178, 0.045880637099093124, 0.006974615585831835,
+            0.00068154138441789, 3.303885269560761e-05,
         ),
-        # by how much more than 1 / (x + s) the whole changes, in t
-        "ERFCX_LOSS": (1.89, -1.68, 0.89),
         # erfinv(x) / x in x**2 for abs(x) <= 1/2; and erfcinv(p) / s, roughly, in (s - k) / (s + k), s = sqrt(-log(p))
         "ERFINV_SERIES": (
             0.886226925452758, 0.2320136665346597, 0.1275561753042686, 0.0865521293750635,
@@ -70,19 +67,20 @@ CONSTANTS: dict[str, dict[str, Any]] = {
     },
     "float32": vector.CONSTANTS["float32"] | {
         "TWO_OVER_ROOT_PI": 1.128379225730896, "TWO_OVER_ROOT_PI_REST": -5.863538342219759e-08,
-        "ERF_ONE": 3.93, "ERFC_ZERO": 10.2, "ERFCX_OVERFLOW": 9.43, "ERFCX_FAR": 2.0**60,
+        "ERF_ONE": 3.93, "ERFC_ZERO": 10.2, "ERFCX_OVERFLOW": 9.43,
         "ERF_SERIES": (
             0.636619508266449, 0.10277680307626724, -0.019149595871567726, -0.00016635522479191422,
             0.0016726470785215497, -0.0006357639213092625, 0.00011842734966194257,
             -9.340865290141664e-06,
         ),
-        "ERFCX_SHIFT": 2.0, "ERFCX_MIDDLE": 1.0215827226638794,
-        "ERFCX_LOW": (
-            -0.6871606111526489, 0.27947142720222473, -0.0364437997341156, -0.02150268666446209,
-            0.00648881308734417, 0.0030560262966901064, -0.0008641902823001146, -0.0005954192019999027,
+        "ERFCX_FAR": 2.0**14,
+        "ERFCX_ABOVE": (
+            1.5, 1.3928877115249634, 0.6659619808197021, 0.17419645190238953, 0.02136845700442791,
         ),
-        "ERFCX_HIGH": (7.45895886211656e-05, 8.271900878753513e-05),
-        "ERFCX_LOSS": (1.67, -0.68),
+        "ERFCX_BELOW": (
+            1.5, 2.3589999675750732, 1.7754703760147095, 0.774901270866394, 0.19659334421157837,
+            0.024111058562994003,
+        ),
         "ERFINV_SERIES": (
             0.8862268924713135, 0.232016921043396, 0.12741072475910187, 0.08890692889690399,
             0.048155177384614944, 0.10337334871292114,
@@ -108,18 +106,20 @@ def erf(x):
     return math.copysign(fma(q, scale, scale - 1.0) + (rest - lost) * scale, x)
 
 
+def erfcx_quotient(x):
+    """The two parts of a quotient that is ``erfcx(x)`` for 0 <= x <= ERFCX_FAR.
+
+    What the one part lost the other, for large x that times ``sqrt(pi) x``, has lost too.
+    """
+    below = polynomial(x, ERFCX_BELOW)
+    return below, fma(ROOT_PI * x, below, polynomial(x, ERFCX_ABOVE))
+
+
 def erfcx_positive(x):
-    """``exp(x**2) erfc(x)`` for x >= 0; Shepherd and Laframboise, Math. Comp. 36 (1981) 249, with another factor."""
+    """``exp(x**2) erfc(x)`` for x >= 0."""
+    above, below = erfcx_quotient(x)
     far = x > ERFCX_FAR
-    near = x * 0.00390625 if far else x
-    below = near + ERFCX_SHIFT
-    inverse = 1.0 / below
-    t = fma(-2.0 * ERFCX_SHIFT, inverse, 1.0)
-    lost = (fma(-inverse, below, 1.0) - inverse * (near - (below - ERFCX_SHIFT))) * horner(t, ERFCX_LOSS)
-    fourth = (t * t) * (t * t)
-    rest = fma(horner(t, ERFCX_HIGH), fourth * fourth, horner(t, ERFCX_LOW)) * t
-    value = inverse * (ERFCX_MIDDLE + fma(lost, ERFCX_MIDDLE + rest, rest))
-    return value * 0.00390625 if far else value
+    return (ONE_OVER_ROOT_PI if far else above) / (x if far else below)
 
 
 def exp_of_square(x, sign):
@@ -130,18 +130,26 @@ def exp_of_square(x, sign):
     return shifted, fma(sign * rest, 1.0 + q, q)
 
 
+def gauss(x):
+    # as erfc begins: where a kernel has both, LLVM computes the exponential once
+    size = abs(x)
+    shifted, q = exp_of_square(ERFC_ZERO if size > ERFC_ZERO else size, -1.0)
+    return scaled(1.0, q, shifted)
+
+
 def erfc(x):
     size = abs(x)
     bounded = ERFC_ZERO if size > ERFC_ZERO else size
     shifted, q = exp_of_square(bounded, -1.0)
-    tail = scaled(erfcx_positive(bounded), q, shifted)
+    above, below = erfcx_quotient(bounded)
+    tail = scaled(above / below, q, shifted)
     return 2.0 - tail if x < 0.0 else tail
 
 
 def erfcx(x):
     size = abs(x)
     shifted, q = exp_of_square(ERFCX_OVERFLOW if size > ERFCX_OVERFLOW else size, 1.0)
-    positive = 0.0 if size == INFINITY else erfcx_positive(size)
+    positive = erfcx_positive(size)
     return 2.0 * scaled(1.0, q, shifted) - positive if x < 0.0 else positive
 
 
@@ -182,4 +190,4 @@ def erfcinv(x):
     return value if (x >= 0.0) & (x <= 2.0) else NAN
 
 
-TABLE: dict[str, Any] = {"erf": erf, "erfc": erfc, "erfcx": erfcx, "erfinv": erfinv, "erfcinv": erfcinv}
+TABLE: dict[str, Any] = {"gauss": gauss, "erf": erf, "erfc": erfc, "erfcx": erfcx, "erfinv": erfinv, "erfcinv": erfcinv}

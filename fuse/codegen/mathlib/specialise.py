@@ -4,7 +4,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from types import FunctionType
 from typing import Any
@@ -41,6 +41,22 @@ def side_by_side(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     function.side_by_side = True  # type: ignore[attr-defined]
     return function
+
+
+# Of so many polynomials one after another the processor sees too few at a time to have two going.
+MANY = 4
+_SHORT = ("real", "integers", "special", "complexes")
+
+
+def two_at_once(functions: Sequence[Any], shared: bool) -> bool:
+    """Whether a loop that calls these ``functions`` is to compute two vectors at once.
+
+    One long function gains by it, not two whose registers together are too many; many functions do again, by a tenth.
+    That is for kernels that threads share, for much work, since such a loop takes half as long again to compile.
+    """
+    own = [f for f in functions if isinstance(f, FunctionType) and f.__module__.startswith(_PACKAGE)]
+    many = [f for f in own if f.__module__.rpartition(".")[2] not in _SHORT]
+    return sum(hasattr(f, "side_by_side") for f in own) == 1 or shared and len(many) >= MANY
 
 
 def in_float64(function: Callable[..., Any]) -> Callable[..., Any]:

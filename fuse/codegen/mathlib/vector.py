@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     whole = int
     MAGIC = LOG2_E = LN2_HIGH = LN2_LOW = LN2 = LN2_REST = EXP_LOWEST = EXP_HIGHEST = EXP_OVERFLOW = LIFT_SCALE = 1.0
-    EXPM1_LOWEST = EXP2_LOWEST = EXP2_HIGHEST = TANH_ONE = SMALLEST_NORMAL = SUBNORMAL_SCALE = SUBNORMAL_SHIFT = 1.0
+    EXP2_LOWEST = EXP2_HIGHEST = SMALLEST_NORMAL = SUBNORMAL_SCALE = SUBNORMAL_SHIFT = 1.0
     LEAST_POWER = LOG10_E = LOG10_E_REST = LOG10_2 = LOG10_2_REST = ROOT_HALF = 1.0
     MAGIC_BITS = MANTISSA = ONE_BITS = HALF_BITS = LIFTED_BITS = ROOT_HALF_BITS = MANTISSA_MASK = 1
     EXP_SERIES = EXP2_SERIES = LOG_SERIES = (1.0,)
@@ -38,7 +38,7 @@ CONSTANTS: dict[str, dict[str, Any]] = {
         "LOG2_E": 1.4426950408889634,
         "LOG10_E": 0.4342944819032518, "LOG10_E_REST": 1.098319650216765e-17,
         "LOG10_2": 0.30102999566383914, "LOG10_2_REST": 1.42050232272661e-13,
-        "EXP_LOWEST": -750.0, "EXP_HIGHEST": 710.0, "EXPM1_LOWEST": -40.0, "TANH_ONE": 22.0,
+        "EXP_LOWEST": -750.0, "EXP_HIGHEST": 710.0,
         "EXP2_LOWEST": -1080.0, "EXP2_HIGHEST": 1024.0, "LEAST_POWER": -1000.0,
         "HALF_BITS": 0x3FE0000000000000, "LIFTED_BITS": 0x43F0000000000000, "LIFT_SCALE": 2.0**-64,
         "SMALLEST_NORMAL": 2.2250738585072014e-308, "SUBNORMAL_SCALE": 2.0**54, "SUBNORMAL_SHIFT": 54.0,
@@ -69,7 +69,7 @@ CONSTANTS: dict[str, dict[str, Any]] = {
         "LOG2_E": 1.4426950216293335,
         "LOG10_E": 0.4342944920063019, "LOG10_E_REST": -1.0103049952192578e-08,
         "LOG10_2": 0.301025390625, "LOG10_2_REST": 4.605039066518657e-06,
-        "EXP_LOWEST": -105.0, "EXP_HIGHEST": 89.0, "EXPM1_LOWEST": -20.0, "TANH_ONE": 10.0,
+        "EXP_LOWEST": -105.0, "EXP_HIGHEST": 89.0,
         "EXP2_LOWEST": -152.0, "EXP2_HIGHEST": 128.0, "LEAST_POWER": -120.0,
         "HALF_BITS": 0x3F000000, "LIFTED_BITS": 0x4F800000, "LIFT_SCALE": 2.0**-32,
         "SMALLEST_NORMAL": 1.1754943508222875e-38, "SUBNORMAL_SCALE": 2.0**25, "SUBNORMAL_SHIFT": 25.0,
@@ -119,20 +119,40 @@ def exp(x):
     return scaled(1.0, q, shifted)
 
 
+# Functions that are often met with the exponential of the same number begin as it does: LLVM then computes it once.
+def beside_one(shifted):
+    """``shifted`` for a 2**n that is to be added to 1: not so small that it is no number."""
+    least = MAGIC - 60.0
+    return least if shifted < least else shifted
+
+
 def expm1(x):
-    bounded = between(x, EXPM1_LOWEST, EXP_HIGHEST)
+    bounded = between(x, EXP_LOWEST, EXP_HIGHEST)
     shifted, q, rest = exponential(bounded)
-    half = from_bits(((to_bits(shifted) - 1) << MANTISSA) + ONE_BITS)
+    half = from_bits(((to_bits(beside_one(shifted)) - 1) << MANTISSA) + ONE_BITS)
     value = (fma(q, half, half - 0.5) + rest * half) * 2.0
     return x if abs(x) < SMALLEST_NORMAL else value  # the half of such a number may be none
 
 
+def doubled_decay(x):
+    """``shifted`` and ``q`` of ``exp(-2 abs(x))``."""
+    twice = -2.0 * abs(x)
+    shifted, q, _ = exponential(EXP_LOWEST if twice < EXP_LOWEST else twice)
+    return shifted, q
+
+
 def tanh(x):
-    size = abs(x)
-    shifted, q, rest = exponential(2.0 * (TANH_ONE if size > TANH_ONE else size))
-    scale = from_bits((to_bits(shifted) << MANTISSA) + ONE_BITS)
-    value = fma(q, scale, scale - 1.0) + rest * scale
+    shifted, q = doubled_decay(x)
+    scale = from_bits((to_bits(beside_one(shifted)) << MANTISSA) + ONE_BITS)
+    value = fma(q, scale, scale - 1.0)
     return math.copysign(value / (value + 2.0), x)
+
+
+def sech2(x):
+    shifted, q = doubled_decay(x)
+    decay = scaled(1.0, q, shifted)
+    sum_ = 1.0 + decay
+    return 4.0 * decay / (sum_ * sum_)
 
 
 def binary_exponential(r, rest):
@@ -252,6 +272,7 @@ def log1mexp(x):
 
 
 TABLE: dict[str, Any] = {
-    "exp": exp, "exp2": exp2, "expm1": expm1, "tanh": tanh, "sigmoid": sigmoid, "log": log, "log2": log2,
-    "log10": log10, "log1p": log1p, "softplus": softplus, "logaddexp": logaddexp, "log1mexp": log1mexp,
+    "exp": exp, "exp2": exp2, "expm1": expm1, "tanh": tanh, "sech2": sech2, "sigmoid": sigmoid,
+    "log": log, "log2": log2, "log10": log10, "log1p": log1p, "softplus": softplus,
+    "logaddexp": logaddexp, "log1mexp": log1mexp,
 }
