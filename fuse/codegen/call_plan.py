@@ -98,6 +98,10 @@ class _Translator:
                 self.kernel(call, general, [self.known(_name(m)) for m in made])
             case ast.If(test=ast.Compare(left=left, ops=[ast.NotEq()], comparators=[right]), body=[ast.Return()]):
                 self.words("check", self.size(left), self.size(right))
+            case ast.If(test=ast.BoolOp(op=ast.And(), values=tests), body=[ast.Return()]):
+                self.words("check", self.all_of(tests), self.number(0))
+            case ast.If(test=ast.Compare() as test, body=[ast.Return()]):
+                self.words("check", self.all_of([test]), self.number(0))
             case ast.Assign(targets=[ast.Attribute(value=ast.Name(id=cell), attr="value")], value=ast.Name(id=name)):
                 self.words("store", Pointer(self.scope[cell]), self.known(name))
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
@@ -235,6 +239,22 @@ class _Translator:
 
     def number(self, value: int) -> int:
         return self.fresh("number", value)
+
+    def all_of(self, tests: Sequence[ast.expr]) -> int:
+        """1 where all comparisons of sizes hold, else 0: their product."""
+        found = one = self.number(1)
+        for test in tests:
+            match test:
+                case ast.Compare(left=left, ops=[ast.Gt()], comparators=[right]):
+                    more = self.fresh("sub", self.size(left), self.size(right))
+                case ast.Compare(left=left, ops=[ast.GtE()], comparators=[right]):
+                    more = self.fresh("sub", self.fresh("add", self.size(left), one), self.size(right))
+                case ast.Compare(left=left, ops=[ast.LtE()], comparators=[right]):
+                    more = self.fresh("sub", self.fresh("add", self.size(right), one), self.size(left))
+                case _:
+                    raise Untranslatable(ast.unparse(test))
+            found = self.fresh("mul", found, self.fresh("min", self.fresh("max", more, self.number(0)), one))
+        return found
 
     def size(self, node: ast.expr) -> int:
         match node:

@@ -11,6 +11,7 @@ from fuse.codegen.kernel import Combine, Compute, Kernel, Load, Loop, Store
 from fuse.codegen.region import Region
 from fuse.codegen.sizes import Size
 from fuse.codegen.stores import is_slice_store
+from fuse.codegen.swept import LARGE, ROW
 from fuse.codegen.tape import bodies, is_long
 from fuse.errors import origin_text
 from fuse.expr import Expr
@@ -28,6 +29,10 @@ def explain(program: Planned) -> str:
     if program.plan.cuts:
         lines += ["", "Not fused with what it uses:"]
         lines += _limited([f"  {_name(node)}: {reason}" for node, reason in program.plan.cuts])
+    if program.matrices:
+        names = ", ".join([m.leaf.name or "a matrix" for m in program.matrices])
+        lines += ["", f"Products of vectors with {names}, where that is larger than {LARGE >> 20} MiB, with rows of"]
+        lines += [f"{ROW[0]} to {ROW[1]} elements, are sums in the kernels of another plan."]
     return "\n".join(lines)
 
 

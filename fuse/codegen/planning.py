@@ -9,6 +9,7 @@ from fuse.codegen.assume import assume_picks
 from fuse.codegen.expand import expand, settle
 from fuse.codegen.halo import with_halos
 from fuse.codegen.launch import Launcher
+from fuse.codegen.swept import Matrix, matrices, swept
 from fuse.codegen.wrapper import Writer
 from fuse.codegen.written import without_detours
 from fuse.errors import MissingInputError, origin_text
@@ -34,6 +35,11 @@ class Planned:
         if program.mode != "strict":
             expanded = with_halos(expanded)
         self.results, self.sizes = settle(expanded, self.assumed)
+        self.matrices: tuple[Matrix, ...] = ()
+        if program.products == "either":
+            self.matrices = matrices(self.results, self.sizes)
+        if program.products == "swept":
+            self.results, self.sizes = swept(self.results, self.sizes, self.assumed)
         self._check_inputs()
         self.shared = [leaf for leaf in leaves(self.results) if leaf.op is SHARED]
         writer = Writer(self)

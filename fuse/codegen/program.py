@@ -38,6 +38,7 @@ class Program:
         mode: str = "default",
         assuming: bool = True,
         takes_outputs: bool = False,
+        products: str = "either",
     ) -> None:
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
@@ -45,6 +46,8 @@ class Program:
         self.mode = mode
         self.assuming = assuming
         self.takes_outputs = takes_outputs  # arrays for its results are further arguments of the wrapper
+        # Those of large matrices and vectors: "called" from BLAS, "swept" in kernels, or "either", as sizes tell.
+        self.products = products
         self._variants: dict[Any, Program | None] = {}
         self.launchers: Sequence[Runner]
         origin = plans.Origin(self)
@@ -59,7 +62,7 @@ class Program:
             self.shared, self.assumes = found.shared, found.assumes
         for number, runner in enumerate(self.launchers):
             plans.enter(scope, number, runner)
-        scope["serve"] = self.serve
+        scope["serve"], scope["serve_large"] = self.serve, self.serve_large
         exec(compile(self.wrapper_source, "<fuse wrapper>", "exec"), scope)
         self._run: Callable[..., list[Array]] = scope["program"]
 
@@ -81,7 +84,10 @@ class Program:
 
     @cached_property
     def _with_outputs(self) -> Program:
-        return Program(self.inputs, self.outputs, self.updates, self.mode, self.assuming, takes_outputs=True)
+        return self._like(takes_outputs=True)
+
+    def _like(self, **changes: Any) -> Program:
+        return Program(self.inputs, self.outputs, self.updates, self.mode, self.assuming, **changes)
 
     def into(self, values: Sequence[Any], outs: Sequence[Array | None]) -> list[Array]:
         """The results, each in the array given for it where that can be written directly, and else in a new one."""
@@ -103,6 +109,14 @@ class Program:
     def free(self) -> None:
         """Give the memory of dropped results, which is kept for those to come, back to the system."""
         memory.free()
+
+    # ------------------------------------------------------------ large matrices
+    def serve_large(self, values: Sequence[Any], matrices: Sequence[Array]) -> list[Array]:
+        """A call with some matrices so large that products of them and vectors are part of kernels, or could be."""
+        products = "swept" if all(m.flags.c_contiguous for m in matrices) else "called"
+        if products not in self._variants:
+            self._variants[products] = self._like(products=products)
+        return self._variants[products](*values)
 
     # ------------------------------------------------------------ the rare calls
     def serve(self, values: Sequence[Any]) -> list[Array]:
@@ -166,7 +180,10 @@ class Program:
             for layouts, text in texts.items():
                 note = "" if layouts == contiguous else f" (layouts {', '.join(layouts)})"
                 parts.append(f"# kernel {number}{note}\n{text}")
-        return "\n".join([*parts, "# wrapper", self.wrapper_source])
+        parts += ["# wrapper", self.wrapper_source]
+        if "swept" in self._variants:
+            parts += ["# for large matrices, products with which are part of kernels", self._variants["swept"].source]
+        return "\n".join(parts)
 
     def explain(self) -> str:
         """Which rules fired, what was fused, what was not and why, and what each kernel reads, writes and computes."""

@@ -36,6 +36,7 @@ from fuse.codegen.products import can_be_small, form_of, is_product, product_int
 from fuse.codegen.region import SCATTERS, SEEN_THROUGH, Operand, Region, is_literal, see_through
 from fuse.codegen.runner import SizeMismatch
 from fuse.codegen.stores import into_views, is_slice_store, part_of, prepare, store
+from fuse.codegen.swept import Matrix
 from fuse.expr import CONSTANT, INPUT, SHARED, Expr, leaves
 from fuse.types import TensorType
 
@@ -179,6 +180,7 @@ class Writer(SizeNames):
             elif leaf.op is CONSTANT:
                 self.env[leaf] = self.give("c", leaf.data)
         self.check_guards()
+        self.look_for_large(program.matrices)
         for position, unit in enumerate(self.plan.units):
             if isinstance(unit, Region):
                 self.region(unit, position)
@@ -190,6 +192,16 @@ class Writer(SizeNames):
             self.line(f"if {self.size(guard.left)} != {self.size(guard.right)}: return serve(({self.arguments}))")
         self.finish()
         return f"def program({', '.join(names)}):\n" + "\n".join(self.lines) + "\n"
+
+    def look_for_large(self, matrices: Sequence[Matrix]) -> None:
+        """Leave a call with a large matrix to the plan in which products with it are part of kernels."""
+        names = ", ".join([self.env[m.leaf] for m in matrices])
+        for matrix in matrices:
+            tests = []
+            for sizes, comparison, limit in matrix.conditions:
+                if len(sizes) > 1 or not isinstance(sizes[0], int):
+                    tests.append(f"{' * '.join(map(self.size, sizes))} {comparison} {limit}")
+            self.line(f"if {' and '.join(tests)}: return serve_large(({self.arguments}), ({names},))")
 
     def gate(self, variable: Expr, name: str) -> None:
         type_ = variable.type
