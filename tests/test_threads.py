@@ -14,7 +14,7 @@ from random_programs import make_program
 
 import fuse
 import fuse.tensor as T
-from fuse.codegen import emit_parts, parallel, plans, pool, runner, threads
+from fuse.codegen import emit_parts, emit_streams, parallel, plans, pool, runner, threads
 from fuse.codegen.kernel import Loop, check
 from fuse.codegen.program import compile_program
 from fuse.config import config
@@ -32,9 +32,12 @@ def any_number_of_threads():
         yield
 
 
-@pytest.fixture
-def everything_is_much(monkeypatch):
+@pytest.fixture(params=["ordinary", "streaming"])
+def everything_is_much(request, monkeypatch):
     """Thresholds so low that the smallest arrays are shared: every path is met with sizes that are quick to check."""
+    if request.param == "streaming":
+        monkeypatch.setattr(emit_streams, "cache_bytes", lambda: 1)
+        monkeypatch.setattr(emit_streams, "ROW", 1)
     for module in (emit_parts, parallel, runner):
         monkeypatch.setattr(module, "MUCH_WORK", 1)
     monkeypatch.setattr(plans, "structure", lambda program, order: None)  # such plans are not for others

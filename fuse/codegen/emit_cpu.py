@@ -196,7 +196,7 @@ class _Emitter(TapeEmitter):
             case Compute():
                 self.compute(s)
             case Store():
-                self.line(f"store({s.buffer}, {self.offset(s.buffer, s.index)}, {self.final(s.value)})")
+                self.line(self.stored(s, self.final(s.value)))
             case Update():
                 at = self.offset(s.buffer, s.index)
                 value = cast(self.final(s.value), s.value_dtype, s.dtype)
@@ -304,12 +304,16 @@ class _Emitter(TapeEmitter):
         if sums and not self.is_short(axis):
             self.chunked(s, sums)
             return
-        self.line(f"for {axis.name} in {self.indices(axis)}:")
-        self.depth += 1
-        if is_innermost(s):
-            self.independent(s)
-        self.body(s.body)
-        self.depth -= 1
+
+        def write() -> None:
+            self.line(f"for {axis.name} in {self.indices(axis)}:")
+            self.depth += 1
+            if is_innermost(s):
+                self.independent(s)
+            self.body(s.body)
+            self.depth -= 1
+
+        self.either(s, *self.range(axis), write) if is_innermost(s) else write()
 
     def lanes(self, s: Loop) -> None:
         axis, lane, first = s.axis, f"{s.axis.name}_lane", ""

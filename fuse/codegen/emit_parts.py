@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from fuse.codegen.emit_sums import CHUNK, REORDERED, SumEmitter
+from fuse.codegen.emit_streams import StreamEmitter
+from fuse.codegen.emit_sums import CHUNK, REORDERED
 from fuse.codegen.inline import constant_text
 from fuse.codegen.kernel import (
     Axis,
@@ -43,7 +44,7 @@ MANY_LANES = 64 * NARROW_BLOCK  # of fewer lanes, tall arrays are done by rows
 LANE_UNIT, WIDE_LANE_UNIT = NARROW_BLOCK, 16 * NARROW_BLOCK
 
 
-class PartEmitter(SumEmitter):
+class PartEmitter(StreamEmitter):
     """The part of an emitter that writes the outermost level of a kernel; the emitter itself gives statements."""
 
     def __init__(self) -> None:
@@ -54,9 +55,6 @@ class PartEmitter(SumEmitter):
         self.blocks: dict[str, tuple[int, int]] = {}
         self.slots = 0
         self.buffers: dict[str, Buffer] = {}
-
-    def offset(self, buffer: str, index: tuple[Any, ...]) -> str:
-        raise NotImplementedError
 
     def range(self, axis: Axis) -> tuple[str, str]:
         """The text of the first index of an axis, and of the one after its last, as walked here."""
@@ -71,6 +69,8 @@ class PartEmitter(SumEmitter):
         """Return ``status``, giving back the memory of this part."""
         for local in self.own:
             self.line(f"    release({local.name})")
+        if self.may_stream:
+            self.line("    drain()")
         self.line(f"    return {status}")
 
     def whole(self) -> None:
@@ -205,6 +205,7 @@ class PartEmitter(SumEmitter):
     def shared(self, loop: Loop) -> None:
         n, k = self.size_text[loop.axis], loop.axis.name
         self.allocate(loop)
+        self.decide(loop)
         if loop.split is not None and (loop.split.accs or loop.split.sums):
             self.in_blocks(loop, loop.split, n)
         else:
@@ -212,6 +213,9 @@ class PartEmitter(SumEmitter):
             self.bounds[loop.axis] = f"{k}_low", f"{k}_high"
             self.body((loop,))
             del self.bounds[loop.axis]
+        if self.may_stream:
+            self.line("drain()")
+        self.may_stream = set()
         self.free()
 
     def allocate(self, loop: Loop) -> None:

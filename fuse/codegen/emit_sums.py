@@ -6,7 +6,7 @@ chunk's sum is added to the total with its rounding error kept. The user's arith
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -48,6 +48,9 @@ class SumEmitter:
         raise NotImplementedError
 
     def range(self, axis: Axis) -> tuple[str, str]:
+        raise NotImplementedError
+
+    def either(self, loop: Loop, low: str, high: str, write: Callable[[], None]) -> None:
         raise NotImplementedError
 
     def resolve(self, name: str, dtype: str) -> tuple[str, Any]:
@@ -191,11 +194,14 @@ class SumEmitter:
             self.total(acc, dtype)
 
     def part(self, s: Loop, start: str, stop: str) -> None:
-        self.line(f"for {s.axis.name} in range({start}, {stop}):")
-        self.depth += 1
-        self.independent(s)
-        self.body(s.body)
-        self.depth -= 1
+        def write() -> None:
+            self.line(f"for {s.axis.name} in range({start}, {stop}):")
+            self.depth += 1
+            self.independent(s)
+            self.body(s.body)
+            self.depth -= 1
+
+        self.either(s, start, stop, write)
 
     def add_compensated(self, acc: str) -> None:
         """Add the part to the accumulator; what rounding loses (Knuth's two-sum) is kept beside it."""

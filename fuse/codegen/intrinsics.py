@@ -123,20 +123,24 @@ def store(typingctx, a, k, v):
     """Write `v`, cast to the array's dtype, to element `k`."""
     if not _is_buffer(a).writable:
         raise errors.TypingError("store into a read-only argument")
-    def build(context, builder, signature, args):
-        value = context.cast(builder, args[2], signature.args[2], a.value)
-        pointers, align = _element(context, builder, a, args[0], args[1])
-        if isinstance(a.dtype, types.Complex):
-            number = context.make_complex(builder, a.dtype, value=value)
-            parts = [number.real, number.imag]
-        elif a.dtype == types.boolean:
-            parts = [builder.zext(value, ir.IntType(8))]
-        else:
-            parts = [builder.fptrunc(value, ir.HalfType()) if a.dtype == types.float16 else value]
-        for pointer, part in zip(pointers, parts, strict=True):
-            _grouped(builder, builder.store(part, pointer, align=align))
-        return context.get_dummy_value()
-    return types.none(a, types.int64, v), build
+    return types.none(a, types.int64, v), lambda *given: write(*given, _grouped)
+
+
+def write(context, builder, signature, args, mark):
+    """The instructions of a store, each given to `mark`."""
+    a = signature.args[0]
+    value = context.cast(builder, args[2], signature.args[2], a.value)
+    pointers, align = _element(context, builder, a, args[0], args[1])
+    if isinstance(a.dtype, types.Complex):
+        number = context.make_complex(builder, a.dtype, value=value)
+        parts = [number.real, number.imag]
+    elif a.dtype == types.boolean:
+        parts = [builder.zext(value, ir.IntType(8))]
+    else:
+        parts = [builder.fptrunc(value, ir.HalfType()) if a.dtype == types.float16 else value]
+    for pointer, part in zip(pointers, parts, strict=True):
+        mark(builder, builder.store(part, pointer, align=align))
+    return context.get_dummy_value()
 
 
 def _dimension(a, d):
@@ -430,4 +434,6 @@ INTRINSICS = (load, store, size, stride, misaligned, refused, scratch, heap, len
 def namespace() -> dict[str, object]:
     """Free names of generated source: modules, numba's scalar types as casts, and the intrinsics."""
     names = {"math": math, "np": np, **{name: getattr(types, name) for name in SCALARS}}
-    return names | {function._name: function for function in INTRINSICS}
+    from fuse.codegen import streams
+
+    return names | {function._name: function for function in (*INTRINSICS, *streams.INTRINSICS)}

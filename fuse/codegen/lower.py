@@ -38,7 +38,7 @@ from numba.core.untyped_passes import (
     TranslateByteCode,
 )
 
-from fuse.codegen import direct, far, intrinsics, native, often
+from fuse.codegen import direct, far, intrinsics, native, often, streams
 from fuse.codegen.native import ArgType
 from fuse.codegen.syntax import parse
 
@@ -92,7 +92,7 @@ class _Lowering(BaseNativeLowering):
 def _distinct(text: str) -> str:
     """LLVM assembly with our metadata made distinct, which llvmlite has no words for."""
     text = re.sub(rf'^(!\d+) = !{{ !"{LOOP} \d+", ([!\d, ]+) }}', r"\1 = distinct !{ \1, \2 }", text, flags=re.M)
-    return re.sub(rf'^(!\d+) = !{{ !"{intrinsics.GROUP}" }}', r"\1 = distinct !{}", text, flags=re.M)
+    return re.sub(rf'^(!\d+) = !{{ !"({intrinsics.GROUP}|{streams.GROUP})" }}', r"\1 = distinct !{}", text, flags=re.M)
 
 
 class _Typing(typing.Context):
@@ -166,6 +166,7 @@ def _optimised(module, helpers: list, entry: str, argtypes: tuple[ArgType, ...],
             function.linkage = "internal"
     if any(function.name.startswith(far.PREFIX) for function in module.functions):
         _with_far(module, builder)
+    module = streams.streaming(module)
     module.verify()
     return module
 
