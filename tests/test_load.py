@@ -465,3 +465,36 @@ def test_layouts_and_sizes_are_told_in_one_status():
     assert f(fine[:1, ::-1], turned, 1) == 1 and f(fine[:1], turned[:, ::2], 1) == 0
     shifted = np.zeros(121, np.uint8)[1:].view("float64").reshape(5, 3)
     assert f(shifted, turned, 5) == 1
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_kernels_of_many_arrays_check_them_as_those_of_few_do(times):
+    given = ", ".join(f"a{k}" for k in range(4 * times))
+    wanted = "; ".join(["C n m", "S0 n ?", "S-1 n m", "C 3 m"] * times)
+    text = f"def f({given}, n, m):\n    return refused('{wanted}', {given}, n, m)\n"
+    kinds = ["float64", "float32", "complex128", "int8"] * times
+    argtypes = [ArgType(k, 2, i == 1) for i, k in enumerate(kinds)]
+    kernel = compile_kernel(text, "f", (*argtypes, ArgType("int64"), ArgType("int64")))
+    good = [np.ones((3, 4), kinds[0]), np.ones((3, 4), kinds[1], order="F"), np.ones((6, 8), kinds[2])[::2, ::2],
+            np.ones((3, 4), kinds[3])] * times
+    assert kernel(*good, 3, 4) == 0
+    for place, array in enumerate(good):
+        def status(other, place=place):
+            return kernel(*good[:place], other, *good[place + 1:], 3, 4)
+
+        swapped = np.asarray(array, array.dtype, order="C" if place % 4 == 1 else "F")
+        assert status(swapped) == (0 if place % 4 == 2 else 1)
+        assert status(np.resize(array, (2, 4))) == 2
+        assert status(np.asfortranarray(np.resize(array, (3, 5)))) == (0 if place % 4 == 1 else 2)
+        if array.itemsize > 1:
+            memory = np.zeros(12 * array.itemsize + 1, "u1")[1:].view(array.dtype).reshape(array.shape)
+            assert status(memory) == 1
+        for wrong in (array[0], array.real.astype("int16"), 1.0, None, np.ones((3, 4), array.dtype.newbyteorder())):
+            if isinstance(wrong, np.ndarray) and (wrong.dtype, wrong.ndim) == (array.dtype, 2):
+                continue                                # one byte has no order
+            with pytest.raises(TypeError, match=f"argument {place + 1} of a kernel must be a"):
+                status(wrong)
+    locked = good[1].copy()
+    locked.setflags(write=False)
+    with pytest.raises(TypeError, match="argument 2 of a kernel must be a writable"):
+        kernel(good[0], locked, *good[2:], 3, 4)

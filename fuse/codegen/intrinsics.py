@@ -14,8 +14,8 @@ from numba.core.datamodel import models
 from numba.core.extending import intrinsic, make_attribute_wrapper, register_model
 from numba.np.numpy_support import from_dtype
 
-from fuse.codegen import far, parts, steps
-from fuse.codegen.native import PART
+from fuse.codegen import far, parts, steps, unlike
+from fuse.codegen.native import MANY_ARRAYS, PART
 
 REORDER = ("reassoc", "nsz")
 GROUP = "fuse accesses"         # metadata that `lower` turns into LLVM's access group
@@ -172,13 +172,8 @@ def stride(typingctx, a, d):
     return types.int64(a, d), build
 
 
-def _misaligned(context, builder, buffer, data, shape, strides):
-    align = buffer.itemsize // len(_storage(context, buffer.dtype))
-    wrong = builder.and_(builder.ptrtoint(data, I64), I64(align - 1))
-    for n, step in zip(shape, strides, strict=True):
-        walked = builder.icmp_signed(">", n, I64(1))
-        wrong = builder.or_(wrong, builder.select(walked, builder.and_(step, I64(buffer.itemsize - 1)), I64(0)))
-    return builder.icmp_unsigned("!=", wrong, I64(0))
+def _alignment(context, buffer):
+    return buffer.itemsize // len(_storage(context, buffer.dtype))
 
 
 @intrinsic
@@ -187,7 +182,7 @@ def misaligned(typingctx, a):
     def build(context, builder, signature, args):
         proxy = cgutils.create_struct_proxy(a)(context, builder, value=args[0])
         shape, strides = (cgutils.unpack_tuple(builder, x, a.ndim) for x in (proxy.shape, proxy.strides))
-        return _misaligned(context, builder, a, proxy.data, shape, strides)
+        return unlike.misaligned(builder, a.itemsize, _alignment(context, a), proxy.data, shape, strides)
     return types.boolean(_is_buffer(a)), build
 
 
@@ -213,22 +208,11 @@ def refused(typingctx, wanted, *values):
         for (layout, *extents), buffer, value in zip(arrays, values, given, strict=False):
             proxy = cgutils.create_struct_proxy(_is_buffer(buffer))(context, builder, value=value)
             shape, strides = (cgutils.unpack_tuple(builder, x, buffer.ndim) for x in (proxy.shape, proxy.strides))
-            wrong_layout = builder.or_(wrong_layout, _misaligned(context, builder, buffer, proxy.data, shape, strides))
-            for d, text in enumerate(extents):
-                if text != "?":
-                    shape[d], have = I64(int(text)) if text.isdigit() else sizes[text], shape[d]
-                    wrong_size = builder.or_(wrong_size, builder.icmp_signed("!=", have, shape[d]))
-            step, jumping = I64(buffer.itemsize), ir.IntType(1)(0)
-            for d in reversed(range(buffer.ndim) if layout == "C" else range(buffer.ndim)[int(layout[1:]):][:1]
-                              if layout != "S-1" else ()):
-                if extents[d] != "1":
-                    walked = builder.icmp_signed(">", shape[d], I64(1))
-                    jumps = builder.icmp_signed("!=", strides[d], step)
-                    jumping = builder.or_(jumping, builder.and_(walked, jumps))
-                    step = builder.mul(step, shape[d])
-            for n in shape[1:] and shape:           # the strides of an array without elements may be anything
-                jumping = builder.and_(jumping, builder.icmp_signed("!=", n, I64(0)))
-            wrong_layout = builder.or_(wrong_layout, jumping)
+            wanted_sizes = [I64(int(n)) if n.isdigit() else sizes.get(n) for n in extents]
+            check = unlike.inline if len(arrays) <= MANY_ARRAYS else unlike.by_call
+            found = check(builder, layout, buffer.itemsize, _alignment(context, buffer), proxy.data, shape, strides,
+                          wanted_sizes)
+            wrong_layout, wrong_size = builder.or_(wrong_layout, found[0]), builder.or_(wrong_size, found[1])
         return builder.select(wrong_size, I64(2), builder.zext(wrong_layout, I64))
     return types.int64(wanted, types.StarArgTuple.from_types(values)), build
 

@@ -39,6 +39,7 @@ from numba.core.untyped_passes import (
 )
 
 from fuse.codegen import direct, far, intrinsics, native, often, streams
+from fuse.codegen import entry as entries
 from fuse.codegen.native import ArgType
 from fuse.codegen.syntax import parse
 
@@ -152,7 +153,7 @@ def _optimised(module, helpers: list, entry: str, argtypes: tuple[ArgType, ...],
 
     Of the functions `called` it has declarations; their definitions come after.
     """
-    assembly = native.block_assembly if block else native.entry_assembly
+    assembly = entries.block_assembly if block else entries.entry_assembly
     wrapper = llvm.parse_assembly(assembly(entry, argtypes))
     wrapper.triple, wrapper.data_layout = module.triple, data_layout
     module.data_layout = data_layout
