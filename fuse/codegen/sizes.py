@@ -59,6 +59,7 @@ class Sizes:
         self._parent: dict[Expr, Size] = {}
         self._host: dict[Expr, Size] = {}
         self._ranks: dict[Expr, int] = {}
+        self._terminals: dict[Expr, tuple[Expr, ...]] = {}
         self._is_host: dict[Expr, bool] = {}
         self._place: dict[Expr, int] = {}
         for node in toposort(outputs):
@@ -100,10 +101,15 @@ class Sizes:
             self._ranks[size] = max(places, default=0)
         return self._ranks[size]
 
-    def terminals(self, size: Size) -> list[Expr]:
+    def terminals(self, size: Size) -> tuple[Expr, ...]:
         """What a size formula reads at run time: ``shape_i`` nodes, and 0-d integers computed from data."""
+        if isinstance(size, int):
+            return ()
+        known = self._terminals.get(size)
+        if known is not None:
+            return known
         found: list[Expr] = []
-        stack = [size]
+        stack: list[Size] = [size]
         seen: set[Expr] = set()
         while stack:
             node = stack.pop()
@@ -114,7 +120,8 @@ class Sizes:
                 stack.extend(node.args)
             else:
                 found.append(node)
-        return found
+        known = self._terminals[size] = tuple(found)
+        return known
 
     def sources(self, node: Expr) -> list[Expr]:
         """The values that the sizes of ``node`` are read from."""
