@@ -110,14 +110,21 @@ def describe(processes: Mapping[str, PeerProcess]) -> dict[str, dict[str, Any]]:
 
 
 def steady_states(
-    chosen: Sequence[tuple[str, str]], processes: Mapping[str, PeerProcess], plan: Plan, progress: Progress
+    chosen: Sequence[tuple[str, str]],
+    processes: Mapping[str, PeerProcess],
+    plan: Plan,
+    progress: Progress,
+    takes_part: Callable[[str, str], bool] = lambda peer, workload: True,
 ) -> Iterator[list[Cell]]:
-    """Time every (workload, size) of ``chosen`` on every peer, each in a process of its own; yield row by row."""
+    """Time every (workload, size) of ``chosen`` on every peer that takes part, each in a process of its own.
+
+    Yields row by row.
+    """
     with ThreadPoolExecutor(_BUILDERS) as pool:
         for workload, size in chosen:
             progress(f"{workload} {size}")
             only = WORKLOADS[workload].peers or processes
-            row = {peer: Cell(workload, size, peer) for peer in processes if peer in only}
+            row = {p: Cell(workload, size, p) for p in processes if p in only and takes_part(p, workload)}
             list(pool.map(lambda cell: _load(cell, processes[cell.peer], plan), row.values()))
             row = {peer: cell for peer, cell in row.items() if cell.build is not None or cell.fault}
             running = [peer for peer, cell in row.items() if not cell.fault]
