@@ -13,7 +13,7 @@ from typing import Any
 from fuse.codegen import mathlib, tape
 from fuse.codegen.emit_rows import Rows
 from fuse.codegen.emit_sums import CHUNK, REORDERED
-from fuse.codegen.emit_tape import TapeEmitter
+from fuse.codegen.emit_turning import TurningEmitter
 from fuse.codegen.inline import compute_dtype, constant_text, inline
 from fuse.codegen.kernel import (
     Axis,
@@ -26,7 +26,6 @@ from fuse.codegen.kernel import (
     Init,
     Kernel,
     Load,
-    Local,
     Loop,
     Position,
     Put,
@@ -63,7 +62,7 @@ class Source:
     tape: tape.Tape | None = None
 
 
-class _Emitter(TapeEmitter):
+class _Emitter(TurningEmitter):
     def __init__(self, kernel: Kernel, much: bool) -> None:
         super().__init__()
         self.much = much
@@ -73,12 +72,11 @@ class _Emitter(TapeEmitter):
         self.helpers: dict[str, Any] = {}
         self.buffers: dict[str, Buffer] = {b.name: b for b in kernel.buffers}
         self.buffers |= {x.name: Buffer(x.name, x.dtype, index_width(x.axes), True) for x in kernel.locals if not x.row}
-        self.rows: dict[str, Local] = {x.name: x for x in kernel.locals}
+        self.rows = {x.name: x for x in kernel.locals}
         self.lane: str | None = None
         self.bounded: set[str] = set()  # values that are known to be indices
         self.lane_axes: list[Axis] = []
         self.row = 0  # of those that are side by side
-        self.widths: dict[Axis, str] = {}
 
     def resolve(self, name: str, dtype: str) -> tuple[str, Any]:
         """How a kernel calls ``mathlib.name`` at ``dtype``: the text to call, and the function to provide under it."""
@@ -294,6 +292,9 @@ class _Emitter(TapeEmitter):
             return
         if s.kind == "block":
             self.blocked(s)
+            return
+        if self.is_turning(s):
+            self.turning(s)
             return
         if s.kind == "lane":
             combined = [c for c in s.body if isinstance(c, Combine) and c.acc in self.compensated]

@@ -14,7 +14,7 @@ from numba.core.datamodel import models
 from numba.core.extending import intrinsic, make_attribute_wrapper, register_model
 from numba.np.numpy_support import from_dtype
 
-from fuse.codegen import far, parts, steps, unlike
+from fuse.codegen import far, parts, steps, turning, unlike
 from fuse.codegen.native import MANY_ARRAYS, PART
 
 REORDER = ("reassoc", "nsz")
@@ -412,7 +412,7 @@ SCALARS = ("bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 floa
            "intp uintp").split()
 INTRINSICS = (load, store, size, stride, misaligned, refused, scratch, heap, lent, missing, release, address,
               independent, radd, rmul, vmax, vmin, fma, rint, fabs, copysign, f2i, i2f, f2i32, i2f32,
-              far_sin, far_cos, far_tan, *parts.INTRINSICS, steps.run)
+              far_sin, far_cos, far_tan, *parts.INTRINSICS, steps.run, turning.turn)
 
 
 def namespace() -> dict[str, object]:

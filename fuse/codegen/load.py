@@ -176,7 +176,7 @@ def surroundings() -> tuple:
     import numpy
     here = Path(__file__).parent
     loader = hashlib.sha256()
-    parts = "direct entry far intrinsics lower native often parts pool scopes steps streams target unlike walk"
+    parts = "direct entry far intrinsics lower native often parts pool scopes steps streams target turning unlike walk"
     for module in parts.split():
         try:
             loader.update((here / f"{module}.py").read_bytes())
