@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from fuse.codegen.collapse import entries, joined, joined_axes, with_joined
+from fuse.codegen.inline import kernel_cost
 from fuse.codegen.kernel import (
     Axis,
     Bounded,
@@ -15,6 +16,7 @@ from fuse.codegen.kernel import (
     Compute,
     Const,
     Index,
+    Init,
     Kernel,
     Load,
     Local,
@@ -44,6 +46,8 @@ from fuse.codegen.sizes import Sizes
 from fuse.expr import Expr
 
 UNTURNED = (Update, Bounded)  # what keeps a kernel from running with lanes over its rows
+LIGHT_ROW = 4  # operations of a sweep, and of a row around it, that are done as fast along rows as across them
+OUTSIDE = (Const, Load, Compute, Position, Init)  # what may stand before its loop
 
 
 class Placement:
@@ -162,8 +166,10 @@ class Placement:
         size = self.axes[along].size
         if size is not None and size > SHORT or any(isinstance(i, str) for s in loads(body) for i in s.index):
             return None
-        *values, loop = body
-        if not isinstance(loop, Loop) or not all(isinstance(s, (Const, Load, Compute, Position)) for s in values):
+        loops = [k for k, s in enumerate(body) if isinstance(s, Loop)]
+        if len(loops) != 1 or not all(isinstance(s, OUTSIDE) for s in body[: loops[0]]):
+            return None
+        if self.long is None and is_light(body[loops[0]]):
             return None
         return self.axes[across], self.axes[along]
 
@@ -193,6 +199,14 @@ class Placement:
             for slot in self.slots.values():
                 slot.items = [(t, n, with_joined(s, outer, inner, both)) for t, n, s in slot.items]
         return taken
+
+
+def is_light(loop: Loop) -> bool:
+    """Whether a loop over rows does so little that copies to tiles would take most of its time."""
+    sweeps = [s for s in loop.body if isinstance(s, Loop)]
+    cost = sum(kernel_cost(s.op) for s in walk(loop.body) if isinstance(s, Compute))
+    sums = all(s.op.name == "sum" and s.dtype.startswith("float") for s in walk(loop.body) if isinstance(s, Combine))
+    return len(sweeps) == 1 and sums and cost <= LIGHT_ROW
 
 
 def loads(body: tuple[Any, ...]) -> list[Load]:

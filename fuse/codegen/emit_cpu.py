@@ -305,6 +305,9 @@ class _Emitter(TurningEmitter):
         if sums and not self.is_short(axis):
             self.chunked(s, sums)
             return
+        if self.has_two_forms(s):
+            self.in_two_forms(s)
+            return
 
         def write() -> None:
             self.line(f"for {axis.name} in {self.indices(axis)}:")
@@ -315,6 +318,21 @@ class _Emitter(TurningEmitter):
             self.depth -= 1
 
         self.either(s, *self.range(axis), write) if is_innermost(s) else write()
+
+    def in_two_forms(self, s: Loop) -> None:
+        """A loop over rows twice: for rows that are one chunk, and for longer ones."""
+        (along,) = [c.axis for c in s.body if isinstance(c, Loop)]
+        self.line(f"if {self.size_text[along]} <= {CHUNK}:")
+        self.depth += 1
+        self.single.add(along)
+        self.loop(s)
+        self.depth -= 1
+        self.line("else:")
+        self.depth += 1
+        self.single = {s.axis}  # of the loop itself: it is not taken apart again
+        self.loop(s)
+        self.depth -= 1
+        self.single = set()
 
     def lanes(self, s: Loop) -> None:
         axis, lane, first = s.axis, f"{s.axis.name}_lane", ""

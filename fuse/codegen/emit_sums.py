@@ -37,6 +37,7 @@ class SumEmitter:
         self.rowed: dict[str, str] = {}
         self.in_order = False
         self.beside: Rows | None = None  # rows that are being walked together
+        self.single: set[Axis] = set()  # axes that are no longer than a chunk
 
     def line(self, text: str) -> None:
         raise NotImplementedError
@@ -150,12 +151,69 @@ class SumEmitter:
         accs = {c.acc: c for c in sums}
         c, start, stop, even = f"c{axis.name}", f"{axis.name}_start", f"{axis.name}_stop", f"{axis.name}_even"
         low, high = self.range(axis)
-        n, first = (high, "") if low == "0" else (f"{high} - {low}", f"{low} + ")
-        self.line(f"for {c} in range(({n} + {CHUNK - 1}) // {CHUNK}):")
-        self.depth += 1
-        self.line(f"{start} = {first}{c} * {CHUNK}")
-        self.line(f"{stop} = smaller({start} + {CHUNK}, {high})")
-        self.line(f"{even} = {stop} - ({stop} - {start}) % {LANES}")
+        if low == "0" and (axis in self.single or axis.size is not None and axis.size <= CHUNK):
+            self.line(f"{even} = {high} - {high} % {LANES}")
+            self.chunk(s, accs, low, even, high)
+            for acc in accs:
+                if self.is_fresh(acc):
+                    self.line(f"{acc} = 0.0 + float64({acc}_part)")
+                else:
+                    self.add_compensated(acc)
+        else:
+            n, first = (high, "") if low == "0" else (f"{high} - {low}", f"{low} + ")
+            self.line(f"for {c} in range(({n} + {CHUNK - 1}) // {CHUNK}):")
+            self.depth += 1
+            self.line(f"{start} = {first}{c} * {CHUNK}")
+            self.line(f"{stop} = smaller({start} + {CHUNK}, {high})")
+            self.line(f"{even} = {stop} - ({stop} - {start}) % {LANES}")
+            self.chunk(s, accs, start, even, stop)
+            fresh = [acc for acc in accs if self.is_fresh(acc)] if low == "0" else []
+            for acc in accs:
+                if acc not in fresh:
+                    self.add_compensated(acc)
+            if fresh:  # most rows are one chunk, of which nothing is lost
+                self.line(f"if {n} <= {CHUNK}:")
+                for acc in fresh:
+                    self.line(f"    {acc} = 0.0 + float64({acc}_part)")
+                self.line("else:")
+                self.depth += 1
+                for acc in fresh:
+                    self.add_compensated(acc)
+                self.depth -= 1
+            self.depth -= 1
+        for acc, combine in accs.items():
+            self.total(acc, combine.dtype)
+
+    def is_fresh(self, acc: str) -> bool:
+        """Whether nothing has been added to an accumulator where the one loop begins that adds to it."""
+        bodies = [self.kernel.body, *[s.body for s in walk(self.kernel.body) if isinstance(s, Loop)]]
+        if self.beside is not None or sum(isinstance(s, Combine) and s.acc == acc for s in walk(self.kernel.body)) != 1:
+            return False
+        return any(
+            any(isinstance(s, Init) and s.acc == acc for s in body)
+            and any(isinstance(s, Loop) and any(isinstance(c, Combine) and c.acc == acc for c in s.body) for s in body)
+            for body in bodies
+        )
+
+    def has_two_forms(self, s: Loop) -> bool:
+        """Whether a loop over rows is so short that chunks take much of its time where each row is one chunk."""
+        sweeps = [c for c in s.body if isinstance(c, Loop)]
+        axes = {c.axis for c in sweeps if any(_is_float_sum(x) for x in c.body)}
+        return (
+            s.kind == "serial"
+            and not self.single
+            and self.beside is None
+            and len(sweeps) == 1
+            and is_innermost(sweeps[0])
+            and len(axes) == 1
+            and sweeps[0].kind == "serial"
+            and sweeps[0].axis.size is None
+            and self.range(sweeps[0].axis)[0] == "0"
+            and len(s.body) + len(sweeps[0].body) <= SHORT_BODY
+        )
+
+    def chunk(self, s: Loop, accs: Mapping[str, Combine], start: str, even: str, stop: str) -> None:
+        """The sums of one chunk."""
         for acc, combine in accs.items():
             self.line(f"{acc}_part = {typed('0.0', combine.dtype)}")
         if len(s.body) <= SHORT_BODY or self.beside is not None:
@@ -167,7 +225,7 @@ class SumEmitter:
             for acc in accs:
                 del self.partial[acc]
         else:
-            self.rowed.update(dict.fromkeys(accs, f"{axis.name} - {start}"))
+            self.rowed.update(dict.fromkeys(accs, f"{s.axis.name} - {start}"))
             self.part(s, start, stop)
             for acc in accs:
                 del self.rowed[acc]
@@ -175,11 +233,6 @@ class SumEmitter:
                 self.line(f"    {acc}_part = radd({acc}_part, load({acc}_row, k))")
                 self.line(f"for k in range({even} - {start}, {stop} - {start}):")
                 self.line(f"    {acc}_part = {acc}_part + load({acc}_row, k)")
-        for acc in accs:
-            self.add_compensated(acc)
-        self.depth -= 1
-        for acc, combine in accs.items():
-            self.total(acc, combine.dtype)
 
     @contextmanager
     def summed_lanes(self, accs: Mapping[str, str]) -> Iterator[None]:
@@ -213,3 +266,7 @@ class SumEmitter:
     def total(self, acc: str, dtype: str) -> None:
         total = f"{acc} + {acc}_lost if {acc}_lost == {acc}_lost else {acc}"
         self.line(f"{acc}_total = {as_dtype(f'({total})', dtype)}")
+
+
+def _is_float_sum(s: Any) -> bool:
+    return isinstance(s, Combine) and s.op.name == "sum" and s.dtype in ("float32", "float64") and s.lane is None
