@@ -104,7 +104,8 @@ class Function:
         self, graph: Signature, mode: Mode, name: str | None = None, profile: Any = None, trust_input: bool = False
     ) -> None:
         start = time.perf_counter()
-        self.fn = build_program(graph.leaves, [*graph.outputs, *graph.states], graph.updates, mode)
+        mutable = [k for k, i in enumerate(graph.inputs) if i.mutable and i.update is None]
+        self.fn = build_program(graph.leaves, [*graph.outputs, *graph.states], graph.updates, mode, mutable)
         self.maker = Maker(graph, mode, self.fn)
         self.name = name
         self.trust_input = trust_input
@@ -156,7 +157,7 @@ class Function:
         if len(args) > self._count:
             listed = ", ".join(str(i.name) for i in graph.inputs)
             raise FuseTypeError(f"{self._title()} takes {self._count} inputs ({listed}), not {len(args)}")
-        values = list(args) + [cell.value for cell in self.input_storage[len(args) :]]
+        values = list(args) + [cell.lent() for cell in self.input_storage[len(args) :]]
         for key, value in kwargs.items():
             index = self._names.get(key)
             if index is None:
@@ -308,7 +309,7 @@ class Function:
             *graph.leaves, *[i.variable for i in graph.inputs], *[t for t, _ in graph.updates], *graph.roots,
         ]
         cells = zip(graph.inputs, self.input_storage, strict=True)
-        options = [(i.name, c.value, i.strict, i.allow_downcast) for i, c in cells]
+        options = [(i.name, c.value, i.strict, i.allow_downcast, i.mutable) for i, c in cells]
         state = {
             "graph": pack(roots), "options": options, "has_update": has_update, "outputs": len(graph.outputs),
             "updates": len(graph.updates), "keys": graph.keys, "shape": graph.shape, "mode": self.maker.mode,
@@ -330,8 +331,8 @@ def _restored(state: Mapping[str, Any]) -> Function:
     states = [next(nodes) if has else None for has in state["has_update"]]
     pairs = tuple(zip(targets, take(state["updates"]), strict=True))
     ins = tuple(
-        In(v, name=name, value=value, update=update, strict=strict, allow_downcast=downcast)
-        for v, update, (name, value, strict, downcast) in zip(variables, states, state["options"], strict=True)
+        In(v, name=name, value=value, update=update, mutable=mutable, strict=strict, allow_downcast=downcast)
+        for v, update, (name, value, strict, downcast, mutable) in zip(variables, states, state["options"], strict=True)
     )
     graph = Signature(ins, tuple(leaf_nodes), tuple(outputs), state["keys"], state["shape"], pairs)
     return Function(graph, state["mode"], state["name"], state["profile"], state["trust_input"])
@@ -346,7 +347,7 @@ def _described(value: Any) -> str:
 def _copied_input(item: In, cell: Cell, updates: Any) -> In:
     update = None if item.update is None else next(updates)
     return In(
-        item.variable, name=item.name, value=cell.value, update=update, strict=item.strict,
+        item.variable, name=item.name, value=cell.value, update=update, mutable=item.mutable, strict=item.strict,
         allow_downcast=item.allow_downcast,
     )
 

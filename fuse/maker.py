@@ -16,9 +16,13 @@ from fuse.signature import In, Signature
 
 
 def build_program(
-    inputs: Sequence[Expr], outputs: Sequence[Expr], updates: Sequence[tuple[Any, Expr]], mode: Mode
+    inputs: Sequence[Expr],
+    outputs: Sequence[Expr],
+    updates: Sequence[tuple[Any, Expr]],
+    mode: Mode,
+    overwrites: Sequence[int] = (),
 ) -> Any:
-    """What computes ``outputs`` and stores ``updates``, run as ``mode`` says."""
+    """What computes ``outputs`` and stores ``updates``, run as ``mode`` says; some inputs may be overwritten."""
     from fuse.codegen import interpreted
 
     if mode.backend == "interpreted":
@@ -28,7 +32,9 @@ def build_program(
         return interpreted.ReferenceProgram(inputs, outputs, updates, mode.rewriting, watch)
     from fuse.codegen.program import compile_program
 
-    program = compile_program(inputs, outputs, updates, mode.rewriting)
+    if mode.backend == "debug":
+        overwrites = ()  # the interpreter is to see the same values
+    program = compile_program(inputs, outputs, updates, mode.rewriting, overwrites)
     if mode.backend == "debug":
         return interpreted.DebugProgram(inputs, outputs, updates, program)
     return program
@@ -61,6 +67,10 @@ class Cell:
         self._value = None if value is None else self._input.filter(value).copy()
 
     data = value
+
+    def lent(self) -> Any:
+        """The array for one call, which may overwrite it where the input is mutable."""
+        return self._value.copy() if self._input.mutable and self._value is not None else self._value
 
     def __repr__(self) -> str:
         return f"<{self.name}: {self._value}>"

@@ -31,7 +31,10 @@ class In:
     * ``update``: an expression that becomes the value for the next call;
     * ``strict``: take only arrays of exactly the dtype; ``allow_downcast``: cast even where precision is lost
       (None: only a Python float into floatX);
-    * ``mutable``, ``borrow``, ``autoname``, ``implicit``, ``shared``: accepted; inputs are never written to.
+    * ``mutable``: the function may overwrite the array of a call; a result then stands in its memory where it can.
+      Arrays that are ``value`` are never overwritten;
+    * ``borrow``: results may be the array of a call itself, which is so where it is mutable;
+    * ``autoname``, ``implicit``, ``shared``: accepted.
 
     >>> import fuse, fuse.tensor as T
     >>> x, step = T.dscalars("x", "step")
@@ -63,7 +66,12 @@ class In:
         self.strict = strict
         self.allow_downcast = allow_downcast
         self.mutable = bool(mutable)
-        self.borrow = bool(borrow)
+        self.borrow = self.mutable or bool(borrow)
+        if mutable and borrow is not None and not borrow:
+            warnings.warn(
+                f"the input {_named(variable)} is mutable, so results may be in its memory: borrow=False has no effect",
+                stacklevel=2,
+            )
         self.implicit = bool(implicit)
 
     @property
@@ -79,7 +87,10 @@ class In:
 
 
 class Out:
-    """An output with options; ``borrow`` is accepted: outputs are new arrays in any case, unless the call has ``out=``.
+    """An output with options; ``borrow`` is accepted, and nothing is lost without it.
+
+    Outputs are new arrays, in memory that results had which were dropped; or what the call gives as ``out=``, or in the
+    memory of an input that is ``mutable``. Theano's borrowed outputs are overwritten by the next call: these never are.
 
     >>> import fuse, fuse.tensor as T
     >>> x = T.dscalar("x")

@@ -196,7 +196,7 @@ class _Translator:
                 register = self.register()
                 self.words("constant", register, Pointer(constant))
                 return register
-            case ast.IfExp(orelse=large):  # what makes arrays tells large ones from small ones itself
+            case ast.IfExp(test=ast.Compare(), orelse=large):  # what makes arrays knows large ones itself
                 return self.value(large)
             case ast.Call(func=ast.Name(id="empty" | "recycled")):
                 new = self.allocation(node)

@@ -80,8 +80,8 @@ def alike_operands(
     writer: Writer, region: Region, position: int, launcher: Launcher, node: Expr
 ) -> list[Expr]:
     """Inputs and shared variables that the array given for ``node`` may be, as both are used at the same index only."""
-    if writer.guards or any(_may_fail(u) for u in writer.plan.units[position + 1 :]):
-        return []  # a call that fails is made again, from the same inputs
+    if fails_later(writer, position):
+        return []
     if any(n.op.name in INDEXED for n in region.amap) or node not in region.amap:
         return []
     return [
@@ -93,6 +93,11 @@ def alike_operands(
         and _one_sweep(launcher, base, node)
         and _reads_once(writer, region, base)
     ]
+
+
+def fails_later(writer: Writer, position: int) -> bool:
+    """Whether a call may fail after the unit at ``position``: it is made again then, from the same inputs."""
+    return bool(writer.guards) or any(_may_fail(u) for u in writer.plan.units[position + 1 :])
 
 
 def _reads_once(writer: Writer, region: Region, target: Expr) -> bool:

@@ -105,7 +105,8 @@ def structure(program: Program, order: Sequence[Expr]) -> str | None:
     position = {v: i for i, v in enumerate(program.inputs)}
     cells: dict[int, int] = {}
     flags = replace(config._flags, threads=0, recycle=0)
-    lines: list[Any] = [program.mode, program.assuming, program.takes_outputs, program.products, repr(flags)]
+    kind = program.mode, program.assuming, program.takes_outputs, program.products, program.overwrites
+    lines: list[Any] = [kind, repr(flags)]
     try:
         for node in order:
             type_ = _type(node.type)

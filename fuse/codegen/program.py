@@ -39,6 +39,7 @@ class Program:
         assuming: bool = True,
         takes_outputs: bool = False,
         products: str = "either",
+        overwrites: Sequence[int] = (),
     ) -> None:
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
@@ -48,6 +49,7 @@ class Program:
         self.takes_outputs = takes_outputs  # arrays for its results are further arguments of the wrapper
         # Those of large matrices and vectors: "called" from BLAS, "swept" in kernels, or "either", as sizes tell.
         self.products = products
+        self.overwrites = tuple(overwrites)  # positions of inputs whose memory results may have
         self._variants: dict[Any, Program | None] = {}
         self.launchers: Sequence[Runner]
         origin = plans.Origin(self)
@@ -84,10 +86,11 @@ class Program:
 
     @cached_property
     def _with_outputs(self) -> Program:
-        return self._like(takes_outputs=True)
+        return self._like(takes_outputs=True, overwrites=())
 
     def _like(self, **changes: Any) -> Program:
-        return Program(self.inputs, self.outputs, self.updates, self.mode, self.assuming, **changes)
+        options = {"overwrites": self.overwrites} | changes
+        return Program(self.inputs, self.outputs, self.updates, self.mode, self.assuming, **options)
 
     def into(self, values: Sequence[Any], outs: Sequence[Array | None]) -> list[Array]:
         """The results, each in the array given for it where that can be written directly, and else in a new one."""
@@ -104,7 +107,8 @@ class Program:
         return self._run.__globals__
 
     def __reduce__(self) -> Any:
-        return Program, (self.inputs, self.outputs, self.updates, self.mode)
+        graph = self.inputs, self.outputs, self.updates
+        return Program, (*graph, self.mode, True, False, "either", self.overwrites)
 
     def free(self) -> None:
         """Give the memory of dropped results, which is kept for those to come, back to the system."""
@@ -193,7 +197,11 @@ class Program:
 
 
 def compile_program(
-    inputs: Sequence[Expr], outputs: Sequence[Expr], updates: Sequence[Update] = (), mode: str = "default"
+    inputs: Sequence[Expr],
+    outputs: Sequence[Expr],
+    updates: Sequence[Update] = (),
+    mode: str = "default",
+    overwrites: Sequence[int] = (),
 ) -> Program:
-    """Plan and compile ``outputs`` and ``updates`` as functions of ``inputs``."""
-    return Program(inputs, outputs, updates, mode)
+    """Plan and compile ``outputs`` and ``updates`` as functions of ``inputs``, some of which may be overwritten."""
+    return Program(inputs, outputs, updates, mode, overwrites=overwrites)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fuse.codegen.calls import is_checked, is_constant_view, slice_text
+from fuse.codegen.frames import around, margins
 from fuse.codegen.launch import Launcher
-from fuse.codegen.region import SCATTERS, Region, see_through
+from fuse.codegen.overwrite import changed_input
+from fuse.codegen.region import SCATTERS, Region, is_literal, see_through
 from fuse.expr import Expr, make
 from fuse.op import OPS
 
@@ -31,12 +33,39 @@ def part_of(writer: Writer, node: Expr, array: str, bounds: list[str]) -> str:
     return name
 
 
+def changed_copy(writer: Writer, node: Expr, position: int, launcher: Launcher | None = None) -> str:
+    """A name for the array that ``node`` changes: a copy of its first argument, or that itself where it is free."""
+    source = see_through(node.args[0], writer.sizes).base
+    edges = margins(node) if is_slice_store(node) else None
+    if is_literal(source) and not any(source.data.tobytes()):
+        name = writer.allocate(node)
+        if edges is None:
+            writer.line(f"{name}.fill(0)")
+        else:
+            around(writer, node, [name], edges)
+        return name
+    array, name, base = writer.materialised(node.args[0]), writer.fresh("t"), node.args[0]
+    is_free = base in writer.owned and writer.last_use.get(base) == position and base not in writer.changed
+    over = changed_input(writer, source, position, launcher) if base is source else None
+    if over is not None:
+        writer.line(f"{name} = {over}")
+    elif is_free and (launcher is None or base not in launcher.bases):
+        writer.changed.add(base)
+        writer.line(f"{name} = {array}")
+    elif edges is not None and all(writer.is_ready(n) for n in writer.sizes.of[node]):
+        writer.line(f"{name} = {writer.empty_text(node)}")
+        around(writer, node, [name, array], edges)
+    else:
+        writer.line(f"{name} = copied({array})")
+    return name
+
+
 def store(writer: Writer, node: Expr, position: int) -> None:
     """Emit a set_subtensor or inc_subtensor of a view."""
     if node in writer.env:
         return  # a kernel has written there
     value, *bounds = [writer.argument(node, k) for k in range(1, len(node.args))]
-    array = writer.changed_copy(node, position)
+    array = changed_copy(writer, node, position)
     part = part_of(writer, node, array, bounds)
     writer.line(f"try: {STORES[node.op.name]}({part}, {value})")
     writer.line(f"except ValueError: return serve(({writer.arguments}))")  # which tells of shapes that do not fit
@@ -91,7 +120,7 @@ def prepare(writer: Writer, value: Expr, node: Expr, position: int, launcher: La
     base, last = node.args[0], writer.last_use[value]
     between = writer.plan.units[position:last]
     free_at = -1 if any(_reads(writer, unit, base) for unit in between) else last
-    writer.env[node] = array = writer.changed_copy(node, free_at, launcher)
+    writer.env[node] = array = changed_copy(writer, node, free_at, launcher)
     writer.owned.add(node)
     writer.env[value] = part_of(writer, node, array, [])
 

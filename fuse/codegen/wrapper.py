@@ -26,16 +26,16 @@ from fuse.codegen.calls import (
     view_call,
 )
 from fuse.codegen.choosing import plan
-from fuse.codegen.frames import around, margins
 from fuse.codegen.host import SizeNames
 from fuse.codegen.inplace import alike_operands, in_place_targets, reused_memory
 from fuse.codegen.launch import Launcher
 from fuse.codegen.liveness import escaping, last_uses
 from fuse.codegen.order import orders
+from fuse.codegen.overwrite import over_input
 from fuse.codegen.products import can_be_small, form_of, is_product, product_into, small_product
-from fuse.codegen.region import SCATTERS, SEEN_THROUGH, Operand, Region, is_literal, see_through
+from fuse.codegen.region import SCATTERS, SEEN_THROUGH, Operand, Region, is_literal
 from fuse.codegen.runner import SizeMismatch
-from fuse.codegen.stores import into_views, is_slice_store, part_of, prepare, store
+from fuse.codegen.stores import changed_copy, into_views, is_slice_store, part_of, prepare, store
 from fuse.codegen.swept import Matrix
 from fuse.expr import CONSTANT, INPUT, SHARED, Expr, leaves
 from fuse.types import TensorType
@@ -78,6 +78,9 @@ class Writer(SizeNames):
             values = [self.computed(r) for r in self.results]
             outputs = enumerate(values[: len(program.outputs)])
             self.given = {value: f"out{k}" for k, value in outputs if values.count(value) == 1}
+        self.mutable = {program.inputs[k] for k in program.overwrites}
+        if self.mutable:
+            self.scope["fits"] = given.fits
         self.root: dict[Expr, Expr] = {}
         self.owned: set[Expr] = set()  # values in arrays that nothing else holds
         self.in_place: set[Expr] = set()
@@ -293,11 +296,13 @@ class Writer(SizeNames):
                 prepare(self, node, views[node], position, launcher)
                 continue
             if node.op.name in SCATTERS and not is_literal(self.operands[node][0].base):
-                self.env[node] = self.changed_copy(node, position, launcher)
+                self.env[node] = changed_copy(self, node, position, launcher)
             elif node in self.given:
                 self.env[node] = self.allocate_given(node, alike_operands(self, region, position, launcher, node))
             elif node in reused:
                 self.env[node] = self.rename(self.env[reused[node]])
+            elif (text := over_input(self, region, position, launcher, node)) is not None:
+                self.env[node] = self.rename(text)
             else:
                 self.env[node] = self.allocate(node)
                 made.extend([node] if node.op.name not in SCATTERS else [])
@@ -314,29 +319,6 @@ class Writer(SizeNames):
         self.line("try:")
         self.line(f"    if {kernel}({arguments}): {call}")
         self.line(f"except SizeMismatch: return serve(({self.arguments}))")
-
-    def changed_copy(self, node: Expr, position: int, launcher: Launcher | None = None) -> str:
-        """A name for the array that ``node`` changes: a copy of its first argument, or that itself where it is free."""
-        source = see_through(node.args[0], self.sizes).base
-        edges = margins(node) if is_slice_store(node) else None
-        if is_literal(source) and not any(source.data.tobytes()):
-            name = self.allocate(node)
-            if edges is None:
-                self.line(f"{name}.fill(0)")
-            else:
-                around(self, node, [name], edges)
-            return name
-        array, name, base = self.materialised(node.args[0]), self.fresh("t"), node.args[0]
-        is_free = base in self.owned and self.last_use.get(base) == position and base not in self.changed
-        if is_free and (launcher is None or base not in launcher.bases):
-            self.changed.add(base)
-            self.line(f"{name} = {array}")
-        elif edges is not None and all(self.is_ready(n) for n in self.sizes.of[node]):
-            self.line(f"{name} = {self.empty_text(node)}")
-            around(self, node, [name, array], edges)
-        else:
-            self.line(f"{name} = copied({array})")
-        return name
 
     def scalar_text(self, source: Any) -> str:
         if isinstance(source, tuple):
@@ -356,7 +338,7 @@ class Writer(SizeNames):
         arguments = [self.argument(node, k) for k in range(len(node.args))]
         in_place = node.op.meta.get("inplace")
         if in_place is not None:
-            name = self.changed_copy(node, position)
+            name = changed_copy(self, node, position)
             call = self.give("call", in_place_call(node))
             self.line(f"{call}({', '.join([name, *arguments[1:]])})")
             self.owned.add(node)
