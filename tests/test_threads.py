@@ -425,3 +425,16 @@ def test_the_first_call_makes_the_one_kernel_that_serves_it(shape, axis):
     f(np.ones(shape))
     made = [form for runner in f.fn.launchers for form in runner.variants]
     assert {"threads", "rows"} & set(made[-1]) and ("C", "C") not in made, made
+
+
+def test_a_call_to_blas_sends_spinning_workers_to_sleep():
+    m, v = T.dmatrix("m"), T.dvector("v")
+    f, g = fuse.function([m], T.tanh(T.dot(m, m))), fuse.function([v], T.exp(v))
+    a, b = RNG.random((300, 300)), RNG.random(2_000_000)
+    for _ in range(8):  # from the fourth call on at C level
+        want = g(b)
+        assert threads._get(pool.QUIET) == 0
+        np.testing.assert_allclose(f(a), np.tanh(a @ a))
+    assert threads._get(pool.QUIET) == 1 or type(f) is fuse.compiled.Function  # which has no calls at C level
+    np.testing.assert_array_equal(g(b), want)
+    assert threads._get(pool.QUIET) == 0

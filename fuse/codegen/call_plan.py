@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fuse.codegen.call_words import Pointer, Words
+from fuse.codegen.calls import opaque_call, product_call
 from fuse.codegen.frames import Frame
 from fuse.codegen.native_call import REGISTERS
 from fuse.codegen.products import SmallProduct
@@ -213,6 +214,8 @@ class _Translator:
 
     def call(self, function: Any, arguments: list[int]) -> int:
         register = self.register()
+        if getattr(function, "made_by", (None,))[0] in (product_call, opaque_call):
+            self.words("quiet")
         function = getattr(function, "plain", function)  # what it raises, the Python path raises again
         self.words("call", register, Pointer(function), len(arguments), *arguments)
         return register

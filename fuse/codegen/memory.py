@@ -353,7 +353,8 @@ def _exports() -> tuple[str, ...]:
 def _loaded() -> dict[str, int]:
     if ctypes.sizeof(ctypes.c_void_p) != 8 or sys.implementation.name != "cpython":
         return {}
-    from fuse.codegen import native_call
+    from fuse.codegen import native_call, threads
+    from fuse.codegen.pool import QUIET
 
     library = _c_library()
     imports = {name: ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in ("malloc", "free")}
@@ -361,6 +362,7 @@ def _loaded() -> dict[str, int]:
     imports |= {n: ctypes.cast(getattr(ctypes.pythonapi, n), ctypes.c_void_p).value or 0 for n in names}
     imports |= {name: numpy_function(name) for name in NUMPY} | {"PyArray_Type": id(np.ndarray)}
     imports |= {name: id(value) for name, value in native_call.OBJECTS.items()}
+    imports["fuse_quiet"] = threads.address + QUIET
     if sys.platform == "linux":
         imports["madvise"] = ctypes.cast(library.madvise, ctypes.c_void_p).value or 0
     found = assembly.load("fuse_runtime", _module(), imports, _exports())

@@ -34,6 +34,7 @@ OPERATIONS = {
     # 0 is success; for anything else the general launcher, whose results replace those made
     "kernel": "p general:p count:i registers made:i registers",
     "call": "r p count:i registers",
+    "quiet": "",  # threads of ours leave the cores to those of what is called next
     "box": "r s",  # a size as a Python int
     "alias": "r r",
     "drop": "r",
@@ -261,6 +262,7 @@ class _Interpreter(Assembly):
         made, first = self.word(), self.load("ptr", self.cursor)
         self.store("ptr", self.item(first, made), self.cursor)
         with self.when(failed):
+            self.do_quiet()  # a product that BLAS has the better loop for; other work resets it
             results = self.vectorcall(general, count)
             with self.loop(made) as i:
                 place = self.item(self.registers, self.load("i64", self.item(first, i)))
@@ -269,6 +271,9 @@ class _Interpreter(Assembly):
                 self.store("ptr", new, place)
                 self.do(f"call void @Py_DecRef(ptr {old})")
             self.do(f"call void @Py_DecRef(ptr {results})")
+
+    def do_quiet(self) -> None:
+        self.do("store atomic i64 1, ptr @fuse_quiet monotonic, align 8")
 
     def do_call(self) -> None:
         place, function, count = self.place(), self.object(), self.word()
@@ -409,4 +414,5 @@ declare { i64, i1 } @llvm.smul.with.overflow.i64(i64, i64)
 
 def text() -> str:
     """The LLVM assembly of the interpreter, without what the allocator's text declares."""
-    return "\n".join([*(f"@{name} = external global i8" for name in OBJECTS), DECLARATIONS, _Interpreter().text(), ""])
+    known = [f"@{name} = external global i8" for name in (*OBJECTS, "fuse_quiet")]
+    return "\n".join([*known, DECLARATIONS, _Interpreter().text(), ""])

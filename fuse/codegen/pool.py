@@ -5,6 +5,9 @@ is LLVM code, linked once per process, and knows only a function and its context
 own C API, so that every platform has them; they never touch Python objects, and sleep on its locks. Chunks are claimed
 from an atomic counter by whoever is awake; the caller takes part and waits for nothing but chunks already begun, so
 that a worker that sleeps or lost its core costs nothing. A caller that finds the pool at work runs its work alone.
+
+BLAS has threads of its own, on the same cores: from a call to it on (`QUIET`) no worker spins, and work is shared only
+where there is much more of it, since a thread of BLAS that waits for its next product holds a core for a while.
 """
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ SPINS = 800                     # looks for a next job before a worker sleeps: 2
 LINE = 64                       # bytes of a cache line: what is written by different threads lies in different ones
 
 # Fields of the pool's memory, in bytes from its start.
-RUN, PREPARED, THREADS, WORKERS, GRAIN_AT = 0, 8, 16, 24, 32
+RUN, PREPARED, THREADS, WORKERS, GRAIN_AT, QUIET = 0, 8, 16, 24, 32, 40
+QUIET_SHIFT = 3                 # after a call to BLAS, 8 times the grain is worth a thread
 BUSY, STATE, NEXT = LINE, 2 * LINE, 3 * LINE
 FUNCTION, CONTEXT, SEGMENT, ITEMS, CHUNK, STATUS, DONE = range(4 * LINE, 4 * LINE + 56, 8)
 SLOTS = 5 * LINE                # one line per worker:
@@ -129,6 +133,7 @@ done:
 define void @fuse_worker(ptr %slot) {{
 entry:
   {state.replace("%pool", "@fuse_pool")}
+  {at("quiet", "@fuse_pool", QUIET)}
   {at("sleeping", "%slot", SLEEPING)}
   {at("index_at", "%slot", INDEX)}
   %index = load i64, ptr %index_at
@@ -170,7 +175,10 @@ signal:
   br label %look
 wait:
   %more = add i64 %spins, 1
-  %tired = icmp sgt i64 %more, {SPINS}
+  %long = icmp sgt i64 %more, {SPINS}
+  %asked = load atomic i64, ptr %quiet monotonic, align 8
+  %hushed = icmp ne i64 %asked, 0
+  %tired = or i1 %long, %hushed
   br i1 %tired, label %sleep, label %pause
 pause:
   {pause.partition("|")[0]}
@@ -202,6 +210,8 @@ entry:
   {at("segment_at", "%pool", SEGMENT)}
   {at("items_at", "%pool", ITEMS)}
   {at("chunk_at", "%pool", CHUNK)}
+  {at("quiet", "%pool", QUIET)}
+  store atomic i64 0, ptr %quiet monotonic, align 8
   store ptr %fn, ptr %fn_at
   store ptr %context, ptr %context_at
   store i64 %segment, ptr %segment_at
@@ -264,7 +274,11 @@ entry:
   {at("grain_at", "@fuse_pool", GRAIN_AT)}
   %allowed = load i64, ptr %threads_at
   %workers = load i64, ptr %workers_at
-  %grain = load i64, ptr %grain_at
+  %usual = load i64, ptr %grain_at
+  {at("quiet_at", "@fuse_pool", QUIET)}
+  %quiet = load atomic i64, ptr %quiet_at monotonic, align 8
+  %shift = mul i64 %quiet, {QUIET_SHIFT}
+  %grain = shl i64 %usual, %shift
   %started = add i64 %workers, 1
   %threads = call i64 @llvm.smin.i64(i64 %allowed, i64 %started)
   %several = icmp sgt i64 %threads, 1
