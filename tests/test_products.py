@@ -142,3 +142,52 @@ def test_kernels_refuse_what_is_large():
     assert kernel(np.ones((9, 9)), np.ones((9, 9)), np.empty((9, 9))) != 0
     assert kernel(np.ones((2, 3)), np.ones((2, 3)), np.empty((2, 3))) != 0
     assert f"> {SMALL[1]}" in source_of(1, 0)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ((None, 3, 3), (None, 3, 3)),
+        ((None, 2, 4), (4, 3)),
+        ((3, 4), (None, 4, 1)),
+        ((None, None, 3), (None, 3, 2)),
+        ((None, 1, 3, 3), (5, 3, 3)),
+        ((None, 4, 1), (None, 1, 4)),
+        ((1, 2, 2), (None, 2, 2)),
+    ],
+)
+def test_stacks_of_small_matrices_are_sums(first, second, dtype):
+    """Values and gradients of products of stacks, which kernels compute with what is around them."""
+    a, b = T.TensorType(dtype, first)("a"), T.TensorType(dtype, second)("b")
+    product = T.matmul(a, b)
+    value = T.tanh(product).sum()
+    f = fuse.function([a, b], [T.exp(product), *T.grad(value, [a, b])])
+    assert "call matmul" not in f.explain() or first[1] is None  # one of the gradients sums over that
+    rng = np.random.default_rng(4)
+    tolerance = 1e-12 if dtype == "float64" else 2e-5
+    for count in (1, 2, 7, 100):
+        shapes = [[count if n is None else n for n in shape] for shape in (first, second)]
+        x, y = [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+        p = np.matmul(x, y)
+        slopes = 1 - np.tanh(p.astype("f8")) ** 2
+        found = f(x, y)
+        np.testing.assert_allclose(found[0], np.exp(p), rtol=10 * tolerance)
+        for got, like, full in (
+            (found[1], x, np.matmul(slopes, np.swapaxes(y, -1, -2))),
+            (found[2], y, np.matmul(np.swapaxes(x, -1, -2), slopes)),
+        ):
+            extra = tuple(range(full.ndim - like.ndim))
+            want = full.sum(axis=extra)
+            kept = tuple(k for k, n in enumerate(like.shape) if n == 1 and want.shape[k] != 1)
+            np.testing.assert_allclose(got, want.sum(axis=kept, keepdims=True), rtol=tolerance, atol=100 * tolerance)
+
+
+def test_stacks_of_unknown_or_larger_matrices_are_numpys():
+    sizes = ((None, None, None), (None, None, None)), ((None, 8, 8), (None, 8, 8)), ((2, 3, None), (2, 3, 3))
+    for first, second in sizes:
+        a, b = T.TensorType("float64", first)("a"), T.TensorType("float64", second)("b")
+        assert "call matmul" in fuse.function([a, b], T.matmul(a, b)).explain()
+    i = T.TensorType("int32", (None, 3, 3))("i")
+    x = np.arange(18, dtype=np.int32).reshape(2, 3, 3) * 100_000
+    np.testing.assert_array_equal(fuse.function([i], T.matmul(i, i))(x), np.matmul(x, x))
