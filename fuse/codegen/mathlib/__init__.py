@@ -61,7 +61,8 @@ def operator(name: str, dtype: str) -> str | None:
     return _OPERATORS.get(name) if dtype in ty.FLOATING else None
 
 
-# About how many operations a call is, where it is an instruction or two; every other function is a polynomial and more.
+# About how many operations a call is: an instruction or two; of longer functions than most, by their time beside that
+# of exp; every other one is a polynomial and more.
 COSTS = {
     "divide": 2, "sqrt": 2,
     **dict.fromkeys(
@@ -70,6 +71,9 @@ COSTS = {
         "abs min max int float bool".split(),
         1,
     ),
+    **dict.fromkeys("arctan2 erf erfc erfcx softplus logaddexp log1mexp arcsinh arccosh".split(), 50),
+    "power": 75, "erfinv": 150, "erfcinv": 150, "lgamma": 150, "digamma": 125,
+    **dict.fromkeys("gamma trigamma polygamma".split(), 500),
 }
 CALL = 20
 
