@@ -173,17 +173,17 @@ def _logsumexp_numpy(x: Any, axis: tuple[int, ...]) -> Any:
     return reference(np.asarray(x, dtype=ty.inexact(x.dtype.name)), axis=axis)
 
 
-def _finite(values: Expr) -> Expr:
-    return ew.switch(ew.isinf(values), literal(0, values.type.dtype), values)
-
-
 def _logsumexp_define(x: Expr, axis: tuple[int, ...]) -> Expr:
-    """log(sum(exp(x - m))) + m with m = max(x), or 0 where that is infinite (inf - inf is NaN)."""
+    """log(sum(exp(x - m))) + m with m = max(x), or m itself where that is infinite (inf - inf is NaN).
+
+    The exponentials are those of the softmax, its derivative, and computed once for both.
+    """
     x = ew.cast(x, ty.inexact(x.type.dtype))
     dtype = x.type.dtype
-    largest = _finite(reduce(MAX, x, axis, dtype, keepdims=True))
+    largest = reduce(MAX, x, axis, dtype, keepdims=True)
     total = reduce(SUM, ew.exp(ew.sub(x, largest)), axis, dtype)
-    return ew.add(ew.log(total), _dropped(largest, axis))
+    largest = _dropped(largest, axis)
+    return ew.switch(ew.isinf(largest), largest, ew.add(ew.log(total), largest))
 
 
 def _dropped(values: Expr, axis: tuple[int, ...]) -> Expr:
