@@ -123,7 +123,15 @@ def _gammas() -> dict[str, Fit]:
         x = 1 / mp.sqrt(z)
         return (mp.log(x) - 1 / (2 * x) - mp.digamma(x)) / z
 
+    def factor(w: mp.mpf) -> mp.mpf:
+        x = 1 / w
+        return mp.expm1(mp.loggamma(x) - (x - mp.mpf(1) / 2) * mp.log(x) + x - half) / w
+
     return {
+        # in float64, for float32 too
+        "INVERSE_GAMMA_SERIES": Fit(lambda t: 1 / mp.gamma(2 + t), lambda t: mp.gamma(2 + t), 0.5001, {"float64": 14},
+                                    -0.5001, in_turn=1),
+        "GAMMA_FACTOR": Fit(factor, lambda w: w, 1 / 5.999, {"float64": 9}, 1e-6, in_turn=0),
         "LGAMMA_SERIES": Fit(_at(lgamma, (mp.zeta(2) - 1) / 2 - start), lambda t: abs(t / (start + t * lgamma(t))),
                              high, _both(7, 17), low, in_turn=0),
         "STIRLING_SERIES": Fit(stirling, lambda z: mp.mpf(1) / 40, 1 / 64, _both(2, 6), in_turn=0),

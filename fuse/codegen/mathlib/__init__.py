@@ -43,7 +43,7 @@ def resolve(name: str, dtype: str, target: str = "cpu") -> Resolved:
         raise FuseTypeError(f"kernels have no function mathlib.{name} for {dtype}: {meant}")
     if isinstance(found, str):
         return found
-    if dtype == "float32" and name in _WIDE:
+    if dtype == "float32" and (name in _WIDE or getattr(found, "in_float64", False)):
         return through_float64(found, name, target)
     return specialise(found, dtype, target)
 
@@ -72,8 +72,8 @@ COSTS = {
         1,
     ),
     **dict.fromkeys("arctan2 erf erfc erfcx softplus logaddexp log1mexp arcsinh arccosh".split(), 50),
-    "power": 75, "erfinv": 150, "erfcinv": 150, "lgamma": 150, "digamma": 125,
-    **dict.fromkeys("gamma trigamma polygamma".split(), 500),
+    "power": 75, "erfinv": 150, "erfcinv": 150, "lgamma": 150, "digamma": 125, "gamma": 175,
+    **dict.fromkeys("trigamma polygamma".split(), 500),
 }
 CALL = 20
 

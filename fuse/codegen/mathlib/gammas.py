@@ -1,4 +1,4 @@
-"""The logarithm of the gamma function and its derivative, vectorised as in ``vector``.
+"""The gamma function, its logarithm and the derivative of that, vectorised as in ``vector``.
 
 Up to 8 the recurrence leads to an interval of length 1, above it Stirling's series serves; below 0 the reflection
 formulas. Near a zero below 0 the error is one of the terms that cancel there: some 1e-16 times their size.
@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fuse.codegen.mathlib import vector
-from fuse.codegen.mathlib.specialise import polynomial, side_by_side
-from fuse.codegen.mathlib.vector import joined, less_than_f, parts_of_any
+from fuse.codegen.mathlib.powers import log2_twice
+from fuse.codegen.mathlib.specialise import in_float64, polynomial, side_by_side
+from fuse.codegen.mathlib.vector import between, joined, less_than_f, parts_of_any, scaled
 
 if TYPE_CHECKING:
     from fuse.codegen.intrinsics import fma
 
     LGAMMA_START = EULER = PSI_ROOT = PSI_ROOT_REST = ROOT_HALF = 1.0
+    LOG2_E = LOG2_E_REST = HALF_LOG2_TAU = HALF_LOG2_TAU_REST = MAGIC = LN2 = 1.0
+    EXP2_SERIES = INVERSE_GAMMA_SERIES = GAMMA_FACTOR = (1.0,)
     LGAMMA_SERIES = STIRLING_SERIES = SINE_SERIES = PSI_SERIES = PSI_TAIL = COTANGENT_SERIES = (1.0,)
 
 INFINITY = math.inf
@@ -41,6 +44,21 @@ CONSTANTS: dict[str, dict[str, Any]] = {
         "STIRLING_SERIES": (
             0.0833333333333333, -0.002777777777609978, 0.0007936506668566055, -0.0005952029365337144,
             0.0008373083927237998, -0.0016532384719120433,
+        ),
+        # 1 / gamma(2 + t) for abs(t) <= 1/2; and for x >= 6, in w = 1 / x,
+        # (gamma(x) x**(1/2 - x) exp(x) / sqrt(2 pi) - 1) / w; with log2(sqrt(2 pi)) and log2(e) in two parts
+        "LOG2_E": 1.4426950408889634, "LOG2_E_REST": 2.0355273740931033e-17,
+        "HALF_LOG2_TAU": 1.3257480647361595, "HALF_LOG2_TAU_REST": -7.153413670427599e-17,
+        "INVERSE_GAMMA_SERIES": (
+            1.0, -0.42278433509846675, -0.2330937364217843, 0.19109110138763302, -0.02455249000558529,
+            -0.017645244547609625, 0.008023273026955567, -0.0008043298232080809, -0.00036083786984173296,
+            0.0001455965981704037, -1.75455635308025e-05, -2.5913280889168233e-06, 1.337799721096465e-06,
+            -1.9940782208698552e-07,
+        ),
+        "GAMMA_FACTOR": (
+            0.08333333333331011, 0.0034722222277927314, -0.002681327620041405, -0.0002294535465611407,
+            0.0007836174670008395, 7.547516485182866e-05, -0.000639594867897773, 0.0001738967772290514,
+            0.0003367042784566434,
         ),
         # (sin(pi r) / (pi r) - 1) / r**2 in r**2 for abs(r) <= 1/2; and of pi r cotan(pi r) the same
         "SINE_SERIES": (
@@ -138,6 +156,60 @@ def lgamma(x):
     return value if x == x else x
 
 
+def gamma_exponent(x):
+    """``log2(x**(x - 1/2) exp(-x) sqrt(2 pi))`` of large x, as a sum of two."""
+    high, low = log2_twice(x)
+    times = x - 0.5
+    grown, fallen = times * high, x * LOG2_E
+    rest = fma(times, low, fma(times, high, -grown)) - fma(x, LOG2_E_REST, fma(x, LOG2_E, -fallen))
+    less = grown - fallen
+    total = less + HALF_LOG2_TAU
+    rest = rest + ((grown - less) - fallen) + ((less - total) + HALF_LOG2_TAU) + HALF_LOG2_TAU_REST
+    return total, rest
+
+
+@side_by_side
+@in_float64
+def gamma(x):
+    """Stirling's formula above 6; from 5/2 down products, from 3/2 up quotients; below -1/2 the reflection formula.
+
+    Where that leads below the exponents of numbers, 2**200 is left to the end.
+    """
+    mirrored = x < -0.5
+    y = -x if mirrored else x
+    large = y > 6.0
+    total, rest = gamma_exponent(between(y, 6.0, 2000.0))
+    factor = 1.0 / (y if large else 6.0)
+    factor = fma(factor, polynomial(factor, GAMMA_FACTOR), 1.0)
+    # (y - 1) (y - 2) ... as far as the interval around 2 is away
+    one, two, three, four = y > 2.5, y > 3.5, y > 4.5, y > 5.5
+    outer = (y - 1.0 if one else 1.0) * (y - 4.0 if four else 1.0)
+    inner = (y - 2.0 if two else 1.0) * (y - 3.0 if three else 1.0)
+    product = y * (y + 1.0) if y < 0.5 else (y if y < 1.5 else 1.0)
+    nearer = 2.0 if y >= 1.5 else (1.0 if y >= 0.5 else 0.0)
+    t = y - (6.0 if four else (5.0 if three else (4.0 if two else (3.0 if one else nearer))))
+    above = factor if large else outer * inner
+    below = 1.0 if large else product * polynomial(t, INVERSE_GAMMA_SERIES)
+    nearest = np.rint(x)
+    r = x - nearest
+    square = r * r
+    sine = fma(polynomial(square, SINE_SERIES) * square, r, r)
+    half = 0.5 * nearest
+    sine = sine if np.rint(half) == half else -sine
+    quotient = (below if mirrored else above) / (y * sine * above if mirrored else below)
+    total, rest = (-total, -rest) if mirrored else (total, rest)
+    deep = total < -900.0
+    total = total + 200.0 if deep else total
+    bounded = between(total, -1000.0, 1024.0)
+    shifted = bounded + MAGIC
+    part = (bounded - (shifted - MAGIC)) + (rest if bounded == total else 0.0)
+    q = fma(part, LN2, polynomial(part, EXP2_SERIES) * (part * part))
+    grown = scaled(quotient, q, shifted) * (2.0**-200 if deep else 1.0)
+    value = grown if large else quotient
+    value = NAN if mirrored & (nearest == x) else value
+    return x if (x == INFINITY) | (x != x) else value
+
+
 def step_of_sum(x, above, below):
     """The sum ``above / below`` and ``1 / (x - 1)``, one quotient again."""
     high = x > 2.0625
@@ -178,4 +250,4 @@ def digamma(x):
     return x if (x == INFINITY) | (x != x) else value
 
 
-TABLE: dict[str, Any] = {"lgamma": lgamma, "digamma": digamma}
+TABLE: dict[str, Any] = {"gamma": gamma, "lgamma": lgamma, "digamma": digamma}

@@ -62,12 +62,11 @@ CONSTANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def power_twice(size, times):
-    """``size**times`` of positive numbers by way of ``log2(size)`` as a sum of two: a fifth more digits than one has.
+def log2_twice(size):
+    """``log2(size)`` of positive numbers as a sum of two: a fifth more digits than one has.
 
     The series beyond its first two terms is computed together with what these lost: it is small enough for that. What
-    the quotient s lost is made good through the slope of the logarithm, ``FIRST_TERM / (1 - s**2)``. The first of the
-    two is not the sum rounded, so the whole number is taken off their sum.
+    the quotient s lost is made good through the slope of the logarithm, ``FIRST_TERM / (1 - s**2)``.
     """
     f, k = parts_of_any(size)
     inverse = 1.0 / (2.0 + f)
@@ -82,7 +81,15 @@ def power_twice(size, times):
     part = s * first
     part_rest = fma(s, first_rest, fma(s_rest, fma(z, FIRST_TERM, FIRST_TERM), fma(s, first, -part)))
     high = k + part
-    low = ((k - high) + part) + part_rest
+    return high, ((k - high) + part) + part_rest
+
+
+def power_twice(size, times):
+    """``size**times`` of positive numbers by way of ``log2_twice``.
+
+    The first part of the exponent is not the sum rounded, so the whole number is taken off their sum.
+    """
+    high, low = log2_twice(size)
     exponent = times * high
     rest = fma(times, low, fma(times, high, -exponent))
     both = exponent + rest
