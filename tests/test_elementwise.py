@@ -335,3 +335,26 @@ def test_real_functions_of_complex_numbers_have_gradients(parts):
     for step in (1e-6, 1e-6j):
         difference = (f(at + step) - f(at - step)) / 2
         np.testing.assert_allclose(difference, (have * step).real, rtol=1e-8, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"])
+def test_quotients_of_integers_of_all_sizes_are_exact(dtype):
+    rng, kind = np.random.default_rng(3), np.iinfo(dtype)
+
+    def drawn(n=20_000):
+        """Of all lengths in bits, and the extremes."""
+        values = rng.integers(0, 2**63, n) >> rng.integers(63 - kind.bits, 63, n)
+        values = values.astype(dtype) if kind.min == 0 else (values * rng.choice([-1, 1], n)).astype(dtype)
+        extremes = [0, 1, 2, kind.max, kind.max - 1, kind.min, kind.min + 1] + ([-1, -2] if kind.min else [])
+        return np.where(rng.random(n) < 0.2, rng.choice(np.array(extremes, dtype), n), values).astype(dtype)
+
+    x, y = T.vector(dtype=dtype), T.vector(dtype=dtype)
+    a, b = drawn(), drawn()
+    with np.errstate(all="ignore"):
+        a[::3] = b[::3] * (a[::3] % np.array(100, dtype)) + a[::3] % np.array(3, dtype)  # about whole multiples
+        seven = np.array(7, dtype)
+        for have, want in zip(
+            fuse.function([x, y], [x // y, x % y, x // seven, x % seven])(a, b),
+            [a // b, a % b, a // seven, a % seven], strict=True,
+        ):
+            np.testing.assert_array_equal(have, want)

@@ -398,6 +398,15 @@ def _bitcast(name, source, target):
     return intrinsic(typer)
 
 
+@intrinsic
+def is_constant(typingctx, x):
+    """Whether LLVM knows the value of `x` by the time that loops become vectors."""
+    def build(context, builder, signature, args):
+        kind = ir.FunctionType(ir.IntType(1), [args[0].type])
+        return builder.call(builder.module.declare_intrinsic("llvm.is.constant", [args[0].type], kind), args)
+    return types.boolean(types.unliteral(x)), build
+
+
 fma = _floating("fma", "llvm.fma", 3)
 rint = _floating("rint", "llvm.rint", 1)
 fabs = _floating("fabs", "llvm.fabs", 1)
@@ -411,7 +420,7 @@ far_sin, far_cos, far_tan = _far("sin"), _far("cos"), _far("tan")
 SCALARS = ("bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128 "
            "intp uintp").split()
 INTRINSICS = (load, store, size, stride, misaligned, refused, scratch, heap, lent, missing, release, address,
-              independent, radd, rmul, vmax, vmin, fma, rint, fabs, copysign, f2i, i2f, f2i32, i2f32,
+              independent, radd, rmul, vmax, vmin, is_constant, fma, rint, fabs, copysign, f2i, i2f, f2i32, i2f32,
               far_sin, far_cos, far_tan, *parts.INTRINSICS, steps.run, turning.turn)
 
 

@@ -86,4 +86,6 @@ def _table(dtype: str, target: str) -> dict[str, Any]:
         return {**_FLOATS, **vectorised.TABLE} if target == "cpu" else {**vectorised.TABLE, **_FLOATS}
     if dtype == "bool":
         return integers.BOOL
-    return integers.SIGNED if ty.kind(dtype) == "i" else integers.UNSIGNED
+    kind = ty.kind(dtype)
+    table = integers.SIGNED if kind == "i" else integers.UNSIGNED
+    return table | integers.QUICK[kind, dtype.endswith("64")] if target == "cpu" else table

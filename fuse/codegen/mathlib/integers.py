@@ -4,7 +4,15 @@ Values come in their own dtype or wider and are computed in 64 bits; the kernel 
 """
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from fuse.codegen.intrinsics import is_constant
+
+    float64 = float
+    int64 = uint64 = int
 
 WIDTH = 64  # bits of the dtype: see specialise
 
@@ -89,6 +97,44 @@ def negative(x):
     return x < 0
 
 
+# ---------------------------------------------------------------- on a processor with vectors and slow division
+# By constants LLVM divides as it multiplies, in vectors; it is left to that.
+def quick_floor_divide(x, y):
+    return floor_divide(x, y) if is_constant(y) else floor_divide_of_sizes(x, y)
+
+
+def floor_divide_of_sizes(x, y):
+    # as unsigned numbers: one division, and none that traps
+    above, below = uint64(-x if x < 0 else x), uint64(-y if y < 0 else y)
+    quotient = above // (uint64(1) if y == 0 else below)
+    rest = above - quotient * below
+    whole = int64(quotient)
+    whole = -whole - (0 if rest == uint64(0) else 1) if (x < 0) != (y < 0) else whole
+    return 0 if y == 0 else whole
+
+
+# Of numbers of 32 bits: float64 holds them, and a quotient that is not whole is further from it than float64 rounds.
+def in_floats(x, y):
+    return int64(np.floor(float64(x) / float64(1 if y == 0 else y)))
+
+
+def narrow_floor_divide(x, y):
+    return floor_divide(x, y) if is_constant(y) else (0 if y == 0 else in_floats(x, y))
+
+
+def narrow_remainder(x, y):
+    return remainder(x, y) if is_constant(y) else (0 if y == 0 else int64(x) - in_floats(x, y) * int64(y))
+
+
+def narrow_unsigned_floor_divide(x, y):
+    return unsigned_floor_divide(x, y) if is_constant(y) else (0 if y == 0 else uint64(in_floats(x, y)))
+
+
+def narrow_unsigned_remainder(x, y):
+    rest = uint64(0 if y == 0 else int64(x) - in_floats(x, y) * int64(y))
+    return unsigned_remainder(x, y) if is_constant(y) else rest
+
+
 # ---------------------------------------------------------------- unsigned
 def unsigned_floor_divide(x, y):
     quotient = x // (1 if y == 0 else y)
@@ -149,5 +195,11 @@ SIGNED: dict[str, Any] = {
 UNSIGNED: dict[str, Any] = {
     **_ANY, "floor_divide": unsigned_floor_divide, "remainder": unsigned_remainder, "power": unsigned_power,
     "left_shift": unsigned_left_shift, "right_shift": unsigned_right_shift, "sign": positive,
+}
+# in place of those, by kind and whether there are 64 bits
+QUICK: dict[tuple[str, bool], dict[str, Any]] = {
+    ("i", True): {"floor_divide": quick_floor_divide}, ("u", True): {},
+    ("i", False): {"floor_divide": narrow_floor_divide, "remainder": narrow_remainder},
+    ("u", False): {"floor_divide": narrow_unsigned_floor_divide, "remainder": narrow_unsigned_remainder},
 }
 BOOL: dict[str, Any] = {**_ANY, "maximum": either, "minimum": both, "invert": logical_not}
