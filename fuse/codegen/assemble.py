@@ -27,7 +27,7 @@ from fuse.codegen.kernel import (
     prune,
     walk,
 )
-from fuse.codegen.lanes import SHORT, on_heap, turned
+from fuse.codegen.lanes import LIGHT_ROW, SHORT, SHORTEST, on_heap, turned
 from fuse.codegen.nest import (
     Binding,
     Context,
@@ -46,7 +46,6 @@ from fuse.codegen.sizes import Sizes
 from fuse.expr import Expr
 
 UNTURNED = (Update, Bounded)  # what keeps a kernel from running with lanes over its rows
-LIGHT_ROW = 4  # operations of a sweep, and of a row around it, that are done as fast along rows as across them
 OUTSIDE = (Const, Load, Compute, Position, Init)  # what may stand before its loop
 
 
@@ -85,6 +84,7 @@ class Placement:
         self.locals: list[Local] = []
         self.kept: dict[Expr, Local] = {}
         self.counter: int = long.counter if long else 0
+        self.short: int = long.short if long else 0  # up to so many elements rows are short
 
     # ------------------------------------------------------------ preparation
     def level_for(self, span: frozenset[int]) -> int:
@@ -152,6 +152,7 @@ class Placement:
             reduced_by_extrema(self.region, self.order, own_axes),
             rows,
             self.long is not None,
+            self.short,
         )
         return kernel, Binding(tuple(self.buffers) + scratch, tuple(self.scalars))
 
@@ -164,12 +165,14 @@ class Placement:
             return None
         (across,), (along,) = self.levels[1], self.levels[2] - self.levels[1]
         size = self.axes[along].size
-        if size is not None and size > SHORT or any(isinstance(i, str) for s in loads(body) for i in s.index):
+        if any(isinstance(i, str) for s in loads(body) for i in s.index):
             return None
         loops = [k for k, s in enumerate(body) if isinstance(s, Loop)]
         if len(loops) != 1 or not all(isinstance(s, OUTSIDE) for s in body[: loops[0]]):
             return None
-        if self.long is None and is_light(body[loops[0]]):
+        if self.long is None:
+            self.short = shortest(body[loops[0]])
+        if not self.short or size is not None and size > self.short:
             return None
         return self.axes[across], self.axes[along]
 
@@ -201,12 +204,17 @@ class Placement:
         return taken
 
 
-def is_light(loop: Loop) -> bool:
-    """Whether a loop over rows does so little that copies to tiles would take most of its time."""
+def shortest(loop: Loop) -> int:
+    """Up to how many elements the rows of a loop over rows are better turned: 0 for none.
+
+    Where little is done with an element, copies to tiles and accumulators in memory take most of the time.
+    """
     sweeps = [s for s in loop.body if isinstance(s, Loop)]
+    combined = [s for s in walk(loop.body) if isinstance(s, Combine)]
     cost = sum(kernel_cost(s.op) for s in walk(loop.body) if isinstance(s, Compute))
-    sums = all(s.op.name == "sum" and s.dtype.startswith("float") for s in walk(loop.body) if isinstance(s, Combine))
-    return len(sweeps) == 1 and sums and cost <= LIGHT_ROW
+    if len(sweeps) == 1 and cost <= LIGHT_ROW:
+        return 0 if all(s.op.name == "sum" and s.dtype.startswith("float") for s in combined) else SHORTEST
+    return SHORT
 
 
 def loads(body: tuple[Any, ...]) -> list[Load]:

@@ -40,7 +40,6 @@ from fuse.codegen.lanes import (
     MANY_ROWS,
     NARROW_BLOCK,
     ROW_BLOCK,
-    SHORT,
     TILE,
     lane_block,
     longest_sweep,
@@ -138,7 +137,7 @@ class _Emitter(TurningEmitter):
             self.line(f"    return {EMPTY_REDUCTION}")
         if kernel.rows is not None:
             across, along = [self.size_text[a] for a in kernel.rows]
-            short = f"{along} <= {SHORT} and {across} >= {MANY_ROWS}"
+            short = f"{along} <= {kernel.short} and {across} >= {MANY_ROWS}"
             self.line(f"if not ({short}):" if kernel.turned else f"if {short}:")
             self.line(f"    return {LONG_ROWS if kernel.turned else SHORT_ROWS}")
         for acc, dtype in self.row_sums() if self.recorder is None else []:

@@ -228,6 +228,7 @@ class Kernel:
     # Axes (rows, along a row) of a kernel that there is in two forms: for long rows, and turned, with lanes over rows.
     rows: tuple[Axis, Axis] | None = None
     turned: bool = False
+    short: int = 0  # up to so many elements such rows are short
     tall: tuple[Axis, tuple[Axis, ...]] | None = None  # lanes and rows, where a kernel by strips has one by rows
 
     def __str__(self) -> str:

@@ -12,7 +12,7 @@ from fuse.codegen.byrows import by_rows, tall_axes
 from fuse.codegen.collapse import collapse
 from fuse.codegen.emit_cpu import Source
 from fuse.codegen.kernel import Axis, Combine, Kernel, Local, check
-from fuse.codegen.lanes import MANY_ROWS, SHORT
+from fuse.codegen.lanes import MANY_ROWS
 from fuse.codegen.load import Kernel as BlockOperation
 from fuse.codegen.load import compile_kernel, key_of
 from fuse.codegen.nest import Binding
@@ -103,7 +103,7 @@ class Launcher(Runner):
         if self.default.rows is None:
             return False
         across, along = [prod(self.size(int(p.name[1:]), args) for p in a.parts or (a,)) for a in self.default.rows]
-        return along <= SHORT and across >= MANY_ROWS
+        return along <= self.default.short and across >= MANY_ROWS
 
     def expected(self, flags: list[str], layouts: Layouts, arrays: Sequence[Array], args: Sequence[Any]) -> list[str]:
         def size(axis: Axis) -> int:
