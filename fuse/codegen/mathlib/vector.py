@@ -218,11 +218,8 @@ def log2(x):
 
 def log10(x):
     f, k = parts_of_any(x)
-    product = f * LOG10_E
-    low = fma(f, LOG10_E, -product) + fma(f, LOG10_E_REST, fma(k, LOG10_2_REST, -LOG10_E * less_than_f(f)))
-    whole_part = k * LOG10_2
-    high = whole_part + product
-    return edges_of_log(x, high + (low + (product - (high - whole_part))))
+    low = fma(f, LOG10_E_REST, fma(k, LOG10_2_REST, -LOG10_E * less_than_f(f)))
+    return edges_of_log(x, fma(k, LOG10_2, fma(f, LOG10_E, low)))
 
 
 def log1p(x):
