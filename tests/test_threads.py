@@ -46,6 +46,8 @@ def everything_is_much(request, monkeypatch):
     monkeypatch.setattr(emit_parts, "FEW_ROWS", 8)
     monkeypatch.setattr(emit_parts, "MANY_LANES", 50)
     monkeypatch.setattr(emit_parts, "ROWS", 2)
+    monkeypatch.setattr(emit_parts, "TILE_BYTES", 1)
+    monkeypatch.setattr(emit_parts, "TILE_ROWS", 3)
     monkeypatch.setattr(emit_parts, "LANE_UNIT", 16)
     monkeypatch.setattr(emit_parts, "WIDE_LANE_UNIT", 16)
     threads._set(pool.GRAIN_AT, 1)

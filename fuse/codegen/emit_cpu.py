@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fuse.codegen import mathlib, tape
+from fuse.codegen.emit_parts import first_indices
 from fuse.codegen.emit_rows import Rows
 from fuse.codegen.emit_sums import CHUNK, REORDERED
 from fuse.codegen.emit_turning import TurningEmitter
@@ -32,7 +33,6 @@ from fuse.codegen.kernel import (
     Store,
     Update,
     index_width,
-    walk,
 )
 from fuse.codegen.lanes import (
     FEW_ROWS,
@@ -127,10 +127,10 @@ class _Emitter(TurningEmitter):
                 name = "n" + axis.name.replace("i", "_")
                 self.line(f"{name} = {' * '.join(self.size_text[p] for p in axis.parts)}")
                 self.size_text[axis] = name
-        first: dict[str, tuple[Any, ...]] = {}
-        for s in walk(kernel.body):
-            if isinstance(s, (Load, Store, Update)):
-                first.setdefault(s.buffer, s.index)
+        for axis, source in zip(kernel.axes, kernel.sizes, strict=False):
+            if source[0] == "tiles":
+                self.tiles(axis, *source[1:])
+        first = first_indices(kernel)
         self.check_buffers([(b, self.extents(b, first.get(b.name, ()))) for b in kernel.buffers if not b.lent])
         if kernel.nonempty:
             self.line(f"if {' or '.join(f'{self.size_text[a]} == 0' for a in kernel.nonempty)}:")
@@ -299,6 +299,9 @@ class _Emitter(TurningEmitter):
             combined = [c for c in s.body if isinstance(c, Combine) and c.acc in self.compensated]
             with self.summed_lanes({c.acc: c.dtype for c in combined}):
                 self.lanes(s)
+            return
+        if s.kind == "tile":
+            self.tile(s)
             return
         sums = [c for c in s.body if isinstance(c, Combine) and c.acc in self.compensated] if is_innermost(s) else []
         if sums and not self.is_short(axis):

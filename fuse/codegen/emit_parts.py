@@ -21,16 +21,21 @@ from fuse.codegen.kernel import (
     Axis,
     Buffer,
     Combine,
+    Index,
     Init,
+    Kernel,
+    Load,
     Local,
     Loop,
     Split,
+    Store,
     Update,
     uses,
     walk,
 )
 from fuse.codegen.lanes import FEW_ROWS, NARROW_BLOCK, longest_sweep
 from fuse.codegen.native import NO_MEMORY, PLAN
+from fuse.codegen.onesweep import TILE_BYTES, TILE_ROWS
 from fuse.codegen.parallel import BLOCK_WORK, BLOCKS, at_once, crossing, segments, shared_loop, work_text
 from fuse.codegen.pool import ASK, MUCH, MUCH_WORK, OTHER
 from fuse.codegen.text import as_dtype
@@ -55,6 +60,7 @@ class PartEmitter(StreamEmitter):
         self.blocks: dict[str, tuple[int, int]] = {}
         self.slots = 0
         self.buffers: dict[str, Buffer] = {}
+        self.tiled: Axis | None = None
 
     def range(self, axis: Axis) -> tuple[str, str]:
         """The text of the first index of an axis, and of the one after its last, as walked here."""
@@ -64,6 +70,24 @@ class PartEmitter(StreamEmitter):
         """The text of the indices of an axis as walked here."""
         low, high = self.range(axis)
         return f"range({high})" if low == "0" else f"range({low}, {high})"
+
+    def tiles(self, tile: Axis, rows: Axis, lanes: Axis, size: int) -> None:
+        """How many rows a tile has, and how many tiles there are: from sizes alone, as results depend on it."""
+        across, down = self.size_text[lanes], self.size_text[rows]
+        self.line(f"{tile.name}_rows = larger({TILE_BYTES} // larger({across} * {size}, 1), {TILE_ROWS})")
+        self.line(f"{tile.name}s = ({down} + {tile.name}_rows - 1) // {tile.name}_rows")
+        self.size_text[tile] = f"{tile.name}s"
+        self.tiled = tile
+
+    def tile(self, s: Loop) -> None:
+        """The rows of a tile."""
+        assert self.tiled is not None
+        tile, axis = self.tiled.name, s.axis
+        low = f"{tile} * {tile}_rows"
+        self.line(f"for {axis.name} in range({low}, smaller({low} + {tile}_rows, {self.size_text[axis]})):")
+        self.depth += 1
+        self.body(s.body)
+        self.depth -= 1
 
     def leave(self, status: str) -> None:
         """Return ``status``, giving back the memory of this part."""
@@ -182,12 +206,11 @@ class PartEmitter(StreamEmitter):
 
     def lend(self, parts: list[tuple[Any, ...]]) -> str:
         """Places for lent rows and for the sums of each block; the text of how many bytes they take."""
-        end = "0"
+        end, indices = "0", first_indices(self.kernel)
         for b in [b for b in self.kernel.buffers if b.lent]:
-            assert self.kernel.tall is not None
-            lanes, size = self.size_text[self.kernel.tall[0]], np.dtype(b.dtype).itemsize
+            count = " * ".join(self.size_text[a] for a in indices[b.name])
             self.line(f"{b.name}_at = {end}")
-            self.line(f"{b.name}_over = {b.name}_at + ({lanes} * {size} + 127) // 64 * 64")
+            self.line(f"{b.name}_over = {b.name}_at + ({count} * {np.dtype(b.dtype).itemsize} + 127) // 64 * 64")
             end = f"{b.name}_over"
         for k, part in enumerate(parts):
             loop = shared_loop(part)
@@ -314,6 +337,15 @@ class PartEmitter(StreamEmitter):
 def is_tall(lanes: Axis, down: Sequence[Axis], size: Callable[[Axis], int]) -> bool:
     """Whether the kernel by rows is the one for these sizes: `PartEmitter.plan` asks the same when it runs."""
     return prod(map(size, down)) > FEW_ROWS and size(lanes) < MANY_LANES
+
+
+def first_indices(kernel: Kernel) -> dict[str, Index]:
+    """How each buffer is first loaded or stored."""
+    found: dict[str, Index] = {}
+    for s in walk(kernel.body):
+        if isinstance(s, (Load, Store, Update)):
+            found.setdefault(s.buffer, s.index)
+    return found
 
 
 def _with_own(body: tuple[Any, ...], buffer: str) -> tuple[Any, ...]:

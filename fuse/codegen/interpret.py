@@ -26,6 +26,7 @@ from fuse.codegen.kernel import (
 )
 
 Array = Any
+TILE = 3  # rows of a tile here: every case has several
 
 
 def run(kernel: Kernel, arrays: Sequence[Array], scalars: Sequence[Any]) -> None:
@@ -49,9 +50,14 @@ class _Run:
                     self.sizes[axis] = self.arrays[name].shape[d]
                 case ("scalar", name):
                     self.sizes[axis] = int(self.values[name])
+                case ("tiles", _, _, _):
+                    self.tiles = axis
         for axis in kernel.axes:
             if axis.parts:
                 self.sizes[axis] = int(np.prod([self.sizes[p] for p in axis.parts]))
+        for axis, source in zip(kernel.axes, kernel.sizes, strict=False):
+            if source[0] == "tiles":
+                self.sizes[axis] = -(-self.sizes[source[1]] // TILE)
         for x in kernel.locals:
             if not x.row:
                 shape = [self.sizes[p] for a in x.axes for p in (a.parts or (a,))]
@@ -90,7 +96,11 @@ class _Run:
                 # One block as wide as the axis: rows are then indexed by the axis itself.
                 self.body(s.body)
             case Loop():
-                for i in range(self.sizes[s.axis]):
+                rows = range(self.sizes[s.axis])
+                if s.kind == "tile":
+                    first = self.index[self.tiles] * TILE
+                    rows = rows[first : first + TILE]
+                for i in rows:
                     self.index[s.axis] = i
                     self.body(s.body)
             case Load():

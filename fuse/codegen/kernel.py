@@ -202,7 +202,8 @@ class Loop:
     """``body`` for every index of ``axis``.
 
     ``kind``: "serial"; "block" (``axis`` in cache-sized blocks, or of ``width``, narrower where rows ``along`` an axis
-    are long) around "lane" loops (one block; those of some ``width`` walk so many rows side by side).
+    are long) around "lane" loops (one block; those of some ``width`` walk so many rows side by side); "tile" (the rows
+    of one tile, in a loop over tiles).
     """
 
     axis: Axis
@@ -220,7 +221,8 @@ class Kernel:
     buffers: tuple[Buffer, ...]
     scalars: tuple[Scalar, ...]
     axes: tuple[Axis, ...]
-    # For each axis of run-time size: ("buffer", name, dimensions whose product it is) or ("scalar", name).
+    # For each axis of run-time size: ("buffer", name, dimensions whose product it is), ("scalar", name), or
+    # ("tiles", rows, lanes, bytes of a row per lane) where it counts tiles of rows that stay in cache.
     sizes: tuple[tuple[Any, ...], ...]
     locals: tuple[Local, ...]
     body: tuple[Any, ...]

@@ -16,6 +16,7 @@ from fuse.codegen.lanes import MANY_ROWS
 from fuse.codegen.load import Kernel as BlockOperation
 from fuse.codegen.load import compile_kernel, key_of
 from fuse.codegen.nest import Binding
+from fuse.codegen.onesweep import one_sweep
 from fuse.codegen.order import walks_alike
 from fuse.codegen.parallel import is_much, split
 from fuse.codegen.region import Operand, Region
@@ -34,8 +35,11 @@ Array = Any
 class Launcher(Runner):
     """The kernels of one region, scheduled and compiled when arrays of their layouts come."""
 
-    def __init__(self, region: Region, sizes: Sizes, operands: Mapping[Expr, tuple[Operand, ...]]) -> None:
+    def __init__(
+        self, region: Region, sizes: Sizes, operands: Mapping[Expr, tuple[Operand, ...]], exact: bool = False
+    ) -> None:
         self.region, self.sizes, self.operands = region, sizes, operands
+        self.exact = exact  # sums are of what the formula says, rounded as it says
         self.bases: tuple[Expr, ...] = ()
         kernel, binding = self.scheduled(())
         self.bases = tuple([b for b in binding.buffers if not isinstance(b, Local)])
@@ -55,7 +59,9 @@ class Launcher(Runner):
             return replace(kernel, rows=None), binding  # a tape has one table
         kernel = staged(replace(kernel, tall=None if kernel.turned else tall_axes(kernel)))
         if tall and kernel.tall is not None:
-            kernel = by_rows(kernel)
+            apart = by_rows(kernel)
+            merged = apart if self.exact else one_sweep(apart)
+            kernel = apart if any(map(is_long, bodies(merged))) else merged
         return check(in_row_blocks(split(kernel))), binding
 
     def emitted(self, kernel: Kernel, layouts: Layouts) -> Source:

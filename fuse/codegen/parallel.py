@@ -181,6 +181,7 @@ def statement_cost(s: Any, itemsize: Callable[[str], int]) -> int:
 def work_text(kernel: Kernel, loop: Loop, size: Callable[[Axis], str], whole: bool = True) -> str:
     """The units of work of a loop, or of one iteration of it, as a formula of its sizes."""
     sizes = _itemsizes(kernel)
+    tiles = [a for a, source in zip(kernel.axes, kernel.sizes, strict=False) if source[0] == "tiles"]
 
     def body(statements: tuple[Any, ...]) -> str:
         own = sum(statement_cost(s, sizes) for s in statements if not isinstance(s, Loop))
@@ -189,6 +190,8 @@ def work_text(kernel: Kernel, loop: Loop, size: Callable[[Axis], str], whole: bo
     def inner(s: Loop) -> str:
         if s.kind == "block":  # its lanes are counted by the loops inside
             return body(s.body)
+        if s.kind == "tile":
+            return f"({size(s.axis)} // larger({size(tiles[0])}, 1) + 1) * ({body(s.body)})"
         return f"{size(s.axis)} * ({body(s.body)})"
 
     return inner(loop) if whole else body(loop.body)

@@ -25,6 +25,7 @@ class Planned:
     def __init__(self, program: Program) -> None:
         self.inputs, self.outputs, self.updates = program.inputs, program.outputs, program.updates
         self.takes_outputs, self.overwrites = program.takes_outputs, program.overwrites
+        self.exact = program.mode == "strict"
         self.trace: list[Any] = []
         results = [*self.outputs, *[value for _, value in self.updates]]
         self.assumed: list[tuple[Expr, Expr]] = []

@@ -277,7 +277,7 @@ class Writer(SizeNames):
     # ------------------------------------------------------------ steps
     def region(self, region: Region, position: int) -> None:
         number = len(self.launchers)
-        launcher = Launcher(region, self.sizes, self.operands)
+        launcher = Launcher(region, self.sizes, self.operands, self.program.exact)
         self.launchers.append(launcher)
         in_place = in_place_targets(self, region, position, launcher)
         views = into_views(self, region, position, launcher)
