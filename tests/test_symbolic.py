@@ -10,6 +10,7 @@ import mpmath
 import numpy as np
 import pytest
 import sympy as sp
+import sympy.codegen.cfunctions
 
 import fuse
 import fuse.frontend
@@ -527,3 +528,8 @@ def test_modules_replace_functions_that_sympy_knows():
     modules = [{"sin": np.cos}, "numpy"]
     assert fuse.lambdify(x, sp.sin(x), modules)(0.3) == pytest.approx(np.cos(0.3), rel=1e-15)
     assert sp.lambdify(x, sp.sin(x), modules)(0.3) == np.cos(0.3)
+
+
+def test_all_public_names_are_there_without_sympy():
+    code = "import sys; from fuse import *; assert from_sympy and lambdify and 'sympy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

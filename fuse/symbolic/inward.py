@@ -6,15 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache, reduce
 from typing import Any
 
-import sympy
-from sympy.codegen import cfunctions
-from sympy.concrete.expr_with_limits import ExprWithLimits
-from sympy.logic.boolalg import BooleanAtom
-
 from fuse.errors import FuseTypeError
 from fuse.expr import Constant, Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
 from fuse.op import OPS
+from fuse.symbolic.lazily import sympy
 from fuse.types import COMPLEX, INTEGER, TensorType, dtype_name
 
 _variables: dict[sympy.Basic, Expr] = {}
@@ -104,12 +100,13 @@ class Walk:
 
     def _is_whole(self, node: Any) -> bool:
         """Whether ``node`` is converted without its arguments having been."""
-        return node in self.given or not node.args or isinstance(node, _WHOLE) and not isinstance(node, sympy.Inverse)
+        return node in self.given or not node.args or isinstance(node, _whole()) and not isinstance(node, sympy.Inverse)
 
     def _node(self, node: Any, args: list[Any]) -> Any:
         if node in self.given:
             return self.given[node]
-        if isinstance(node, (sympy.Number, sympy.NumberSymbol, BooleanAtom)) or node in (sympy.I, sympy.zoo):
+        numbers = sympy.Number, sympy.NumberSymbol, sympy.logic.boolalg.BooleanAtom
+        if isinstance(node, numbers) or node in (sympy.I, sympy.zoo):
             return self.number(node)
         if (
             args
@@ -137,7 +134,7 @@ class Walk:
 
     def number(self, node: Any) -> Expr:
         """A number of SymPy's: integers as small as they are, others in the float dtype."""
-        if isinstance(node, BooleanAtom):
+        if isinstance(node, sympy.logic.boolalg.BooleanAtom):
             return constant(bool(node))
         if isinstance(node, sympy.Integer) and -(2**63) <= int(node) < 2**63:
             return constant(int(node))
@@ -306,15 +303,22 @@ def _is_real(x: Expr) -> bool:
     return x.dtype not in COMPLEX
 
 
-_WHOLE = (
-    sympy.MatrixBase, sympy.NDimArray, ExprWithLimits, sympy.Derivative, sympy.Limit, sympy.Subs, sympy.MatrixSymbol,
-    sympy.MatPow, sympy.Idx,
-)
+@cache
+def _whole() -> tuple[type, ...]:
+    """SymPy's nodes that are read with their arguments, not after them."""
+    from sympy.concrete.expr_with_limits import ExprWithLimits
+
+    return (
+        sympy.MatrixBase, sympy.NDimArray, ExprWithLimits, sympy.Derivative, sympy.Limit, sympy.Subs,
+        sympy.MatrixSymbol, sympy.MatPow, sympy.Idx,
+    )
 
 
 @cache
 def _table() -> tuple[tuple[Any, Callable[..., Any]], ...]:
     """What each class of SymPy's means; the first that fits counts."""
+    from sympy.codegen import cfunctions
+
     return (
         (sympy.MatrixSymbol, lambda walk, node, args: walk.variable(node)),
         (sympy.Symbol, lambda walk, node, args: walk.variable(node)),

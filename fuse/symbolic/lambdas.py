@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import sympy
 
 from fuse.errors import FuseTypeError
 from fuse.expr import Constant, Expr, substitute, toposort
 from fuse.symbolic.inward import Walk
+from fuse.symbolic.lazily import sympy
 from fuse.types import TensorType
 
 # Beyond so many nodes the time to compile kernels outweighs what they save.
