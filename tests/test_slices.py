@@ -260,3 +260,47 @@ def test_what_lies_around_a_stored_part(dtype, spec):
             cleared[spec] = layout[spec]
             np.testing.assert_array_equal(quick(f, layout), kept)
             np.testing.assert_array_equal(quick(g, layout), cleared)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_slices_and_places_given_at_run_time(seed):
+    rng = np.random.default_rng(seed)
+    x, bounds = T.tensor("float64", shape=(None, None, None)), [T.lscalar() for _ in range(6)]
+    numbers, entries = iter(bounds), []
+    for _ in range(3):
+        kind = rng.integers(5)
+        if kind == 0:
+            entries.append(next(numbers))
+        else:
+            parts = [next(numbers) if rng.random() < 0.7 and k < 2 else None for k in range(2)]
+            entries.append(slice(*parts, [None, 2, -1, -2][kind - 1]))
+    index = tuple(entries)
+    used = [b for e in entries for b in ((e.start, e.stop) if isinstance(e, slice) else (e,)) if b is not None]
+    outputs = [x[index] * 2, T.exp(x[index]).sum(), T.set_subtensor(x[index], 1.5),
+               T.inc_subtensor((x + 1)[index], x[0, 0, 0])]
+    functions = [fuse.function([x, *used], out) for out in outputs]
+    for _ in range(25):
+        value = rng.normal(size=rng.integers(1, 5, 3))
+        given = [int(n) for n in rng.integers(-6, 7, len(used))]
+        if rng.random() < 0.2 and given:
+            given[0] = [2**62, -(2**62), 2**63 - 1, -(2**63)][rng.integers(4)]
+        row = iter(given)
+        place = tuple([
+            slice(*[None if b is None else next(row) for b in (e.start, e.stop)], e.step)
+            if isinstance(e, slice) else next(row) for e in entries
+        ])
+        try:
+            part = value[place]
+        except IndexError:
+            for f in functions:
+                with pytest.raises(FuseError):
+                    f(value, *given)
+            continue
+        stored, added = value.copy(), value + 1
+        stored[place] = 1.5
+        added[place] += value[0, 0, 0]
+        for f, want in zip(functions, (part * 2, np.exp(part).sum(), stored, added), strict=True):
+            got = f(value, *given)
+            assert isinstance(got, np.ndarray) and got.shape == np.shape(want)
+            np.testing.assert_allclose(got, want, rtol=1e-13)
+    assert all(map(is_native, functions))

@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from fuse.codegen.call_words import Pointer, Words
+from fuse.codegen.call_words import REGISTERS, Pointer, Words
 from fuse.codegen.calls import opaque_call, product_call
 from fuse.codegen.frames import Frame
-from fuse.codegen.native_call import REGISTERS
 from fuse.codegen.products import SmallProduct
 from fuse.codegen.runner import unmade
 from fuse.codegen.syntax import parse
@@ -25,7 +24,16 @@ ARRAY = re.compile(r"type\((x\d+)\) is not ndarray or \1\.dtype is not (dtype_\w
 STATIC = re.compile(r" or (x\d+)\.shape\[(\d+)\] != (\d+)")
 INTEGER = re.compile(r"type\((x\d+)\) is not int or not (-?\d+) <= \1 <= (-?\d+)")
 FLOAT = re.compile(r"type\((x\d+)\) is not float")
-ARITHMETIC = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul"}
+ARITHMETIC = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.FloorDiv: "divide"}
+# Comparisons of sizes: the instruction, whether its operands change places, and whether its answer is turned round.
+COMPARISONS: dict[type[ast.cmpop], tuple[str, bool, bool]] = {
+    ast.Lt: ("less", False, False),
+    ast.Gt: ("less", True, False),
+    ast.GtE: ("less", False, True),
+    ast.LtE: ("less", True, True),
+    ast.Eq: ("equal", False, False),
+    ast.NotEq: ("equal", False, True),
+}
 LONGEST = 2**63 - 1
 
 
@@ -63,6 +71,8 @@ class _Translator:
         self.registers = {name: i for i, name in enumerate(names)}
         self.count = len(names)
         self.sizes: dict[str | int, int] = {}
+        self.numbers: dict[int, int] = {}
+        self.integers: set[str] = set()  # inputs that are Python ints once they are checked
         self.words = Words(len(names))
 
     def translated(self, python: Callable[..., Any]) -> Callable[..., Any] | None:
@@ -134,6 +144,7 @@ class _Translator:
             self.words("float64", register, Pointer(np.dtype("float64")))
         elif found := INTEGER.fullmatch(test):
             low, high = int(found[2]), int(found[3])
+            self.integers.add(name)
             if (low, high) == (-LONGEST - 1, LONGEST):
                 self.words("int64", register, Pointer(np.dtype("int64")))
             else:
@@ -154,7 +165,7 @@ class _Translator:
         match value:
             case ast.Subscript(value=ast.Attribute(ast.Name(id=array), "shape"), slice=ast.Constant(value=int(k))):
                 self.sizes[name] = self.dimension(self.known(array), k)
-            case ast.BinOp() | ast.Call() if name.startswith("n"):
+            case ast.BinOp() | ast.Call() | ast.Compare() | ast.IfExp() | ast.UnaryOp() if name.startswith("n"):
                 self.sizes[name] = self.size(value)
             case ast.Attribute(value=ast.Name(id=cell), attr="value"):
                 self.words("read", self.register(name), Pointer(self.scope[cell]))
@@ -209,8 +220,27 @@ class _Translator:
             case ast.Call(func=ast.Attribute(value=array, attr=method), args=arguments, keywords=[]):
                 return self.call(operator.methodcaller(method, *map(_literal, arguments)), [self.value(array)])
             case ast.Subscript(value=array, slice=index):
-                return self.call(operator.itemgetter(_index(index)), [self.value(array)])
+                try:
+                    known = _index(index)
+                except Untranslatable:
+                    return self.call(operator.getitem, [self.value(array), self.index(index)])
+                return self.call(operator.itemgetter(known), [self.value(array)])
         raise Untranslatable(ast.unparse(node))
+
+    def index(self, node: ast.expr) -> int:
+        """The register of an index, or one of its entries, with sizes in it."""
+        match node:
+            case ast.Tuple(elts=entries):
+                made = [self.index(e) for e in entries]
+                register = self.register()
+                self.words("tuple", register, len(made), *made)
+                return register
+            case ast.Slice(lower=lower, upper=upper, step=step):
+                return self.call(slice, [self.index(ast.Constant(None) if e is None else e)
+                                         for e in (lower, upper, step)])
+            case ast.Name(id=name) if name in self.sizes:
+                return self.value(node)
+        return self.value(ast.Constant(_literal(node)))
 
     def call(self, function: Any, arguments: list[int]) -> int:
         register = self.register()
@@ -241,7 +271,9 @@ class _Translator:
         return number
 
     def number(self, value: int) -> int:
-        return self.fresh("number", value)
+        if value not in self.numbers:
+            self.numbers[value] = self.fresh("number", value)
+        return self.numbers[value]
 
     def all_of(self, tests: Sequence[ast.expr]) -> int:
         """1 where all comparisons of sizes hold, else 0: their product."""
@@ -269,8 +301,24 @@ class _Translator:
                 return self.fresh(ARITHMETIC[type(operation)], self.size(left), self.size(right))
             case ast.Call(func=ast.Name(id="max" | "min" as name), args=[left, right]):
                 return self.fresh(name, self.size(left), self.size(right))
-            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(value))):
-                return self.number(-value)
+            case ast.Call(func=ast.Name(id="int"), args=[ast.Name(id=name)]) if name in self.integers:
+                return self.fresh("unbox", self.registers[name])
+            case ast.Call(func=ast.Name(id="abs"), args=[value]):
+                found = self.size(value)
+                return self.fresh("max", found, self.fresh("sub", self.number(0), found))
+            case ast.UnaryOp(op=ast.USub(), operand=value):
+                return self.fresh("sub", self.number(0), self.size(value))
+            case ast.IfExp(test=test, body=body, orelse=other):
+                return self.fresh("select", self.size(test), self.size(body), self.size(other))
+            case ast.Compare(left=left, ops=[operation], comparators=[right]) if type(operation) in COMPARISONS:
+                name, swapped, negated = COMPARISONS[type(operation)]
+                pair = self.size(left), self.size(right)
+                found = self.fresh(name, *(pair[::-1] if swapped else pair))
+                return self.fresh("sub", self.number(1), found) if negated else found
+            case ast.BinOp(left=left, op=ast.Mod(), right=right):
+                whole, part = self.size(left), self.size(right)
+                quotient = self.fresh("divide", whole, part)
+                return self.fresh("sub", whole, self.fresh("mul", quotient, part))
         raise Untranslatable(ast.unparse(node))
 
 

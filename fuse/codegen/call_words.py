@@ -8,7 +8,47 @@ from typing import Any
 
 from fuse.codegen import memory
 from fuse.codegen.assembly import KEYWORDS, builtin
-from fuse.codegen.native_call import CODES, REGISTERS
+
+# Instructions and the names of their operands: r a register, s a size, p an object, i an integer; lists come last.
+OPERATIONS = {
+    "array": "r dtype:p ndim:i",  # the input r is an ndarray of this very dtype and rank
+    "float64": "r dtype:p",  # a float, or a 0-d array, which becomes one
+    "float32": "r dtype:p",  # a float32 scalar or 0-d array, which becomes a float
+    "int64": "r dtype:p",  # an int, or an int64 scalar or 0-d array, which becomes one
+    "integer": "r low:i high:i",  # an int of a smaller type
+    "constant": "r p",
+    "dimension": "s r axis:i",
+    "number": "s i",
+    "add": "s s s",
+    "sub": "s s s",
+    "mul": "s s s",
+    "max": "s s s",
+    "min": "s s s",
+    "less": "s s s",  # 1 or 0
+    "equal": "s s s",
+    "divide": "s s s",  # the floor of a quotient
+    "select": "s condition:s s s",
+    "unbox": "s r",  # a Python int as a size
+    "check": "s s",
+    "new": "r dtype:p itemsize:i ndim:i sizes",
+    # 0 is success; for anything else the general launcher, whose results replace those made
+    "kernel": "p general:p count:i registers made:i registers",
+    "call": "r p count:i registers",
+    "tuple": "r count:i registers",
+    "quiet": "",  # threads of ours leave the cores to those of what is called next
+    "box": "r s",  # a size as a Python int
+    "alias": "r r",
+    "drop": "r",
+    "read": "r cell:p",  # cell.value
+    "store": "cell:p r",
+    "reuse": "r old:r cell:p skip:i",  # old, unless it is borrowed; then goes on to the "new" that follows
+    "single": "r",
+    "list": "count:i registers",
+    "dict": "count:i pairs of key:p and r",
+    "none": "",
+}
+CODES = {name: code for code, name in enumerate(OPERATIONS)}
+REGISTERS = 192  # at most, of either kind, and of arguments of one call
 
 
 class Plan(bytes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -14,6 +15,7 @@ from fuse.expr import Expr
 from fuse.op import OPS
 
 Array = Any
+INTEGER = re.compile(r"-?\d+|n\d+")  # how a wrapper writes numbers, and what it calls Python's ints
 
 # From which argument on an opaque or view op takes integers: indices and sizes, which the wrapper computes.
 FIRST_INTEGER = {"subtensor": 1, "reshape": 1, "broadcast_to": 1, "set_subtensor": 2, "inc_subtensor": 2}
@@ -67,6 +69,12 @@ def about_input(error: FuseError, variable: Expr, value: Any) -> FuseError:
 def is_constant_view(node: Expr) -> bool:
     """Whether a subtensor takes slices, and integers that are known."""
     return all(entry[0] == "slice" or isinstance(entry[1], int) for entry in node.params["spec"])
+
+
+def is_view(node: Expr, bounds: list[str]) -> bool:
+    """Whether a subtensor takes slices, and integers that are known, or that the wrapper has as Python's."""
+    wanted = [e[1] for e in node.params["spec"] if e[0] == "int"]
+    return all(isinstance(v, int) or INTEGER.fullmatch(bounds[v[1]]) for v in wanted)
 
 
 def is_checked(node: Expr) -> bool:
@@ -133,9 +141,12 @@ def product_call(node: Expr) -> Callable[..., Any]:
     return call
 
 
-def increase(part: Array, value: Array) -> None:
-    """Add ``value`` to a view."""
-    part += value
+def increase(part: Array, value: Array, out: Array) -> None:
+    """Add ``value`` to a view, which is given as ``out`` too."""
+    np.add(part, value, out)
+
+
+increase.plain = np.add  # type: ignore[attr-defined]
 
 
 @remembered

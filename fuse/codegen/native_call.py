@@ -13,48 +13,15 @@ import numpy as np
 
 from fuse.codegen import memory
 from fuse.codegen.assembly import Assembly
+from fuse.codegen.call_words import CODES, REGISTERS
 
-# Instructions and the names of their operands: r a register, s a size, p an object, i an integer; lists come last.
-OPERATIONS = {
-    "array": "r dtype:p ndim:i",  # the input r is an ndarray of this very dtype and rank
-    "float64": "r dtype:p",  # a float, or a 0-d array, which becomes one
-    "float32": "r dtype:p",  # a float32 scalar or 0-d array, which becomes a float
-    "int64": "r dtype:p",  # an int, or an int64 scalar or 0-d array, which becomes one
-    "integer": "r low:i high:i",  # an int of a smaller type
-    "constant": "r p",
-    "dimension": "s r axis:i",
-    "number": "s i",
-    "add": "s s s",
-    "sub": "s s s",
-    "mul": "s s s",
-    "max": "s s s",
-    "min": "s s s",
-    "check": "s s",
-    "new": "r dtype:p itemsize:i ndim:i sizes",
-    # 0 is success; for anything else the general launcher, whose results replace those made
-    "kernel": "p general:p count:i registers made:i registers",
-    "call": "r p count:i registers",
-    "quiet": "",  # threads of ours leave the cores to those of what is called next
-    "box": "r s",  # a size as a Python int
-    "alias": "r r",
-    "drop": "r",
-    "read": "r cell:p",  # cell.value
-    "store": "cell:p r",
-    "reuse": "r old:r cell:p skip:i",  # old, unless it is borrowed; then goes on to the "new" that follows
-    "single": "r",
-    "list": "count:i registers",
-    "dict": "count:i pairs of key:p and r",
-    "none": "",
-}
-CODES = {name: code for code, name in enumerate(OPERATIONS)}
-REGISTERS = 96  # at most, of either kind, and of arguments of one call
 PAYLOAD = bytes.__basicsize__ - 1  # where the bytes of a bytes object start
 HEADER = 3  # words before the instructions: the Python function, inputs, registers
 
 CPYTHON = ("Py_IncRef", "Py_DecRef", "PyErr_Occurred", "PyErr_Clear", "PyErr_ExceptionMatches", "PyObject_Vectorcall",
            "PyFloat_FromDouble", "PyLong_AsLongLongAndOverflow", "PyLong_FromLongLong", "PyObject_GetAttr",
-           "PyObject_SetAttr", "PyList_New", "PyList_SetItem", "PyTuple_GetItem", "PyDict_New",
-           "PyDict_SetItem")
+           "PyObject_SetAttr", "PyList_New", "PyList_SetItem", "PyTuple_GetItem", "PyTuple_New", "PyTuple_SetItem",
+           "PyDict_New", "PyDict_SetItem")
 OBJECTS: dict[str, Any] = {
     "type_float": float, "type_int": int, "type_float64": np.float64, "type_float32": np.float32,
     "type_int64": np.int64,
@@ -222,6 +189,32 @@ class _Interpreter(Assembly):
     def do_min(self) -> None:
         self.do_max("slt")
 
+    def do_less(self, comparison: str = "slt") -> None:
+        target, left, right = self.item(self.numbers, self.word()), self.size(), self.size()
+        self.store("i64", self(f"zext i1 {self(f'icmp {comparison} i64 {left}, {right}')} to i64"), target)
+
+    def do_equal(self) -> None:
+        self.do_less("eq")
+
+    def do_divide(self) -> None:
+        target, left, right = self.item(self.numbers, self.word()), self.size(), self.size()
+        self.require(self(f"icmp sgt i64 {right}, 0"), self.slow)
+        below = self(f"icmp slt i64 {self(f'srem i64 {left}, {right}')}, 0")
+        quotient = self(f"sdiv i64 {left}, {right}")
+        self.store("i64", self(f"sub i64 {quotient}, {self(f'zext i1 {below} to i64')}"), target)
+
+    def do_select(self) -> None:
+        target, condition = self.item(self.numbers, self.word()), self.size()
+        left, right = self.size(), self.size()
+        holds = self(f"icmp ne i64 {condition}, 0")
+        self.store("i64", self(f"select i1 {holds}, i64 {left}, i64 {right}"), target)
+
+    def do_unbox(self) -> None:
+        target, item, flag = self.item(self.numbers, self.word()), self.load("ptr", self.place()), self.slot("i32")
+        value = self(f"call i64 @PyLong_AsLongLongAndOverflow(ptr {item}, ptr {flag})")
+        self.require(self(f"icmp eq i32 {self.load('i32', flag)}, 0"), self.slow)
+        self.store("i64", value, target)
+
     def do_check(self) -> None:
         left, right = self.size(), self.size()
         self.require(self(f"icmp eq i64 {left}, {right}"), self.slow)
@@ -279,6 +272,15 @@ class _Interpreter(Assembly):
         place, function, count = self.place(), self.object(), self.word()
         self.arguments(count)
         self.store("ptr", self.vectorcall(function, count), place)
+
+    def do_tuple(self) -> None:
+        place, count = self.place(), self.word()
+        found = self.some(self(f"call ptr @PyTuple_New(i64 {count})"), self.error)
+        with self.loop(count) as i:
+            value = self.load("ptr", self.place())
+            self.do(f"call void @Py_IncRef(ptr {value})")
+            self.do(f"call i32 @PyTuple_SetItem(ptr {found}, i64 {i}, ptr {value})")
+        self.store("ptr", found, place)
 
     def do_box(self) -> None:
         place, size = self.place(), self.size()
@@ -404,6 +406,8 @@ declare ptr @PyObject_GetAttr(ptr, ptr)
 declare i32 @PyObject_SetAttr(ptr, ptr, ptr)
 declare ptr @PyList_New(i64)
 declare i32 @PyList_SetItem(ptr, i64, ptr)
+declare ptr @PyTuple_New(i64)
+declare i32 @PyTuple_SetItem(ptr, i64, ptr)
 declare ptr @PyDict_New()
 declare i32 @PyDict_SetItem(ptr, ptr, ptr)
 declare { i64, i1 } @llvm.sadd.with.overflow.i64(i64, i64)

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 STORES = {"set_subtensor": "copyto", "inc_subtensor": "increase"}  # what the wrapper calls with the view and the value
 
 
-def is_slice_store(node: Expr) -> bool:
+def is_slice_store(writer: Writer, node: Expr) -> bool:
     """Whether the wrapper can store into ``node`` through a view that it writes as text."""
-    return node.op.name in STORES and is_constant_view(node)
+    if node.op.name not in STORES:
+        return False
+    return is_constant_view(node) or all(writer.is_ready(writer.sizes.host(a)) for a in node.args[2:])
 
 
 def part_of(writer: Writer, node: Expr, array: str, bounds: list[str]) -> str:
@@ -36,7 +38,7 @@ def part_of(writer: Writer, node: Expr, array: str, bounds: list[str]) -> str:
 def changed_copy(writer: Writer, node: Expr, position: int, launcher: Launcher | None = None) -> str:
     """A name for the array that ``node`` changes: a copy of its first argument, or that itself where it is free."""
     source = see_through(node.args[0], writer.sizes).base
-    edges = margins(node) if is_slice_store(node) else None
+    edges = margins(node) if is_slice_store(writer, node) else None
     if is_literal(source) and not any(source.data.tobytes()):
         name = writer.allocate(node)
         if edges is None:
@@ -67,7 +69,8 @@ def store(writer: Writer, node: Expr, position: int) -> None:
     value, *bounds = [writer.argument(node, k) for k in range(1, len(node.args))]
     array = changed_copy(writer, node, position)
     part = part_of(writer, node, array, bounds)
-    writer.line(f"try: {STORES[node.op.name]}({part}, {value})")
+    again = f", {part}" * (node.op.name == "inc_subtensor")
+    writer.line(f"try: {STORES[node.op.name]}({part}, {value}{again})")
     writer.line(f"except ValueError: return serve(({writer.arguments}))")  # which tells of shapes that do not fit
     writer.line(f"del {part}")
     writer.env[node] = array
@@ -85,7 +88,7 @@ def into_views(writer: Writer, region: Region, position: int, launcher: Launcher
         if (
             isinstance(node, Expr)
             and node.op.name == "set_subtensor"
-            and is_slice_store(node)
+            and is_slice_store(writer, node)
             and _stored(node) is value
             and value.op.name not in SCATTERS
             and value not in writer.escaping

@@ -18,7 +18,7 @@ from fuse.codegen.calls import (
     in_place_call,
     increase,
     input_filter,
-    is_constant_view,
+    is_view,
     opaque_call,
     product_call,
     scalar_filter,
@@ -328,7 +328,7 @@ class Writer(SizeNames):
         return self.env[source]
 
     def single(self, node: Expr, position: int) -> None:
-        if is_slice_store(node):
+        if is_slice_store(self, node):
             store(self, node, position)
             return
         name = self.fresh("t")
@@ -345,7 +345,7 @@ class Writer(SizeNames):
         elif is_product(node):
             self.product(node, name, arguments)
             self.owned.add(node)
-        elif node.op.name == "subtensor" and is_constant_view(node):
+        elif node.op.name == "subtensor" and is_view(node, arguments[1:]):
             name = part_of(self, node, arguments[0], arguments[1:])
         else:
             call = self.give("call", opaque_call(node))

@@ -145,7 +145,7 @@ def _chosen(outputs: list[Expr]) -> list[Expr]:
             return node if node.is_leaf else rebuild(node, args)
         whole, number = args
         if number.type.ndim:
-            number = constant(number.data.reshape(()), dtype=number.type.dtype)  # type: ignore[attr-defined]
+            number = constant(number.data.reshape(()), dtype=number.type.dtype)
         number = ew.cast(number, node.type.dtype)
         made = make(OPS["switch"], (_inside(whole, margins(node) or ()), number, whole))
         return _with_origin(made, node) if made.type == node.type else rebuild(node, args)
