@@ -10,7 +10,7 @@ import numpy as np
 from fuse.codegen.kernel import Combine, Compute, Kernel, Load, Loop, Store
 from fuse.codegen.region import Region
 from fuse.codegen.sizes import Size
-from fuse.codegen.stores import is_slice_store
+from fuse.codegen.stores import STORES
 from fuse.codegen.swept import LARGE, ROW
 from fuse.codegen.tape import bodies, is_long
 from fuse.errors import origin_text
@@ -70,7 +70,7 @@ def _steps(program: Planned) -> list[str]:
             number += 1
         else:
             shapes = ", ".join(a.type.describe() if hasattr(a.type, "describe") else "tuple" for a in unit.args)
-            kind = "view" if unit.op.kind == "view" else "store" if is_slice_store(unit) else "call"
+            kind = "view" if unit.op.kind == "view" else "store" if unit.op.name in STORES else "call"
             lines.append(f"  {kind} {unit.op.name}({shapes}), at {origin_text(unit.origin)}")
     if len(lines) == 1:
         lines.append("  none: the outputs are inputs, constants or sizes")

@@ -28,6 +28,8 @@ from fuse.codegen.calls import (
 from fuse.codegen.choosing import plan
 from fuse.codegen.host import SizeNames
 from fuse.codegen.inplace import alike_operands, in_place_targets, reused_memory
+from fuse.codegen.joins import into_joins, join
+from fuse.codegen.joins import prepare as prepare_join
 from fuse.codegen.launch import Launcher
 from fuse.codegen.liveness import escaping, last_uses
 from fuse.codegen.order import orders
@@ -85,6 +87,7 @@ class Writer(SizeNames):
         self.owned: set[Expr] = set()  # values in arrays that nothing else holds
         self.in_place: set[Expr] = set()
         self.changed: set[Expr] = set()  # values whose memory another value has
+        self.joined: dict[Expr, set[int]] = {}  # of joins: the arguments that kernels write where they stand
         self.cells: dict[Expr, str] = {}
         self.views: dict[Expr, list[str]] = {}  # names of views, by what they are views of
         self.last_use = last_uses(self.plan, self.results, self.sizes)
@@ -281,6 +284,7 @@ class Writer(SizeNames):
         self.launchers.append(launcher)
         in_place = in_place_targets(self, region, position, launcher)
         views = into_views(self, region, position, launcher)
+        joins = into_joins(self, region, launcher)
         reused = reused_memory(self, region, position, launcher, in_place)
         made: list[Expr] = []
         for node in region.outputs:
@@ -294,6 +298,9 @@ class Writer(SizeNames):
                 continue
             if node in views:
                 prepare(self, node, views[node], position, launcher)
+                continue
+            if node in joins:
+                prepare_join(self, node, *joins[node])
                 continue
             if node.op.name in SCATTERS and not is_literal(self.operands[node][0].base):
                 self.env[node] = changed_copy(self, node, position, launcher)
@@ -330,6 +337,9 @@ class Writer(SizeNames):
     def single(self, node: Expr, position: int) -> None:
         if is_slice_store(self, node):
             store(self, node, position)
+            return
+        if node in self.joined:
+            join(self, node)
             return
         name = self.fresh("t")
         if is_product(node) and can_be_small(node):
