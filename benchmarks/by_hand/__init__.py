@@ -11,13 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.by_hand import learning, normalise, pointwise, reduce
+from benchmarks.by_hand import columns, learning, normalise, pointwise, reduce
 
 __all__ = ["KERNELS"]
 
+
+def _by_shape(name: str, stripes: Callable[..., Any]) -> Callable[..., Any]:
+    """The kernel by whole rows where there is one and the array is tall, else the one that ``stripes`` makes."""
+    tall = columns.KERNELS.get(name)
+    return stripes if tall is None else lambda inputs: (tall if columns.is_tall(inputs["x"]) else stripes)(inputs)
+
+
 KERNELS: dict[str, Callable[..., Any]] = {
     **pointwise.KERNELS,
-    **normalise.KERNELS,
-    **reduce.KERNELS,
+    **columns.KERNELS,
+    **{name: _by_shape(name, kernel) for name, kernel in (normalise.KERNELS | reduce.KERNELS).items()},
     **learning.KERNELS,
 }
