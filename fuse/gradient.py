@@ -4,12 +4,20 @@ from fuse.autodiff.check import numeric_grad, verify_grad
 from fuse.autodiff.derived import hessian, hessian_vector_product, jacobian
 from fuse.autodiff.forward import Rop
 from fuse.autodiff.reverse import Lop, grad, subgraph_grad
-from fuse.autodiff.stop import consider_constant, disconnected_grad, grad_clip, grad_scale, stop_gradient, zero_grad
+from fuse.autodiff.stop import (
+    consider_constant,
+    disconnected_grad,
+    grad_clip,
+    grad_scale,
+    stop_gradient,
+    undefined_grad,
+    zero_grad,
+)
 from fuse.errors import DisconnectedInputError, GradientError, NullTypeGradError
 
 __all__ = [
     "DisconnectedInputError", "DisconnectedType", "GradientError", "Lop", "NullType", "NullTypeGradError", "Rop",
     "consider_constant", "disconnected_grad", "grad", "grad_clip", "grad_not_implemented", "grad_scale",
     "grad_undefined", "hessian", "hessian_vector_product", "jacobian", "numeric_grad", "stop_gradient",
-    "subgraph_grad", "verify_grad", "zero_grad",
+    "subgraph_grad", "undefined_grad", "verify_grad", "zero_grad",
 ]

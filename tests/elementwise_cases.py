@@ -16,8 +16,6 @@ from fuse.expr import variable
 from fuse.op import OPS, Op
 
 ELEMENTWISE = [op for op in OPS.values() if op.kind == "elementwise"]
-# of complex numbers
-NO_COMPLEX_KERNEL = ("erf", "erfc", "erfcx", "gamma")
 # float16 is a storage format: kernels compute in float32
 KERNEL_DTYPES = tuple(d for d in ty.DTYPES if d != "float16")
 

@@ -93,6 +93,7 @@ NOT_SMOOTH = {
     "disconnected_grad": "its gradient is not its derivative",
     "consider_constant": "its gradient is not its derivative",
     "grad_scale": "its gradient is not its derivative",
+    "undefined_grad": "its gradient is not its derivative",
     "mod": "jumps: by hand",
     "polygamma": "its order is an integer: by hand",
 }
@@ -560,6 +561,10 @@ def test_gradient_identities():
     assert float(fuse.grad(G.zero_grad(x) ** 2, x).eval({x: 3.0})) == 0.0
     with pytest.raises(DisconnectedInputError):
         fuse.grad(G.disconnected_grad(x) ** 2, x)
+    assert float(G.undefined_grad(x).eval({x: 3.0})) == 3.0
+    with pytest.raises(NullTypeGradError, match="undefined_grad"):
+        fuse.grad(x * G.undefined_grad(x), x)
+    assert float(fuse.grad(x * G.zero_grad(G.undefined_grad(x)), x).eval({x: 3.0})) == 3.0
     assert float(fuse.grad(G.grad_clip(x, -1, 1) ** 2, x).eval({x: 3.0})) == 1.0
     assert float(fuse.grad(G.grad_scale(x, -0.5) ** 2, x).eval({x: 3.0})) == -3.0
     with pytest.raises(ShapeError):

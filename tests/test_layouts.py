@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from elementwise_cases import (
     ELEMENTWISE,
-    NO_COMPLEX_KERNEL,
     arity,
     examples,
     node_of,
@@ -31,7 +30,6 @@ from fuse.reference import evaluate
 from fuse.types import TensorType
 
 DTYPES = ("float64", "float32", "int64", "uint8", "bool", "complex128")
-MISSING = {("complex128", name) for name in NO_COMPLEX_KERNEL}
 BATCH = 12  # outputs of one function: enough to share the start, not so many that compiling takes its square
 SHAPE = (5, 37)  # neither is a multiple of the lanes of a vector
 
@@ -127,7 +125,7 @@ GROUPS[3] = {name: ((*types, types[0]), [((*names, names[0]), (*shapes, shapes[0
 def accepted(op, dtype: str) -> list[dict]:
     """Parameters with which a kernel of ``op`` takes operands of ``dtype``, without losing something on the way in."""
     dtypes = [dtype] * arity(op)
-    found = [(p, node_of(op, dtypes, p)) for p in examples(op) if (dtype, op.name) not in MISSING]
+    found = [(p, node_of(op, dtypes, p)) for p in examples(op)]
     return [p for p, node in found if node is not None
             and all(want == "bool" or np.can_cast(dtype, want) for want in op.signature(*node.args, **p)[0])]
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from fuse.autodiff.absent import grad_undefined
 from fuse.autodiff.sweep import op
 from fuse.expr import Expr, as_expr
 from fuse.op import DISCONNECTED, ZERO, elementwise
@@ -54,6 +55,22 @@ def consider_constant(x):
     >>> x = T.dscalar("x")
     >>> float(fuse.grad(x * fuse.gradient.consider_constant(x), x).eval({x: 3.0}))
     3.0
+    """
+    return x
+
+
+@elementwise(
+    numpy=_identity, dtype=_first, builtin=True, sympy="x",
+    grad=(lambda g, out, x: grad_undefined("undefined_grad", 0, x),),
+)
+def undefined_grad(x):
+    """``x``, whose gradient is undefined: taking one through it raises NullTypeGradError.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x = T.dscalar("x")
+    >>> fuse.grad(fuse.gradient.undefined_grad(x) ** 2, x)
+    Traceback (most recent call last):
+    fuse.errors.NullTypeGradError: ...
     """
     return x
 

@@ -64,7 +64,7 @@ def _gaussian(g: Any, out: Any, x: Any, sign: float) -> Any:
     return g * literal(sign * 2 / _sqrt(_pi), out) * gauss(x)
 
 
-@elementwise(numpy=scipy_special("erf"), sympy="erf(x)", domain=(-3.0, 3.0),
+@elementwise(dtype=inexact_real, numpy=scipy_special("erf"), sympy="erf(x)", domain=(-3.0, 3.0),
              grad=(lambda g, out, x: _gaussian(g, out, x, 1.0),), builtin=True)
 def erf(x):
     """The error function, ``2/sqrt(pi)`` times the integral of ``exp(-t**2)`` from 0 to ``x``.
@@ -75,7 +75,7 @@ def erf(x):
     return mathlib.erf(x)
 
 
-@elementwise(numpy=scipy_special("erfc"), sympy="erfc(x)", domain=(-3.0, 3.0),
+@elementwise(dtype=inexact_real, numpy=scipy_special("erfc"), sympy="erfc(x)", domain=(-3.0, 3.0),
              grad=(lambda g, out, x: _gaussian(g, out, x, -1.0),), meta=_ROUGH, builtin=True)
 def erfc(x):
     """``1 - erf(x)``, accurate for large ``x``.
@@ -86,7 +86,7 @@ def erfc(x):
     return mathlib.erfc(x)
 
 
-@elementwise(numpy=scipy_special("erfcx"), sympy="exp(x**2)*erfc(x)", domain=(-3.0, 3.0),
+@elementwise(dtype=inexact_real, numpy=scipy_special("erfcx"), sympy="exp(x**2)*erfc(x)", domain=(-3.0, 3.0),
              grad=(lambda g, out, x: g * (2 * x * out - literal(2 / _sqrt(_pi), out)),), meta=_ROUGH, builtin=True)
 def erfcx(x):
     """``exp(x**2) * erfc(x)``, which decreases as ``1 / (x * sqrt(pi))`` where ``erfc`` underflows.
@@ -122,7 +122,7 @@ def erfcinv(x):
 
 
 # ---------------------------------------------------------------- the gamma family
-@elementwise(numpy=scipy_special("gamma"), sympy="gamma(x)", latex=r"\Gamma(#1)", domain=(0.5, 5.0),
+@elementwise(dtype=inexact_real, numpy=scipy_special("gamma"), sympy="gamma(x)", latex=r"\Gamma(#1)", domain=(0.5, 5.0),
              grad=(lambda g, out, x: g * out * psi(x),), meta=_ROUGH, builtin=True)
 def gamma(x):
     """The gamma function: ``gamma(n + 1)`` is the factorial of ``n``; ±inf at ±0, NaN at the negative integers.
