@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from fuse.codegen.call_words import REGISTERS, Pointer, Words
-from fuse.codegen.calls import opaque_call, product_call
 from fuse.codegen.frames import Frame
 from fuse.codegen.products import SmallProduct
 from fuse.codegen.runner import unmade
 from fuse.codegen.syntax import parse
+from fuse.expr import Expr
 
 ARRAY = re.compile(r"type\((x\d+)\) is not ndarray or \1\.dtype is not (dtype_\w+) or \1\.ndim != (\d+)((?: or .*)?)")
 STATIC = re.compile(r" or (x\d+)\.shape\[(\d+)\] != (\d+)")
@@ -157,9 +157,10 @@ class _Translator:
     def kernel(self, call: ast.Call, general: ast.expr, made: Sequence[int] = ()) -> None:
         arguments = [self.value(a) for a in call.args]
         kernel, launch = self.scope[_name(call.func)], self.scope[_name(general)]
+        operation = "product" if isinstance(kernel, SmallProduct) else "kernel"
         kernel = kernel.compiled() if isinstance(kernel, (Frame, SmallProduct)) else kernel
         launch = getattr(launch, "plain", launch)
-        self.words("kernel", Pointer(kernel), Pointer(launch), len(arguments), *arguments, len(made), *made)
+        self.words(operation, Pointer(kernel), Pointer(launch), len(arguments), *arguments, len(made), *made)
 
     def assign(self, name: str, value: ast.expr) -> None:
         match value:
@@ -244,7 +245,8 @@ class _Translator:
 
     def call(self, function: Any, arguments: list[int]) -> int:
         register = self.register()
-        if getattr(function, "made_by", (None,))[0] in (product_call, opaque_call):
+        _, *of = getattr(function, "made_by", (None,))
+        if of and isinstance(of[0], Expr) and of[0].op.name in ("dot", "matmul"):
             self.words("quiet")
         function = getattr(function, "plain", function)  # what it raises, the Python path raises again
         self.words("call", register, Pointer(function), len(arguments), *arguments)

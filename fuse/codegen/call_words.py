@@ -33,9 +33,11 @@ OPERATIONS = {
     "new": "r dtype:p itemsize:i ndim:i sizes",
     # 0 is success; for anything else the general launcher, whose results replace those made
     "kernel": "p general:p count:i registers made:i registers",
+    # the same of a small product, and NumPy's dot, before which threads of ours leave the cores to those of BLAS
+    "product": "p general:p count:i registers made:i registers",
     "call": "r p count:i registers",
     "tuple": "r count:i registers",
-    "quiet": "",  # threads of ours leave the cores to those of what is called next
+    "quiet": "",  # what is called next is a product
     "box": "r s",  # a size as a Python int
     "alias": "r r",
     "drop": "r",

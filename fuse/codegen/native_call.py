@@ -246,7 +246,10 @@ class _Interpreter(Assembly):
         found = self(f"call ptr @PyObject_Vectorcall(ptr {function}, ptr {self.given}, i64 {count}, ptr null)")
         return self.some(found, self.error)
 
-    def do_kernel(self) -> None:
+    def do_product(self) -> None:
+        self.do_kernel(quiet=True)
+
+    def do_kernel(self, quiet: bool = False) -> None:
         kernel, general, count = self.object(), self.object(), self.word()
         self.arguments(count)
         status = self.vectorcall(kernel, count)
@@ -255,7 +258,8 @@ class _Interpreter(Assembly):
         made, first = self.word(), self.load("ptr", self.cursor)
         self.store("ptr", self.item(first, made), self.cursor)
         with self.when(failed):
-            self.do_quiet()  # a product that BLAS has the better loop for; other work resets it
+            if quiet:
+                self.do_quiet()
             results = self.vectorcall(general, count)
             with self.loop(made) as i:
                 place = self.item(self.registers, self.load("i64", self.item(first, i)))
