@@ -311,7 +311,8 @@ def test_the_turned_kernel_agrees_with_the_interpreter_of_kernels():
     for formula, oracle in short_row_formulas(x, y):
         (launcher,) = fuse.function([x, y], formula, on_unused_input="ignore").fn.planned.launchers
         kernel, _ = launcher.scheduled((*("C",) * len(launcher.bases), TURNED))
-        assert kernel.turned, kernel
+        light = formula is (x * y).sum(axis=1)  # better along the rows
+        assert kernel.turned != light, kernel
         a, b = np.random.default_rng(0).normal(size=(2, 40, 5))
         want = oracle(a, b)
         arrays = [{x: a, y: b}.get(base, np.zeros(want.shape)) for base in launcher.bases]
