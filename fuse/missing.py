@@ -4,14 +4,10 @@ from __future__ import annotations
 import importlib
 
 _LOOPS = "loops over sequences are not part of this version"
-_CONVOLUTIONS = "convolutions and pooling are not part of this version"
-_BATCHES = "batch normalisation is not part of this version; x.mean(axis=0) and x.var(axis=0) give the formula"
 
 # Names that Theano has and this version has not, by topic.
 LATER = {
     **dict.fromkeys(("scan", "map", "reduce", "foldl", "foldr", "scan_module"), _LOOPS),
-    **dict.fromkeys(("conv", "conv2d", "conv3d", "conv2d_transpose", "abstract_conv", "signal"), _CONVOLUTIONS),
-    **dict.fromkeys(("batch_normalization", "batch_normalization_train", "batch_normalization_test", "bn"), _BATCHES),
     "ifelse": "the lazy choice is not part of this version; switch(condition, a, b) chooses per element",
     "sparse": "sparse matrices are not part of fuse",
     "OpFromGraph": "ops made of graphs are not part of this version; a Python function of expressions does the same",

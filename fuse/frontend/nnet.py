@@ -9,6 +9,7 @@ from fuse import types as ty
 from fuse.errors import FuseTypeError, ShapeError
 from fuse.expr import Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
+from fuse.frontend.axes import flatten
 from fuse.frontend.elementwise import (
     elu,
     hard_sigmoid,
@@ -20,13 +21,13 @@ from fuse.frontend.elementwise import (
     softsign,
     ultra_fast_sigmoid,
 )
-from fuse.frontend.layout import dimshuffle, iota
-from fuse.frontend.linalg import dot
+from fuse.frontend.layout import dimshuffle, iota, reshape
+from fuse.frontend.linalg import batched_dot, dot, tensordot
 from fuse.frontend.reductions import max as max_
 from fuse.frontend.reductions import sum as sum_
 from fuse.frontend.scans import argmax
 from fuse.frontend.selecting import take_along_axis
-from fuse.frontend.sizes import as_size
+from fuse.frontend.sizes import as_size, size_mul
 from fuse.frontend.softmax import check_labels, log_softmax, softmax, softmax_crossentropy
 from fuse.frontend.subtensor import gather
 from fuse.frontend.transcendental import inexact_real
@@ -225,6 +226,37 @@ def to_one_hot(y: Any, nb_class: Any, dtype: Any = None) -> Expr:
     return ew.cast(hot, ty.dtype_name("floatX" if dtype is None else dtype))
 
 
+def h_softmax(
+    x: Any, batch_size: Any, n_outputs: Any, n_classes: Any, n_outputs_per_class: Any, W1: Any, b1: Any, W2: Any,
+    b2: Any, target: Any = None,
+) -> Expr:
+    """Softmax in two steps: the probability of a class times that of an output within it.
+
+    ``x`` is (batch, features); ``W1`` (features, classes) and ``b1`` give the classes, ``W2`` (classes, features,
+    outputs per class) and ``b2`` (classes, outputs per class) the outputs of each class. The result is (batch,
+    outputs), or with ``target`` (batch,) or (batch, 1) a vector of the probabilities of the targets, for which only
+    their classes are computed. J. Goodman, "Classes for fast maximum entropy training", 2001.
+
+    >>> import fuse.tensor as T
+    >>> x = T.matrix("x")
+    >>> h_softmax(x, 1, 4, 2, 2, np.zeros((3, 2)), np.zeros(2), np.zeros((2, 3, 2)), np.zeros((2, 2))).eval(
+    ...     {x: [[1.0, 2.0, 3.0]]})
+    array([[0.25, 0.25, 0.25, 0.25]])
+    """
+    x, W2, b2 = as_expr(x), as_expr(W2), as_expr(b2)
+    classes = softmax(ew.add(dot(x, W1), as_expr(b1)))
+    if target is None:
+        inside = softmax(ew.add(tensordot(x, W2, axes=(1, 1)), b2), axis=-1)
+        joint = ew.mul(dimshuffle(classes, 0, 1, "x"), inside)
+        flat = reshape(joint, (as_size(batch_size), size_mul(as_size(n_classes), as_size(n_outputs_per_class))), ndim=2)
+        return flat[:, : as_size(n_outputs)]
+    target = flatten(as_expr(target))
+    of_class, place = ew.int_div(target, n_outputs_per_class), ew.mod(target, n_outputs_per_class)
+    scores = ew.add(batched_dot(x, W2[of_class]), b2[of_class])
+    row = iota(as_size(batch_size))
+    return ew.mul(gather(classes, row, of_class), gather(softmax(scores), row, place))
+
+
 def confusion_matrix(actual: Any, pred: Any) -> list[Expr]:
     """[matrix, order]: how often label ``order[i]`` was predicted as ``order[j]``; ``order`` is sorted.
 
@@ -250,6 +282,7 @@ __all__ = [
     "binary_crossentropy", "categorical_crossentropy", "confusion_matrix", "crossentropy_categorical_1hot",
     "crossentropy_softmax_1hot", "crossentropy_softmax_1hot_with_bias", "crossentropy_softmax_argmax_1hot_with_bias",
     "crossentropy_softmax_max_and_argmax_1hot", "crossentropy_softmax_max_and_argmax_1hot_with_bias", "elu",
-    "hard_sigmoid", "leaky_relu", "log_softmax", "logsoftmax", "relu", "selu", "sigmoid", "sigmoid_binary_crossentropy",
-    "softmax", "softmax_crossentropy", "softmax_with_bias", "softplus", "softsign", "to_one_hot", "ultra_fast_sigmoid",
+    "h_softmax", "hard_sigmoid", "leaky_relu", "log_softmax", "logsoftmax", "relu", "selu", "sigmoid",
+    "sigmoid_binary_crossentropy", "softmax", "softmax_crossentropy", "softmax_with_bias", "softplus", "softsign",
+    "to_one_hot", "ultra_fast_sigmoid",
 ]

@@ -50,7 +50,7 @@ discrete_dtypes, continuous_dtypes = list(DISCRETE), list(CONTINUOUS)
 all_dtypes = discrete_dtypes + continuous_dtypes
 
 # Theano's programs use these modules as attributes, without importing them.
-_MODULES = ("basic", "elemwise", "extra_ops", "sharedvar", "subtensor", "type")
+_MODULES = ("basic", "elemwise", "extra_ops", "sharedvar", "signal", "subtensor", "type")
 
 
 def __getattr__(name: str) -> _Any:

@@ -1,9 +1,39 @@
-"""Theano's ``tensor.nnet``: losses and activations."""
+"""Theano's ``tensor.nnet``: losses and activations; convolutions and normalisations load when first used."""
+import importlib as _importlib
+from typing import Any as _Any
+
 from fuse.frontend.nnet import *
-from fuse.frontend.nnet import __all__ as __all__
+from fuse.frontend.nnet import __all__ as _losses
 from fuse.missing import no_attribute as _no_attribute
 from fuse.tensor.nnet import nnet, sigm
 
+_LAZY = {
+    **dict.fromkeys(
+        (
+            "bilinear_upsampling", "causal_conv1d", "conv2d", "conv2d_grad_wrt_inputs", "conv2d_grad_wrt_weights",
+            "conv2d_transpose", "conv3d", "conv3d_grad_wrt_inputs", "conv3d_grad_wrt_weights", "separable_conv2d",
+            "separable_conv3d",
+        ),
+        "fuse.frontend.conv",
+    ),
+    **dict.fromkeys(
+        ("batch_normalization", "batch_normalization_test", "batch_normalization_train"), "fuse.frontend.batch_norm"
+    ),
+}
+_MODULES = ("abstract_conv", "bn", "conv", "conv3d2d", "neighbours")
 
-def __getattr__(name: str) -> None:
+__all__ = [*_losses, *_LAZY]
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _MODULES:
+        return _importlib.import_module(f"fuse.tensor.nnet.{name}")
+    if name in _LAZY:
+        value = getattr(_importlib.import_module(_LAZY[name]), name)
+        globals()[name] = value
+        return value
     raise _no_attribute("fuse.tensor.nnet", name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,3 @@
+"""Theano's deep path to patches of images: ``tensor.nnet.neighbours``."""
+from fuse.frontend.neighbours import *
+from fuse.frontend.neighbours import __all__ as __all__

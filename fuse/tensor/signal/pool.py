@@ -1,0 +1,3 @@
+"""Theano's deep path to pooling: ``tensor.signal.pool``."""
+from fuse.frontend.pooling import *
+from fuse.frontend.pooling import __all__ as __all__
