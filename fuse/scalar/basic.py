@@ -1,10 +1,32 @@
-"""Theano's ``scalar.basic``: upcast, identity and the type of a 0-d expression."""
+"""Theano's ``scalar.basic``: functions and types of scalars, which are 0-d expressions here."""
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from fuse.expr import Expr, as_expr
-from fuse.types import TensorType, dtype_name, promote
+from fuse.config import config as _config
+from fuse.errors import DTypeError as ComplexError
+from fuse.expr import Constant, Expr, as_expr, substitute, variable
+from fuse.frontend.elementwise import *
+from fuse.frontend.tensor import as_tensor_variable as as_scalar
+from fuse.frontend.tensor import constant as constant
+from fuse.tensor.op_classes import op_class as _op_class
+from fuse.types import COMPLEX, CONTINUOUS, DISCRETE, FLOATING, INTEGER, TensorType, dtype_name, promote
+
+IntegerDivisionError = TypeError
+ScalarVariable, ScalarConstant = Expr, Constant
+float_types, complex_types, discrete_types, continuous_types = (
+    [TensorType(d, ()) for d in group] for group in (FLOATING, COMPLEX, DISCRETE, CONTINUOUS)
+)
+int_types = [TensorType(d, ()) for d in INTEGER if d[0] == "i"]
+uint_types = [TensorType(d, ()) for d in INTEGER if d[0] == "u"]
+integer_types = int_types + uint_types
+all_types = discrete_types + continuous_types
+bool_ = bool = TensorType("bool", ())
+int8, int16, int32, int64 = int_types
+uint8, uint16, uint32, uint64 = uint_types
+float16, float32, float64 = float_types
+complex64, complex128 = complex_types
 
 
 def upcast(dtype: Any, *dtypes: Any) -> str:
@@ -26,4 +48,79 @@ def ScalarType(dtype: Any) -> TensorType:
     return TensorType(dtype, ())
 
 
-Scalar = ScalarType
+Scalar = get_scalar_type = ScalarType
+
+
+def _makers(dtype: str) -> Callable[..., Any]:
+    def make(*names: Any) -> Any:
+        """New scalars: one for each letter of a name, or for each name."""
+        listed = list(names[0]) if len(names) == 1 and isinstance(names[0], str) else list(names)
+        made = [variable(TensorType(dtype, ()), name) for name in listed]
+        return made[0] if len(made) == 1 else made
+
+    return make
+
+
+floats, ints, complexs = _makers("float64"), _makers("int64"), _makers("complex128")
+complexs64 = _makers("complex64")
+
+
+def Composite(inputs: Sequence[Expr], outputs: Sequence[Expr]) -> Callable[..., Any]:
+    """The function of scalars or arrays that has ``outputs`` as its value at ``inputs``.
+
+    >>> x, y = floats("xy")
+    >>> f = Composite([x, y], [x * y + x])
+    >>> f(as_expr(2.0), as_expr(3.0)).eval()
+    array(8.)
+    """
+    def apply(*args: Any) -> Any:
+        if len(args) != len(inputs):
+            raise TypeError(f"this Composite takes {len(inputs)} arguments, not {len(args)}")
+        found = substitute(list(outputs), dict(zip(inputs, map(as_expr, args), strict=True)))
+        return found[0] if len(found) == 1 else found
+
+    return apply
+
+
+# Theano's classes of scalar ops, by the function that each stands for.
+_CLASSES = {
+    "Abs": "abs", "Add": "add", "Sub": "sub", "Mul": "mul", "TrueDiv": "true_div", "IntDiv": "int_div", "Mod": "mod",
+    "Pow": "pow", "Neg": "neg", "Inv": "reciprocal", "Sqr": "sqr", "Sqrt": "sqrt", "Exp": "exp", "Exp2": "exp2",
+    "Expm1": "expm1", "Log": "log", "Log2": "log2", "Log10": "log10", "Log1p": "log1p", "Sgn": "sgn", "Ceil": "ceil",
+    "Floor": "floor", "Trunc": "trunc", "RoundHalfToEven": "round_half_to_even", "EQ": "eq", "NEQ": "neq", "LT": "lt",
+    "LE": "le", "GT": "gt", "GE": "ge", "IsNan": "isnan", "IsInf": "isinf", "AND": "and_", "OR": "or_", "XOR": "xor",
+    "Invert": "invert", "Switch": "switch", "Clip": "clip", "Maximum": "maximum", "Minimum": "minimum", "Cast": "cast",
+    "Second": "fill", "Cos": "cos", "Sin": "sin", "Tan": "tan", "ArcCos": "arccos", "ArcSin": "arcsin",
+    "ArcTan": "arctan", "ArcTan2": "arctan2", "Cosh": "cosh", "Sinh": "sinh", "Tanh": "tanh", "ArcCosh": "arccosh",
+    "ArcSinh": "arcsinh", "ArcTanh": "arctanh", "Real": "real", "Imag": "imag", "Angle": "angle", "Conj": "conj",
+    "Erf": "erf", "Erfc": "erfc", "Gamma": "gamma", "GammaLn": "gammaln", "Psi": "psi",
+}
+globals().update({
+    name: _op_class(name, function, lambda *_, function=function, **__: globals()[function])
+    for name, function in _CLASSES.items()
+})
+Identity = lambda *_, **__: identity  # noqa: E731
+second, scalar_sigmoid = fill, sigmoid
+
+
+class autocast_float_as:
+    """A context in which Python floats become constants of ``dtype``: ``config.floatX`` set for a while.
+
+    >>> import fuse.tensor as T
+    >>> with autocast_float_as("float32"):
+    ...     (T.fvector("x") + 1.1).dtype
+    'float32'
+    """
+
+    def __init__(self, dtype: str, *_: str) -> None:
+        self._change = _config.change_flags(floatX=dtype)
+
+    def __enter__(self) -> None:
+        self._change.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self._change.__exit__(*error)
+
+
+__all__ = [name for name in globals() if not name.startswith("_") and name not in ("annotations", "Any", "Callable",
+           "Sequence", "substitute", "variable")]

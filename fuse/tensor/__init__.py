@@ -22,19 +22,24 @@ from fuse.frontend.join import *
 from fuse.frontend.layout import broadcast_to, diagonal, dimshuffle, reshape
 from fuse.frontend.linalg import *
 from fuse.frontend.nonzero import *
+from fuse.frontend.permutations import *
 from fuse.frontend.ranking import *
 from fuse.frontend.rearrange import *
 from fuse.frontend.reductions import all, any, max, min, prod, sum
 from fuse.frontend.scans import *
 from fuse.frontend.selecting import *
 from fuse.frontend.shared import SharedVariable, shared
+from fuse.frontend.signal_windows import *
 from fuse.frontend.sizes import make_vector, shape, shape_i, size
 from fuse.frontend.sorting import *
 from fuse.frontend.statistics import allclose, logsumexp, mean, norm, ptp, std, var
 from fuse.frontend.tensor import *
 from fuse.missing import no_attribute as _no_attribute
 from fuse.tensor import nlinalg, nnet, shared_randomstreams, slinalg
-from fuse.tensor.elemwise import CAReduce, DimShuffle, Elemwise
+from fuse.tensor.op_classes import *
+from fuse.tensor.smaller import *
+from fuse.tensor.subtensor import *
+from fuse.tensor.type_other import *
 from fuse.types import COMPLEX, CONTINUOUS, DISCRETE, FLOATING, INTEGER
 
 amax, amin, concat, batched_transpose = max, min, concatenate, matrix_transpose
@@ -43,14 +48,23 @@ Tensor, tensor_type = TensorType, TensorType
 Variable = TensorVariable = _Variable = Expr
 TensorConstant, TensorSharedVariable = Constant, SharedVariable
 
+_shared = shared
+scalar_from_tensor = tensor_from_scalar = as_tensor_variable
+
 # Theano's lists of dtypes.
+float_types, complex_types, int_types = [
+    [TensorType(d, ()) for d in group] for group in (FLOATING, COMPLEX, [d for d in INTEGER if d[0] == "i"])
+]
 float_dtypes, complex_dtypes, int_dtypes = list(FLOATING), list(COMPLEX), [d for d in INTEGER if d[0] == "i"]
 uint_dtypes, integer_dtypes = [d for d in INTEGER if d[0] == "u"], list(INTEGER)
 discrete_dtypes, continuous_dtypes = list(DISCRETE), list(CONTINUOUS)
 all_dtypes = discrete_dtypes + continuous_dtypes
 
 # Theano's programs use these modules as attributes, without importing them.
-_MODULES = ("basic", "elemwise", "extra_ops", "sharedvar", "signal", "subtensor", "type")
+_MODULES = (
+    "basic", "blas", "elemwise", "extra_ops", "fft", "inplace", "io", "opt", "raw_random", "sharedvar", "signal",
+    "subtensor", "type", "type_other", "utils", "xlogx",
+)
 
 
 def __getattr__(name: str) -> _Any:

@@ -1,3 +1,23 @@
-"""Theano's ``tensor.basic``: everything of ``tensor``."""
+"""Theano's ``tensor.basic``: everything of ``tensor``, and the helpers that its programs take from here."""
+from functools import partial as _partial
+
+import numpy as _np
+
+from fuse.frontend.elementwise import cast as _cast
+from fuse.frontend.shared import shared as _shared
 from fuse.tensor import *
-from fuse.tensor.elemwise import Join as Join
+from fuse.types import DTYPES as _DTYPES
+
+_dot = dot  # noqa: F405
+
+
+def _allclose(a, b, rtol=None, atol=None):
+    """Whether two arrays agree, with the tolerance that fits the less accurate dtype."""
+    a, b = _np.asarray(a), _np.asarray(b)
+    least = min((_np.finfo(x.dtype).resolution for x in (a, b) if x.dtype.kind in "fc"), default=1e-9)
+    loose = {True: 1e-3, False: 1e-5 if least > 1e-10 else 1e-10}[least > 1e-4]
+    return _np.allclose(a, b, rtol=loose if rtol is None else rtol, atol=loose if atol is None else atol)
+
+
+# _convert_to_int8(x), ...: casts by name
+globals().update({f"_convert_to_{_d}": _partial(_cast, dtype=_d) for _d in _DTYPES})

@@ -1,0 +1,15 @@
+"""Theano's ``tensor.inplace``: ``exp_inplace`` and its kin, which are ``exp`` here; fuse overwrites where it may."""
+from typing import Any as _Any
+
+from fuse.missing import no_attribute as _no_attribute
+
+_ENDING = "_inplace"
+
+
+def __getattr__(name: str) -> _Any:
+    import fuse.frontend.elementwise as functions
+
+    found = getattr(functions, name.removesuffix(_ENDING), None) if name.endswith(_ENDING) else None
+    if found is None:
+        raise _no_attribute("fuse.tensor.inplace", name)
+    return found

@@ -1,0 +1,246 @@
+"""Theano's classes of ops: to ask ``isinstance(node.op, Dot)``, and to call as programs do, ``Dot()(x, y)``.
+
+A class stands for the records of ops that mean the same. What it makes is the public function with the class's
+parameters filled in.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from fuse.expr import Expr, _LeafOp, as_expr
+from fuse.frontend import (
+    axes,
+    creation,
+    decompositions,
+    extra_ops,
+    indexing,
+    join,
+    layout,
+    linalg,
+    nonzero,
+    ranking,
+    rearrange,
+    reductions,
+    scans,
+    selecting,
+    sizes,
+    sorting,
+    statistics,
+)
+from fuse.frontend import elementwise as ew
+from fuse.op import Op
+
+
+class OpClass(type):
+    """A class whose instances are the op records that its ``has`` accepts, and whose call builds expressions."""
+
+    has: Callable[[Any], bool]
+    build: Callable[..., Any]
+
+    def __instancecheck__(cls, op: Any) -> bool:
+        return isinstance(op, (Op, _LeafOp)) and bool(cls.has(op))
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        return cls.build(*args, **kwargs)
+
+
+def op_class(name: str, ops: str | Callable[[Any], bool], build: Callable[..., Any], doc: str = "") -> OpClass:
+    """The class ``name`` of the records with these names; called, it gives what ``build`` makes of its parameters.
+
+    >>> import fuse.tensor as T
+    >>> Product = op_class("Product", "dot", lambda: T.dot)
+    >>> x = T.dvector("x")
+    >>> isinstance(Product()(x, x).owner.op, Product)
+    True
+    """
+    names = frozenset(ops.split()) if isinstance(ops, str) else None
+    has = ops if callable(ops) else lambda op: op.name in names
+    doc = doc or f"The op {ops}." if isinstance(ops, str) else doc
+    return OpClass(name, (), {"has": staticmethod(has), "build": staticmethod(build), "__doc__": doc,
+                              "__module__": __name__})
+
+
+def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The builder of a class without parameters of importance: ``Class(...)(*args)`` is ``function(*args)``."""
+    return lambda *params, **named: function
+
+
+def _split(splits: int) -> Callable[..., Any]:
+    return lambda x, axis, sizes: join.split(x, sizes, splits, axis)
+
+
+def _reduced(function: Callable[..., Any]) -> Callable[..., Any]:
+    def build(axis: Any = None, dtype: Any = None, acc_dtype: Any = None) -> Callable[[Any], Expr]:
+        named = {k: v for k, v in {"dtype": dtype, "acc_dtype": acc_dtype}.items() if v is not None}
+        return partial(function, axis=axis, **named)
+
+    return build
+
+
+def _rebroadcast(*pairs: Any) -> Callable[[Any], Expr]:
+    def build(x: Any) -> Expr:
+        x = as_expr(x)
+        one = [axis for axis, broadcast in pairs if broadcast]
+        x = axes.addbroadcast(x, *one) if one else x
+        more = [axis for axis, broadcast in pairs if not broadcast]
+        return axes.unbroadcast(x, *more) if more else x
+
+    return build
+
+
+def _dimshuffle(input_broadcastable: Any, new_order: Any, inplace: bool = True) -> Callable[[Any], Expr]:
+    return lambda x: layout.dimshuffle(as_expr(x), *new_order)
+
+
+def _in_slices(op: Any) -> bool:
+    return op.name in ("set_subtensor", "inc_subtensor")
+
+
+Elemwise = op_class(
+    "Elemwise", lambda op: op.kind == "elementwise", lambda scalar_op, *_, **__: scalar_op,
+    """Ops that work element by element; called with a scalar op, that op on arrays.
+
+    >>> import fuse.tensor as T
+    >>> x = T.dvector("x")
+    >>> isinstance((x + 1).owner.op, Elemwise), isinstance(x.sum().owner.op, Elemwise)
+    (True, False)
+    """,
+)
+CAReduce = op_class(
+    "CAReduce", lambda op: op.kind == "reduction", lambda scalar_op, axis=None: partial(_reduce, scalar_op, axis),
+    """Reductions: sum, prod, max, min, all, any; called with a scalar op and axes, the reduction.
+
+    >>> import fuse.tensor as T
+    >>> x = T.dvector("x")
+    >>> isinstance(x.sum().owner.op, CAReduce), isinstance((x + 1).owner.op, CAReduce)
+    (True, False)
+    """,
+)
+_REDUCTIONS = {
+    "add": reductions.sum, "mul": reductions.prod, "maximum": reductions.max, "minimum": reductions.min,
+    "and_": reductions.all, "or_": reductions.any,
+}
+
+
+def _reduce(scalar_op: Any, axis: Any, x: Any) -> Expr:
+    record = getattr(scalar_op, "op", scalar_op)
+    function = _REDUCTIONS.get(getattr(record, "name", None) or getattr(record, "__name__", ""))
+    if function is None:
+        raise TypeError(f"CAReduce reduces with add, mul, maximum, minimum, and_ or or_, not with {scalar_op}")
+    return function(x, axis=axis)
+
+
+CAReduceDtype = CAReduce
+DimShuffle = op_class("DimShuffle", "dimshuffle", _dimshuffle, "The op that orders, inserts and drops axes.")
+Sum = op_class("Sum", "sum", _reduced(reductions.sum))
+Prod = op_class("Prod", "prod", _reduced(reductions.prod))
+Mean = op_class("Mean", "true_div", _reduced(statistics.mean), "The mean: a sum divided by a number.")
+All = op_class("All", "all", lambda axis=None: partial(reductions.all, axis=axis))
+Any_ = op_class("Any", "any", lambda axis=None: partial(reductions.any, axis=axis))
+MaxAndArgmax = op_class(
+    "MaxAndArgmax", "argmax", lambda axis=None: partial(scans.max_and_argmax, axis=axis)
+)
+Argmax = op_class("Argmax", "argmax", lambda axis=None: partial(scans.argmax, axis=axis))
+
+Dot = op_class("Dot", "dot", _plain(linalg.dot))
+BatchedDot = op_class("BatchedDot", "batched_dot", _plain(linalg.batched_dot))
+Join = op_class("Join", "join", _plain(join.join))
+Split = op_class("Split", "subtensor", _split)
+Reshape = op_class(
+    "Reshape", "reshape", lambda ndim, name=None: lambda x, shape: layout.reshape(x, shape, ndim=ndim)
+)
+Flatten = op_class("Flatten", "reshape", lambda outdim=1: partial(axes.flatten, ndim=outdim))
+Rebroadcast = op_class("Rebroadcast", "rebroadcast unbroadcast", _rebroadcast)
+SpecifyShape = op_class("SpecifyShape", "specify_shape", _plain(axes.specify_shape))
+Shape = op_class("Shape", "shape make_vector", _plain(sizes.shape))
+Shape_i = op_class("Shape_i", "shape_i", lambda i: lambda x: sizes.shape_i(x, i))
+MakeVector = op_class(
+    "MakeVector", "make_vector", lambda dtype="int64": lambda *items: ew.cast(sizes.make_vector(*items), dtype)
+)
+Alloc = op_class("Alloc", "broadcast_to", _plain(creation.alloc))
+AllocEmpty = op_class(
+    "AllocEmpty", "broadcast_to", lambda dtype: lambda *shape: creation.zeros(shape, dtype=dtype),
+    "An array to be filled: zeros here.",
+)
+ARange = op_class("ARange", "iota", lambda dtype=None: lambda *args: creation.arange(*args, dtype=dtype))
+Eye = op_class("Eye", "cast", lambda dtype=None: lambda n, m, k: creation.eye(n, m, k, dtype=dtype))
+Tri = op_class("Tri", "cast", lambda dtype=None: lambda n, m, k: creation.tri(n, m, k, dtype=dtype))
+Tile = op_class("Tile", "reshape", lambda ndim: lambda x, reps: rearrange.tile(x, reps, ndim=ndim))
+Nonzero = op_class("Nonzero", "nonzero", lambda: partial(nonzero.nonzero, return_matrix=False))
+Choose = op_class("Choose", "gather", lambda mode="raise": lambda a, choices: selecting.choose(a, choices, mode=mode))
+ExtractDiag = op_class(
+    "ExtractDiag", "diagonal",
+    lambda offset=0, axis1=0, axis2=1, view=False: lambda x: layout.diagonal(x, offset, axis1, axis2),
+)
+AllocDiag = op_class("AllocDiag", "set_gather inc_gather", lambda offset=0, axis1=0, axis2=1: creation.diag)
+ScalarFromTensor = op_class("ScalarFromTensor", "", _plain(as_expr), "Scalars are 0-d tensors: no op here.")
+TensorFromScalar = op_class("TensorFromScalar", "", _plain(as_expr), "Scalars are 0-d tensors: no op here.")
+
+Subtensor = op_class("Subtensor", "subtensor", lambda idx_list: lambda x, *args: as_expr(x)[tuple(idx_list)])
+AdvancedSubtensor = op_class("AdvancedSubtensor", "gather", lambda: lambda x, *at: as_expr(x)[at])
+AdvancedSubtensor1 = op_class("AdvancedSubtensor1", "gather", lambda: lambda x, at: as_expr(x)[at])
+AdvancedBooleanSubtensor = op_class("AdvancedBooleanSubtensor", "gather nonzero", lambda: lambda x, *at: as_expr(x)[at])
+IncSubtensor = op_class(
+    "IncSubtensor", _in_slices, lambda idx_list, inplace=False, set_instead_of_inc=False, **_: lambda x, y, *args: (
+        (indexing.set_subtensor if set_instead_of_inc else indexing.inc_subtensor)(as_expr(x)[tuple(idx_list)], y)
+    ), "The ops set_subtensor and inc_subtensor.",
+)
+
+
+def _stores(inplace: bool = False, set_instead_of_inc: bool = False) -> Callable[..., Expr]:
+    store = indexing.set_subtensor if set_instead_of_inc else indexing.inc_subtensor
+    return lambda x, y, *at: store(as_expr(x)[at if len(at) > 1 else at[0]], y)
+
+
+AdvancedIncSubtensor = op_class("AdvancedIncSubtensor", "set_gather inc_gather", _stores)
+AdvancedIncSubtensor1 = op_class("AdvancedIncSubtensor1", "set_gather inc_gather", _stores)
+AdvancedBooleanIncSubtensor = op_class("AdvancedBooleanIncSubtensor", "set_gather inc_gather", _stores)
+BaseAdvancedSubtensor, BaseAdvancedIncSubtensor = AdvancedSubtensor, AdvancedIncSubtensor
+
+CumOp = op_class(
+    "CumOp", "cumsum cumprod", lambda axis=None, mode="add": partial(
+        {"add": scans.cumsum, "mul": scans.cumprod}[mode], axis=axis
+    ),
+)
+DiffOp = op_class("DiffOp", "sub", lambda n=1, axis=-1: partial(extra_ops.diff, n=n, axis=axis))
+RepeatOp = op_class("RepeatOp", "gather", lambda axis=None: partial(rearrange.repeat, axis=axis))
+FillDiagonal = op_class("FillDiagonal", "switch", _plain(extra_ops.fill_diagonal))
+FillDiagonalOffset = op_class("FillDiagonalOffset", "switch", _plain(extra_ops.fill_diagonal_offset))
+SearchsortedOp = op_class(
+    "SearchsortedOp", "searchsorted", lambda side="left": partial(selecting.searchsorted, side=side)
+)
+Unique = op_class(
+    "Unique", "unique", lambda return_index=False, return_inverse=False, return_counts=False, axis=None: partial(
+        sorting.unique, return_index=return_index, return_inverse=return_inverse, return_counts=return_counts
+    ),
+)
+SortOp = op_class("SortOp", "sort", lambda kind=None, order=None: sorting.sort)
+ArgSortOp = op_class("ArgSortOp", "argsort", lambda kind=None, order=None: sorting.argsort)
+TopKOp = op_class("TopKOp", "argsort", _plain(ranking.topk))
+
+MatrixInverse = op_class("MatrixInverse", "matrix_inverse", _plain(decompositions.matrix_inverse))
+Det = op_class("Det", "det", _plain(decompositions.det))
+Cholesky = op_class("Cholesky", "cholesky", lambda lower=True, **_: partial(decompositions.cholesky, lower=lower))
+Solve = op_class(
+    "Solve", "solve solve_triangular",
+    lambda A_structure="general", lower=False, overwrite_A=False, overwrite_b=False: partial(_solved, A_structure),
+)
+
+
+def _solved(structure: str, a: Any, b: Any) -> Expr:
+    if structure in ("lower_triangular", "upper_triangular"):
+        return decompositions.solve_triangular(a, b, lower=structure == "lower_triangular")
+    return decompositions.solve(a, b)
+
+__all__ = [
+    "ARange", "AdvancedBooleanIncSubtensor", "AdvancedBooleanSubtensor", "AdvancedIncSubtensor",
+    "AdvancedIncSubtensor1", "AdvancedSubtensor", "AdvancedSubtensor1", "All", "Alloc", "AllocDiag", "AllocEmpty",
+    "ArgSortOp", "Argmax", "BaseAdvancedIncSubtensor", "BaseAdvancedSubtensor", "BatchedDot", "CAReduce",
+    "CAReduceDtype", "Cholesky", "Choose", "CumOp", "Det", "DiffOp", "DimShuffle", "Dot", "Elemwise", "ExtractDiag",
+    "Eye", "FillDiagonal", "FillDiagonalOffset", "Flatten", "IncSubtensor", "Join", "MakeVector", "MatrixInverse",
+    "MaxAndArgmax", "Mean", "Nonzero", "Prod", "Rebroadcast", "RepeatOp", "Reshape", "ScalarFromTensor",
+    "SearchsortedOp", "Shape", "Shape_i", "Solve", "SortOp", "SpecifyShape", "Split", "Subtensor", "Sum",
+    "TensorFromScalar", "Tile", "TopKOp", "Tri", "Unique",
+]

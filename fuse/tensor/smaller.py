@@ -1,0 +1,168 @@
+"""The smaller functions of Theano's ``tensor.basic``: largest, smallest, default, cov, load, checks of arguments."""
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from fuse.errors import DTypeError, FuseTypeError, FuseValueError, ShapeError
+from fuse.expr import Constant, Expr, as_expr, constant
+from fuse.frontend import elementwise as ew
+from fuse.frontend.apply import Apply
+from fuse.frontend.class_op import Op
+from fuse.frontend.layout import dimshuffle
+from fuse.frontend.linalg import dot
+from fuse.frontend.statistics import mean
+from fuse.types import INTEGER, TensorType
+
+__all__ = [
+    "as_index_variable", "as_int_none_variable", "cov", "default", "get_vector_length", "is_flat", "largest", "load",
+    "smallest", "tensor_copy", "values_eq_approx_always_true",
+]
+
+
+def largest(*args: Any) -> Expr:
+    """The larger of each pair of elements, or the largest of several.
+
+    >>> largest([1, 5], [3, 4]).eval()
+    array([3, 5])
+    """
+    return reduce(ew.maximum, map(as_expr, args))
+
+
+def smallest(*args: Any) -> Expr:
+    """The smaller of each pair of elements, or the smallest of several.
+
+    >>> smallest([1, 5], [3, 4]).eval()
+    array([1, 4])
+    """
+    return reduce(ew.minimum, map(as_expr, args))
+
+
+def default(x: Any, default: Any) -> Any:
+    """``x``, or ``default`` where there is no ``x`` (None).
+
+    >>> default(None, 3).eval()
+    array(3, dtype=int8)
+    """
+    return as_expr(default if x is None else x)
+
+
+def tensor_copy(x: Any) -> Expr:
+    """``x`` itself: expressions have no memory of their own to share."""
+    return as_expr(x)
+
+
+def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None, fweights: Any = None,
+        aweights: Any = None) -> Expr:
+    """The covariances of variables, as ``numpy.cov`` gives them: rows are variables, columns observations.
+
+    ``rowvar=False`` exchanges rows and columns; ``y`` holds further variables. Sums are divided by the number of
+    observations less ``ddof`` (1, or 0 with ``bias``). Weights are not supported.
+
+    >>> cov([[0.0, 1.0, 2.0], [2.0, 1.0, 0.0]]).eval()
+    array([[ 1., -1.],
+           [-1.,  1.]])
+    """
+    if fweights is not None or aweights is not None:
+        raise FuseValueError("cov has no weights here: weight the observations before")
+    if ddof is not None and ddof != int(ddof):
+        raise FuseValueError(f"ddof is an integer, not {ddof!r}")
+    parts = []
+    for value in (m, y):
+        if value is None:
+            continue
+        x = as_expr(value)
+        if x.type.ndim > 2:
+            raise ShapeError(f"cov takes vectors and matrices, not a {x.type.describe()}")
+        if x.type.ndim < 2:
+            x = dimshuffle(x, ["x", 0] if x.type.ndim else ["x", "x"])
+        elif not rowvar and x.type.shape[0] != 1:
+            x = dimshuffle(x, 1, 0)
+        parts.append(x if x.type.dtype not in INTEGER else ew.cast(x, "float64"))
+    from fuse.frontend.join import concatenate
+
+    x = parts[0] if len(parts) == 1 else concatenate(parts, axis=0)
+    less = ddof if ddof is not None else 0 if bias else 1
+    x = ew.sub(x, mean(x, axis=1, keepdims=True))
+    count = ew.sub(ew.cast(x.shape[1], x.type.dtype), constant(less, dtype="int8"))  # type: ignore[attr-defined]
+    out = ew.true_div(dot(x, dimshuffle(ew.conj(x), 1, 0)), count)
+    return out if out.type.shape != (1, 1) else dimshuffle(out, [])
+
+
+def get_vector_length(v: Any) -> int:
+    """The length of a vector, where it is known while the graph is built; else FuseValueError.
+
+    >>> get_vector_length([1, 2, 3])
+    3
+    """
+    v = as_expr(v)
+    if v.type.ndim != 1:
+        raise ShapeError(f"get_vector_length takes a vector, not a {v.type.describe()}")
+    if v.type.shape[0] is None:
+        raise FuseValueError(f"the length of {v} is not known while the graph is built")
+    return v.type.shape[0]
+
+
+def is_flat(var: Any, ndim: int | None = None, outdim: int | None = None) -> bool:
+    """Whether ``var`` has ``outdim`` (1) dimensions.
+
+    >>> is_flat([1, 2])
+    True
+    """
+    return as_expr(var).type.ndim == (outdim or ndim or 1)
+
+
+def as_index_variable(idx: Any) -> Any:
+    """``idx`` as something to index with: slices and None as they are, the rest as integer or bool expressions."""
+    if idx is None or isinstance(idx, slice):
+        return idx
+    found = as_expr(idx)
+    if found.type.dtype not in INTEGER and found.type.dtype != "bool":
+        raise FuseTypeError(f"indices are integers or bools, not {found.type.dtype}")
+    return found
+
+
+def as_int_none_variable(x: Any) -> Expr | None:
+    """``x`` as an integer expression, or None."""
+    if x is None:
+        return None
+    found = as_expr(x)
+    if found.type.dtype not in INTEGER:
+        raise FuseTypeError(f"an integer is needed, not a {found.type.describe()}")
+    return found
+
+
+def values_eq_approx_always_true(a: Any, b: Any) -> bool:
+    """True: for results that cannot be compared."""
+    return True
+
+
+class LoadFromDisk(Op):
+    """Reads an ``.npy`` file each time that the function runs."""
+
+    __props__ = ("path", "dtype", "broadcastable", "mmap_mode")
+
+    def __init__(self, path: str, dtype: str, broadcastable: tuple[bool, ...], mmap_mode: str | None) -> None:
+        self.path, self.dtype, self.broadcastable, self.mmap_mode = path, dtype, broadcastable, mmap_mode
+
+    def make_node(self) -> Apply:
+        return Apply(self, [], [TensorType(self.dtype, [1 if b else None for b in self.broadcastable])()])
+
+    def perform(self, node: Apply, inputs: list[Any], output_storage: list[list[Any]]) -> None:
+        value = np.load(self.path, mmap_mode=self.mmap_mode)  # type: ignore[call-overload]
+        if value.dtype.name != self.dtype:
+            raise DTypeError(f"the file {self.path} holds {value.dtype}, not {self.dtype} as load() was told")
+        output_storage[0][0] = np.asarray(value)
+
+
+def load(path: Any, dtype: str, broadcastable: Any, mmap_mode: str | None = None) -> Expr:
+    """The array of an ``.npy`` file, read when the function runs; DTypeError there for another dtype.
+
+    >>> load("numbers.npy", "float64", (False,)).type
+    TensorType(float64, vector)
+    """
+    if isinstance(path, Constant):
+        path = path.data
+    return LoadFromDisk(str(path), dtype, tuple(broadcastable), mmap_mode)()

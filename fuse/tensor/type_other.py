@@ -1,0 +1,16 @@
+"""Theano's ``tensor.type_other``: None and slices as symbolic values; here they are Python's own."""
+NoneConst = None
+
+
+def make_slice(start: object = None, stop: object = None, step: object = None) -> slice:
+    """Python's slice: its parts may be expressions.
+
+    >>> make_slice(1, 2)
+    slice(1, 2, None)
+    """
+    if isinstance(start, slice):
+        return start
+    return slice(start, stop, step)
+
+
+MakeSlice = lambda: make_slice  # noqa: E731
