@@ -48,6 +48,7 @@ _LAZY = {
     **dict.fromkeys(("simplify",), "fuse.rules"),
     **dict.fromkeys(("get_num_threads", "set_num_threads"), "fuse.codegen.threads"),
     **dict.fromkeys(("FunctionGraph",), "fuse.frontend.graph"),
+    **dict.fromkeys(("OpFromGraph", "custom_jvp", "custom_vjp"), "fuse.autodiff.custom"),
 }
 _MODULES = (
     "compat", "compile", "gof", "gradient", "misc", "printing", "sandbox", "scalar", "tensor", "updates",

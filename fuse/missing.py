@@ -10,7 +10,6 @@ LATER = {
     **dict.fromkeys(("scan", "map", "reduce", "foldl", "foldr", "scan_module"), _LOOPS),
     "ifelse": "the lazy choice is not part of this version; switch(condition, a, b) chooses per element",
     "sparse": "sparse matrices are not part of fuse",
-    "OpFromGraph": "ops made of graphs are not part of this version; a Python function of expressions does the same",
 }
 _ELSEWHERE = (
     "fuse.tensor", "fuse.tensor.nnet", "fuse.gradient", "fuse.printing", "fuse.tensor.nlinalg", "fuse.tensor.slinalg",

@@ -1,0 +1,349 @@
+"""Formulas with derivatives of the user's own: OpFromGraph, custom_vjp, custom_jvp.
+
+A formula with an override becomes one node until gradients have been taken; rewriting then puts its graph in place, so
+that it fuses with what is around it. A formula without overrides is put in place at once.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+from fuse.autodiff.absent import DisconnectedType, is_disconnected, is_null
+from fuse.autodiff.sweep import cotangents
+from fuse.errors import FuseTypeError, FuseValueError
+from fuse.expr import INPUT, Expr, as_expr, leaves, substitute, variable
+from fuse.frontend import elementwise as ew
+from fuse.frontend.creation import zeros_like
+from fuse.frontend.parts import parts
+from fuse.op import DISCONNECTED, OPS, Op
+from fuse.reference import evaluate
+from fuse.types import TupleType
+
+Rule = Callable[..., Any]
+
+
+class Graph:
+    """A formula: inputs, outputs, and how cotangents come back through it or tangents go on.
+
+    ``pull(args, outputs, gs)`` gives one cotangent per input, ``push(args, outputs, tangents)`` one tangent per output
+    (a tangent is None where an input does not move). ``captured`` are the variables of the outputs that are no inputs.
+    """
+
+    def __init__(
+        self, inputs: Sequence[Expr], outputs: Sequence[Expr], pull: Rule | None = None, push: Rule | None = None,
+        name: str = "graph",
+    ) -> None:
+        self.inputs, self.outputs, self.pull, self.push, self.name = list(inputs), list(outputs), pull, push, name
+        given = set(self.inputs)
+        found = leaves(self.outputs)
+        self.captured = [n for n in found if n not in given and (n.op is INPUT or n.op.name == "shared")]
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __call__(self, *args: Any) -> list[Expr]:
+        """The outputs at ``args``."""
+        if len(args) != len(self.inputs):
+            raise FuseTypeError(f"{self.name} takes {len(self.inputs)} inputs, not {len(args)}")
+        given = [_as_input(a, i, self.name) for a, i in zip(args, self.inputs, strict=True)]
+        if self.pull is None and self.push is None:
+            return self.at(given)
+        return parts(_GRAPH(*given, *self.captured, graph=self))
+
+    def at(self, args: Sequence[Expr]) -> list[Expr]:
+        """The outputs, as the graph has them, with ``args`` for the inputs (and then for what is captured)."""
+        return substitute(self.outputs, dict(zip([*self.inputs, *self.captured], args, strict=False)))
+
+
+def _as_input(value: Any, like: Expr, name: str) -> Expr:
+    value = as_expr(value)
+    if value.type.ndim != like.type.ndim:
+        raise FuseTypeError(
+            f"{name}: input {like.name or 'without a name'} is a {like.type.describe()}, not a {value.type.describe()}"
+        )
+    return value if value.type.dtype == like.type.dtype else ew.cast(value, like.type.dtype)
+
+
+# ---------------------------------------------------------------- the op
+def _tuple_or_one(items: Sequence[Any]) -> Any:
+    return items[0] if len(items) == 1 else list(items)
+
+
+def _values(*values: Any, graph: Graph) -> Any:
+    return _tuple_or_one(evaluate(graph.outputs, dict(zip([*graph.inputs, *graph.captured], values, strict=True))))
+
+
+def _infer(*args: Expr, graph: Graph) -> Any:
+    types = [o.type for o in graph.outputs]
+    return types[0] if len(types) == 1 else TupleType(tuple(types))
+
+
+def _define(*args: Expr, graph: Graph) -> Any:
+    return _tuple_or_one(graph.at(args))
+
+
+def _shape(node: Expr, *shapes: Any) -> Any:
+    from fuse.frontend.sizes import shape_of
+
+    found = [tuple(shape_of(o)) for o in node.params["graph"].at(node.args)]
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def _pull(g: Any, out: Expr, *args: Expr, graph: Graph) -> list[Any]:
+    gs = list(g) if isinstance(g, tuple) else [g]
+    own, captured = args[: len(graph.inputs)], args[len(graph.inputs) :]
+    through = _default_pull(graph, args, gs, captured) if captured else []
+    if graph.pull is None:
+        return [*_default_pull(graph, args, gs, own), *through]
+    found = graph.pull(list(own), parts(out), gs)
+    if len(found) != len(own):
+        raise FuseTypeError(f"the gradient of {graph.name} has {len(found)} entries for {len(own)} inputs")
+    return [*found, *through]
+
+
+def _default_pull(graph: Graph, args: Sequence[Expr], gs: Sequence[Any], wanted: Sequence[Expr]) -> list[Any]:
+    """The ordinary gradient: through the graph, or through the tangents that ``push`` gives."""
+    if graph.push is not None:
+        return _transposed_push(graph, args, gs, wanted)
+    outputs = graph.at(args)
+    pairs = [(o, g) for o, g in zip(outputs, gs, strict=True) if g is not DISCONNECTED]
+    found = cotangents(pairs, list(wanted))
+    return [found[w] for w in wanted]
+
+
+def _transposed_push(graph: Graph, args: Sequence[Expr], gs: Sequence[Any], wanted: Sequence[Expr]) -> list[Any]:
+    """Tangents are linear in the tangents of the inputs: the cotangents of these are the gradient."""
+    own = args[: len(graph.inputs)]
+    tangents = [variable(a.type, None) for a in own]
+    outputs = graph.at(args)
+    pushed = graph.push(list(own), outputs, tangents)  # type: ignore[misc]
+    pairs = [(t, g) for t, g in zip(pushed, gs, strict=True) if g is not DISCONNECTED and isinstance(t, Expr)]
+    found = cotangents(pairs, tangents)
+    by_arg = dict(zip(own, tangents, strict=True))
+    return [found[by_arg[w]] if w in by_arg else DISCONNECTED for w in wanted]
+
+
+def _push(tangents: Sequence[Any], out: Expr, *args: Expr, graph: Graph) -> Any:
+    own = len(graph.inputs)
+    if graph.push is None:
+        from fuse.autodiff.forward import push_forward
+
+        plain = Op("from_graph", "composite", _values, infer=_infer, define=_define, shape=_shape, grad=_pull)
+        return push_forward(plain(*args, graph=graph), tangents)
+    pushed = graph.push(list(args[:own]), parts(out), list(tangents[:own]))
+    return pushed[0] if len(pushed) == 1 else tuple(pushed)
+
+
+_GRAPH = Op(
+    "from_graph", "composite", _values, infer=_infer, define=_define, shape=_shape, grad=_pull, jvp=_push,
+    doc="A formula with derivatives of the user's own.",
+)
+OPS.setdefault(_GRAPH.name, _GRAPH)
+
+
+# ---------------------------------------------------------------- functions of expressions
+def _outputs(value: Any, name: str) -> tuple[list[Expr], bool]:
+    several = isinstance(value, (tuple, list))
+    found = list(value) if several else [value]
+    if not all(isinstance(v, Expr) for v in found):
+        raise FuseTypeError(f"{name} returns an expression or a tuple of them, not {value!r:.60}")
+    return found, several
+
+
+class _Custom:
+    """A function of expressions whose formula is traced once per types of the arguments."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function, self._graphs = function, {}  # type: Callable[..., Any], dict[Any, tuple[Graph, bool]]
+        self._pull: Rule | None = None
+        self._push: Rule | None = None
+        wraps(function)(self)
+
+    def __call__(self, *args: Any) -> Any:
+        given = [as_expr(a) for a in args]
+        if self._pull is None and self._push is None:
+            raise FuseValueError(f"{self.__name__} has no derivative yet: {self._needed}")  # type: ignore[attr-defined]
+        key = tuple([a.type for a in given])
+        if key not in self._graphs:
+            inputs = [variable(a.type, a.name) for a in given]
+            found, several = _outputs(self.function(*inputs), self.__name__)  # type: ignore[attr-defined]
+            name = self.__name__  # type: ignore[attr-defined]
+            self._graphs[key] = Graph(inputs, found, self._pull, self._push, name), several
+        graph, several = self._graphs[key]
+        results = graph(*given)
+        return tuple(results) if several else results[0]
+
+
+class custom_vjp(_Custom):
+    """A function of expressions with a reverse rule of its own, given by ``defvjp(forward, backward)``.
+
+    ``forward(*args)`` returns the result and what the backward rule needs; ``backward(needed, g)`` returns the
+    cotangent of each argument for the cotangent ``g`` of the result (a tuple for several results).
+
+    >>> import fuse, fuse.tensor as T
+    >>> @custom_vjp
+    ... def clipped(x):
+    ...     return T.sqr(x)
+    >>> clipped.defvjp(lambda x: (T.sqr(x), x), lambda x, g: (T.clip(2 * x * g, -1, 1),))
+    >>> x = T.dscalar("x")
+    >>> float(fuse.grad(clipped(x), x).eval({x: 5.0}))
+    1.0
+    """
+
+    _needed = "give it with defvjp(forward, backward)"
+
+    def defvjp(self, forward: Callable[..., Any], backward: Callable[..., Any]) -> None:
+        def pull(args: list[Expr], outputs: list[Expr], gs: list[Any]) -> list[Any]:
+            needed = forward(*args)[1]
+            dense = [zeros_like(o) if g is DISCONNECTED else g for o, g in zip(outputs, gs, strict=True)]
+            found = backward(needed, dense[0] if len(dense) == 1 else tuple(dense))
+            return [DISCONNECTED if f is None else f for f in (found if isinstance(found, (tuple, list)) else [found])]
+
+        self._pull = pull
+        self._graphs.clear()
+
+
+class custom_jvp(_Custom):
+    """A function of expressions with a forward rule of its own, given by ``defjvp(rule)``; reverse mode uses it too.
+
+    ``rule(args, tangents)`` returns the result and its tangent; both arguments are tuples, the tangent is linear in the
+    tangents.
+
+    >>> import fuse, fuse.tensor as T
+    >>> @custom_jvp
+    ... def f(x):
+    ...     return T.sin(x)
+    >>> f.defjvp(lambda args, tangents: (T.sin(args[0]), 10 * tangents[0]))
+    >>> x = T.dscalar("x")
+    >>> float(fuse.grad(f(x), x).eval({x: 5.0}))
+    10.0
+    """
+
+    _needed = "give it with defjvp(rule)"
+
+    def defjvp(self, rule: Callable[..., Any]) -> None:
+        def push(args: list[Expr], outputs: list[Expr], tangents: list[Any]) -> list[Any]:
+            dense = [zeros_like(a) if t is None else t for a, t in zip(args, tangents, strict=True)]
+            found = rule(tuple(args), tuple(dense))[1]
+            return list(found) if isinstance(found, (tuple, list)) else [found]
+
+        self._push = push
+        self._graphs.clear()
+
+
+# ---------------------------------------------------------------- Theano's class
+class OpFromGraph:
+    """An op made of a graph: call it as often as wanted; its derivatives can be overridden.
+
+    ``grad_overrides`` is a function ``(inputs, output_grads)`` that returns one gradient per input, another
+    OpFromGraph of these arguments, or a list with one of them (each then returns one gradient), 'default' or a variable
+    of NullType or DisconnectedType per input. ``lop_overrides`` are the same with ``(inputs, outputs, output_grads)``,
+    ``rop_overrides`` with ``(inputs, eval_points)`` and one entry per output. Shared variables may occur in the graph.
+    ``inline`` is accepted: the graph is always fused with what is around it.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x, y, z = T.scalars("xyz")
+    >>> op = OpFromGraph([x, y, z], [x + y * z])
+    >>> fn = fuse.function([x, y, z], op(x, y, z) + op(z, y, x))
+    >>> float(fn(1.0, 2.0, 3.0))
+    12.0
+    """
+
+    def __init__(
+        self, inputs: Sequence[Expr], outputs: Sequence[Expr], inline: bool = False, lop_overrides: Any = "default",
+        grad_overrides: Any = "default", rop_overrides: Any = "default", connection_pattern: Any = None,
+        name: str | None = None, **ignored: Any,
+    ) -> None:
+        if not isinstance(outputs, (list, tuple)):
+            raise FuseTypeError(f"the outputs of OpFromGraph are a list of expressions, not {type(outputs).__name__}")
+        for value in (*inputs, *outputs):
+            if not isinstance(value, Expr):
+                raise FuseTypeError(f"inputs and outputs of OpFromGraph are expressions, not {value!r:.60}")
+        if "updates" in ignored or "givens" in ignored:
+            raise FuseTypeError("OpFromGraph takes no updates or givens")
+        if not _is_default(lop_overrides) and not _is_default(grad_overrides):
+            raise FuseValueError("lop_overrides and grad_overrides are two ways to say one thing: give one")
+        self.name = name or "OpFromGraph"
+        self.inputs, self.outputs, self.connection = list(inputs), list(outputs), connection_pattern
+        pull = push = None
+        if not _is_default(lop_overrides):
+            pull = self._pull_of(lop_overrides, lambda args, outs, gs: (args, outs, gs))
+        elif not _is_default(grad_overrides):
+            pull = self._pull_of(grad_overrides, lambda args, outs, gs: (args, gs))
+        if not _is_default(rop_overrides):
+            push = self._push_of(rop_overrides)
+        self.graph = Graph(inputs, outputs, pull, push, self.name)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __call__(self, *args: Any, **_: Any) -> Any:
+        results = self.graph(*args)
+        return results[0] if len(results) == 1 else results
+
+    def _pull_of(self, overrides: Any, arguments: Callable[..., Any]) -> Rule:
+        def pull(args: list[Expr], outputs: list[Expr], gs: list[Any]) -> list[Any]:
+            dense = [zeros_like(o) if g is DISCONNECTED else g for o, g in zip(outputs, gs, strict=True)]
+            given = arguments(args, outputs, dense)
+            if not isinstance(overrides, (list, tuple)):
+                return [_special(v) for v in _called(overrides, given)]
+            if len(overrides) != len(args):
+                raise FuseValueError(f"{self.name} has {len(args)} inputs and {len(overrides)} overrides of gradients")
+            plain = Graph(self.inputs, self.outputs, name=self.name)
+            full = [*args, *plain.captured]
+            return [
+                _default_pull(plain, full, gs, [a])[0] if isinstance(o, str)
+                else _special(_called(o, given)[0])
+                for o, a in zip(overrides, args, strict=True)
+            ]
+
+        return pull
+
+    def _push_of(self, overrides: Any) -> Rule:
+        def push(args: list[Expr], outputs: list[Expr], tangents: list[Any]) -> list[Any]:
+            dense = [zeros_like(a) if t is None else t for a, t in zip(args, tangents, strict=True)]
+            if not isinstance(overrides, (list, tuple)):
+                return [_special(v) for v in _called(overrides, (args, dense))]
+            from fuse.autodiff.forward import tangents as default_tangents
+
+            found = []
+            for i, override in enumerate(overrides):
+                if isinstance(override, str):
+                    at = Graph(self.inputs, self.outputs).at(args)
+                    found.append(default_tangents([at[i]], dict(zip(args, dense, strict=True)))[0])
+                else:
+                    found.append(_special(_called(override, (args, dense))[0]))
+            return found
+
+        return push
+
+
+def _is_default(overrides: Any) -> bool:
+    if isinstance(overrides, (list, tuple)):
+        return all(isinstance(o, str) and o == "default" for o in overrides)
+    if isinstance(overrides, str):
+        if overrides != "default":
+            raise FuseValueError(f"an override is 'default', a function, an OpFromGraph or a list, not {overrides!r}")
+        return True
+    return overrides is None
+
+
+def _called(override: Any, given: Sequence[Any]) -> list[Any]:
+    """What an override returns, as a list: an OpFromGraph takes its arguments one by one, a function takes lists."""
+    if isinstance(override, OpFromGraph):
+        found = override(*[a for group in given for a in group])
+    elif isinstance(override, Expr):
+        return [override]
+    else:
+        found = override(*given)
+    return list(found) if isinstance(found, (list, tuple)) else [found]
+
+
+def _special(value: Any) -> Any:
+    if value is None or isinstance(value, DisconnectedType) or isinstance(value, Expr) and is_disconnected(value):
+        return DISCONNECTED
+    return value if isinstance(value, Expr) or is_null(value) else as_expr(value)
+
+
+__all__ = ["OpFromGraph", "custom_jvp", "custom_vjp"]
