@@ -48,6 +48,8 @@ _LAZY = {
     **dict.fromkeys(("simplify",), "fuse.rules"),
     **dict.fromkeys(("get_num_threads", "set_num_threads"), "fuse.codegen.threads"),
     **dict.fromkeys(("FunctionGraph",), "fuse.frontend.graph"),
+    "change_flags": "fuse.configparser",
+    "_asarray": "fuse.misc.safe_asarray",
     **dict.fromkeys(("OpFromGraph", "custom_jvp", "custom_vjp"), "fuse.autodiff.custom"),
 }
 _MODULES = (

@@ -7,7 +7,9 @@ from fuse.frontend.class_op import Op as Op
 from fuse.frontend.graph import FunctionGraph as FunctionGraph
 from fuse.gof import fg as fg
 from fuse.gof import graph as graph
+from fuse.gof import null_type as null_type
 from fuse.gof import op as op
+from fuse.gof import type as type
 from fuse.gof import utils as utils
 from fuse.gof.graph import ancestors as ancestors
 from fuse.gof.graph import clone as clone

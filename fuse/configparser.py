@@ -1,0 +1,4 @@
+"""Theano's ``configparser``: ``change_flags``."""
+from fuse.config import config
+
+change_flags = config.change_flags
