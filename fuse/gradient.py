@@ -15,6 +15,21 @@ from fuse.autodiff.stop import (
 )
 from fuse.errors import DisconnectedInputError, GradientError, NullTypeGradError
 
+disconnected_type = DisconnectedType()
+# Theano's ops by name, and their classes.
+consider_constant_, zero_grad_, disconnected_grad_ = consider_constant, zero_grad, disconnected_grad
+
+
+def GradClip(lower, upper):
+    """The function ``grad_clip`` with these bounds."""
+    return lambda x: grad_clip(x, lower, upper)
+
+
+def GradScale(multiplier):
+    """The function ``grad_scale`` with this factor."""
+    return lambda x: grad_scale(x, multiplier)
+
+
 __all__ = [
     "DisconnectedInputError", "DisconnectedType", "GradientError", "Lop", "NullType", "NullTypeGradError", "Rop",
     "consider_constant", "disconnected_grad", "grad", "grad_clip", "grad_not_implemented", "grad_scale",

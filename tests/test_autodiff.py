@@ -194,6 +194,7 @@ S3 = R.normal(size=(2, 3, 4))
 SQUARE = R.normal(size=(3, 3)) + 3 * np.eye(3)
 POSITIVE = SQUARE @ SQUARE.T + np.eye(3)
 INDEX = np.array([2, 0, 2])
+IMAGES = R.normal(size=(2, 2, 5, 4))
 
 CASES = {
     "sum": (lambda x: T.sum(x, axis=1), S3),
@@ -275,6 +276,11 @@ CASES = {
     "argsort": (lambda x: x[T.argsort(x)] * np.arange(4.0), V),
     "print": (lambda x: fuse.printing.Print("x", global_fn=lambda op, value: None)(x) ** 2, V),
     "crossentropy": (lambda x: OPS["softmax_crossentropy"](x, T.constant(INDEX)), M),
+    "convolution": (
+        lambda x, w: T.nnet.conv2d(x, w, border_mode="half", subsample=(2, 1)), IMAGES, IMAGES[:1, :, :3, :2]
+    ),
+    "convolution, its filters": (lambda w, x: T.nnet.conv2d(x, w), IMAGES[:1, :, :3, :2], IMAGES),
+    "pooling": (lambda x: T.signal.pool.pool_2d(x, (3, 2), ignore_border=True, stride=(1, 1)), IMAGES),
     "logistic regression": (lambda x, w, b: T.log1p(T.exp(-(T.dot(x, w) + b))).mean(), M, V, np.array(0.1)),
     "network": (lambda x, w, b: T.tanh(T.dot(x, w) + b).sum(axis=1), M, N, N[0]),
 }
@@ -289,6 +295,7 @@ NO_CASE = {
     "unique": "integers",
     "philox": "random integers",
     "quantile": "random integers",
+    "from_graph": "has the derivatives of its user",
 }
 
 
@@ -422,12 +429,26 @@ def test_disconnected_inputs():
         fuse.grad(x ** 2, x, disconnected_inputs="maybe")
 
 
-def test_integers_get_zero_gradients_in_float_x():
+def test_integers_get_the_gradients_of_floats():
     n, x = T.lvector("n"), T.dvector("x")
     g = fuse.grad((n * x).sum(), n)
-    assert g.dtype == fuse.config.floatX
-    np.testing.assert_array_equal(g.eval({n: [1, 2]}), [0, 0])
+    assert g.dtype == "float64"
+    np.testing.assert_array_equal(g.eval({n: [1, 2], x: [3.0, 4.0]}), [3, 4])
     np.testing.assert_array_equal(fuse.grad((n * x).sum(), x).eval({n: [1, 2], x: [1.0, 2.0]}), [1, 2])
+    k = T.iscalar("k")
+    assert float(fuse.grad(T.sin(k), k).eval({k: 3})) == np.cos(3.0)
+    assert float(fuse.grad(k, k).eval({k: 3})) == 1.0
+
+
+def test_what_is_computed_in_integers_has_gradient_zero():
+    k = T.iscalar("k")
+    assert fuse.grad(k ** 2, k).dtype == fuse.config.floatX
+    assert float(fuse.grad(T.sqr(k) * 1.5, k).eval({k: 3})) == 0
+
+
+def test_known_gradients_of_integers_are_given_back():
+    k, g = T.iscalar("k"), T.dscalar("g")
+    assert float(fuse.grad(None, k, known_grads={k: g}).eval({g: 0.6})) == 0.6
 
 
 def test_float32_gradients_stay_float32():

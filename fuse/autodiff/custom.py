@@ -12,7 +12,7 @@ from typing import Any
 from fuse.autodiff.absent import DisconnectedType, is_disconnected, is_null
 from fuse.autodiff.sweep import cotangents
 from fuse.errors import FuseTypeError, FuseValueError
-from fuse.expr import INPUT, Expr, as_expr, leaves, substitute, variable
+from fuse.expr import INPUT, Expr, as_expr, leaves, substitute, toposort, variable
 from fuse.frontend import elementwise as ew
 from fuse.frontend.creation import zeros_like
 from fuse.frontend.parts import parts
@@ -120,8 +120,11 @@ def _transposed_push(graph: Graph, args: Sequence[Expr], gs: Sequence[Any], want
     pushed = graph.push(list(own), outputs, tangents)  # type: ignore[misc]
     pairs = [(t, g) for t, g in zip(pushed, gs, strict=True) if g is not DISCONNECTED and isinstance(t, Expr)]
     found = cotangents(pairs, tangents)
-    by_arg = dict(zip(own, tangents, strict=True))
-    return [found[by_arg[w]] if w in by_arg else DISCONNECTED for w in wanted]
+    of = dict(zip(own, [found[t] for t in tangents], strict=True))
+    # the tangents themselves matter no more, but for their shapes: those of the inputs
+    live = [w for w in wanted if isinstance(of.get(w), Expr)]
+    free = dict(zip(live, substitute([of[w] for w in live], dict(zip(tangents, own, strict=True))), strict=True))
+    return [free.get(w, of.get(w, DISCONNECTED)) for w in wanted]
 
 
 def _push(tangents: Sequence[Any], out: Expr, *args: Expr, graph: Graph) -> Any:
@@ -281,6 +284,13 @@ class OpFromGraph:
     def __call__(self, *args: Any, **_: Any) -> Any:
         results = self.graph(*args)
         return results[0] if len(results) == 1 else results
+
+    def connection_pattern(self, node: Any = None) -> list[list[bool]]:
+        """For each input, whether it is connected with each output."""
+        if self.connection is not None:
+            return self.connection
+        reached = [set(toposort([o])) for o in self.outputs]
+        return [[i in found for found in reached] for i in [*self.inputs, *self.graph.captured]]
 
     def _pull_of(self, overrides: Any, arguments: Callable[..., Any]) -> Rule:
         def pull(args: list[Expr], outputs: list[Expr], gs: list[Any]) -> list[Any]:

@@ -7,10 +7,10 @@ from typing import Any
 
 from fuse import types as ty
 from fuse.autodiff.absent import DisconnectedType, is_disconnected, is_null
-from fuse.autodiff.sweep import Cotangent, cast_like, cotangents, filled, is_discrete, is_tensor
+from fuse.autodiff.sweep import Cotangent, cast_like, cotangents, filled, is_tensor, op
 from fuse.errors import DisconnectedInputError, FuseTypeError, FuseValueError, NullTypeGradError, ShapeError
 from fuse.expr import INPUT, Expr, as_expr, leaves, toposort
-from fuse.op import DISCONNECTED, ZERO
+from fuse.op import DISCONNECTED
 
 _CHOICES = {
     "disconnected_inputs": ("raise", "warn", "ignore"),
@@ -67,7 +67,7 @@ def grad(
     stable = _stabilized(roots, [*targets, *stop, *known])
     outputs: list[tuple[Expr, Cotangent]] = []
     if cost is not None and cost not in known:
-        outputs = [(stable[0], ZERO if is_discrete(cost) else filled(cost, 1.0))]
+        outputs = [(stable[0], filled(cost, 1.0))]
     fixed = dict(zip(stable[len(roots) - len(known):], known.values(), strict=True))
     found = cotangents(outputs, targets, stop, fixed)
     results = [
@@ -211,12 +211,14 @@ def _known_gradient(node: Any, g: Any) -> Cotangent:
     if is_null(g):
         return g
     g = as_expr(g)
+    if node.type.ndim and not g.type.ndim:
+        g = op("fill", node, g)
     if g.type.ndim != node.type.ndim:
         raise ShapeError(
             f"a gradient has the rank of its variable: {node.name or 'the variable'} is a {node.type.describe()}, "
             f"the given gradient a {g.type.describe()}"
         )
-    return ZERO if is_discrete(node) else cast_like(g, node)
+    return cast_like(g, node)
 
 
 def _stabilized(outputs: Sequence[Expr], keep: Sequence[Expr]) -> list[Expr]:

@@ -171,7 +171,7 @@ def _fit(node: Expr, i: int, h: Any) -> Cotangent:
         return DISCONNECTED
     if is_null(h):
         return h
-    if h is ZERO or is_discrete(arg):
+    if h is ZERO:
         return ZERO
     h = as_expr(h)
     if node.op.kind == "elementwise":
@@ -185,9 +185,15 @@ def _fit(node: Expr, i: int, h: Any) -> Cotangent:
 
 
 def cast_like(h: Expr, like: Expr) -> Expr:
-    """``h`` in the dtype of ``like``; the real part where ``like`` is real."""
-    if h.type.dtype == like.type.dtype:
+    """``h`` in the dtype of gradients of ``like``; the real part where ``like`` is real.
+
+    What is a float stays as it is where ``like`` is an integer: a gradient with respect to integers is the one with
+    respect to the same numbers as floats.
+    """
+    if h.type.dtype == like.type.dtype and not is_discrete(like) or is_discrete(like) and h.type.dtype in ty.FLOATING:
         return h
+    if is_discrete(like):
+        return op("cast", h, dtype=gradient_dtype(like)) if h.type.dtype not in ty.COMPLEX else op("real", h)
     if h.type.dtype in ty.COMPLEX and like.type.dtype not in ty.COMPLEX:
         h = op("real", h)
     return h if h.type.dtype == like.type.dtype else op("cast", h, dtype=like.type.dtype)

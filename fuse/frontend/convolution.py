@@ -53,11 +53,16 @@ def _as_images(x: Any, n: int, what: str, given: Any = None) -> Expr:
     x = as_expr(x)
     if x.type.ndim != n + 2:
         raise ShapeError(f"{what} has {n + 2} dimensions, not {x.type.ndim} ({x.type.describe()})")
+    return _with_shape(x, given)
+
+
+def _with_shape(x: Expr, given: Any) -> Expr:
+    """``x`` with the sizes that the user knows."""
     if given is None:
         return x
     sizes = [None if s is None else static_int(s) for s in given]
-    if len(sizes) != n + 2:
-        raise ShapeError(f"the shape of {what} has {n + 2} entries, not {len(sizes)}: {given!r}")
+    if len(sizes) != x.type.ndim:
+        raise ShapeError(f"the shape of a {x.type.describe()} has {x.type.ndim} entries, not {len(sizes)}: {given!r}")
     if all(s is None or s == known for s, known in zip(sizes, x.type.shape, strict=True)):
         return x
     return specify_shape(x, sizes)
@@ -129,17 +134,16 @@ def convolution(
     strides, dilation = _ints(strides, n, "subsample"), _ints(dilation, n, "filter_dilation")
     x = _as_images(x, n, "the input", x_shape)
     if unshared:
-        return _unshared(n, x, w, mode, strides, flip, dilation, groups)
+        return _unshared(n, x, _with_shape(as_expr(w), w_shape), mode, strides, flip, dilation, groups)
     w = _as_images(w, n, "the filters", w_shape)
     pads = _pads(mode, sizes_of(w)[2:], dilation)
     return correlate(padded(x, pads), _turned(w, n, flip), strides=strides, dilation=dilation, groups=groups)
 
 
 def _unshared(
-    n: int, x: Expr, w: Any, mode: Any, strides: Ints, flip: bool, dilation: Ints, groups: int
+    n: int, x: Expr, w: Expr, mode: Any, strides: Ints, flip: bool, dilation: Ints, groups: int
 ) -> Expr:
     """Filters (filters, places..., channels / groups, window...): each place of the result has its own."""
-    w = as_expr(w)
     if w.type.ndim != 2 * n + 2:
         raise ShapeError(f"filters of their own for each place have {2 * n + 2} dimensions, not {w.type.ndim}")
     window = sizes_of(w)[n + 2 :]

@@ -1,0 +1,126 @@
+"""Formulas with derivatives of the user's own."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import fuse
+import fuse.tensor as T
+from fuse.errors import FuseError, FuseTypeError, FuseValueError
+from fuse.gradient import DisconnectedType, NullType, NullTypeGradError
+
+ONE, TWO = np.full((1, 2), 2.0), np.full((1, 2), 3.0)
+
+
+def test_without_overrides_it_is_the_formula():
+    x, y, z = T.matrices("x", "y", "z")
+    op = fuse.OpFromGraph([x, y], [x * y, x + y])
+    product, total = op(z, T.exp(z))
+    assert product is z * T.exp(z)
+    assert total is z + T.exp(z)
+
+
+@pytest.mark.parametrize("mode", [None, "FAST_COMPILE", "DebugMode"])
+def test_overridden_gradients_of_several_outputs(mode):
+    x, y = T.matrices("x", "y")
+    op = fuse.OpFromGraph([x, y], [x * y, x + y], grad_overrides=lambda ins, gs: [gs[0] * 0 + 7, gs[1] * ins[0]])
+    a, b = op(x, y)
+    f = fuse.function([x, y], [a, b, *fuse.grad((a + 3 * b).sum(), [x, y])], mode=mode)
+    for got, want in zip(f(ONE, TWO), (6, 5, 7, 6), strict=True):
+        np.testing.assert_array_equal(got, np.full((1, 2), want))
+
+
+def test_one_override_per_input():
+    x, y, z = T.vectors("x", "y", "z")
+    back = fuse.OpFromGraph([x, y, z], [z * 100])
+    for overrides, want in (
+        (["default", back], (3, 100)), ([lambda ins, gs: gs[0] * ins[1], "default"], (3, 2)),
+        ([DisconnectedType()(), "default"], (0, 2)),
+    ):
+        op = fuse.OpFromGraph([x, y], [x * y], grad_overrides=overrides)
+        gs = fuse.grad(op(x, y).sum(), [x, y], disconnected_inputs="ignore")
+        got = fuse.function([x, y], gs, on_unused_input="ignore")([2.0], [3.0])
+        assert tuple(float(g[0]) for g in got) == want
+    op = fuse.OpFromGraph([x, y], [x * y], grad_overrides=["default", NullType("no")()])
+    with pytest.raises(NullTypeGradError):
+        fuse.grad(op(x, y).sum(), y)
+
+
+def test_captured_shared_variables_have_their_gradient():
+    x, w = T.matrix("x"), fuse.shared(np.array([[2.0, 5.0]]), "w")
+    op = fuse.OpFromGraph([x], [x * w], lop_overrides=lambda ins, outs, gs: [gs[0] * outs[0]])
+    at_w, at_x = fuse.grad(op(x).sum(), [w, x])
+    np.testing.assert_array_equal(at_w.eval({x: TWO}), TWO)
+    np.testing.assert_array_equal(at_x.eval({x: TWO}), [[6.0, 15.0]])
+
+
+def test_forward_overrides():
+    x, v = T.vectors("x", "v")
+    op = fuse.OpFromGraph([x], [x**2], rop_overrides=lambda ins, points: [points[0] * 7])
+    np.testing.assert_array_equal(fuse.Rop(op(x), x, v).eval({x: [3.0], v: [2.0]}), [14.0])
+
+
+def test_forward_mode_through_an_overridden_gradient():
+    x, v = T.vectors("x", "v")
+    op = fuse.OpFromGraph([x], [x**2], grad_overrides=lambda ins, gs: [gs[0] * 5])
+    np.testing.assert_array_equal(fuse.Rop(op(x), x, v).eval({v: [2.0]}), [10.0])
+
+
+def test_second_derivatives_go_through_the_override():
+    x = T.dscalar("x")
+    op = fuse.OpFromGraph([x], [x**2], grad_overrides=lambda ins, gs: [gs[0] * ins[0] ** 3])
+    second = fuse.grad(fuse.grad(op(x), x), x)
+    assert float(second.eval({x: 2.0})) == 12.0
+
+
+def test_the_formula_fuses_with_what_is_around_it():
+    x = T.dvector("x")
+    op = fuse.OpFromGraph([x], [T.exp(x)], grad_overrides=lambda ins, gs: [gs[0]])
+    f = fuse.function([x], T.sqr(op(x) + 1) + fuse.grad(op(x).sum(), x))
+    assert "from_graph" not in [node.op.name for node in f.maker.fgraph.toposort()]
+    np.testing.assert_allclose(f([0.0, 1.0]), [5.0, (np.e + 1) ** 2 + 1])
+
+
+@pytest.mark.parametrize(("build", "error"), [
+    (lambda x: fuse.OpFromGraph([x], x), FuseTypeError),
+    (lambda x: fuse.OpFromGraph([1.0], [x]), FuseTypeError),
+    (lambda x: fuse.OpFromGraph([x], [x])(x, x), FuseTypeError),
+    (lambda x: fuse.OpFromGraph([x], [x])(T.dmatrix()), FuseTypeError),
+    (lambda x: fuse.OpFromGraph([x], [x], grad_overrides="none"), FuseValueError),
+    (lambda x: fuse.OpFromGraph([x], [x], grad_overrides=abs, lop_overrides=abs), FuseValueError),
+    (lambda x: fuse.custom_vjp(T.exp)(x), FuseValueError),
+])
+def test_what_is_refused(build, error):
+    with pytest.raises(error):
+        build(T.dvector("x"))
+
+
+def test_a_wrong_number_of_gradients():
+    x, y = T.dscalars("x", "y")
+    op = fuse.OpFromGraph([x, y], [x * y], grad_overrides=lambda ins, gs: [gs[0]])
+    with pytest.raises(FuseError, match="1 entries for 2 inputs"):
+        fuse.grad(op(x, y), x)
+
+
+def test_custom_vjp_of_several_arguments_and_results():
+    @fuse.custom_vjp
+    def polar(x, y):
+        return T.sqrt(x * x + y * y), T.arctan2(y, x)
+
+    polar.defvjp(lambda x, y: (polar(x, y), (x, y)), lambda needed, g: (g[0] * needed[1], g[1] + 1))
+    x, y = T.dscalars("x", "y")
+    r, phi = polar(x, y)
+    got = fuse.function([x, y], [r, phi, *fuse.grad(r + 2 * phi, [x, y])])(3.0, 4.0)
+    np.testing.assert_allclose([float(g) for g in got], [5.0, np.arctan2(4, 3), 4.0, 3.0])
+
+
+def test_custom_jvp_in_both_directions():
+    @fuse.custom_jvp
+    def f(x, y):
+        return T.sin(x) * y
+
+    f.defjvp(lambda args, tangents: (f(*args), 10 * tangents[0] * args[1] + tangents[1]))
+    x, y = T.dvectors("x", "y")
+    at = {x: [1.0, 2.0], y: [3.0, 4.0]}
+    np.testing.assert_array_equal(fuse.grad(f(x, y).sum(), x).eval(at), [30.0, 40.0])
+    np.testing.assert_array_equal(fuse.Rop(f(x, y), x, x).eval(at), [30.0, 80.0])
