@@ -49,7 +49,6 @@ _LAZY = {
     **dict.fromkeys(("get_num_threads", "set_num_threads"), "fuse.codegen.threads"),
     **dict.fromkeys(("FunctionGraph",), "fuse.frontend.graph"),
     "change_flags": "fuse.configparser",
-    "_asarray": "fuse.misc.safe_asarray",
     **dict.fromkeys(("OpFromGraph", "custom_jvp", "custom_vjp"), "fuse.autodiff.custom"),
 }
 _MODULES = (
@@ -73,6 +72,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(_LAZY[name]), name)
         globals()[name] = value
         return value
+    if name == "_asarray":  # Theano's programs use it as if it were public
+        return importlib.import_module("fuse.misc.safe_asarray")._asarray
     raise no_attribute("fuse", name)
 
 

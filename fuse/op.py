@@ -34,6 +34,7 @@ DISCONNECTED = _Marker("DISCONNECTED")  # only the argument's shape or an index 
 _KNOWN_SIGNATURES: dict[Any, tuple[tuple[str, ...], str]] = {}
 _KNOWN_TYPES: dict[Any, TensorType] = {}
 _MANY_TYPES = 5000
+USER_REWRITES: dict[str, Callable[..., Any]] = {}  # by name; see fuse.rules.user
 DtypeRule = Callable[..., tuple[tuple[str, ...], str]]
 
 

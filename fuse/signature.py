@@ -20,6 +20,7 @@ from fuse.errors import (
     origin_text,
 )
 from fuse.expr import Constant, Expr, as_expr, constant, substitute, toposort, variable
+from fuse.op import OPS
 from fuse.types import TensorType
 
 
@@ -151,6 +152,10 @@ def signature(
 
     both = list(replaced), list(replaced.values())
     roots = given([*outs, *own.values(), *[i.update for i in ins if i.update is not None]])
+    if "from_graph" in OPS:  # made when the first one is needed
+        from fuse.rules.inlining import inlined
+
+        roots = inlined(roots)
     count = len(outs)
     new_outputs = tuple(roots[:count])
     pairs = dict(zip(own, roots[count : count + len(own)], strict=True))

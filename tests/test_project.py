@@ -28,7 +28,7 @@ LAYERS = (
     ("codegen",),
     ("mode", "signature", "updates", "maker", "evaluation", "compiled"),
     ("symbolic",),
-    ("tensor", "teach", "compile", "gof", "compat", "gradient", "misc", "sandbox", "scalar"),
+    ("tensor", "teach", "compile", "gof", "compat", "gradient", "misc", "sandbox", "scalar", "configparser"),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 

@@ -9,12 +9,21 @@ from fuse.gof import fg as fg
 from fuse.gof import graph as graph
 from fuse.gof import null_type as null_type
 from fuse.gof import op as op
+from fuse.gof import opt as opt
 from fuse.gof import type as type
 from fuse.gof import utils as utils
 from fuse.gof.graph import ancestors as ancestors
 from fuse.gof.graph import clone as clone
 from fuse.gof.graph import inputs as inputs
 from fuse.gof.graph import is_same_graph as is_same_graph
+from fuse.gof.opt import EquilibriumOptimizer as EquilibriumOptimizer
+from fuse.gof.opt import MergeOptimizer as MergeOptimizer
+from fuse.gof.opt import OpKeyOptimizer as OpKeyOptimizer
+from fuse.gof.opt import OpRemove as OpRemove
+from fuse.gof.opt import OpSub as OpSub
+from fuse.gof.opt import PatternSub as PatternSub
+from fuse.gof.opt import TopoOptimizer as TopoOptimizer
+from fuse.gof.opt import local_optimizer as local_optimizer
 from fuse.types import TensorType as Type
 
 Env = FunctionGraph

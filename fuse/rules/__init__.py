@@ -10,6 +10,7 @@ from fuse.errors import FuseValueError
 from fuse.expr import Expr, as_expr
 from fuse.rewrite import MODES, Context, Fired, Procedure, Rule, RuleSet, rewrite
 from fuse.rules.inlining import inlined
+from fuse.rules.user import rewritten
 
 # Which tables a phase uses, in the order in which rules are tried; see ``_tables``.
 PHASES: dict[str, tuple[str, ...]] = {
@@ -133,7 +134,7 @@ def optimize(outputs: Sequence[Expr], mode: str | None = "default", trace: list[
     if name not in PLANS:
         raise FuseValueError(f"rewriting has the modes {', '.join(PLANS)}, not {mode!r}")
     phases, allowed = PLANS[name]
-    return _run(phases, allowed, inlined(outputs), (), trace)
+    return _run(phases, allowed, rewritten(inlined(outputs)), (), trace)
 
 
 def stabilize(outputs: Sequence[Expr], keep: Collection[Expr] = (), trace: list[Fired] | None = None) -> list[Expr]:

@@ -36,10 +36,6 @@ from fuse.frontend.statistics import allclose, logsumexp, mean, norm, ptp, std, 
 from fuse.frontend.tensor import *
 from fuse.missing import no_attribute as _no_attribute
 from fuse.tensor import nlinalg, nnet, shared_randomstreams, slinalg
-from fuse.tensor.op_classes import *
-from fuse.tensor.smaller import *
-from fuse.tensor.subtensor import *
-from fuse.tensor.type_other import *
 from fuse.types import COMPLEX, CONTINUOUS, DISCRETE, FLOATING, INTEGER
 
 amax, amin, concat, batched_transpose = max, min, concatenate, matrix_transpose
@@ -66,11 +62,25 @@ _MODULES = (
     "subtensor", "type", "type_other", "utils", "xlogx",
 )
 
+# Modules of names that few programs use, loaded when one of them is asked for.
+_SELDOM = ("op_classes", "smaller", "subtensor", "type_other")
+
 
 def __getattr__(name: str) -> _Any:
     if name in _MODULES:
         return _import_module(f"fuse.tensor.{name}")
+    if not name.startswith("__"):
+        for module in _SELDOM:
+            found = _import_module(f"fuse.tensor.{module}")
+            if name in found.__all__:
+                globals()[name] = value = getattr(found, name)
+                return value
     raise _no_attribute("fuse.tensor", name)
 
 
 __all__ = [n for n in globals() if not n.startswith("_") and n != "annotations"]
+
+
+def __dir__() -> list[str]:
+    seldom = [name for module in _SELDOM for name in _import_module(f"fuse.tensor.{module}").__all__]
+    return sorted({*globals(), *_MODULES, *seldom})

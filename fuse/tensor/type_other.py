@@ -1,5 +1,6 @@
 """Theano's ``tensor.type_other``: None and slices as symbolic values; here they are Python's own."""
 NoneConst = None
+__all__ = ["MakeSlice", "NoneConst", "make_slice"]
 
 
 def make_slice(start: object = None, stop: object = None, step: object = None) -> slice:

@@ -1,0 +1,104 @@
+"""Theano's ``gof.opt``: rewrites of the user's own, on functions (``register_...``) and on graphs (``optimize``)."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+from fuse.frontend.apply import Apply
+from fuse.rules.user import Pattern, record_of, rewritten, same_op
+
+__all__ = [
+    "EquilibriumOptimizer", "MergeOptimizer", "OpKeyOptimizer", "OpRemove", "OpSub", "PatternSub", "SeqOptimizer",
+    "TopoOptimizer", "local_optimizer",
+]
+
+PatternSub = Pattern
+
+
+def local_optimizer(tracks: Any = None, inplace: bool = False, requirements: Any = ()) -> Callable[..., Any]:
+    """Make a rewrite of a function of one application; only applications of the ops in ``tracks`` are tried.
+
+    The function returns a list of replacements for the outputs, or None (or False). ``tracks`` holds ops, functions
+    such as ``T.add``, or classes of ops.
+
+    >>> import fuse, fuse.tensor as T
+    >>> @local_optimizer([T.exp])
+    ... def exp_of_log(node):
+    ...     inner = node.inputs[0].owner
+    ...     if inner is not None and inner.op == T.log.op:
+    ...         return inner.inputs
+    >>> x = T.dvector("x")
+    >>> TopoOptimizer(exp_of_log).optimize(fuse.FunctionGraph([x], [T.exp(T.log(x))])).outputs
+    [x]
+    """
+    tracked = None if tracks is None else list(tracks)
+
+    def decorate(function: Callable[[Apply], Any]) -> Callable[[Apply], Any]:
+        @wraps(function)
+        def rewrite(node: Apply) -> Any:
+            if tracked is not None and not any(same_op(node.op, t) for t in tracked):
+                return None
+            return function(node)
+
+        rewrite.transform = function  # type: ignore[attr-defined]
+        return rewrite
+
+    return decorate
+
+
+def OpSub(op1: Any, op2: Any, transfer_tags: bool = True) -> Callable[[Apply], Any]:
+    """The rewrite of applications of ``op1`` to those of ``op2`` to the same inputs."""
+    def substitute_op(node: Apply) -> Any:
+        if not same_op(node.op, op1):
+            return None
+        found = (op2 if callable(op2) else record_of(op2))(*node.inputs)
+        return found if isinstance(found, (list, tuple)) else [found]
+
+    return substitute_op
+
+
+def OpRemove(op: Any) -> Callable[[Apply], Any]:
+    """The rewrite of applications of ``op`` to their inputs."""
+    def remove_op(node: Apply) -> Any:
+        return list(node.inputs) if same_op(node.op, op) else None
+
+    return remove_op
+
+
+class EquilibriumOptimizer:
+    """Several rewrites, applied to a graph until none of them fits."""
+
+    def __init__(self, optimizers: Sequence[Any], *_: Any, **__: Any) -> None:
+        self.rewrites = [r for o in optimizers for r in getattr(o, "rewrites", [o])]
+
+    def optimize(self, fgraph: Any) -> Any:
+        """``fgraph`` with its outputs rewritten."""
+        fgraph.outputs = rewritten(fgraph.outputs, self.rewrites)
+        return fgraph
+
+    apply = rewrite = optimize
+
+
+class TopoOptimizer(EquilibriumOptimizer):
+    """One rewrite, applied to a graph until it fits nowhere."""
+
+    def __init__(self, local_opt: Any, *_: Any, **__: Any) -> None:
+        super().__init__([local_opt])
+
+
+OpKeyOptimizer = TopoOptimizer
+
+
+class SeqOptimizer(EquilibriumOptimizer):
+    """Rewrites in the order given."""
+
+    def __init__(self, *opts: Any, **_: Any) -> None:
+        super().__init__(opts[0] if len(opts) == 1 and isinstance(opts[0], (list, tuple)) else opts)
+
+
+class MergeOptimizer(EquilibriumOptimizer):
+    """Equal expressions are one in fuse: nothing is left to merge."""
+
+    def __init__(self) -> None:
+        super().__init__([])

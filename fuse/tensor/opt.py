@@ -1,0 +1,39 @@
+"""Theano's ``tensor.opt``: registration of rewrites of the user's own."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fuse.rules.user import register as _register
+
+__all__ = [
+    "register_canonicalize", "register_specialize", "register_specialize_device", "register_stabilize",
+    "register_uncanonicalize", "register_useless",
+]
+
+
+def register_canonicalize(lopt: Any, *tags: str, **kwargs: Any) -> Any:
+    """Apply the rewrite ``lopt`` when functions are made from now on; also a decorator, alone or with tags.
+
+    Tags and the phase that the name of the function speaks of have no effect: a user's rewrites come first.
+
+    >>> import fuse, fuse.tensor as T
+    >>> from fuse.gof import local_optimizer
+    >>> from fuse.rules.user import remove
+    >>> @register_canonicalize
+    ... @local_optimizer([T.sin])
+    ... def sin_to_cos(node):
+    ...     return [T.cos(node.inputs[0])]
+    >>> x = T.dscalar("x")
+    >>> float(fuse.function([x], T.sin(x))(0.0))
+    1.0
+    >>> remove("sin_to_cos")
+    """
+    if isinstance(lopt, str):
+        decorator: Callable[[Any], Any] = lambda f: register_canonicalize(f, lopt, *tags, **kwargs)  # noqa: E731
+        return decorator
+    return _register(lopt, kwargs.get("name"))
+
+
+register_specialize = register_stabilize = register_uncanonicalize = register_canonicalize
+register_specialize_device = register_useless = register_canonicalize
