@@ -64,6 +64,11 @@ class In:
         self.name = name if name is not None else variable.name if autoname else None
         self.value = value
         self.update = None if update is None else as_expr(update)
+        if self.update is not None and self.update.type.ndim != variable.type.ndim:
+            raise FuseTypeError(
+                f"the update of an input has its rank: {name or variable.name or 'the input'} is a "
+                f"{variable.type.describe()}, the update a {self.update.type.describe()}"
+            )
         self.strict = strict
         self.allow_downcast = allow_downcast
         self.mutable = bool(mutable)

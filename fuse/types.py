@@ -299,8 +299,9 @@ def _cast_input(
     if np.can_cast(have, want, "safe") or allow_downcast or python_data and not array.size:
         return array.astype(want)
     numbers = have.kind in "biu" and want.kind in "iufc" or python_data and want.kind in "fc"
-    if allow_downcast is None and numbers and not (have.kind == "c" and want.kind == "f"):
-        if python_data and array.ndim == 0 and have.kind == "f" and want.name == config.floatX:
+    asked = allow_downcast is None
+    if (asked or python_data) and numbers and not (have.kind == "c" and want.kind == "f"):
+        if asked and python_data and array.ndim == 0 and have.kind == "f" and want.name == config.floatX:
             return array.astype(want)
         with np.errstate(all="ignore"):
             cast = array.astype(want)

@@ -120,8 +120,8 @@ def ptp(x: Any, axis: Axis = None, keepdims: bool = False) -> Expr:
     return ew.sub(max_(x, axis, keepdims), min_(x, axis, keepdims))
 
 
-def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Expr:
-    """The vector norm of order ``ord`` over ``axis`` (all elements where None): 2 (default), 1, 0, inf, -inf, any p.
+def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False, L: Any = None) -> Expr:
+    """The vector norm of order ``ord`` (or ``L``) over ``axis`` (None: all): 2 (default), 1, 0, inf, -inf, any p.
 
     Matrices are taken elementwise (Frobenius for 2), as Theano's ``x.norm(L)``. The gradient at 0 is 0.
 
@@ -129,7 +129,7 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
     >>> norm(T.matrix("m"), 1, axis=0).ndim
     1
     """
-    x = as_expr(x)
+    x, ord = as_expr(x), ord if L is None else L
     if isinstance(ord, Constant):
         ord = ord.data[()]
     if ord in (None, 2, "fro"):

@@ -7,3 +7,11 @@ from fuse.frontend.scans import cumprod as cumprod
 from fuse.frontend.scans import cumsum as cumsum
 from fuse.frontend.selecting import compress as compress
 from fuse.frontend.selecting import searchsorted as searchsorted
+from fuse.frontend.signal_windows import bartlett as bartlett
+from fuse.tensor.op_classes import CumOp as CumOp
+from fuse.tensor.op_classes import DiffOp as DiffOp
+from fuse.tensor.op_classes import FillDiagonal as FillDiagonal
+from fuse.tensor.op_classes import FillDiagonalOffset as FillDiagonalOffset
+from fuse.tensor.op_classes import RepeatOp as RepeatOp
+from fuse.tensor.op_classes import SearchsortedOp as SearchsortedOp
+from fuse.tensor.op_classes import Unique as Unique
