@@ -28,6 +28,12 @@ __all__ = [*_losses, *_LAZY]
 def __getattr__(name: str) -> _Any:
     if name in _MODULES:
         return _importlib.import_module(f"fuse.tensor.nnet.{name}")
+    if name.endswith("_inplace"):
+        return getattr(_importlib.import_module("fuse.tensor.inplace"), name)
+    if name[:1].isupper():
+        classes = _importlib.import_module("fuse.tensor.nnet.op_classes")
+        if name in classes.__all__:
+            return getattr(classes, name)
     if name in _LAZY:
         value = getattr(_importlib.import_module(_LAZY[name]), name)
         globals()[name] = value

@@ -1,3 +1,4 @@
 """Theano's deep path to pooling: ``tensor.signal.pool``."""
 from fuse.frontend.pooling import *
 from fuse.frontend.pooling import __all__ as __all__
+from fuse.tensor.nnet.op_classes import Pool as Pool
