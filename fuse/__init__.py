@@ -49,6 +49,7 @@ _LAZY = {
     **dict.fromkeys(("get_num_threads", "set_num_threads"), "fuse.codegen.threads"),
     **dict.fromkeys(("FunctionGraph",), "fuse.frontend.graph"),
     "change_flags": "fuse.configparser",
+    "theano_names": "fuse.theano_table",
     **dict.fromkeys(("OpFromGraph", "custom_jvp", "custom_vjp"), "fuse.autodiff.custom"),
 }
 _MODULES = (

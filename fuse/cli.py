@@ -1,4 +1,4 @@
-"""The ``fuse`` command: ``demo``, ``info`` and ``doctor``. Imports wait until a command needs them."""
+"""The ``fuse`` command: ``demo``, ``info``, ``doctor``, ``names``. Imports wait until a command needs them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="fuse", description="Symbolic formulas, their gradients, and fused Numba kernels."
     )
     parser.add_argument("--version", action="version", version=f"fuse {_version()}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="{demo,info,doctor}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="{demo,info,doctor,names}")
 
     demo = commands.add_parser("demo", help="train two models on handwritten digits and show each stage")
     demo.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where kernels run (default: cpu)")
@@ -43,6 +43,10 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", help="test this installation and say what to do about each fault")
     doctor.set_defaults(run=_doctor)
+
+    names = commands.add_parser("names", help="each name of theano.tensor: the same here, different or absent")
+    names.add_argument("--all", action="store_true", help="those that are the same, too")
+    names.set_defaults(run=_names)
     return parser
 
 
@@ -73,6 +77,19 @@ def _demo(options: argparse.Namespace) -> int:
     from fuse.demo import run
 
     return run(device=options.device, epochs=options.epochs, seed=options.seed)
+
+
+def _names(options: argparse.Namespace) -> int:
+    from collections import Counter
+
+    from fuse.theano_table import theano_names
+
+    found = theano_names()
+    for name, (kind, why) in found.items():
+        if options.all or kind != "same":
+            print(f"{name:<36}{kind:<10}{why}".rstrip())
+    print(", ".join(f"{count} {kind}" for kind, count in Counter(kind for kind, _ in found.values()).items()))
+    return 0
 
 
 def _info(_: argparse.Namespace) -> int:

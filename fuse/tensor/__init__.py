@@ -58,7 +58,7 @@ all_dtypes = discrete_dtypes + continuous_dtypes
 
 # Theano's programs use these modules as attributes, without importing them.
 _MODULES = (
-    "basic", "blas", "elemwise", "extra_ops", "fft", "inplace", "io", "opt", "raw_random", "sharedvar", "signal",
+    "basic", "blas", "elemwise", "extra_ops", "inplace", "io", "opt", "raw_random", "sharedvar", "signal",
     "subtensor", "type", "type_other", "utils", "xlogx",
 )
 

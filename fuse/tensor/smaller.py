@@ -6,20 +6,90 @@ from typing import Any
 
 import numpy as np
 
-from fuse.errors import DTypeError, FuseTypeError, FuseValueError, ShapeError
+from fuse.autodiff.absent import DisconnectedType, grad_not_implemented, grad_undefined
+from fuse.errors import DTypeError, FuseIndexError, FuseTypeError, FuseValueError, MethodNotDefined, ShapeError
 from fuse.expr import Constant, Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
 from fuse.frontend.apply import Apply
 from fuse.frontend.class_op import Op
+from fuse.frontend.join import concatenate, join
 from fuse.frontend.layout import dimshuffle
 from fuse.frontend.linalg import dot
+from fuse.frontend.permutations import permute_row_elements
+from fuse.frontend.sizes import normalize_axes
 from fuse.frontend.statistics import mean
-from fuse.types import INTEGER, TensorType
+from fuse.types import COMPLEX, FLOATING, INTEGER, TensorType
+from fuse.types import TensorType as Type
+
+# Types by rank and kind, errors and limits that programs read from ``theano.tensor``.
+_KINDS = {"int": [d for d in INTEGER if d[0] == "i"], "float": list(FLOATING), "complex": list(COMPLEX)}
+_RANKS = {"scalar": 0, "vector": 1, "matrix": 2}
+globals().update({
+    f"{kind}_{rank}_types": [TensorType(dtype, (None,) * ndim) for dtype in dtypes]
+    for kind, dtypes in _KINDS.items() for rank, ndim in _RANKS.items()
+})
+float16_rtol, float16_atol = 5e-2, 5e-3
+float32_rtol, float32_atol = 1e-5, 1e-5
+float64_rtol, float64_atol = 1e-8, 1e-8
+AsTensorError, EmptyConstantError = FuseTypeError, FuseValueError
+AdvancedIndexingError = AdvancedBooleanIndexingError = FuseIndexError
+isinf_, isnan_, join_ = ew.isinf, ew.isnan, join
 
 __all__ = [
-    "as_index_variable", "as_int_none_variable", "cov", "default", "get_vector_length", "is_flat", "largest", "load",
-    "smallest", "tensor_copy", "values_eq_approx_always_true",
+    "AdvancedBooleanIndexingError", "AdvancedIndexingError", "Apply", "AsTensorError", "DisconnectedType",
+    "EmptyConstantError", "LoadFromDisk", "MethodNotDefined", "Op", "PermuteRowElements", "ShapeError", "Type",
+    "as_index_variable", "as_int_none_variable", "check_and_normalize_axes", "cov", "default", "float16_atol",
+    "float16_rtol", "float32_atol", "float32_rtol", "float64_atol", "float64_rtol", "get_vector_length",
+    "grad_not_implemented", "grad_undefined", "is_flat", "isinf_", "isnan_", "join_", "largest", "load", "makeKeepDims",
+    "numpy_scalar", "smallest", "tensor_copy", "transfer", "values_eq_approx_always_true",
+    *[f"{kind}_{rank}_types" for kind in _KINDS for rank in _RANKS],
 ]
+
+
+def check_and_normalize_axes(x: Any, axis: Any) -> list[int]:
+    """``axis`` (None, an integer or several) as a list of axes from 0 on; AxisError for one that ``x`` has not.
+
+    >>> import fuse.tensor as T
+    >>> check_and_normalize_axes(T.tensor3(), -1)
+    [2]
+    """
+    return [] if axis is None else list(normalize_axes(axis, as_expr(x).type.ndim))
+
+
+def makeKeepDims(x: Any, y: Any, axis: Any) -> Expr:
+    """``y``, a reduction of ``x`` over ``axis``, with these axes as axes of size 1.
+
+    >>> import fuse.tensor as T
+    >>> m = T.matrix("m")
+    >>> makeKeepDims(m, m.sum(axis=0), 0).type.shape
+    (1, None)
+    """
+    x, y = as_expr(x), as_expr(y)
+    gone = normalize_axes(axis, x.type.ndim)
+    kept = iter(range(y.type.ndim))
+    return dimshuffle(y, ["x" if a in gone else next(kept) for a in range(x.type.ndim)])
+
+
+def numpy_scalar(data: Any) -> Any:
+    """The one element of an array, as a NumPy scalar; FuseValueError where there is none.
+
+    >>> float(numpy_scalar([2.5]))
+    2.5
+    """
+    data = np.asarray(data)
+    if data.size != 1:
+        raise FuseValueError(f"one element is needed, not an array of shape {data.shape}")
+    return data.reshape(())[()]
+
+
+def transfer(var: Any, target: str = "cpu") -> Expr:
+    """``var``: where its value lies is decided for whole functions."""
+    return as_expr(var)
+
+
+def PermuteRowElements() -> Any:
+    """The function ``permute_row_elements``."""
+    return permute_row_elements
 
 
 def largest(*args: Any) -> Expr:
@@ -81,8 +151,6 @@ def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: in
         elif not rowvar and x.type.shape[0] != 1:
             x = dimshuffle(x, 1, 0)
         parts.append(x if x.type.dtype not in INTEGER else ew.cast(x, "float64"))
-    from fuse.frontend.join import concatenate
-
     x = parts[0] if len(parts) == 1 else concatenate(parts, axis=0)
     less = ddof if ddof is not None else 0 if bias else 1
     x = ew.sub(x, mean(x, axis=1, keepdims=True))
