@@ -51,9 +51,11 @@ _LAZY = {
     "change_flags": "fuse.configparser",
     "theano_names": "fuse.theano_table",
     **dict.fromkeys(("OpFromGraph", "custom_jvp", "custom_vjp"), "fuse.autodiff.custom"),
+    **dict.fromkeys(("foldl", "foldr", "loop", "map", "reduce", "scan", "while_loop"), "fuse.scan_module"),
 }
 _MODULES = (
-    "compat", "compile", "gof", "gradient", "misc", "printing", "sandbox", "scalar", "tensor", "updates",
+    "compat", "compile", "gof", "gradient", "misc", "printing", "sandbox", "scalar", "scan_module", "tensor",
+    "updates",
 )
 
 __all__ = [

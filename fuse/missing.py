@@ -3,11 +3,8 @@ from __future__ import annotations
 
 import importlib
 
-_LOOPS = "loops over sequences are not part of this version"
-
 # Names that Theano has and this version has not, by topic.
 LATER = {
-    **dict.fromkeys(("scan", "map", "reduce", "foldl", "foldr", "scan_module"), _LOOPS),
     "ifelse": "the lazy choice is not part of this version; switch(condition, a, b) chooses per element",
     "sparse": "sparse matrices are not part of fuse",
 }

@@ -25,10 +25,14 @@ LAYERS = (
     ("rewrite", "printing", "reference", "testvalues"),
     ("frontend", "rules"),
     ("autodiff",),
+    ("looping",),
     ("codegen",),
     ("mode", "signature", "updates", "maker", "evaluation", "compiled"),
     ("symbolic",),
-    ("tensor", "teach", "compile", "gof", "compat", "gradient", "misc", "sandbox", "scalar", "configparser"),
+    (
+        "tensor", "teach", "compile", "gof", "compat", "gradient", "misc", "sandbox", "scalar", "configparser",
+        "scan_module",
+    ),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 

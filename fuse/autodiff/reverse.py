@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fuse import types as ty
+from fuse.autodiff import loops as _loops  # noqa: F401 (gives the loop its gradient)
 from fuse.autodiff.absent import DisconnectedType, is_disconnected, is_null
 from fuse.autodiff.sweep import Cotangent, cast_like, cotangents, filled, is_tensor, op
 from fuse.errors import DisconnectedInputError, FuseTypeError, FuseValueError, NullTypeGradError, ShapeError

@@ -14,6 +14,7 @@ from fuse.codegen.wrapper import Writer
 from fuse.codegen.written import without_detours
 from fuse.errors import MissingInputError, origin_text
 from fuse.expr import INPUT, SHARED, Expr, leaves
+from fuse.looping.tidy import tidied
 
 if TYPE_CHECKING:
     from fuse.codegen.program import Program
@@ -31,8 +32,8 @@ class Planned:
         self.assumed: list[tuple[Expr, Expr]] = []
         if program.assuming:
             results, self.assumed = assume_picks(results)
-        expanded = expand(rules.optimize(results, mode=program.mode, trace=self.trace))
-        expanded = without_detours(expanded)
+        results = rules.optimize(results, mode=program.mode, trace=self.trace)
+        expanded = without_detours(expand(tidied(results, program.mode)))
         if program.mode != "strict":
             expanded = with_halos(expanded)
         self.results, self.sizes = settle(expanded, self.assumed)

@@ -27,6 +27,7 @@ from fuse.codegen.runner import TURNED, Callback, Layouts, Recipe, Runner, SizeM
 from fuse.codegen.taped import TapeRecipe, with_tape
 from fuse.config import config
 from fuse.expr import CONSTANT, INPUT, SHARED, Constant, Expr, toposort
+from fuse.frontend.loops import Body
 from fuse.op import OPS, USER_REWRITES
 from fuse.types import TensorType, TupleType
 
@@ -99,6 +100,26 @@ def _environment() -> str:
     return repr((found[:2], sorted(found[2:])))
 
 
+def _line(node: Expr, index: Mapping[Expr, int]) -> Any:
+    """What a constant or an operation is; raises Unstorable where that is more than data."""
+    if node.op is CONSTANT:
+        return "constant", _type(node.type), hashlib.sha256(np.ascontiguousarray(node.data).data).hexdigest()
+    if OPS.get(node.op.name) is not node.op:
+        raise Unstorable(node.op.name)
+    params = [(k, _body(v) if isinstance(v, Body) else _data(v)) for k, v in sorted(node.params.items())]
+    return node.op.name, [index[a] for a in node.args], params, _type(node.type)
+
+
+def _body(body: Body) -> Any:
+    """The graph that a loop repeats."""
+    order = toposort([*body.inputs, *body.outputs])
+    index = {node: i for i, node in enumerate(order)}
+    own = {x: k for k, x in enumerate(body.inputs)}
+    lines = [("input", own[n], _type(n.type)) if n in own else _line(n, index) for n in order]
+    counts = len(body.sequences), len(body.states), len(body.fixed), len(body.ys)
+    return counts, lines, [index[o] for o in body.outputs]
+
+
 def structure(program: Program, order: Sequence[Expr]) -> str | None:
     """Hash of the program's formulas and of all that planning reads; None where that is more than data."""
     if USER_REWRITES:  # what a user's own rewrites do is more than data
@@ -114,15 +135,10 @@ def structure(program: Program, order: Sequence[Expr]) -> str | None:
             type_ = _type(node.type)
             if node.op is INPUT:
                 lines.append(("input", position[node], type_))
-            elif node.op is CONSTANT:
-                lines.append(("constant", type_, hashlib.sha256(np.ascontiguousarray(node.data).data).hexdigest()))
             elif node.op is SHARED:
                 lines.append(("shared", cells.setdefault(id(node.container), len(cells)), type_))
-            elif OPS.get(node.op.name) is not node.op:
-                return None
             else:
-                params = [(k, _data(v)) for k, v in sorted(node.params.items())]
-                lines.append((node.op.name, [index[a] for a in node.args], params, type_))
+                lines.append(_line(node, index))
         lines.append([_type(v.type) for v in program.inputs])
         lines.append([index[o] for o in program.outputs])
         lines.append([(index[t], index[v]) for t, v in program.updates])

@@ -244,7 +244,10 @@ class Sizes:
         if whole.op.shape is None:
             return [_shape_i(node, axis) for axis in range(node.type.ndim)]
         found = whole.op.shape(whole, *[self.of.get(a, ()) for a in whole.args])[node.params["i"]]
-        return [n if isinstance(n, int) else self.host(n) for n in found]
+        return [
+            _shape_i(node, axis) if n is None else n if isinstance(n, int) else self.host(n)
+            for axis, n in enumerate(found)
+        ]
 
     def _dimshuffle(self, node: Expr) -> list[Size]:
         source = self.of[node.args[0]]

@@ -32,6 +32,7 @@ from fuse.codegen.joins import into_joins, join
 from fuse.codegen.joins import prepare as prepare_join
 from fuse.codegen.launch import Launcher
 from fuse.codegen.liveness import escaping, last_uses
+from fuse.codegen.loop_run import write_loop
 from fuse.codegen.order import orders
 from fuse.codegen.overwrite import over_input
 from fuse.codegen.products import can_be_small, form_of, is_product, product_into, small_product
@@ -316,8 +317,7 @@ class Writer(SizeNames):
             self.owned.add(node)
         launcher.orders = orders(region, launcher.bases, made)
         arrays = [self.as_array(b) for b in launcher.bases]
-        scalars = [self.scalar_text(s) for s in launcher.scalars]
-        arguments = ", ".join([*arrays, *scalars])
+        arguments = ", ".join([*arrays, *[self.scalar_text(s) for s in launcher.scalars]])
         kernel, general = f"kernel{number}", f"launch{number}"
         call = f"{general}({arguments})"
         if launcher.orders:  # arrays in another order of memory than the one of the inputs are replaced
@@ -355,6 +355,8 @@ class Writer(SizeNames):
         elif is_product(node):
             self.product(node, name, arguments)
             self.owned.add(node)
+        elif node.op.name in ("loop", "part"):
+            write_loop(self, node, name, arguments)
         elif node.op.name == "subtensor" and is_view(node, arguments[1:]):
             name = part_of(self, node, arguments[0], arguments[1:])
         else:

@@ -352,7 +352,10 @@ def _resolve(node: Expr) -> tuple[Any, ...]:
     assert node.op.shape is not None
     found = node.op.shape(node, *shapes)
     if several:
-        return tuple([_merge(t.shape, s) for t, s in zip(type_.elements, found, strict=True)])
+        return tuple([
+            _merge(p.type.shape, [n if f is None else f for n, f in zip(sizes_of(p), s, strict=True)])
+            for p, s in zip(parts(node), found, strict=True)
+        ])
     return _merge(node.type.shape, found)
 
 

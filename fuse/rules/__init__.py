@@ -14,7 +14,17 @@ from fuse.rules.user import rewritten
 
 # Which tables a phase uses, in the order in which rules are tried; see ``_tables``.
 PHASES: dict[str, tuple[str, ...]] = {
-    "canonical": ("spelling", "constants", "choices", "identities", "cancellation", "shapes", "reductions", "indexing"),
+    "canonical": (
+        "loops",
+        "spelling",
+        "constants",
+        "choices",
+        "identities",
+        "cancellation",
+        "shapes",
+        "reductions",
+        "indexing",
+    ),
     "stable": (
         "spelling",
         "constants",
@@ -27,8 +37,9 @@ PHASES: dict[str, tuple[str, ...]] = {
         "reductions",
         "indexing",
     ),
-    "recognise": ("spelling", "constants", "sizes", "stable", "rows"),
+    "recognise": ("loops", "spelling", "constants", "sizes", "stable", "rows"),
     "last": (
+        "loops",
         "spelling",
         "constants",
         "choices",
@@ -60,6 +71,7 @@ def tables() -> dict[str, tuple[Rule | Procedure, ...]]:
         choices,
         identities,
         indexing,
+        loops,
         powers,
         products,
         reductions,
@@ -72,6 +84,7 @@ def tables() -> dict[str, tuple[Rule | Procedure, ...]]:
     from fuse.rules.folding import fold_constants
 
     return {
+        "loops": loops.LOOPS,
         "spelling": spelling.SPELLING,
         "constants": (fold_constants, sums.fold_sum, products.fold_product),
         "choices": choices.CHOICES,
@@ -150,7 +163,7 @@ def stabilize(outputs: Sequence[Expr], keep: Collection[Expr] = (), trace: list[
     """
     fired: list[Fired] = []
     result = _run(("recognise",), MODES["default"], outputs, keep, fired)
-    recognising = {*tables()["stable"], *tables()["rows"]}
+    recognising = {*tables()["loops"], *tables()["stable"], *tables()["rows"]}
     if not any(f.rule in recognising for f in fired):
         return list(outputs)
     if trace is not None:

@@ -1,0 +1,228 @@
+"""Derivatives of loops: the gradient of a loop is a loop that runs backwards, its tangent one that runs beside it.
+
+Backwards, each step pulls the cotangents of the next states and of the kept values back through the body. It reads the
+states before the step, which the forward loop keeps, and of the body's other values those that are dear (`_kept`); the
+rest it computes again. Both are ordinary loops, so gradients of gradients need nothing more.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fuse.autodiff.sweep import cast_like, cotangents, filled, is_discrete, op
+from fuse.expr import Constant, Expr, constant, substitute, toposort, variable
+from fuse.frontend import elementwise as ew
+from fuse.frontend.indexing import set_subtensor
+from fuse.frontend.lengths import has_rows
+from fuse.frontend.loops import DERIVATIVES, Body, arguments, loop_node, results
+from fuse.op import DISCONNECTED, ZERO
+
+# Ops whose value in a step is kept rather than computed again: products, and what needs more than a few instructions.
+_DEAR_KINDS = ("opaque", "reduction", "composite")
+_LIGHT = {
+    "add", "sub", "mul", "neg", "cast", "sqr", "abs", "maximum", "minimum", "switch", "eq", "neq", "lt", "le", "gt",
+    "ge", "fill", "and_", "or_", "invert", "sgn", "true_div", "clip",
+}
+
+
+def reverse(g: Sequence[Any], out: Expr, steps: Expr, *args: Expr, body: Body, **params: Any) -> list[Any]:
+    """The cotangents of a loop's arguments."""
+    sequences, inits, fixed = arguments(out)
+    count = len(body.states)
+    given = [h if isinstance(h, Expr) else None for h in g]
+    if body.until is not None:
+        given = given[:-1]
+    inner = body.opened()
+    wrt = [x for x in inner.inputs if not is_discrete(x)]
+    live = [k for k, x in enumerate(inner.states) if not is_discrete(x)]
+    # What flows in a step: into the next states, and into the values that are kept.
+    after = {k: variable(inner.states[k].type) for k in live}
+    beside = {m: variable(y.type) for m, y in enumerate(inner.ys) if given[count + m] is not None}
+    heads: list[tuple[Expr, Any]] = [(cast_to(inner.nexts[k], after[k]), after[k]) for k in live]
+    heads += [(inner.ys[m], v) for m, v in beside.items()]
+    pulled = cotangents(heads, wrt)
+    kept, known = _kept(inner, [h for h in pulled.values() if isinstance(h, Expr)])
+
+    def recalled(h: Any, like: Expr) -> Expr:
+        return substitute([h], known)[0] if isinstance(h, Expr) else filled(like, 0.0)
+
+    sums = [w for w in inner.fixed if isinstance(pulled.get(w), Expr)]
+    places = {w: variable(w.type) for w in sums}
+    connected = [x for x in inner.sequences if isinstance(pulled.get(x), Expr)]
+    nexts = [as_type(recalled(pulled[inner.states[k]], after[k]), after[k]) for k in live]
+    nexts += [as_type(ew.add(places[w], recalled(pulled[w], w)), places[w]) for w in sums]
+    stored = list(dict.fromkeys(known.values()))
+    backward = Body(
+        [*inner.sequences, *stored, *beside.values()], [*[after[k] for k in live], *places.values()], inner.fixed,
+        nexts, [recalled(pulled[x], x) for x in connected],
+    )
+    # The forward loop again, with what is to be read kept; the two become one (fuse.rules.loops).
+    extra = Body(
+        inner.sequences, inner.states, inner.fixed, inner.nexts, [*inner.ys, *kept], inner.until,
+    )
+    again = loop_node(steps, sequences, inits, fixed, extra, **params)
+    _, trajectories, done = results(again)
+    trajectories = trajectories[len(inner.ys):]
+    length = steps if done is None else done
+    truncate = int(params.get("truncate", -1))
+    back = length if truncate < 0 else ew.minimum(length, constant(truncate, dtype="int64"))
+    flowing = [h for m in beside if (h := given[count + m]) is not None]
+    reversed_ = [backwards(x, length, back) for x in (*sequences, *trajectories, *flowing)]
+    start = [filled(inits[k], 0.0) if (h := given[k]) is None else h for k in live]
+    start = [cast_to(s, inner.states[k]) for s, k in zip(start, live, strict=True)]
+    start += [filled(fixed[inner.fixed.index(w)], 0.0) for w in sums]
+    own = {k: v for k, v in params.items() if k == "label"}
+    node = loop_node(back, reversed_, start, fixed, backward, **own)
+    finals, slopes, _ = results(node)
+    per_sequence = dict(zip(connected, slopes, strict=True))
+    result: list[Any] = [DISCONNECTED]
+    for x, sequence in zip(inner.sequences, sequences, strict=True):
+        if x in per_sequence:
+            result.append(placed(per_sequence[x], sequence, length, back))
+        else:
+            result.append(_absent(pulled.get(x, ZERO), x))
+    per_state = dict(zip(live, finals, strict=False))
+    for k, x in enumerate(inner.states):
+        if k not in per_state:
+            result.append(ZERO)
+        elif truncate >= 0:  # the first steps pass nothing on
+            whole = op("eq", back, length)
+            result.append(ew.switch(whole, per_state[k], constant(0, dtype=x.type.dtype)))
+        else:
+            result.append(per_state[k])
+    per_fixed = dict(zip(sums, finals[len(live):], strict=True))
+    for w in inner.fixed:
+        result.append(per_fixed[w] if w in per_fixed else _absent(pulled.get(w, ZERO), w))
+    return result
+
+
+def _absent(h: Any, x: Expr) -> Any:
+    return ZERO if h is ZERO or is_discrete(x) else h if not isinstance(h, Expr) else ZERO
+
+
+def cast_to(x: Expr, like: Expr) -> Expr:
+    return x if x.type.dtype == like.type.dtype else cast_like(x, like)
+
+
+def as_type(value: Expr, like: Expr) -> Expr:
+    """``value`` in the dtype of ``like``, which it has the shape of."""
+    return cast_like(value, like)
+
+
+def backwards(x: Expr, length: Expr, back: Expr) -> Expr:
+    """The last ``back`` of the first ``length`` elements of ``x``, last first."""
+    if length is not back:
+        first = ew.sub(length, back)
+        return x[first:length][::-1]
+    return x[::-1] if has_rows(x, length) else x[:length][::-1]
+
+
+def placed(slope: Expr, sequence: Expr, length: Expr, back: Expr) -> Expr:
+    """The gradient of a whole sequence from that of the steps done, last first."""
+    slope = slope[::-1]
+    if length is back and has_rows(sequence, length):
+        return slope
+    zeros = filled(sequence, 0.0)
+    return _stored(zeros, cast_like(slope, sequence), ew.sub(length, back), length)
+
+
+def _stored(zeros: Expr, value: Expr, start: Expr, stop: Expr) -> Expr:
+    known = isinstance(start, Constant) and int(start.data) == 0
+    if known or start.op.name == "sub" and start.args[0] is start.args[1]:
+        return set_subtensor(zeros[:stop], value)
+    return set_subtensor(zeros[start:stop], value)
+
+
+def _kept(inner: Body, needed: Sequence[Expr]) -> tuple[list[Expr], dict[Expr, Expr]]:
+    """The values of a forward step that the backward one reads, and for each the leaf that stands for it there.
+
+    States are read; of other values those that are dear to compute again, at the edge of what the gradients read.
+    """
+    order = toposort(needed)
+    forward_nodes = set(toposort(inner.outputs))
+    of_body = set(inner.inputs)
+    for node in order:  # what the backward step reads of the forward one: those nodes that are in both
+        if node in forward_nodes and not node.is_leaf and not of_body.isdisjoint(node.args):
+            of_body.add(node)
+    varying = {*inner.sequences, *inner.states}
+    for node in order:
+        if node in of_body and not varying.isdisjoint(node.args):
+            varying.add(node)
+    readers: dict[Expr, None] = {}  # forward values that backward nodes (or results) read, in order
+    for node in order:
+        if node not in of_body:
+            readers.update(dict.fromkeys(a for a in node.args if a in of_body))
+    readers.update(dict.fromkeys(n for n in needed if n in of_body))
+    known: dict[Expr, Expr] = {}
+    stack, seen = list(readers), set(readers)
+    already = {*inner.nexts, *inner.ys}
+    while stack:
+        node = stack.pop()
+        if node in inner.states or node in varying and not node.is_leaf and (is_dear(node) or node in already):
+            known[node] = variable(node.type)
+            continue
+        if node in varying:
+            new = [a for a in node.args if a not in seen and a in of_body]
+            seen.update(new)
+            stack.extend(new)
+    return list(known), known
+
+
+def is_dear(node: Expr) -> bool:
+    """Whether a value of a step is kept, or computed ahead, rather than computed again."""
+    if not hasattr(node.type, "shape"):
+        return False
+    if node.op.kind == "elementwise":
+        return node.op.name not in _LIGHT
+    return node.op.kind in _DEAR_KINDS and node.op.name not in ("part", "subtensor")
+
+
+def forward_rule(
+    inner: Sequence[Any], out: Expr, steps: Expr, *args: Expr, body: Body, **params: Any
+) -> tuple[Any, ...]:
+    """The tangents of a loop's results: a loop with the tangents of the states beside the states."""
+    from fuse.autodiff import forward
+
+    tangents = inner[1:]
+    sequences, inits, fixed = arguments(out)
+    opened = body.opened()
+    a, count = len(sequences), len(inits)
+    live = {
+        k for k, (x, t) in enumerate(zip(opened.inputs, tangents, strict=True))
+        if isinstance(t, Expr) and not is_discrete(x) and not a <= k < a + count
+    }
+    states = {a + k for k, x in enumerate(opened.states) if not is_discrete(x)}
+    dots = {k: variable(opened.inputs[k].type) for k in sorted(live | states)}
+    found = forward.tangents(opened.outputs, {opened.inputs[k]: v for k, v in dots.items()})
+
+    def dense(t: Any, like: Expr) -> Expr:
+        return cast_like(t, like) if isinstance(t, Expr) else filled(like, 0.0)
+
+    own_sequences = [k for k in dots if k < a]
+    own_states = [k for k in dots if a <= k < a + count]
+    own_fixed = [k for k in dots if k >= a + count]
+    nexts = [dense(found[k - a], opened.nexts[k - a]) for k in own_states]
+    moving = [m for m, y in enumerate(opened.ys) if not is_discrete(y)]
+    kept = [dense(found[count + m], opened.ys[m]) for m in moving]
+    beside = Body(
+        [*opened.sequences, *[dots[k] for k in own_sequences]], [*opened.states, *[dots[k] for k in own_states]],
+        [*opened.fixed, *[dots[k] for k in own_fixed]], [*opened.nexts, *nexts], [*opened.ys, *kept], opened.until,
+    )
+    start = [
+        cast_like(tangents[k], inits[k - a]) if isinstance(tangents[k], Expr) else filled(inits[k - a], 0.0)
+        for k in own_states
+    ]
+    node = loop_node(
+        steps, [*sequences, *[cast_like(tangents[k], sequences[k]) for k in own_sequences]], [*inits, *start],
+        [*fixed, *[cast_like(tangents[k], args[k]) for k in own_fixed]], beside,
+        **{k: v for k, v in params.items() if k != "nonempty"},
+    )
+    finals, values, _ = results(node)
+    final_dots = dict(zip(own_states, finals[count:], strict=True))
+    value_dots = dict(zip(moving, values[len(opened.ys):], strict=True))
+    result: list[Any] = [final_dots.get(a + k, ZERO) for k in range(count)]
+    result += [value_dots.get(m, ZERO) for m in range(len(opened.ys))]
+    return tuple(result if body.until is None else [*result, ZERO])
+
+
+DERIVATIVES.update(reverse=reverse, forward=forward_rule)

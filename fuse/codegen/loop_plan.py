@@ -1,0 +1,306 @@
+"""Plans of compiled loops: the body's plan as the text of one function, and what each of its arguments is.
+
+``LoopWriter`` plans the body as any formula is planned, gives every value a place (a register, a row of a result, one
+of two halves of a state's memory) and writes the steps. What it makes is plain data, a `LoopRecipe`, so that plans
+with loops in them are kept on disk like any other.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fuse.codegen.load import ArgType, compile_kernel, key_of
+from fuse.codegen.loop_emit import NotCompiled, Place, copy_lines, plus, total
+from fuse.codegen.loop_units import Units
+from fuse.codegen.sizes import HOST, Size
+from fuse.codegen.text import as_dtype
+from fuse.expr import CONSTANT, INPUT, Expr, constant, substitute, toposort
+from fuse.frontend.loops import Body, arguments
+from fuse.op import OPS
+
+Argument = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class LoopRecipe:
+    """A compiled loop as data: ``arguments`` says for each array what it is, ``results`` where each result is.
+
+    Arguments: ("sequence", k), ("fixed", k), ("turned", k) (a matrix, transposed), ("state", k) (a number),
+    ("halves", k) (an array's memory twice), ("rows", k) (its value before the first and after each step),
+    ("kept", m, sizes), ("scratch", dtype, sizes), ("done",). Results: (index of the argument, how it is read).
+    """
+
+    key: str
+    text: str
+    argtypes: tuple[tuple[Any, ...], ...]
+    measure: str  # Python text: the sizes of the loop from the arrays, or None where they are not as planned
+    arguments: tuple[Argument, ...]
+    results: tuple[tuple[Any, ...], ...]
+    sequences: int
+    states: int
+    ends: bool  # whether the loop may end early
+
+
+class LoopWriter(Units):
+    """Writes the function of one body."""
+
+    def __init__(self, body: Body) -> None:
+        self.root = self
+        self.names: list[str] = []
+        self.argtypes: list[ArgType] = []
+        self.arguments: list[Argument] = []
+        self.helpers: dict[str, Any] = {}
+        self.before: list[str] = []
+        self.after: list[str] = []
+        self.measures: dict[Any, str] = {}  # sizes, by the names of the parameters that they are
+        self.also_equal: list[tuple[Size, Size]] = []  # sizes of inner loops that must be the same
+        self.count = 0
+        self.step = "step"
+        self.steps = "stop"
+        self.prepare(body)
+        self.cells: dict[int, str] = {}
+        for k, x in enumerate(body.sequences):
+            name = self.argument(x.type.dtype, x.type.ndim + 1, False, ("sequence", k))
+            self.before.append(f"{name}_step = stride({name}, 0)")
+            self.element(x, Place(name, f"step * {name}_step", self.shape_of_leaf(x)))
+        for k, x in enumerate(body.fixed):
+            name = self.argument(x.type.dtype, x.type.ndim, False, ("fixed", k))
+            if x.type.ndim == 0:
+                self.before.append(f"{name}_now = load({name}, 0)")
+                self.values[x] = f"{name}_now"
+            else:
+                self.values[x] = Place(name, "0", self.shape_of_leaf(x))
+        self.write()
+        if body.until is not None:
+            name = self.argument("int64", 0, True, ("done",))
+            self.where["done"] = (len(self.arguments) - 1, "number")
+            self.after.append(f"store({name}, 0, step)")
+        self.after = [f"store({name}, 0, state{k})" for k, name in self.cells.items()] + self.after
+
+    def size(self, size: Size) -> str:
+        size = self.sizes.find(size)
+        if isinstance(size, int):
+            return str(size)
+        if size not in self.measures:
+            self.measures[size] = f"n{len(self.measures)}"
+        return self.measures[size]
+
+    def equal(self, left: Size, right: Size) -> None:
+        self.also_equal.append((left, right))
+
+    def state_number(self, k: int, x: Expr) -> str:
+        name = self.cells[k] = self.argument(x.type.dtype, 0, True, ("state", k))
+        self.where["state", k] = (len(self.arguments) - 1, "number")
+        self.before.append(f"state{k} = load({name}, 0)")
+        return f"state{k}"
+
+    def state_memory(self, k: int, x: Expr, in_rows: bool) -> str:
+        name = self.argument(x.type.dtype, 1 + x.type.ndim, True, ("rows" if in_rows else "halves", k))
+        self.where["state", k] = (len(self.arguments) - 1, "last" if in_rows else "half")
+        return name
+
+    def kept_memory(self, m: int, y: Expr, shape: tuple[str, ...]) -> Place:
+        name = self.argument(y.type.dtype, 1 + y.type.ndim, True, ("kept", m, shape))
+        self.where["kept", m] = (len(self.arguments) - 1, "rows")
+        return Place(name, "0", ("?", *shape))
+
+    def in_memory_of(self, m: int, state: int, how: str) -> None:
+        self.where["kept", m] = (self.where["state", state][0], how)
+
+    def inner_loop(self, node: Expr) -> None:
+        self.lines += InnerWriter(self, node).emitted()
+
+    @property
+    def text(self) -> str:
+        """The source of the function."""
+        numbers = ", ".join(self.measures.values())
+        head = f"def kernel(start, stop, {numbers + ', ' if numbers else ''}{', '.join(self.names)}):"
+        lines = [*self.before, *self.around("start", "stop"), *self.after, "return 0"]
+        return head + "\n" + "\n".join("    " + line for line in lines) + "\n"
+
+    def recipe(self) -> LoopRecipe:
+        """The compiled loop as data."""
+        body = self.body
+        measure = measure_text(self)
+        numbers = [ArgType("int64", None)] * (2 + len(self.measures))
+        types = (*numbers, *self.argtypes)
+        found = compile_kernel(self.text, "kernel", types, self.helpers)
+        names = {name: k for k, name in enumerate(self.measures.values())}
+
+        def data(sizes: Sequence[str]) -> tuple[Any, ...]:
+            return tuple([int(n) if n.isdigit() else ("n", names[n]) for n in sizes])
+
+        arguments = tuple([
+            (*a[:-1], data(a[-1])) if a[0] in ("kept", "scratch") else a for a in self.arguments
+        ])
+        order = [("state", k) for k in range(len(body.states))] + [("kept", m) for m in range(len(body.ys))]
+        results = tuple([self.where[each] for each in [*order, *(["done"] if body.until is not None else [])]])
+        return LoopRecipe(
+            key_of(found), self.text, tuple([(t.dtype, t.ndim, t.writable) for t in types]), measure, arguments,
+            results, len(body.sequences), len(body.states), body.until is not None,
+        )
+
+
+class InnerWriter(Units):
+    """Writes a loop within a step of another one: its arrays are values of that one, its memory is lent by the root."""
+
+    def __init__(self, outer: Units, node: Expr) -> None:
+        self.outer, self.root, self.node = outer, outer.root, node
+        body: Body = node.params["body"]
+        sequences, self.inits, fixed = arguments(node)
+        self.step = self.root.fresh("step")
+        self.steps = outer.number(node.args[0])
+        self.bound = dict(zip(body.inputs, [*sequences, *self.inits, *fixed], strict=True))
+        self.first_lines: list[str] = []
+        least = "1" if node.params.get("nonempty") else "0"
+        self.first_lines += [f"if {self.steps} < {least}:", "    return 3"]
+        self.prepare(body)
+        for x, sequence in zip(body.sequences, sequences, strict=True):
+            place = outer.place(sequence)
+            self.first_lines += [f"if {place.shape[0]} < {self.steps}:", "    return 3"]
+            offset = total([place.offset, plus(self.step, place.stride(0))])
+            self.element(x, place.row(offset))
+        for x, value in zip(body.fixed, fixed, strict=True):
+            self.values[x] = outer.number(value) if x.type.ndim == 0 else outer.place(value)
+        self.write()
+
+    def size(self, size: Size) -> str:
+        return self.outer.size(self.outwards(size))
+
+    def outwards(self, size: Size) -> Size:
+        """A size of this body in terms of the outer one."""
+        size = self.sizes.find(size)
+        if isinstance(size, int):
+            return size
+        known: dict[Expr, Expr] = {}
+        for node in toposort([size]):
+            if node.op.name == "shape_i" and node.args[0] in self.bound:
+                x = node.args[0]
+                value = self.bound[x]
+                sizes = self.outer.sizes.sizes_of(value)
+                found = sizes[node.params["axis"] + (x in self.body.sequences)]
+                known[node] = constant(found, dtype="int64") if isinstance(found, int) else found
+            elif node in self.body.fixed and node.type.ndim == 0:
+                known[node] = self.bound[node]
+        return self.outer.sizes.host(known.get(size) or substitute([size], known)[0])
+
+    def equal(self, left: Size, right: Size) -> None:
+        self.outer.equal(self.outwards(left), self.outwards(right))
+
+    def state_number(self, k: int, x: Expr) -> str:
+        name = self.root.fresh("state")
+        self.first_lines.append(f"{name} = {typed_number(self.outer.number(self.inits[k]), x.type.dtype)}")
+        self.where["state", k] = name
+        return name
+
+    def state_memory(self, k: int, x: Expr, in_rows: bool) -> str:
+        shape = self.shape_of_leaf(x)
+        if in_rows and self.body.until is not None:
+            raise NotCompiled("kept values of an inner loop that may end early")
+        rows = self.more_rows() if in_rows else "2"
+        name = self.root.argument(x.type.dtype, 1, True, ("scratch", x.type.dtype, (rows, *shape)))
+        start = Place(name, "0", shape)
+        self.first_lines += copy_lines(self.root.fresh("c"), self.outer.place(self.inits[k]), start)
+        ended = self.root.fresh("at")
+        index = self.steps if in_rows else f"{self.step if self.body.until is not None else self.steps} % 2"
+        self.last_lines.append(f"{ended} = ({index}) * {name}_row")
+        self.where["state", k] = Place(name, ended, shape)
+        return name
+
+    def inner_loop(self, node: Expr) -> None:
+        self.lines += InnerWriter(self, node).emitted()
+
+    def more_rows(self) -> str:
+        """The size of one more than there are steps."""
+        steps = self.outer.sizes.host(self.node.args[0])
+        one = constant(1, dtype="int64")
+        whole = OPS["add"](constant(steps, dtype="int64") if isinstance(steps, int) else steps, one)
+        return self.outer.size(self.outer.sizes.host(whole))
+
+    def kept_memory(self, m: int, y: Expr, shape: tuple[str, ...]) -> Place:
+        if self.body.until is not None:
+            raise NotCompiled("kept values of an inner loop that may end early")
+        part = OPS["part"](self.node, i=len(self.body.states) + m)
+        place = self.outer.given.get(part)
+        if place is None:
+            whole = (self.outer.size(self.outer.sizes.host(self.node.args[0])), *shape)
+            name = self.root.argument(y.type.dtype, 1, True, ("scratch", y.type.dtype, whole))
+            place = Place(name, "0", whole)
+        self.where["kept", m] = place
+        return place
+
+    def in_memory_of(self, m: int, state: int, how: str) -> None:
+        place = self.where["state", state]
+        rows = self.outer.size(self.outer.sizes.host(self.node.args[0]))
+        offset = "0" if how == "before" else f"{place.buffer}_row"
+        self.where["kept", m] = Place(place.buffer, offset, (rows, *place.shape))
+
+    def emitted(self) -> list[str]:
+        """The lines of the loop; its results are values of the outer body then."""
+        lines = [*self.first_lines, *self.around("0", self.steps), *self.last_lines]
+        count = len(self.body.states)
+        for i in range(count + len(self.body.ys)):
+            part = OPS["part"](self.node, i=i)
+            self.outer.values[part] = self.where["state", i] if i < count else self.where["kept", i - count]
+        if self.body.until is not None:
+            self.outer.values[OPS["part"](self.node, i=count + len(self.body.ys))] = self.step
+        return lines
+
+
+def typed_number(text: str, dtype: str) -> str:
+    return text if dtype == "bool" else as_dtype(text, dtype)
+
+
+def compile_loop(body: Body) -> LoopRecipe:
+    """The compiled loop of ``body``; raises NotCompiled where something in it has no compiled form."""
+    return LoopWriter(body).recipe()
+
+
+def measure_text(self: LoopWriter) -> str:
+    """Python text of a function of the loop's arrays: its sizes, or None where they are not as planned."""
+    position = {x: k for k, x in enumerate(self.body.inputs)}
+    names: dict[Expr, str] = {}
+    lines: list[str] = []
+
+    def text(size: Size) -> str:
+        if isinstance(size, int):
+            return str(size)
+        for node in toposort([size], known=names):
+            if node in names:
+                continue
+            if node.op is CONSTANT:
+                names[node] = str(int(node.data))
+                continue
+            if node.op.name == "shape_i" and node.args[0] in position:
+                k = position[node.args[0]]
+                d = node.params["axis"] + (k < len(self.body.sequences))
+                value = f"x[{k}].shape[{d}]"
+            elif node in position and node in self.body.fixed and node.type.ndim == 0:
+                value = f"int(x[{position[node]}])"
+            elif node.op is INPUT:
+                names[node] = "None"
+                continue
+            elif node.op.name in HOST and "None" not in [names[a] for a in node.args]:
+                value = HOST[node.op.name].format(*[names[a] for a in node.args])
+            elif node.op.name == "cast" and names[node.args[0]] != "None":
+                value = f"int({names[node.args[0]]})"
+            else:
+                raise NotCompiled("sizes that change from step to step")
+            names[node] = f"m{len(lines)}"
+            lines.append(f"    {names[node]} = {value}")
+        if names[size] == "None":
+            raise NotCompiled("sizes that change from step to step")
+        return names[size]
+
+    for one, other in self.also_equal:
+        left, right = text(one), text(other)
+        if left != right:
+            lines.append(f"    if {left} != {right}: return None")
+    for k, x in enumerate(self.body.inputs):
+        for d, n in enumerate(x.type.shape):
+            if n is not None:
+                lines.append(f"    if x[{k}].shape[{d + (k < len(self.body.sequences))}] != {n}: return None")
+    found = ", ".join([text(size) for size in self.measures])
+    lines.append(f"    return ({found}{',' if found else ''})")
+    return "def measure(x):\n" + "\n".join(lines) + "\n"

@@ -1,0 +1,402 @@
+"""The units of a loop's body, as text: kernels, products, slices and joins with the values they read and make."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from fuse.codegen.choosing import plan
+from fuse.codegen.collapse import collapse
+from fuse.codegen.emit_cpu import _Emitter
+from fuse.codegen.expand import expand, settle
+from fuse.codegen.inline import constant_text
+from fuse.codegen.kernel import Local, check
+from fuse.codegen.load import ArgType
+from fuse.codegen.loop_emit import Merge, NotCompiled, Place, copy_lines, dot_lines, plus, product, total
+from fuse.codegen.loop_views import UNITS
+from fuse.codegen.products import is_product
+from fuse.codegen.region import Region, is_literal, see_through
+from fuse.codegen.schedule import schedule
+from fuse.codegen.sizes import Size
+from fuse.codegen.text import as_dtype
+from fuse.expr import CONSTANT, Constant, Expr, make
+from fuse.frontend.loops import Body
+from fuse.op import OPS
+
+
+class _Emitting(_Emitter):
+    """Statements only: a loop has no tapes."""
+
+    def find_tapes(self, kernel: Any) -> None:
+        self.recorder = None
+        self.taped_bodies = set()
+
+
+class Units:
+    """Writes the steps of one loop. Subclasses say where its states and kept values are, and what its sizes are called.
+
+    ``values`` has for each value the name of a number, or the place of an array; ``where`` the same for results.
+    """
+
+    root: Any
+    step: str
+    steps: str
+
+    def prepare(self, body: Body) -> None:
+        """Plan the body."""
+        self.body = body
+        outputs = [_materialised(o) for o in body.outputs]
+        self.results, self.sizes = settle(expand(outputs), [])
+        self.plan = plan(self.results, self.sizes)
+        self.lines: list[str] = []
+        self.last_lines: list[str] = []
+        self.values: dict[Expr, Place | str] = {}
+        self.given: dict[Expr, Place] = {}  # places into which values are computed
+        self.where: dict[Any, Any] = {}
+        self.turned: dict[Expr, Place] = {}
+
+    def size(self, size: Size) -> str:
+        """The name of a size, or the number that it is."""
+        raise NotImplementedError
+
+    def equal(self, left: Size, right: Size) -> None:
+        """Note that two sizes must be equal."""
+        raise NotImplementedError
+
+    def state_number(self, k: int, x: Expr) -> str:
+        """The name of a 0-d state."""
+        raise NotImplementedError
+
+    def state_memory(self, k: int, x: Expr, in_rows: bool) -> str:
+        """The name of the memory of a state: two halves, or a row for each step and one before."""
+        raise NotImplementedError
+
+    def kept_memory(self, m: int, y: Expr, shape: tuple[str, ...]) -> Place:
+        """Where the values of all steps are kept."""
+        raise NotImplementedError
+
+    def in_memory_of(self, m: int, state: int, how: str) -> None:
+        """Note that kept values are in the rows of a state."""
+        raise NotImplementedError
+
+    def inner_loop(self, node: Expr) -> None:
+        """Write a loop within a step."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------ names
+    def fresh(self, prefix: str) -> str:
+        self.root.count += 1
+        return f"{prefix}{self.root.count}"
+
+    def argument(self, dtype: str, ndim: int, writable: bool, what: tuple[Any, ...]) -> str:
+        """A new argument of the function."""
+        name = self.fresh("x")
+        self.root.names.append(name)
+        self.root.argtypes.append(ArgType(dtype, ndim, writable))
+        self.root.arguments.append(what)
+        return name
+
+    def shape(self, node: Expr) -> tuple[str, ...]:
+        return tuple([self.size(n) for n in self.sizes.of[node]])
+
+    def shape_of_leaf(self, x: Expr) -> tuple[str, ...]:
+        if x not in self.sizes.of:
+            self.sizes.of[x] = self.sizes.sizes_of(x)
+        return self.shape(x)
+
+    def element(self, x: Expr, place: Place) -> None:
+        """The element of a sequence, which is at ``place``."""
+        name = self.fresh("e")
+        if x.type.ndim == 0:
+            self.lines.append(f"{name} = load({place.buffer}, {place.offset})")
+            self.values[x] = name
+        else:
+            self.lines.append(f"{name} = {place.offset}")
+            self.values[x] = replace(place, offset=name)
+
+    # ------------------------------------------------------------ the steps
+    def write(self) -> None:
+        """Write one step."""
+        body = self.body
+        for k, x in enumerate(body.states):  # a state keeps its shape
+            self.shape_of_leaf(x)
+            for m, n in zip(self.sizes.of[x], self.sizes.of.get(self.results[k], ()), strict=False):
+                self.equal(m, n)
+        for guard in self.sizes.guards:
+            self.equal(guard.left, guard.right)
+        numbers: dict[int, str] = {}
+        targets = self.targets(numbers)
+        for unit in self.plan.units:
+            if isinstance(unit, Region):
+                self.region(unit)
+            else:
+                self.single(unit)
+        nexts: list[str] = []
+        for k, state in numbers.items():
+            name = self.fresh("next")
+            self.lines.append(f"{name} = {self.number(self.results[k])}")
+            nexts.append(f"{state} = {name}")
+        for target, value in targets:
+            if value.type.ndim == 0:
+                self.lines.append(f"store({target.buffer}, {target.offset}, {self.number(value)})")
+            else:
+                found = self.place(value)
+                self.lines += copy_lines(self.fresh("c"), found, target) if found != target else []
+        self.lines += nexts
+        if body.until is not None:
+            ends = self.number(self.results[-1])
+            self.lines.append(f"{self.step} = {self.step} + 1")
+            self.lines.append(f"{self.step}_more = ({self.step} < {self.steps}) & (not {ends})")
+
+    def targets(self, numbers: dict[int, str]) -> list[tuple[Place, Expr]]:
+        """Places of states and kept values, with what is to be in them after a step."""
+        body, step = self.body, self.step
+        later: list[tuple[Place, Expr]] = []
+        alive = dict(enumerate(body.ys))
+        for k, x in enumerate(body.states):
+            if x.type.ndim == 0:
+                self.values[x] = numbers[k] = self.state_number(k, x)
+                continue
+            shape = self.shape_of_leaf(x)
+            before = [m for m, y in alive.items() if y is x]
+            after = [m for m, y in alive.items() if y is body.nexts[k] and y is not x]
+            for m in (*before, *after):
+                del alive[m]
+            name = self.state_memory(k, x, bool(before or after))
+            self.root.before.append(f"{name}_row = {product(shape)}")
+            old, new = f"{name}_old", f"{name}_new"
+            if before or after:
+                self.lines += [f"{old} = {step} * {name}_row", f"{new} = ({step} + 1) * {name}_row"]
+            else:
+                self.lines += [f"{old} = {step} % 2 * {name}_row", f"{new} = ({step} + 1) % 2 * {name}_row"]
+            for m in before:
+                self.in_memory_of(m, k, "before")
+            for m in after:
+                self.in_memory_of(m, k, "after")
+            self.values[x] = Place(name, old, shape)
+            later.append((Place(name, new, shape), self.results[k]))
+        count = len(body.states)
+        for m, y in alive.items():
+            value = self.results[count + m]
+            whole = self.kept_memory(m, y, self.shape(value))
+            at = total([whole.offset, plus(step, whole.stride(0))])
+            if y.type.ndim == 0:
+                later.append((whole.row(at), value))
+                continue
+            name = self.fresh("k")
+            self.lines.append(f"{name} = {at}")
+            later.append((whole.row(name), value))
+        for target, value in later:
+            if value.type.ndim:
+                self.given.setdefault(value, target)
+        return later
+
+    def around(self, start: str, stop: str) -> list[str]:
+        """The loop around the steps."""
+        step = self.step
+        if self.body.until is None:
+            lines = [f"for {step} in range({start}, {stop}):"]
+        else:
+            lines = [f"{step} = {start}", f"{step}_more = {start} < {stop}", f"while {step}_more:"]
+        return [*lines, *(["    " + line for line in self.lines] or ["    pass"])]
+
+    # ------------------------------------------------------------ values
+    def number(self, value: Expr) -> str:
+        """The text of a 0-d value."""
+        if isinstance(value, Constant):
+            return constant_text(value.data.item(), value.type.dtype)
+        if self.sizes.is_host(value):
+            return self.size(self.sizes.host(value))
+        operand = see_through(value, self.sizes)
+        found = self.values.get(value) or self.values.get(operand.base)
+        if found is None:
+            raise NotCompiled(f"a number from {value.op.name}")
+        if isinstance(found, str):
+            return found
+        return f"load({found.buffer}, {found.offset})"
+
+    def place(self, value: Expr) -> Place:
+        """Where an array is, seen through views."""
+        chain = []
+        while value not in self.values and value.op.name in ("dimshuffle", "unbroadcast"):
+            chain.append(value)
+            value = value.args[0]
+        if value not in self.values and value.op.name == "broadcast_to":
+            self.values[value] = self.spread(value)
+        found = self.values.get(value)
+        if not isinstance(found, Place):
+            raise NotCompiled(f"the array of {value.op.name}")
+        for view in reversed(chain):
+            if view.op.name == "dimshuffle":
+                pattern = view.params["pattern"]
+                found = found.permuted(pattern)
+        return found
+
+    def spread(self, node: Expr) -> Place:
+        """An array of a number, or of a smaller array, repeated."""
+        source, shape = node.args[0], self.shape(node)
+        if source.type.ndim == 0:
+            out = self.new(node)
+            index = [self.fresh("f") for _ in shape]
+            number = as_dtype(self.number(source), node.type.dtype)
+            loops = ["    " * d + f"for {i} in range({n}):" for d, (i, n) in enumerate(zip(index, shape, strict=True))]
+            self.lines += [*loops, "    " * len(index) + f"store({out.buffer}, {out.at(*index)}, {number})"]
+            return out
+        found = self.place(source)
+        lead = len(shape) - len(found.shape)
+        own = [found.stride(d) if self.size(n) == shape[lead + d] else "0" for d, n in enumerate(
+            self.sizes.of[source])]
+        return Place(found.buffer, found.offset, shape, ("0",) * lead + tuple(own))
+
+    def scratch(self, dtype: str, shape: Sequence[str]) -> Place:
+        name = self.argument(dtype, 1, True, ("scratch", dtype, tuple(shape)))
+        return Place(name, "0", tuple(shape))
+
+    def new(self, node: Expr) -> Place:
+        """The place of an array that a step computes."""
+        return self.given[node] if node in self.given else self.scratch(node.type.dtype, self.shape(node))
+
+    # ------------------------------------------------------------ units
+    def region(self, region: Region) -> None:
+        for node in region.outputs:
+            if node.type.ndim:
+                self.values[node] = self.new(node)
+            else:
+                self.values[node] = self.fresh("v")
+
+        def layout(base: Expr) -> str:
+            found = self.values.get(base)
+            return found.layout if isinstance(found, Place) else "C"
+
+        kernel, binding = schedule(region, self.sizes, self.plan.operands, layout)
+        kernel = check(replace(collapse(kernel), rows=None))
+        source = _Emitting(kernel, False).emit()
+        arrays: dict[str, Place | str] = {}
+        results: dict[str, str] = {}
+        for buffer, base in zip(kernel.buffers, binding.buffers, strict=True):
+            if isinstance(base, Local):
+                sizes = [region.sizes[int(p.name[1:])] for a in base.axes for p in a.parts or (a,)]
+                arrays[buffer.name] = self.scratch(base.dtype, [self.size(n) for n in sizes])
+                continue
+            if base.op is CONSTANT:
+                raise NotCompiled("an array of constants")
+            found = self.values.get(base)
+            if found is None:
+                raise NotCompiled(f"the value of {base.op.name}")
+            if isinstance(found, Place) and layout(base) == "C" and buffer.layout != "C":
+                raise NotCompiled("layouts")
+            arrays[buffer.name] = found
+            if isinstance(found, str) and buffer.output:
+                results[buffer.name] = base.type.dtype
+        scalars = {}
+        for scalar, what in zip(kernel.scalars, binding.scalars, strict=True):
+            scalars[scalar.name] = self.size(what[1]) if isinstance(what, tuple) else self.number(what)
+        self.root.helpers.update(source.helpers)
+        self.lines += Merge(self.fresh("u") + "_", arrays, scalars, results).statements(source.text)
+
+    def single(self, node: Expr) -> None:
+        if is_product(node):
+            self.dot(node)
+        elif node.op.name == "part" and node in self.values:
+            pass
+        elif node.op.name == "loop":
+            self.inner_loop(node)
+        elif node.op.name in UNITS:
+            UNITS[node.op.name](self, node)
+        else:
+            raise NotCompiled(node.op.name)
+
+    def dot(self, node: Expr) -> None:
+        left, right = [self.matrix(a, k) for k, a in enumerate(node.args)]
+        name = self.fresh("d")
+        if node.type.ndim == 0:
+            self.values[node] = name
+            self.lines += dot_lines(name, node.type.dtype, left, right, None)
+            return
+        # A matrix times a vector is the vector times the matrix' transpose.
+        if len(right.shape) == 1:
+            left, right = right, self.matrix(node.args[0], 1, turn=True)
+        out = self.values[node] = self.new(node)
+        assert isinstance(out, Place)
+        self.lines += dot_lines(name, node.type.dtype, left, right, out)
+
+    def matrix(self, arg: Expr, position: int, turn: bool = False) -> Place:
+        """An operand of a product; on the right one whose rows are contiguous, if it can be had before the loop."""
+        found = self.place(arg)
+        if turn:
+            found = found.permuted((1, 0))
+        if position == 0 or len(found.shape) < 2 or found.stride(1) == "1":
+            return found
+        base = see_through(arg, self.sizes).base
+        if base not in self.body.fixed or base.type.ndim != 2:
+            return found
+        if self is not self.root:
+            return found
+        if base not in self.turned:
+            name = self.argument(base.type.dtype, 2, False, ("turned", self.body.fixed.index(base)))
+            shape = self.shape_of_leaf(base)
+            self.turned[base] = Place(name, "0", (shape[1], shape[0]))
+        return self.turned[base]
+
+    def part(self, base: Place, node: Expr, dynamic: Sequence[Expr], sizes: Sequence[str]) -> Place:
+        """Slices with known bounds and integers: a place within another."""
+        offset, shape, strides = [base.offset], [], []
+        kept = 0
+        spec = [*node.params["spec"], *[("slice", None, None, None)] * (len(base.shape) - len(node.params["spec"]))]
+        for d, entry in enumerate(spec):
+            n, stride = base.shape[d], base.stride(d)
+            if entry[0] == "int":
+                at = self.index(entry[1], dynamic, n)
+                offset.append(f"{at} * ({stride})")
+                continue
+            _, start, _, step = entry
+            if isinstance(step, tuple):
+                raise NotCompiled("a slice with a step that is computed")
+            step = 1 if step is None else step
+            if start is not None:
+                offset.append(f"{self.start(start, step, dynamic, n)} * ({stride})")
+            elif step < 0:
+                offset.append(f"({n} - 1) * ({stride})")
+            shape.append(sizes[kept])
+            strides.append(stride if step == 1 else f"{step} * ({stride})")
+            kept += 1
+        place = Place(base.buffer, "0", tuple(shape), tuple(strides))
+        same = all(s == product(shape[d + 1:]) for d, s in enumerate(strides))
+        name = self.fresh("p")
+        self.lines.append(f"{name} = {total(offset)}")
+        return replace(place, offset=name, strides=None if same else tuple(strides))
+
+    def start(self, value: Any, step: int, dynamic: Sequence[Expr], n: str) -> str:
+        """The text of where a slice starts, as Python's slices have it."""
+        name = self.fresh("i")
+        text = f"int64({self.number(dynamic[value[1]])})" if isinstance(value, tuple) else str(value)
+        last = n if step > 0 else f"{n} - 1"
+        self.lines += [
+            f"{name} = {text}", f"{name} = {name} + {n} if {name} < 0 else {name}",
+            f"{name} = {'0' if step > 0 else '-1'} if {name} < 0 else {name}",
+            f"{name} = {last} if {name} > {last} else {name}",
+        ]
+        return name
+
+    def index(self, value: Any, dynamic: Sequence[Expr], n: str) -> str:
+        """The text of an index, checked."""
+        name = self.fresh("i")
+        if isinstance(value, tuple):
+            number = self.number(dynamic[value[1]])
+            self.lines.append(f"{name} = int64({number})")
+            self.lines.append(f"{name} = {name} + {n} if {name} < 0 else {name}")
+        else:
+            self.lines.append(f"{name} = {value}" if value >= 0 else f"{name} = {n} - {-value}")
+        self.lines += [f"if {name} < 0 or {name} >= {n}:", "    return 3"]
+        return name
+
+
+def _materialised(value: Expr) -> Expr:
+    """``value`` as something that a kernel computes, where it is a view."""
+    if value.type.ndim and not value.is_leaf and value.op.name in ("dimshuffle", "broadcast_to", "unbroadcast", "fill"):
+        return make(OPS["cast"], (value,), {"dtype": value.type.dtype})
+    if isinstance(value, Constant) and value.type.ndim:
+        if is_literal(value):
+            return make(OPS["cast"], (value,), {"dtype": value.type.dtype})
+        raise NotCompiled("an array of constants")
+    return value

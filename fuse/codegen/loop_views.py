@@ -1,0 +1,92 @@
+"""Units of a loop's body that move values: slices, stores into arrays, joins and reshapes, as text."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fuse.codegen.loop_emit import NotCompiled, Place, copy_lines, plus, product, total
+from fuse.codegen.text import as_dtype
+from fuse.expr import Expr
+
+if TYPE_CHECKING:
+    from fuse.codegen.loop_units import Units as Writer
+
+
+def _subtensor(w: Writer, node: Expr) -> None:
+    w.values[node] = w.part(w.place(node.args[0]), node, node.args[1:], w.shape(node))
+
+
+def _stored(w: Writer, node: Expr) -> None:
+    """set_subtensor and inc_subtensor: a copy of the array, of which a part is changed."""
+    out = w.new(node)
+    w.lines += copy_lines(w.fresh("c"), w.place(node.args[0]), out)
+    value, dtype = node.args[1], node.type.dtype
+    if value.type.dtype != dtype:
+        raise NotCompiled("a store of another dtype")
+    sizes = []
+    for entry, n in zip(node.params["spec"], w.sizes.of[node], strict=False):
+        if entry[0] == "slice":
+            if entry[1:] != (None, None, None):
+                raise NotCompiled("a store into a slice")
+            sizes.append(w.size(n))
+    sizes += [w.size(n) for n in w.sizes.of[node][len(node.params["spec"]):]]
+    part = w.part(out, node, node.args[2:], sizes)
+    own = w.sizes.of[value]
+    for n, m in zip(reversed(own), reversed(sizes), strict=False):
+        if w.size(n) != m and w.size(n) != "1":
+            raise NotCompiled("a store of another size")
+    index = [w.fresh("s") for _ in sizes]
+    if value.type.ndim:
+        source = w.place(value)
+        lead = len(sizes) - value.type.ndim
+        at = source.at(*["0" if n == "1" else i for i, n in zip(index[lead:], source.shape, strict=True)])
+        text = f"load({source.buffer}, {at})"
+    else:
+        text = w.number(value)
+    place = part.at(*index)
+    if node.op.name == "inc_subtensor":
+        if dtype not in ("float64", "int64", "float32"):
+            raise NotCompiled("an increment of this dtype")
+        text = f"load({part.buffer}, {place}) + {text}"
+    lines = ["    " * d + f"for {i} in range({n}):" for d, (i, n) in enumerate(zip(index, sizes, strict=True))]
+    w.lines += [*lines, "    " * len(index) + f"store({part.buffer}, {place}, {text})"]
+    w.values[node] = out
+
+
+def _join(w: Writer, node: Expr) -> None:
+    """Arrays one after the other along an axis."""
+    out, axis = w.new(node), node.params["axis"]
+    start: list[str] = []
+    for arg in node.args:
+        source = w.place(arg)
+        if arg.type.dtype != node.type.dtype:
+            raise NotCompiled("a join of several dtypes")
+        offset = total([out.offset, plus(f"({total(start)})", out.stride(axis)) if start else "0"])
+        strides = tuple([out.stride(d) for d in range(len(out.shape))])
+        w.lines += copy_lines(w.fresh("c"), source, Place(out.buffer, offset, source.shape, strides))
+        start.append(source.shape[axis])
+    w.values[node] = out
+
+
+def _make_vector(w: Writer, node: Expr) -> None:
+    out = w.new(node)
+    for k, arg in enumerate(node.args):
+        number = as_dtype(w.number(arg), node.type.dtype) if arg.type.dtype != node.type.dtype else w.number(arg)
+        w.lines.append(f"store({out.buffer}, {out.at(str(k))}, {number})")
+    w.values[node] = out
+
+
+def _reshape(w: Writer, node: Expr) -> None:
+    source = w.place(node.args[0])
+    if source.strides is not None:
+        copy = w.scratch(node.type.dtype, source.shape)
+        w.lines += copy_lines(w.fresh("c"), source, copy)
+        source = copy
+    shape = w.shape(node)
+    w.lines += [f"if {product(shape)} != {product(source.shape)}:", "    return 3"]
+    w.values[node] = Place(source.buffer, source.offset, shape)
+
+
+UNITS = {
+    "subtensor": _subtensor, "set_subtensor": _stored, "inc_subtensor": _stored, "join": _join,
+    "make_vector": _make_vector, "reshape": _reshape,
+}

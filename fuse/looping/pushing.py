@@ -1,0 +1,205 @@
+"""What need not be in a loop: what never changes, and what depends on sequences alone."""
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from fuse.autodiff.batching import KIND_RULES, RULES, vectorize
+from fuse.autodiff.loops import is_dear
+from fuse.expr import Constant, Expr, constant, substitute, toposort, variable
+from fuse.frontend.layout import broadcast_to
+from fuse.frontend.lengths import has_all, has_rows, uncut
+from fuse.frontend.sizes import sizes_of
+from fuse.looping.opened import Closed, Opened, always
+from fuse.op import OPS
+
+MANY_KEPT = 3  # values of a step that are kept so that others can be computed of them afterwards
+_VIEWS = ("dimshuffle", "broadcast_to", "fill", "unbroadcast", "part")
+
+
+def varying(loop: Opened, leaves: Any) -> set[Expr]:
+    """The values of the body that depend on ``leaves``, these among them."""
+    found = set(leaves)
+    for node in toposort(loop.roots):
+        if not found.isdisjoint(node.args):
+            found.add(node)
+    return found
+
+
+# ---------------------------------------------------------------- invariants
+def constant_sequences(loop: Opened) -> bool:
+    """A sequence whose elements are all the same is no sequence."""
+    changed = False
+    for x, sequence in list(loop.sequences.items()):
+        element = _element(sequence)
+        fits = element is not None and (element.type.ndim, element.type.dtype) == (x.type.ndim, x.type.dtype)
+        if element is not None and fits and has_all(sequence, loop.steps):
+            del loop.sequences[x]
+            loop.fixed[x] = element
+            changed = True
+    return changed
+
+
+def _element(sequence: Expr) -> Expr | None:
+    """Any element of what is the same along its first axis; None where that is not known."""
+    if sequence.op.name == "fill":
+        model, value = sequence.args
+        if value.type.ndim == 0:
+            return broadcast_to(value, sizes_of(model)[1:]) if model.type.ndim > 1 else value
+        return None
+    if sequence.op.name == "broadcast_to":
+        value, rest = sequence.args[0], sequence.args[2:]
+        if value.type.ndim == sequence.type.ndim:
+            if value.type.shape[0] != 1:
+                return None
+            value = value[0]
+        return broadcast_to(value, rest) if rest and value.type.ndim < len(rest) or _smaller(value, rest) else value
+    if sequence.op.name == "dimshuffle" and sequence.params["pattern"][0] == "x":
+        pattern = sequence.params["pattern"][1:]
+        value = sequence.args[0]
+        return value if pattern == tuple(range(value.type.ndim)) else OPS["dimshuffle"](value, pattern=pattern)
+    if isinstance(sequence, Constant) and len(sequence.data) and (sequence.data == sequence.data[:1]).all():
+        return constant(sequence.data[0], dtype=sequence.type.dtype)
+    return None
+
+
+def _smaller(value: Expr, sizes: Sequence[Expr]) -> bool:
+    return any(n is None or n == 1 for n in value.type.shape[len(value.type.shape) - len(sizes):])
+
+
+def hoisted(loop: Opened) -> bool:
+    """What depends on nothing that changes is computed once, before the loop."""
+    moving = varying(loop, [*loop.sequences, *loop.states])
+    order = toposort(loop.roots)
+    edge: dict[Expr, None] = {}
+    for node in order:
+        if node in moving:
+            edge.update(dict.fromkeys(a for a in node.args if a not in moving))
+    edge.update(dict.fromkeys(r for r in loop.roots if r not in moving))
+    changes: dict[Expr, Expr] = {}
+    for node in list(edge):
+        while node.op.name in _VIEWS and node.op.name != "part":  # a view costs nothing in the loop
+            node = node.args[1 if node.op.name == "fill" else 0]
+        if node.is_leaf or node in changes or not hasattr(node.type, "shape") or node.op.kind == "shape":
+            continue
+        if any(n.op.stateful for n in toposort([node])):
+            continue
+        [value] = substitute([node], loop.fixed)
+        changes[node] = loop.add_fixed(value, node)
+    loop.replace(changes)
+    return bool(changes)
+
+
+# ---------------------------------------------------------------- work that depends on sequences alone
+def mapped(loop: Opened) -> bool:
+    """Results, and dear parts of the body, that read sequences but no state are computed for all steps at once."""
+    if loop.until is not None:
+        return False
+    moving = varying(loop, loop.states)
+    changed = False
+    for i, y in list(loop.kept.items()):
+        if y not in moving and can_batch([y], loop):
+            del loop.kept[i]
+            loop.outside[i] = always(batched(loop, y))
+            changed = True
+    ahead = varying(loop, loop.sequences) - moving
+    changes: dict[Expr, Expr] = {}
+    for node in toposort(loop.roots):
+        if node not in moving:
+            continue
+        for arg in node.args:
+            if arg in ahead and not arg.is_leaf and arg not in changes and hasattr(arg.type, "shape"):
+                inner = toposort([arg])
+                if any(n in ahead and is_dear(n) for n in inner) and can_batch([arg], loop):
+                    changes[arg] = loop.add_sequence(batched(loop, arg), arg)
+    loop.replace(changes)
+    return changed or bool(changes)
+
+
+def trailing(loop: Opened) -> bool:
+    """Results that no later step reads are computed for all steps at once, where that is dear and reads few values."""
+    ends = [] if loop.until is None else [loop.until]
+    needed = set(toposort([*[after for _, after in loop.states.values()], *ends]))
+    moving = varying(loop, loop.states)
+    changed = False
+    for i, y in list(loop.kept.items()):
+        if y in needed or y.is_leaf or y not in moving:
+            continue
+        edge: dict[Expr, None] = {}
+        inner, stack = [], [y]
+        seen = {y}
+        while stack:
+            node = stack.pop()
+            inner.append(node)
+            for arg in node.args:
+                if arg in seen or isinstance(arg, Constant) or arg in loop.fixed:
+                    continue
+                seen.add(arg)
+                if arg in needed or arg.is_leaf:
+                    edge[arg] = None
+                else:
+                    stack.append(arg)
+        if len(edge) > MANY_KEPT or not any(is_dear(n) for n in inner) or not can_batch([y], loop, edge):
+            continue
+        del loop.kept[i]
+        loop.outside[i] = _afterwards(loop, y, list(edge))
+        changed = True
+    return changed
+
+
+def _afterwards(loop: Opened, y: Expr, edge: Sequence[Expr]) -> Callable[[Closed], Expr]:
+    stand_ins: dict[Expr, Expr] = {x: variable(x.type) for x in edge}
+    [outer] = substitute(substitute([y], stand_ins), loop.fixed)
+    numbers = [loop.keep(x) for x in edge]
+
+    def make(closed: Closed) -> Expr:
+        rows = [closed.rows(n) for n in numbers]
+        return vectorize([outer], dict(zip(stand_ins.values(), rows, strict=True)), closed.length)[0]
+
+    return make
+
+
+def can_batch(values: Sequence[Expr], loop: Opened, edge: Collection[Expr] = ()) -> bool:
+    """Whether all that ``values`` are computed with can be computed for all steps at once, from ``edge`` on."""
+    wide = {*loop.sequences, *edge}
+    order = toposort(values, known=edge)
+    if not all(has_all(loop.sequences[x], loop.steps) for x in loop.sequences.keys() & {*order, *edge}):
+        return False  # the loop tells that a sequence is too short
+    for node in order:
+        if node.op.stateful or node.op.name in ("loop",):
+            return False
+        if node.is_leaf or wide.isdisjoint(node.args):
+            continue
+        wide.add(node)
+        if node.op.name not in RULES and node.op.kind not in KIND_RULES and node.op.kind != "shape":
+            return False
+        if node.op.name in ("iota", "linear_index"):
+            return False
+        if node.op.name in ("reshape", "broadcast_to", "subtensor") and not wide.isdisjoint(node.args[1:]):
+            return False
+        if node.op.name in ("set_subtensor", "inc_subtensor", "set_gather", "inc_gather") and not wide.isdisjoint(
+            node.args[2:]
+        ):
+            return False
+    return True
+
+
+def batched(loop: Opened, value: Expr, in_order: bool = True) -> Expr:
+    """``value`` for all steps, in terms of the loop's arguments; ``in_order`` or in any.
+
+    Sequences that are all walked from their ends are walked from their beginnings, which is easier to read.
+    """
+    used = [x for x in loop.sequences if x in set(toposort([value]))]
+    found = {x: uncut(loop.sequences[x]) for x in used}
+    backwards = bool(used) and all(b and has_rows(x, loop.steps) for x, b in found.values())
+    rows = {x: found[x][0] if backwards else whole(loop.sequences[x], loop.steps) for x in used}
+    [wide] = vectorize(substitute([value], loop.fixed), rows, loop.steps)
+    return wide[::-1] if backwards and in_order else wide
+
+
+def whole(sequence: Expr, steps: Expr) -> Expr:
+    """The first ``steps`` rows of a sequence."""
+    if not has_rows(sequence, steps):
+        return sequence[:steps]
+    base, backwards = uncut(sequence)
+    return base[::-1] if backwards else base

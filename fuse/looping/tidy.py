@@ -1,0 +1,137 @@
+"""The passes over the loops of a graph, in order, and their driver.
+
+A graph's loops are visited from its inputs to its outputs, each one after what it reads. The driver asks which results
+are used, takes the loop apart, lets each pass change the parts, and builds the loop again; its old results are replaced
+everywhere. Loops in bodies are visited when the body is simplified, which is once per level of nesting.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from fuse import rules
+from fuse.expr import Expr, make, rebuild, toposort
+from fuse.frontend.loops import LOOP, Body, arguments, loop_node, results
+from fuse.looping.opened import Opened
+from fuse.looping.products import steps_ahead, sums_outside
+from fuse.looping.pushing import constant_sequences, hoisted, mapped, trailing
+from fuse.op import OPS
+from fuse.types import TupleType
+
+Optimize = Callable[[Sequence[Expr]], list[Expr]]
+PASSES = (constant_sequences, hoisted, steps_ahead, mapped, trailing, sums_outside)
+
+
+def has_loops(outputs: Sequence[Expr]) -> bool:
+    """Whether a graph has loops."""
+    return any(n.op is LOOP for n in toposort(outputs))
+
+
+def tidied(outputs: Sequence[Expr], mode: str | None = "default") -> list[Expr]:
+    """Simplified ``outputs`` with loops that are as small as they can be.
+
+    ``mode`` is that of ``rules.optimize``, by which bodies, and what has left them, are simplified too; in "strict"
+    loops keep what would change a bit elsewhere.
+    """
+    if not has_loops(outputs):
+        return list(outputs)
+
+    def optimize(roots: Sequence[Expr]) -> list[Expr]:
+        return tidied(rules.optimize(roots, mode=mode), mode)
+
+    return rules.optimize(_tidied(merged(outputs), optimize, mode != "strict"), mode=mode)
+
+
+def _tidied(outputs: Sequence[Expr], optimize: Optimize, changing: bool) -> list[Expr]:
+    used = _used(outputs)
+    new: dict[Expr, Expr] = {}
+    found: dict[Expr, list[Expr | None]] = {}
+    for node in toposort(outputs):
+        if node.op is LOOP:
+            now = rebuild(node, [new[a] for a in node.args])
+            found[node] = _smaller(now, used[node], optimize, changing)
+            new[node] = now
+        elif node.op.name == "part" and node.args[0] in found:
+            replaced = found[node.args[0]][node.params["i"]]
+            assert replaced is not None
+            new[node] = replaced
+        else:
+            new[node] = rebuild(node, [new[a] for a in node.args]) if node.args else node
+    return [new[o] for o in outputs]
+
+
+def _used(outputs: Sequence[Expr]) -> dict[Expr, set[int]]:
+    """Which results of each loop are read."""
+    used: dict[Expr, set[int]] = {}
+    for node in toposort(outputs):
+        if node.op is LOOP:
+            used[node] = set()
+        elif node.op.name == "part" and node.args[0].op is LOOP:
+            used[node.args[0]].add(node.params["i"])
+    return used
+
+
+def _smaller(node: Expr, used: set[int], optimize: Optimize, changing: bool) -> list[Expr | None]:
+    """The results of a loop, from a smaller one; None for those that are not used."""
+    loop = Opened(node, used)
+    loop.prune()
+    loop.simplify(optimize)
+    loop.prune()
+    for each in PASSES if changing else PASSES[:2]:
+        if each(loop):
+            loop.prune()
+    loop.simplify(optimize)
+    loop.prune()
+    return loop.closed()
+
+
+# ---------------------------------------------------------------- one loop for several
+def merged(outputs: Sequence[Expr]) -> list[Expr]:
+    """Loops that carry the same states over the same arrays are one, which keeps what any of them keeps.
+
+    The gradient of a loop reads values that the loop itself need not keep, so that it is written with a loop of its
+    own, which this makes the same again.
+    """
+    outputs = list(outputs)
+    while True:
+        groups: dict[object, list[Expr]] = {}
+        for node in toposort(outputs):
+            if node.op is LOOP:
+                body: Body = node.params["body"]
+                groups.setdefault((node.args, body.inputs, body.nexts, body.until), []).append(node)
+        twins = [g for g in groups.values() if len(g) > 1]
+        if not twins:
+            return outputs
+        changes: dict[Expr, Expr] = {}
+        for group in twins:
+            changes.update(_together(group))
+        new: dict[Expr, Expr] = {}
+        for node in toposort(outputs):
+            now = changes.get(node, node)
+            if now is not node:  # a result of the loop that does all: its arguments are known already
+                whole = now.args[0]
+                new[node] = make(OPS["part"], (rebuild(whole, [new[a] for a in whole.args]),), now.params)
+            else:
+                new[node] = rebuild(node, [new[a] for a in node.args]) if node.args else node
+        outputs = [new[o] for o in outputs]
+
+
+def _together(group: Sequence[Expr]) -> dict[Expr, Expr]:
+    """The results of equal loops as results of one."""
+    first: Body = group[0].params["body"]
+    ys = list(dict.fromkeys([y for node in group for y in node.params["body"].ys]))
+    body = Body(first.sequences, first.states, first.fixed, first.nexts, ys, first.until)
+    params = {k: v for k, v in group[0].params.items() if k not in ("body", "nonempty")}
+    if any(n.params.get("nonempty") for n in group):
+        params["nonempty"] = True
+    sequences, inits, fixed = arguments(group[0])
+    whole = loop_node(group[0].args[0], sequences, inits, fixed, body, **params)
+    finals, kept, done = results(whole)
+    place = dict(zip(body.ys, kept, strict=True))
+    changes: dict[Expr, Expr] = {}
+    for node in group:
+        own: Body = node.params["body"]
+        assert isinstance(node.type, TupleType)
+        old = [OPS["part"](node, i=i) for i in range(len(node.type.elements))]
+        new = [*finals, *[place[y] for y in own.ys], *([done] if done is not None else [])]
+        changes.update({a: b for a, b in zip(old, new, strict=True) if a is not b})
+    return changes

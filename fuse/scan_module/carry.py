@@ -1,0 +1,142 @@
+"""Loops in carry style: a state in any nest of tuples, lists and dicts goes from step to step."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fuse import testvalues
+from fuse.errors import FuseTypeError
+from fuse.expr import Expr, as_expr, constant, substitute, variable
+from fuse.frontend import elementwise as ew
+from fuse.frontend.loops import Body, foreign, loop_node, results
+from fuse.frontend.sizes import as_size, as_size_expr
+from fuse.scan_module.scan import number_of_steps
+from fuse.scan_module.scan_utils import Info, State, settled
+from fuse.types import DISCRETE, TensorType
+
+LONGEST = 2**62  # steps of a loop that only its condition ends
+
+
+@testvalues.after
+def loop(
+    step: Callable[..., Any], init: Any, xs: Any = None, n_steps: Any = None
+) -> tuple[Any, Any]:
+    """``carry, y = step(carry, x)`` for each ``x`` along the first axes of ``xs``: (last carry, all ``y``, stacked).
+
+    ``init``, ``xs`` and ``y`` are expressions or tuples, lists and dicts of them, nested as one likes (``None`` for
+    nothing). Without ``xs`` there are ``n_steps`` steps, of ``step(carry, None)``. The carry keeps its structure, types
+    and shapes.
+
+    Raises FuseTypeError where a step changes these, FuseValueError where nothing says how many steps there are.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x = T.dvector("x")
+    >>> (total, count), means = fuse.loop(
+    ...     lambda c, x_t: ((c[0] + x_t, c[1] + 1.0), (c[0] + x_t) / (c[1] + 1.0)), (0.0, 0.0), x)
+    >>> means.eval({x: [2.0, 4.0, 9.0]})
+    array([2., 3., 5.])
+    """
+    sequences, rebuild_x = flatten(xs)
+    starts, rebuild_carry = flatten(init)
+    steps = number_of_steps(n_steps, sequences)
+    elements = [variable(TensorType(x.type.dtype, x.type.shape[1:])) for x in sequences]
+    states = [State(Info(x, (-1,))) for x in starts]
+    returned = step(rebuild_carry([s.leaves[0] for s in states]), rebuild_x(elements) if sequences else None)
+    if not isinstance(returned, tuple) or len(returned) != 2:
+        raise FuseTypeError(f"step of loop returns a pair (carry, y), not {type(returned).__name__}: y may be None")
+    nexts = _same_structure(returned[0], init)
+    ys, rebuild_y = flatten(returned[1])
+    node = _node(steps, sequences, elements, states, nexts, ys, None)
+    finals, kept, _ = results(node)
+    return rebuild_carry(finals), rebuild_y(kept)
+
+
+@testvalues.after
+def while_loop(cond: Callable[..., Any], body: Callable[..., Any], init: Any, max_steps: Any = None) -> Any:
+    """The carry after ``carry = body(carry)`` as long as ``cond(carry)`` is true, and at most ``max_steps`` times.
+
+    The carry is an expression or a tuple, list or dict of them, and keeps its structure, types and shapes. Gradients
+    go through the steps that were done.
+
+    >>> import fuse, fuse.tensor as T
+    >>> a = T.dscalar("a")
+    >>> root = fuse.while_loop(lambda x: abs(x * x - a) > 1e-12, lambda x: (x + a / x) / 2, a)
+    >>> round(float(root.eval({a: 9.0})), 6), round(float(fuse.grad(root, a).eval({a: 9.0})), 6)
+    (3.0, 0.166667)
+    """
+    starts, rebuild = flatten(init)
+    states = [State(Info(x, (-1,))) for x in starts]
+    limit = as_size_expr(LONGEST if max_steps is None else as_size(max_steps, "max_steps"))
+    nexts = _same_structure(body(rebuild([s.leaves[0] for s in states])), init)
+    nexts = settled(states, nexts)
+    first = _condition(cond(rebuild([s.initial for s in states])))
+    again = _condition(cond(rebuild(nexts)))
+    steps = ew.switch(first, limit, constant(0, dtype="int64"))
+    node = _node(steps, [], [], states, nexts, [], ew.eq(again, constant(False)))
+    return rebuild(results(node)[0])
+
+
+def _condition(value: Any) -> Expr:
+    found = as_expr(value)
+    if found.type.ndim or found.type.dtype not in DISCRETE:
+        raise FuseTypeError(f"cond of while_loop gives one truth value, not a {found.type.describe()}")
+    return found if found.type.dtype == "bool" else ew.neq(found, 0)
+
+
+def _node(
+    steps: Expr, sequences: list[Expr], elements: list[Expr], states: list[State], nexts: list[Expr], ys: list[Expr],
+    until: Expr | None,
+) -> Expr:
+    ends = [] if until is None else [until]
+    count = len(states)
+    roots = settled(states, [*nexts, *ys, *ends])
+    carried = [s.leaves[0] for s in states]
+    outside = foreign(roots, [*elements, *carried])
+    replaced: dict[Expr, Expr] = {x: variable(x.type, x.name) for x in outside}
+    roots = substitute(roots, replaced)
+    body = Body(
+        elements, carried, list(replaced.values()), roots[:count], roots[count : count + len(ys)],
+        roots[-1] if ends else None,
+    )
+    return loop_node(steps, sequences, [s.initial for s in states], outside, body)
+
+
+def flatten(tree: Any) -> tuple[list[Expr], Callable[[list[Any]], Any]]:
+    """The expressions in a nest of tuples, lists and dicts, and what builds the same nest of others."""
+    leaves: list[Expr] = []
+
+    def build(item: Any) -> Any:
+        if item is None:
+            return lambda values: None
+        if isinstance(item, dict):
+            parts = {k: build(v) for k, v in item.items()}
+            return lambda values: {k: part(values) for k, part in parts.items()}
+        if isinstance(item, (list, tuple)):
+            inner = [build(v) for v in item]
+            kind: Any = type(item)
+            if hasattr(item, "_fields"):
+                return lambda values: kind(*[part(values) for part in inner])
+            return lambda values: kind([part(values) for part in inner])
+        number = len(leaves)
+        leaves.append(as_expr(item))
+        return lambda values: values[number]
+
+    return leaves, build(tree)
+
+
+def _same_structure(value: Any, like: Any) -> list[Expr]:
+    have, new = _outline(like), _outline(value)
+    if new != have:
+        raise FuseTypeError(f"a carry keeps its structure: it starts as {have} and a step made {new}")
+    return flatten(value)[0]
+
+
+def _outline(tree: Any) -> str:
+    if tree is None:
+        return "None"
+    if isinstance(tree, dict):
+        return "{" + ", ".join(f"{k!r}: {_outline(v)}" for k, v in tree.items()) + "}"
+    if isinstance(tree, (list, tuple)):
+        left, right = "[]" if isinstance(tree, list) else "()"
+        return left + ", ".join(map(_outline, tree)) + right
+    return "*"

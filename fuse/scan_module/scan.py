@@ -1,0 +1,167 @@
+"""``scan``: Theano's loop over sequences; every form of its arguments brought to one node (fuse.frontend.loops)."""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fuse import testvalues
+from fuse.errors import FuseTypeError, FuseValueError
+from fuse.expr import Constant, Expr, as_expr, leaves, substitute, variable
+from fuse.frontend import elementwise as ew
+from fuse.frontend.loops import Body, foreign, loop_node, results
+from fuse.frontend.sizes import as_size, as_size_expr, sizes_of
+from fuse.scan_module.scan_utils import (
+    Returned,
+    State,
+    read_outputs_info,
+    read_returned,
+    read_sequences,
+    settled,
+)
+from fuse.types import TensorType
+from fuse.updates import OrderedUpdates
+
+
+@testvalues.after
+def scan(
+    fn: Callable[..., Any], sequences: Any = None, outputs_info: Any = None, non_sequences: Any = None,
+    n_steps: Any = None, truncate_gradient: int = -1, go_backwards: bool = False, mode: Any = None,
+    name: str | None = None, profile: Any = False, allow_gc: Any = None, strict: bool = False,
+    return_list: bool = False,
+) -> tuple[Any, OrderedUpdates]:
+    """Call ``fn`` once, on symbols, and repeat what it wrote for every step: (outputs, updates), as Theano's scan.
+
+    ``fn`` takes the elements of the sequences (one for each tap), then the earlier values of the outputs (one for each
+    tap), then ``non_sequences``. It returns outputs, a dict of updates of shared variables, ``until(condition)``, or
+    several of them as a tuple. What it reads besides its arguments is found (not with ``strict``).
+
+    * ``sequences``: an expression, a dict(input=, taps=[...]), or a list of these; a tap k is the element at t + k;
+    * ``outputs_info``: for each output None (it is not read again), its value before the first step, or a
+      dict(initial=, taps=[-2, -1]), whose initial value has one row for each step back;
+    * ``n_steps``: needed where there are no sequences; else the shortest sequence decides;
+    * ``go_backwards``: from the last elements to the first; ``truncate_gradient``: gradients flow through the last so
+      many steps only; ``return_list``: a list of outputs even where there is one;
+    * ``mode``, ``profile``, ``allow_gc``: accepted; the loop is part of the function it is used in.
+
+    Every output has one row per step. ``updates`` belong into ``function(..., updates=updates)``.
+
+    Raises FuseTypeError where a value that is carried on changes its type, FuseValueError for what makes no loop.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x, c = T.dvector("x"), T.dscalar("c")
+    >>> totals, updates = fuse.scan(lambda x_t, total, c: total * c + x_t, sequences=x,
+    ...                             outputs_info=T.constant(0.0), non_sequences=c)
+    >>> f = fuse.function([x, c], [totals, fuse.grad(totals[-1], c)])
+    >>> f([1.0, 2.0, 3.0], 10.0)
+    [array([  1.,  12., 123.]), array(22.)]
+    """
+    sequence_list = read_sequences(sequences)
+    infos = read_outputs_info(outputs_info)
+    given = [as_expr(x) for x in _listed(non_sequences)]
+    cut = [x for s in sequence_list for x in s.slices()]
+    if go_backwards:
+        cut = [x[::-1] for x in cut]
+    steps = number_of_steps(n_steps, cut)
+    elements = [variable(TensorType(x.type.dtype, x.type.shape[1:]), n)
+                for x, n in zip(cut, [n for s in sequence_list for n in s.names()], strict=True)]
+    states = [State(info) if info is not None and info.initial is not None else None for info in infos or ()]
+    stand_ins = [x if isinstance(x, Constant) else variable(x.type, x.name) for x in given]
+    taps = [v for s in states if s is not None for v in s.arguments()]
+    returned = read_returned(fn(*elements, *taps, *stand_ins))
+    if infos is None:
+        states = [None] * len(returned.outputs)
+    if len(states) != len(returned.outputs):
+        raise FuseValueError(
+            f"outputs_info has {len(states)} entries and fn returns {len(returned.outputs)} outputs: one entry for "
+            f"each is needed, None for an output that is not read again"
+        )
+    known = {v: x for v, x in zip(stand_ins, given, strict=True) if v is not x}
+    params: dict[str, Any] = {"label": str(name)} if name else {}
+    if truncate_gradient is not None and int(truncate_gradient) >= 0:
+        params["truncate"] = int(truncate_gradient)
+    node, order = _closed(steps, cut, elements, states, known, returned, strict, params)
+    finals, kept, _ = results(node)
+    updates = OrderedUpdates()
+    for target, final in zip(order, finals[len(finals) - len(order):], strict=True):
+        updates[target] = final
+    outputs = kept[: len(returned.outputs)]
+    for output, expr in zip(outputs, returned.outputs, strict=True):
+        if expr.name and output.name is None:
+            output.name = expr.name
+    if return_list or len(outputs) > 1:
+        return outputs, updates
+    return (outputs[0] if outputs else None), updates
+
+
+def _closed(
+    steps: Expr, cut: Sequence[Expr], elements: Sequence[Expr], states: Sequence[State | None],
+    known: Mapping[Expr, Expr], returned: Returned, strict: bool, params: Mapping[str, Any],
+) -> tuple[Expr, list[Any]]:
+    """The loop's node, and the shared variables whose new values are its last states."""
+    ends = [] if returned.until is None else [returned.until]
+    updates = returned.with_defaults([*returned.outputs, *ends])
+    cells = {t: variable(t.type, t.name) for t in updates}
+    written = substitute([*returned.outputs, *updates.values(), *ends], cells)
+    written = settled(states, written)
+    count = len(returned.outputs)
+    outputs, rest = written[:count], written[count:]
+    carried, inits, nexts = [], [], []
+    for state, value in zip(states, outputs, strict=True):
+        if state is not None:
+            carried += state.leaves
+            inits += state.initials()
+            nexts += state.shifted(value)
+    nexts += [_fitted(t, v) for t, v in zip(cells, rest, strict=False)]
+    own = [*elements, *carried, *cells.values(), *known]
+    roots = [*nexts, *outputs, *rest[len(cells):]]
+    outside = foreign(roots, own)
+    if strict:
+        _check_strict(outside)
+    replaced = {x: variable(x.type, x.name) for x in outside}
+    roots = substitute(roots, replaced)
+    body = Body(
+        elements, [*carried, *cells.values()], [*known, *replaced.values()], roots[: len(nexts)],
+        roots[len(nexts) : len(nexts) + count], roots[-1] if ends else None,
+    )
+    return loop_node(steps, cut, [*inits, *cells], [*known.values(), *outside], body, **params), list(cells)
+
+
+def _check_strict(outside: Sequence[Expr]) -> None:
+    names = [n.name or str(n) for n in leaves(outside) if n.op.name in ("input", "shared")]
+    if names:
+        raise FuseValueError(
+            f"with strict=True everything that fn reads is among its arguments, but it reads {', '.join(names)} too: "
+            f"add it to non_sequences"
+        )
+
+
+def _fitted(target: Any, value: Expr) -> Expr:
+    """The new value of a shared variable in a step, in its type."""
+    if value.type.dtype != target.type.dtype or value.type.ndim != target.type.ndim:
+        raise FuseTypeError(
+            f"fn updates the shared variable {target.name or target} ({target.type.describe()}) with a "
+            f"{value.type.describe()}: cast it"
+        )
+    return value
+
+
+def number_of_steps(n_steps: Any, cut: Sequence[Expr]) -> Expr:
+    """``n_steps``, or the length of the shortest sequence."""
+    if n_steps is None or isinstance(n_steps, float) and n_steps != n_steps:
+        if not cut:
+            raise FuseValueError("scan needs sequences or n_steps to know how many steps there are")
+        sizes = list(dict.fromkeys([sizes_of(x)[0] for x in cut]))
+        known = [n for n in sizes if isinstance(n, int)]
+        unknown = [n for n in sizes if not isinstance(n, int)]
+        total: Any = min(known) if known else None
+        for n in unknown:
+            total = n if total is None else ew.minimum(as_size_expr(total), n)
+        return as_size_expr(total)
+    size = as_size(n_steps, "n_steps")
+    if isinstance(size, int) and size < 0:
+        raise FuseValueError(f"n_steps is not negative, as {size} is: go_backwards=True walks sequences from their end")
+    return as_size_expr(size)
+
+
+def _listed(value: Any) -> list[Any]:
+    return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]

@@ -1,0 +1,301 @@
+"""Loops against loops in NumPy, and their derivatives against finite differences."""
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+
+import fuse
+import fuse.tensor as T
+from fuse.autodiff.check import verify_grad
+from fuse.errors import FuseTypeError, FuseValueError, ShapeError
+
+RNG = np.random.default_rng(7)
+
+
+def scanned(taps_in, taps_out, backwards, steps, x, init):
+    """What scan has to give for ``y = 0.5 sum(x taps) + 0.3 tanh(sum(y taps))``, as a loop in NumPy."""
+    low, high = min([0, *taps_in]), max([0, *taps_in])
+    count = len(x) - high + low
+    rows = [np.stack([x[t - low + k] for k in taps_in]).sum(0) for t in range(count)]
+    rows = rows[::-1] if backwards else rows
+    rows = rows if steps is None else rows[:steps]
+    past = [init] if init.ndim < x.ndim else list(init[: -min(taps_out)])
+    out = []
+    for row in rows:
+        new = 0.5 * row + 0.3 * np.tanh(sum(past[k] for k in taps_out))
+        past.append(new)
+        out.append(new)
+    return np.array(out).reshape(len(rows), *x.shape[1:]).astype(x.dtype)
+
+
+CASES = list(itertools.product(
+    [(0,), (-1, 0), (0, 2), (-2, 1), (-1,), (1,)], [(-1,), (-2, -1), (-3,), (-1, -3)], [False, True], [None, 3, 0],
+    ["float64", "float32"], [(), (2,)],
+))
+CASES = [CASES[k] for k in RNG.permutation(len(CASES))[:96]]
+
+
+@pytest.mark.parametrize(("taps_in", "taps_out", "backwards", "steps", "dtype", "shape"), CASES)
+def test_taps_directions_and_steps(taps_in, taps_out, backwards, steps, dtype, shape):
+    x = RNG.normal(size=(8, *shape)).astype(dtype)
+    init = RNG.normal(size=shape if taps_out == (-1,) else (-min(taps_out), *shape)).astype(dtype)
+    vx = T.TensorType(dtype, (None,) * x.ndim)("x")
+    vi = T.TensorType(dtype, (None,) * init.ndim)("init")
+
+    def step(*args):
+        xs, ys = args[: len(taps_in)], args[len(taps_in):]
+        return np.asarray(0.5, dtype) * sum(xs[1:], xs[0]) + np.asarray(0.3, dtype) * T.tanh(sum(ys[1:], ys[0]))
+
+    out, updates = fuse.scan(
+        step, {"input": vx, "taps": list(taps_in)}, {"initial": vi, "taps": list(taps_out)}, n_steps=steps,
+        go_backwards=backwards,
+    )
+    assert not updates
+    assert out.dtype == dtype
+    got = fuse.function([vx, vi], out, on_unused_input="ignore")(x, init)
+    want = scanned(taps_in, taps_out, backwards, steps, x, init)
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=3e-7 if dtype == "float32" else 1e-14)
+    assert got.shape == want.shape
+    assert got.dtype == want.dtype
+
+
+@pytest.mark.parametrize(("taps_in", "taps_out", "backwards", "steps"), [
+    ((0,), (-1,), False, None), ((-1, 1), (-2, -1), True, None), ((0, 2), (-3,), False, 4), ((0,), (-1, -3), True, 3),
+])
+def test_gradients_to_sequence_and_start(taps_in, taps_out, backwards, steps):
+    init = RNG.normal(size=() if taps_out == (-1,) else (-min(taps_out),))
+
+    def formula(x, start, c):
+        def step(*args):
+            return T.tanh(c * sum(args[1:], args[0])) * c
+
+        out, _ = fuse.scan(
+            step, {"input": x, "taps": list(taps_in)}, {"initial": start, "taps": list(taps_out)}, n_steps=steps,
+            go_backwards=backwards,
+        )
+        return (out * T.arange(out.shape[0])).sum() + out[-1] ** 2
+
+    verify_grad(formula, [RNG.normal(size=7), init, np.float64(0.4)], rng=np.random.default_rng(3))
+
+
+def elman(x, h0, w, u, b):
+    h, _ = fuse.scan(lambda x_t, h, w, u, b: T.tanh(T.dot(x_t, u) + T.dot(h, w) + b), x, h0, [w, u, b])
+    return h
+
+
+def test_elman_gradient_is_that_of_finite_differences():
+    shapes = [(6, 3), (4,), (4, 4), (3, 4), (4,)]
+    points = [0.5 * RNG.normal(size=s) for s in shapes]
+    verify_grad(lambda *args: (elman(*args) ** 2).sum(), points, rng=np.random.default_rng(3))
+    verify_grad(lambda *args: (elman(*args)[-1] ** 3).sum(), points, rng=np.random.default_rng(3))
+
+
+def test_elman_on_a_batch():
+    points = [0.5 * RNG.normal(size=s) for s in [(5, 2, 3), (2, 4), (4, 4), (3, 4), (4,)]]
+    verify_grad(lambda *args: (elman(*args) ** 2).sum(), points, rng=np.random.default_rng(3))
+
+
+def test_second_derivatives_both_ways():
+    x, c = T.dvector("x"), T.dscalar("c")
+    out, _ = fuse.scan(lambda x_t, y, c: T.sin(c * y + x_t), x, T.constant(0.5, dtype="float64"), c)
+    cost = (out**2).sum()
+    first = fuse.grad(cost, c)
+    second = fuse.function([x, c], [fuse.grad(first, c), fuse.Rop(first, c, T.constant(1.0, dtype="float64")), first])
+    value = RNG.normal(size=5)
+    a, b, _ = second(value, 0.7)
+    eps = 1e-6
+    numeric = (second(value, 0.7 + eps)[2] - second(value, 0.7 - eps)[2]) / (2 * eps)
+    np.testing.assert_allclose([a, b], numeric, rtol=1e-8)
+
+
+def test_forward_and_reverse_agree():
+    x, v, w = T.dvectors("x", "v", "w")
+    c = T.dscalar("c")
+    out, _ = fuse.scan(lambda x_t, y, z, c: [T.tanh(c * y + x_t * z), z * c], x, [T.constant(0.5, dtype="float64"),
+                       T.constant(1.0, dtype="float64")], c)
+    forward = (fuse.Rop(out[0], x, v) * w).sum()
+    backward = (fuse.Lop(out[0], x, w) * v).sum()
+    values = [RNG.normal(size=6) for _ in range(3)]
+    a, b = fuse.function([x, v, w, c], [forward, backward])(*values, 0.8)
+    np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+def test_several_outputs_of_which_one_is_not_read_again():
+    x = T.dvector("x")
+    (total, square), _ = fuse.scan(lambda x_t, s: [s + x_t, x_t**2], x, [np.float64(0), None])
+    a, b = fuse.function([x], [total, square])([1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(a, [1, 3, 6])
+    np.testing.assert_array_equal(b, [1, 4, 9])
+
+
+def test_steps_from_a_variable_and_none():
+    n, a = T.lscalar("n"), T.dscalar("a")
+    power, _ = fuse.scan(lambda p, a: p * a, outputs_info=T.ones_like(a), non_sequences=a, n_steps=n)
+    f = fuse.function([n, a], power)
+    np.testing.assert_array_equal(f(3, 2.0), [2, 4, 8])
+    assert f(0, 2.0).shape == (0,)
+    with pytest.raises(ValueError, match="not negative"):
+        f(-1, 2.0)
+    with pytest.raises(FuseValueError, match="n_steps is not negative"):
+        fuse.scan(lambda p: p, outputs_info=a, n_steps=-3)
+
+
+def test_sequences_that_are_too_short():
+    x, n = T.dvector("x"), T.lscalar("n")
+    out, _ = fuse.scan(lambda x_t: x_t, x, n_steps=n)
+    f = fuse.function([x, n], out + 0)
+    assert f([1.0, 2.0], 1).shape == (1,)
+    with pytest.raises(ValueError, match="less than its 3 steps"):
+        f([1.0, 2.0], 3)
+
+
+def test_the_shortest_sequence_decides():
+    x, y = T.dvectors("x", "y")
+    out, _ = fuse.scan(lambda a, b: a * b, [x, y])
+    np.testing.assert_array_equal(fuse.function([x, y], out)([1.0, 2.0, 3.0], [2.0, 5.0]), [2, 10])
+
+
+def test_until_ends_the_loop_and_its_gradient():
+    a, limit = T.dscalars("a", "limit")
+    values, _ = fuse.scan(
+        lambda p, a: (p * a, fuse.scan_module.until(p * a > limit)), outputs_info=T.ones_like(a), non_sequences=a,
+        n_steps=1000,
+    )
+    f = fuse.function([a, limit], [values, fuse.grad(values[-1], a)])
+    out, slope = f(2.0, 50.0)
+    np.testing.assert_array_equal(out, [2, 4, 8, 16, 32, 64])
+    assert slope == 6 * 2.0**5
+    assert f(3.0, 1.0)[1] == 1
+
+
+def test_updates_of_shared_variables():
+    count, x = fuse.shared(0, "count"), T.dvector("x")
+    out, updates = fuse.scan(lambda x_t: (x_t + count, {count: count + 2}), x)
+    f = fuse.function([x], out, updates=updates)
+    np.testing.assert_array_equal(f([1.0, 1.0, 1.0]), [1, 3, 5])
+    assert count.get_value() == 6
+    _, updates = fuse.scan(lambda: [(count, count + 1)], n_steps=4)
+    assert isinstance(updates, OrderedDict)
+    fuse.function([], [], updates=updates)()
+    assert count.get_value() == 10
+
+
+def test_random_streams_draw_anew_in_each_step():
+    stream = T.shared_randomstreams.RandomStreams(3)
+    draws, updates = fuse.scan(lambda: stream.uniform(size=(2,)), n_steps=5)
+    f = fuse.function([], draws, updates=updates)
+    first, second = f(), f()
+    assert len(np.unique(np.concatenate([first, second]))) == 20
+
+
+def test_nested_loops_and_their_gradient():
+    def formula(m, c):
+        def row_total(row, c):
+            inner, _ = fuse.scan(lambda v, s, c: T.sin(s * c + v), row, T.zeros((), dtype="float64"), c)
+            return inner[-1] * c
+
+        out, _ = fuse.map(row_total, m, c)
+        return (out**2).sum()
+
+    verify_grad(formula, [RNG.normal(size=(3, 4)), np.float64(0.6)], rng=np.random.default_rng(3))
+
+
+def test_what_the_step_reads_is_found_and_strict_forbids_it():
+    x, y, w = T.dvector("x"), T.dscalar("y"), fuse.shared(2.0, "w")
+    out, _ = fuse.scan(lambda x_t: x_t * y * T.exp(w), x)
+    np.testing.assert_allclose(fuse.function([x, y], out)([1.0, 2.0], 3.0), np.array([3, 6]) * np.exp(2))
+    with pytest.raises(FuseValueError, match="reads y, w too"):
+        fuse.scan(lambda x_t: x_t * y * w, x, strict=True)
+    assert fuse.scan(lambda x_t, y, w: x_t * y * w, x, non_sequences=[y, w], strict=True)
+
+
+def test_truncated_gradient():
+    x = T.dvector("x")
+    out, _ = fuse.scan(lambda x_t, s: s + x_t, x, np.float64(0), truncate_gradient=2)
+    np.testing.assert_array_equal(fuse.function([x], fuse.grad(out[-1], x))(np.ones(5)), [0, 0, 0, 1, 1])
+
+
+def test_reduce_and_folds():
+    x = T.dvector("x")
+    last, _ = fuse.reduce(lambda v, s: s * 10 + v, x, np.float64(0))
+    left, _ = fuse.foldl(lambda v, s: s * 10 + v, x, np.float64(0))
+    right, _ = fuse.foldr(lambda v, s: s * 10 + v, x, np.float64(0))
+    assert [float(v) for v in fuse.function([x], [last, left, right])([1.0, 2.0, 3.0])] == [123, 123, 321]
+
+
+def test_errors_say_what_is_wrong():
+    x, i = T.dvector("x"), T.lscalar("i")
+    with pytest.raises(FuseTypeError, match="upcast or downcast"):
+        fuse.scan(lambda x_t, s: s + x_t, x, i)
+    with pytest.raises(FuseTypeError, match="number of dimensions"):
+        fuse.scan(lambda x_t, s: s + x, x, T.dscalar())
+    with pytest.raises(FuseValueError, match="how many steps"):
+        fuse.scan(lambda s: s, outputs_info=i)
+    with pytest.raises(FuseValueError, match="outputs_info has 2 entries and fn returns 1"):
+        fuse.scan(lambda x_t, s: s + x_t, x, [T.dscalar(), None])
+    for taps in ([0], [-1, -1], [1]):
+        with pytest.raises(ValueError, match="taps"):
+            fuse.scan(lambda x_t, s: s, x, {"initial": x, "taps": taps})
+    with pytest.raises(FuseTypeError, match="no axis"):
+        fuse.scan(lambda v: v, T.dscalar())
+    f = fuse.function([x], fuse.scan(lambda s: T.concatenate([s, s]), outputs_info=x, n_steps=2)[0])
+    with pytest.raises(ShapeError):
+        f([1.0])
+
+
+def test_carry_style():
+    x, w = T.dmatrix("x"), T.dmatrix("w")
+
+    def step(carry, x_t):
+        h = T.tanh(T.dot(carry["h"], w) + x_t)
+        return {"h": h, "n": carry["n"] + 1}, (h.sum(), x_t.max())
+
+    carry, (sums, tops) = fuse.loop(step, {"h": T.zeros_like(x[0]), "n": np.int64(0)}, x)
+    a, b = RNG.normal(size=(4, 3)), RNG.normal(size=(3, 3))
+    h, n, s, t = fuse.function([x, w], [carry["h"], carry["n"], sums, tops])(a, b)
+    want, total = np.zeros(3), []
+    for row in a:
+        want = np.tanh(want @ b + row)
+        total.append(want.sum())
+    np.testing.assert_allclose(h, want)
+    np.testing.assert_allclose(s, total)
+    np.testing.assert_array_equal(t, a.max(1))
+    assert n == 4
+    last, _ = fuse.loop(lambda c, _: (c * 2, None), w, n_steps=3)
+    np.testing.assert_allclose(last.eval({w: b}), b * 8)
+    with pytest.raises(FuseTypeError, match="structure"):
+        fuse.loop(lambda c, _: ((c, c), None), w, n_steps=3)
+
+
+def test_while_loop_counts_and_differentiates():
+    a = T.dscalar("a")
+    x, n = fuse.while_loop(lambda c: c[0] < 100, lambda c: (c[0] * a, c[1] + 1), (T.ones_like(a), np.int64(0)))
+    f = fuse.function([a], [x, n, fuse.grad(x, a)])
+    assert [float(v) for v in f(3.0)] == [243, 5, 5 * 81]
+    assert [float(v) for v in f(1000.0)] == [1000, 1, 1]
+    none = fuse.while_loop(lambda c: c < 0, lambda c: c + 1, a)
+    assert float(none.eval({a: 3.0})) == 3
+    most = fuse.while_loop(lambda c: c > 0, lambda c: c + 1, a, max_steps=7)
+    assert float(most.eval({a: 3.0})) == 10
+
+
+def test_pickle_and_clone():
+    import pickle
+
+    x, c = T.dvector("x"), T.dscalar("c")
+    out, _ = fuse.scan(lambda x_t, s, c: s * c + x_t, x, np.float64(0), c)
+    f = pickle.loads(pickle.dumps(fuse.function([x, c], out)))
+    np.testing.assert_array_equal(f([1.0, 2.0], 10.0), [1, 12])
+    again = fuse.clone(out, {c: c + 1})
+    np.testing.assert_array_equal(again.eval({x: [1.0, 2.0], c: 9.0}), [1, 12])
+    assert fuse.clone(again, {c: c}) is again
+
+
+def test_equal_loops_are_one_node():
+    x, c = T.dvector("x"), T.dscalar("c")
+    a, _ = fuse.scan(lambda x_t, s, c: s * c + x_t, x, np.float64(0), c)
+    b, _ = fuse.scan(lambda u, v, w: v * w + u, x, np.float64(0), c)
+    assert a is b
