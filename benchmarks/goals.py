@@ -162,6 +162,10 @@ GOALS: tuple[Goal, ...] = (
     Goal("call 4 in 3 out", ("call/4in3out n3", "call/4in3out float"), _seconds(0.8e-6)),
     Goal("calls: ahead", ("call/*",), _ahead(1.0, *_COMPILERS, "numexpr")),
     Goal("calls: ahead of NumPy from two operations", ("call/(x+y)[*]x n3", "call/4in3out n3"), _ahead(1.0, "numpy")),
+    Goal("loops: by hand", ("loop/*",), _hand(1.3)),
+    Goal("loops: ahead of every peer", ("loop/lorenz*", "loop/ma1*"), _ahead(1.0)),
+    Goal("loops: 2× the best peer", ("loop/rnn gradient*", "loop/mandelbrot*"), _ahead(2.0)),
+    Goal("loops: 5× the best peer", ("loop/ar1 gradient*",), _ahead(5.0)),
     Goal("others: ahead of every peer", _OTHERS, _ahead(1.0)),
 )
 

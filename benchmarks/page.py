@@ -30,6 +30,7 @@ GROUPS = (  # first part of the workloads' names, heading
     ("model", "Models"),
     ("ocean", "Ocean models"),
     ("long", "Long formulas"),
+    ("loop", "Loops"),
     ("layout", "Layouts"),
     ("types", "Other types"),
 )

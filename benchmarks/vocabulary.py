@@ -1,7 +1,9 @@
 """The words that formulas use beyond a peer's own array module, under one name each.
 
 Beside NumPy's own names: ``softmax``, ``log_softmax``, ``logsumexp``, ``sigmoid``, ``erf``, ``put(x, index, value)``
-(a copy of ``x`` with ``x[index] = value``).
+(a copy of ``x`` with ``x[index] = value``). Peers with compiled loops have ``loop(step, carry, xs, n)``, where
+``step(carry, x)`` gives the next carry and what is kept, all of them tuples, and returns the last carry and what was
+kept; and ``repeat_while(condition, step, carry, most)``.
 """
 
 from __future__ import annotations

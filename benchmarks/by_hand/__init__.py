@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.by_hand import columns, learning, normalise, pointwise, reduce
+from benchmarks.by_hand import columns, learning, loops, normalise, pointwise, reduce
 
 __all__ = ["KERNELS"]
 
@@ -27,4 +27,5 @@ KERNELS: dict[str, Callable[..., Any]] = {
     **columns.KERNELS,
     **{name: _by_shape(name, kernel) for name, kernel in (normalise.KERNELS | reduce.KERNELS).items()},
     **learning.KERNELS,
+    **loops.KERNELS,
 }

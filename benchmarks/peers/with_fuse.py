@@ -23,7 +23,8 @@ def build(workload: Workload, inputs: Data) -> Program:
     import fuse.tensor as T
 
     m = Vocabulary(
-        T, softmax=T.nnet.softmax, log_softmax=T.nnet.log_softmax, put=lambda x, i, v: T.set_subtensor(x[i], v)
+        T, softmax=T.nnet.softmax, log_softmax=T.nnet.log_softmax, put=lambda x, i, v: T.set_subtensor(x[i], v),
+        loop=fuse.loop, repeat_while=fuse.while_loop,
     )
     with fuse.config.change_flags(floatX=theano_like.precision(inputs)):
         return theano_like.build(workload, inputs, m, fuse.shared, fuse.grad, fuse.function)

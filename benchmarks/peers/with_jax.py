@@ -32,6 +32,8 @@ def build(workload: Workload, inputs: Data) -> Program:
         sigmoid=jax.nn.sigmoid,
         erf=jax.scipy.special.erf,
         put=lambda x, i, v: x.at[i].set(v),
+        loop=jax.lax.scan,
+        repeat_while=_repeat_while,
     )
     arguments = {name: value if isinstance(value, float) else jnp.asarray(value) for name, value in inputs.items()}
 
@@ -62,6 +64,16 @@ def build(workload: Workload, inputs: Data) -> Program:
         return cost, params
 
     return Program(advance, tuple(arguments[name] for name in given), _arrays, _wait)
+
+
+def _repeat_while(condition: Any, step: Any, carry: Any, most: int) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    state = jax.lax.while_loop(
+        lambda s: jnp.logical_and(condition(s[0]), s[1] < most), lambda s: (step(s[0]), s[1] + 1), (carry, 0)
+    )
+    return state[0]
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -27,7 +27,10 @@ def build(workload: Workload, inputs: Data, mode: str = "NUMBA") -> Program:
     import pytensor.tensor as pt
     from pytensor.tensor.special import log_softmax, softmax
 
-    m = Vocabulary(pt, softmax=softmax, log_softmax=log_softmax, put=lambda x, i, v: pt.set_subtensor(x[i], v))
+    m = Vocabulary(
+        pt, softmax=softmax, log_softmax=log_softmax, put=lambda x, i, v: pt.set_subtensor(x[i], v),
+        loop=_loop, repeat_while=_repeat_while,
+    )
     function = partial(pytensor.function, mode=mode)
     with pytensor.config.change_flags(floatX=theano_like.precision(inputs)):
         program = theano_like.build(workload, inputs, m, pytensor.shared, pytensor.grad, function)
@@ -35,6 +38,40 @@ def build(workload: Workload, inputs: Data, mode: str = "NUMBA") -> Program:
     compiled: Any = program.function
     compiled.trust_input = all(isinstance(value, np.ndarray) for value in inputs.values())
     return program
+
+
+def _loop(step: Any, carry: Any, xs: Any, n: Any) -> Any:
+    """A loop in carry style as PyTensor's users write it."""
+    import pytensor
+
+    kept = 0
+
+    def inner(*args: Any) -> Any:
+        nonlocal kept
+        count = len(xs or ())
+        after, ys = step(args[count : count + len(carry)], args[:count])
+        kept = len(ys)
+        return [*after, *ys]
+
+    elements = [x[0].type() for x in xs or ()]
+    inner(*elements, *[c.type() for c in carry])
+    outputs, _ = pytensor.scan(
+        inner, sequences=list(xs or ()), outputs_info=[*carry, *[None] * kept], n_steps=n, return_list=True
+    )
+    return tuple(o[-1] for o in outputs[: len(carry)]), tuple(outputs[len(carry) :])
+
+
+def _repeat_while(condition: Any, step: Any, carry: Any, most: int) -> Any:
+    import pytensor
+    import pytensor.tensor as pt
+    from pytensor.scan.utils import until
+
+    def inner(*state: Any) -> Any:
+        after = step(state)
+        return list(after), until(pt.invert(condition(after)))
+
+    outputs, _ = pytensor.scan(inner, outputs_info=list(carry), n_steps=most, return_list=True)
+    return tuple(o[-1] for o in outputs)
 
 
 def environment(folder: Path) -> dict[str, str]:

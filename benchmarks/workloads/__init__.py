@@ -10,6 +10,7 @@ from benchmarks.workloads import (
     layouts,
     learning,
     long,
+    loops,
     models,
     ocean,
     rows,
@@ -18,7 +19,7 @@ from benchmarks.workloads import (
 
 __all__ = ["FIRST_ANSWERS", "MEMORY", "WORKLOADS"]
 
-_MODULES = (elementwise, calls, finance, rows, sums, learning, long, ocean, models, layouts)
+_MODULES = (elementwise, calls, finance, rows, sums, learning, long, loops, ocean, models, layouts)
 
 WORKLOADS: dict[str, Workload] = {workload.name: workload for module in _MODULES for workload in module.WORKLOADS}
 
