@@ -299,3 +299,115 @@ def test_equal_loops_are_one_node():
     a, _ = fuse.scan(lambda x_t, s, c: s * c + x_t, x, np.float64(0), c)
     b, _ = fuse.scan(lambda u, v, w: v * w + u, x, np.float64(0), c)
     assert a is b
+
+
+def both(inputs, outputs, values):
+    """The results of compiled code, after a comparison with the interpreter's."""
+    found = fuse.function(inputs, outputs)(*values)
+    plain = fuse.function(inputs, outputs, mode="FAST_COMPILE")(*values)
+    for a, b in zip(found, plain, strict=True):
+        assert a.dtype == b.dtype
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+    return found
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "int64", "float16", "float32", "complex64", "complex128"])
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3), (0,)])
+def test_dtypes_and_shapes(dtype, shape):
+    x = T.TensorType(dtype, (None,) * (len(shape) + 1))("x")
+    start = T.TensorType(dtype, (None,) * len(shape))("start")
+    two = np.asarray(2, dtype)
+    (a, b), _ = fuse.scan(lambda x_t, s: [s + x_t * two, x_t - s], x, [start, None])
+    values = RNG.integers(-3, 4, (6, *shape)).astype(dtype), RNG.integers(0, 4, shape).astype(dtype)
+    both([x, start], [a, b, a[-1]], values)
+
+
+def test_states_that_are_truth_values():
+    x = T.dvector("x")
+    start = T.constant(False)
+    (seen, _), _ = fuse.scan(lambda x_t, s, n: [T.or_(s, T.gt(x_t, 1.0)), T.switch(s, n + 1, n)], x,
+                             [start, T.constant(0, dtype="int64")])
+    [found] = both([x], [seen], [np.array([0.0, 2.0, 0.0])])
+    assert found.tolist() == [False, True, True]
+
+
+def test_arrays_of_any_layout():
+    x, w, s = T.tensor3("x"), T.dmatrix("w"), T.dmatrix("s")
+    out, _ = fuse.scan(lambda x_t, h, w: T.tanh(T.dot(h, w) + x_t), x, s, w)
+    values = [RNG.normal(size=(3, 5, 4)).T, RNG.normal(size=(6, 6))[::-2, ::2], np.asfortranarray(RNG.normal(size=(5, 3)))]
+    values[0] = np.moveaxis(RNG.normal(size=(5, 3, 7)), 2, 0)[::-1]
+    both([x, w, s], [out, fuse.grad((out**2).sum(), w), fuse.grad(out[-1].sum(), x)], values)
+
+
+def test_a_long_loop_of_unknown_length():
+    limit, v = T.dscalar("limit"), T.dvector("v")
+    (n, rows), _ = fuse.scan(
+        lambda n, r: ([n + 1.0, r + v], fuse.scan_module.until(n > limit)),
+        outputs_info=[T.constant(0.0, dtype="float64"), T.zeros_like(v)], n_steps=10**6,
+    )
+    f = fuse.function([limit, v], [n, rows, rows[-1]])
+    a, b, last = f(40000.0, np.array([1.0, 2.0]))
+    assert len(a) == len(b) == 40002
+    np.testing.assert_array_equal(b, np.outer(np.arange(1, 40003), [1, 2]))
+    np.testing.assert_array_equal(last, b[-1])
+
+
+def test_embeddings_looked_up_and_tables_filled_in():
+    table, ids = T.dmatrix("table"), T.lvector("ids")
+    out, _ = fuse.scan(lambda i, h, t: T.tanh(h + t[i]), ids, T.zeros_like(table[0]), table)
+    cost = (out**2).sum()
+    values = [RNG.normal(size=(5, 3)), np.array([0, 4, 4, -1])]
+    both([table, ids], [out, fuse.grad(cost, table)], values)
+    f = fuse.function([table, ids], out)
+    with pytest.raises(IndexError):
+        f(values[0], np.array([0, 7]))
+    x = T.dvector("x")
+    filled, _ = fuse.scan(lambda i, t: T.set_subtensor(t[i], t[i - 1] * x[i]), T.arange(1, x.shape[0]), T.ones_like(x))
+    [found, _] = both([x], [filled[-1], fuse.grad(filled[-1].sum(), x)], [np.array([1.0, 2.0, 3.0, 4.0])])
+    np.testing.assert_array_equal(found, [1, 2, 6, 24])
+
+
+def test_updates_are_computed_by_loops():
+    w, x = fuse.shared(np.ones(3), "w"), T.dmatrix("x")
+    last, _ = fuse.loop(lambda w, x_t: (w - 0.1 * (w - x_t), None), w, x)
+    step = fuse.function([x], last.sum(), updates={w: last})
+    value, rows = np.ones(3), RNG.normal(size=(4, 3))
+    for _ in range(2):
+        for row in rows:
+            value = value - 0.1 * (value - row)
+        np.testing.assert_allclose(step(rows), value.sum())
+        np.testing.assert_allclose(w.get_value(), value)
+
+
+def test_bodies_without_compiled_form_run_step_by_step():
+    m = T.dmatrix("m")
+    out, _ = fuse.scan(lambda a: T.nlinalg.matrix_inverse(a) + T.eye(2), outputs_info=m, n_steps=3)
+    both([m], [out], [np.array([[2.0, 1.0], [0.0, 3.0]])])
+    order, _ = fuse.map(lambda row: T.sort(row), m)
+    np.testing.assert_array_equal(order.eval({m: [[2.0, 1.0], [0.0, 3.0]]}), [[1, 2], [0, 3]])
+
+
+def test_a_second_process_compiles_nothing(tmp_path):
+    import os
+    import subprocess
+    import sys
+
+    program = """
+import fuse, fuse.tensor as T
+from fuse.codegen import load
+x, w = T.dmatrix("x"), T.dmatrix("w")
+h, _ = fuse.scan(lambda x_t, h, w: T.tanh(x_t + T.dot(h, w)), x, T.zeros_like(x[0]), w)
+f = fuse.function([x, w], [h, fuse.grad((h ** 2).sum(), w)])
+print(f([[1.0, 2.0], [3.0, 4.0]], [[0.1, 0.2], [0.3, 0.4]])[1].tolist(), load.stats()["compiles"], load.stats()["planned"])
+"""
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True,
+            env={**os.environ, "FUSE_CACHE_DIR": str(tmp_path)},
+        ).stdout.rsplit(maxsplit=2)
+        for _ in range(2)
+    ]
+    assert found[0][0] == found[1][0]
+    assert found[0][2] == "1" and int(found[0][1]) > 0
+    assert found[1][1:] == ["0", "0"]
