@@ -59,6 +59,21 @@ def numpy_vocabulary() -> Vocabulary:
         out[index] = value
         return out
 
+    def loop(step: Any, carry: Any, xs: Any, n: Any) -> Any:
+        kept = []
+        for t in range(len(xs[0]) if n is None else n):
+            carry, ys = step(carry, tuple(x[t] for x in xs or ()))
+            kept.append(ys)
+        return carry, tuple(np.array(column) for column in zip(*kept, strict=True))
+
+    def repeat_while(condition: Any, step: Any, carry: Any, most: int) -> Any:
+        for _ in range(most):
+            if not condition(carry):
+                break
+            carry = step(carry)
+        return carry
+
     return Vocabulary(
-        np, softmax=softmax, log_softmax=log_softmax, logsumexp=logsumexp, sigmoid=sigmoid, erf=erf, put=put
+        np, softmax=softmax, log_softmax=log_softmax, logsumexp=logsumexp, sigmoid=sigmoid, erf=erf, put=put,
+        loop=loop, repeat_while=repeat_while,
     )

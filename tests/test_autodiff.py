@@ -197,6 +197,7 @@ INDEX = np.array([2, 0, 2])
 IMAGES = R.normal(size=(2, 2, 5, 4))
 
 CASES = {
+    "scan": (lambda x, c: fuse.scan(lambda x_t, s: T.tanh(s * 0.5 + x_t), x, c)[0], N, N[0]),
     "sum": (lambda x: T.sum(x, axis=1), S3),
     "sum of all, keepdims": (lambda x: T.sum(x, keepdims=True) * x, M),
     "mean": (lambda x: T.mean(x, axis=(0, 2)), S3),
