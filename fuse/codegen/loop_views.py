@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from fuse.codegen.loop_emit import NotCompiled, Place, copy_lines, plus, product, total
 from fuse.codegen.text import as_dtype
-from fuse.expr import Expr
+from fuse.expr import Expr, make
+from fuse.op import OPS
 
 if TYPE_CHECKING:
     from fuse.codegen.loop_units import Units as Writer
@@ -22,33 +23,27 @@ def _stored(w: Writer, node: Expr) -> None:
     value, dtype = node.args[1], node.type.dtype
     if value.type.dtype != dtype:
         raise NotCompiled("a store of another dtype")
-    sizes = []
-    for entry, n in zip(node.params["spec"], w.sizes.of[node], strict=False):
-        if entry[0] == "slice":
-            if entry[1:] != (None, None, None):
-                raise NotCompiled("a store into a slice")
-            sizes.append(w.size(n))
-    sizes += [w.size(n) for n in w.sizes.of[node][len(node.params["spec"]):]]
+    place = make(OPS["subtensor"], (node.args[0], *node.args[2:]), {"spec": node.params["spec"]})
+    sizes = [w.size(n) for n in w.sizes.sizes_of(place)]
     part = w.part(out, node, node.args[2:], sizes)
-    own = w.sizes.of[value]
-    for n, m in zip(reversed(own), reversed(sizes), strict=False):
-        if w.size(n) != m and w.size(n) != "1":
-            raise NotCompiled("a store of another size")
+    for n, m in zip(reversed(w.shape(value)), reversed(sizes), strict=False):
+        if n not in (m, "1"):
+            w.lines += [f"if {n} != {m}:", "    return 3"]
     index = [w.fresh("s") for _ in sizes]
     if value.type.ndim:
         source = w.place(value)
         lead = len(sizes) - value.type.ndim
-        at = source.at(*["0" if n == "1" else i for i, n in zip(index[lead:], source.shape, strict=True)])
-        text = f"load({source.buffer}, {at})"
+        read = source.at(*["0" if n == "1" else i for i, n in zip(index[lead:], source.shape, strict=True)])
+        text = f"load({source.buffer}, {read})"
     else:
         text = w.number(value)
-    place = part.at(*index)
+    at = part.at(*index)
     if node.op.name == "inc_subtensor":
         if dtype not in ("float64", "int64", "float32"):
             raise NotCompiled("an increment of this dtype")
-        text = f"load({part.buffer}, {place}) + {text}"
+        text = f"load({part.buffer}, {at}) + {text}"
     lines = ["    " * d + f"for {i} in range({n}):" for d, (i, n) in enumerate(zip(index, sizes, strict=True))]
-    w.lines += [*lines, "    " * len(index) + f"store({part.buffer}, {place}, {text})"]
+    w.lines += [*lines, "    " * len(index) + f"store({part.buffer}, {at}, {text})"]
     w.values[node] = out
 
 
