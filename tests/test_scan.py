@@ -412,3 +412,20 @@ print(found, load.stats()["compiles"], load.stats()["planned"])
     assert found[0][0] == found[1][0]
     assert found[0][2] == "1" and int(found[0][1]) > 0
     assert found[1][1:] == ["0", "0"]
+
+
+def test_jacobians_are_one_loop_for_all_rows():
+    x, w, s = T.dmatrix("x"), T.dmatrix("w"), T.dvector("s")
+    h, _ = fuse.scan(lambda x_t, h, w: T.tanh(T.dot(h, w) + x_t), x, s, w)
+    rows = T.jacobian(h[-1], s)
+    second = T.hessian((h[-1] ** 2).sum(), s)
+    values = [RNG.normal(size=(4, 3)), RNG.normal(size=(3, 3)), RNG.normal(size=3)]
+    found, curved = both([x, w, s], [rows, second], values)
+    f = fuse.function([x, w, s], [h[-1], fuse.grad((h[-1] ** 2).sum(), s)])
+    for k in range(3):
+        step = np.zeros(3)
+        step[k] = 1e-6
+        up, down = f(*values[:2], values[2] + step), f(*values[:2], values[2] - step)
+        np.testing.assert_allclose(found[:, k], (up[0] - down[0]) / 2e-6, rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(curved[:, k], (up[1] - down[1]) / 2e-6, rtol=1e-5, atol=1e-8)
+    assert not any(n.op.name == "each" for n in fuse.expr.toposort([rows, second]))

@@ -62,7 +62,7 @@ def vectorize(outputs: Sequence[Expr], batched: Mapping[Expr, Expr], size: Expr)
 
 
 def _batched_node(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
-    rule = RULES.get(node.op.name) or KIND_RULES.get(node.op.kind, _one_by_one)
+    rule = RULES.get(node.op.name) or KIND_RULES.get(node.op.kind, one_by_one)
     return rule(batch, node, args, flags)
 
 
@@ -106,7 +106,7 @@ def _shifted_axes(batch: Batch, node: Expr, args: list[Expr], flags: list[bool])
     for name in params.keys() & {"axis", "axis1", "axis2"}:
         value = params[name]
         if value is None:
-            return _one_by_one(batch, node, args, flags)
+            return one_by_one(batch, node, args, flags)
         ndim = node.args[0].type.ndim
         params[name] = tuple([a % ndim + 1 for a in value]) if isinstance(value, tuple) else value % ndim + 1
     return node.op(*batch.all(args, flags), **params)
@@ -209,7 +209,8 @@ def _batched_dot(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) 
 
 
 # ---------------------------------------------------------------- ops without a rule: one call per entry
-def _one_by_one(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+def one_by_one(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    """The op called once per entry of the batch."""
     template = node.op(*[a.type() for a in node.args], **node.params)
     return EACH(*args, batch.size, template=template, flags=tuple(flags))
 

@@ -18,6 +18,7 @@ from fuse.expr import (
     Constant,
     Expr,
     as_expr,
+    constant,
     leaf,
     leaves,
     make,
@@ -138,7 +139,8 @@ def _shape(node: Expr, *shapes: tuple[Any, ...]) -> tuple[tuple[Any, ...], ...]:
     finals = [tuple([m if m is not None else n for m, n in zip(x.type.shape, outer[x], strict=True)])
               for x in body.states]
     lead = None if body.until is not None else _static(node.args[0])
-    kept = [(lead, *[_outer_size(n, outer) for n in shape_of(y)]) for y in body.ys]
+    fixed = dict(zip(body.fixed, node.args[1 + a + len(body.states):], strict=True))
+    kept = [(lead, *[_outer_size(n, outer, fixed) for n in shape_of(y)]) for y in body.ys]
     return (*finals, *kept, *([()] if body.until is not None else []))
 
 
@@ -146,7 +148,7 @@ def _static(steps: Expr) -> Any:
     return int(steps.data) if isinstance(steps, Constant) else steps
 
 
-def _outer_size(size: Any, outer: Mapping[Expr, tuple[Any, ...]]) -> Any:
+def _outer_size(size: Any, outer: Mapping[Expr, tuple[Any, ...]], values: Mapping[Expr, Expr]) -> Any:
     """A size of the body in terms of the loop's arguments; None where it depends on values."""
     if isinstance(size, int):
         return size
@@ -155,6 +157,8 @@ def _outer_size(size: Any, outer: Mapping[Expr, tuple[Any, ...]]) -> Any:
         if node.op.name == "shape_i" and node.args[0] in outer:
             found = outer[node.args[0]][node.params["axis"]]
             known[node] = as_expr(np.int64(found)) if isinstance(found, int) else found
+        elif node in values and node.type.ndim == 0:
+            known[node] = values[node]
         elif node.op.name == "shape_i" or node.op is INPUT and not _only_measured(size, node):
             return None
     return substitute([size], known)[0] if size not in known else known[size]
@@ -162,7 +166,7 @@ def _outer_size(size: Any, outer: Mapping[Expr, tuple[Any, ...]]) -> Any:
 
 def _only_measured(size: Expr, x: Expr) -> bool:
     """Whether ``size`` reads nothing of ``x`` but its sizes."""
-    return all(n.op.name == "shape_i" for n in toposort([size]) if x in n.args)
+    return size is not x and all(n.op.name == "shape_i" for n in toposort([size]) if x in n.args)
 
 
 def _run(steps: Any, *arrays: Array, body: Body, **params: Any) -> list[Array]:
@@ -246,8 +250,9 @@ def _empty_shapes(arrays: Sequence[Array], body: Body) -> list[tuple[int, ...]]:
         x: np.shape(v)[1:] if k < a else np.shape(v) for k, (x, v) in enumerate(zip(body.inputs, arrays, strict=True))
     }
     shapes: list[Any] = []
+    fixed = {x: constant(v) for x, v in zip(body.inputs, arrays, strict=True) if x in body.fixed and not x.type.ndim}
     for y in body.ys:
-        sizes = [_outer_size(n, outer) for n in shape_of(y)]
+        sizes = [_outer_size(n, outer, fixed) for n in shape_of(y)]
         read = [n for n in sizes if isinstance(n, Expr)]
         values = dict(zip(read, [int(v) for v in evaluate(read, {})], strict=True)) if read else {}
         shapes.append(tuple([values.get(n, n) if isinstance(n, Expr) else n or 0 for n in sizes]))
