@@ -429,3 +429,20 @@ def test_jacobians_are_one_loop_for_all_rows():
         np.testing.assert_allclose(found[:, k], (up[0] - down[0]) / 2e-6, rtol=1e-6, atol=1e-9)
         np.testing.assert_allclose(curved[:, k], (up[1] - down[1]) / 2e-6, rtol=1e-5, atol=1e-8)
     assert not any(n.op.name == "each" for n in fuse.expr.toposort([rows, second]))
+
+
+@pytest.mark.parametrize("checkpoint", [0, 1, 3, 50])
+def test_steps_done_again_give_the_same_gradient(checkpoint):
+    x, w, s = T.dmatrix("x"), T.dmatrix("w"), T.dvector("s")
+
+    def slopes(**options):
+        (h, y), _ = fuse.scan(
+            lambda x_t, h, w: [T.tanh(T.dot(h, w) + x_t), (h * x_t).sum()], x, [s, None], w, **options
+        )
+        return fuse.grad((y**2).sum() + (h[-1] ** 2).sum() + h.sum(), [x, w, s])
+
+    values = [RNG.normal(size=(10, 3)), RNG.normal(size=(3, 3)), RNG.normal(size=3)]
+    plain = fuse.function([x, w, s], slopes())(*values)
+    again = fuse.function([x, w, s], slopes(checkpoint=checkpoint))(*values)
+    for a, b in zip(plain, again, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-11)

@@ -14,7 +14,7 @@ from fuse.autodiff.sweep import cast_like, cotangents, filled, is_discrete, op
 from fuse.expr import Constant, Expr, constant, substitute, toposort, variable
 from fuse.frontend import elementwise as ew
 from fuse.frontend.indexing import set_subtensor
-from fuse.frontend.lengths import has_rows
+from fuse.frontend.lengths import has_rows, is_steady
 from fuse.frontend.loops import DERIVATIVES, LOOP, Body, arguments, loop_node, results
 from fuse.op import DISCONNECTED, ZERO
 from fuse.types import TensorType
@@ -34,6 +34,11 @@ def reverse(g: Sequence[Any], out: Expr, steps: Expr, *args: Expr, body: Body, *
     given = [h if isinstance(h, Expr) else None for h in g]
     if body.until is not None:
         given = given[:-1]
+    checkpoint = params.get("checkpoint")
+    if checkpoint is not None and body.until is None and params.get("truncate", -1) < 0:
+        from fuse.autodiff.checkpoints import reverse_in_segments
+
+        return reverse_in_segments(out, given, checkpoint)
     inner = body.opened()
     wrt = [x for x in inner.inputs if not is_discrete(x)]
     live = [k for k, x in enumerate(inner.states) if not is_discrete(x)]
@@ -157,10 +162,11 @@ def _kept(inner: Body, needed: Sequence[Expr]) -> tuple[list[Expr], dict[Expr, E
     readers.update(dict.fromkeys(n for n in needed if n in of_body))
     known: dict[Expr, Expr] = {}
     stack, seen = list(readers), set(readers)
-    already = {*inner.nexts, *inner.ys}
+    already, moving = {*inner.nexts, *inner.ys}, {*inner.sequences, *inner.states}
     while stack:
         node = stack.pop()
-        if node in inner.states or node in varying and not node.is_leaf and (is_dear(node) or node in already):
+        worth = node in varying and not node.is_leaf and (node in already or is_dear(node) and is_steady(node, moving))
+        if node in inner.states or worth:
             known[node] = variable(node.type)
             continue
         if node in varying:

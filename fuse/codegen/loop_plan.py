@@ -183,7 +183,7 @@ class InnerWriter(Units):
                 known[node] = constant(found, dtype="int64") if isinstance(found, int) else found
             elif node in self.body.fixed and node.type.ndim == 0:
                 known[node] = self.bound[node]
-        return self.outer.sizes.host(known.get(size) or substitute([size], known)[0])
+        return self.outer.sizes.host(known[size] if size in known else substitute([size], known)[0])
 
     def equal(self, left: Size, right: Size) -> None:
         self.outer.equal(self.outwards(left), self.outwards(right))

@@ -1,7 +1,7 @@
 """When two lengths are surely one number: sums of sizes brought to a normal form."""
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Container, Hashable
 from typing import Any
 
 from fuse.expr import CONSTANT, Expr, toposort
@@ -129,6 +129,19 @@ def _cut(x: Expr) -> Expr | bool | None:
     if entry[1:] == [None, -1]:
         return True
     return x.args[1 + entry[1][1]] if isinstance(entry[1], tuple) and entry[2] is None else None
+
+
+def is_steady(x: Expr, moving: Container[Expr]) -> bool:
+    """Whether a value of a loop's body has the same shape in every step: its sizes read no value of ``moving``."""
+    for size in shape_of(x):
+        pending = [size] if isinstance(size, Expr) else []
+        while pending:
+            node = pending.pop()
+            if node in moving or node.op.name == "shape_i" and not node.args[0].is_leaf:
+                return False
+            if node.op.name != "shape_i":
+                pending.extend(node.args)
+    return True
 
 
 def uncut(x: Expr) -> tuple[Expr, bool]:

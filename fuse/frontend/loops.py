@@ -273,7 +273,8 @@ def loop_node(
     steps: Expr, sequences: Sequence[Expr], inits: Sequence[Expr], fixed: Sequence[Expr], body: Body, **params: Any
 ) -> Expr:
     """The node of a loop. Parameters, where not as usual: ``truncate`` (the last steps, through which gradients flow),
-    ``nonempty`` (no steps are an error), ``label``."""
+    ``checkpoint`` (how many steps are done again for the gradient, see fuse.autodiff.checkpoints), ``nonempty`` (no
+    steps are an error), ``label``."""
     return make(LOOP, (steps, *sequences, *inits, *fixed), {"body": body, **params})
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from fuse.expr import Constant, Expr, toposort
 from fuse.frontend import elementwise as ew
 from fuse.frontend.join import join
+from fuse.frontend.lengths import is_steady
 from fuse.looping.opened import Closed, Opened
 from fuse.looping.pushing import batched, can_batch, varying
 from fuse.op import OPS
@@ -124,6 +125,9 @@ def _of_all_steps(loop: Opened, term: Expr) -> Outer | None:
     if pair is None:
         return None
     left, right, make = pair
+    moving = {*loop.sequences, *loop.states}
+    if not (is_steady(left, moving) and is_steady(right, moving)):
+        return None
     numbers = [_kept(loop, v) for v in (left, right)]
     return lambda closed: make(*[n(closed) for n in numbers], closed.length)
 

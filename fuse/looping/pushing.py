@@ -8,7 +8,7 @@ from fuse.autodiff.batching import KIND_RULES, RULES, vectorize
 from fuse.autodiff.loops import is_dear
 from fuse.expr import Constant, Expr, constant, substitute, toposort, variable
 from fuse.frontend.layout import broadcast_to
-from fuse.frontend.lengths import has_all, has_rows, uncut
+from fuse.frontend.lengths import has_all, has_rows, is_steady, uncut
 from fuse.frontend.sizes import sizes_of
 from fuse.looping.opened import Closed, Opened, always
 from fuse.op import OPS
@@ -139,6 +139,8 @@ def trailing(loop: Opened) -> bool:
                     edge[arg] = None
                 else:
                     stack.append(arg)
+        if not all(is_steady(x, {*loop.sequences, *loop.states}) for x in edge):
+            continue
         if len(edge) > MANY_KEPT or not any(is_dear(n) for n in inner) or not can_batch([y], loop, edge):
             continue
         del loop.kept[i]

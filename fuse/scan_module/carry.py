@@ -19,13 +19,14 @@ LONGEST = 2**62  # steps of a loop that only its condition ends
 
 @testvalues.after
 def loop(
-    step: Callable[..., Any], init: Any, xs: Any = None, n_steps: Any = None
+    step: Callable[..., Any], init: Any, xs: Any = None, n_steps: Any = None, checkpoint: int | None = None
 ) -> tuple[Any, Any]:
     """``carry, y = step(carry, x)`` for each ``x`` along the first axes of ``xs``: (last carry, all ``y``, stacked).
 
     ``init``, ``xs`` and ``y`` are expressions or tuples, lists and dicts of them, nested as one likes (``None`` for
     nothing). Without ``xs`` there are ``n_steps`` steps, of ``step(carry, None)``. The carry keeps its structure, types
-    and shapes.
+    and shapes. ``checkpoint``: for the gradient only the states after each so many steps are kept, and the steps
+    between are done again; 0: about the root of all steps.
 
     Raises FuseTypeError where a step changes these, FuseValueError where nothing says how many steps there are.
 
@@ -46,7 +47,7 @@ def loop(
         raise FuseTypeError(f"step of loop returns a pair (carry, y), not {type(returned).__name__}: y may be None")
     nexts = _same_structure(returned[0], init)
     ys, rebuild_y = flatten(returned[1])
-    node = _node(steps, sequences, elements, states, nexts, ys, None)
+    node = _node(steps, sequences, elements, states, nexts, ys, None, checkpoint)
     finals, kept, _ = results(node)
     return rebuild_carry(finals), rebuild_y(kept)
 
@@ -85,7 +86,7 @@ def _condition(value: Any) -> Expr:
 
 def _node(
     steps: Expr, sequences: list[Expr], elements: list[Expr], states: list[State], nexts: list[Expr], ys: list[Expr],
-    until: Expr | None,
+    until: Expr | None, checkpoint: int | None = None,
 ) -> Expr:
     ends = [] if until is None else [until]
     count = len(states)
@@ -98,7 +99,8 @@ def _node(
         elements, carried, list(replaced.values()), roots[:count], roots[count : count + len(ys)],
         roots[-1] if ends else None,
     )
-    return loop_node(steps, sequences, [s.initial for s in states], outside, body)
+    params = {} if checkpoint is None else {"checkpoint": int(checkpoint)}
+    return loop_node(steps, sequences, [s.initial for s in states], outside, body, **params)
 
 
 def flatten(tree: Any) -> tuple[list[Expr], Callable[[list[Any]], Any]]:

@@ -27,7 +27,7 @@ def scan(
     fn: Callable[..., Any], sequences: Any = None, outputs_info: Any = None, non_sequences: Any = None,
     n_steps: Any = None, truncate_gradient: int = -1, go_backwards: bool = False, mode: Any = None,
     name: str | None = None, profile: Any = False, allow_gc: Any = None, strict: bool = False,
-    return_list: bool = False,
+    return_list: bool = False, checkpoint: int | None = None,
 ) -> tuple[Any, OrderedUpdates]:
     """Call ``fn`` once, on symbols, and repeat what it wrote for every step: (outputs, updates), as Theano's scan.
 
@@ -41,6 +41,8 @@ def scan(
     * ``n_steps``: needed where there are no sequences; else the shortest sequence decides;
     * ``go_backwards``: from the last elements to the first; ``truncate_gradient``: gradients flow through the last so
       many steps only; ``return_list``: a list of outputs even where there is one;
+    * ``checkpoint``: for the gradient only the states after each so many steps are kept, and the steps between done
+      again; 0: about the root of all steps;
     * ``mode``, ``profile``, ``allow_gc``: accepted; the loop is part of the function it is used in.
 
     Every output has one row per step. ``updates`` belong into ``function(..., updates=updates)``.
@@ -79,6 +81,8 @@ def scan(
     params: dict[str, Any] = {"label": str(name)} if name else {}
     if truncate_gradient is not None and int(truncate_gradient) >= 0:
         params["truncate"] = int(truncate_gradient)
+    if checkpoint is not None:
+        params["checkpoint"] = int(checkpoint)
     node, order = _closed(steps, cut, elements, states, known, returned, strict, params)
     finals, kept, _ = results(node)
     updates = OrderedUpdates()
