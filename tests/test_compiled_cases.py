@@ -34,3 +34,24 @@ def test_compiled_value_and_derivatives_are_the_reference_s(name):
     for a, b in zip(got, want, strict=True):
         assert a.dtype == b.dtype and a.shape == b.shape
         np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9 * max(1.0, float(np.abs(b).max(initial=0.0))))
+
+
+@pytest.mark.parametrize("make", [
+    lambda x: T.eq(T.arange(x.shape[0])[:, None], T.arange(x.shape[0])[None]),
+    lambda x: T.outer(x, x + 1),
+    lambda x: T.exp(x[:, None] * x[None]),
+], ids=["generated", "outer", "exp"])
+@pytest.mark.parametrize("use", [
+    lambda e: e.dimshuffle(0, "x", 1) * e,
+    lambda e: e.dimshuffle(1, 0) - 2 * e,
+    lambda e: e.dimshuffle(0, 1, "x") + e.dimshuffle("x", 0, 1) * e.dimshuffle(0, "x", 1),
+    lambda e: (e.dimshuffle(0, "x", 1) * e).sum(axis=0) + e,
+    lambda e: T.exp(e.dimshuffle(0, "x", 1)) * (e + 1) + e.dimshuffle(1, "x", 0),
+], ids=["rows and columns", "transposed", "three", "summed", "nested"])
+def test_a_light_value_that_is_used_at_several_places(make, use):
+    """What costs no more than a load is computed where it is used: at each place its own value."""
+    x = T.dvector("x")
+    out = use(T.cast(make(x), "float64"))
+    value = np.array([0.3, -1.0, 2.0])
+    want = fuse.function([x], out, mode="FAST_COMPILE")(value)
+    np.testing.assert_allclose(fuse.function([x], out)(value), want, rtol=1e-12)

@@ -31,6 +31,7 @@ from fuse.codegen.region import (
     is_fusible,
     is_literal,
     keeps_order,
+    meets_itself,
     operand_axes,
     operands_of,
     places,
@@ -236,6 +237,12 @@ class Planner:
         axes = self.assign(node, operands, inside, region, new_sizes)
         if axes is None:
             return "one value would be needed at two different places of the same loops"
+        if meets_itself(region, repeated, axes, node, self.operands, self.sizes):
+            for operand in repeated:  # one value has one place in a kernel: what is wanted at several is read
+                for unit in [self.unit_of[base] for base in self.behind(operand.base)]:
+                    if unit == number or self.before[unit] >> number & 1:
+                        return "one value would be needed at two different places of the same loops"
+            outside, repeated = outside + repeated, []
         flat = region.stays_flat(node, operands, axes, len(new_sizes))
         if is_long and not flat:
             return too_long
@@ -294,6 +301,8 @@ class Planner:
         if is_literal(operand.base):
             return
         known = region.loads.get(operand.base)
+        if known is not None and known != axes:
+            region.turned.add(operand.base)
         if known is None or known.count(None) > axes.count(None):
             region.loads[operand.base] = axes
         readers = self.readers.setdefault(operand.base, [])

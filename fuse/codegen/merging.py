@@ -107,10 +107,10 @@ def _merge(
 
     # Values that one region reads from the other's results must be read at the place where they are made.
     for base, where in region.loads.items():
-        if base in source.amap and base not in source.repeated and rename(source.amap[base]) != where:
+        if base in source.amap and (base in region.turned or rename(source.amap[base]) != where):
             return False
     for base, where in source.loads.items():
-        if base in region.amap and base not in region.repeated and region.amap[base] != rename(where):
+        if base in region.amap and (base in source.turned or region.amap[base] != rename(where)):
             return False
     if any(b in source.across for b in region.loads) or any(b in region.across for b in source.loads):
         return False
@@ -127,8 +127,10 @@ def _merge(
     region.across |= source.across
     region.whole |= source.whole
     region.repeated -= {b for b in region.amap if planner.unit_of.get(b) in (number, other)}
+    region.turned |= source.turned
     for base, m in source.loads.items():
-        region.loads.setdefault(base, rename(m))
+        if region.loads.setdefault(base, rename(m)) != rename(m):
+            region.turned.add(base)
     for base in list(region.loads):
         if base in region.amap and base not in region.repeated:
             del region.loads[base]

@@ -71,6 +71,7 @@ class Region:
     domain: dict[Expr, AxisMap] = field(default_factory=dict)  # of reductions: axes of the argument's dimensions
     repeated: set[Expr] = field(default_factory=set)  # cheap values that belong to another region too
     loads: dict[Expr, AxisMap] = field(default_factory=dict)  # materialised operands, as first used
+    turned: set[Expr] = field(default_factory=set)  # those that are read at several places, such as m + m.T
     spaces: dict[frozenset[int], None] = field(default_factory=dict)
     outputs: list[Expr] = field(default_factory=list)
     # Sums across the nest of loops (over rows, beside values per row): added up in their output, not read again here.
@@ -227,3 +228,28 @@ def operand_axes(operand: Operand, axes: AxisMap, node: Expr, sizes: Sizes) -> A
         if d is not None:
             out[d] = axes[k + offset]
     return tuple(out)
+
+
+def meets_itself(
+    region: Region, repeated: Sequence[Operand], axes: AxisMap, node: Expr,
+    operands: Mapping[Expr, tuple[Operand, ...]], sizes: Sizes,
+) -> bool:
+    """Whether a value that ``repeated``, operands of ``node``, would compute in place stands elsewhere already."""
+    found: dict[Expr, AxisMap] = {}
+    stack = [(o.base, operand_axes(o, axes, node, sizes)) for o in repeated]
+    while stack:
+        base, where = stack.pop()
+        known = found.get(base, region.amap.get(base))
+        if known is not None:
+            if known != where:
+                return True
+            continue
+        if base in region.turned or region.loads.get(base, where) != where:
+            return True
+        if base not in operands:
+            continue  # read from memory, at any place
+        found[base] = where
+        stack += [
+            (o.base, operand_axes(o, where, base, sizes)) for o in operands[base] if o.base.op.name not in GENERATORS
+        ]
+    return False
