@@ -50,12 +50,15 @@ _LAZY = {
     **dict.fromkeys(("FunctionGraph",), "fuse.frontend.graph"),
     "change_flags": "fuse.configparser",
     "theano_names": "fuse.theano_table",
+    "jit": "fuse.transforms.tracing",
+    **dict.fromkeys(("jacfwd", "jacrev", "jvp", "value_and_grad", "vjp"), "fuse.transforms.derivatives"),
+    **dict.fromkeys(("vectorize", "vectorize_graph", "vmap"), "fuse.transforms.mapped"),
     **dict.fromkeys(("OpFromGraph", "custom_jvp", "custom_vjp"), "fuse.autodiff.custom"),
     **dict.fromkeys(("foldl", "foldr", "loop", "map", "reduce", "scan", "while_loop"), "fuse.scan_module"),
 }
 _MODULES = (
     "compat", "compile", "gof", "gradient", "misc", "printing", "sandbox", "scalar", "scan_module", "tensor",
-    "updates",
+    "tree", "updates",
 )
 
 __all__ = [

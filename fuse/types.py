@@ -10,6 +10,7 @@ import numpy as np
 
 from fuse.config import config
 from fuse.errors import DTypeError, ShapeError
+from fuse.trace import TRACE
 
 Shape = tuple[int | None, ...]
 
@@ -107,8 +108,8 @@ def constant_dtype(value: bool | int | float | complex) -> str:
                 return name
         raise DTypeError(f"the integer {value} does not fit into 64 bits")
     if isinstance(value, complex):
-        return "complex128"
-    if config.floatX == "float32" or value != value:
+        return "complex64" if TRACE.single else "complex128"
+    if config.floatX == "float32" or value != value or TRACE.single:
         return "float32"
     with np.errstate(over="ignore"):
         return "float32" if float(np.float32(value)) == value else "float64"

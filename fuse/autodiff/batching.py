@@ -12,8 +12,9 @@ import numpy as np
 
 from fuse.autodiff.sweep import cotangents, op
 from fuse.errors import FuseTypeError
-from fuse.expr import Expr, rebuild, substitute, toposort
+from fuse.expr import Expr, constant, rebuild, substitute, toposort
 from fuse.frontend.sizes import as_size_expr, sizes_of
+from fuse.frontend.slices import FULL, is_dynamic, trimmed
 from fuse.op import DISCONNECTED, OPS, Op
 from fuse.types import TensorType, TupleType
 
@@ -138,17 +139,60 @@ def _make_vector(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) 
 
 
 def _subtensor(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    spec = node.params["spec"]
+    moving = [k for k, e in enumerate(spec) if e[0] == "int" and is_dynamic(e[1]) and flags[1 + e[1][1]]]
+    if len(moving) == sum(flags[1:]) > 0:
+        return _picked(batch, node, args, flags, moving)
     _static(node, flags, 1)
-    return node.op(args[0], *args[1:], spec=(("slice", None, None, None), *node.params["spec"]))
+    return node.op(args[0], *args[1:], spec=(FULL, *spec))
+
+
+def _picked(batch: Batch, node: Expr, args: list[Expr], flags: list[bool], moving: list[int]) -> Expr:
+    """An index that each entry of the batch has its own of: what else the spec says, then a gather."""
+    spec = node.params["spec"]
+    first = int(flags[0])
+    rest = [FULL if k in moving else e for k, e in enumerate(spec)]
+    entries: list[Any] = [FULL] * first
+    dynamic: list[Expr] = []
+    for entry in rest:
+        parts: list[Any] = []
+        for v in entry[1:]:
+            if is_dynamic(v):
+                dynamic.append(args[1 + v[1]])
+                v = "arg", len(dynamic) - 1
+            parts.append(v)
+        entries.append((entry[0], *parts))
+    spec_left = trimmed(entries)
+    view = node.op(args[0], *dynamic, spec=spec_left) if spec_left else args[0]
+    kept = [k for k, e in enumerate(rest) if e[0] != "int"]
+    places = [first + kept.index(k) for k in moving]
+    order = [*range(first), *places, *[a for a in range(first, view.type.ndim) if a not in places]]
+    indices = [args[1 + spec[k][1][1]] for k in moving]
+    return op("gather", dimshuffle(view, *order), *[op("iota", batch.size)] * first, *indices)
 
 
 def _write_subtensor(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
-    _static(node, flags, 2)
+    if any(flags[2:]):
+        return _write_picked(batch, node, args, flags)
     spec = node.params["spec"]
     x, y = batch.all(args[:2], flags[:2])
     region = node.args[0].type.ndim - sum(entry[0] == "int" for entry in spec)
     params = {**node.params, "spec": (("slice", None, None, None), *spec)}
     return node.op(x, _ranked(y, region), *args[2:], **params)
+
+
+def _write_picked(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    """A store at an element that each entry of the batch has its own of; slices are done one by one."""
+    spec = node.params["spec"]
+    if any(entry[0] != "int" for entry in spec):
+        return one_by_one(batch, node, args, flags)
+    x, y = batch.all(args[:2], flags[:2])
+    indices = [op("iota", batch.size)]
+    for _, value in spec:
+        index = args[2 + value[1]] if is_dynamic(value) else constant(value, dtype="int64")
+        indices.append(index if index.type.ndim else dimshuffle(index, "x"))
+    region = node.args[0].type.ndim - len(spec)
+    return op(node.op.name.replace("subtensor", "gather"), x, _ranked(y, region), *indices)
 
 
 def _gather(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
@@ -165,9 +209,16 @@ def _gather(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Ex
 
 
 def _write_gather(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
-    _static(node, flags, 2)
     x, y = batch.all(args[:2], flags[:2])
-    region = max(i.type.ndim for i in node.args[2:]) + node.args[0].type.ndim - len(node.args[2:])
+    rank = max(i.type.ndim for i in node.args[2:])
+    region = rank + node.args[0].type.ndim - len(node.args[2:])
+    if any(flags[2:]):
+        indices = [
+            _ranked(i, rank) if f else dimshuffle(i, "x", *range(i.type.ndim))
+            for i, f in zip(args[2:], flags[2:], strict=True)
+        ]
+        rows = dimshuffle(op("iota", batch.size), 0, *["x"] * rank)
+        return node.op(x, _ranked(y, region), rows, *indices, **node.params)
     return _batch_first(node.op(_batch_last(x), _batch_last(_ranked(y, region)), *args[2:], **node.params))
 
 
@@ -263,7 +314,15 @@ EACH = Op(name="each", kind="opaque", numpy=_each_value, infer=_each_type, grad=
           doc="An op called once per entry of a leading axis.")
 OPS.setdefault(EACH.name, EACH)
 
-KIND_RULES: dict[str, Rule] = {"elementwise": _elementwise, "reduction": _shifted_axes}
+def _composite(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    from fuse.autodiff.batching_formulas import composite  # for few graphs
+
+    return composite(batch, node, args, flags)
+
+
+KIND_RULES: dict[str, Rule] = {
+    "elementwise": _elementwise, "reduction": _shifted_axes, "composite": _composite,
+}
 
 RULES: dict[str, Rule] = {
     "dimshuffle": _dimshuffle,

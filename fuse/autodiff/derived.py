@@ -6,6 +6,7 @@ from typing import Any
 
 from fuse import testvalues
 from fuse.autodiff.batching import dimshuffle, vectorize
+from fuse.autodiff.functions import also_of_functions
 from fuse.autodiff.reverse import _check_choices, _complain, _like, _nodes, _stabilized, _targets, derived, grad
 from fuse.autodiff.sweep import cotangents, filled, is_discrete, is_null, op
 from fuse.errors import FuseTypeError, NullTypeGradError
@@ -14,6 +15,7 @@ from fuse.frontend.sizes import as_size_expr, size_product, sizes_of
 from fuse.op import DISCONNECTED
 
 
+@also_of_functions("jacrev")
 @testvalues.after
 def jacobian(
     expression: Any,
@@ -24,7 +26,8 @@ def jacobian(
     """All first derivatives of ``expression``: an expression of shape ``expression.shape + wrt.shape``.
 
     ``wrt`` is one expression or a list or tuple of them, and so is the result. The rows of the Jacobian are computed
-    together, by one reverse sweep with a leading axis more; lengths may be known at run time only.
+    together, by one reverse sweep with a leading axis more; lengths may be known at run time only. Of a Python function
+    it is another function, ``jacrev``.
 
     >>> import fuse, fuse.tensor as T
     >>> x = T.dvector("x")
@@ -76,6 +79,7 @@ def _shaped(expression: Expr, target: Expr, rows: Expr | None, disconnected: boo
     return rows if expression.type.ndim == 1 else op("reshape", rows, *sizes)
 
 
+@also_of_functions("hessian")
 def hessian(
     cost: Expr,
     wrt: Any,
@@ -83,6 +87,8 @@ def hessian(
     disconnected_inputs: str = "raise",
 ) -> Any:
     """All second derivatives of the scalar ``cost`` within each entry of ``wrt``: of shape ``wrt.shape + wrt.shape``.
+
+    Of a Python function it is another function: ``hessian(f, argnums=0, has_aux=False)``.
 
     >>> import fuse, fuse.tensor as T
     >>> x = T.dvector("x")

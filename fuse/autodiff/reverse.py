@@ -8,6 +8,7 @@ from typing import Any
 from fuse import types as ty
 from fuse.autodiff import loops as _loops  # noqa: F401 (gives the loop its gradient)
 from fuse.autodiff.absent import DisconnectedType, is_disconnected, is_null
+from fuse.autodiff.functions import also_of_functions
 from fuse.autodiff.sweep import Cotangent, cast_like, cotangents, filled, is_tensor, op
 from fuse.errors import DisconnectedInputError, FuseTypeError, FuseValueError, NullTypeGradError, ShapeError
 from fuse.expr import INPUT, Expr, as_expr, leaves, toposort
@@ -20,6 +21,7 @@ _CHOICES = {
 }
 
 
+@also_of_functions("grad")
 def grad(
     cost: Expr | None,
     wrt: Any,
@@ -43,6 +45,8 @@ def grad(
     * ``add_names``: name the results ``(dcost/dwrt)`` where both have names;
     * ``null_gradients``: raise where the gradient is undefined, or return the placeholder that says why.
 
+    Of a Python function it is another function: ``grad(f, argnums=0, has_aux=False)``, as ``value_and_grad``.
+
     Raises FuseTypeError where ``cost`` is not a real scalar, DisconnectedInputError, NullTypeGradError.
 
     >>> import fuse, fuse.tensor as T
@@ -50,6 +54,8 @@ def grad(
     >>> fuse.grad(T.sin(x), x)
     fill(sin(x), 1.0) * cos(x)
     >>> float(fuse.grad(fuse.grad(x ** 3, x), x).eval({x: 2.0}))
+    12.0
+    >>> float(fuse.grad(lambda a: a ** 3)(2.0))
     12.0
     """
     _check_choices(

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Constant, Expr, as_expr
 from fuse.frontend import (
@@ -24,6 +26,8 @@ from fuse.frontend import (
     statistics,
 )
 from fuse.frontend.elementwise import cast
+from fuse.frontend.weak import as_numpy_does
+from fuse.trace import TRACE, by_user
 
 # Python's operators. Each also gets its reflected form where it has one: __radd__(x, y) is add(y, x).
 BINARY: dict[str, Callable[..., Any]] = {
@@ -72,11 +76,52 @@ def _copy(x: Expr, name: str | None = None) -> Expr:
 def _pow(x: Expr, y: Any, modulus: Any = None) -> Expr:
     if modulus is not None:
         raise FuseTypeError("pow with a modulus is not defined for expressions: write (x ** y) % m")
+    if TRACE.active and by_user():
+        x, y = as_numpy_does(x, y)
     return elementwise.pow(x, y)
 
 
 def _rpow(x: Expr, y: Any) -> Expr:
+    if TRACE.active and by_user():
+        x, y = as_numpy_does(x, y)
     return elementwise.pow(y, x)
+
+
+def _equal(x: Expr, y: Any) -> Any:
+    """Whether both are the same expression; in a traced function elementwise, as in NumPy."""
+    if TRACE.active and by_user() and y is not None and not isinstance(y, str):
+        return elementwise.eq(*as_numpy_does(x, y))
+    return x is y
+
+
+def _unequal(x: Expr, y: Any) -> Any:
+    if TRACE.active and by_user() and y is not None and not isinstance(y, str):
+        return elementwise.neq(*as_numpy_does(x, y))
+    return x is not y
+
+
+def _dtype(x: Expr) -> Any:
+    """The name of the dtype; in a traced function NumPy's object."""
+    return np.dtype(x.type.dtype) if TRACE.active and by_user() else x.type.dtype
+
+
+def _at(x: Expr) -> Any:
+    """Changed copies: ``x.at[index].set(y)``, ``.add(y)``, ..."""
+    from fuse.frontend.at import At  # few programs use it
+
+    return At(x)
+
+
+def _shape(x: Expr) -> Any:
+    """The sizes of the axes: an expression that is a vector; in a traced function a tuple, with known sizes as ints."""
+    return sizes.sizes_of(x) if TRACE.active and by_user() else sizes.shape(x)
+
+
+def _size(x: Expr) -> Any:
+    """The number of elements."""
+    if TRACE.active and by_user():
+        return sizes.size_product(sizes.sizes_of(x))
+    return sizes.size(x)
 
 
 def _round(x: Expr, digits: int | None = None) -> Expr:
@@ -158,13 +203,14 @@ def _text(x: Expr) -> str:
 
 
 PROPERTIES: dict[str, Callable[[Expr], Any]] = {
-    "shape": sizes.shape, "size": sizes.size, "T": axes.transpose, "mT": axes.matrix_transpose,
-    "real": elementwise.real, "imag": elementwise.imag,
+    "shape": _shape, "size": _size, "T": axes.transpose, "mT": axes.matrix_transpose,
+    "real": elementwise.real, "imag": elementwise.imag, "at": _at, "dtype": _dtype,
 }
 OTHERS: dict[str, Any] = {
     "__repr__": _text, "__str__": _text, "__getitem__": indexing.getitem, "set": indexing.set_method,
     "inc": indexing.inc_method, "astype": _astype,
     "copy": _copy, "__pow__": _pow, "__rpow__": _rpow, "__pos__": as_expr, "__round__": _round, "__len__": _len,
+    "__eq__": _equal, "__ne__": _unequal,
     "__iter__": _iter, "__contains__": _contains, "__int__": _number(int), "__float__": _number(float),
     "__complex__": _number(complex), "__index__": _index, "__setitem__": _setitem,
 }
@@ -172,9 +218,13 @@ OTHERS: dict[str, Any] = {
 
 def _operator(function: Callable[..., Any], name: str, reflected: bool) -> Callable[..., Any]:
     def plain(self: Expr, other: Any) -> Any:
+        if TRACE.active and by_user():
+            self, other = as_numpy_does(self, other)
         return function(self, other)
 
     def swapped(self: Expr, other: Any) -> Any:
+        if TRACE.active and by_user():
+            self, other = as_numpy_does(self, other)
         return function(other, self)
 
     method = swapped if reflected else plain

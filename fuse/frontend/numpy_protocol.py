@@ -28,7 +28,9 @@ from fuse.frontend import (
     sorting,
     statistics,
 )
+from fuse.frontend.weak import as_numpy_does
 from fuse.op import OPS
+from fuse.trace import TRACE
 
 # Ufuncs of functions that are not one op; those of ops come from their records.
 UFUNCS: dict[Any, Callable[..., Any]] = {
@@ -50,7 +52,7 @@ ACCUMULATE: dict[Any, Callable[..., Any]] = {np.add: scans.cumsum, np.multiply: 
 SAME_NAME = (
     (axes, "transpose swapaxes moveaxis expand_dims squeeze ravel atleast_1d atleast_2d atleast_3d broadcast_arrays"),
     (creation, "zeros_like ones_like full_like empty_like tril triu diag linspace logspace"),
-    (elementwise, "clip real imag angle isclose nan_to_num isposinf isneginf"),
+    (elementwise, "real imag angle isclose nan_to_num isposinf isneginf"),
     (join, "concatenate hstack vstack"),
     (layout, "broadcast_to diagonal"),
     (linalg, "dot tensordot outer inner vdot trace kron"),
@@ -73,6 +75,8 @@ def _reshape(x: Any, shape: Any = None, order: str = "C", newshape: Any = None, 
 
 
 def _where(condition: Any, *values: Any) -> Any:
+    if TRACE.active:
+        values = as_numpy_does(*values)
     return elementwise.switch(condition, *values) if values else nonzero.nonzero(condition)
 
 
@@ -93,8 +97,17 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
     return statistics.norm(x, ord, axis, keepdims)
 
 
+def _clip(x: Any, a_min: Any = None, a_max: Any = None, min: Any = None, max: Any = None) -> Expr:
+    low, high = a_min if min is None else min, a_max if max is None else max
+    if TRACE.active:
+        x, low, high = as_numpy_does(x, low, high)
+    if low is None or high is None:
+        return elementwise.maximum(x, low) if high is None else elementwise.minimum(x, high)
+    return elementwise.clip(x, low, high)
+
+
 def _shape(x: Any) -> Any:
-    return sizes.shape(x)
+    return sizes.sizes_of(x) if TRACE.active else sizes.shape(x)
 
 
 def _round(x: Any, decimals: int = 0) -> Expr:
@@ -106,6 +119,8 @@ def _ndim(x: Any) -> int:
 
 
 def _size(x: Any, axis: int | None = None) -> Any:
+    if TRACE.active:
+        return sizes.size_product(sizes.sizes_of(x)) if axis is None else sizes.sizes_of(x)[axis]
     return sizes.size(x) if axis is None else sizes.shape_i(x, axis)
 
 
@@ -116,7 +131,7 @@ def _copy(x: Any, order: str = "K", subok: bool = False) -> Any:
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.reshape: _reshape, np.where: _where, np.stack: _stack, np.split: _split, np.shape: _shape, np.round: _round,
     np.around: _round, np.ndim: _ndim, np.size: _size, np.copy: _copy, np.linalg.norm: _norm,
-    np.average: statistics.mean,
+    np.average: statistics.mean, np.clip: _clip,
     np.amax: reductions.max, np.amin: reductions.min, np.iscomplexobj: lambda x: x.type.dtype.startswith("complex"),
     np.result_type: lambda *xs: np.result_type(*[x.type.numpy_dtype if isinstance(x, Expr) else x for x in xs]),
     **{getattr(np, name): getattr(module, name) for module, names in SAME_NAME for name in names.split()},
@@ -135,20 +150,28 @@ def _ufuncs() -> dict[Any, Callable[..., Any]]:
     return found | UFUNCS
 
 
+def _rare(ufunc: Any) -> Callable[..., Any] | None:
+    from fuse.frontend.numpy_more import UFUNCS as rare  # what few programs use
+
+    return rare.get(ufunc)
+
+
 def array_ufunc(self: Expr, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
     """Build the op that ``ufunc`` stands for."""
     called = f"numpy.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
     if options.pop("out", None) is not None:
-        raise FuseTypeError(f"{called}(..., out=...) cannot store an expression in an array: use the result")
+        raise FuseTypeError(
+            f"{called}(..., out=...) cannot store an expression in an array: use the result (a = a + x, not a += x)"
+        )
     if options.pop("where", True) is not True:
         raise FuseTypeError(f"{called}(..., where=...) is not defined for expressions: use switch(condition, a, b)")
     if method == "__call__":
         dtype = options.pop("dtype", None)
-        build = _ufuncs().get(ufunc)
+        build = _ufuncs().get(ufunc) or _rare(ufunc)
         if build is None:
             raise FuseTypeError(f"{called} has no counterpart for expressions")
         _refuse(called, options)
-        out = build(*inputs)
+        out = build(*(as_numpy_does(*inputs) if TRACE.active else inputs))
         return out if dtype is None else elementwise.cast(out, dtype)
     table = {"reduce": REDUCE, "accumulate": ACCUMULATE}.get(method, {})
     if ufunc in table:
@@ -171,7 +194,9 @@ def array_function(self: Expr, function: Any, types: Any, args: Any, options: An
     name = f"{function.__module__}.{function.__name__}"
     build = FUNCTIONS.get(function)
     if build is None:
-        raise FuseTypeError(f"{name} has no counterpart for expressions; see fuse.tensor for what there is")
+        from fuse.frontend.numpy_more import builder
+
+        build = builder(function, name)
     if options.get("out") is not None:
         raise FuseTypeError(f"{name}(..., out=...) cannot store an expression in an array: use the result")
     neutral = {"out": None, "where": True}

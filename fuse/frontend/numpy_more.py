@@ -1,0 +1,376 @@
+"""NumPy's rarer functions on expressions, in terms of others; loaded when the first one is met."""
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from fuse.errors import FuseTypeError, FuseValueError
+from fuse.expr import Expr, as_expr
+from fuse.frontend import axes, creation, join, linalg, reductions, scans, selecting, sizes, statistics
+from fuse.frontend import elementwise as ew
+from fuse.types import DISCRETE
+
+# Functions that mean the same under the same name among the public names of fuse.tensor (numpy or numpy.linalg).
+SAME = set(
+    """allclose matrix_transpose unique einsum interp digitize quantile percentile nanquantile isin cross convolve
+    correlate cov corrcoef histogram cholesky det matrix_inverse matrix_power slogdet solve tensordot outer trace
+    diagonal matmul eig eigh eigvals eigvalsh svd qr pinv lstsq matrix_rank cond tensorinv tensorsolve
+    svdvals""".split()
+)
+
+# T.inv is 1 / x, as in Theano.
+RENAMED = {"numpy.linalg.inv": "matrix_inverse"}
+
+# What to write instead of functions that expressions cannot have.
+INSTEAD = {
+    **dict.fromkeys(
+        ("put", "place", "putmask", "copyto", "put_along_axis", "fill_diagonal"),
+        "expressions do not change: write x = set_subtensor(x[index], value), or np.where(mask, value, x)",
+    ),
+    **dict.fromkeys(("apply_along_axis", "apply_over_axes", "piecewise"), "write fuse.vmap(f), or np.where"),
+    **dict.fromkeys(
+        ("array2string", "array_repr", "array_str", "save", "savetxt", "savez", "savez_compressed"),
+        "there is no value while a function is traced: return the array, or look at fuse.Print(message)(x)",
+    ),
+    **dict.fromkeys(("may_share_memory", "shares_memory"), "expressions have no memory"),
+    **dict.fromkeys(
+        ("delete", "insert", "resize", "trim_zeros", "extract"), "index with what is kept: x[indices], or concatenate"
+    ),
+    **dict.fromkeys(("union1d", "intersect1d", "setdiff1d", "setxor1d"), "use unique, or do it outside"),
+    **dict.fromkeys(("partition", "argpartition"), "use sort, argsort or fuse.tensor.topk"),
+    "lexsort": "use argsort(kind='stable') of one key after another",
+    **dict.fromkeys(("ix_", "block"), "write x[i[:, None], j], or concatenate"),
+}
+
+
+def builder(function: Any, name: str) -> Callable[..., Any]:
+    """What builds NumPy's ``function``; FuseTypeError with what to write instead where nothing does."""
+    own = FUNCTIONS.get(function)
+    if own is not None:
+        return own
+    word = RENAMED.get(name, function.__name__)
+    if word in SAME:
+        for module in ("fuse.tensor", "fuse.tensor.nlinalg"):
+            found = getattr(importlib.import_module(module), word, None)
+            if found is not None:
+                return found  # type: ignore[no-any-return]
+    hint = INSTEAD.get(word, "see fuse.tensor for what there is, and fuse.as_op for a function of arrays of your own")
+    raise FuseTypeError(f"{name} has no counterpart for expressions: {hint}")
+
+
+# ---------------------------------------------------------------- parts and joins
+def _append(arr: Any, values: Any, axis: int | None = None) -> Expr:
+    parts = [as_expr(arr), as_expr(values)]
+    return join.concatenate([axes.ravel(p) for p in parts] if axis is None else parts, axis=axis or 0)
+
+
+def _split(x: Any, parts: Any, axis: int = 0) -> list[Expr]:
+    """NumPy's array_split, for a known size or bounds."""
+    axis = sizes.normalize_axis(axis, x.type.ndim)
+    size = sizes.sizes_of(x)[axis]
+    if isinstance(parts, (int, np.integer)):
+        if not isinstance(size, int):
+            raise FuseTypeError("into equal parts one splits an axis whose size is known; give the bounds instead")
+        each, more = divmod(size, int(parts))
+        lengths = [each + 1] * more + [each] * (int(parts) - more)
+        bounds: list[Any] = [0, *np.cumsum(lengths).tolist()]
+    else:
+        bounds = [0, *parts, None]
+    return [x[(*[slice(None)] * axis, slice(a, b))] for a, b in pairwise(bounds)]
+
+
+def _split_along(axis: int, x: Any, parts: Any) -> list[Expr]:
+    return _split(x, parts, 0 if axis == 1 and x.type.ndim == 1 else axis)
+
+
+def _column_stack(tup: Sequence[Any]) -> Expr:
+    columns = [as_expr(x) for x in tup]
+    return join.concatenate([x if x.type.ndim > 1 else axes.atleast_2d(x).T for x in columns], axis=1)
+
+
+def _dstack(tup: Sequence[Any]) -> Expr:
+    return join.concatenate([axes.atleast_3d(x) for x in tup], axis=2)
+
+
+def _unstack(x: Any, /, *, axis: int = 0) -> tuple[Expr, ...]:
+    return tuple(axes.moveaxis(x, axis, 0))
+
+
+def _rollaxis(a: Any, axis: int, start: int = 0) -> Expr:
+    axis = sizes.normalize_axis(axis, a.type.ndim)
+    return axes.moveaxis(a, axis, start - 1 if axis < start else start)
+
+
+def _diagflat(v: Any, k: int = 0) -> Expr:
+    flat = axes.ravel(v)
+    padded = creation.diag(flat)
+    if k == 0:
+        return padded
+    n = abs(int(k))
+    from fuse.frontend.extra_ops import pad
+
+    return pad(padded, ((0, n), (n, 0)) if k > 0 else ((n, 0), (0, n)))
+
+
+def _ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Expr:
+    flat = axes.ravel(ary)
+    parts = [to_begin, flat[1:] - flat[:-1], to_end]
+    given = [axes.ravel(as_expr(p)) for p in parts if p is not None]
+    return given[0] if len(given) == 1 else join.concatenate(given)
+
+
+# ---------------------------------------------------------------- elementwise
+def _heaviside(x: Any, middle: Any) -> Expr:
+    x = as_expr(x)
+    known = ew.switch(ew.lt(x, 0), ew.mul(middle, 0), ew.switch(ew.eq(x, 0), middle, ew.add(ew.mul(middle, 0), 1)))
+    return ew.switch(ew.isnan(x), x, known)
+
+
+def _copysign(x: Any, y: Any) -> Expr:
+    size = ew.abs(x)
+    return ew.switch(ew.signbit(y), ew.neg(size), size)
+
+
+def _skipping_nan(pick: Callable[..., Any]) -> Callable[..., Expr]:
+    def build(x: Any, y: Any) -> Expr:
+        return ew.switch(ew.isnan(x), y, ew.switch(ew.isnan(y), x, pick(x, y)))
+
+    return build
+
+
+def _fmod(x: Any, y: Any) -> Expr:
+    """The remainder with the sign of the dividend."""
+    left, right = ew.abs(x), ew.abs(y)
+    rest = ew.mod(left, right)
+    return ew.switch(ew.lt(x, 0), ew.neg(rest), rest)
+
+
+def _sinc(x: Any) -> Expr:
+    zero = ew.eq(x, 0)
+    y = ew.mul(as_expr(np.pi), ew.switch(zero, 1, x))
+    y = ew.cast(y, as_expr(x).type.dtype) if as_expr(x).type.dtype not in DISCRETE else y
+    return ew.switch(zero, 1, ew.true_div(ew.sin(y), y))
+
+
+def _select(conditions: Sequence[Any], choices: Sequence[Any], default: Any = 0) -> Expr:
+    if len(conditions) != len(choices):
+        raise FuseValueError(f"select takes as many choices as conditions, not {len(choices)} and {len(conditions)}")
+    result = default
+    for condition, choice in zip(reversed(conditions), reversed(choices), strict=True):
+        result = ew.switch(condition, choice, result)
+    return as_expr(result)
+
+
+def _polyval(p: Any, x: Any) -> Expr:
+    p = as_expr(p)
+    total: Any = None
+    for coefficient in p:
+        total = coefficient + x * 0 if total is None else total * x + coefficient
+    return as_expr(0 if total is None else total)
+
+
+def _vander(x: Any, N: int | None = None, increasing: bool = False) -> Expr:
+    powers: Any = np.arange(len(x) if N is None else N)
+    return axes.expand_dims(x, 1) ** (powers if increasing else powers[::-1])
+
+
+def _isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False) -> Expr:
+    element, tests = as_expr(element), axes.ravel(as_expr(test_elements))
+    found = reductions.any(ew.eq(axes.shape_padright(element), tests), axis=-1)
+    return ew.invert(found) if invert else found
+
+
+def _astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Expr:
+    return ew.cast(x, dtype)
+
+
+# ---------------------------------------------------------------- reductions
+def _without_nan(reduce: Callable[..., Any], neutral: Callable[[Expr], Any]) -> Callable[..., Any]:
+    def build(a: Any, axis: Any = None, keepdims: bool = False, **options: Any) -> Expr:
+        if a.type.dtype in DISCRETE:
+            return reduce(a, axis=axis, keepdims=keepdims, **options)  # type: ignore[no-any-return]
+        kept = ew.switch(ew.isnan(a), as_expr(np.asarray(neutral(a), a.type.dtype)), a)
+        return reduce(kept, axis=axis, keepdims=keepdims, **options)  # type: ignore[no-any-return]
+
+    return build
+
+
+def _extreme(reduce: Callable[..., Any], neutral: float) -> Callable[..., Any]:
+    """nanmax, nanmin: NaN only where all elements are."""
+    inner = _without_nan(reduce, lambda a: neutral)
+
+    def build(a: Any, axis: Any = None, keepdims: bool = False) -> Expr:
+        if a.type.dtype in DISCRETE:
+            return reduce(a, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
+        empty = reductions.all(ew.isnan(a), axis=axis, keepdims=keepdims)
+        return ew.switch(empty, as_expr(np.asarray(np.nan, a.type.dtype)), inner(a, axis, keepdims))
+
+    return build
+
+
+def _counted(a: Any, axis: Any, keepdims: bool) -> Expr:
+    present = ew.cast(ew.invert(ew.isnan(a)), a.type.dtype)
+    return reductions.sum(present, axis=axis, keepdims=keepdims)
+
+
+def _nanmean(a: Any, axis: Any = None, keepdims: bool = False) -> Expr:
+    if a.type.dtype in DISCRETE:
+        return statistics.mean(a, axis=axis, keepdims=keepdims)
+    return ew.true_div(_nansum(a, axis=axis, keepdims=keepdims), _counted(a, axis, keepdims))
+
+
+def _nanvar(a: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Expr:
+    if a.type.dtype in DISCRETE:
+        return statistics.var(a, axis=axis, ddof=ddof, keepdims=keepdims)
+    middle = _nanmean(a, axis=axis, keepdims=True)
+    squares = _nansum(ew.sqr(ew.sub(a, middle)), axis=axis, keepdims=keepdims)
+    count = _counted(a, axis, keepdims)
+    return ew.true_div(squares, count if ddof == 0 else ew.sub(count, np.asarray(ddof, a.type.dtype)))
+
+
+def _nanstd(a: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Expr:
+    return ew.sqrt(_nanvar(a, axis, ddof, keepdims))
+
+
+def _count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Expr:
+    return reductions.sum(ew.neq(a, 0), axis=axis, keepdims=keepdims)
+
+
+def _trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Expr:
+    y = axes.moveaxis(as_expr(y), axis, -1)
+    middles = ew.mul(ew.add(y[..., 1:], y[..., :-1]), np.asarray(0.5, "float32"))
+    if x is None:
+        steps: Any = as_expr(dx)
+    else:
+        x = as_expr(x)
+        x = x if x.type.ndim == 1 else axes.moveaxis(x, axis, -1)
+        steps = ew.sub(x[..., 1:], x[..., :-1])
+    return reductions.sum(ew.mul(middles, steps), axis=-1)
+
+
+def _gradient(f: Any, *spacing: Any, axis: Any = None, edge_order: int = 1) -> Any:
+    """Second differences inside, first differences at the two ends, for equal steps."""
+    f = as_expr(f)
+    if edge_order != 1:
+        raise FuseTypeError("gradient of an expression has edge_order=1")
+    chosen = range(f.type.ndim) if axis is None else [axis] if isinstance(axis, (int, np.integer)) else axis
+    steps = list(spacing) * (len(list(chosen)) if len(spacing) == 1 else 1) or [1.0] * len(list(chosen))
+    found = []
+    for k, h in zip(chosen, steps, strict=True):
+        h = as_expr(h)
+        if h.type.ndim:
+            raise FuseTypeError("gradient of an expression takes one step per axis, not coordinates")
+        g = axes.moveaxis(f, k, 0)
+        inner = ew.true_div(ew.sub(g[2:], g[:-2]), ew.mul(h, 2))
+        found.append(axes.moveaxis(join.concatenate(
+            [ew.true_div(ew.sub(g[1:2], g[0:1]), h), inner, ew.true_div(ew.sub(g[-1:], g[-2:-1]), h)]
+        ), 0, k))
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def _cumulative(scan: Callable[..., Any], start: int) -> Callable[..., Any]:
+    def build(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Expr:
+        if axis is None and x.type.ndim != 1:
+            raise FuseValueError("axis must be given for arrays of several axes")
+        axis = 0 if axis is None else axis
+        found = scan(x if dtype is None else ew.cast(x, dtype), axis=axis)
+        if not include_initial:
+            return found  # type: ignore[no-any-return]
+        first = found[(*[slice(None)] * sizes.normalize_axis(axis, x.type.ndim), slice(0, 1))]
+        return join.concatenate([creation.full_like(first, start), found], axis=axis)
+
+    return build
+
+
+# ---------------------------------------------------------------- products
+def _vecdot(x1: Any, x2: Any, axis: int = -1) -> Expr:
+    return reductions.sum(ew.mul(ew.conj(x1), x2), axis=axis)
+
+
+def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Expr:
+    if axis is None:
+        if keepdims:
+            raise FuseTypeError("vector_norm of all axes with keepdims: give axis")
+        x = axes.ravel(x)
+        axis = 0
+    return statistics.norm(x, ord, axis, keepdims)
+
+
+def _cross(a: Any, b: Any, axis: int = -1) -> Expr:
+    a, b = [axes.moveaxis(as_expr(v), axis, -1) for v in (a, b)]
+    x, y = [[v[..., i] for i in range(3)] for v in (a, b)]
+    parts = [x[i - 2] * y[i - 1] - x[i - 1] * y[i - 2] for i in range(3)]
+    return axes.moveaxis(join.stack(parts, axis=-1), -1, axis)
+
+
+def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Expr:
+    """Piecewise linear interpolation between points whose coordinates increase."""
+    if period is not None:
+        raise FuseTypeError("interp of an expression has no period: take x modulo the period")
+    x, xp, fp = map(as_expr, (x, xp, fp))
+    last = sizes.as_size_expr(sizes.sizes_of(xp)[0]) - 1
+    i = ew.clip(selecting.searchsorted(xp, axes.ravel(x), side="right") - 1, 0, last - 1)
+    i = ew.cast(i, "int64").reshape(sizes.sizes_of(x)) if x.type.ndim != 1 else ew.cast(i, "int64")
+    slope = (fp[i + 1] - fp[i]) / (xp[i + 1] - xp[i])
+    inside = fp[i] + slope * (x - xp[i])
+    low = ew.switch(ew.lt(x, xp[0]), fp[0] if left is None else left, inside)
+    out = ew.switch(ew.ge(x, xp[last]), ew.switch(ew.eq(x, xp[last]), fp[last], fp[last] if right is None else right),
+                    low)
+    return ew.switch(ew.isnan(x), x, out)
+
+
+def _triangle(make: Callable[..., Any]) -> Callable[..., Any]:
+    def build(arr: Any, k: int = 0) -> Any:
+        return make(sizes.sizes_of(arr)[-2], k=k, m=sizes.sizes_of(arr)[-1])
+
+    return build
+
+
+_nansum = _without_nan(reductions.sum, lambda a: 0)
+
+FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    np.append: _append, np.array_split: _split, np.column_stack: _column_stack, np.dstack: _dstack,
+    **{getattr(np, n): functools.partial(_split_along, axis) for n, axis in (("vsplit", 0), ("hsplit", 1),
+                                                                             ("dsplit", 2))},
+    np.rollaxis: _rollaxis, np.diagflat: _diagflat, np.ediff1d: _ediff1d, np.sinc: _sinc, np.select: _select,
+    np.polyval: _polyval, np.vander: _vander, np.isin: _isin, np.fix: ew.trunc,
+    np.nansum: _nansum, np.nanprod: _without_nan(reductions.prod, lambda a: 1),
+    np.nanmax: _extreme(reductions.max, -np.inf), np.nanmin: _extreme(reductions.min, np.inf),
+    np.nanmean: _nanmean, np.nanvar: _nanvar, np.nanstd: _nanstd, np.count_nonzero: _count_nonzero,
+    np.nancumsum: lambda a, axis=None: scans.cumsum(ew.switch(ew.isnan(a), as_expr(np.asarray(0, a.type.dtype)), a),
+                                                    axis=axis),
+    np.gradient: _gradient, np.cross: _cross, np.interp: _interp,
+    np.linalg.multi_dot: lambda arrays: linalg.matrix_dot(*arrays),
+    np.tril_indices_from: _triangle(np.tril_indices), np.triu_indices_from: _triangle(np.triu_indices),
+    np.isrealobj: lambda x: not x.type.dtype.startswith("complex"),
+    np.array_equal: lambda a, b: reductions.all(ew.eq(a, b)),
+}
+# names that older versions of NumPy do not have
+for _name, _build in {
+    "trapezoid": _trapezoid, "trapz": _trapezoid, "unstack": _unstack, "astype": _astype,
+    "cumulative_sum": _cumulative(scans.cumsum, 0), "cumulative_prod": _cumulative(scans.cumprod, 1),
+    "linalg.vecdot": _vecdot, "linalg.vector_norm": _vector_norm, "linalg.cross": _cross,
+}.items():
+    _home: Any = np.linalg if _name.startswith("linalg.") else np
+    if hasattr(_home, _name.rpartition(".")[2]):
+        FUNCTIONS[getattr(_home, _name.rpartition(".")[2])] = _build
+
+UFUNCS: dict[Any, Callable[..., Any]] = {
+    np.copysign: _copysign, np.heaviside: _heaviside, np.fmax: _skipping_nan(ew.maximum),
+    np.fmin: _skipping_nan(ew.minimum), np.fmod: _fmod,
+    np.float_power: lambda x, y: ew.pow(ew.cast(x, "float64"), ew.cast(y, "float64")),
+}
+for _name, _build in {
+    "vecdot": _vecdot, "matvec": lambda a, v: linalg.matmul(a, v[..., None])[..., 0],
+    "vecmat": lambda v, a: linalg.matmul(ew.conj(v)[..., None, :], a)[..., 0, :],
+}.items():
+    if hasattr(np, _name):
+        UFUNCS[getattr(np, _name)] = _build
+
+
+__all__ = ["FUNCTIONS", "INSTEAD", "SAME", "UFUNCS", "builder"]

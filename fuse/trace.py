@@ -1,0 +1,41 @@
+"""Whether this thread is tracing a Python function: its lines then mean what NumPy says, not what Theano says.
+
+Three things differ between the two. ``x == y`` compares elements in NumPy and objects in Theano; ``x.shape`` is a tuple
+and ``x.dtype`` an object; and Python's numbers have no dtype of their own beside an array (``x * 0.1`` stays float32).
+Only lines outside fuse are meant: what fuse does on its own during a trace is what it does otherwise.
+"""
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fuse.errors import _PACKAGE
+
+
+class _Trace(threading.local):
+    """``active``: the user's lines mean what NumPy says; ``single``: Python's floats are float32."""
+
+    active = False
+    single = False
+
+
+TRACE = _Trace()
+
+
+@contextmanager
+def tracing(active: bool = True, single: bool | None = None) -> Iterator[None]:
+    """A context in which the user's lines are traced, or with ``active=False`` in which fuse works on its own."""
+    before = TRACE.active, TRACE.single
+    TRACE.active = active
+    TRACE.single = active and (TRACE.single if single is None else single)
+    try:
+        yield
+    finally:
+        TRACE.active, TRACE.single = before
+
+
+def by_user(depth: int = 2) -> bool:
+    """Whether the function ``depth`` calls up, the caller of the one that asks, is traced and not fuse's own."""
+    return TRACE.active and not sys._getframe(depth).f_code.co_filename.startswith(_PACKAGE)

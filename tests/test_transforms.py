@@ -1,0 +1,588 @@
+"""jit, derivatives and maps of Python functions, against the same functions run by NumPy and finite differences."""
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, defaultdict, namedtuple
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fuse
+import fuse.tensor as T
+from fuse.errors import FuseError, FuseTypeError, FuseValueError, ShapeError
+
+RNG = np.random.default_rng(5)
+X = RNG.normal(size=4)
+W = RNG.normal(size=(3, 4))
+ROWS = RNG.normal(size=(5, 4))
+PARAMS = {"w": W, "b": RNG.normal(size=3)}
+
+Point = namedtuple("Point", "x y")
+
+
+@dataclass
+class Layer:
+    w: Any
+    b: Any
+    name: str = field(default="", metadata={"static": True})
+
+
+def same(got: Any, want: Any, rtol: float = 1e-12) -> None:
+    """Equal trees of equal dtypes and shapes."""
+    assert fuse.tree.structure(got) == fuse.tree.structure(want)
+    for a, b in zip(fuse.tree.leaves(got), fuse.tree.leaves(want), strict=True):
+        b = np.asarray(b)
+        assert isinstance(a, (np.ndarray, np.generic)) and (a.dtype, a.shape) == (b.dtype, b.shape)
+        np.testing.assert_allclose(a, b, rtol=1e-5 if b.dtype in ("f4", "c8") else rtol, atol=1e-14)
+
+
+def slopes(f: Any, x: np.ndarray, h: float = 1e-6) -> np.ndarray:
+    """The Jacobian by central differences: of shape ``f(x).shape + x.shape``."""
+    columns = [(np.asarray(f(x + h * e)) - np.asarray(f(x - h * e))) / (2 * h) for e in _units(x)]
+    return np.moveaxis(np.stack(columns), 0, -1).reshape(np.shape(columns[0]) + x.shape)
+
+
+def _units(x: np.ndarray) -> list[np.ndarray]:
+    return list(np.eye(x.size).reshape(x.size, *x.shape))
+
+
+def net(p: Any, x: Any) -> Any:
+    return np.tanh(p["w"] @ x + p["b"])
+
+
+def loss(p: Any, x: Any, y: Any) -> Any:
+    return np.mean((net(p, x) - y) ** 2)
+
+
+def bowl(x: Any) -> Any:
+    return np.sum(np.sin(x) ** 2 * np.exp(-x[::-1]))
+
+
+# ---------------------------------------------------------------- lines that mean what they mean in NumPy
+M = np.arange(12.0).reshape(3, 4) - 5
+M4 = M.astype("f4")
+LINES = {
+    "equal": (lambda x: np.where(x == 0, 5.0, x), M),
+    "unequal": (lambda x: np.where(x != 0, 5.0, x), M4),
+    "shape decides": (lambda x: x if x.shape == (3, 4) else -x, M),
+    "size decides": (lambda x: x if x.shape[0] in (1, 3) else -x, M),
+    "other sizes": (lambda x: x if x.shape[0] == x.shape[1] else -x, M),
+    "dtype decides": (lambda x: x * 2 if x.dtype == np.float32 else x * 3, M4),
+    "float32 with numbers": (lambda x: x * 100000 + 0.1 - np.pi, M4),
+    "float32 with sizes": (lambda x: x.sum() / x.size + x.mean(axis=0, keepdims=True) * x.shape[1], M4),
+    "float32 powers": (lambda x: abs(x) ** 0.3 + 2**x + x**2, M4),
+    "float32 choice": (lambda x: np.where(x > 0.1, x, 0.1), M4),
+    "float32 clip": (lambda x: np.clip(x, 0, 100000) + np.clip(x, None, 0.7), M4),
+    "float32 ufunc": (lambda x: np.maximum(x, 0.1) + np.arctan2(x, 3), M4),
+    "bools count": (lambda x: (x > 0) * 100 + (x > 0) * 100, M),
+    "int8 stays": (lambda x: x * 3 + 1, np.arange(5, dtype="i1")),
+    "uint8 wraps": (lambda x: x + 250, np.arange(10, dtype="u1")),
+    "integers divide": (lambda x: x / 2 + x // 2 + x % 3, np.arange(5)),
+    "complex": (lambda x: (x * 1j + 1).real, M),
+    "sizes make arrays": (lambda x: np.arange(x.shape[0] * 2) + np.zeros(x.shape).sum() + x.sum(), M),
+    "sizes multiply": (lambda x: np.prod(x.shape) * x + max(x.shape) + len(x), M),
+    "reshape": (lambda x: x.reshape((x.shape[1], -1)).T.reshape(-1, 2), M),
+    "unpacked shape": (lambda x: (lambda n, m: x.reshape(m, n))(*x.shape), M),
+    "rows in a loop": (lambda x: sum(row * k for k, row in enumerate(x)), M),
+    "indices": (lambda x: x[1:, ::-1] + x[np.array([0, 2])] * x[-1, 2], M),
+    "masks": (lambda x: x[x[:, 0] < 0], M),
+    "new axes": (lambda x: x[:, None] * x[None] + x[..., None, :], M),
+    "numpy constants": (lambda x: np.sqrt(2) * x + np.float64(0.1), M),
+    "results of all kinds": (lambda x: {"a": (x, [x.sum()]), "b": None, "c": 1.5, "n": x.shape[0]}, M),
+    "no axis": (lambda x: x * 2, np.float32(3)),
+    "empty": (lambda x: x.sum(axis=0) + 1, np.zeros((0, 3))),
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_line_means_in_a_trace_what_it_means_in_numpy(name):
+    f, x = LINES[name]
+    jitted = fuse.jit(f)
+    for _ in range(3):  # the way of the first call, then the short one
+        same(jitted(x), f(x))
+
+
+def test_outside_a_trace_lines_mean_what_they_mean_in_theano():
+    x, y = T.fvector("x"), T.fvector("y")
+    fuse.jit(lambda a: a == 1)(np.ones(2))
+    assert (x == y) is False and x != y and x.dtype == "float32" and not isinstance(x.shape, tuple)
+    assert (x * 0.1).dtype == "float64" and (T.lscalar("n") * x).dtype == "float64"
+
+
+def test_float32_arrays_leave_python_numbers_narrow():
+    for args in ((np.float32([1, 2]), 0.1, 3), (np.float32([1, 2]), np.float32(0.1), True)):
+        assert fuse.jit(lambda x, a, n: x * a + n)(*args).dtype == np.float32
+    assert fuse.jit(lambda x, a: x * a)(np.arange(3), 0.1).dtype == np.float64
+    assert fuse.jit(lambda n: n // 2)(7).dtype == np.int64
+    same(fuse.jit(lambda b, n: (b, n + b))(True, 2), (True, np.int64(3)))
+
+
+def test_functions_are_traced_once_per_dtypes_and_ranks():
+    seen = []
+
+    @fuse.jit
+    def f(x, y=1.0, *, z=2.0):
+        seen.append((x.dtype.name, x.ndim))
+        return x + y * z
+
+    for n in (1, 2, 3):
+        same(f(np.ones(n)), np.full(n, 3.0))
+    same(f(np.ones((2, 2), "f4"), 1.0, z=np.float32(1)), np.full((2, 2), 2, "f4"))
+    same(f(np.ones(2)), np.full(2, 3.0))
+    assert seen == [("float64", 1), ("float32", 2)]
+
+
+def test_sizes_that_count_are_told_apart():
+    seen = []
+
+    @fuse.jit
+    def f(x):
+        seen.append(x.shape)
+        total = 0.0
+        for i in range(x.shape[0]):
+            total = total + i * x[i]
+        return total
+
+    for n in (3, 5, 3, 5, 4):
+        same(f(np.ones(n)), float(sum(range(n))))
+    assert [s for s in seen if isinstance(s[0], int)] == [(3,), (5,), (4,)]
+
+
+def test_static_arguments():
+    seen = []
+
+    def f(x, n, kind="sum"):
+        seen.append((n, kind))
+        for _ in range(n):
+            x = x * 2
+        return x.sum() if kind == "sum" else x
+
+    g = fuse.jit(f, static_argnums=1, static_argnames="kind")
+    for _ in range(3):
+        same(g(np.ones(2), 3), 16.0)
+        same(g(np.ones(2), n=1, kind="all"), np.full(2, 2.0))
+        same(g(np.ones(2), 1, "all"), np.full(2, 2.0))
+    assert seen == [(3, "sum"), (1, "all"), (1, "all")]
+    with pytest.raises(FuseTypeError, match="static argument 1 of f must be hashable, which a list is not"):
+        g(np.ones(2), [1])
+
+
+def test_containers_go_in_and_come_out():
+    @fuse.jit
+    def f(tree):
+        return fuse.tree.map(lambda v: v * 2, tree)
+
+    trees = [
+        {"b": X, "a": (W, None)}, [X, [W]], Point(X, 1.5), Layer(W, X, "first"), OrderedDict(z=X, a=W),
+        defaultdict(list, {1: X}), (), {"x": {}}, X, Layer(W, {"deep": [X]}, "second"),
+    ]
+    for tree in [*trees, *trees, *[t for t in trees for _ in range(3)]]:
+        same(f(tree), fuse.tree.map(lambda v: np.asarray(v) * 2, tree))
+    assert f(Layer(W, X, "first")).name == "first"
+
+
+def test_the_short_way_refuses_what_it_was_not_made_for():
+    f = fuse.jit(lambda x: x * 2)
+    odd = [
+        np.ones(3), np.ones(3, "f4"), np.ones((2, 2)), 1.0, 1, True, np.float32(2), np.ones(6)[::-2], np.ones(3, ">f8"),
+        np.asarray(2.0), [1.0, np.ones(2)][1:], {"a": np.ones(2)}["a"], np.ones(3).astype("f2"),
+    ]
+    for x in odd:
+        for other in odd:
+            want = fuse.tree.map(lambda v: np.asarray(v) * (1 if isinstance(v, bool) else 2), other)
+            try:
+                f(x)
+                got = f(other)
+            except FuseError:
+                continue
+            if not isinstance(other, (list, bool)):
+                same(got, np.multiply(other, 2) if np.asarray(other).dtype != bool else want)
+
+
+def test_results_are_new_arrays():
+    x = np.ones(3)
+    f = fuse.jit(lambda a: (a, np.arange(3)))
+    for _ in range(6):
+        first, second = f(x)
+        assert not np.shares_memory(first, x)
+        first[:] = second[:] = 7
+        same(f(x)[1], np.arange(3))
+    assert (x == 1).all()
+
+
+def test_a_branch_on_a_value_says_what_to_do():
+    @fuse.jit
+    def f(x):
+        return x if x.sum() > 0 else -x
+
+    with pytest.raises(FuseTypeError, match="use switch") as raised:
+        f(np.ones(3))
+    assert raised.value.__notes__ == [
+        "in a trace of f(x: float64 (3,)): arguments have no values there; what the function branches on or counts "
+        "with is a static argument, jit(f, static_argnames=...)"
+    ]
+
+
+@pytest.mark.parametrize("f, hint", [
+    (lambda x: np.put(x, 0, 1), "set_subtensor"),
+    (lambda x: np.fft.fft(x), "as_op"),
+    (lambda x: np.apply_along_axis(sum, 0, x), "vmap"),
+    (lambda x: np.array([x[0], x[1]]), "stack"),
+    (lambda x: np.add(x, 1, out=np.ones(4)), "use the result"),
+    (lambda x: x.__setitem__(0, 1.0), "set_subtensor"),
+    (lambda x: float(x[0]), "cast"),
+])
+def test_what_cannot_be_traced_names_what_can(f, hint):
+    with pytest.raises(FuseTypeError, match=hint):
+        fuse.jit(f)(X)
+
+
+def test_arguments_that_are_no_arrays():
+    f = fuse.jit(lambda p, x: x)
+    with pytest.raises(FuseTypeError, match=r"p\['kind'\] of <lambda> is a str: 'relu'"):
+        f({"kind": "relu"}, X)
+    with pytest.raises(FuseTypeError, match="is a ndarray"):
+        f(np.array(["a"]), X)
+    with pytest.raises(FuseTypeError, match="returns a str"):
+        fuse.jit(lambda x: "no")(X)
+    with pytest.raises(FuseError, match="masked"):
+        f(1.0, np.ma.masked_array([1.0, 2.0], [True, False]))
+
+
+def test_methods_shared_variables_and_the_function_behind():
+    @dataclass
+    class Model:
+        w: Any
+
+        @fuse.jit
+        def __call__(self, x):
+            return self.w @ x
+
+    same(Model(W)(X), W @ X)
+    count = fuse.shared(2.0)
+    f = fuse.jit(lambda x: x * count)
+    same(f(X), X * 2)
+    count.set_value(3.0)
+    same(f(X), X * 3)
+    assert "kernel" in f.compiled(X).source
+
+
+def test_threads_trace_each_for_themselves():
+    results: dict[int, Any] = {}
+
+    def work(i):
+        f = fuse.jit(lambda x: np.where(x == 0, i, x * 0.1))
+        results[i] = [f(np.arange(3, dtype=d)) for d in ("f4", "f8")]
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    for i in range(4):
+        same(results[i][1], np.where(np.arange(3.0) == 0, float(i), np.arange(3.0) * 0.1))
+        assert results[i][0].dtype == np.float32
+
+
+# ---------------------------------------------------------------- derivatives
+def test_gradients_follow_finite_differences():
+    np.testing.assert_allclose(fuse.grad(bowl)(X), slopes(bowl, X), rtol=1e-7)
+    value, g = fuse.value_and_grad(loss)(PARAMS, X, 0.5)
+    np.testing.assert_allclose(value, loss(PARAMS, X, 0.5), rtol=1e-12)
+    for k in PARAMS:
+        want = slopes(lambda v, k=k: loss({**PARAMS, k: v}, X, 0.5), PARAMS[k])
+        np.testing.assert_allclose(g[k], want, rtol=1e-6, atol=1e-9)
+    gp, gy = fuse.grad(loss, argnums=(0, 2))(PARAMS, X, 0.5)
+    same(gp, g)
+    np.testing.assert_allclose(gy, np.mean(2 * (0.5 - net(PARAMS, X))), rtol=1e-12)
+
+
+def test_derivatives_nest_in_each_other_and_in_jit():
+    def third(t):
+        return 24 * t * np.sin(t) + 36 * t**2 * np.cos(t) - 12 * t**3 * np.sin(t) - t**4 * np.cos(t)
+
+    f = fuse.grad(fuse.grad(fuse.grad(lambda t: np.sin(t) * t**4)))
+    for g in (f, fuse.jit(f), fuse.jit(fuse.jit(f))):
+        np.testing.assert_allclose(g(1.3), third(1.3), rtol=1e-12)
+    nested = fuse.jit(lambda w: fuse.grad(lambda q: np.sum(q * w * w))(np.ones(4)))
+    same(nested(X), X * X)
+    same(fuse.grad(lambda a: a * fuse.grad(lambda b: a * b * b)(3.0))(2.0), np.float64(24.0))
+    hvp = fuse.grad(lambda z: np.vdot(fuse.grad(bowl)(z), X))(X)
+    np.testing.assert_allclose(hvp, fuse.hessian(bowl)(X) @ X, rtol=1e-10)
+
+
+def test_what_else_gradients_are_asked_for():
+    same(fuse.grad(lambda x: x**3)(2), np.float64(12.0))  # as at 2.0
+    same(fuse.grad(lambda x, n: np.sum(x) if n else x[0] * 2)(X, True), np.ones(4))
+    same(fuse.grad(lambda x, n: sum(x[i] for i in range(n)))(X, 2), np.array([1.0, 1, 0, 0]))
+    same(fuse.grad(lambda x, how: np.sum(x) * (2 if how == "two" else 1))(X, "two"), np.full(4, 2.0))
+    same(fuse.grad(lambda x: 3.0)(X), np.zeros(4))
+    same(fuse.grad(lambda x: np.sum(x))(np.float32([1, 2])), np.float32([1, 1]))
+    g, aux = fuse.grad(lambda x: (np.sum(x * x), {"x": x, "k": 3}), has_aux=True)(X)
+    same((g, aux), (2 * X, {"x": X, "k": 3}))
+    with pytest.raises(FuseTypeError, match="scalar"):
+        fuse.grad(lambda x: x)(X)
+    with pytest.raises(FuseTypeError, match="returns a scalar, not a tuple"):
+        fuse.grad(lambda x: (np.sum(x), x))(X)
+    with pytest.raises(FuseValueError, match="argnums=2 with 1 positional"):
+        fuse.grad(bowl, argnums=2)(X)
+
+
+def test_of_expressions_they_are_expressions():
+    x = T.dvector("x")
+    cost = T.sum(x**2)
+    assert fuse.grad(cost, x).eval({x: [3.0]}) == 6
+    made = fuse.grad(lambda v: np.sum(v**2))(x)
+    assert isinstance(made, fuse.Expr)
+    same(made.eval({x: X}), 2 * X)
+    same(fuse.hessian(cost, x).eval({x: X}), np.eye(4) * 2)
+    # what the function reads besides its argument is not differentiated, be it the same expression
+    same(fuse.grad(lambda v: np.sum(v * x))(x).eval({x: X}), X)
+    same(fuse.vmap(lambda v: v * x[0])(x).eval({x: X}), X * X[0])
+
+
+JACOBIANS = {
+    "vector": (lambda x: np.tanh(W @ x) * x[:3], X),
+    "matrix": (lambda x: np.outer(x, x) @ W.T, X),
+    "of a matrix": (lambda w: w.T @ w, W),
+    "scalar": (bowl, X),
+    "at a number": (lambda t: np.stack([np.cos(t), t * t]), np.array(0.3)),
+    "sorted": (lambda x: np.sort(x)[1:] * np.cumsum(x)[:-1], X),
+    "constant": (lambda x: np.ones(2) + 0 * x[:2], X),
+    "solve": (lambda x: np.linalg.solve(np.eye(4) * 3 + np.outer(x, x), x), X),
+    "softmax": (lambda x: T.nnet.softmax(x) if isinstance(x, fuse.Expr) else np.exp(x) / np.exp(x).sum(), X),
+}
+
+
+@pytest.mark.parametrize("name", JACOBIANS)
+def test_jacobians_forward_and_reverse(name):
+    f, x = JACOBIANS[name]
+    want = slopes(f, x)
+    for jacobian in (fuse.jacfwd, fuse.jacrev, fuse.jacobian):
+        np.testing.assert_allclose(jacobian(f)(x), want, rtol=1e-6, atol=1e-8)
+    second = [outer(inner(f))(x) for outer in (fuse.jacfwd, fuse.jacrev) for inner in (fuse.jacfwd, fuse.jacrev)]
+    for other in second[1:]:
+        np.testing.assert_allclose(other, second[0], rtol=1e-9, atol=1e-12)
+
+
+def test_jacobians_of_trees():
+    for jacobian in (fuse.jacfwd, fuse.jacrev):
+        rows = jacobian(lambda p: {"h": net(p, X), "n": np.sum(p["b"])})(PARAMS)
+        assert {k: {j: v.shape for j, v in row.items()} for k, row in rows.items()} == {
+            "h": {"w": (3, 3, 4), "b": (3, 3)}, "n": {"w": (3, 4), "b": (3,)},
+        }
+        np.testing.assert_allclose(rows["h"]["w"], slopes(lambda w: net({**PARAMS, "w": w}, X), W), rtol=1e-6,
+                                   atol=1e-9)
+    blocks = fuse.hessian(loss)(PARAMS, X, 0.5)
+    one = fuse.hessian(lambda w: loss({"w": w, "b": PARAMS["b"]}, X, 0.5))(W)
+    np.testing.assert_allclose(blocks["w"]["w"], one, rtol=1e-10, atol=1e-14)
+    np.testing.assert_allclose(blocks["w"]["b"], np.moveaxis(blocks["b"]["w"], 0, -1), rtol=1e-10, atol=1e-14)
+
+
+def test_products_with_jacobians():
+    v, u = RNG.normal(size=4), RNG.normal(size=3)
+
+    def f(x):
+        return np.tanh(W @ x)
+
+    value, pushed = fuse.jvp(f, (X,), (v,))
+    same(value, f(X))
+    np.testing.assert_allclose(pushed, slopes(f, X) @ v, rtol=1e-7)
+    value, back = fuse.vjp(f, X)
+    (pulled,) = back(u)
+    np.testing.assert_allclose(pulled, u @ slopes(f, X), rtol=1e-7)
+    np.testing.assert_allclose(u @ pushed, pulled @ v, rtol=1e-12)
+    out, back, aux = fuse.vjp(lambda p: ({"o": net(p, X)}, p["b"]), PARAMS, has_aux=True)
+    same((out, aux), ({"o": net(PARAMS, X)}, PARAMS["b"]))
+    assert back({"o": u})[0]["w"].shape == (3, 4)
+    with pytest.raises(FuseTypeError, match="two tuples"):
+        fuse.jvp(f, X, v)
+
+
+# ---------------------------------------------------------------- maps
+def mapped(f: Any, in_axes: Any, args: Any, count: int) -> np.ndarray:
+    """vmap by a Python loop."""
+    rows = [[a if k is None else np.take(a, i, axis=k) for a, k in zip(args, in_axes, strict=True)]
+            for i in range(count)]
+    return np.stack([np.asarray(fuse.jit(f)(*row)) for row in rows])
+
+
+I5 = np.array([0, 3, -1, 2, 2])
+J5 = np.array([1, 0, 2, 1, 0])
+V5 = RNG.normal(size=5)
+MAPS = {
+    "net": (lambda x: net(PARAMS, x), (0,), (ROWS,)),
+    "columns": (lambda x: np.sum(x) * x, (1,), (ROWS.T,)),
+    "both": (np.dot, (0, 0), (ROWS, ROWS * 2)),
+    "one": (np.dot, (None, 0), (W, ROWS)),
+    "element": (lambda x, i: x[i], (None, 0), (X, I5)),
+    "own element": (lambda x, i: x[i], (0, 0), (ROWS, I5)),
+    "two indices": (lambda m, j, i: m[j, i], (None, 0, 0), (W, J5, I5)),
+    "column": (lambda m, i: m[1:, i] * 2, (None, 0), (W, I5)),
+    "row part": (lambda m, j: m[j, 1:], (0, 0), (np.stack([W] * 5) * V5[:, None, None], J5)),
+    "set": (lambda x, i, v: x.at[i].set(v), (None, 0, 0), (X, I5, V5)),
+    "add": (lambda x, i: x.at[i].add(1), (0, 0), (ROWS, I5)),
+    "set a row": (lambda m, j, v: m.at[j].set(v), (None, 0, 0), (W, J5, V5)),
+    "set a column": (lambda m, i, v: m.at[:, i].set(v), (None, 0, 0), (W, I5, V5)),
+    "add at many": (lambda x, i, v: x.at[np.array([0, 1]) + i % 2].add(v), (0, 0, 0), (ROWS, I5, V5)),
+    "solve": (lambda a: np.linalg.solve(np.eye(4) * 3 + np.outer(a, a), a), (0,), (ROWS,)),
+    "softmax": (lambda x: T.nnet.softmax(x), (0,), (ROWS,)),
+    "reductions": (lambda x: x.max() + x.std() - np.median(x), (0,), (ROWS,)),
+    "gradient": (fuse.grad(lambda x: np.sum(np.sin(x) * x)), (0,), (ROWS,)),
+    "hessian": (fuse.hessian(bowl), (0,), (ROWS,)),
+    "of a map": (fuse.vmap(lambda a, b: a * b + a, (None, 0)), (0, None), (V5, X)),
+}
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_a_map_is_a_loop(name):
+    f, in_axes, args = MAPS[name]
+    want = mapped(f, in_axes, args, 5)
+    np.testing.assert_allclose(fuse.vmap(f, in_axes)(*args), want, rtol=1e-10)
+    np.testing.assert_allclose(fuse.jit(fuse.vmap(f, in_axes, out_axes=-1))(*args), np.moveaxis(want, 0, -1),
+                               rtol=1e-10)
+
+
+def test_gradients_through_maps():
+    for name in ("net", "element", "own element", "set", "set a row", "set a column", "solve", "both", "column"):
+        f, in_axes, args = MAPS[name]
+        at = next(k for k, a in enumerate(args) if a.dtype.kind == "f")
+
+        def total(v, f=f, in_axes=in_axes, args=args, at=at):
+            given = [v if k == at else a for k, a in enumerate(args)]
+            return np.sum(fuse.vmap(f, in_axes)(*given) ** 2)
+
+        np.testing.assert_allclose(fuse.grad(total)(args[at]), slopes(total, args[at]), rtol=1e-5, atol=1e-7)
+
+
+def test_maps_keep_derivatives_of_the_users_own():
+    @fuse.custom_vjp
+    def steep(x, w):
+        return T.dot(x, w), x * 2
+
+    steep.defvjp(lambda x, w: (steep(x, w), (x, w)), lambda kept, g: (g[0] * kept[1] * 10, g[0] * kept[0] * 100))
+
+    def total(rows, w):
+        return np.sum(fuse.vmap(lambda x: steep(x, w)[0])(rows))
+
+    g_rows, g_w = fuse.grad(total, argnums=(0, 1))(ROWS, X)
+    np.testing.assert_allclose(g_rows, np.stack([10 * X] * 5), rtol=1e-12)
+    np.testing.assert_allclose(g_w, 100 * ROWS.sum(axis=0), rtol=1e-12)
+
+    @fuse.custom_jvp
+    def bent(x):
+        return T.sin(x)
+
+    bent.defjvp(lambda args, tangents: (T.sin(args[0]), 10 * tangents[0]))
+    same(fuse.jvp(fuse.vmap(bent), (V5,), (V5,))[1], 10 * V5)
+    same(fuse.grad(lambda v: np.sum(fuse.vmap(bent)(v)))(V5), np.full(5, 10.0))
+
+
+def test_axes_of_maps():
+    f = fuse.vmap(lambda d, c: {"s": d["a"] * d["b"], "c": c}, in_axes=({"a": 0, "b": None}, None),
+                  out_axes={"s": 0, "c": None})
+    same(f({"a": V5, "b": 2.0}, 7.0), {"s": V5 * 2, "c": np.float64(7)})
+    same(fuse.vmap(lambda: 1.0, axis_size=3)(), np.ones(3))
+    for bad in ((np.ones(1), np.ones(3)), (np.ones(2), np.ones(3))):
+        with pytest.raises(ShapeError):
+            fuse.vmap(lambda a, b: a * b)(*bad)
+    with pytest.raises(FuseValueError, match="has no axis 1"):
+        fuse.vmap(lambda a: a, in_axes=1)(V5)
+    with pytest.raises(FuseValueError, match="out_axes=None"):
+        fuse.vmap(lambda a: a, out_axes=None)(V5)
+    with pytest.raises(FuseValueError, match="2 entries for 1"):
+        fuse.vmap(lambda a: a, in_axes=(0, 0))(V5)
+
+
+SIGNATURES = {
+    "(n),(n)->()": (lambda a, b: np.sum(a * b), ((3, 1, 4), (2, 4))),
+    "(n,m),(m)->(n)": (lambda a, b: a @ b, ((5, 2, 3), (1, 3))),
+    "(n,m),(m,k)->(n,k)": (lambda a, b: a @ b, ((4, 2, 3), (3, 5))),
+    "(n)->(n),()": (lambda a: (a * 2, np.sum(a)), ((2, 3, 4),)),
+    "(),(3)->(3)": (lambda a, b: a * b, ((2, 1), (2, 3))),
+    "->()": (lambda: np.float64(2.0), ()),
+}
+
+
+@pytest.mark.parametrize("signature", SIGNATURES)
+def test_vectorize_is_numpys(signature):
+    f, shapes = SIGNATURES[signature]
+    args = [RNG.normal(size=s) for s in shapes]
+    want = np.vectorize(f, signature=signature.replace("3", "n"))(*args) if args else np.float64(2.0)
+    same(fuse.vectorize(f, signature=signature)(*args), want)
+    same(fuse.jit(fuse.vectorize(f, signature=signature))(*args), want)
+
+
+def test_vectorize_checks_core_axes():
+    dot = fuse.vectorize(lambda a, b: np.sum(a * b), signature="(n),(n)->()")
+    for a, b in (((1,), (3,)), ((2,), (3,))):
+        with pytest.raises(ShapeError):
+            dot(np.ones(a), np.ones(b))
+    with pytest.raises(FuseTypeError, match="has 2 arguments, not 1"):
+        dot(X)
+    with pytest.raises(ShapeError, match="has 0 axes"):
+        dot(1.0, X)
+    with pytest.raises(ShapeError, match="says"):
+        fuse.vectorize(lambda a: a, signature="(n)->()")(X)
+    with pytest.raises(FuseValueError, match="written as in NumPy"):
+        fuse.vectorize(bowl, signature="n->()")(X)
+    add = fuse.vectorize(lambda a, b, c=0: a + b + c)
+    same(add(ROWS, X, c=1.0), ROWS + X + 1)
+    same(fuse.vectorize(lambda p, x: p[0] + x, excluded={0})(X, ROWS), X[0] + ROWS)
+
+
+def test_vectorize_graph():
+    x, m, y = T.dvector("x"), T.dmatrix("m"), T.dvector("y")
+    stacks, rows = T.dtensor4("stacks"), T.dmatrix("rows")
+    out, total, other = fuse.vectorize_graph([m @ x, x.sum(), y * 2], {x: rows, m: stacks})
+    assert other is y * 2 and total.ndim == 1 and out.ndim == 3
+    a, b = RNG.normal(size=(2, 5, 3, 4)), ROWS
+    np.testing.assert_allclose(out.eval({stacks: a, rows: b}), np.einsum("abij,bj->abi", a, b), rtol=1e-12)
+    np.testing.assert_allclose(total.eval({rows: b}), b.sum(axis=1), rtol=1e-12)
+    same(fuse.vectorize_graph(T.exp(x) * 2, {T.exp(x): y}).eval({y: X}), X * 2)
+
+
+# ---------------------------------------------------------------- x.at
+def numpy_at(x: np.ndarray, index: Any, how: str, y: Any) -> np.ndarray:
+    out = x.copy()
+    if how == "add":
+        np.add.at(out, index, y)
+    elif how == "subtract":
+        np.subtract.at(out, index, y)
+    else:
+        ways = {"multiply": np.multiply, "divide": np.divide, "min": np.minimum, "max": np.maximum, "power": np.power}
+        out[index] = y if how == "set" else ways[how](out[index], y)
+    return out
+
+
+@pytest.mark.parametrize("how", ["set", "add", "subtract", "multiply", "divide", "power", "min", "max"])
+@pytest.mark.parametrize("index", [0, slice(1, None), (slice(None), 2), M > 0, (Ellipsis, -1)], ids=str)
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+def test_changed_copies(how, index, dtype):
+    x = (M + 0.5).astype(dtype)
+    same(fuse.jit(lambda a: getattr(a.at[index], how)(2.5))(abs(x)), numpy_at(abs(x), index, how, 2.5))
+
+
+def test_changed_copies_at_equal_places():
+    i = np.array([0, 0, 2])
+    same(fuse.jit(lambda a: a.at[i].add(1))(X), numpy_at(X, i, "add", 1))
+    with pytest.raises(FuseTypeError, match="name an element twice"):
+        fuse.jit(lambda a: a.at[i].multiply(2))(X)
+
+
+# ---------------------------------------------------------------- trees
+def test_trees_there_and_back():
+    tree = {"b": [1, (2, None)], "a": Point(3, Layer(4, 5, "n"))}
+    leaves, structure = fuse.tree.flatten(tree)
+    assert leaves == [3, 4, 5, 1, 2] and fuse.tree.unflatten(structure, leaves) == tree
+    assert fuse.tree.paths(structure, "t") == ["t['a'].x", "t['a'].y.w", "t['a'].y.b", "t['b'][0]", "t['b'][1][0]"]
+    assert fuse.tree.structure({1: 0, "a": 0}) != fuse.tree.structure({1: 0})
+    assert fuse.tree.structure(Layer(1, 2, "a")) != fuse.tree.structure(Layer(1, 2, "b"))
+    with pytest.raises(FuseTypeError, match="different structure"):
+        fuse.tree.map(lambda a, b: a, [1, 2], [1, 2, 3])
+    with pytest.raises(FuseValueError):
+        fuse.tree.unflatten(structure, leaves[:-1])
+    with pytest.raises(FuseValueError):
+        fuse.tree.unflatten(structure, [*leaves, 1])
