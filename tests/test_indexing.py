@@ -482,3 +482,31 @@ def test_compiled_functions_agree_with_the_interpreter():
         np.testing.assert_allclose(got, want, rtol=1e-15)
     with pytest.raises(FuseIndexError):
         f(A, np.array([7]), 1)
+
+
+ALONG = {
+    "rows": lambda x, k, i: x[(slice(None),) * k + (i,)],
+    "fused": lambda x, k, i: T.exp(x)[(slice(None),) * k + (i,)] * 2,
+    "sum": lambda x, k, i: x[(slice(None),) * k + (i,)].sum(),
+    "reduced": lambda x, k, i: x[(slice(None),) * k + (i - 1,)].sum(axis=-1) + 1,
+    "repeated": lambda x, k, i: T.alloc(x.sum(), *[n or 4 for n in x.type.shape])[(slice(None),) * k + (i,)],
+}
+
+
+@pytest.mark.parametrize("form", ALONG)
+@pytest.mark.parametrize("pattern", [(True,), (True, False), (False, True), (True, True), (True, False, True)])
+def test_indices_into_axes_of_size_one_are_checked(pattern, form):
+    """What lies at an index is the same wherever it is, but only an index within bounds has anything."""
+    x, i = fuse.tensor.TensorType("float64", pattern)("x"), T.lvector("i")
+    value = np.random.default_rng(0).normal(size=[1 if one else 4 for one in pattern])
+    for k in range(len(pattern)):
+        expr = ALONG[form](x, k, i)
+        f, plain = fuse.function([x, i], expr), fuse.function([x, i], expr, mode="FAST_COMPILE")
+        for index in ([0], [0, 0], [-1, 0], [0, 1], [0, -2], [1, 1], [5, 0]):
+            try:
+                want = plain(value, index)
+            except IndexError:
+                with pytest.raises(IndexError):
+                    f(value, index)
+            else:
+                np.testing.assert_allclose(f(value, index), want, rtol=1e-14)

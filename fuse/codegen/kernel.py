@@ -269,7 +269,7 @@ def uses(statement: Any) -> tuple[str, ...]:
 
 
 def prune(body: tuple[Any, ...]) -> tuple[Any, ...]:
-    """``body`` without values that nothing uses and loops that do nothing (an unused index is not checked)."""
+    """``body`` without values that nothing uses and loops that do nothing; an index is checked, used or not."""
     while True:
         used = {name for s in walk(body) for name in uses(s)}
         kept = _pruned(body, used)
@@ -285,7 +285,7 @@ def _pruned(body: tuple[Any, ...], used: set[str]) -> tuple[Any, ...]:
             inner = _pruned(s.body, used)
             if inner:
                 out.append(Loop(s.axis, inner, s.kind, s.split))
-        elif not hasattr(s, "name") or s.name in used:
+        elif not hasattr(s, "name") or s.name in used or isinstance(s, Bounded):
             out.append(s)
     return tuple(out)
 

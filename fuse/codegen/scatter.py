@@ -58,8 +58,8 @@ def checked_index(
     where = [axes[j + shift] for j, d in enumerate(operand.pattern) if d is not None]
     own = scheduler.level_for(frozenset([a for a in where if a is not None]))
     source = scheduler.operands[node][0]
-    if not scatter and (own == level or source.pattern[k] is None):
-        return name, at  # a load checks it
+    if not scatter and own == level and source.pattern[k] is not None:
+        return name, at  # a load checks it; one of an array that is the same along the dimension has no such index
     size = scheduler.sizes.of[node.args[0]][k]
     checked = scheduler.new_name()
     place = prefix[own] if own < level else max(time, at)

@@ -311,7 +311,6 @@ class _Scheduler(Placement):
             if d is not None:
                 index[d] = entry
         name = self.new_name()
-        # An index into a dimension of size 1 or a broadcast one must still be checked: sizes.py keeps such bases whole.
         self.emit(level, prefix, time, Load(name, _working(node.type.dtype), self.buffer(source.base), tuple(index)))
         return name, time
 
