@@ -18,6 +18,7 @@ from fuse.errors import FuseError
 from fuse.evaluation import clone
 from fuse.expr import Constant, Expr
 from fuse.frontend.apply import Apply
+from fuse.frontend.asserting import Assert
 from fuse.frontend.class_op import Op, as_op
 from fuse.frontend.elementwise import cast
 from fuse.frontend.linalg import dot
@@ -57,15 +58,15 @@ _LAZY = {
     **dict.fromkeys(("foldl", "foldr", "loop", "map", "reduce", "scan", "while_loop"), "fuse.scan_module"),
 }
 _MODULES = (
-    "compat", "compile", "gof", "gradient", "misc", "printing", "sandbox", "scalar", "scan_module", "tensor",
-    "tree", "updates",
+    "compat", "compile", "configdefaults", "configparser", "gof", "gradient", "misc", "printing", "sandbox", "scalar",
+    "scan_module", "sparse", "tensor", "tree", "updates",
 )
 
 __all__ = [
-    "Apply", "Constant", "Expr", "Function", "FuseError", "In", "Lop", "Mode", "Op", "OrderedUpdates", "Out", "Param",
-    "SharedVariable", "TensorType", "Variable", "as_op", "as_symbolic", "as_tensor_variable", "cast", "clone", "config",
-    "constant", "dot", "elementwise", "errors", "function", "fuse", "grad", "reduction", "shared", "shared_constructor",
-    "subgraph_grad", *_LAZY, *_MODULES,
+    "Apply", "Assert", "Constant", "Expr", "Function", "FuseError", "In", "Lop", "Mode", "Op", "OrderedUpdates", "Out",
+    "Param", "SharedVariable", "TensorType", "Variable", "as_op", "as_symbolic", "as_tensor_variable", "cast",
+    "clone", "config", "constant", "dot", "elementwise", "errors", "function", "fuse", "grad", "reduction", "shared",
+    "shared_constructor", "subgraph_grad", *_LAZY, *_MODULES,
 ]
 
 

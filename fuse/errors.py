@@ -37,8 +37,8 @@ class DTypeError(FuseTypeError):
     """A dtype that does not exist, does not fit, or would lose precision."""
 
 
-class ShapeError(FuseError, ValueError):
-    """Ranks or sizes that do not go together."""
+class ShapeError(FuseError, ValueError, TypeError):
+    """Ranks or sizes that do not go together: a ValueError, and for Theano's programs a TypeError."""
 
 
 class FuseValueError(FuseError, ValueError):
@@ -123,6 +123,10 @@ class DebugModeError(FuseError, AssertionError):
 
 class NanGuardError(FuseError, AssertionError):
     """NanGuardMode: an operation made NaN, infinity or a huge number."""
+
+
+class FuseAssertionError(FuseError, AssertionError):
+    """The condition of an Assert was false."""
 
 
 def user_line(depth: int = 1) -> Origin | None:

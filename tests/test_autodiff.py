@@ -275,6 +275,7 @@ CASES = {
     "rebroadcast": (lambda x: T.addbroadcast(x[:1], 0) * x, V),
     "sort": (lambda x: T.sort(x, axis=1) * np.arange(4.0), M),
     "argsort": (lambda x: x[T.argsort(x)] * np.arange(4.0), V),
+    "assert": (lambda x: fuse.Assert()(x, x.sum() < 1e9) ** 2, V),
     "print": (lambda x: fuse.printing.Print("x", global_fn=lambda op, value: None)(x) ** 2, V),
     "crossentropy": (lambda x: OPS["softmax_crossentropy"](x, T.constant(INDEX)), M),
     "convolution": (

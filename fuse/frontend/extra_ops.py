@@ -8,10 +8,12 @@ import numpy as np
 from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
+from fuse.frontend.asserting import required
 from fuse.frontend.creation import alloc, zeros
 from fuse.frontend.indexing import inc_subtensor
 from fuse.frontend.join import join, slice_axis
 from fuse.frontend.layout import dimshuffle, iota
+from fuse.frontend.reductions import all as all_
 from fuse.frontend.reductions import max as max_
 from fuse.frontend.sizes import as_size, as_sizes, normalize_axis, size_max, size_product, sizes_of, static_int
 from fuse.types import INTEGER
@@ -36,12 +38,16 @@ def diff(x: Any, n: int = 1, axis: int = -1) -> Expr:
 def bincount(x: Any, weights: Any = None, minlength: Any = None, assert_nonneg: bool = False) -> Expr:
     """How often each of 0, 1, 2, ... occurs in the integer vector ``x``, or the sums of ``weights`` at each.
 
+    ``assert_nonneg`` makes a call with negative numbers an AssertionError; without it they count from the end.
+
     >>> bincount([0, 2, 2]).eval()
     array([1, 0, 2])
     """
     x = as_expr(x)
     if x.type.ndim != 1 or x.type.dtype not in INTEGER:
         raise FuseTypeError(f"bincount counts in an integer vector, not in a {x.type.describe()}")
+    if assert_nonneg and x.type.dtype.startswith("int"):
+        x = required(x, [all_(ew.ge(x, 0))], "bincount counts numbers that are not negative")
     counts = constant(1, dtype="int64") if weights is None else as_expr(weights)
     least = 0 if minlength is None else as_size(minlength, "minlength")
     # a -1 before the values: the largest of nothing is then -1, and the length 0
@@ -87,47 +93,72 @@ def fill_diagonal_offset(a: Any, val: Any, offset: Any) -> Expr:
 
 
 def unravel_index(indices: Any, dims: Any, order: str = "C", ndim: int | None = None) -> list[Expr]:
-    """The index along each of ``dims`` of positions in C order (of an array of those sizes).
+    """The index along each of ``dims`` of positions in an array of those sizes; ``order`` is 'C' or 'F'.
+
+    ``ndim`` says how many sizes there are where ``dims`` is a vector of unknown length.
 
     >>> [i.eval() for i in unravel_index([5, 3], (2, 3))]
     [array([1, 1]), array([2, 0])]
     """
-    position, sizes = as_expr(indices), as_sizes(dims, ndim)
-    _need_c_order(order)
+    position, sizes = _integers(indices, "positions"), _sizes(dims, ndim)
+    axes = range(len(sizes)) if _is_c(order) else range(len(sizes) - 1, -1, -1)
+    sizes = [sizes[a] for a in axes]
     out = []
-    for axis in range(len(sizes)):
-        rest = size_product(sizes[axis + 1 :])
+    for k in range(len(sizes)):
+        rest = size_product(sizes[k + 1 :])
         place = position if isinstance(rest, int) and rest == 1 else ew.int_div(position, rest)
-        out.append(place if axis == 0 else ew.mod(place, sizes[axis]))
-    return out
+        out.append(place if k == 0 else ew.mod(place, sizes[k]))
+    return out if _is_c(order) else out[::-1]
 
 
 def ravel_multi_index(multi_index: Any, dims: Any, mode: str = "raise", order: str = "C") -> Expr:
-    """The position in C order of the element at the given indices of an array of sizes ``dims``.
+    """The position of the element at the given indices of an array of sizes ``dims``; ``order`` is 'C' or 'F'.
 
-    ``mode`` is 'wrap' or 'clip' for indices out of range; with 'raise' they are taken as they are.
+    Indices out of range are an error when the function runs, or with ``mode`` 'wrap' or 'clip' moved into it.
 
     >>> ravel_multi_index(([1, 0], [2, 1]), (2, 3)).eval()
     array([5, 1])
     """
-    sizes = as_sizes(dims, len(multi_index))
-    _need_c_order(order)
+    sizes = _sizes(dims, len(multi_index))
     if mode not in ("raise", "wrap", "clip"):
         raise FuseValueError(f"mode is 'raise', 'wrap' or 'clip', not {mode!r}")
+    pairs = list(zip([_integers(i, "indices") for i in multi_index], sizes, strict=True))
     position: Any = constant(0, dtype="int64")
-    for index, n in zip(multi_index, sizes, strict=True):
-        place = ew.cast(as_expr(index), "int64")
+    for index, n in pairs if _is_c(order) else pairs[::-1]:
+        place = ew.cast(index, "int64")
         if mode == "wrap":
             place = ew.mod(place, n)
         elif mode == "clip":
             place = ew.clip(place, 0, n - 1)
+        else:
+            inside = all_(ew.and_(ew.ge(place, 0), ew.lt(place, n)))
+            place = required(place, [inside], "ravel_multi_index: an index is out of range", "FuseIndexError")
         position = ew.add(ew.mul(position, n), place)
     return position
 
 
-def _need_c_order(order: str) -> None:
-    if order != "C":
-        raise FuseValueError("positions are in C order; reverse indices and dims for Fortran order")
+def _is_c(order: str) -> bool:
+    if order not in ("C", "F"):
+        raise FuseValueError(f"order is 'C' or 'F', not {order!r}")
+    return order == "C"
+
+
+def _integers(value: Any, what: str) -> Expr:
+    x = as_expr(value)
+    if x.type.dtype not in INTEGER:
+        raise FuseTypeError(f"{what} are integers, not {x.type.dtype}")
+    return x
+
+
+def _sizes(dims: Any, ndim: Any) -> list[Any]:
+    """The sizes of ``unravel_index`` and ``ravel_multi_index``: a sequence, or a vector of integers."""
+    if ndim is not None and ndim != int(ndim):
+        raise FuseValueError(f"ndim is an integer, not {ndim!r}")
+    if isinstance(dims, Expr) and dims.type.ndim == 1 and dims.type.shape[0] is None and ndim is None:
+        raise FuseValueError("the number of sizes is not known while the graph is built: give ndim=...")
+    if getattr(getattr(dims, "type", None), "ndim", np.ndim(dims) if not isinstance(dims, Expr) else 0) != 1:
+        raise FuseTypeError(f"the sizes of an array are a sequence of integers, not {dims!r:.60}")
+    return list(as_sizes(dims, ndim))
 
 
 def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Expr:

@@ -6,6 +6,7 @@ from typing import Any
 from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
+from fuse.frontend.asserting import required
 from fuse.frontend.convolution import padded
 from fuse.frontend.layout import dimshuffle, iota, reshape
 from fuse.frontend.sizes import Size, as_size, size_add, size_floordiv, size_mul, size_product, size_sub, sizes_of
@@ -26,12 +27,20 @@ def _pair(value: Any, what: str) -> tuple[Size, Size]:
     return rows, columns
 
 
-def _check_fit(size: Size, window: Size, step: Size, mode: str) -> None:
-    if isinstance(size, int) and isinstance(window, int) and isinstance(step, int) and (size - window) % step:
+def _fitting(x: Expr, axis: int, window: Size, step: Size, mode: str) -> Expr:
+    """``x``, whose size along ``axis`` patches cover exactly: an error now, or when the function runs."""
+    size = sizes_of(x)[axis]
+    if isinstance(size, int) and isinstance(window, int) and isinstance(step, int):
+        if size >= window and (size - window) % step == 0:
+            return x
         raise FuseTypeError(
             f"images2neibs: patches of {window} elements, {step} apart, do not cover {size} elements exactly "
             f"(mode {mode!r}); mode 'ignore_borders' leaves the rest out"
         )
+    left = ew.mod(as_expr(size_sub(size, window)), as_expr(step))
+    fits = ew.and_(ew.ge(as_expr(size), as_expr(window)), ew.eq(left, 0))
+    message = f"images2neibs: the patches do not cover axis {axis} exactly (mode {mode!r}): there is 'ignore_borders'"
+    return required(x, [fits], message, "FuseTypeError")
 
 
 def images2neibs(ten4: Any, neib_shape: Any, neib_step: Any = None, mode: str = "valid") -> Expr:
@@ -58,6 +67,9 @@ def images2neibs(ten4: Any, neib_shape: Any, neib_step: Any = None, mode: str = 
     if mode in ("half", "full"):
         around = [size_floordiv(w, 2) if mode == "half" else size_sub(w, 1) for w in window]
         x = padded(x, [(n, n) for n in around])
+    if mode not in ("ignore_borders", "wrap_centered"):
+        for i, (w, step) in enumerate(zip(window, steps, strict=True)):
+            x = _fitting(x, 2 + i, w, step, mode)
     indices, found = [], []
     for i, (size, w, step) in enumerate(zip(sizes_of(x)[2:], window, steps, strict=True)):
         if mode == "wrap_centered":
@@ -65,8 +77,6 @@ def images2neibs(ten4: Any, neib_shape: Any, neib_step: Any = None, mode: str = 
                 raise FuseTypeError(f"images2neibs: mode 'wrap_centered' needs patches of odd sizes, not {window}")
             places = size_floordiv(size_add(size, size_sub(step, 1)), step)
         else:
-            if mode != "ignore_borders":
-                _check_fit(size, w, step, mode)
             places = size_add(size_floordiv(size_sub(size, w), step), 1)
         at = ew.add(dimshuffle(ew.mul(iota(places), step), 0, "x"), iota(w))
         if mode == "wrap_centered":

@@ -4,11 +4,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from fuse.frontend.asserting import Assert as Assert
 from fuse.rules.user import register as _register
+from fuse.tensor.op_classes import MakeVector as MakeVector
+from fuse.tensor.op_classes import Shape_i as Shape_i
 
 __all__ = [
-    "register_canonicalize", "register_specialize", "register_specialize_device", "register_stabilize",
-    "register_uncanonicalize", "register_useless",
+    "Assert", "assert_", "assert_op", "register_canonicalize", "register_specialize", "register_specialize_device",
+    "register_stabilize", "register_uncanonicalize", "register_useless",
 ]
 
 
@@ -37,3 +40,4 @@ def register_canonicalize(lopt: Any, *tags: str, **kwargs: Any) -> Any:
 
 register_specialize = register_stabilize = register_uncanonicalize = register_canonicalize
 register_specialize_device = register_useless = register_canonicalize
+assert_ = assert_op = Assert()
