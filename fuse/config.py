@@ -45,11 +45,26 @@ _FOREIGN = {
     "optimizer_including": "", "optimizer_excluding": "", "print_test_value": False, "print_active_device": True,
     "force_device": False, "reoptimize_unpickled_function": False, "profile_memory": False, "profile_optimizer": False,
     "NanGuardMode.nan_is_error": True, "NanGuardMode.inf_is_error": True, "NanGuardMode.big_is_error": True,
-    "unittests.rseed": "666", "gcc.cxxflags": "", "blas.ldflags": "",
+    "unittests.rseed": "666", "gcc.cxxflags": "", "blas.ldflags": "", "print_global_stats": False, "contexts": "",
+    "assert_no_cpu_op": "ignore", "on_opt_error": "warn", "on_shape_error": "warn", "nocleanup": False,
+    "unpickle_function": True, "openmp_elemwise_minsize": 200000, "check_input": True, "cache_optimizations": False,
+    "optimizer_requiring": "", "cycle_detection": "regular", "check_stack_trace": "off", "compiledir": "",
+    "base_compiledir": "", "compiledir_format": "", "conv.assert_shape": False, "ctc.root": "",
+    "tensor.cmp_sloppy": 0, "tensor.local_elemwise_fusion": True, "traceback.limit": 8, "traceback.compile_limit": 0,
+    "warn.ignore_bug_before": "0.9", "warn.round": False, "warn.inc_subtensor1_opt": True, "vm.lazy": None,
+    "warn.identify_1pexp_bug": False, "warn.sum_sum_bug": False, "warn.sum_div_dimshuffle_bug": False,
+    "warn.argmax_pushdown_bug": False, "warn.gpusum_01_011_0111_bug": False, "warn.subtensor_merge_bug": False,
+    "warn.gpu_set_subtensor1": False, "warn.vm_gc_bug": False, "warn.signal_conv2d_interface": False,
+    "warn.reduce_join": False, "warn.inc_set_subtensor1": False, "DebugMode.patience": 10, "DebugMode.check_c": False,
+    "DebugMode.check_py": True, "DebugMode.check_finite": True, "DebugMode.check_strides": 0,
+    "profiling.time_thunks": True, "profiling.n_apply": 20, "profiling.n_ops": 20, "profiling.min_memory_size": 1024,
+    "profiling.min_peak_memory": False, "profiling.destination": "stderr", "profiling.ignore_first_call": False,
+    "scan.allow_gc": False, "scan.allow_output_prealloc": True, "scan.debug": False, "compile.wait": 5,
+    "compile.timeout": 120, "experimental.unpickle_gpu_on_cpu": False, "numpy.seterr_all": "ignore",
 }
 _SECTIONS = frozenset(
-    "DebugMode NanGuardMode blas cmodule cuda dnn experimental gcc gpuarray lib numpy nvcc optdb scan tensor traceback "
-    "unittests warn".split()
+    "DebugMode NanGuardMode blas cmodule compile conv ctc cuda dnn experimental gcc gpuarray lib numpy nvcc optdb "
+    "profiling scan tensor traceback unittests vm warn".split()
 )
 
 

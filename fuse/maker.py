@@ -28,8 +28,11 @@ def build_program(
     if mode.backend == "interpreted":
         return interpreted.ReferenceProgram(inputs, outputs, updates, mode.rewriting)
     if mode.backend == "guard":
-        watch = interpreted.nan_guard(mode.check.nan_is_error, mode.check.inf_is_error, mode.check.big_is_error)
-        return interpreted.ReferenceProgram(inputs, outputs, updates, mode.rewriting, watch)
+        step = interpreted.nan_guard(mode.check.nan_is_error, mode.check.inf_is_error, mode.check.big_is_error)
+        return interpreted.ReferenceProgram(inputs, outputs, updates, mode.rewriting, step)
+    if mode.backend == "monitor":
+        step = interpreted.monitored(mode.check.before, mode.check.after)
+        return interpreted.ReferenceProgram(inputs, outputs, updates, mode.rewriting, step)
     from fuse.codegen.program import compile_program
 
     if mode.backend == "debug":

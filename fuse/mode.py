@@ -1,7 +1,8 @@
 """Modes: which rewriting a function gets, and what runs it."""
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, dataclass, field, replace
 from typing import Any
 
 from fuse.config import config
@@ -42,9 +43,9 @@ class Mode:
 
     @property
     def backend(self) -> str:
-        """``'compiled'``, ``'interpreted'``, ``'debug'`` or ``'guard'``."""
-        if isinstance(self.check, NanGuard):
-            return "guard"
+        """``'compiled'``, ``'interpreted'``, ``'debug'``, ``'guard'`` or ``'monitor'``."""
+        if isinstance(self.check, (NanGuard, Monitor)):
+            return "guard" if isinstance(self.check, NanGuard) else "monitor"
         if self.check == "debug":
             return "debug"
         interpreted = self.linker in ("py", "vm_py") or self.rewriting in ("none", "FAST_COMPILE")
@@ -63,6 +64,15 @@ class Mode:
         return replace(self, **{k: v for k, v in changes.items() if k in self.__dataclass_fields__})
 
 
+def _set_note(self: Mode, name: str, value: Any) -> None:
+    """Theano's programs leave notes on modes (``mode.check_isfinite = False``): they are kept; fields stay as made."""
+    if name in self.__dataclass_fields__:
+        raise FrozenInstanceError(f"a Mode does not change: mode.clone({name}=...) makes another")
+    object.__setattr__(self, name, value)
+
+
+Mode.__setattr__ = _set_note  # type: ignore[method-assign]
+
 _REWRITING = {
     "default": "default", "fast_run": "default", "o4": "default", "o3": "default", "o2": "default", "merge": "default",
     "fast_run_stable": "default", "stabilize": "default", "unsafe": "default", "strict": "strict", "fast": "fast",
@@ -79,14 +89,63 @@ class NanGuard:
     big_is_error: bool = True
 
 
-def DebugMode(**_: Any) -> Mode:
+@dataclass(frozen=True)
+class Monitor:
+    """What MonitorMode calls around every operation: ``function(index, apply, thunk)``."""
+
+    before: Callable[[int, Any, Any], Any] | None = None
+    after: Callable[[int, Any, Any], Any] | None = None
+
+
+class _Checking(Mode):
+    """A mode with a ``check`` and its own way to say what is checked; the other fields are as in Mode."""
+
+    def _set(self, check: Any, given: Any, **default: Any) -> None:
+        chosen = {**default, **{k: v for k, v in given.items() if k in ("optimizer", "tags") and v is not None}}
+        Mode.__init__(self, name=type(self).__name__, check=given.get("check") or check, **chosen)
+
+
+class DebugMode(_Checking):
     """A mode that computes every result twice, compiled and by the plain interpreter, and raises where they differ."""
-    return Mode(name="DebugMode", check="debug")
+
+    def __init__(self, **given: Any) -> None:
+        self._set("debug", given)
 
 
-def NanGuardMode(nan_is_error: bool = True, inf_is_error: bool = True, big_is_error: bool = True, **_: Any) -> Mode:
+class NanGuardMode(_Checking):
     """A mode that raises as soon as an operation makes NaN, infinity, or (floats) a number beyond 1e10."""
-    return Mode("py", "fast_run", "NanGuardMode", NanGuard(nan_is_error, inf_is_error, big_is_error))
+
+    def __init__(
+        self, nan_is_error: bool = True, inf_is_error: bool = True, big_is_error: bool = True, **given: Any
+    ) -> None:
+        self._set(NanGuard(nan_is_error, inf_is_error, big_is_error), given, linker="py", optimizer="fast_run")
+
+
+class MonitorMode(_Checking):
+    """A mode that calls ``pre_func`` before and ``post_func`` after every operation: ``func(index, apply, thunk)``.
+
+    ``apply`` is the operation (``apply.op``, ``apply.inputs``), ``thunk`` what computes it: ``thunk.inputs`` and
+    ``thunk.outputs`` are lists of cells, ``thunk.outputs[0][0]`` is the first result. Nothing is fused.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x = T.dscalar("x")
+    >>> seen = lambda index, apply, thunk: print(apply.op, float(thunk.outputs[0][0]))
+    >>> float(fuse.function([x], T.exp(x) * 2, mode=MonitorMode(post_func=seen))(0.0))
+    exp 1.0
+    mul 2.0
+    2.0
+    """
+
+    def __init__(self, pre_func: Any = None, post_func: Any = None, **given: Any) -> None:
+        self._set(Monitor(pre_func, post_func), given, linker="py", optimizer="fast_run")
+
+    @property
+    def pre_func(self) -> Any:
+        return self.check.before
+
+    @property
+    def post_func(self) -> Any:
+        return self.check.after
 
 
 FAST_RUN = Mode(name="FAST_RUN")

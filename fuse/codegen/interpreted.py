@@ -1,4 +1,4 @@
-"""Programs that run on the reference interpreter: FAST_COMPILE, DebugMode and NanGuardMode."""
+"""Programs that run on the reference interpreter: FAST_COMPILE, DebugMode, NanGuardMode and MonitorMode."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -9,6 +9,7 @@ import numpy as np
 from fuse import reference
 from fuse.errors import DebugModeError, MissingInputError, NanGuardError, origin_text, runtime_error
 from fuse.expr import Expr, toposort
+from fuse.frontend.apply import Apply
 
 Array = Any
 Update = tuple[Any, Expr]
@@ -21,6 +22,10 @@ def optimized(outputs: Sequence[Expr], rewriting: str) -> list[Expr]:
     from fuse import rules
 
     return list(rules.optimize(list(outputs), mode=rewriting))
+
+
+def _plain_step(index: int, node: Expr, args: Sequence[Array]) -> Array:
+    return reference.apply(node, args)
 
 
 class ReferenceProgram:
@@ -37,14 +42,14 @@ class ReferenceProgram:
         outputs: Sequence[Expr],
         updates: Sequence[Update] = (),
         mode: str = "FAST_COMPILE",
-        watch: Callable[[Expr, Sequence[Array], Array], None] | None = None,
+        step: Callable[[int, Expr, Sequence[Array]], Array] | None = None,
     ) -> None:
         self.inputs = tuple(inputs)
         self.targets = tuple([target for target, _ in updates])
         self.results = tuple(optimized([*outputs, *[value for _, value in updates]], mode))
         self.outputs = self.results[: len(outputs)]
         self.mode = mode
-        self._watch = watch
+        self._step = step or _plain_step
         self._plan()
 
     def _plan(self) -> None:
@@ -86,11 +91,8 @@ class ReferenceProgram:
             memory[slot] = data
         held = [m for m in memory if m is not None]
         with np.errstate(all="ignore"):
-            for node, slot, args, gone in self._steps:
-                read = [memory[a] for a in args]
-                value = memory[slot] = reference.apply(node, read)
-                if self._watch is not None:
-                    self._watch(node, read, value)
+            for k, (node, slot, args, gone) in enumerate(self._steps):
+                memory[slot] = self._step(k, node, [memory[a] for a in args])
                 for a in gone:
                     memory[a] = None
         return _fresh([memory[self._slot[r]] for r in self.results], held)
@@ -197,10 +199,43 @@ def _compare(what: str, node: Expr, want: Array, have: Array) -> None:
         )
 
 
-def nan_guard(nan: bool, inf: bool, big: bool) -> Callable[[Expr, Sequence[Array], Array], None]:
-    """A watch for ReferenceProgram that raises where an operation makes NaN, infinity or a huge number."""
+class Thunk:
+    """What MonitorMode shows of one operation: cells of its inputs and outputs; calling it computes the outputs."""
 
-    def watch(node: Expr, args: Sequence[Array], result: Array) -> None:
+    def __init__(self, node: Expr, args: Sequence[Array]) -> None:
+        self._node = node
+        self.inputs = [[a] for a in args]
+        self.outputs: list[list[Any]] = [[None] for _ in getattr(node.type, "elements", (node.type,))]
+
+    def __call__(self) -> None:
+        found = reference.apply(self._node, [cell[0] for cell in self.inputs])
+        for cell, value in zip(self.outputs, found if isinstance(found, (tuple, list)) else [found], strict=True):
+            cell[0] = value
+
+
+def monitored(before: Any, after: Any) -> Callable[[int, Expr, Sequence[Array]], Array]:
+    """A step of ReferenceProgram between calls of the user's functions; parts of results are no operations."""
+
+    def step(index: int, node: Expr, args: Sequence[Array]) -> Array:
+        if node.op.name == "part":
+            return reference.apply(node, args)
+        thunk, view = Thunk(node, args), Apply._view(node)
+        if before is not None:
+            before(index, view, thunk)
+        thunk()
+        if after is not None:
+            after(index, view, thunk)
+        values = [cell[0] for cell in thunk.outputs]
+        return values if hasattr(node.type, "elements") else values[0]
+
+    return step
+
+
+def nan_guard(nan: bool, inf: bool, big: bool) -> Callable[[int, Expr, Sequence[Array]], Array]:
+    """A step of ReferenceProgram that raises where an operation makes NaN, infinity or a huge number."""
+
+    def step(index: int, node: Expr, args: Sequence[Array]) -> Array:
+        result = reference.apply(node, args)
         for value in result if isinstance(result, (tuple, list)) else (result,):
             value = np.asarray(value)
             if value.dtype.kind not in "fc" or not value.size:
@@ -214,5 +249,6 @@ def nan_guard(nan: bool, inf: bool, big: bool) -> Callable[[Expr, Sequence[Array
             if found:
                 text = f"{node.op.name} made {found}"
                 raise runtime_error(NanGuardError, text, node.op.name, map(np.shape, args), node.origin)
+        return result
 
-    return watch
+    return step
