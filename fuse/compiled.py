@@ -56,7 +56,7 @@ def function(
     * ``mode``: a name or a Mode: 'FAST_RUN', 'FAST_COMPILE', 'strict', 'fast', 'DebugMode' (default: ``config.mode``);
     * ``allow_input_downcast``: cast values even where they lose precision;
     * ``on_unused_input``: 'raise', 'warn' or 'ignore'; ``profile=True`` counts and times calls (``f.profile``);
-    * ``accept_inplace``, ``rebuild_strict``: accepted for Theano programs, without effect.
+    * ``rebuild_strict=False``: ``givens`` may have other types; ``accept_inplace``: accepted, without effect.
 
     A call ``f(..., out=array)`` writes its result into ``array`` (a list or dict of arrays for several results), which
     may be one of the inputs. New results use memory of dropped ones (``config.recycle`` bytes at most, ``f.free()``).
@@ -82,7 +82,9 @@ def function(
     chosen = get_mode(mode)
     unused = config.on_unused_input if on_unused_input is None else on_unused_input
     with config.change_flags(compute_test_value="off"):
-        graph = signature(inputs, outputs, updates, givens, no_default_updates, allow_input_downcast, unused)
+        graph = signature(
+            inputs, outputs, updates, givens, no_default_updates, allow_input_downcast, unused, bool(rebuild_strict)
+        )
         return Function(graph, chosen, name, config.profile if profile is None else profile, trust_input)
 
 

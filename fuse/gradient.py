@@ -14,20 +14,18 @@ from fuse.autodiff.stop import (
     zero_grad,
 )
 from fuse.errors import DisconnectedInputError, GradientError, NullTypeGradError
+from fuse.tensor.op_classes import op_class as _op_class
 
 disconnected_type = DisconnectedType()
 # Theano's ops by name, and their classes.
 consider_constant_, zero_grad_, disconnected_grad_ = consider_constant, zero_grad, disconnected_grad
 
 
-def GradClip(lower, upper):
-    """The function ``grad_clip`` with these bounds."""
-    return lambda x: grad_clip(x, lower, upper)
-
-
-def GradScale(multiplier):
-    """The function ``grad_scale`` with this factor."""
-    return lambda x: grad_scale(x, multiplier)
+GradClip = _op_class("GradClip", "grad_clip", lambda lower, upper: lambda x: grad_clip(x, lower, upper))
+GradScale = _op_class("GradScale", "grad_scale", lambda multiplier: lambda x: grad_scale(x, multiplier))
+ConsiderConstant = _op_class("ConsiderConstant", "consider_constant", lambda: consider_constant)
+ZeroGrad = _op_class("ZeroGrad", "zero_grad", lambda: zero_grad)
+DisconnectedGrad = _op_class("DisconnectedGrad", "disconnected_grad", lambda: disconnected_grad)
 
 
 __all__ = [

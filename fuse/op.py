@@ -132,6 +132,16 @@ class Op:
         return self.numpy if self.bind is None else self.bind(node)
 
     @property
+    def view_map(self) -> dict[int, list[int]]:
+        """Theano's note of outputs that are views of inputs."""
+        return {0: [0]} if self.kind == "view" else {}
+
+    @property
+    def destroy_map(self) -> dict[int, list[int]]:
+        """Theano's note of inputs that are overwritten: the plan decides that, never an op."""
+        return {}
+
+    @property
     def scalar_op(self) -> Op:
         """Theano's name for what an elementwise op does per element: the record itself."""
         if self.kind != "elementwise":

@@ -142,12 +142,13 @@ def signature(
     no_default_updates: Any = False,
     allow_input_downcast: bool | None = None,
     on_unused_input: str = "raise",
+    strict_givens: bool = True,
 ) -> Signature:
     """Check and normalise what ``function`` was given."""
     ins = read_inputs(inputs, allow_input_downcast)
     shape, keys, outs = read_outputs(outputs)
     own = read_updates(updates)
-    replaced = replacements(givens, "givens")
+    replaced = replacements(givens, "givens", strict_givens)
     # An intermediate expression as an input is cut off from what computes it.
     leaves = tuple([i.variable if i.variable.op.name == "input" else variable(i.type, i.name) for i in ins])
     cut = {i.variable: leaf for i, leaf in zip(ins, leaves, strict=True) if i.variable is not leaf}
@@ -432,7 +433,8 @@ def _check_complete(roots: Sequence[Expr], leaves: Sequence[Expr]) -> None:
 def _check_used(roots: Sequence[Expr], ins: Sequence[In], leaves: Sequence[Expr], how: str) -> None:
     if how not in ("raise", "warn", "ignore"):
         raise FuseValueError(f"on_unused_input is 'raise', 'warn' or 'ignore', not {how!r}")
-    if how == "ignore":
+    fixed = [r for r in roots if all(isinstance(n, Constant) or not n.is_leaf for n in toposort([r]))]
+    if how == "ignore" or any(r.type.dtype == "int64" and r.type.ndim < 2 for r in fixed):  # shapes that types tell
         return
     used = set(toposort(roots))
     for node in list(used):  # a derivative uses what it was derived from, even where it does not need it

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fuse.config import config
-from fuse.errors import DTypeError, ShapeError
+from fuse.errors import DTypeError, FuseError, ShapeError
 from fuse.trace import TRACE
 
 Shape = tuple[int | None, ...]
@@ -25,6 +25,10 @@ DISCRETE = ("bool", *INTEGER)
 CONTINUOUS = FLOATING + COMPLEX
 
 _RANK_NAMES = {0: "scalar", 1: "vector", 2: "matrix"}
+
+
+# The dtypes that a Python float may take, in this order, while scalar.autocast_float_as says so.
+AUTOCAST: tuple[str, ...] = ()
 
 
 @cache
@@ -109,6 +113,9 @@ def constant_dtype(value: bool | int | float | complex) -> str:
         raise DTypeError(f"the integer {value} does not fit into 64 bits")
     if isinstance(value, complex):
         return "complex64" if TRACE.single else "complex128"
+    if AUTOCAST:
+        with np.errstate(over="ignore"):
+            return next((d for d in AUTOCAST if float(np.dtype(d).type(value)) == value), AUTOCAST[-1])
     if config.floatX == "float32" or value != value or TRACE.single:
         return "float32"
     with np.errstate(over="ignore"):
@@ -199,11 +206,11 @@ class TensorType:
         return TensorType(dtype or self.dtype, self.shape if entries is None else entries)
 
     def __call__(self, name: str | None = None) -> Any:
+        if 0 in self.shape:  # a broadcast pattern written with 0 and 1; no input is always empty
+            return _make_input(TensorType(self.dtype, [n or None for n in self.shape]), name)
         return _make_input(self, name)
 
-    def make_variable(self, name: str | None = None) -> Any:
-        """A new input variable of this type (Theano's name for calling the type)."""
-        return _make_input(self, name)
+    make_variable = __call__
 
     def is_super(self, other: TensorType) -> bool:
         """Whether every value of ``other`` is also one of this type."""
@@ -220,6 +227,49 @@ class TensorType:
         into floatX, or where every integer value fits.
         """
         return _filter(self, value, strict, allow_downcast)
+
+    @staticmethod
+    def values_eq(a: Any, b: Any, force_same_dtype: bool = True) -> bool:
+        """Whether two arrays are equal in shape, dtype and every element; NaN equals NaN.
+
+        >>> TensorType("float64", (None,)).values_eq(np.array([1.0, np.nan]), np.array([1.0, np.nan]))
+        True
+        """
+        a, b = np.asarray(a), np.asarray(b)
+        if a.shape != b.shape or force_same_dtype and a.dtype != b.dtype:
+            return False
+        return bool(np.array_equal(a, b, equal_nan="c" in (a.dtype.kind, b.dtype.kind) or a.dtype.kind == "f"))
+
+    @staticmethod
+    def values_eq_approx(
+        a: Any, b: Any, allow_remove_inf: bool = False, allow_remove_nan: bool = False, rtol: float | None = None,
+        atol: float | None = None,
+    ) -> bool:
+        """Whether two arrays are equal up to rounding, as Theano compares results.
+
+        >>> TensorType("float64", (None,)).values_eq_approx(np.array([1.0]), np.array([1.0 + 1e-9]))
+        True
+        """
+        a, b = np.asarray(a), np.asarray(b)
+        if a.shape != b.shape or a.dtype != b.dtype:
+            return False
+        if a.dtype.kind not in "fc":
+            return bool((a == b).all())
+        bits = np.finfo(a.dtype).bits
+        bound = 1e-3 if bits == 16 else 1e-5
+        near = np.isclose(a, b, bound if rtol is None else rtol, 1e-8 if atol is None else atol, equal_nan=True)
+        if allow_remove_inf:
+            near |= np.isinf(a)
+        if allow_remove_nan:
+            near |= np.isnan(a)
+        return bool(near.all())
+
+    def is_valid_value(self, value: Any) -> bool:
+        """Whether ``value`` is an array of exactly this type."""
+        try:
+            return self.filter(value, strict=True) is value
+        except FuseError:
+            return False
 
     def __str__(self) -> str:
         known = _RANK_NAMES.get(self.ndim, f"tensor{self.ndim}")

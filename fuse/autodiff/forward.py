@@ -21,7 +21,7 @@ from fuse.autodiff.sweep import (
     pull_back,
 )
 from fuse.errors import DisconnectedInputError, FuseValueError, NullTypeGradError, ShapeError
-from fuse.expr import Expr, as_expr, substitute, toposort
+from fuse.expr import Expr, as_expr, leaves, substitute, toposort
 from fuse.op import DISCONNECTED, ZERO, _Marker
 
 # A tangent is an expression in the shape and dtype of its node, ZERO where it is zero everywhere, None where the node
@@ -60,7 +60,10 @@ def Rop(
     for target, point in zip(targets, points, strict=True):
         if point is not None:
             start[target] = _checked_tangent(target, point)
-    found = tangents(_stabilized(heads, targets), start)
+    found = [
+        ZERO if t is None and _derived_from(h, targets) else t
+        for h, t in zip(heads, tangents(_stabilized(heads, targets), start), strict=True)
+    ]
     results = [_result(t, h, disconnected_outputs, return_disconnected) for t, h in zip(found, heads, strict=True)]
     derived(results, [*heads, *start, *start.values()])
     return tuple(results) if isinstance(f, tuple) else results if isinstance(f, list) else results[0]
@@ -171,6 +174,12 @@ def _dummies(node: Expr) -> tuple[list[tuple[Expr, Expr]], Any]:
     results = [op("part", node, i=i) for i in range(len(node.type.elements))]  # type: ignore[attr-defined]
     pairs = [(r.type(), r) for r in results]
     return pairs, tuple([DISCONNECTED if is_discrete(r) else v for v, r in pairs])
+
+
+def _derived_from(head: Expr, targets: Sequence[Expr]) -> bool:
+    """Whether ``head``, which does not depend on ``targets``, is made of derivatives of something that does."""
+    wanted = frozenset(leaves(targets))
+    return any(not wanted.isdisjoint((n._cache or {}).get("derived_from", ())) for n in toposort([head]))
 
 
 def _checked_tangent(target: Expr, point: Any) -> Tangent:

@@ -11,7 +11,7 @@ from fuse.autodiff.absent import DisconnectedType, is_disconnected, is_null
 from fuse.autodiff.functions import also_of_functions
 from fuse.autodiff.sweep import Cotangent, cast_like, cotangents, filled, is_tensor, op
 from fuse.errors import DisconnectedInputError, FuseTypeError, FuseValueError, NullTypeGradError, ShapeError
-from fuse.expr import INPUT, Expr, as_expr, leaves, toposort
+from fuse.expr import INPUT, SHARED, Expr, as_expr, leaves, toposort
 from fuse.op import DISCONNECTED
 
 _CHOICES = {
@@ -156,7 +156,7 @@ def derived(results: list[Any], sources: Iterable[Any]) -> list[Any]:
     A derivative often needs fewer variables than the expression (that of ``dot(x, W)`` along V needs no W), but
     who made it from them may still list them all as inputs of a function: they are not unused by mistake.
     """
-    inputs = frozenset(n for n in leaves([s for s in sources if isinstance(s, Expr)]) if n.op is INPUT)
+    inputs = frozenset(n for n in leaves([s for s in sources if isinstance(s, Expr)]) if n.op in (INPUT, SHARED))
     for node in results:
         if isinstance(node, Expr) and not node.is_leaf:
             if node._cache is None:

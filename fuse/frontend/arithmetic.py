@@ -306,8 +306,15 @@ def minimum(x, y):
     return mathlib.minimum(x, y)
 
 
+def ordered(*dtypes: str, **_: Any) -> tuple[tuple[str, ...], str]:
+    """As ``same``; complex numbers have no order."""
+    if any(d in ty.COMPLEX for d in dtypes):
+        raise FuseTypeError("not defined for complex numbers, which have no order")
+    return same(*dtypes)
+
+
 @elementwise(
-    dtype=same, numpy=lambda x, low, high: np.minimum(np.maximum(x, low), high), ufunc=np.clip,
+    dtype=ordered, numpy=lambda x, low, high: np.minimum(np.maximum(x, low), high), ufunc=np.clip,
     sympy="Min(Max(x, y), z)", latex=r"\operatorname{clip}(#1, #2, #3)", domain=(-5.0, 5.0),
     grad=(lambda g, out, x, low, high: switch(x >= low, switch(x <= high, g, 0), 0),
           lambda g, out, x, low, high: switch(x < low, switch(low <= high, g, 0), 0),

@@ -298,6 +298,8 @@ def _grad(g: Any, out: Expr, *args: Expr) -> tuple[Any, ...]:
     filled = [c if has else _zeros(o) for c, o, has in zip(cotangents, view.outputs, given, strict=True)]
     found = instance.L_op(list(args), list(view.outputs), filled)
     method = f"{type(instance).__name__}.grad"
+    if found is None:
+        raise FuseTypeError(f"{method} returned None: it returns a list with one gradient for each input")
     if not isinstance(found, (list, tuple)) or len(found) != len(args):
         count = f"{len(found)} gradients" if isinstance(found, (list, tuple)) else type(found).__name__
         raise FuseValueError(f"{method} returned {count} for {len(args)} inputs: it returns a list with one for each")

@@ -43,6 +43,8 @@ class Item:
 # ---------------------------------------------------------------- reading the index
 def _items(x: Expr, index: Any) -> list[Item]:
     """The parts of ``index``, masks as their nonzero positions, the ellipsis as slices, each with its axis."""
+    if isinstance(index, list) and any(isinstance(e, slice) or e is None or e is Ellipsis for e in index):
+        index = tuple(index)  # as older NumPys took it
     entries = index if isinstance(index, tuple) else (index,)
     found = [e if e is Ellipsis else _item(e) for e in entries]
     used = sum(_axes_used(i) for i in found if i is not Ellipsis)

@@ -74,6 +74,8 @@ def flatnonzero(a: Any) -> Expr:
     from fuse.frontend.layout import reshape
 
     a = as_expr(a)
+    if a.type.ndim == 0:
+        raise ShapeError("flatnonzero takes an array: a number has no positions")
     return nonzero_within(a if a.type.ndim == 1 else reshape(a, (-1,)), ())[0]
 
 

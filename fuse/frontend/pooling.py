@@ -146,7 +146,7 @@ def pool_2d(
     array([[4., 5.]])
     """
     ws, stride, pad = _older_names(2, ws, stride, pad, ds, st, padding)
-    return _pool(2, input, ws, ignore_border, stride, pad, mode)
+    return pooled(2, input, ws, ignore_border, stride, pad, mode)
 
 
 def pool_3d(
@@ -160,7 +160,7 @@ def pool_3d(
     5
     """
     ws, stride, pad = _older_names(3, ws, stride, pad, ds, st, padding)
-    return _pool(3, input, ws, ignore_border, stride, pad, mode)
+    return pooled(3, input, ws, ignore_border, stride, pad, mode)
 
 
 def max_pool_2d_same_size(input: Any, patch_size: Any) -> Expr:
@@ -215,7 +215,8 @@ def _sizes(value: Any, n: int, what: str, least: int) -> Ints:
     return tuple(numbers)  # type: ignore[arg-type]
 
 
-def _pool(n: int, x: Any, ws: Any, ignore_border: bool | None, stride: Any, pad: Any, mode: str) -> Expr:
+def pooled(n: int, x: Any, ws: Any, ignore_border: bool | None, stride: Any, pad: Any, mode: str) -> Expr:
+    """Pooling over the last ``n`` axes; see ``pool_2d``."""
     x = as_expr(x)
     if x.type.ndim < n:
         raise ShapeError(f"pool_{n}d needs {n} dimensions, not a {x.type.describe()}")

@@ -7,7 +7,7 @@ from fuse.errors import FuseTypeError
 from fuse.expr import Expr, constant
 from fuse.frontend import elementwise as ew
 from fuse.frontend.layout import iota
-from fuse.frontend.sizes import as_size, size_sub
+from fuse.frontend.sizes import as_size, size_max, size_sub
 
 __all__ = ["bartlett"]
 
@@ -20,7 +20,7 @@ def bartlett(M: Any) -> Expr:
     """
     if getattr(getattr(M, "type", None), "ndim", 0):
         raise FuseTypeError("bartlett takes a number of points, not an array")
-    n = as_size(M, "the number of points")
+    n = size_max(as_size(M, "the number of points"), 0)
     at = ew.cast(iota(n), "float64")
     last = ew.cast(ew.maximum(constant(1, dtype="int64"), size_sub(n, 1)), "float64")
     one, two = constant(1, dtype="int8"), constant(2, dtype="int8")

@@ -26,6 +26,9 @@ def normalize_axis(axis: Any, ndim: int, what: str = "axis") -> int:
     2
     """
     number = static_int(axis)
+    if number is None and isinstance(axis, Expr) and axis.type.ndim == 0 and axis.type.dtype in DISCRETE:
+        known = constant_value(axis)
+        number = None if known is None else int(known)
     if number is None:
         raise FuseTypeError(f"{what} is an integer known while the graph is built, not {axis!r}")
     if not -ndim <= number < ndim:

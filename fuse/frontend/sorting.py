@@ -72,34 +72,38 @@ def argsort(op: Op, x: Any, axis: int | None = -1, kind: str | None = None, orde
 _RETURNS = ("index", "inverse", "counts")
 
 
-def _unique_type(x: Expr, *, returns: tuple[str, ...]) -> Any:
-    sizes: Any = x.type.shape
+def _unique_type(x: Expr, *, returns: tuple[str, ...], axis: int | None) -> Any:
+    sizes: Any = x.type.shape if axis is None else (x.type.shape[axis],)
     total = None if None in sizes else math.prod(sizes)
     extra = [TensorType("int64", (total if r == "inverse" else None,)) for r in returns]
-    return TupleType((TensorType(x.type.dtype, (None,)), *extra))
+    shape = (None,) if axis is None else [None if a == axis else n for a, n in enumerate(x.type.shape)]
+    return TupleType((TensorType(x.type.dtype, shape), *extra))
 
 
-def _unique_numpy(x: Any, returns: tuple[str, ...]) -> list[Any]:
+def _unique_numpy(x: Any, returns: tuple[str, ...], axis: int | None) -> list[Any]:
     flags: Any = {f"return_{r}": True for r in returns}
-    found: Any = np.unique(x.ravel(), **flags)
+    found: Any = np.unique(x.ravel() if axis is None else x, axis=axis, **flags)
     values, *rest = found if returns else (found,)
-    return [values, *[r.astype("int64", copy=False) for r in rest]]
+    return [values, *[r.ravel().astype("int64", copy=False) for r in rest]]
 
 
 @op_record(
     "opaque", name="unique", numpy=_unique_numpy, infer=_unique_type,
-    grad=lambda g, out, x, returns: (DISCONNECTED,),
+    grad=lambda g, out, x, returns, axis: (DISCONNECTED,),
 )
-def _unique(op: Op, x: Expr, *, returns: tuple[str, ...]) -> Expr:
+def _unique(op: Op, x: Expr, *, returns: tuple[str, ...], axis: int | None) -> Expr:
     """The distinct values of ``x`` in order, and what ``returns`` names."""
-    return op(x, returns=returns)
+    return op(x, returns=returns, axis=axis)
 
 
-def unique(ar: Any, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False) -> Any:
-    """The distinct elements of ``ar`` in ascending order.
+def unique(
+    ar: Any, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False,
+    axis: int | None = None,
+) -> Any:
+    """The distinct elements of ``ar`` in ascending order, or with ``axis`` its distinct parts along that axis.
 
-    With flags a list, in which int64 vectors follow: the first position of each, for each element of flat ``ar`` the
-    position of its value, how often each occurs.
+    With flags a list, in which int64 vectors follow: the first position of each, for each element of flat ``ar`` (each
+    part along ``axis``) the position of its value, how often each occurs.
 
     >>> import fuse.tensor as T
     >>> v = T.lvector("v")
@@ -109,7 +113,9 @@ def unique(ar: Any, return_index: bool = False, return_inverse: bool = False, re
     """
     flags = zip(_RETURNS, (return_index, return_inverse, return_counts), strict=True)
     returns = tuple([name for name, wanted in flags if wanted])
-    found = parts(_unique(as_expr(ar), returns=returns))
+    x = as_expr(ar)
+    along = None if axis is None else normalize_axis(axis, x.type.ndim)
+    found = parts(_unique(x, returns=returns, axis=along))
     return found if returns else found[0]
 
 

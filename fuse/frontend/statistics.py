@@ -36,7 +36,8 @@ def mean(
 ) -> Expr:
     """The arithmetic mean over ``axis``: the sum divided by the number of elements (NaN where there are none).
 
-    float64 for integers and bools, else the dtype of ``x``; float16 is summed in float32.
+    float64 for integers and bools (and where ``dtype`` is one of these), else the dtype of ``x``; float16 is summed in
+    float32.
 
     >>> import fuse.tensor as T
     >>> mean(T.imatrix("m"), axis=0).type
@@ -46,7 +47,7 @@ def mean(
     axes = normalize_axes(axis, x.type.ndim)
     out = "float64" if x.type.dtype in DISCRETE else x.type.dtype
     if dtype is not None:
-        out = dtype_name(dtype)
+        out = "float64" if dtype_name(dtype) in DISCRETE else dtype_name(dtype)
     work = "float64" if out in DISCRETE else "float32" if out == "float16" else out
     if acc_dtype is not None and dtype_name(acc_dtype) not in DISCRETE:
         work = dtype_name(acc_dtype)

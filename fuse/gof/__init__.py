@@ -7,6 +7,7 @@ from fuse.frontend.class_op import Op as Op
 from fuse.frontend.graph import FunctionGraph as FunctionGraph
 from fuse.gof import fg as fg
 from fuse.gof import graph as graph
+from fuse.gof import link as link
 from fuse.gof import null_type as null_type
 from fuse.gof import op as op
 from fuse.gof import opt as opt
@@ -16,6 +17,10 @@ from fuse.gof.graph import ancestors as ancestors
 from fuse.gof.graph import clone as clone
 from fuse.gof.graph import inputs as inputs
 from fuse.gof.graph import is_same_graph as is_same_graph
+from fuse.gof.link import CLinker as CLinker
+from fuse.gof.link import DualLinker as DualLinker
+from fuse.gof.link import OpWiseCLinker as OpWiseCLinker
+from fuse.gof.link import PerformLinker as PerformLinker
 from fuse.gof.opt import EquilibriumOptimizer as EquilibriumOptimizer
 from fuse.gof.opt import MergeOptimizer as MergeOptimizer
 from fuse.gof.opt import OpKeyOptimizer as OpKeyOptimizer
@@ -24,6 +29,8 @@ from fuse.gof.opt import OpSub as OpSub
 from fuse.gof.opt import PatternSub as PatternSub
 from fuse.gof.opt import TopoOptimizer as TopoOptimizer
 from fuse.gof.opt import local_optimizer as local_optimizer
+from fuse.gof.type import Generic as Generic
+from fuse.gof.type import generic as generic
 from fuse.types import TensorType as Type
 
 Env = FunctionGraph

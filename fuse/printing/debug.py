@@ -127,6 +127,34 @@ def node_text(node: Expr) -> str:
     return f"{node.op.name}{{{params}}}" if params else node.op.name
 
 
+def min_informative_str(obj: Any) -> str:
+    """As much of an expression as says what it is in terms of named variables and constants, one node a line.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x, y = T.dvectors("x", "y")
+    >>> print(min_informative_str(T.exp(x) + y))
+    A. add
+     B. exp
+      C. x
+     D. y
+    """
+    if not isinstance(obj, Expr):
+        return f"A. {'<ndarray>' if hasattr(obj, '__array__') else obj}"
+    lines: list[str] = []
+    tags: dict[Expr, str] = {}
+    stack = [(obj, 0)]
+    while stack:
+        node, level = stack.pop()
+        if node in tags:
+            lines.append(f"{' ' * level}<{tags[node]}>")
+            continue
+        tags[node] = _letters(len(tags))
+        lines.append(f"{' ' * level}{tags[node]}. {node.name or node_text(node)}")
+        if not node.name:
+            stack += [(arg, level + 1) for arg in reversed(node.args)]
+    return "\n".join(lines)
+
+
 def listing(obj: Any, limit: int = 400) -> str:
     """The graph as numbered assignments with types, each node once, arguments first; a long one without its middle.
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fuse.config import config as _config
+import numpy as _np
+
+from fuse import types as _types
 from fuse.errors import DTypeError as ComplexError
 from fuse.expr import Constant, Expr, as_expr, substitute, variable
 from fuse.frontend.elementwise import *
@@ -15,14 +17,42 @@ from fuse.types import COMPLEX, CONTINUOUS, DISCRETE, FLOATING, INTEGER, TensorT
 
 IntegerDivisionError = TypeError
 ScalarVariable, ScalarConstant = Expr, Constant
+
+
+class ScalarType(TensorType):
+    """The type of a 0-d expression of ``dtype``, equal to the TensorType of that dtype and rank 0; prints as its dtype.
+
+    >>> str(ScalarType("int8")), ScalarType("int8")("n").type == TensorType("int8", ())
+    ('int8', True)
+    """
+
+    def __init__(self, dtype: Any) -> None:
+        super().__init__(dtype, ())
+
+    def __call__(self, name: str | None = None) -> Expr:
+        return variable(TensorType(self.dtype, ()), name)
+
+    def __eq__(self, other: object) -> Any:
+        return isinstance(other, TensorType) and (self.dtype, self.shape) == (other.dtype, other.shape)
+
+    __hash__ = TensorType.__hash__
+
+    def __str__(self) -> str:
+        return self.dtype
+
+    def __repr__(self) -> str:
+        return f"Scalar({self.dtype})"
+
+
+Scalar = get_scalar_type = ScalarType
 float_types, complex_types, discrete_types, continuous_types = (
-    [TensorType(d, ()) for d in group] for group in (FLOATING, COMPLEX, DISCRETE, CONTINUOUS)
+    [ScalarType(d) for d in group] for group in (FLOATING, COMPLEX, DISCRETE, CONTINUOUS)
 )
-int_types = [TensorType(d, ()) for d in INTEGER if d[0] == "i"]
-uint_types = [TensorType(d, ()) for d in INTEGER if d[0] == "u"]
+int_types = [ScalarType(d) for d in INTEGER if d[0] == "i"]
+uint_types = [ScalarType(d) for d in INTEGER if d[0] == "u"]
 integer_types = int_types + uint_types
 all_types = discrete_types + continuous_types
-bool_ = bool = TensorType("bool", ())
+bool_ = bool = ScalarType("bool")
 int8, int16, int32, int64 = int_types
 uint8, uint16, uint32, uint64 = uint_types
 float16, float32, float64 = float_types
@@ -41,14 +71,6 @@ def upcast(dtype: Any, *dtypes: Any) -> str:
 def identity(x: Any) -> Expr:
     """``x`` as an expression."""
     return as_expr(x)
-
-
-def ScalarType(dtype: Any) -> TensorType:
-    """The type of a 0-d expression of ``dtype``."""
-    return TensorType(dtype, ())
-
-
-Scalar = get_scalar_type = ScalarType
 
 
 def _makers(dtype: str) -> Callable[..., Any]:
@@ -104,22 +126,62 @@ second, scalar_sigmoid = fill, sigmoid
 
 
 class autocast_float_as:
-    """A context in which Python floats become constants of ``dtype``: ``config.floatX`` set for a while.
+    """A context in which Python floats become constants of the first of these dtypes that holds them, else the last.
 
     >>> import fuse.tensor as T
     >>> with autocast_float_as("float32"):
-    ...     (T.fvector("x") + 1.1).dtype
-    'float32'
+    ...     (T.fvector("x") + 1.1).dtype, autocast_float.dtypes
+    ('float32', ('float32',))
     """
 
-    def __init__(self, dtype: str, *_: str) -> None:
-        self._change = _config.change_flags(floatX=dtype)
+    def __init__(self, *dtypes: str) -> None:
+        self._dtypes = tuple([dtype_name(d) for d in dtypes])
+        self._saved: list[tuple[str, ...]] = []
 
     def __enter__(self) -> None:
-        self._change.__enter__()
+        self._saved.append(_types.AUTOCAST)
+        _types.AUTOCAST = self._dtypes
 
     def __exit__(self, *error: Any) -> None:
-        self._change.__exit__(*error)
+        _types.AUTOCAST = self._saved.pop()
+
+
+class _Autocast:
+    """Python floats as NumPy numbers of the dtype that they have in expressions.
+
+    >>> autocast_float(0.5).dtype
+    dtype('float32')
+    """
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        return _types.AUTOCAST or ("float16", "float32", "float64")
+
+    def __call__(self, x: float) -> Any:
+        return _np.dtype(_types.constant_dtype(float(x))).type(x)
+
+
+autocast_float = _Autocast()
+
+
+def div_proxy(x: Any, y: Any) -> Expr:
+    """``x / y`` as Theano writes it in Python 2: of integers the quotient rounded down.
+
+    >>> div_proxy(7, 2).eval()
+    array(3, dtype=int8)
+    """
+    x, y = as_expr(x), as_expr(y)
+    whole = all(v.type.dtype in DISCRETE for v in (x, y))
+    return int_div(x, y) if whole else true_div(x, y)
+
+
+def InRange(openlow: bool, openhi: bool) -> Callable[[Any, Any, Any], Expr]:
+    """The function ``(x, low, high)`` that tells whether ``x`` lies between; open ends are not part of the range.
+
+    >>> bool(InRange(False, True)(1, 1, 2).eval()), bool(InRange(False, True)(2, 1, 2).eval())
+    (True, False)
+    """
+    return lambda x, low, high: and_((gt if openlow else ge)(x, low), (lt if openhi else le)(x, high))
 
 
 __all__ = [name for name in globals() if not name.startswith("_") and name not in ("annotations", "Any", "Callable",

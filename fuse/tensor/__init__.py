@@ -62,6 +62,17 @@ _MODULES = (
     "subtensor", "type", "type_other", "utils", "xlogx",
 )
 
+# Modules that Theano's own tests and older programs take from here with a star.
+_LENT = {
+    "basic": "fuse.tensor.basic", "compile": "fuse.compile", "np": "numpy", "scal": "fuse.scalar", "theano": "fuse",
+}
+
+# Names that Theano has here too, and where they are.
+_HOMES = {
+    "Generic": "fuse.gof.type", "div_proxy": "fuse.scalar", "generic": "fuse.gof.type", "int32": "fuse.scalar",
+    "min_informative_str": "fuse.printing", "pprint": "fuse.printing",
+}
+
 # Modules of names that few programs use, loaded when one of them is asked for.
 _SELDOM = ("op_classes", "smaller", "subtensor", "type_other")
 
@@ -69,6 +80,10 @@ _SELDOM = ("op_classes", "smaller", "subtensor", "type_other")
 def __getattr__(name: str) -> _Any:
     if name in _MODULES:
         return _import_module(f"fuse.tensor.{name}")
+    if name in _LENT:
+        return _import_module(_LENT[name])
+    if name in _HOMES:
+        return getattr(_import_module(_HOMES[name]), name)
     if not name.startswith("__"):
         for module in _SELDOM:
             found = _import_module(f"fuse.tensor.{module}")
@@ -78,9 +93,9 @@ def __getattr__(name: str) -> _Any:
     raise _no_attribute("fuse.tensor", name)
 
 
-__all__ = [n for n in globals() if not n.startswith("_") and n != "annotations"]
+__all__ = [*[n for n in globals() if not n.startswith("_") and n != "annotations"], *_LENT]
 
 
 def __dir__() -> list[str]:
     seldom = [name for module in _SELDOM for name in _import_module(f"fuse.tensor.{module}").__all__]
-    return sorted({*globals(), *_MODULES, *seldom})
+    return sorted({*globals(), *_HOMES, *_MODULES, *seldom})

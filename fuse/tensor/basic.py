@@ -1,5 +1,6 @@
 """Theano's ``tensor.basic``: everything of ``tensor``, and the helpers that its programs take from here."""
 from functools import partial as _partial
+from importlib import import_module as _import_module
 
 import numpy as _np
 
@@ -21,3 +22,14 @@ def _allclose(a, b, rtol=None, atol=None):
 
 # _convert_to_int8(x), ...: casts by name
 globals().update({f"_convert_to_{_d}": _partial(_cast, dtype=_d) for _d in _DTYPES})
+
+# Modules that Theano's programs take from here, by name or with a star.
+_LENT = {"config": "fuse.config", "gof": "fuse.gof", "gradient": "fuse.gradient", "printing": "fuse.printing"}
+__all__ = [*[_n for _n in globals() if not _n.startswith("_")], *_LENT]
+
+
+def __getattr__(name):
+    if name in _LENT:
+        module = _import_module(_LENT[name])
+        return module.config if name == "config" else module
+    return getattr(_import_module("fuse.tensor"), name)

@@ -6,4 +6,5 @@ from fuse.tensor.op_classes import CAReduceDtype as CAReduceDtype
 from fuse.tensor.op_classes import DimShuffle as DimShuffle
 from fuse.tensor.op_classes import Elemwise as Elemwise
 from fuse.tensor.op_classes import Prod as Prod
+from fuse.tensor.op_classes import ProdWithoutZeros as ProdWithoutZeros
 from fuse.tensor.op_classes import Sum as Sum

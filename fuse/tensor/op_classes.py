@@ -5,10 +5,12 @@ parameters filled in.
 """
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from fuse.errors import FuseValueError
 from fuse.expr import Expr, _LeafOp, as_expr
 from fuse.frontend import (
     axes,
@@ -25,6 +27,7 @@ from fuse.frontend import (
     reductions,
     scans,
     selecting,
+    signal_windows,
     sizes,
     sorting,
     statistics,
@@ -34,16 +37,52 @@ from fuse.op import Op
 
 
 class OpClass(type):
-    """A class whose instances are the op records that its ``has`` accepts, and whose call builds expressions."""
+    """A class whose instances are the op records that its ``has`` accepts, and those that its call makes."""
 
     has: Callable[[Any], bool]
     build: Callable[..., Any]
 
     def __instancecheck__(cls, op: Any) -> bool:
-        return isinstance(op, (Op, _LeafOp)) and bool(cls.has(op))
+        return cls in type(op).__mro__ or isinstance(op, (Op, _LeafOp)) and bool(cls.has(op))
 
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        return cls.build(*args, **kwargs)
+
+class WithParameters(metaclass=OpClass):
+    """An op of a class with its parameters: a function of expressions that has the parameters as attributes."""
+
+    has = staticmethod(lambda op: False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        build = type(self).build
+        bound = inspect.signature(build).bind(*args, **kwargs)
+        bound.apply_defaults()
+        self.__dict__.update(bound.arguments)
+        self._key = args, tuple(sorted(kwargs.items()))
+        self._function = build(*args, **kwargs)
+
+    def __call__(self, *inputs: Any, return_list: bool = False, name: str | None = None, **kwargs: Any) -> Any:
+        found = self._function(*inputs, **kwargs)
+        if name is not None:
+            (found[0] if isinstance(found, (list, tuple)) else found).name = name
+        return [found] if return_list and not isinstance(found, (list, tuple)) else found
+
+    def make_node(self, *inputs: Any) -> Any:
+        """The application to ``inputs``, with its ``outputs``."""
+        return self(*inputs, return_list=True)[0].owner
+
+    def __getattr__(self, name: str) -> Any:  # what the function behind it has, such as its record
+        if name.startswith("__") or name == "_function":
+            raise AttributeError(name)
+        return getattr(self._function, name)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self._key == other._key  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+    def __repr__(self) -> str:
+        args, kwargs = self._key
+        return f"{type(self).__name__}({', '.join([*map(repr, args), *[f'{k}={v!r}' for k, v in kwargs]])})"
 
 
 def op_class(name: str, ops: str | Callable[[Any], bool], build: Callable[..., Any], doc: str = "") -> OpClass:
@@ -58,7 +97,7 @@ def op_class(name: str, ops: str | Callable[[Any], bool], build: Callable[..., A
     names = frozenset(ops.split()) if isinstance(ops, str) else None
     has = ops if callable(ops) else lambda op: op.name in names
     doc = doc or f"The op {ops}." if isinstance(ops, str) else doc
-    return OpClass(name, (), {"has": staticmethod(has), "build": staticmethod(build), "__doc__": doc,
+    return OpClass(name, (WithParameters,), {"has": staticmethod(has), "build": staticmethod(build), "__doc__": doc,
                               "__module__": __name__})
 
 
@@ -72,7 +111,9 @@ def _split(splits: int) -> Callable[..., Any]:
 
 
 def _reduced(function: Callable[..., Any]) -> Callable[..., Any]:
-    def build(axis: Any = None, dtype: Any = None, acc_dtype: Any = None) -> Callable[[Any], Expr]:
+    def build(
+        axis: Any = None, dtype: Any = None, acc_dtype: Any = None, no_zeros_in_input: bool = False
+    ) -> Callable[[Any], Expr]:
         named = {k: v for k, v in {"dtype": dtype, "acc_dtype": acc_dtype}.items() if v is not None}
         return partial(function, axis=axis, **named)
 
@@ -91,6 +132,9 @@ def _rebroadcast(*pairs: Any) -> Callable[[Any], Expr]:
 
 
 def _dimshuffle(input_broadcastable: Any, new_order: Any, inplace: bool = True) -> Callable[[Any], Expr]:
+    lost = [a for a, one in enumerate(input_broadcastable) if not one and a not in list(new_order)]
+    if lost:
+        raise FuseValueError(f"DimShuffle drops axes of size 1 only, not axis {lost[0]}")
     return lambda x: layout.dimshuffle(as_expr(x), *new_order)
 
 
@@ -136,6 +180,11 @@ CAReduceDtype = CAReduce
 DimShuffle = op_class("DimShuffle", "dimshuffle", _dimshuffle, "The op that orders, inserts and drops axes.")
 Sum = op_class("Sum", "sum", _reduced(reductions.sum))
 Prod = op_class("Prod", "prod", _reduced(reductions.prod))
+ProdWithoutZeros = op_class(
+    "ProdWithoutZeros", lambda op: False, lambda axis=None, dtype=None, acc_dtype=None: lambda x: (
+        _reduced(reductions.prod)(axis, dtype, acc_dtype)(ew.switch(ew.eq(x, 0), ew.cast(1, as_expr(x).type.dtype), x))
+    ), "The product of what is not 0: a switch and a product here.",
+)
 Mean = op_class("Mean", "true_div", _reduced(statistics.mean), "The mean: a sum divided by a number.")
 All = op_class("All", "all", lambda axis=None: partial(reductions.all, axis=axis))
 Any_ = op_class("Any", "any", lambda axis=None: partial(reductions.any, axis=axis))
@@ -211,9 +260,17 @@ FillDiagonalOffset = op_class("FillDiagonalOffset", "switch", _plain(extra_ops.f
 SearchsortedOp = op_class(
     "SearchsortedOp", "searchsorted", lambda side="left": partial(selecting.searchsorted, side=side)
 )
+Bartlett = op_class("Bartlett", "bartlett", _plain(signal_windows.bartlett))
+RavelMultiIndex = op_class(
+    "RavelMultiIndex", "ravel_multi_index",
+    lambda mode="raise", order="C": lambda *at: extra_ops.ravel_multi_index(at[:-1], at[-1], mode, order),
+)
+UnravelIndex = op_class(
+    "UnravelIndex", "unravel_index", lambda order="C": partial(extra_ops.unravel_index, order=order)
+)
 Unique = op_class(
     "Unique", "unique", lambda return_index=False, return_inverse=False, return_counts=False, axis=None: partial(
-        sorting.unique, return_index=return_index, return_inverse=return_inverse, return_counts=return_counts
+        sorting.unique, return_index=return_index, return_inverse=return_inverse, return_counts=return_counts, axis=axis
     ),
 )
 SortOp = op_class("SortOp", "sort", lambda kind=None, order=None: sorting.sort)
@@ -237,10 +294,10 @@ def _solved(structure: str, a: Any, b: Any) -> Expr:
 __all__ = [
     "ARange", "AdvancedBooleanIncSubtensor", "AdvancedBooleanSubtensor", "AdvancedIncSubtensor",
     "AdvancedIncSubtensor1", "AdvancedSubtensor", "AdvancedSubtensor1", "All", "Alloc", "AllocDiag", "AllocEmpty",
-    "ArgSortOp", "Argmax", "BaseAdvancedIncSubtensor", "BaseAdvancedSubtensor", "BatchedDot", "CAReduce",
+    "ArgSortOp", "Argmax", "Bartlett", "BaseAdvancedIncSubtensor", "BaseAdvancedSubtensor", "BatchedDot", "CAReduce",
     "CAReduceDtype", "Cholesky", "Choose", "CumOp", "Det", "DiffOp", "DimShuffle", "Dot", "Elemwise", "ExtractDiag",
     "Eye", "FillDiagonal", "FillDiagonalOffset", "Flatten", "IncSubtensor", "Join", "MakeVector", "MatrixInverse",
-    "MaxAndArgmax", "Mean", "Nonzero", "Prod", "Rebroadcast", "RepeatOp", "Reshape", "ScalarFromTensor",
-    "SearchsortedOp", "Shape", "Shape_i", "Solve", "SortOp", "SpecifyShape", "Split", "Subtensor", "Sum",
-    "TensorFromScalar", "Tile", "TopKOp", "Tri", "Unique",
+    "MaxAndArgmax", "Mean", "Nonzero", "Prod", "ProdWithoutZeros", "RavelMultiIndex", "Rebroadcast", "RepeatOp",
+    "Reshape", "ScalarFromTensor", "SearchsortedOp", "Shape", "Shape_i", "Solve", "SortOp", "SpecifyShape", "Split",
+    "Subtensor", "Sum", "TensorFromScalar", "Tile", "TopKOp", "Tri", "Unique", "UnravelIndex",
 ]

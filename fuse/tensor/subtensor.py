@@ -27,11 +27,11 @@ advanced_set_subtensor1 = AdvancedIncSubtensor1(set_instead_of_inc=True)
 advanced_boolean_set_subtensor = AdvancedBooleanIncSubtensor(set_instead_of_inc=True)
 
 
-def get_canonical_form_slice(theslice: Any, length: Any) -> tuple[Any, int]:
+def get_canonical_form_slice(theslice: Any, length: Any) -> tuple[Any, Any]:
     """A slice with start and stop between 0 and ``length`` and a step that is positive, and 1 or -1 for the direction.
 
     An integer or expression comes back as it is (counted from the start where negative), with 1. The elements are
-    those of ``theslice``; with -1 in the opposite order. Steps are integers known while the graph is built.
+    those of ``theslice``; with -1 in the opposite order.
 
     >>> get_canonical_form_slice(slice(None, None, -2), 5)
     (slice(0, 5, 2), -1)
@@ -42,9 +42,8 @@ def get_canonical_form_slice(theslice: Any, length: Any) -> tuple[Any, int]:
             return (at + length if at < 0 else at), 1
         return ew.switch(ew.lt(at, 0), ew.add(at, length), at), 1
     step = 1 if theslice.step is None else as_size(theslice.step, "a step")
-    if not isinstance(step, int):
-        raise TypeError("the step of a slice is an integer known while the graph is built")
-    if all(isinstance(v, (int, type(None))) for v in (theslice.start, theslice.stop)) and isinstance(length, int):
+    whole = isinstance(step, int) and isinstance(length, int)
+    if whole and all(isinstance(v, (int, type(None))) for v in (theslice.start, theslice.stop)):
         places = range(*theslice.indices(length))
         if step > 0:
             return slice(places.start, max(places.start, places.stop), step), 1
@@ -52,21 +51,35 @@ def get_canonical_form_slice(theslice: Any, length: Any) -> tuple[Any, int]:
             return slice(0, 0, -step), -1
         return slice(places[-1], places[0] + 1, -step), -1
     n = as_expr(length)
+    up, down = _rising(theslice, n, step), _falling(theslice, n, step)
+    if isinstance(step, int):
+        return (slice(*up, step), 1) if step > 0 else (slice(*down, -step), -1)
+    rises = ew.gt(step, 0)
+    start, stop = [ew.switch(rises, u, d) for u, d in zip(up, down, strict=True)]
+    return slice(start, stop, ew.abs(step)), ew.switch(rises, 1, -1)
 
-    def clipped(value: Any, low: Any, high: Any, default: Any) -> Expr:
-        if value is None:
-            return as_expr(default)
-        value = as_expr(value)
-        return ew.clip(ew.switch(ew.lt(value, 0), ew.add(value, n), value), low, high)
 
-    if step > 0:
-        start = clipped(theslice.start, 0, n, 0)
-        return slice(start, ew.maximum(start, clipped(theslice.stop, 0, n, n)), step), 1
+def _clipped(value: Any, n: Expr, low: Any, high: Any, default: Any) -> Expr:
+    if value is None:
+        return as_expr(default)
+    value = as_expr(value)
+    return ew.clip(ew.switch(ew.lt(value, 0), ew.add(value, n), value), low, high)
+
+
+def _rising(places: slice, n: Expr, step: Any) -> tuple[Expr, Expr]:
+    """(start, stop) of a slice with a positive step of ``n`` elements."""
+    start = _clipped(places.start, n, 0, n, 0)
+    return start, ew.maximum(start, _clipped(places.stop, n, 0, n, n))
+
+
+def _falling(places: slice, n: Expr, step: Any) -> tuple[Expr, Expr]:
+    """(start, stop) of the elements of a slice with a negative step, in rising order."""
     last = ew.sub(n, 1)
-    start, stop = clipped(theslice.start, -1, last, last), clipped(theslice.stop, -1, last, -1)
-    count = ew.maximum(ew.int_div(ew.add(ew.sub(start, stop), -step - 1), -step), 0)
-    first = ew.maximum(ew.add(start, ew.mul(ew.sub(count, 1), step)), 0)
-    return slice(first, ew.switch(ew.gt(count, 0), ew.add(start, 1), first), -step), -1
+    start, stop = _clipped(places.start, n, -1, last, last), _clipped(places.stop, n, -1, last, -1)
+    back = ew.neg(step) if isinstance(step, Expr) else max(-step, 1)
+    count = ew.maximum(ew.int_div(ew.add(ew.sub(start, stop), ew.sub(back, 1)), back), 0)
+    first = ew.maximum(ew.sub(start, ew.mul(ew.sub(count, 1), back)), 0)
+    return first, ew.switch(ew.gt(count, 0), ew.add(start, 1), first)
 
 
 def get_idx_list(inputs: Any, idx_list: Any) -> tuple[Any, ...]:

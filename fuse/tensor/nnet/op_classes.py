@@ -29,10 +29,8 @@ Images2Neibs = op_class("Images2Neibs", "gather", lambda mode="valid": partial(n
 
 
 def _pool(ignore_border: bool = False, mode: str = "max", ndim: int = 2, openmp: Any = None) -> Callable[..., Expr]:
-    function = pooling.pool_2d if ndim == 2 else pooling.pool_3d
-
     def build(x: Any, ws: Any, stride: Any = None, pad: Any = None) -> Expr:
-        return function(x, ws, ignore_border, stride, (0,) * ndim if pad is None else pad, mode)
+        return pooling.pooled(ndim, x, ws, ignore_border, stride, pad, mode)
 
     return build
 

@@ -1,0 +1,69 @@
+"""Theano's ``gof.link``: linkers, which make functions of graphs; here each is a mode of ``fuse.function``."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fuse.compiled import function
+from fuse.mode import Mode, get_mode
+
+__all__ = ["CLinker", "DualLinker", "Linker", "OpWiseCLinker", "PerformLinker", "VM_Linker"]
+
+
+class Linker:
+    """Makes a function of a graph: ``linker.accept(graph).make_function()``.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x, y = T.dvectors("x", "y")
+    >>> f = PerformLinker().accept(fuse.FunctionGraph([x, y], [x + y])).make_function()
+    >>> f([1.0, 2.0], [3.0, 4.0])
+    array([4., 6.])
+    """
+
+    mode: str = "FAST_RUN"
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.fgraph: Any = None
+
+    def accept(self, fgraph: Any, no_recycling: Any = None, profile: Any = None) -> Linker:
+        """A linker of the same kind for this graph."""
+        made = type(self)()
+        made.fgraph = fgraph
+        return made
+
+    def make_function(self, unpack_single: bool = True, **_: Any) -> Callable[..., Any]:
+        """The function of the graph's inputs; its one result, or a list of them."""
+        if self.fgraph is None:
+            raise ValueError("a linker makes functions of a graph: linker.accept(graph).make_function()")
+        found = list(self.fgraph.outputs)
+        single = unpack_single and len(found) == 1
+        inputs, chosen = list(self.fgraph.inputs), self._mode()
+        return function(inputs, found[0] if single else found, mode=chosen, on_unused_input="ignore")
+
+    def _mode(self) -> Mode:
+        return get_mode(self.mode)
+
+
+class PerformLinker(Linker):
+    """One operation after the other, by NumPy."""
+
+    def _mode(self) -> Mode:
+        return Mode("py", None)
+
+
+class OpWiseCLinker(Linker):
+    """Compiled kernels."""
+
+
+class CLinker(OpWiseCLinker):
+    """Compiled kernels."""
+
+
+class VM_Linker(OpWiseCLinker):
+    """Compiled kernels."""
+
+
+class DualLinker(Linker):
+    """Both ways, whose results are compared."""
+
+    mode = "DebugMode"

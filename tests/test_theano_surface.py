@@ -1,0 +1,212 @@
+"""Names and habits of Theano that its programs and tests rely on: classes of ops, linkers, modes, flags, types."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import fuse
+import fuse.gof as gof
+import fuse.tensor as T
+from fuse import scalar
+from fuse.compile.monitormode import MonitorMode, detect_nan
+from fuse.tensor import op_classes
+from fuse.tensor.subtensor import get_canonical_form_slice
+
+RNG = np.random.default_rng(0)
+
+
+# ---------------------------------------------------------------- classes of ops
+def test_an_op_of_a_class_has_its_parameters_and_is_one_of_the_class():
+    unique = T.extra_ops.Unique(True, False, True, axis=0)
+    assert isinstance(unique, T.extra_ops.Unique) and type(unique) is T.extra_ops.Unique
+    assert (unique.return_index, unique.return_inverse, unique.return_counts, unique.axis) == (True, False, True, 0)
+    assert unique == T.extra_ops.Unique(True, False, True, axis=0) != T.extra_ops.Unique()
+    assert not isinstance(unique, T.Join) and "Unique" in repr(unique)
+    a, b = T.dmatrices("a", "b")
+    join = T.Join()
+    assert isinstance(join(0, a, b).owner.op, type(join)) and join.make_node(0, a, b).outputs[0] is join(0, a, b)
+    assert join(0, a, b, return_list=True, name="both")[0].name == "both"
+    with pytest.raises(ValueError, match="size 1"):
+        op_classes.DimShuffle([False, True, False], (1,))
+
+
+def test_products_without_zeros():
+    x, value = T.dmatrix("x"), np.array([[1.0, 2.0, 0.0], [0.0, 0.0, 3.0]])
+    for axis, want in ((None, 6.0), (0, [1.0, 2.0, 3.0]), (1, [2.0, 3.0])):
+        np.testing.assert_array_equal(T.elemwise.ProdWithoutZeros(axis)(x).eval({x: value}), want)
+
+
+@pytest.mark.parametrize("axis", [None, 0, -1])
+@pytest.mark.parametrize("flags", [(i, j, k) for i in (0, 1) for j in (0, 1) for k in (0, 1)])
+def test_unique_along_an_axis(axis, flags):
+    x, value = T.dmatrix("x"), np.array([[2.0, 1.0, 2.0], [3.0, 2.0, 3.0], [2.0, 1.0, 2.0]])
+    found = T.extra_ops.Unique(*map(bool, flags), axis=axis)(x, return_list=True)
+    want = np.unique(value, *map(bool, flags), axis=axis)
+    want = list(want) if isinstance(want, tuple) else [want]
+    for have, expected in zip(fuse.function([x], found)(value), want, strict=True):
+        np.testing.assert_array_equal(have, expected.ravel() if have.ndim == 1 else expected)
+
+
+# ---------------------------------------------------------------- scalars
+def test_scalar_types_print_as_dtypes_and_make_0d_variables():
+    assert list(map(str, scalar.all_types)) == T.all_dtypes
+    x = scalar.float32("x")
+    assert x.type == T.fscalar("y").type == scalar.float32 and hash(scalar.float32) == hash(x.type)
+    assert scalar.upcast(*map(str, (scalar.int8, scalar.float16))) == "float16"
+
+
+def test_autocast_of_floats():
+    known = scalar.autocast_float.dtypes
+    with scalar.autocast_float_as("float32"):
+        assert (T.fvector() + 1.1).dtype == "float32" and (T.dvector() + 1.1).dtype == "float64"
+        with scalar.autocast_float_as("float64"):
+            assert scalar.autocast_float.dtypes == ("float64",) and (T.fvector() + 1.0).dtype == "float64"
+        assert scalar.autocast_float.dtypes == ("float32",)
+    with scalar.autocast_float_as("float32", "float64"):
+        assert (T.fvector() + 1.0).dtype == "float32" and (T.fvector() + 1.1).dtype == "float64"
+    assert scalar.autocast_float.dtypes == known and (T.fvector() + 1.1).dtype == "float64"
+
+
+def test_quotients_and_ranges_of_scalars():
+    assert int(scalar.div_proxy(-7, 2).eval()) == -4 and float(scalar.div_proxy(7.0, 2).eval()) == 3.5
+    for low, high in ((True, True), (True, False), (False, True), (False, False)):
+        for x in (0, 1, 2, 3, 4):
+            want = (x > 1 if low else x >= 1) and (x < 3 if high else x <= 3)
+            assert bool(scalar.InRange(low, high)(x, 1, 3).eval()) == want
+
+
+# ---------------------------------------------------------------- linkers and modes
+@pytest.mark.parametrize("linker", [gof.PerformLinker, gof.OpWiseCLinker, gof.CLinker, gof.DualLinker])
+def test_linkers_make_functions_of_graphs(linker):
+    x, y = T.dvectors("x", "y")
+    f = linker().accept(fuse.FunctionGraph([x, y], [x * y, x.sum()])).make_function()
+    product, total = f([1.0, 2.0], [3.0, 4.0])
+    np.testing.assert_array_equal(product, [3.0, 8.0])
+    assert total == 3.0
+    with pytest.raises(ValueError):
+        linker().make_function()
+
+
+def test_monitor_mode_calls_functions_around_each_operation(capsys):
+    calls = []
+    before = lambda i, node, fn: calls.append(("before", i, str(node.op), [c[0] for c in fn.outputs]))  # noqa: E731
+    after = lambda i, node, fn: calls.append(("after", i, str(node.op), float(fn.outputs[0][0])))  # noqa: E731
+    x = T.dscalar("x")
+    f = fuse.function([x], T.exp(x) * 2, mode=MonitorMode(before, after).excluding("fusion"))
+    assert float(f(0.0)) == 2.0
+    assert calls == [("before", 0, "exp", [None]), ("after", 0, "exp", 1.0),
+                     ("before", 1, "mul", [None]), ("after", 1, "mul", 2.0)]
+    fuse.function([x], T.log(x) * x, mode=MonitorMode(post_func=detect_nan))(0.0)
+    assert capsys.readouterr().out.startswith("*** NaN detected ***")
+
+
+def test_monitored_operations_with_several_results():
+    seen = []
+    x = T.dvector("x")
+    values, counts = T.unique(x, return_counts=True)
+    mode = MonitorMode(post_func=lambda i, node, fn: seen.append((str(node.op), len(fn.outputs))))
+    assert float(fuse.function([x], values.sum() + counts.sum(), mode=mode)([1.0, 2.0, 1.0])) == 6.0
+    assert [n for name, n in seen if name == "unique"] == [2] and "part" not in dict(seen)
+
+
+def test_modes_are_classes_and_carry_notes():
+    for kind in (fuse.compile.DebugMode, fuse.compile.NanGuardMode, fuse.compile.MonitorMode):
+        mode = kind()
+        assert isinstance(mode, kind) and isinstance(mode.including("x"), kind) and mode.including("x").tags == {"x"}
+        assert mode.including("x").check == mode.check
+    mode = fuse.compile.get_default_mode().excluding("fusion")
+    mode.check_isfinite = False
+    assert mode.check_isfinite is False
+    with pytest.raises(AttributeError):
+        mode.linker = "py"
+
+
+def test_flags_of_theano_have_their_defaults():
+    assert fuse.config.openmp_elemwise_minsize == 200000 and fuse.config.cycle_detection == "regular"
+    assert fuse.config.profiling.n_apply == 20 and fuse.config.vm.lazy is None
+    assert fuse.configdefaults.python_int_bitwidth() == 64 and not fuse.sparse.enable_sparse
+    with pytest.raises(AttributeError, match="not part of fuse"):
+        fuse.sparse.csc_matrix("x")
+
+
+# ---------------------------------------------------------------- types
+def test_types_compare_values():
+    type_ = T.dvector().type
+    a = np.array([1.0, np.nan])
+    assert type_.values_eq(a, a.copy()) and not type_.values_eq(a, a[:1])
+    assert type_.values_eq_approx(a, a * (1 + 1e-7)) and not type_.values_eq_approx(a, a * 1.1)
+    assert type_.is_valid_value(a) and not type_.is_valid_value([1.0]) and not type_.is_valid_value(a.astype("f4"))
+
+
+def test_patterns_of_zeros_and_ones_are_broadcast_patterns():
+    x = T.TensorType("float64", broadcastable=[1, 0, 0])()
+    assert x.type.broadcastable == (True, False, False) and x.type.shape == (1, None, None)
+    assert T.TensorType("float32", (0,) * 3)("x").type.shape == (None, None, None)
+
+
+def test_the_shape_that_types_tell_uses_its_input():
+    x, s = T.drow("x"), T.dscalar("s")
+    assert int(fuse.function([x], x.shape[0])(np.ones((1, 3)))) == 1
+    assert fuse.function([s], s.shape)(2.0).shape == (0,)
+    with pytest.raises(fuse.errors.UnusedInputError):
+        fuse.function([s], T.constant(2.0))
+
+
+def test_errors_of_ranks_are_type_errors_too():
+    x = T.dvector("x")
+    with pytest.raises(TypeError):
+        T.join(0, x, T.dmatrix())
+    with pytest.raises(TypeError):
+        fuse.function([x], x)(np.ones((2, 2)))
+    with pytest.raises(TypeError):
+        T.inc_subtensor(x[[0, 1]], T.dmatrix())
+
+
+@pytest.mark.parametrize("step", [-3, -1, 1, 2])
+@pytest.mark.parametrize("start", [None, -9, -2, 0, 1, 4, 9])
+def test_canonical_slices_hold_the_same_elements(start, step):
+    s, e, k, n = T.lscalars("s", "e", "k", "n")
+    for length in (0, 1, 5):
+        x = np.arange(length)
+        for stop in (None, -9, -1, 0, 3, 9):
+            wanted = slice(start, stop, step)
+            for place, count in ((wanted, length), (slice(*[None if v is None else w for v, w in zip(
+                    (start, stop, step), (s, e, k), strict=True)]), n)):
+                found, direction = get_canonical_form_slice(place, count)
+                parts = [T.as_tensor_variable(v) for v in (found.start, found.stop, found.step, direction)]
+                given = {s: start or 0, e: stop or 0, k: step, n: length}
+                f = fuse.function([s, e, k, n], parts, on_unused_input="ignore", mode="FAST_COMPILE")
+                a, b, c, d = [int(v) for v in f(*given.values())]
+                assert 0 <= a <= b <= length or a == b, (wanted, length)
+                np.testing.assert_array_equal(x[a:b:c][::d], x[wanted])
+
+
+# ---------------------------------------------------------------- derivatives and functions
+def test_the_derivative_of_a_linear_formula_along_its_variable_is_zero():
+    v = fuse.shared(np.ones(3))
+    x = T.dvector("x")
+    for wrt in (v, x):
+        slope = fuse.grad((x * v).sum(), wrt)
+        np.testing.assert_array_equal(fuse.function([x], fuse.Rop(slope, wrt, wrt))(np.ones(3)), np.zeros(3))
+    with pytest.raises(fuse.errors.DisconnectedInputError):
+        fuse.Rop(v * 2, x, x)
+
+
+def test_givens_of_another_rank_where_that_is_asked_for():
+    x, y, m = T.ivector("x"), T.ivector("y"), T.imatrix("m")
+    with pytest.raises(TypeError):
+        fuse.function([m, y], x * y, givens={x: m})
+    f = fuse.function([m, y], x * y, givens={x: m}, rebuild_strict=False)
+    np.testing.assert_array_equal(f([[1, 2], [3, 4]], [5, 6]), [[5, 12], [15, 24]])
+
+
+def test_copies_and_older_names():
+    x = T.dvector("x")
+    value = np.arange(6.0)[::2]
+    assert not np.shares_memory(fuse.function([x], fuse.compile.deep_copy_op(x))(value), value)
+    assert fuse.function([x], T.extra_ops.cpu_contiguous(x[::-1]))(value).flags.c_contiguous
+    assert float(fuse.compile.pfunc([fuse.In(x, value=[1.0])], x.sum())()) == 1.0
+    assert T.theano is fuse and T.basic.config is fuse.config and T.scal is scalar
+    assert [len(T.bartlett(n).eval()) for n in (-1, 0, 1, 4)] == [0, 0, 1, 4]
+    assert x[[slice(1, None)]] is x[1:]
+    assert fuse.printing.min_informative_str(np.ones(2)) == "A. <ndarray>"
