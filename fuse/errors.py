@@ -45,6 +45,14 @@ class FuseValueError(FuseError, ValueError):
     """A parameter outside what the operation allows."""
 
 
+class AxisError(FuseValueError, IndexError):
+    """An axis that an expression has not: a ValueError and an IndexError, as NumPy's."""
+
+
+class SpecifiedShapeError(ShapeError, AssertionError):
+    """A value of another shape than specify_shape said."""
+
+
 class FuseIndexError(FuseError, IndexError):
     """An index out of bounds, at build time or at run time."""
 
@@ -53,7 +61,7 @@ class MissingInputError(FuseError, ValueError):
     """A graph needs a variable that is not among the inputs and has no value."""
 
 
-class TestValueError(FuseError, AttributeError):
+class TestValueError(FuseError, AttributeError, ValueError):
     """A test value was asked for where an input has none."""
 
     __test__ = False  # pytest collects classes called Test...

@@ -264,6 +264,14 @@ class TensorType:
             near |= np.isnan(a)
         return bool(near.all())
 
+    def value_zeros(self, shape: Any) -> np.ndarray[Any, Any]:
+        """An array of zeros of this dtype.
+
+        >>> TensorType("int8", (None,)).value_zeros(2)
+        array([0, 0], dtype=int8)
+        """
+        return np.zeros(shape, dtype=self.dtype)
+
     def is_valid_value(self, value: Any) -> bool:
         """Whether ``value`` is an array of exactly this type."""
         try:

@@ -210,3 +210,76 @@ def test_copies_and_older_names():
     assert [len(T.bartlett(n).eval()) for n in (-1, 0, 1, 4)] == [0, 0, 1, 4]
     assert x[[slice(1, None)]] is x[1:]
     assert fuse.printing.min_informative_str(np.ones(2)) == "A. <ndarray>"
+
+
+def test_identities_of_gradients_cost_nothing_once_gradients_are_taken():
+    w, x = T.dmatrix("w"), T.dvector("x")
+    G = fuse.gradient
+    fixed = G.disconnected_grad(w)
+    f = fuse.function([w, x], [T.dot(fixed, G.grad_scale(x, 2.0)), fuse.grad(T.dot(fixed, G.zero_grad(x)).sum(), x)])
+    names = {node.op.name for node in f.maker.fgraph.toposort()}
+    assert not names & {"disconnected_grad", "grad_scale", "zero_grad"} and "elementwise" not in f.source
+    value, at = RNG.normal(size=(3, 2)), RNG.normal(size=2)
+    product, slope = f(value, at)
+    np.testing.assert_allclose(product, value @ at)
+    np.testing.assert_array_equal(slope, np.zeros(2))
+    same = fuse.function([x], G.grad_clip(x, -1, 1))(at)
+    assert same is not at and not np.shares_memory(same, at)
+    wide = fuse.function([x], G.grad_scale(x, T.constant([1.0, 2.0])))(at)
+    np.testing.assert_array_equal(wide, at)
+    assert isinstance(G.grad_clip(x, -1, 1).owner.op, G.GradClip) and isinstance(fixed.owner.op, G.DisconnectedGrad)
+
+
+def test_numbers_known_while_the_graph_is_built():
+    known = T.get_scalar_constant_value
+    c, n = T.constant([[1.5, 2.0], [3.0, 4.0]]), T.lscalar("n")
+    assert float(known(c[1, 0])) == 3.0 and float(known(T.constant(1.5) * 2 + 1)) == 4.0
+    assert int(known(T.row("r").shape[0])) == 1 and int(known(T.opt.make_vector(1, 2)[1])) == 2
+    assert float(known(T.second(T.dvector("v"), 0.5))) == 0.5
+    assert int(known(T.opt.Assert()(T.constant(2), c[0, 0] > 1))) == 2
+    first = known(T.constant(3))
+    first += 1
+    assert int(known(T.constant(3))) == 3
+    for unknown in (n, c, c[n, 0], T.opt.Assert()(T.constant(2), n > 1), T.opt.Assert()(T.constant(2), c[0, 0] > 2)):
+        with pytest.raises(T.NotScalarConstantError):
+            known(unknown)
+    with pytest.raises(ValueError):
+        known(np.array([]))
+
+
+@pytest.mark.parametrize("offset, axis1, axis2", [(0, 0, 1), (2, 0, 1), (-1, 1, 2), (1, 2, 0), (0, -1, 0)])
+def test_values_on_a_diagonal(offset, axis1, axis2):
+    x, value = T.dmatrix("x"), RNG.normal(size=(2, 3))
+    full = T.AllocDiag(offset, axis1, axis2)(x).eval({x: value})
+    np.testing.assert_array_equal(np.diagonal(full, offset, axis1, axis2), value)
+    assert np.count_nonzero(full) == 6
+
+
+def test_rounding_of_quotients_away_from_the_sign():
+    a, b = np.array([7, 7, -7, -7, 6]), np.array([2, -2, 2, -2, 3])
+    x, y = T.lvectors("x", "y")
+    np.testing.assert_array_equal(T.ceil_intdiv(x, y).eval({x: a, y: b}), np.ceil(a / b))
+    u, v = T.dvectors("u", "v")
+    p, q = RNG.normal(size=9), RNG.normal(size=9)
+    np.testing.assert_array_equal(T.ceil_intdiv(u, v).eval({u: p, v: q}), np.ceil(p / q))
+
+
+def test_kinds_of_errors():
+    x = T.dvector("x")
+    f = fuse.function([x], T.specify_shape(x, (2,)))
+    with pytest.raises(AssertionError):
+        f(np.ones(3))
+    with pytest.raises(IndexError):
+        T.swapaxes(x, 0, 1)
+    with pytest.raises(ValueError):
+        T.swapaxes(x, 0, 1)
+    with pytest.raises(ValueError):
+        T.tensordot(T.dmatrix(), T.dmatrix(), (0, 1, 2))
+    with pytest.raises(TypeError):
+        T.clip(T.zvector(), 0, 1)
+    with pytest.raises(ValueError):
+        T.flatnonzero(T.dscalar())
+    with fuse.config.change_flags(compute_test_value="raise"), pytest.raises(ValueError):
+        x + 1
+    assert T.inverse_permutation(T.ivector()).dtype == "int32" and T.dvector().mean(dtype="int32").dtype == "float64"
+    assert T.dvector().type.value_zeros((2,)).shape == (2,)

@@ -20,8 +20,9 @@ def optimized(outputs: Sequence[Expr], rewriting: str) -> list[Expr]:
     if rewriting == "none":
         return list(outputs)
     from fuse import rules
+    from fuse.rules.inlining import without_identities
 
-    return list(rules.optimize(list(outputs), mode=rewriting))
+    return list(rules.optimize(without_identities(outputs), mode=rewriting))
 
 
 def _plain_step(index: int, node: Expr, args: Sequence[Array]) -> Array:

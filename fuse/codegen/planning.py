@@ -15,6 +15,7 @@ from fuse.codegen.written import without_detours
 from fuse.errors import MissingInputError, origin_text
 from fuse.expr import INPUT, SHARED, Expr, leaves
 from fuse.looping.tidy import tidied
+from fuse.rules.inlining import without_identities
 
 if TYPE_CHECKING:
     from fuse.codegen.program import Program
@@ -32,7 +33,7 @@ class Planned:
         self.assumed: list[tuple[Expr, Expr]] = []
         if program.assuming:
             results, self.assumed = assume_picks(results)
-        results = rules.optimize(results, mode=program.mode, trace=self.trace)
+        results = rules.optimize(without_identities(results), mode=program.mode, trace=self.trace)
         expanded = without_detours(expand(tidied(results, program.mode)))
         if program.mode != "strict":
             expanded = with_halos(expanded)

@@ -206,12 +206,12 @@ def divmod(x: Any, y: Any) -> tuple[Expr, Expr]:
 
 
 def ceil_intdiv(x: Any, y: Any) -> Expr:
-    """The quotient of integers rounded towards inf.
+    """The quotient rounded towards inf.
 
-    >>> ceil_intdiv([6, 7], 3).eval()
-    array([2, 3])
+    >>> ceil_intdiv([6, 7, 7], [3, 3, -3]).eval()
+    array([ 2,  3, -2])
     """
-    return add(int_div(x, y), cast(mod(x, y) > 0, int_div(x, y).dtype))
+    return add(int_div(x, y), cast(neq(mod(x, y), 0), int_div(x, y).dtype))
 
 
 # ---------------------------------------------------------------- powers

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fuse.errors import FuseTypeError, FuseValueError, ShapeError
+from fuse.errors import FuseTypeError, FuseValueError, ShapeError, SpecifiedShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend.layout import broadcast_to, dimshuffle, reshape
 from fuse.frontend.sizes import (
@@ -246,7 +246,7 @@ def ravel(x: Any, order: str = "C") -> Expr:
 # ---------------------------------------------------------------- what is known of a shape
 def _specified_type(x: Expr, *sizes: Expr) -> TensorType:
     if len(sizes) != x.type.ndim:
-        raise ShapeError(f"specify_shape gives {len(sizes)} sizes to an expression with {x.type.ndim} dimensions")
+        raise SpecifiedShapeError(f"specify_shape gives {len(sizes)} sizes for {x.type.ndim} dimensions")
     shape: list[int | None] = []
     for axis, (have, expr) in enumerate(zip(x.type.shape, sizes, strict=True)):
         want = static_int(expr)
@@ -259,7 +259,7 @@ def _specified_type(x: Expr, *sizes: Expr) -> TensorType:
 def _specified_numpy(x: Any, *sizes: Any) -> Any:
     want = tuple([int(n) for n in sizes])
     if x.shape != want:
-        raise ValueError(f"specify_shape: the value has shape {x.shape}, not {want}")
+        raise SpecifiedShapeError(f"specify_shape: the value has shape {x.shape}, not {want}")
     return x
 
 
@@ -279,7 +279,7 @@ def specify_shape(op: Op, x: Any, shape: Any, *more: Any) -> Expr:
         shape = (shape, *more)
     if isinstance(shape, (list, tuple)):
         if len(shape) != x.type.ndim:
-            raise ShapeError(f"specify_shape gives {len(shape)} sizes to an expression with {x.type.ndim} dimensions")
+            raise SpecifiedShapeError(f"specify_shape gives {len(shape)} sizes for {x.type.ndim} dimensions")
         shape = [have if want is None else want for have, want in zip(sizes_of(x), shape, strict=True)]
     sizes = as_sizes(shape, x.type.ndim)
     if sizes == tuple(x.type.shape):

@@ -163,7 +163,7 @@ def _listed_axes(axes: Any, x: Expr, y: Expr, first: int) -> list[list[int]]:
     except (TypeError, ValueError) as error:
         if isinstance(error, FuseError):
             raise
-        raise FuseTypeError(f"axes is an int or a pair of axis lists, not {axes!r}") from None
+        raise ShapeError(f"axes is an int or a pair of axis lists, not {axes!r}") from None
     if len(listed[0]) != len(listed[1]):
         raise FuseValueError(
             f"axes {axes!r} names {len(listed[0])} axes of the first operand, {len(listed[1])} of the second"

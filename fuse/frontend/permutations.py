@@ -5,6 +5,7 @@ from typing import Any
 
 from fuse.errors import FuseTypeError
 from fuse.expr import Expr, as_expr
+from fuse.frontend.elementwise import cast
 from fuse.frontend.layout import dimshuffle
 from fuse.frontend.selecting import take_along_axis
 from fuse.frontend.sorting import argsort
@@ -33,7 +34,7 @@ def permute_row_elements(x: Any, y: Any, inverse: Any = 0) -> Expr:
 
 
 def inverse_permutation(perm: Any) -> Expr:
-    """The permutations that undo those in the rows of ``perm``.
+    """The permutations that undo those in the rows of ``perm``, in its dtype.
 
     >>> inverse_permutation([2, 0, 1]).eval()
     array([1, 2, 0])
@@ -41,4 +42,4 @@ def inverse_permutation(perm: Any) -> Expr:
     perm = as_expr(perm)
     if perm.type.dtype not in INTEGER:
         raise FuseTypeError(f"a permutation is made of integers, not of {perm.type.dtype}")
-    return argsort(perm, axis=-1)
+    return cast(argsort(perm, axis=-1), perm.type.dtype)

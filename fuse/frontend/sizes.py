@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fuse import types as ty
-from fuse.errors import FuseError, FuseTypeError, FuseValueError, ShapeError
+from fuse.errors import AxisError, FuseError, FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Constant, Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
 from fuse.frontend.parts import parts
@@ -20,7 +20,7 @@ Size = int | Expr  # a size known at build time, or a 0-d int64 expression
 
 # ---------------------------------------------------------------- axes
 def normalize_axis(axis: Any, ndim: int, what: str = "axis") -> int:
-    """``axis`` counted from the front; a FuseValueError where there is no such axis.
+    """``axis`` counted from the front; an AxisError where there is no such axis.
 
     >>> normalize_axis(-1, 3)
     2
@@ -32,7 +32,7 @@ def normalize_axis(axis: Any, ndim: int, what: str = "axis") -> int:
     if number is None:
         raise FuseTypeError(f"{what} is an integer known while the graph is built, not {axis!r}")
     if not -ndim <= number < ndim:
-        raise FuseValueError(f"{what} {number} is out of bounds for {ndim} dimensions")
+        raise AxisError(f"{what} {number} is out of bounds for {ndim} dimensions")
     return number % ndim
 
 
@@ -214,7 +214,8 @@ def constant_value(expr: Expr, limit: int = 64) -> np.ndarray[Any, Any] | None:
     while stack:
         node = stack.pop()
         seen += 1
-        if seen > limit or node.is_leaf and not isinstance(node, Constant) or node.op.stateful:
+        unknown = node.is_leaf and not isinstance(node, Constant) or node.op.stateful or node.op.name == "assert"
+        if seen > limit or unknown:
             return None
         stack += node.args
     return evaluate([expr], {})[0]
@@ -246,7 +247,7 @@ def _vector_sizes(shape: Expr, ndim: int | None) -> tuple[Size, ...]:
     if length is None:
         length = ndim
     if length is None:
-        raise FuseTypeError(
+        raise ShapeError(
             f"the shape {shape} is a vector whose length is not known while the graph is built: give its length as "
             f"ndim=..., or write the sizes as a list"
         )

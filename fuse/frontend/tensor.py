@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fuse.config import config
-from fuse.errors import DTypeError, FuseTypeError, ShapeError
+from fuse.errors import DTypeError, FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Constant, Expr, as_expr, constant
 from fuse.frontend import methods, numpy_protocol
 from fuse.frontend.layout import dimshuffle
@@ -144,17 +144,31 @@ def as_tensor_variable(x: Any, name: str | None = None, ndim: int | None = None,
     return dimshuffle(expr, list(range(-extra, expr.type.ndim)))
 
 
-def get_scalar_constant_value(x: Any) -> np.ndarray[Any, Any]:
-    """The value of a 0-d constant, as an array; NotScalarConstantError where ``x`` is not one at build time.
+_SEEN_THROUGH = ("assert", "broadcast_to", "cast", "dimshuffle", "fill", "reshape")
+
+
+def get_scalar_constant_value(x: Any, *_: Any, **__: Any) -> np.ndarray[Any, Any]:
+    """The value of a 0-d expression of constants, as an array; NotScalarConstantError where ``x`` is not one.
+
+    An array of one element, or of one value repeated, counts; one without elements is a FuseValueError. Theano's
+    further arguments are accepted, without effect.
 
     >>> get_scalar_constant_value(as_tensor_variable(3.0))
     array(3., dtype=float32)
     """
+    from fuse.frontend.sizes import constant_value
+
     expr = as_expr(x)
-    while expr.op.name in ("cast", "dimshuffle", "broadcast_to", "fill", "reshape") and not isinstance(expr, Constant):
+    while expr.op.name in _SEEN_THROUGH and not isinstance(expr, Constant):
+        known = [constant_value(c) for c in expr.args[1:]] if expr.op.name == "assert" else []
+        if any(c is None or not c.all() for c in known):
+            break
         expr = expr.args[1] if expr.op.name == "fill" else expr.args[0]
-    if isinstance(expr, Constant) and expr.data.size == 1:
-        return expr.data.reshape(())
+    value = constant_value(expr)
+    if value is not None and not value.size:
+        raise FuseValueError("an array without elements is not a constant number")
+    if value is not None and value.size == 1:
+        return np.array(value).reshape(()).astype(as_expr(x).type.dtype)
     raise NotScalarConstantError(f"{x} is not a constant number")
 
 

@@ -1,4 +1,4 @@
-"""Graphs with derivatives of the user's own are put in place of their nodes, once gradients have been taken."""
+"""What only gradients ask for goes once they have been taken: graphs with derivatives of their own, identities."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -28,3 +28,25 @@ def _visit(node: Expr, args: tuple[Expr, ...]) -> Expr:
     if node.op.name == "part" and args[0].op.name == _NAME:
         return args[0].op.define(*args[0].args, **args[0].params)[node.params["i"]]
     return rebuild(node, args)
+
+
+# Identities whose gradient is not one.
+_IDENTITIES = frozenset(("consider_constant", "disconnected_grad", "grad_clip", "grad_scale", "zero_grad"))
+
+
+def without_identities(outputs: Sequence[Expr]) -> list[Expr]:
+    """``outputs`` of a function, in which nothing is differentiated any more, without the identities of gradients.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x = T.dvector("x")
+    >>> without_identities([fuse.gradient.grad_clip(T.exp(x), -1, 1) * 2])[0] is T.exp(x) * 2
+    True
+    """
+    def visit(node: Expr, args: tuple[Expr, ...]) -> Expr:
+        if node.op.name in _IDENTITIES and args[0].type == node.type and not any(a.type.ndim for a in args[1:]):
+            return args[0]
+        return rebuild(node, args) if args else node
+
+    if not any(node.op.name in _IDENTITIES for node in toposort(outputs)):
+        return list(outputs)
+    return transform(outputs, visit)

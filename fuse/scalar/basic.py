@@ -19,6 +19,16 @@ IntegerDivisionError = TypeError
 ScalarVariable, ScalarConstant = Expr, Constant
 
 
+def round_half_away_from_zero_vec(a: Any) -> Any:
+    """The NumPy function behind ``round_half_away_from_zero``, of arrays.
+
+    >>> round_half_away_from_zero_vec([0.5, -1.5])
+    array([ 1., -2.])
+    """
+    a = _np.asarray(a, dtype=_np.result_type(a, _np.float16))
+    return _np.copysign(_np.floor(_np.abs(a) + a.dtype.type(0.5)), a)
+
+
 class ScalarType(TensorType):
     """The type of a 0-d expression of ``dtype``, equal to the TensorType of that dtype and rank 0; prints as its dtype.
 

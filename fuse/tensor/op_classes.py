@@ -138,6 +138,21 @@ def _dimshuffle(input_broadcastable: Any, new_order: Any, inplace: bool = True) 
     return lambda x: layout.dimshuffle(as_expr(x), *new_order)
 
 
+def _on_diagonal(offset: int, axis1: int, axis2: int, x: Any) -> Expr:
+    """Zeros with the last axis of ``x`` on the diagonal ``offset`` of ``axis1`` and ``axis2``."""
+    x = as_expr(x)
+    *outer, n = sizes.sizes_of(x)
+    side = sizes.size_add(n, abs(offset))
+    rows, columns = max(-offset, 0), max(offset, 0)
+    place = layout.iota(n)
+    start = creation.zeros((*outer, side, side), dtype=x.type.dtype)
+    full = indexing.set_subtensor(start[..., ew.add(place, rows), ew.add(place, columns)], x)
+    rank, order = full.type.ndim, list(range(full.type.ndim - 2))
+    for axis, d in sorted([(axis1 % rank, rank - 2), (axis2 % rank, rank - 1)]):
+        order.insert(axis, d)
+    return layout.dimshuffle(full, order)
+
+
 def _in_slices(op: Any) -> bool:
     return op.name in ("set_subtensor", "inc_subtensor")
 
@@ -223,7 +238,9 @@ ExtractDiag = op_class(
     "ExtractDiag", "diagonal",
     lambda offset=0, axis1=0, axis2=1, view=False: lambda x: layout.diagonal(x, offset, axis1, axis2),
 )
-AllocDiag = op_class("AllocDiag", "set_gather inc_gather", lambda offset=0, axis1=0, axis2=1: creation.diag)
+AllocDiag = op_class("AllocDiag", "set_gather inc_gather", lambda offset=0, axis1=0, axis2=1: partial(
+    _on_diagonal, offset, axis1, axis2
+))
 ScalarFromTensor = op_class("ScalarFromTensor", "", _plain(as_expr), "Scalars are 0-d tensors: no op here.")
 TensorFromScalar = op_class("TensorFromScalar", "", _plain(as_expr), "Scalars are 0-d tensors: no op here.")
 

@@ -41,3 +41,4 @@ def register_canonicalize(lopt: Any, *tags: str, **kwargs: Any) -> Any:
 register_specialize = register_stabilize = register_uncanonicalize = register_canonicalize
 register_specialize_device = register_useless = register_canonicalize
 assert_ = assert_op = Assert()
+make_vector = MakeVector()
