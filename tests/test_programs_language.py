@@ -344,7 +344,6 @@ w32 = shared(np.float32(1.0))
     (ValueError, "axis 1 is out of bounds", lambda: x.sum(axis=1)),
     (ValueError, "reshape", lambda: function([x], x.reshape((2, 2)))([1, 2, 3])),
     (ValueError, "drops axis 1", lambda: m.dimshuffle(0)),
-    (AttributeError, "convolutions", lambda: T.nnet.conv2d),
     (AttributeError, r"T\.nnet\.softmax|fuse\.tensor\.nnet\.softmax", lambda: T.softmax),
     (AttributeError, "no attribute 'sigmoidd'", lambda: T.nnet.sigmoidd),
 ])
