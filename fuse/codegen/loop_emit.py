@@ -7,7 +7,8 @@ kernel stores in a 0-d result is a name, so that states of the loop stay in regi
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from fuse.codegen.syntax import parse
 from fuse.codegen.text import as_dtype
 
 UNROLL = 8  # rows of a matrix that one pass over the result adds up
+TOGETHER = 4  # rows of a result that one pass over the right operand adds to
 
 
 class NotCompiled(Exception):
@@ -150,8 +152,8 @@ def _expression(text: str) -> Any:
 def dot_lines(name: str, dtype: str, a: Place, b: Place, out: Place | None) -> list[str]:
     """A product of vectors and matrices; ``name`` is the result of two vectors.
 
-    Rows of the right operand are added to the result, several in one pass, where they are contiguous; otherwise each
-    element is a sum along both operands.
+    Rows of the right operand are added to the result, several in one pass, and to several rows of it, where they are
+    contiguous; otherwise each element is a sum along both operands.
     """
     zero = "float32(0.0)" if dtype == "float32" else "0.0"
     rows, columns = len(a.shape) == 2, len(b.shape) == 2
@@ -162,41 +164,84 @@ def dot_lines(name: str, dtype: str, a: Place, b: Place, out: Place | None) -> l
             f"{name} = {zero}", f"for {k} in range({n1}):",
             f"    {name} = radd({name}, load({a.buffer}, {a.at(k)}) * load({b.buffer}, {b.at(k)}))",
         ]
+    if columns and b.stride(1) == "1":
+        if not rows:
+            return _rows_added(name, zero, a, b, out, [None], UNROLL)
+        n0 = a.shape[0]
+        together = [f"({name}_b * {TOGETHER} + {r})" for r in range(TOGETHER)]
+        return [
+            f"for {name}_b in range({n0} // {TOGETHER}):",
+            *_indented(_rows_added(name, zero, a, b, out, together, UNROLL // 2)),
+            f"for {i} in range({n0} // {TOGETHER} * {TOGETHER}, {n0}):",
+            *_indented(_rows_added(f"{name}_r", zero, a, b, out, [i], UNROLL)),
+        ]
     lines: list[str] = []
     indent = ""
-    if rows:
-        lines.append(f"for {i} in range({a.shape[0]}):")
-        indent = "    "
-
-    def left(at: str) -> str:
-        return f"load({a.buffer}, {a.at(i, at) if rows else a.at(at)})"
-
-    if columns and b.stride(1) == "1":
-        n2 = b.shape[1]
-        target = f"{out.buffer}, {out.at(i, j) if rows else out.at(j)}"
-        body = [f"for {j} in range({n2}):", "    independent()", f"    store({target}, {zero})"]
-        body += [f"for {k}b in range({n1} // {UNROLL}):", f"    {k}s = {k}b * {UNROLL}"]
-        body += [f"    {name}_{u} = {left(f'({k}s + {u})')}" for u in range(UNROLL)]
-        body += [f"    for {j} in range({n2}):", "        independent()", f"        {name}_t = load({target})"]
-        for u in range(UNROLL):
-            place = b.at(f"({k}s + {u})", j)
-            body.append(f"        {name}_t{u} = fma({name}_{u}, load({b.buffer}, {place}), "
-                        f"{name}_t{u - 1 if u else ''})")
-        body += [f"        store({target}, {name}_t{UNROLL - 1})"]
-        body += [f"for {k} in range({n1} // {UNROLL} * {UNROLL}, {n1}):", f"    {name}_v = {left(k)}"]
-        body += [f"    for {j} in range({n2}):", "        independent()",
-                 f"        store({target}, fma({name}_v, load({b.buffer}, {b.at(k, j)}), load({target})))"]
-        return [*lines, *[indent + line for line in body]]
-    if columns:
-        lines.append(f"{indent}for {j} in range({b.shape[1]}):")
-        indent += "    "
-    index = [i] * rows + [j] * columns
+    for index, n in ((i, a.shape[0] if rows else ""), (j, b.shape[1] if columns else "")):
+        if n:
+            lines.append(f"{indent}for {index} in range({n}):")
+            indent += "    "
+    left = f"load({a.buffer}, {a.at(i, k) if rows else a.at(k)})"
     right = f"load({b.buffer}, {b.at(k, j) if columns else b.at(k)})"
     return [
         *lines, f"{indent}{name}_sum = {zero}", f"{indent}for {k} in range({n1}):",
-        f"{indent}    {name}_sum = radd({name}_sum, {left(k)} * {right})",
-        f"{indent}store({out.buffer}, {out.at(*index)}, {name}_sum)",
+        f"{indent}    {name}_sum = radd({name}_sum, {left} * {right})",
+        f"{indent}store({out.buffer}, {out.at(*[i] * rows, *[j] * columns)}, {name}_sum)",
     ]
+
+
+def _rows_added(
+    name: str, zero: str, a: Place, b: Place, out: Place, index: Sequence[str | None], unroll: int
+) -> list[str]:
+    """Some rows of a product (None: the one there is): ``unroll`` rows of the right operand are added in one pass."""
+    n1, n2 = b.shape
+    j, k, t = f"{name}_j", f"{name}_k", f"{name}_t"
+    row = range(len(index))
+    target = [f"{out.buffer}, {out.at(j) if i is None else out.at(i, j)}" for i in index]
+
+    def left(r: int, at: str) -> str:
+        i = index[r]
+        return f"load({a.buffer}, {a.at(at) if i is None else a.at(i, at)})"
+
+    def sweep(body: Sequence[str]) -> list[str]:
+        return [f"for {j} in range({n2}):", "    independent()", *_indented(body)]
+
+    def added(count: int, at: Callable[[int], str]) -> list[str]:
+        weights = [f"{name}_{r}_{u} = {left(r, at(u))}" for r in row for u in range(count)]
+        body = [f"{name}_b{u} = load({b.buffer}, {b.at(at(u), j)})" for u in range(count)]
+        for r in row:
+            body.append(f"{t}{r} = load({target[r]})")
+            body += [f"{t}{r} = fma({name}_{r}_{u}, {name}_b{u}, {t}{r})" for u in range(count)]
+            body.append(f"store({target[r]}, {t}{r})")
+        return [*weights, *sweep(_single(body))]
+
+    return [
+        *sweep([f"store({each}, {zero})" for each in target]),
+        f"for {k}b in range({n1} // {unroll}):", f"    {k}s = {k}b * {unroll}",
+        *_indented(added(unroll, lambda u: f"({k}s + {u})")),
+        f"for {k} in range({n1} // {unroll} * {unroll}, {n1}):", *_indented(added(1, lambda u: k)),
+    ]
+
+
+def _single(lines: Sequence[str]) -> list[str]:
+    """Lines in which each name is assigned once: a name that is assigned again gets a number."""
+    versions: dict[str, int] = {}
+    found = []
+    for line in lines:
+        target, _, value = line.partition(" = ")
+        for known, version in versions.items():
+            value = re.sub(rf"\b{known}\b", f"{known}_{version}", value)
+            target = re.sub(rf"\b{known}\b", f"{known}_{version}", target) if not value else target
+        if value:
+            versions[target] = versions.get(target, 0) + 1
+            found.append(f"{target}_{versions[target]} = {value}")
+        else:
+            found.append(target)
+    return found
+
+
+def _indented(lines: Sequence[str]) -> list[str]:
+    return ["    " + line for line in lines]
 
 
 def copy_lines(name: str, source: Place, target: Place) -> list[str]:
