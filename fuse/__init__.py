@@ -50,6 +50,7 @@ _LAZY = {
     **dict.fromkeys(("get_num_threads", "set_num_threads"), "fuse.codegen.threads"),
     **dict.fromkeys(("FunctionGraph",), "fuse.frontend.graph"),
     "change_flags": "fuse.configparser",
+    "load": "fuse.saving",
     "theano_names": "fuse.theano_table",
     "jit": "fuse.transforms.tracing",
     **dict.fromkeys(("jacfwd", "jacrev", "jvp", "value_and_grad", "vjp"), "fuse.transforms.derivatives"),
@@ -58,8 +59,8 @@ _LAZY = {
     **dict.fromkeys(("foldl", "foldr", "loop", "map", "reduce", "scan", "while_loop"), "fuse.scan_module"),
 }
 _MODULES = (
-    "compat", "compile", "configdefaults", "configparser", "gof", "gradient", "misc", "printing", "sandbox", "scalar",
-    "scan_module", "sparse", "tensor", "tree", "updates",
+    "compat", "compile", "configdefaults", "configparser", "gof", "gradient", "misc", "optimize", "printing", "sandbox",
+    "scalar", "scan_module", "sparse", "tensor", "tree", "updates",
 )
 
 __all__ = [

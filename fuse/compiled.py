@@ -5,6 +5,7 @@ import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -303,6 +304,52 @@ class Function:
         free = getattr(self.fn, "free", None)
         if free is not None:
             free()
+
+    # ---------------------------------------------------------------- in files, in other programs
+    def save(self, path: Any) -> None:
+        """Write the function, with the values of its shared variables, to a file that ``fuse.load`` reads.
+
+        The file holds data only, no pickle: it is safe to load from anywhere. Raises FuseTypeError where an op is
+        not fuse's own (a class, ``as_op``, ``@elementwise`` of the user's): such functions can be pickled.
+        """
+        from fuse.saving import save
+
+        save(self, path)
+
+    def export_source(self, path: Any = None) -> str:
+        """The function as a file of Python that needs NumPy and Numba only; written to ``path`` where one is given.
+
+        The file has a ``function`` that is called as this one is, and ``shared``, a dict with the values of shared
+        variables. Its results are the same, but that sums may differ by rounding. Run-time sizes of 1 broadcast only
+        where types say so. Linear algebra calls NumPy (and SciPy for triangular systems). Raises FuseTypeError for
+        ops without a form of their own there.
+        """
+        from fuse.exporting import export_source
+
+        return export_source(self, path)
+
+    @cached_property
+    def njit(self) -> Any:
+        """The bare function for Numba: to be called in the user's own ``@njit`` code, with arrays and numbers.
+
+        Its arguments are the inputs, then the shared variables' values (in the order of ``get_shared()``), which
+        compiled code cannot look up; several results are a tuple, scalars are numbers. It takes kernels, views and
+        products of matrices: other ops, and updates, raise FuseTypeError. Sizes of 1 are as in ``export_source``.
+
+        >>> import fuse, numba, fuse.tensor as T
+        >>> x = T.dvector("x")
+        >>> step = fuse.function([x], x - 0.1 * fuse.grad((x**4).sum(), x)).njit
+        >>> @numba.njit
+        ... def descend(x, n):
+        ...     for _ in range(n):
+        ...         x = step(x)
+        ...     return x
+        >>> descend(np.array([1.0, 0.5]), 2).round(6)
+        array([0.5136 , 0.41355])
+        """
+        from fuse.exporting import native
+
+        return native(self)
 
     def __reduce__(self) -> Any:
         graph = self.maker.signature

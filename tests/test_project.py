@@ -27,12 +27,13 @@ LAYERS = (
     ("autodiff",),
     ("looping",),
     ("codegen",),
-    ("mode", "signature", "updates", "maker", "evaluation", "compiled"),
+    ("mode", "signature", "updates", "maker", "evaluation", "compiled", "saving", "exporting"),
     ("symbolic", "transforms"),
     (
         "tensor", "teach", "compile", "gof", "compat", "gradient", "misc", "sandbox", "scalar", "configparser",
         "scan_module",
     ),
+    ("optimize",),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 

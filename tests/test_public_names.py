@@ -11,15 +11,17 @@ import pytest
 
 import fuse
 import fuse.gradient
+import fuse.optimize
 import fuse.tensor
 import fuse.tensor.nnet
 
 # Data explain themselves; modules have their first line (test_project.py).
 DATA = (numbers.Number, str, tuple, list, types.ModuleType)
 
+MODULES = (fuse, fuse.tensor, fuse.tensor.nnet, fuse.gradient, fuse.optimize)
 OBJECTS = {
     f"{module.__name__}.{name}": value
-    for module in (fuse, fuse.tensor, fuse.tensor.nnet, fuse.gradient)
+    for module in MODULES
     for name in module.__all__
     if not isinstance(value := getattr(module, name), DATA)
 }
@@ -39,7 +41,7 @@ def test_the_public_names_are_the_public_names():
     assert {"fuse.function", "fuse.tensor.dmatrices", "fuse.tensor.nnet.relu", "fuse.gradient.grad"} <= set(OBJECTS)
 
 
-@pytest.mark.parametrize("module", [fuse, fuse.tensor, fuse.tensor.nnet, fuse.gradient], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", MODULES, ids=lambda m: m.__name__)
 def test_every_public_name_has_a_docstring_with_a_doctest(module):
     mine = {name: value for name, value in OBJECTS.items() if name.rpartition(".")[0] == module.__name__}
     assert [name for name, value in mine.items() if not examples(value)] == []

@@ -121,3 +121,16 @@ def test_gradient_of_a_logistic_regression():
     want = ((np.logaddexp(0, z) - labels * z).mean() + 0.01 * weights @ weights, d @ rows + 0.02 * weights, d.sum())
     for got, expected in zip(f(rows, labels, weights, 0.1), want, strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-11)
+
+
+def test_a_value_of_a_row_is_summed_over_rows_as_it_is():
+    """The outer product of two vectors and the gradient of its sum: what is added up is the row's value itself."""
+    x, y = T.vector("x"), T.vector("y")
+    product = T.outer(x, y)
+    f = function([x, y], [product, *grad(product.sum(), [x, y])])
+    for n, m in ((5, 7), (700, 900)):
+        a, b = RNG.standard_normal(n), RNG.standard_normal(m)
+        found = f(a, b)
+        np.testing.assert_array_equal(found[0], np.outer(a, b))
+        np.testing.assert_allclose(found[1], np.full(n, b.sum()), rtol=1e-12)
+        np.testing.assert_allclose(found[2], np.full(m, a.sum()), rtol=1e-12)

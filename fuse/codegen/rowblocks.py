@@ -125,7 +125,11 @@ class _Blocks:
             together = BESIDE if any(isinstance(s, Update) for s in walk(tuple(group))) else 0
             body.append(Loop(self.axis, (*gets, *starts, *_renamed(group, far), *puts), "lane", width=together))
         along = next(s.axis for s in self.whole.body if isinstance(s, Loop))
-        return Loop(self.axis, tuple(body), "block", self.whole.split, ROWS, along)
+        split = self.whole.split
+        assert split is not None
+        summed = {s.buffer for s in split.sums}
+        sums = tuple([s for s in walk(tuple(body)) if isinstance(s, Update) and s.buffer in summed])  # with new names
+        return Loop(self.axis, tuple(body), "block", replace(split, sums=sums), ROWS, along)
 
     def made(self, group: list[Any]) -> list[str]:
         """The values and accumulators that others can read of a group."""

@@ -1,0 +1,362 @@
+"""A program as Python text that stands alone: its kernels as loops for ``@njit``, and one function that runs them.
+
+The kernels are those of the program for contiguous arrays, without what only our own loader knows (threads, streaming
+stores, tapes): the same arithmetic in the same order, but that LLVM may add up sums in other vectors. The function is
+either Python, which may call NumPy and SciPy, or itself for Numba, which takes kernels, views and products.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fuse import rules
+from fuse.codegen.assume import assume_picks
+from fuse.codegen.calls import FIRST_INTEGER, shuffle_text, slice_text
+from fuse.codegen.choosing import plan
+from fuse.codegen.collapse import collapse
+from fuse.codegen.emit_cpu import Source, _Emitter
+from fuse.codegen.expand import expand, settle
+from fuse.codegen.host import SizeNames
+from fuse.codegen.kernel import Buffer, Kernel, Local, check
+from fuse.codegen.launch import Launcher
+from fuse.codegen.region import SCATTERS, SEEN_THROUGH, Region, is_literal
+from fuse.codegen.schedule import schedule
+from fuse.codegen.syntax import parse
+from fuse.codegen.texts import Texts
+from fuse.codegen.written import without_detours
+from fuse.errors import FuseTypeError, origin_text
+from fuse.expr import CONSTANT, INPUT, SHARED, Expr, leaves
+from fuse.types import TensorType
+
+Array = Any
+
+# What the Python form calls for opaque ops: text over the texts of arguments, and of parameters by name.
+CALLS = {
+    "dot": "np.dot({0}, {1})",
+    "matmul": "np.matmul({0}, {1})",
+    "batched_dot": "np.matmul({0}, {1})",
+    "diagonal": "np.diagonal({0}, {offset}, {axis1}, {axis2})",
+    "matrix_inverse": "np.linalg.inv({0})",
+    "det": "np.linalg.det({0})",
+    "solve": "np.linalg.solve({0}, {1})",
+    "cholesky": "cholesky({0}, {lower})",
+    "solve_triangular": "solve_triangular({0}, {1}, {lower}, {unit_diagonal})",
+    "sort": "np.sort({0}, axis={axis}, kind='stable')",
+    "argsort": "np.argsort({0}, axis={axis}, kind='stable')",
+    "cumsum": "np.cumsum({0}, axis={axis})",
+    "cumprod": "np.cumprod({0}, axis={axis})",
+    "argmax": "np.argmax({0}, axis={axis})",
+    "argmin": "np.argmin({0}, axis={axis})",
+}
+SUPPORT = {
+    "cholesky": """
+def cholesky(x, lower):
+    return np.linalg.cholesky(x) if lower else np.linalg.cholesky(x.T.conj()).T.conj()
+""",
+    "solve_triangular": """
+def solve_triangular(a, b, lower, unit_diagonal):
+    from scipy.linalg import solve_triangular as solve
+
+    return solve(a, b, lower=lower, unit_diagonal=unit_diagonal, check_finite=False)
+""",
+}
+
+
+class _Plain(_Emitter):
+    """Writes a kernel on contiguous arrays: sizes are compared, and nothing is left to the loader."""
+
+    def find_tapes(self, kernel: Kernel) -> None:
+        self.recorder, self.taped_bodies = None, set()
+
+    def check_buffers(self, wanted: list[tuple[Buffer, list[str]]]) -> None:
+        for buffer, extents in wanted:
+            tests = [f"size({buffer.name}, {d}) != {n}" for d, n in enumerate(extents) if n != "?"]
+            if tests:
+                self.line(f"if {' or '.join(tests)}:")
+                self.line("    return 2")
+
+
+@dataclass(frozen=True)
+class Alone:
+    """The text of ``compute(*inputs, *extra)``, which returns a tuple; with the functions and kernels before it.
+
+    ``extra`` are shared variables and constants, in order; ``returns`` counts outputs, then updates.
+    """
+
+    kernels: str
+    compute: str
+    extra: tuple[Any, ...]
+    support: tuple[str, ...]
+
+
+def stand_alone(
+    inputs: Sequence[Expr], results: Sequence[Expr], mode: str, known: set[str], native: bool
+) -> Alone:
+    """The text for ``results`` as functions of ``inputs``; ``known`` are names of the prelude.
+
+    With ``native`` all of it is for Numba. Raises FuseTypeError for what has no text.
+    """
+    mode = mode if mode in ("default", "strict", "fast") else "default"
+    chosen, assumed = assume_picks(list(results))
+    expanded = without_detours(expand(rules.optimize(chosen, mode=mode)))
+    settled, sizes = settle(expanded, assumed)
+    texts = Texts(known)
+    writer = _Writer(list(inputs), settled, sizes, texts, native)
+    compute = writer.write()
+    return Alone("\n\n\n".join([*texts.texts, *writer.kernels]), compute, tuple(writer.extra), tuple(writer.support))
+
+
+class _Writer(SizeNames):
+    def __init__(self, inputs: list[Expr], results: list[Expr], sizes: Any, texts: Texts, native: bool) -> None:
+        super().__init__(sizes)
+        self.inputs, self.results, self.texts, self.native = inputs, results, texts, native
+        self.plan = plan(results, sizes)
+        self.operands = self.plan.operands
+        self.kernels: list[str] = []
+        self.extra: list[Any] = []
+        self.support: dict[str, None] = {}
+        self.contiguous: set[str] = set()
+
+    def line(self, text: str) -> None:
+        super().line(re.sub(r"\bint\((t\d+)\)", r"int(\1[()])", text))
+
+    # ------------------------------------------------------------ the text
+    def write(self) -> str:
+        names: list[str] = []
+        for k, leaf in enumerate(self.inputs):
+            self.leaf(leaf, f"x{k}", names)
+        for leaf in leaves(self.results):
+            if leaf.op is SHARED or leaf.op is CONSTANT:
+                self.extra.append(leaf)
+                self.leaf(leaf, f"w{len(self.extra) - 1}", names)
+        self.check_guards()
+        for unit in self.plan.units:
+            self.region(unit) if isinstance(unit, Region) else self.single(unit)
+            self.check_guards()
+        for guard in self.guards:
+            self.differ(self.size(guard.left), self.size(guard.right))
+        returned = [self.result(r) for r in self.results]
+        self.line(f"return ({', '.join(returned)}{',' if len(returned) == 1 else ''})")
+        return f"def compute({', '.join(names)}):\n" + "\n".join(self.lines) + "\n"
+
+    def leaf(self, leaf: Expr, name: str, names: list[str]) -> None:
+        if not isinstance(leaf.type, TensorType) or leaf.type.dtype == "float16":
+            raise FuseTypeError(f"a {leaf.type.describe()} cannot stand alone: Numba does not compute with it")
+        names.append(name)
+        self.env[leaf] = name
+        if leaf.type.ndim:
+            self.contiguous.add(name)
+            for d, n in enumerate(leaf.type.shape):
+                if n is not None and leaf.op is not CONSTANT:
+                    self.differ(f"{name}.shape[{d}]", str(n))
+
+    def check_guards(self) -> None:
+        waiting = []
+        for guard in self.guards:
+            if self.is_known(guard.left) and self.is_known(guard.right):
+                self.differ(self.raw_size(guard.left), self.raw_size(guard.right))
+            else:
+                waiting.append(guard)
+        self.guards = waiting
+
+    def differ(self, left: str, right: str) -> None:
+        if left != right:
+            self.line(f"if {left} != {right}: raise ValueError('sizes do not fit (1 broadcasts by type only)')")
+
+    # ------------------------------------------------------------ arrays
+    def empty(self, node: Expr) -> str:
+        name = self.fresh("t")
+        sizes = [self.size(n) for n in self.sizes.of[node]]
+        self.line(f"{name} = np.empty(({', '.join(sizes)}{',' if len(sizes) == 1 else ''}), {_dtype(node.type.dtype)})")
+        self.contiguous.add(name)
+        return name
+
+    def array(self, node: Expr) -> str:
+        """A name of the value as an array; views on top of what exists are made here."""
+        chain = []
+        while node not in self.env and node.op.name in SEEN_THROUGH:
+            if node.op.name != "unbroadcast":
+                chain.append(node)
+            node = node.args[0]
+        if node not in self.env and self.sizes.is_host(node):
+            self.env[node] = self.filled(self.size(self.sizes.host(node)), "int64")
+        if node not in self.env:
+            raise AssertionError(f"{node.op.name} was not computed")
+        name = self.env[node]
+        if node.is_leaf and not node.type.ndim:  # a number
+            name = self.filled(name, node.type.dtype)
+        for view in reversed(chain):
+            if view.op.name == "broadcast_to":
+                sizes = "".join([f"{self.size(self.sizes.host(a))}, " for a in view.args[1:]])
+                text = f"np.broadcast_to({name}, ({sizes}))"
+            else:
+                text = f"{name}{shuffle_text(view)}"
+            name = self.fresh("t")
+            self.line(f"{name} = {text}")
+        return name
+
+    def filled(self, number: str, dtype: str) -> str:
+        """An array without axes that holds ``number``."""
+        name = self.fresh("t")
+        self.line(f"{name} = np.empty((), {_dtype(dtype)})")
+        self.line(f"{name}[()] = {number}")
+        return name
+
+    def lined_up(self, name: str, ndim: int) -> str:
+        """The array as one without gaps."""
+        if name in self.contiguous or not ndim:
+            return name
+        new = self.fresh("t")
+        self.line(f"{new} = np.ascontiguousarray({name})")
+        self.contiguous.add(new)
+        return new
+
+    # ------------------------------------------------------------ steps
+    def region(self, region: Region) -> None:
+        launcher = Launcher(region, self.sizes, self.operands)
+        kernel, binding = schedule(region, self.sizes, self.operands, lambda base: "C", False)
+        kernel = replace(check(collapse(kernel)), rows=None, tall=None)
+        number = len(self.kernels)
+        self.kernels.append(self.text_of(_Plain(kernel, False).emit(), f"kernel{number}"))
+        for node in region.outputs:
+            if node.op.name in SCATTERS and not is_literal(self.operands[node][0].base):
+                self.env[node] = self.copied(self.array(node.args[0]))
+            else:
+                self.env[node] = self.empty(node)
+                if node.op.name in SCATTERS:
+                    self.line(f"{self.env[node]}[...] = {self.operands[node][0].base.data.item()!r}")
+        arrays = []
+        for base in launcher.bases:
+            name = self.array(base)
+            arrays.append(self.lined_up(name, base.type.ndim))
+        scalars = [self.scalar(s) for s in binding.scalars]
+        given = [*arrays, *scalars]
+        made = {b.name: b for b in binding.buffers if isinstance(b, Local)}
+        temporary = []
+        for buffer in kernel.buffers[len(arrays):]:
+            axes = [p for a in made[buffer.name].axes for p in a.parts or (a,)]
+            sizes = [_source(launcher.size_source(int(p.name[1:])), given) for p in axes]
+            name = self.fresh("t")
+            self.line(f"{name} = np.empty(({', '.join(sizes)},), {_dtype(buffer.dtype)})")
+            temporary.append(name)
+        self.line(f"if kernel{number}({', '.join([*arrays, *temporary, *scalars])}) != 0:")
+        self.line("    raise ValueError('sizes or indices do not fit, or nothing to take the extremum of')")
+
+    def text_of(self, source: Source, name: str) -> str:
+        text = re.sub(r"scratch\('(\w+)', (\d+)\)", lambda m: f"np.empty({m[2]}, {_dtype(m[1])})", source.text)
+        definition = parse(text).body[0]
+        assert isinstance(definition, ast.FunctionDef)
+        words: dict[str, ast.expr] = {}
+        for word, helper in source.helpers.items():
+            words[word] = self.texts.meant(word, {word: helper}, "kernel")
+        return "@compiled\n" + self.texts.renamed(definition, name, words)
+
+    def scalar(self, source: Any) -> str:
+        if isinstance(source, tuple):
+            return self.size(source[1])
+        if self.sizes.is_host(source):
+            return self.size(self.sizes.host(source))
+        return self.env[source]
+
+    def copied(self, name: str) -> str:
+        new = self.fresh("t")
+        self.line(f"{new} = {name}.copy()")
+        self.contiguous.add(new)
+        return new
+
+    def argument(self, node: Expr, k: int) -> str:
+        arg = node.args[k]
+        if not isinstance(arg.type, TensorType):
+            raise self.refused(node)
+        if arg.type.ndim == 0 and k >= FIRST_INTEGER.get(node.op.name, len(node.args)):
+            size = self.sizes.host(arg)
+            if isinstance(size, int):
+                return str(size)
+            return self.size(size) if self.is_ready(size) else f"int({self.array(arg)}[()])"
+        return self.array(arg)
+
+    def refused(self, node: Expr) -> FuseTypeError:
+        where = "inside Numba's code" if self.native else "in a file of its own"
+        return FuseTypeError(f"{node.op.name}, used at {origin_text(node.origin)}, has no form that runs {where}")
+
+    def single(self, node: Expr) -> None:
+        arguments = [self.argument(node, k) for k in range(len(node.args))]
+        if node.op.name in ("subtensor", "set_subtensor", "inc_subtensor"):
+            if node.op.name != "subtensor":
+                self.env[node] = name = self.copied(arguments[0])
+                sign = "=" if node.op.name == "set_subtensor" else "+="
+                self.line(f"{name}[{slice_text(node, arguments[2:])}] {sign} {arguments[1]}")
+                return
+            text = f"{arguments[0]}[{slice_text(node, arguments[1:])}]"
+            if not node.type.ndim:  # an array for NumPy, a number for Numba
+                self.env[node] = self.filled(text.replace(", ...]", "]") + "[()]" * (not self.native), node.type.dtype)
+                return
+        elif node.op.name == "reshape":
+            sizes = ", ".join(arguments[1:])
+            text = f"{self.lined_up(arguments[0], node.args[0].type.ndim)}.reshape(({sizes}{',' if sizes else ''}))"
+        elif node.op.name == "join":
+            arrays = [self.lined_up(a, arg.type.ndim) for a, arg in zip(arguments, node.args, strict=True)]
+            text = f"np.concatenate(({''.join([f'{a}, ' for a in arrays])}), {node.params['axis']})"
+        elif node.op.name == "rebroadcast":
+            text = arguments[0]
+            for d, is_one in enumerate(node.params["pattern"]):
+                if is_one:
+                    self.differ(f"{text}.shape[{d}]", "1")
+        elif node.op.name == "make_vector":
+            self.env[node] = name = self.empty(node)
+            for k, argument in enumerate(arguments):
+                self.line(f"{name}[{k}] = {argument}[()]")
+            return
+        elif not isinstance(node.type, TensorType):
+            raise self.refused(node)
+        elif self.native:
+            text = self.product(node, arguments)
+        elif node.op.name in CALLS:
+            text = CALLS[node.op.name].format(*arguments, **{k: repr(v) for k, v in node.params.items()})
+            text = f"np.asarray({text}, {_dtype(node.type.dtype)})"
+            self.support |= dict.fromkeys([node.op.name] if node.op.name in SUPPORT else [])
+        else:
+            raise self.refused(node)
+        name = self.env[node] = self.fresh("t")
+        self.line(f"{name} = {text}")
+
+    def product(self, node: Expr, arguments: list[str]) -> str:
+        """Numba's dot, of matrices and vectors of one dtype."""
+        dtype = node.type.dtype
+        fits = all(a.type.dtype == dtype and a.type.ndim in (1, 2) for a in node.args)
+        if node.op.name != "dot" or not fits or dtype not in ("float32", "float64", "complex64", "complex128"):
+            raise self.refused(node)
+        left, right = [self.lined_up(a, arg.type.ndim) for a, arg in zip(arguments, node.args, strict=True)]
+        if node.type.ndim:
+            return f"np.dot({left}, {right})"
+        return self.filled(f"np.dot({left}, {right})", dtype)
+
+    def result(self, value: Expr) -> str:
+        while value.op.name == "unbroadcast" and value not in self.env:
+            value = value.args[0]
+        name = self.array(value)
+        if not value.type.ndim:
+            return f"{name}[()]"
+        return name if name.startswith("t") and value in self.env and self.is_fresh(value) else self.copied(name)
+
+    def is_fresh(self, value: Expr) -> bool:
+        """Whether the value has memory of its own, which no other result has."""
+        if value.op.kind == "view" or value.op in (INPUT, SHARED, CONSTANT) or value.op.name == "subtensor":
+            return False
+        return sum(r is value for r in self.results) == 1
+
+
+def _source(place: tuple[int, int | None], given: list[str]) -> str:
+    k, d = place
+    return str(k) if d is None else given[k] if d < 0 else f"{given[k]}.shape[{d}]"
+
+
+def _dtype(name: str) -> str:
+    return f"np.{'bool_' if name == 'bool' else name}"
+
+
+__all__ = ["Alone", "stand_alone"]

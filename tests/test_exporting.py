@@ -1,0 +1,189 @@
+"""Functions as files that need NumPy and Numba only, and as functions of Numba: beside the functions themselves."""
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fuse
+import fuse.tensor as T
+from fuse.errors import FuseTypeError
+
+numba = pytest.importorskip("numba")
+RNG = np.random.default_rng(8)
+M, N, V, K = RNG.normal(size=(5, 4)), RNG.normal(size=(4, 3)), RNG.normal(size=4), np.array([3, 0, 0, 2])
+
+
+def formulas():
+    """(inputs, outputs, values) by name: what kernels, views and products are made of."""
+    m, n, v, k, s = T.dmatrix("m"), T.dmatrix("n"), T.dvector("v"), T.lvector("k"), T.dscalar("s")
+    f, b = T.fmatrix("f"), T.vector("b", dtype="int8")
+    hidden = T.tanh(T.dot(m, n) + s)
+    yield "elementwise", [m, v], [T.exp(-m) * v + T.log1p(abs(v)) / T.erf(m), T.sin(1e9 * m)], [M, V]
+    yield "float32", [f, s], [T.nnet.sigmoid(f) * 2, T.cast(s * f, "float32")], [M.astype("f"), 2.0]
+    yield "integers", [b, k], [b // 3, k % 2 + b, T.cast(k, "uint8") ** 2], [np.array([-7, 5, 3, -1], "b"), K]
+    yield "rows", [m], [T.nnet.softmax(m), m.var(axis=1), m.max(axis=0), T.any(m > 1, axis=1)], [M]
+    yield "sums", [m], [m.sum(), m.mean(axis=0), (m > 0).sum(axis=1), abs(m).prod(), m.min()], [M]
+    yield "network", [m, n, s], [(hidden**2).sum(), *T.grad((hidden**2).sum(), [m, n, s])], [M, N, 0.5]
+    yield "products", [m, n, v], [T.dot(m, v), T.dot(v, n), T.dot(v, v), T.dot(n.T, m.T)], [M, N, V]
+    yield "views", [m, k], [m[1:, ::-2].T, m.reshape((2, 10))[1], m.dimshuffle(1, "x", 0), m[k[0], 1] + m[2, 3]], [M, K]
+    yield "indices", [m, v, k], [v[k], m[:, k], T.grad(T.sqr(v[k]).sum(), v), T.inc_subtensor(v[k], 1.0)], [M, V, K]
+    yield "stores", [m, v], [T.set_subtensor(m[1:3, :2], 7.0), T.inc_subtensor(m[0], v), m * 1], [M, V]
+    yield "joins", [m, v], [T.concatenate([m, m[:2] * 2]), T.stack([v[0], v[1] ** 2, 1.0]), T.arange(m.size)], [M, V]
+    yield "complex", [v], [T.sqr(v + 1j).sum(), T.exp(v * 1j)], [V]
+    yield "constants", [v], [v * np.arange(4.0), T.dot(np.arange(8.0).reshape(2, 4), v), v + np.nan], [V]
+    yield "special", [v], [T.gammaln(abs(v)), T.psi(abs(v) + 0.5), T.erfinv(T.tanh(v) / 2), T.polygamma(1, abs(v))], [V]
+
+
+FORMULAS = {name: rest for name, *rest in formulas()}
+
+
+def close(have, want):
+    have = np.asarray(have)
+    assert have.dtype == want.dtype and have.shape == want.shape
+    np.testing.assert_allclose(have, want, rtol=1e-13 if want.dtype.char in "dD" else 1e-6, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_the_bare_function_computes_the_same_in_compiled_code(name):
+    inputs, outputs, values = FORMULAS[name]
+    f = fuse.function(inputs, outputs)
+    bare = f.njit
+    @numba.njit
+    def caller(values):
+        return bare(*values)
+
+    for have, want in zip(caller(tuple(values)), f(*values), strict=True):
+        close(have, want)
+
+
+def test_files_compute_the_same_in_a_process_without_fuse(tmp_path):
+    """All at once: one process compiles them."""
+    wanted, calls = {}, []
+    for name, (inputs, outputs, values) in FORMULAS.items():
+        f = fuse.function(inputs, outputs)
+        text = f.export_source(tmp_path / f"exported_{name}.py")
+        assert (tmp_path / f"exported_{name}.py").read_text(encoding="utf-8") == text and "fuse." not in text
+        np.savez(tmp_path / f"{name}.npz", *values)
+        wanted[name] = f(*values)
+        calls.append(name)
+    w, rate = fuse.shared(np.ones(3), name="w"), T.dscalar("rate")
+    f = fuse.function([fuse.In(rate, value=0.5)], {"loss": (w**2).sum(), "w": w}, updates={w: w * rate})
+    f.export_source(tmp_path / "stateful.py")
+    x = T.dmatrix("x")
+    linear = fuse.function([x], [T.nlinalg.matrix_inverse(x), T.cholesky(T.dot(x, x.T)), T.sort(x, axis=0)])
+    linear.export_source(tmp_path / "exported_linear.py")
+    np.savez(tmp_path / "linear.npz", M[:4])
+    wanted["linear"] = linear(M[:4])
+    (tmp_path / "run.py").write_text(f"""
+import sys
+sys.modules["fuse"] = None
+import importlib
+import numpy as np
+for name in {[*calls, "linear"]!r}:
+    module = importlib.import_module("exported_" + name)
+    with np.load(name + ".npz") as given:
+        found = module.function(*[given[k] for k in given.files])
+    np.savez(name + "_out.npz", *found)
+import stateful
+first, second = stateful.function(), stateful.function(rate=2.0)
+assert first["loss"] == 3.0 and second["loss"] == 0.75 and list(second) == ["loss", "w"], second
+assert stateful.shared["w"].tolist() == [1.0] * 3
+for wrong in [(), (1, 2)], [("text",), {{}}], [(np.ones(2),), {{}}], [(), {{"speed": 1}}]:
+    try:
+        stateful.function(*wrong[0], **(wrong[1] if isinstance(wrong[1], dict) else {{"rate": wrong[1]}}))
+    except (TypeError, ValueError):
+        continue
+    assert wrong == ((), (1, 2)) or False, wrong
+""")
+    done = subprocess.run(
+        [sys.executable, "run.py"], cwd=tmp_path, capture_output=True, text=True, timeout=600,
+        env={"PATH": "", "SYSTEMROOT": "", "PYTHONPATH": ""},
+    )
+    assert done.returncode == 0, done.stderr
+    for name, want in wanted.items():
+        with np.load(tmp_path / f"{name}_out.npz") as found:
+            for k, array in enumerate(want):
+                close(found[f"arr_{k}"], array)
+
+
+def test_arguments_of_compiled_code_are_checked():
+    x, s = T.fvector("x"), T.iscalar("s")
+    g = fuse.function([x, s], x * s).njit
+    close(g(np.ones(6, "f")[::2], 3), np.full(3, 3.0))  # an int32 times a float32 is float64
+    with pytest.raises(ValueError, match="does not fit into the dtype"):
+        g(np.ones(3, "f"), 2**40)
+    for values in ((np.ones(3), 1), (np.ones((1, 1), "f"), 1), (np.ones(3, "f"), 1.5), (1.0, 1)):
+        with pytest.raises(numba.core.errors.TypingError):
+            g(*values)
+    two = fuse.function([x, T.fvector("y")], x + 1, on_unused_input="ignore").njit
+    close(two(np.ones(2, "f"), np.ones(3, "f")), np.full(2, 2, "f"))
+    y = T.fvector("y")
+    with pytest.raises(ValueError, match="sizes do not fit"):
+        fuse.function([x, y], x + y).njit(np.ones(2, "f"), np.ones(3, "f"))
+    v, k = T.dvector("v"), T.lvector("k")
+    with pytest.raises(ValueError, match="indices"):
+        fuse.function([v, k], v[k]).njit(np.ones(2), np.array([2]))
+    n = T.lscalar("n")
+    with pytest.raises((IndexError, ValueError)):
+        fuse.function([v, n], v[n] * 2).njit(np.ones(2), 5)
+
+
+def test_the_prelude_has_what_scalar_functions_use():
+    """Only what the loader knows of layouts, threads, streaming stores, tapes and turned tiles is not in it."""
+    from fuse.codegen import bare, intrinsics
+
+    assert set(intrinsics.namespace()) - bare.NAMES == {
+        "address", "aligned", "ask", "drain", "get", "heap", "intp", "lent", "misaligned", "missing", "put", "reach",
+        "refused", "release", "run", "scratch", "stream", "stride", "tell", "turn", "uintp", "wanted",
+    }
+
+
+def test_shared_variables_are_arguments_of_the_bare_function():
+    x, w = T.dvector("x"), fuse.shared(np.array([1.0, 2.0]), name="w")
+    g = fuse.function([x], (x * w).sum()).njit
+    assert g(np.array([3.0, 4.0]), w.get_value()) == 11.0
+
+
+def test_results_never_share_memory_with_arguments():
+    x = T.dvector("x")
+    g = fuse.function([x], [x, x[1:], x]).njit
+    given = np.arange(3.0)
+    a, b, c = g(given)
+    assert not any(np.shares_memory(p, q) for p, q in ((a, given), (b, given), (a, c), (b, a)))
+
+
+def test_what_cannot_stand_alone_says_so():
+    x = T.dvector("x")
+    w = fuse.shared(1.0)
+
+    @fuse.as_op(itypes=[T.dvector], otypes=[T.dvector])
+    def mine(x):
+        return x
+
+    with pytest.raises(FuseTypeError, match=r"sort, used at .*test_exporting.*no form that runs inside Numba's code"):
+        fuse.function([x], T.sort(x)).njit
+    with pytest.raises(FuseTypeError, match=r"mine.*no form that runs in a file of its own"):
+        fuse.function([x], mine(x)).export_source()
+    with pytest.raises(FuseTypeError, match="cannot update shared variables"):
+        fuse.function([], w, updates={w: w + 1}).njit
+    with pytest.raises(FuseTypeError, match="inputs with an update"):
+        fuse.function([fuse.In(T.dscalar("s"), value=1.0, update=w + 1)], w).export_source()
+    h = T.vector("h", dtype="float16")
+    with pytest.raises(FuseTypeError, match="float16"):
+        fuse.function([h], h + h).export_source()
+
+
+def test_ops_of_the_user_s_own_are_written_out():
+    @fuse.elementwise(grad=None)
+    def bump(x):
+        y = x * x
+        return 1.0 / (1.0 + y) if y < 4.0 else 0.0
+
+    x = T.dvector("x")
+    f = fuse.function([x], bump(x))
+    scope: dict = {"__name__": "exported"}
+    exec(compile(f.export_source(), "exported.py", "exec"), scope)
+    close(scope["function"]([0.0, 1.0, 3.0]), f([0.0, 1.0, 3.0]))
