@@ -544,6 +544,29 @@ def test_vectorize_graph():
     same(fuse.vectorize_graph(T.exp(x) * 2, {T.exp(x): y}).eval({y: X}), X * 2)
 
 
+# ---------------------------------------------------------------- with loops
+def recurrent(w: Any, xs: Any) -> Any:
+    h = np.zeros(3)
+    if isinstance(xs, fuse.Expr):
+        h, _ = fuse.loop(lambda c, x: (np.tanh(w @ c + x), None), h, xs)
+    else:
+        for x in xs:
+            h = np.tanh(w @ h + x)
+    return np.sum(h * h)
+
+
+def test_loops_inside_of_functions():
+    w, xs = RNG.normal(size=(3, 3)), RNG.normal(size=(6, 3))
+    same(fuse.jit(recurrent)(w, xs), recurrent(w, xs), rtol=1e-12)
+    want = slopes(lambda v: recurrent(v, xs), w)
+    for derivative in (fuse.grad, fuse.jacfwd, fuse.jacrev):
+        np.testing.assert_allclose(derivative(recurrent)(w, xs), want, rtol=1e-6, atol=1e-9)
+    many = np.stack([xs, xs * 2])
+    same(fuse.vmap(recurrent, (None, 0))(w, many), np.stack([recurrent(w, m) for m in many]))
+    doubled = fuse.jit(lambda a: fuse.while_loop(lambda s: s < 100, lambda s: s * 2, a))
+    assert doubled(np.float32(3)) == 192 and doubled(np.float32(3)).dtype == np.float32
+
+
 # ---------------------------------------------------------------- x.at
 def numpy_at(x: np.ndarray, index: Any, how: str, y: Any) -> np.ndarray:
     out = x.copy()
