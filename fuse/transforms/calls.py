@@ -1,7 +1,7 @@
 """The short way of a jitted call: Python text that checks arguments against one trace, unpacks and packs them.
 
 It is written for the structure of the arguments and of the result. Only positions stand in it; keys, types and values
-are objects of its scope. What does not fit goes the general way.
+are objects of its scope. For what does not fit the answer is MISS.
 """
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from fuse import tree
+
+MISS: Any = object()
 
 
 class _Text:
@@ -31,15 +33,14 @@ class _Text:
         return word
 
     def require(self, condition: str) -> None:
-        self.lines.append(f"if not ({condition}): return slow(args, kwargs)")
+        self.lines.append(f"if not ({condition}): return miss")
 
 
 def fast_call(
-    slow: Callable[..., Any], key: Any, compiled: Any, structure: tree.Structure,
-    constants: Sequence[tuple[int, Any]], statics: Sequence[int],
+    key: Any, compiled: Any, structure: tree.Structure, constants: Sequence[tuple[int, Any]], statics: Sequence[int]
 ) -> Callable[..., Any]:
-    """The function ``(args, kwargs)`` for calls that ``key`` describes; ``slow`` takes all others."""
-    text = _Text(slow=slow, run=compiled)
+    """The function ``(args, kwargs)`` for calls that ``key`` describes; it answers MISS to all others."""
+    text = _Text(miss=MISS, run=compiled)
     positional, named = key.structure.children
     total = len(positional.children) + len(statics)
     by_name = [k for k, _ in key.statics if isinstance(k, str)]

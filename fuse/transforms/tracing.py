@@ -20,10 +20,11 @@ from fuse.compiled import Function, function
 from fuse.errors import FuseError, FuseTypeError
 from fuse.expr import INPUT, Expr, leaves, variable
 from fuse.trace import tracing
-from fuse.transforms.calls import fast_call
+from fuse.transforms.calls import MISS, fast_call
 from fuse.types import TensorType, dtype_name
 
 PYTHON = {bool: "bool", int: "int64", float: "float64", complex: "complex128"}
+RECENT = 8  # kinds of calls that are told apart without a look at the arguments' structure
 Place = str | int
 
 
@@ -83,11 +84,13 @@ class Jitted:
         self._positions, self._names = _statics(function, static_argnums, static_argnames)
         self._entries: dict[Key, Entry] = {}
         self._sized: set[Key] = set()  # what could be traced with known sizes only
-        self._fast: Callable[..., Any] = self._call
+        self._fast: Callable[..., Any] = lambda args, kwargs: MISS  # serves calls such as the last one
+        self._recent: list[Callable[..., Any]] = []  # and such as those before it
         update_wrapper(self, function, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._fast(args, kwargs)
+        result = self._fast(args, kwargs)
+        return self._call(args, kwargs) if result is MISS else result
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else MethodType(self, instance)
@@ -104,6 +107,11 @@ class Jitted:
 
     # ---------------------------------------------------------------- calls
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        for call in self._recent:
+            result = call(args, kwargs)
+            if result is not MISS:
+                self._fast = call
+                return result
         found = self._entry(args, kwargs)
         if found is None:
             with tracing():
@@ -114,8 +122,8 @@ class Jitted:
             results = [results]
         for place, value in entry.constants:
             results.insert(place, np.array(value))
-        if entry.call is not self._fast:
-            self._fast = entry.call
+        self._fast = entry.call
+        self._recent = [entry.call, *[c for c in self._recent if c is not entry.call]][:RECENT]
         return tree.unflatten(entry.structure, results)
 
     def _entry(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Entry, list[Any]] | None:
@@ -203,7 +211,7 @@ class Jitted:
             wanted = outputs if len(outputs) > 1 else outputs[0]
             compiled = function(inputs, wanted, mode=self.mode, on_unused_input="ignore", name=self.name)
         positions = [k for k, _ in key.statics if isinstance(k, int)]
-        call = fast_call(self._call, key, compiled, structure, constants, positions)
+        call = fast_call(key, compiled, structure, constants, positions)
         entry = self._entries[key] = Entry(key.leaves, compiled, structure, constants, call)
         return entry
 
