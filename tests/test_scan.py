@@ -446,3 +446,16 @@ def test_steps_done_again_give_the_same_gradient(checkpoint):
     again = fuse.function([x, w, s], slopes(checkpoint=checkpoint))(*values)
     for a, b in zip(plain, again, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-11)
+
+
+def test_stores_at_computed_places():
+    x, ids = T.dmatrix("x"), T.lmatrix("ids")
+    start = T.zeros_like(x[0])
+    values = [RNG.normal(size=(5, 4)), RNG.integers(-4, 4, (5, 4))]
+    for change in (T.inc_subtensor, T.set_subtensor):
+        out, _ = fuse.scan(lambda r, i, s, change=change: T.tanh(change(s[i], r)), [x, ids], start)
+        both([x, ids], [out, fuse.grad((out**2).sum(), x)], values)
+        out, _ = fuse.scan(lambda r, i, s, change=change: change(s[i], r) * 0.5, [x, ids], start)
+        both([x, ids], [out, fuse.grad((out**2).sum(), x)], values)
+    rows, _ = fuse.scan(lambda r, i, s: T.inc_subtensor(s[i[0], i], r[:2]), [x, ids[:, :2]], T.zeros((4, 4)))
+    both([x, ids], [rows, fuse.grad((rows**2).sum(), x)], [values[0], values[1] % 4])

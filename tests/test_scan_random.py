@@ -39,7 +39,7 @@ class Maker:
         kinds = ["add", "mul", "tanh", "sin", "where", "sub", "max", "mix"]
         kinds += {
             0: ["sum", "item", "dot", "mean"],
-            1: ["matvec", "vecmat", "slice", "join", "row", "softmax", "store"],
+            1: ["matvec", "vecmat", "slice", "join", "row", "softmax", "store", "add at"],
             2: ["outer", "matmul", "turn"],
         }[len(shape)]
         kind = self.pick(kinds)
@@ -81,6 +81,8 @@ class Maker:
             return T.nnet.softmax(a.dimshuffle("x", 0))[0]
         if kind == "store":
             return T.set_subtensor(a[1], self.pick([v for v in pool if v.ndim == 0]))
+        if kind == "add at":
+            return T.tanh(T.inc_subtensor(a[T.as_tensor_variable([2, 0, 0])], b))
         if kind == "outer":
             return T.tanh(self.pick(matrices) * self.pick(vectors))
         if kind == "turn":

@@ -15,7 +15,7 @@ from fuse.codegen.load import ArgType
 from fuse.codegen.loop_emit import Merge, NotCompiled, Place, copy_lines, dot_lines, plus, product, total
 from fuse.codegen.loop_views import UNITS
 from fuse.codegen.products import is_product
-from fuse.codegen.region import Region, is_literal, see_through
+from fuse.codegen.region import SCATTERS, Region, is_literal, see_through
 from fuse.codegen.schedule import schedule
 from fuse.codegen.sizes import Size
 from fuse.codegen.text import as_dtype
@@ -260,7 +260,9 @@ class Units:
     def region(self, region: Region) -> None:
         for node in region.outputs:
             if node.type.ndim:
-                self.values[node] = self.new(node)
+                out = self.values[node] = self.new(node)
+                if node.op.name in SCATTERS and not is_literal(self.plan.operands[node][0].base):
+                    self.lines += copy_lines(self.fresh("c"), self.place(node.args[0]), out)  # the kernel changes it
             else:
                 self.values[node] = self.fresh("v")
 
