@@ -269,6 +269,11 @@ def test_methods_shared_variables_and_the_function_behind():
     assert "kernel" in f.compiled(X).source
 
 
+def test_test_values_are_not_asked_for_in_a_trace():
+    with fuse.config.change_flags(compute_test_value="raise"):
+        same(fuse.grad(lambda x: np.sum(x**2))(X), 2 * X)
+
+
 def test_threads_trace_each_for_themselves():
     results: dict[int, Any] = {}
 

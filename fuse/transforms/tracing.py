@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import update_wrapper
 from types import MethodType
@@ -17,6 +18,7 @@ import numpy as np
 
 from fuse import tree
 from fuse.compiled import Function, function
+from fuse.config import config
 from fuse.errors import FuseError, FuseTypeError
 from fuse.expr import INPUT, Expr, leaves, variable
 from fuse.trace import tracing
@@ -190,7 +192,7 @@ class Jitted:
         inputs = [v for v, k in zip(given, key.leaves, strict=True) if isinstance(k, Leaf)]
         args, kwargs = self._arguments(key, given)
         try:
-            with tracing(single=_is_single(key.leaves)):
+            with _without_test_values(), tracing(single=_is_single(key.leaves)):
                 result = self.function(*args, **kwargs)
         except (FuseError, TypeError) as error:
             described = ", ".join(f"{n}: {v.type.describe()}" for v, n in zip(given, names, strict=True)
@@ -235,6 +237,11 @@ class Jitted:
         for name, child in zip(named.data, named.children, strict=True):  # type: ignore[call-overload]
             found += tree.paths(child, str(name))
         return found
+
+
+def _without_test_values() -> Any:
+    """The arguments of a trace have none."""
+    return nullcontext() if config.compute_test_value == "off" else config.change_flags(compute_test_value="off")
 
 
 # ---------------------------------------------------------------- arguments
