@@ -459,3 +459,29 @@ def test_stores_at_computed_places():
         both([x, ids], [out, fuse.grad((out**2).sum(), x)], values)
     rows, _ = fuse.scan(lambda r, i, s: T.inc_subtensor(s[i[0], i], r[:2]), [x, ids[:, :2]], T.zeros((4, 4)))
     both([x, ids], [rows, fuse.grad((rows**2).sum(), x)], [values[0], values[1] % 4])
+
+
+# ---------------------------------------------------------------- derivatives taken inside a step
+def test_a_step_may_differentiate_one_of_its_arguments_by_another():
+    """fn is given the non-sequences themselves: the rows of a Jacobian, a Hessian and a product with one."""
+    x, v, w = T.dvector("x"), T.dvector("v"), fuse.shared(np.array([1.0, 2.0]), "w")
+    y = x**2 * w
+    rows, updates = fuse.scan(lambda i, y, x: T.grad(y[i], x), T.arange(y.shape[0]), non_sequences=[y, x])
+    at, along = np.array([4.0, 3.0]), np.array([0.5, -1.0])
+    np.testing.assert_allclose(fuse.function([x], rows, updates=updates)(at), np.diag([8.0, 12.0]))
+    by_shared, _ = fuse.scan(lambda i, y, w: T.grad(y[i], w), T.arange(y.shape[0]), non_sequences=[y, w])
+    np.testing.assert_allclose(fuse.function([x], by_shared)(at), np.diag(at**2))
+    slope = T.grad((x**3).sum() + x.prod(), x)
+    hessian, _ = fuse.scan(lambda i, g, x: T.grad(g[i], x), T.arange(slope.shape[0]), non_sequences=[slope, x])
+    np.testing.assert_allclose(fuse.function([x], hessian)(at), [[24.0, 1.0], [1.0, 18.0]])
+    product, _ = fuse.scan(
+        lambda i, y, x, v: (T.grad(y[i], x) * v).sum(), T.arange(y.shape[0]), non_sequences=[y, x, v], strict=False
+    )
+    np.testing.assert_allclose(fuse.function([x, v], product)(at, along), [4.0, -12.0])
+
+
+def test_a_shared_variable_among_the_arguments_has_its_value_of_the_step():
+    total = fuse.shared(1.0, "total")
+    seen, updates = fuse.scan(lambda t: (t * 1.0, {t: t * 2}), n_steps=4, non_sequences=total)
+    np.testing.assert_array_equal(fuse.function([], seen, updates=updates)(), [1.0, 2.0, 4.0, 8.0])
+    assert float(total.get_value()) == 16.0

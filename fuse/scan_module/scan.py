@@ -6,7 +6,7 @@ from typing import Any
 
 from fuse import testvalues
 from fuse.errors import FuseTypeError, FuseValueError
-from fuse.expr import Constant, Expr, as_expr, leaves, substitute, variable
+from fuse.expr import SHARED, Constant, Expr, as_expr, leaves, substitute, variable
 from fuse.frontend import elementwise as ew
 from fuse.frontend.loops import Body, foreign, loop_node, results
 from fuse.frontend.sizes import as_size, as_size_expr, sizes_of
@@ -67,9 +67,11 @@ def scan(
     elements = [variable(TensorType(x.type.dtype, x.type.shape[1:]), n)
                 for x, n in zip(cut, [n for s in sequence_list for n in s.names()], strict=True)]
     states = [State(info) if info is not None and info.initial is not None else None for info in infos or ()]
-    stand_ins = [x if isinstance(x, Constant) else variable(x.type, x.name) for x in given]
+    # fn gets the expressions themselves, so that it may differentiate one by another: T.grad(y[i], x)
+    own = [x for x in dict.fromkeys(given) if not isinstance(x, Constant) and x.op is not SHARED]
+    known = {variable(x.type, x.name): x for x in own}
     taps = [v for s in states if s is not None for v in s.arguments()]
-    returned = read_returned(fn(*elements, *taps, *stand_ins))
+    returned = read_returned(fn(*elements, *taps, *given))
     if infos is None:
         states = [None] * len(returned.outputs)
     if len(states) != len(returned.outputs):
@@ -77,13 +79,12 @@ def scan(
             f"outputs_info has {len(states)} entries and fn returns {len(returned.outputs)} outputs: one entry for "
             f"each is needed, None for an output that is not read again"
         )
-    known = {v: x for v, x in zip(stand_ins, given, strict=True) if v is not x}
     params: dict[str, Any] = {"label": str(name)} if name else {}
     if truncate_gradient is not None and int(truncate_gradient) >= 0:
         params["truncate"] = int(truncate_gradient)
     if checkpoint is not None:
         params["checkpoint"] = int(checkpoint)
-    node, order = _closed(steps, cut, elements, states, known, returned, strict, params)
+    node, order = _closed(steps, cut, elements, states, known, returned, given if strict else None, params)
     finals, kept, _ = results(node)
     updates = OrderedUpdates()
     for target, final in zip(order, finals[len(finals) - len(order):], strict=True):
@@ -99,13 +100,14 @@ def scan(
 
 def _closed(
     steps: Expr, cut: Sequence[Expr], elements: Sequence[Expr], states: Sequence[State | None],
-    known: Mapping[Expr, Expr], returned: Returned, strict: bool, params: Mapping[str, Any],
+    known: Mapping[Expr, Expr], returned: Returned, strict: Sequence[Expr] | None, params: Mapping[str, Any],
 ) -> tuple[Expr, list[Any]]:
     """The loop's node, and the shared variables whose new values are its last states."""
     ends = [] if returned.until is None else [returned.until]
     updates = returned.with_defaults([*returned.outputs, *ends])
     cells = {t: variable(t.type, t.name) for t in updates}
-    written = substitute([*returned.outputs, *updates.values(), *ends], cells)
+    inside = {**cells, **{x: v for v, x in known.items()}}
+    written = substitute([*returned.outputs, *updates.values(), *ends], inside)
     written = settled(states, written)
     count = len(returned.outputs)
     outputs, rest = written[:count], written[count:]
@@ -119,8 +121,8 @@ def _closed(
     own = [*elements, *carried, *cells.values(), *known]
     roots = [*nexts, *outputs, *rest[len(cells):]]
     outside = foreign(roots, own)
-    if strict:
-        _check_strict(outside)
+    if strict is not None:
+        _check_strict(outside, strict)
     replaced = {x: variable(x.type, x.name) for x in outside}
     roots = substitute(roots, replaced)
     body = Body(
@@ -130,8 +132,8 @@ def _closed(
     return loop_node(steps, cut, [*inits, *cells], [*known.values(), *outside], body, **params), list(cells)
 
 
-def _check_strict(outside: Sequence[Expr]) -> None:
-    names = [n.name or str(n) for n in leaves(outside) if n.op.name in ("input", "shared")]
+def _check_strict(outside: Sequence[Expr], given: Sequence[Expr]) -> None:
+    names = [n.name or str(n) for n in leaves(outside) if n.op.name in ("input", "shared") and n not in given]
     if names:
         raise FuseValueError(
             f"with strict=True everything that fn reads is among its arguments, but it reads {', '.join(names)} too: "
