@@ -221,7 +221,8 @@ def elementwise(
 ) -> Callable[[Callable[..., Any]], Callable[..., Expr]]:
     """Make an elementwise op of the decorated scalar function.
 
-    ``grad`` has one entry per argument: ``lambda g, out, *args: ...`` in expressions, or ZERO. The body may call
+    ``grad`` has one entry per argument: ``lambda g, out, *args: ...`` in expressions, ZERO, or text that says why
+    there is none. The body may call
     ``mathlib.NAME`` (see fuse.codegen.mathlib), use ``a if c else b``, locals and arithmetic. A user's own op is the
     same with nothing to register; without ``numpy`` the function itself, vectorised, is the reference.
 

@@ -6,7 +6,9 @@ from functools import cache
 
 import numpy as np
 
-import fuse.tensor  # noqa: F401  (enters every op, and the operators of expressions)
+import fuse.frontend.bessel  # noqa: F401
+import fuse.frontend.incomplete  # noqa: F401
+import fuse.tensor  # noqa: F401  (enters every other op, and the operators of expressions)
 from fuse import types as ty
 from fuse.codegen import mathlib
 from fuse.codegen.inline import compute_dtype, inline

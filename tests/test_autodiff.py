@@ -96,6 +96,10 @@ NOT_SMOOTH = {
     "undefined_grad": "its gradient is not its derivative",
     "mod": "jumps: by hand",
     "polygamma": "its order is an integer: by hand",
+    "hyp2f1": "of four arguments: by hand",
+    **dict.fromkeys("jv yv iv ive kv kve".split(), "no derivative in their orders: by hand"),
+    **dict.fromkeys("gammainc gammaincc gammaincinv gammainccinv gammainc_da betainc betaincinv betainc_da".split(),
+                    "no second derivatives in their parameters: by hand"),
 }
 STEPS = ("floor", "ceil", "trunc", "round_half_to_even", "round_half_away_from_zero", "sgn", "int_div")
 
@@ -271,6 +275,16 @@ CASES = {
     "cast": (lambda x: T.cast(x, "float64") ** 2, V),
     "mod": (lambda x, y: x % y, V, np.abs(W) + 5),
     "polygamma": (lambda x: T.polygamma(2, x), np.abs(V) + 0.5),
+    **{name: (lambda x, name=name: OPS[name](1.7, x), np.abs(V) + 0.5) for name in "jv yv iv ive kv kve".split()},
+    "hyp2f1": (lambda x: T.hyp2f1(0.3, 1.2, 2.5, x), V / 5),
+    **{name: (lambda k, x, name=name: OPS[name](k, x), np.abs(W) + 0.3, np.abs(V) + 0.5)
+       for name in "gammainc gammaincc".split()},
+    **{name: (lambda k, x, name=name: OPS[name](k, x), np.abs(W) + 0.3, np.abs(V) / 5 + 0.1)
+       for name in "gammaincinv gammainccinv".split()},
+    **{name: (lambda a, b, x, name=name: OPS[name](a, b, x), np.abs(W) + 0.3, np.abs(V) + 0.5, np.abs(V) / 5 + 0.1)
+       for name in "betainc betaincinv".split()},
+    "gammainc_da": (lambda x: T.gammainc_da(1.3, x), np.abs(V) + 0.5),
+    "betainc_da": (lambda x: T.betainc_da(1.3, 0.7, x), np.abs(V) / 5 + 0.1),
     "specify_shape": (lambda x: T.specify_shape(x, (4,)) ** 2, V),
     "rebroadcast": (lambda x: T.addbroadcast(x[:1], 0) * x, V),
     "sort": (lambda x: T.sort(x, axis=1) * np.arange(4.0), M),
@@ -286,7 +300,10 @@ CASES = {
     "logistic regression": (lambda x, w, b: T.log1p(T.exp(-(T.dot(x, w) + b))).mean(), M, V, np.array(0.1)),
     "network": (lambda x, w, b: T.tanh(T.dot(x, w) + b).sum(axis=1), M, N, N[0]),
 }
-ONLY_FIRST = {"cholesky", "slogdet", "solve_triangular"}
+ONLY_FIRST = {
+    "cholesky", "slogdet", "solve_triangular",
+    "gammainc", "gammaincc", "gammaincinv", "gammainccinv", "betainc", "betaincinv",
+}
 NO_CASE = {
     "part": "in every op with several results",
     "all": "bool",

@@ -29,6 +29,7 @@ from elementwise_cases import (
 import fuse
 import fuse.tensor as T
 from fuse import types as ty
+from fuse.autodiff.absent import NullType
 from fuse.errors import FuseTypeError
 from fuse.expr import as_expr, variable
 from fuse.frontend import elementwise as ew
@@ -134,10 +135,10 @@ def derivative(f, arrays, k: int, h: float) -> np.ndarray:
 
 
 def rule_values(op, params, arrays, k):
-    """The gradient rule for argument ``k`` at cotangent 1; None for ZERO and DISCONNECTED."""
+    """The gradient rule for argument ``k`` at cotangent 1; None for ZERO and DISCONNECTED, and where there is none."""
     xs = [variable(ty.TensorType("float64", (None,))) for _ in arrays]
     rule = op.grad[k]
-    if rule is ZERO or rule is DISCONNECTED:
+    if rule is ZERO or rule is DISCONNECTED or isinstance(rule, str):
         return None
     out = op(*xs, **params)
     g = variable(ty.TensorType(out.dtype, (None,)))
@@ -152,7 +153,7 @@ def test_gradient_rules_agree_with_finite_differences(op):
     arrays = points(op)
     for params in examples(op):
         f = lambda *a: np.asarray(op.numpy(*a, **params), float)  # noqa: B023, E731
-        for k in range(len(arrays)):
+        for k in [k for k, rule in enumerate(op.grad) if not isinstance(rule, str)]:
             wide, narrow = derivative(f, arrays, k, 1e-3), derivative(f, arrays, k, 5e-4)
             smooth = np.isclose(wide, narrow, rtol=1e-6, atol=1e-8)
             assert smooth.mean() > 0.7
@@ -170,9 +171,10 @@ def test_second_derivatives_agree_with_finite_differences(op):
                 continue
             xs = [variable(ty.TensorType("float64", (None,))) for _ in arrays]
             first = fuse.grad(T.sum(op(*xs, **params)), xs[k], disconnected_inputs="ignore")
-            second = fuse.grad(T.sum(first), xs, disconnected_inputs="ignore")
+            second = fuse.grad(T.sum(first), xs, disconnected_inputs="ignore", null_gradients="return")
             f = lambda *a: evaluate([first], dict(zip(xs, a, strict=True)))[0]  # noqa: B023, E731
-            for j, have in enumerate(evaluate(second, dict(zip(xs, arrays, strict=True)))):
+            for j in [j for j, s in enumerate(second) if not isinstance(s.type, NullType)]:
+                have = evaluate([second[j]], dict(zip(xs, arrays, strict=True)))[0]
                 wide, narrow = derivative(f, arrays, j, 1e-3), derivative(f, arrays, j, 5e-4)
                 smooth = np.isclose(wide, narrow, rtol=1e-6, atol=1e-8)
                 np.testing.assert_allclose(have[smooth], narrow[smooth], rtol=1e-6, atol=1e-7, err_msg=f"{k}, {j}")
@@ -185,7 +187,7 @@ def test_gradients_keep_single_precision(op):
         xs = [variable(ty.TensorType("float32", (None,))) for _ in range(arity(op))]
         out = op(*xs, **params)
         g = variable(ty.TensorType(out.dtype, (None,)))
-        for rule in op.grad if out.dtype == "float32" else ():
+        for rule in [r for r in op.grad if not isinstance(r, str)] if out.dtype == "float32" else ():
             made = rule if rule in (ZERO, DISCONNECTED) else rule(g, out, *xs, **params)
             assert made in (ZERO, DISCONNECTED) or made.dtype == "float32"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from fuse import testvalues
 from fuse import types as ty
-from fuse.autodiff.absent import DisconnectedType, is_disconnected, is_null
+from fuse.autodiff.absent import DisconnectedType, grad_not_implemented, is_disconnected, is_null
 from fuse.autodiff.reverse import _check_choices, _stabilized, _targets, derived
 from fuse.autodiff.sweep import (
     Cotangent,
@@ -110,10 +110,12 @@ def op_again(node: Expr, args: Sequence[Expr]) -> Expr:
 def _scaled(node: Expr, inner: Sequence[Tangent]) -> Tangent:
     """An elementwise op's Jacobian is diagonal, so its reverse rules scale tangents just as well."""
     total: Tangent = None
-    for arg, rule, t in zip(node.args, node.op.grad, inner, strict=True):
+    for i, (arg, rule, t) in enumerate(zip(node.args, node.op.grad, inner, strict=True)):
         if t is None or isinstance(rule, _Marker):
             total = ZERO if t is not None and rule is ZERO and total is None else total
             continue
+        if isinstance(rule, str):
+            return grad_not_implemented(node.op.name, i, node, rule)
         if node.type.dtype in ty.CONTINUOUS and t.type.dtype != node.type.dtype:
             t = cast_like(t, node)
         if t.type.ndim != node.type.ndim or t.type.shape != node.type.shape and _widened(arg, node):

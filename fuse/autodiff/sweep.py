@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from fuse import types as ty
-from fuse.autodiff.absent import NullType, is_disconnected, is_null
+from fuse.autodiff.absent import NullType, grad_not_implemented, is_disconnected, is_null
 from fuse.errors import FuseTypeError, ShapeError
 from fuse.expr import Expr, as_expr, constant, toposort
 from fuse.op import DISCONNECTED, OPS, ZERO, _Marker
@@ -137,7 +137,7 @@ def pull_back(node: Expr, g: Any, wanted: Sequence[bool]) -> list[Cotangent]:
         missing = NullType(f"the op {node.op.name} has no gradient rule")()
         return [ZERO if is_discrete(a) else missing for a in node.args]
     if node.op.kind == "elementwise":
-        raw = [_elementwise_rule(node, rule, g, w) for rule, w in zip(rules, wanted, strict=True)]
+        raw = [_elementwise_rule(node, i, rule, g, w) for i, (rule, w) in enumerate(zip(rules, wanted, strict=True))]
     else:
         raw = list(rules(g, node, *node.args, **node.params))
         if len(raw) != len(node.args):
@@ -153,9 +153,12 @@ def _is_disconnected_rule(node: Expr, i: int) -> bool:
     return node.op.kind == "elementwise" and rules is not None and rules[i] is DISCONNECTED
 
 
-def _elementwise_rule(node: Expr, rule: Any, g: Expr, wanted: bool) -> Any:
+def _elementwise_rule(node: Expr, i: int, rule: Any, g: Expr, wanted: bool) -> Any:
+    """What ``rule`` makes of ``g`` for argument ``i``; a rule that is text says why there is none."""
     if not wanted or isinstance(rule, _Marker):
         return rule
+    if isinstance(rule, str):
+        return grad_not_implemented(node.op.name, i, node, rule)
     return rule(g, node, *node.args, **node.params)
 
 

@@ -427,6 +427,6 @@ INTRINSICS = (load, store, size, stride, misaligned, refused, scratch, heap, len
 def namespace() -> dict[str, object]:
     """Free names of generated source: modules, numba's scalar types as casts, and the intrinsics."""
     names = {"math": math, "np": np, **{name: getattr(types, name) for name in SCALARS}}
-    from fuse.codegen import streams
+    from fuse.codegen import scipys, streams
 
-    return names | {function._name: function for function in (*INTRINSICS, *streams.INTRINSICS)}
+    return names | {function._name: function for function in (*INTRINSICS, *streams.INTRINSICS, *scipys.INTRINSICS)}

@@ -112,7 +112,10 @@ def _make(key, storable, source, entry, argtypes, helpers, fastmath, block) -> C
 
 
 def _numba_address(name: str) -> int | None:
-    """Address of one of numba's C helpers; the only thing a stored kernel may import numba for."""
+    """Address of a function of SciPy, or of numba's C helpers; the only things a stored kernel may import these for."""
+    if name.startswith("fuse_scipy_"):
+        from fuse.codegen.mathlib.scipys import address
+        return address(name)
     if not name.startswith(("numba", "NRT")):
         return None
     from fuse.codegen import lower
@@ -176,7 +179,7 @@ def surroundings() -> tuple:
     import numpy
     here = Path(__file__).parent
     loader = hashlib.sha256()
-    parts = "direct entry far intrinsics lower native often parts pool scopes steps streams target turning unlike walk"
+    parts = "direct entry far intrinsics lower native often parts pool scipys scopes steps streams target turning unlike walk"
     for module in parts.split():
         try:
             loader.update((here / f"{module}.py").read_bytes())

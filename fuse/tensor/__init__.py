@@ -74,7 +74,7 @@ _HOMES = {
 }
 
 # Modules of names that few programs use, loaded when one of them is asked for.
-_SELDOM = ("op_classes", "smaller", "subtensor", "type_other")
+_SELDOM = ("math", "op_classes", "smaller", "subtensor", "type_other")
 
 
 def __getattr__(name: str) -> _Any:

@@ -8,8 +8,10 @@ _ENDING = "_inplace"
 
 def __getattr__(name: str) -> _Any:
     import fuse.frontend.elementwise as functions
+    import fuse.tensor.math as seldom
 
-    found = getattr(functions, name.removesuffix(_ENDING), None) if name.endswith(_ENDING) else None
+    plain = name.removesuffix(_ENDING) if name.endswith(_ENDING) else ""
+    found = getattr(functions, plain, None) or getattr(seldom, plain, None)
     if found is None:
         raise _no_attribute("fuse.tensor.inplace", name)
     return found

@@ -13,7 +13,7 @@ from types import FunctionType
 from typing import Any
 
 from fuse import types as ty
-from fuse.codegen.mathlib import complexes, integers, real, special, vectorised
+from fuse.codegen.mathlib import complexes, integers, real, scipys, special, vectorised
 from fuse.codegen.mathlib.specialise import specialise, through_float64
 from fuse.errors import FuseTypeError
 
@@ -74,6 +74,7 @@ COSTS = {
     **dict.fromkeys("arctan2 erf erfc erfcx softplus logaddexp log1mexp arcsinh arccosh".split(), 50),
     "power": 75, "erfinv": 150, "erfcinv": 150, "lgamma": 150, "digamma": 125, "gamma": 175,
     **dict.fromkeys("trigamma polygamma".split(), 500),
+    **dict.fromkeys([*scipys.TABLE, "gammainc_da", "betainc_da"], 1500),
 }
 CALL = 20
 
@@ -83,7 +84,8 @@ def _table(dtype: str, target: str) -> dict[str, Any]:
     if dtype in ty.COMPLEX:
         return complexes.TABLE
     if dtype in ty.FLOATING:
-        return {**_FLOATS, **vectorised.TABLE} if target == "cpu" else {**vectorised.TABLE, **_FLOATS}
+        on_cpu = {**scipys.TABLE, **_FLOATS, **vectorised.TABLE}
+        return on_cpu if target == "cpu" else {**vectorised.TABLE, **_FLOATS}
     if dtype == "bool":
         return integers.BOOL
     kind = ty.kind(dtype)

@@ -1,0 +1,194 @@
+"""Bessel functions: of the first and second kind, modified ones, and those scaled by exponentials; SciPy computes them.
+
+Derivatives in the argument are those of DLMF 10.6.1 and 10.29.1; in the order there are none.
+"""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fuse.frontend.arithmetic import cast, sgn
+from fuse.frontend.logic import literal
+from fuse.frontend.special import _ROUGH, scipy_special
+from fuse.frontend.transcendental import inexact_real
+from fuse.op import elementwise
+
+if TYPE_CHECKING:
+    from fuse.codegen import mathlib
+
+_ORDER = "the derivative in the order of a Bessel function has no closed form"
+
+
+def _half(out):
+    return literal(0.5, out)
+
+
+def _next(v, out, step):
+    """The order ``v``, which may be an unsigned integer, plus ``step``, in the dtype of ``out``."""
+    return cast(v, out.dtype) + literal(step, out)
+
+
+@elementwise(dtype=inexact_real, numpy=scipy_special("j0"), latex="J_0(#1)", domain=(-5.0, 5.0), meta=_ROUGH,
+             grad=(lambda g, out, x: -g * j1(x),), builtin=True)
+def j0(x):
+    """The Bessel function of the first kind of order 0.
+
+    >>> j0([0.0, 1.0]).eval()
+    array([1.        , 0.76519769])
+    """
+    return mathlib.j0(x)
+
+
+@elementwise(dtype=inexact_real, numpy=scipy_special("j1"), latex="J_1(#1)", domain=(-5.0, 5.0), meta=_ROUGH,
+             grad=(lambda g, out, x: g * _half(out) * (j0(x) - jv(literal(2, out), x)),), builtin=True)
+def j1(x):
+    """The Bessel function of the first kind of order 1.
+
+    >>> j1([0.0, 1.0]).eval()
+    array([0.        , 0.44005059])
+    """
+    return mathlib.j1(x)
+
+
+@elementwise(dtype=inexact_real, numpy=scipy_special("jv"), latex="J_{#1}(#2)", domain=(0.5, 5.0), meta=_ROUGH,
+             grad=(_ORDER,
+                   lambda g, out, v, x: g * _half(out) * (jv(_next(v, out, -1), x) - jv(_next(v, out, 1), x))), builtin=True)
+def jv(v, x):
+    """The Bessel function of the first kind of real order ``v`` at ``x``.
+
+    >>> jv(0.5, [1.0, 2.0]).eval()
+    array([0.67139671, 0.51301614])
+    """
+    return mathlib.jv(v, x)
+
+
+@elementwise(dtype=inexact_real, numpy=scipy_special("y0"), latex="Y_0(#1)", domain=(0.5, 5.0), meta=_ROUGH,
+             grad=(lambda g, out, x: -g * y1(x),), builtin=True)
+def y0(x):
+    """The Bessel function of the second kind of order 0: -inf at 0, NaN below.
+
+    >>> y0([1.0, 2.0]).eval()
+    array([0.08825696, 0.51037567])
+    """
+    return mathlib.y0(x)
+
+
+@elementwise(dtype=inexact_real, numpy=scipy_special("y1"), latex="Y_1(#1)", domain=(0.5, 5.0), meta=_ROUGH,
+             grad=(lambda g, out, x: g * _half(out) * (y0(x) - yv(literal(2, out), x)),), builtin=True)
+def y1(x):
+    """The Bessel function of the second kind of order 1: -inf at 0, NaN below.
+
+    >>> y1([1.0, 2.0]).eval()
+    array([-0.78121282, -0.10703243])
+    """
+    return mathlib.y1(x)
+
+
+@elementwise(dtype=inexact_real, numpy=scipy_special("yv"), latex="Y_{#1}(#2)", domain=(0.5, 5.0), meta=_ROUGH,
+             grad=(_ORDER,
+                   lambda g, out, v, x: g * _half(out) * (yv(_next(v, out, -1), x) - yv(_next(v, out, 1), x))), builtin=True)
+def yv(v, x):
+    """The Bessel function of the second kind of real order ``v`` at ``x`` > 0.
+
+    >>> yv(0.5, [1.0, 2.0]).eval()
+    array([-0.43109887,  0.23478571])
+    """
+    return mathlib.yv(v, x)
+
+
+@elementwise(dtype=inexact_real, numpy=scipy_special("i0"), latex="I_0(#1)", domain=(-5.0, 5.0), meta=_ROUGH,
+             grad=(lambda g, out, x: g * i1(x),), builtin=True)
+def i0(x):
+    """The modified Bessel function of the first kind of order 0.
+
+    >>> i0([0.0, 1.0]).eval()
+    array([1.        , 1.26606588])
+    """
+    return mathlib.i0(x)
+
+
+@elementwise(dtype=inexact_real, numpy=scipy_special("i1"), latex="I_1(#1)", domain=(-5.0, 5.0), meta=_ROUGH,
+             grad=(lambda g, out, x: g * _half(out) * (i0(x) + iv(literal(2, out), x)),), builtin=True)
+def i1(x):
+    """The modified Bessel function of the first kind of order 1.
+
+    >>> i1([0.0, 1.0]).eval()
+    array([0.        , 0.5651591])
+    """
+    return mathlib.i1(x)
+
+
+@elementwise(dtype=inexact_real, numpy=scipy_special("iv"), latex="I_{#1}(#2)", domain=(0.5, 5.0), meta=_ROUGH,
+             grad=(_ORDER,
+                   lambda g, out, v, x: g * _half(out) * (iv(_next(v, out, -1), x) + iv(_next(v, out, 1), x))), builtin=True)
+def iv(v, x):
+    """The modified Bessel function of the first kind of real order ``v`` at ``x``.
+
+    >>> iv(0.5, [1.0, 2.0]).eval()
+    array([0.93767489, 2.04623686])
+    """
+    return mathlib.iv(v, x)
+
+
+def _ive_grad(g, out, v, x):
+    return g * (_half(out) * (ive(_next(v, out, -1), x) + ive(_next(v, out, 1), x)) - sgn(x) * out)
+
+
+@elementwise(dtype=inexact_real, numpy=scipy_special("ive"), latex="e^{-|#2|} I_{#1}(#2)", domain=(0.5, 5.0),
+             meta=_ROUGH, grad=(_ORDER, _ive_grad), builtin=True)
+def ive(v, x):
+    """``iv(v, x) * exp(-abs(x))``, which does not overflow.
+
+    >>> ive(0.5, [1.0, 1000.0]).eval()
+    array([0.34495131, 0.01261566])
+    """
+    return mathlib.ive(v, x)
+
+
+@elementwise(dtype=inexact_real, numpy=scipy_special("k0"), latex="K_0(#1)", domain=(0.5, 5.0), meta=_ROUGH,
+             grad=(lambda g, out, x: -g * k1(x),), builtin=True)
+def k0(x):
+    """The modified Bessel function of the second kind of order 0: inf at 0, NaN below.
+
+    >>> k0([1.0, 2.0]).eval()
+    array([0.42102444, 0.11389387])
+    """
+    return mathlib.k0(x)
+
+
+@elementwise(dtype=inexact_real, numpy=scipy_special("k1"), latex="K_1(#1)", domain=(0.5, 5.0), meta=_ROUGH,
+             grad=(lambda g, out, x: -g * _half(out) * (k0(x) + kv(literal(2, out), x)),), builtin=True)
+def k1(x):
+    """The modified Bessel function of the second kind of order 1: inf at 0, NaN below.
+
+    >>> k1([1.0, 2.0]).eval()
+    array([0.60190723, 0.13986588])
+    """
+    return mathlib.k1(x)
+
+
+@elementwise(dtype=inexact_real, numpy=scipy_special("kv"), latex="K_{#1}(#2)", domain=(0.5, 5.0), meta=_ROUGH,
+             grad=(_ORDER,
+                   lambda g, out, v, x: -g * _half(out) * (kv(_next(v, out, -1), x) + kv(_next(v, out, 1), x))), builtin=True)
+def kv(v, x):
+    """The modified Bessel function of the second kind of real order ``v`` at ``x`` > 0.
+
+    >>> kv(0.5, [1.0, 2.0]).eval()
+    array([0.46106850, 0.11993777])
+    """
+    return mathlib.kv(v, x)
+
+
+@elementwise(dtype=inexact_real, numpy=scipy_special("kve"), latex="e^{#2} K_{#1}(#2)", domain=(0.5, 5.0),
+             meta=_ROUGH, builtin=True,
+             grad=(_ORDER,
+                   lambda g, out, v, x: g * (out - _half(out) * (kve(_next(v, out, -1), x) + kve(_next(v, out, 1), x)))))
+def kve(v, x):
+    """``kv(v, x) * exp(x)``, which does not underflow.
+
+    >>> kve(0.5, [1.0, 1000.0]).eval()
+    array([1.25331414, 0.03963327])
+    """
+    return mathlib.kve(v, x)
+
+
+__all__ = ["i0", "i1", "iv", "ive", "j0", "j1", "jv", "k0", "k1", "kv", "kve", "y0", "y1", "yv"]
