@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _USER_CODE_INSIDE = (os.path.join(_PACKAGE, "demo.py"),)
 
@@ -51,6 +53,14 @@ class AxisError(FuseValueError, IndexError):
 
 class SpecifiedShapeError(ShapeError, AssertionError):
     """A value of another shape than specify_shape said."""
+
+
+class MatrixError(FuseValueError, np.linalg.LinAlgError):
+    """A matrix without what was asked of it: singular, not positive definite, or an iteration that did not end.
+
+    >>> issubclass(MatrixError, ValueError)
+    True
+    """
 
 
 class FuseIndexError(FuseError, IndexError):

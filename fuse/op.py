@@ -6,6 +6,7 @@ expressions, the kernel, the reference, the gradient, the tests and the document
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -155,8 +156,14 @@ class Op:
 
 OPS: dict[str, Op] = {}
 
+# Modules whose ops are registered when somebody first asks for one of their names.
+SELDOM = tuple([f"fuse.frontend.{name}" for name in ("bessel", "incomplete", "spectral", "factors")])
+
 
 def _by_name(name: str) -> Op:
+    """The record that a pickle names: another process may not have imported its module yet."""
+    for module in SELDOM if name not in OPS else ():
+        importlib.import_module(module)
     return OPS[name]
 
 

@@ -6,8 +6,8 @@ from functools import cache
 
 import numpy as np
 
-import fuse.frontend.bessel  # noqa: F401
-import fuse.frontend.incomplete  # noqa: F401
+import fuse.frontend.bessel
+import fuse.frontend.incomplete
 import fuse.tensor  # noqa: F401  (enters every other op, and the operators of expressions)
 from fuse import types as ty
 from fuse.codegen import mathlib

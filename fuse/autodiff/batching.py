@@ -259,6 +259,21 @@ def _batched_dot(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) 
     return dimshuffle(out, *kept)
 
 
+def _stacked_matrices(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    """Ops that take stacks of matrices: one more leading axis."""
+    return node.op(*batch.all(args, flags), **node.params)
+
+
+def _solve(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    """Linear systems, whose leading axes broadcast; vectors become columns of matrices."""
+    vector = node.args[1].type.ndim == 1
+    a, b = args[0], dimshuffle(args[1], *range(args[1].type.ndim), "x") if vector else args[1]
+    inner = max(node.args[0].type.ndim, node.args[1].type.ndim + vector)
+    a, b = (_ranked(x, inner) if f else x for x, f in zip((a, b), flags, strict=True))
+    out = node.op(a, b, **node.params)
+    return dimshuffle(out, *range(out.type.ndim - 1)) if vector else out
+
+
 # ---------------------------------------------------------------- ops without a rule: one call per entry
 def one_by_one(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
     """The op called once per entry of the batch."""
@@ -345,5 +360,11 @@ RULES: dict[str, Rule] = {
         ("diagonal", "join", "cumsum", "cumprod", "sort", "argsort", "argmax", "argmin", "softmax", "log_softmax",
          "logsumexp"), _shifted_axes,
     ),
+    **dict.fromkeys(
+        "matrix_inverse det slogdet cholesky eigh eigvalsh eigh_pair eig svd svdvals pinv qr qr_r expm".split(),
+        _stacked_matrices,
+    ),
+    "solve": _solve,
+    "solve_triangular": _solve,
     "part": lambda batch, node, args, flags: op("part", args[0], i=node.params["i"]),
 }

@@ -133,8 +133,8 @@ def pull_back(node: Expr, g: Any, wanted: Sequence[bool]) -> list[Cotangent]:
     if isinstance(g, tuple):
         g = tuple([_dense(node, i, p) for i, p in enumerate(g)])
     rules = node.op.grad
-    if rules is None:
-        missing = NullType(f"the op {node.op.name} has no gradient rule")()
+    if rules is None or isinstance(rules, str):
+        missing = NullType(f"the op {node.op.name} has no gradient{f': {rules}' if rules else ' rule'}")()
         return [ZERO if is_discrete(a) else missing for a in node.args]
     if node.op.kind == "elementwise":
         raw = [_elementwise_rule(node, i, rule, g, w) for i, (rule, w) in enumerate(zip(rules, wanted, strict=True))]

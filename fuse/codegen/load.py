@@ -179,7 +179,8 @@ def surroundings() -> tuple:
     import numpy
     here = Path(__file__).parent
     loader = hashlib.sha256()
-    parts = "direct entry far intrinsics lower native often parts pool scipys scopes steps streams target turning unlike walk"
+    parts = ("direct entry far intrinsics lower native often parts pool scipys scopes steps streams target turning "
+             "unlike walk")
     for module in parts.split():
         try:
             loader.update((here / f"{module}.py").read_bytes())

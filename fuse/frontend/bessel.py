@@ -51,7 +51,8 @@ def j1(x):
 
 @elementwise(dtype=inexact_real, numpy=scipy_special("jv"), latex="J_{#1}(#2)", domain=(0.5, 5.0), meta=_ROUGH,
              grad=(_ORDER,
-                   lambda g, out, v, x: g * _half(out) * (jv(_next(v, out, -1), x) - jv(_next(v, out, 1), x))), builtin=True)
+                   lambda g, out, v, x: g * _half(out) * (jv(_next(v, out, -1), x) - jv(_next(v, out, 1), x))),
+             builtin=True)
 def jv(v, x):
     """The Bessel function of the first kind of real order ``v`` at ``x``.
 
@@ -85,7 +86,8 @@ def y1(x):
 
 @elementwise(dtype=inexact_real, numpy=scipy_special("yv"), latex="Y_{#1}(#2)", domain=(0.5, 5.0), meta=_ROUGH,
              grad=(_ORDER,
-                   lambda g, out, v, x: g * _half(out) * (yv(_next(v, out, -1), x) - yv(_next(v, out, 1), x))), builtin=True)
+                   lambda g, out, v, x: g * _half(out) * (yv(_next(v, out, -1), x) - yv(_next(v, out, 1), x))),
+             builtin=True)
 def yv(v, x):
     """The Bessel function of the second kind of real order ``v`` at ``x`` > 0.
 
@@ -119,7 +121,8 @@ def i1(x):
 
 @elementwise(dtype=inexact_real, numpy=scipy_special("iv"), latex="I_{#1}(#2)", domain=(0.5, 5.0), meta=_ROUGH,
              grad=(_ORDER,
-                   lambda g, out, v, x: g * _half(out) * (iv(_next(v, out, -1), x) + iv(_next(v, out, 1), x))), builtin=True)
+                   lambda g, out, v, x: g * _half(out) * (iv(_next(v, out, -1), x) + iv(_next(v, out, 1), x))),
+             builtin=True)
 def iv(v, x):
     """The modified Bessel function of the first kind of real order ``v`` at ``x``.
 
@@ -168,7 +171,8 @@ def k1(x):
 
 @elementwise(dtype=inexact_real, numpy=scipy_special("kv"), latex="K_{#1}(#2)", domain=(0.5, 5.0), meta=_ROUGH,
              grad=(_ORDER,
-                   lambda g, out, v, x: -g * _half(out) * (kv(_next(v, out, -1), x) + kv(_next(v, out, 1), x))), builtin=True)
+                   lambda g, out, v, x: -g * _half(out) * (kv(_next(v, out, -1), x) + kv(_next(v, out, 1), x))),
+             builtin=True)
 def kv(v, x):
     """The modified Bessel function of the second kind of real order ``v`` at ``x`` > 0.
 
@@ -181,7 +185,8 @@ def kv(v, x):
 @elementwise(dtype=inexact_real, numpy=scipy_special("kve"), latex="e^{#2} K_{#1}(#2)", domain=(0.5, 5.0),
              meta=_ROUGH, builtin=True,
              grad=(_ORDER,
-                   lambda g, out, v, x: g * (out - _half(out) * (kve(_next(v, out, -1), x) + kve(_next(v, out, 1), x)))))
+                   lambda g, out, v, x: g * (
+                       out - _half(out) * (kve(_next(v, out, -1), x) + kve(_next(v, out, 1), x)))))
 def kve(v, x):
     """``kv(v, x) * exp(x)``, which does not underflow.
 

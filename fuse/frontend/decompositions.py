@@ -1,4 +1,4 @@
-"""Matrices through LAPACK: inverse, determinant, solving of linear systems, Cholesky factor; each with its gradient.
+"""Matrices through LAPACK: inverse, determinant, Cholesky factor; each with its gradient, and of stacks too.
 
 Sources of the gradients: M. Giles, "An extended collection of matrix derivative results", Oxford 2008; for the Cholesky
 factor I. Murray, "Differentiation of the Cholesky decomposition", arXiv:1602.07527.
@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from fuse.errors import FuseTypeError, FuseValueError, ShapeError
+from fuse.errors import FuseTypeError, FuseValueError, MatrixError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
 from fuse.frontend.layout import dimshuffle
-from fuse.frontend.linalg import _transposed, dot, matmul, outer
+from fuse.frontend.linalg import _transposed, matmul
 from fuse.frontend.parts import part
 from fuse.frontend.sizes import sizes_of
 from fuse.op import DISCONNECTED, Op, op_record
@@ -37,15 +37,25 @@ def _square(x: Expr, what: str, ranks: Sequence[int] | None = None) -> None:
         raise ShapeError(f"{what} takes a square matrix, not one of shape {shape_text(shape)}")
 
 
-def _guarded(what: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """``function`` on operands in LAPACK's dtype, with its LinAlgError told as a FuseValueError."""
+_SINGULAR = (
+    "the matrix has no inverse: pinv and lstsq serve such matrices; else add to the diagonal, x + 1e-6 * eye(n)"
+)
+_NOT_POSITIVE = (
+    "only symmetric positive definite matrices have this factor: add a little to the diagonal, x + 1e-6 * eye(n), "
+    "or ask for NaN with on_error='nan'"
+)
+
+
+def _guarded(what: str, function: Callable[..., Any], advice: str = "") -> Callable[..., Any]:
+    """``function`` on operands in LAPACK's dtype, with its LinAlgError told as a MatrixError that has some advice."""
 
     def call(*arrays: Any, **params: Any) -> Any:
         dtype = _lapack_dtype(*[a.dtype.name for a in arrays])
         try:
             return function(*[np.asarray(a, dtype) for a in arrays], **params)
         except np.linalg.LinAlgError as error:
-            raise FuseValueError(f"{what}: {error} (shapes {', '.join(str(a.shape) for a in arrays)})") from error
+            shapes = ", ".join(str(a.shape) for a in arrays)
+            raise MatrixError(f"{what}: {error} (shapes {shapes}){advice and '; '}{advice}") from error
 
     return call
 
@@ -67,7 +77,7 @@ def _inverse_jvp(tangents: Sequence[Any], out: Expr, x: Expr) -> Expr:
 
 
 @op_record(
-    "opaque", name="matrix_inverse", numpy=_guarded("matrix_inverse", np.linalg.inv), infer=_inverse_type,
+    "opaque", name="matrix_inverse", numpy=_guarded("matrix_inverse", np.linalg.inv, _SINGULAR), infer=_inverse_type,
     shape=lambda node, x: x, grad=_inverse_grad, jvp=_inverse_jvp, latex="#1^{-1}",
 )
 def _matrix_inverse(op: Op, x: Expr) -> Expr:
@@ -78,7 +88,7 @@ def _matrix_inverse(op: Op, x: Expr) -> Expr:
 def matrix_inverse(x: Any) -> Expr:
     """The inverse of a square matrix (of each, for a stack); for ``A x = b`` use ``solve``: it is more accurate.
 
-    Raises FuseValueError at run time where a matrix is singular.
+    Raises MatrixError at run time where a matrix is singular.
 
     >>> import fuse.tensor as T
     >>> m = T.matrix("m")
@@ -156,120 +166,51 @@ def slogdet(x: Any) -> tuple[Expr, Expr]:
     return part(node, 0), part(node, 1)
 
 
-# ---------------------------------------------------------------- linear systems
-def _solve_type(a: Expr, b: Expr, **_: Any) -> TensorType:
-    _square(a, "solve", ranks=(2,))
-    if b.type.ndim not in (1, 2):
-        raise ShapeError(f"the right-hand side of solve is a vector or a matrix, not a {b.type.describe()}")
-    n, m = a.type.shape[0], b.type.shape[0]
-    if n is not None and m is not None and n != m:
-        raise ShapeError(f"solve of {n} equations with a right-hand side of shape {shape_text(b.type.shape)}")
-    return TensorType(_lapack_dtype(a.type.dtype, b.type.dtype), (m if n is None else n, *b.type.shape[1:]))
-
-
-def _solve_grad(g: Expr, out: Expr, a: Expr, b: Expr) -> tuple[Any, ...]:
-    g_b = _solve(_transposed(a), g)
-    return ew.neg(_columns_outer(g_b, out)), g_b
-
-
-def _columns_outer(u: Expr, v: Expr) -> Expr:
-    return outer(u, v) if u.type.ndim == 1 else dot(u, _transposed(v))
-
-
-@op_record(
-    "opaque", name="solve", numpy=_guarded("solve", lambda a, b: _solve_columns(np.linalg.solve, a, b)),
-    infer=_solve_type, shape=lambda node, a, b: b, grad=_solve_grad,
-)
-def _solve(op: Op, a: Expr, b: Expr) -> Expr:
-    """The solution x of ``a x = b``."""
-    return op(a, b)
-
-
-def _solve_columns(function: Callable[..., Any], a: Any, b: Any, **params: Any) -> Any:
-    """NumPy 1 and 2 read a stack of vectors differently; a column is a column for both."""
-    return function(a, b[:, None], **params)[:, 0] if b.ndim == 1 else function(a, b, **params)
-
-
-def solve(a: Any, b: Any) -> Expr:
-    """The solution ``x`` of the linear system ``a x = b``; ``b`` is a vector, or a matrix of right-hand sides.
-
-    Raises FuseValueError at run time where ``a`` is singular.
-
-    >>> import fuse.tensor as T
-    >>> a, b = T.matrix("a"), T.vector("b")
-    >>> solve(a, b).eval({a: [[2.0, 0.0], [1.0, 4.0]], b: [2.0, 9.0]})
-    array([1., 2.])
-    """
-    return _solve(as_expr(a), as_expr(b))
-
-
-def _scipy_triangular(a: Any, b: Any, *, lower: bool, unit_diagonal: bool) -> Any:
-    from scipy.linalg import solve_triangular as scipy_solve
-
-    return scipy_solve(a, b, lower=lower, unit_diagonal=unit_diagonal, check_finite=False)
-
-
-def _triangular_grad(g: Expr, out: Expr, a: Expr, b: Expr, *, lower: bool, unit_diagonal: bool) -> tuple[Any, ...]:
-    from fuse.frontend.creation import tril, triu
-
-    g_b = _solve_triangular(_transposed(a), g, lower=not lower, unit_diagonal=unit_diagonal)
-    g_a = ew.neg(_columns_outer(g_b, out))
-    offset = 1 if unit_diagonal else 0  # a unit diagonal is not read
-    return tril(g_a, -offset) if lower else triu(g_a, offset), g_b
-
-
-@op_record(
-    "opaque", name="solve_triangular", numpy=_guarded("solve_triangular", _scipy_triangular), infer=_solve_type,
-    shape=lambda node, a, b: b, grad=_triangular_grad,
-)
-def _solve_triangular(op: Op, a: Expr, b: Expr, *, lower: bool, unit_diagonal: bool) -> Expr:
-    """The solution x of ``a x = b`` for a triangular ``a``."""
-    return op(a, b, lower=lower, unit_diagonal=unit_diagonal)
-
-
-def solve_triangular(a: Any, b: Any, lower: bool = False, trans: bool = False, unit_diagonal: bool = False) -> Expr:
-    """The solution ``x`` of ``a x = b`` (``a.T x = b`` with ``trans``) for a triangular matrix ``a``.
-
-    Only the triangle named by ``lower`` is read, and not its diagonal where ``unit_diagonal`` says that it is 1.
-    ``b`` is a vector, or a matrix of right-hand sides. Raises FuseValueError at run time where ``a`` is singular.
-
-    >>> solve_triangular([[2.0, 0.0], [1.0, 4.0]], [2.0, 9.0], lower=True).eval()
-    array([1., 2.])
-    """
-    a = as_expr(a)
-    if trans:
-        a, lower = _transposed(a), not lower
-    return _solve_triangular(a, as_expr(b), lower=bool(lower), unit_diagonal=bool(unit_diagonal))
-
-
 # ---------------------------------------------------------------- Cholesky
-def _cholesky_numpy(x: Any, *, lower: bool) -> Any:
+def _cholesky_numpy(x: Any, *, lower: bool, on_error: str) -> Any:
     # numpy reads the lower triangle; the upper factor of the upper triangle is the transposed lower one of x^T.
-    return np.linalg.cholesky(x) if lower else np.linalg.cholesky(x.T.conj()).T.conj()
+    if not lower:
+        return _adjoint(_cholesky_numpy(_adjoint(x), lower=True, on_error=on_error))
+    try:
+        return np.linalg.cholesky(x)
+    except np.linalg.LinAlgError:
+        if on_error == "raise":
+            raise
+        if x.ndim == 2:
+            return np.full_like(x, np.nan)
+        return np.stack([_cholesky_numpy(each, lower=True, on_error=on_error) for each in x])
 
 
-def _cholesky_type(x: Expr, *, lower: bool) -> TensorType:
-    _square(x, "cholesky", ranks=(2,))
+def _adjoint(x: Any) -> Any:
+    return x.swapaxes(-1, -2).conj()
+
+
+def _cholesky_type(x: Expr, *, lower: bool, on_error: str) -> TensorType:
+    _square(x, "cholesky")
     return TensorType(_lapack_dtype(x.type.dtype), x.type.shape)
 
 
-def _cholesky_grad(g: Expr, out: Expr, x: Expr, *, lower: bool) -> tuple[Any, ...]:
+def _cholesky_grad(g: Expr, out: Expr, x: Expr, *, lower: bool, on_error: str) -> tuple[Any, ...]:
     """Murray's equation 10: S = L^-T phi(L^T g) L^-1, folded into the triangle that was read."""
     from fuse.frontend.creation import eye, tril
+    from fuse.frontend.systems import _solve_triangular
 
     if out.type.dtype in COMPLEX:
         raise FuseTypeError("cholesky has no gradient for complex matrices")
     factor, g = (out, g) if lower else (_transposed(out), _transposed(g))
-    rows, columns = sizes_of(factor)
+    rows, columns = sizes_of(factor)[-2:]
     diagonal = eye(rows, columns, dtype=factor.type.dtype)
-    below = tril(dot(_transposed(factor), g))
+    below = tril(matmul(_transposed(factor), g))
     phi = ew.sub(below, ew.mul(ew.mul(below, diagonal), _half(factor)))
     upper = _transposed(factor)
     left = _solve_triangular(upper, phi, lower=False, unit_diagonal=False)
     s = _transposed(_solve_triangular(upper, _transposed(left), lower=False, unit_diagonal=False))
     both = ew.add(s, _transposed(s))
     folded = tril(ew.sub(both, ew.mul(ew.mul(both, diagonal), _half(factor))))
-    return (folded if lower else _transposed(folded),)
+    folded = folded if lower else _transposed(folded)
+    if on_error == "nan":
+        folded = ew.switch(ew.isnan(out[..., :1, :1]), as_expr(np.asarray(np.nan, out.type.dtype)), folded)
+    return (folded,)
 
 
 def _half(like: Expr) -> Expr:
@@ -277,19 +218,19 @@ def _half(like: Expr) -> Expr:
 
 
 @op_record(
-    "opaque", name="cholesky", numpy=_guarded("cholesky", _cholesky_numpy), infer=_cholesky_type,
+    "opaque", name="cholesky", numpy=_guarded("cholesky", _cholesky_numpy, _NOT_POSITIVE), infer=_cholesky_type,
     shape=lambda node, x: x, grad=_cholesky_grad,
 )
-def _cholesky(op: Op, x: Expr, *, lower: bool) -> Expr:
-    """The triangular factor of a symmetric positive definite matrix."""
-    return op(x, lower=lower)
+def _cholesky(op: Op, x: Expr, *, lower: bool, on_error: str) -> Expr:
+    """The triangular factor of symmetric positive definite matrices."""
+    return op(x, lower=lower, on_error=on_error)
 
 
-def cholesky(x: Any, lower: bool = True) -> Expr:
+def cholesky(x: Any, lower: bool = True, on_error: str = "raise") -> Expr:
     """The triangular factor of a symmetric positive definite matrix: ``L`` of ``x = L L^T`` or ``U`` of ``x = U^T U``.
 
-    Only the triangle named by ``lower`` is read, and the gradient is nonzero only there. Raises FuseValueError at run
-    time where ``x`` is not positive definite.
+    Only the triangle named by ``lower`` is read, and the gradient is nonzero only there. Of a stack of matrices each.
+    Where ``x`` is not positive definite a MatrixError is raised at run time, or with ``on_error="nan"`` all is NaN.
 
     >>> import fuse.tensor as T
     >>> m = T.matrix("m")
@@ -297,7 +238,9 @@ def cholesky(x: Any, lower: bool = True) -> Expr:
     array([[2., 0.],
            [0., 3.]])
     """
-    return _cholesky(as_expr(x), lower=bool(lower))
+    if on_error not in ("raise", "nan"):
+        raise FuseValueError(f"on_error of cholesky is 'raise' or 'nan', not {on_error!r}")
+    return _cholesky(as_expr(x), lower=bool(lower), on_error=on_error)
 
 
-__all__ = ["cholesky", "det", "matrix_inverse", "slogdet", "solve", "solve_triangular"]
+__all__ = ["cholesky", "det", "matrix_inverse", "slogdet"]

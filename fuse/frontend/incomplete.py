@@ -194,7 +194,8 @@ def _betainc_db(out: Expr, a: Any, b: Any, x: Any) -> Expr:
 
 
 @elementwise(dtype=inexact_real, numpy=scipy_special("betainc"), latex="I_{#3}(#1, #2)", domain=(0.1, 0.9), meta=_ROUGH,
-             grad=(lambda g, out, a, b, x: g * betainc_da(a, b, x), lambda g, out, a, b, x: g * _betainc_db(out, a, b, x),
+             grad=(lambda g, out, a, b, x: g * betainc_da(a, b, x),
+                   lambda g, out, a, b, x: g * _betainc_db(out, a, b, x),
                    lambda g, out, a, b, x: g * _beta_density(out, a, b, x)), builtin=True)
 def betainc(a, b, x):
     """The regularised incomplete beta function: the distribution function of a beta variable.

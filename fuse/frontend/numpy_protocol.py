@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
@@ -91,10 +92,33 @@ def _split(x: Any, parts: Any, axis: int = 0) -> list[Expr]:
     return join.split(x, [sizes.size_sub(b, a) for a, b in pairwise(bounds)], axis=axis)
 
 
-def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Expr:
-    if ord is not None and ord != "fro" and (isinstance(axis, tuple) or axis is None and x.type.ndim == 2):
-        raise FuseTypeError(f"there is no matrix norm of order {ord} for expressions; x.norm({ord}) is elementwise")
-    return statistics.norm(x, ord, axis, keepdims)
+def _later(module: str, name: str) -> Callable[..., Any]:
+    """The function ``name`` of a module of the frontend that is imported when it is first called."""
+
+    def call(*args: Any, **options: Any) -> Any:
+        return getattr(import_module(f"fuse.frontend.{module}"), name)(*args, **options)
+
+    return call
+
+
+def _svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
+    return _later("spectral", "svd")(a, full_matrices, compute_uv)
+
+
+def _eigvalsh(a: Any, UPLO: str = "L") -> Expr:
+    return _later("spectral", "eigvalsh")(a, lower=UPLO in "Ll")
+
+
+def _cholesky(a: Any, upper: bool = False) -> Expr:
+    return _later("decompositions", "cholesky")(a, lower=not upper)
+
+
+# Functions of NumPy that few programs use, by module.
+_LATER = {
+    "decompositions": "det slogdet", "systems": "solve", "spectral": "eig eigh pinv",
+    "factors": "lstsq norm qr tensorinv tensorsolve", "linalg": "matrix_power",
+}
+_LINALG = {getattr(np.linalg, name): _later(module, name) for module, names in _LATER.items() for name in names.split()}
 
 
 def _clip(x: Any, a_min: Any = None, a_max: Any = None, min: Any = None, max: Any = None) -> Expr:
@@ -130,7 +154,10 @@ def _copy(x: Any, order: str = "K", subok: bool = False) -> Any:
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.reshape: _reshape, np.where: _where, np.stack: _stack, np.split: _split, np.shape: _shape, np.round: _round,
-    np.around: _round, np.ndim: _ndim, np.size: _size, np.copy: _copy, np.linalg.norm: _norm,
+    np.around: _round, np.ndim: _ndim, np.size: _size, np.copy: _copy,
+    **_LINALG, np.linalg.inv: _later("decompositions", "matrix_inverse"), np.linalg.svd: _svd,
+    np.linalg.eigvalsh: _eigvalsh, np.linalg.cholesky: _cholesky, np.einsum: _later("einsum", "einsum"),
+    np.i0: _later("bessel", "i0"), np.sinc: _later("incomplete", "sinc"),
     np.average: statistics.mean, np.clip: _clip,
     np.amax: reductions.max, np.amin: reductions.min, np.iscomplexobj: lambda x: x.type.dtype.startswith("complex"),
     np.result_type: lambda *xs: np.result_type(*[x.type.numpy_dtype if isinstance(x, Expr) else x for x in xs]),

@@ -1,5 +1,7 @@
 """Theano's ``sandbox.linalg``."""
-from fuse.tensor.nlinalg import det, diag, matrix_dot, matrix_inverse, trace
-from fuse.tensor.slinalg import cholesky, solve
+from fuse.tensor.nlinalg import *  # noqa: F403
+from fuse.tensor.nlinalg import __all__ as _of_numpy
+from fuse.tensor.slinalg import *  # noqa: F403
+from fuse.tensor.slinalg import __all__ as _of_scipy
 
-__all__ = ["cholesky", "det", "diag", "matrix_dot", "matrix_inverse", "solve", "trace"]
+__all__ = sorted({*_of_numpy, *_of_scipy})

@@ -33,6 +33,7 @@ from fuse.frontend.signal_windows import *
 from fuse.frontend.sizes import make_vector, shape, shape_i, size
 from fuse.frontend.sorting import *
 from fuse.frontend.statistics import allclose, logsumexp, mean, norm, ptp, std, var
+from fuse.frontend.systems import *
 from fuse.frontend.tensor import *
 from fuse.missing import no_attribute as _no_attribute
 from fuse.tensor import nlinalg, nnet, shared_randomstreams, slinalg
@@ -58,8 +59,8 @@ all_dtypes = discrete_dtypes + continuous_dtypes
 
 # Theano's programs use these modules as attributes, without importing them.
 _MODULES = (
-    "basic", "blas", "elemwise", "extra_ops", "inplace", "io", "opt", "raw_random", "sharedvar", "signal",
-    "subtensor", "type", "type_other", "utils", "xlogx",
+    "basic", "blas", "elemwise", "extra_ops", "inplace", "io", "linalg", "math", "opt", "raw_random", "sharedvar",
+    "signal", "subtensor", "type", "type_other", "utils", "xlogx",
 )
 
 # Modules that Theano's own tests and older programs take from here with a star.
@@ -74,7 +75,7 @@ _HOMES = {
 }
 
 # Modules of names that few programs use, loaded when one of them is asked for.
-_SELDOM = ("math", "op_classes", "smaller", "subtensor", "type_other")
+_SELDOM = ("math", "linalg", "op_classes", "smaller", "subtensor", "type_other")
 
 
 def __getattr__(name: str) -> _Any:

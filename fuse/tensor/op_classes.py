@@ -31,6 +31,7 @@ from fuse.frontend import (
     sizes,
     sorting,
     statistics,
+    systems,
 )
 from fuse.frontend import elementwise as ew
 from fuse.op import Op
@@ -296,7 +297,11 @@ TopKOp = op_class("TopKOp", "argsort", _plain(ranking.topk))
 
 MatrixInverse = op_class("MatrixInverse", "matrix_inverse", _plain(decompositions.matrix_inverse))
 Det = op_class("Det", "det", _plain(decompositions.det))
-Cholesky = op_class("Cholesky", "cholesky", lambda lower=True, **_: partial(decompositions.cholesky, lower=lower))
+Cholesky = op_class(
+    "Cholesky", "cholesky", lambda lower=True, on_error="raise", **_: partial(
+        decompositions.cholesky, lower=lower, on_error=on_error
+    ),
+)
 Solve = op_class(
     "Solve", "solve solve_triangular",
     lambda A_structure="general", lower=False, overwrite_A=False, overwrite_b=False: partial(_solved, A_structure),
@@ -305,8 +310,11 @@ Solve = op_class(
 
 def _solved(structure: str, a: Any, b: Any) -> Expr:
     if structure in ("lower_triangular", "upper_triangular"):
-        return decompositions.solve_triangular(a, b, lower=structure == "lower_triangular")
-    return decompositions.solve(a, b)
+        return systems.solve_triangular(a, b, lower=structure == "lower_triangular")
+    if structure not in ("general", "symmetric"):
+        raise ValueError(f"Invalid matrix structure argument: {structure!r}")
+    return systems.solve(a, b)
+
 
 __all__ = [
     "ARange", "AdvancedBooleanIncSubtensor", "AdvancedBooleanSubtensor", "AdvancedIncSubtensor",

@@ -40,5 +40,5 @@ def address(symbol: str) -> int | None:
 
 def _called(what: str, result: Any, *arguments: Any) -> Any:
     """What ``PyCapsule_Get<what>`` of Python's C interface gives."""
-    kinds = [ctypes.py_object, ctypes.c_char_p][: len(arguments)]
+    kinds: list[Any] = [ctypes.py_object, ctypes.c_char_p][: len(arguments)]
     return ctypes.PYFUNCTYPE(result, *kinds)((f"PyCapsule_Get{what}", ctypes.pythonapi))(*arguments)

@@ -1,0 +1,396 @@
+"""Eigenvalues and singular values, and what is made of them: eigh, eigvalsh, eig, svd, pinv; of stacks of matrices too.
+
+Sources of the gradients: M. Giles, "An extended collection of matrix derivative results", Oxford 2008; for svd
+J. Townsend, "Differentiating the singular value decomposition", 2016; for pinv G. H. Golub and V. Pereyra, SIAM J.
+Numer. Anal. 10 (1973) 413. Vectors of equal eigenvalues (singular values) are any basis of their space: the derivative
+of a function that does not depend on which one has no term of such a pair, and those terms are left out, for pairs
+that differ by no more than rounding (16 units in the last place of the largest).
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fuse.errors import FuseTypeError, FuseValueError, ShapeError
+from fuse.expr import Expr, as_expr
+from fuse.frontend import elementwise as ew
+from fuse.frontend.creation import tril, triu
+from fuse.frontend.decompositions import _guarded, _lapack_dtype, _square
+from fuse.frontend.layout import dimshuffle
+from fuse.frontend.linalg import _transposed, matmul
+from fuse.frontend.logic import literal
+from fuse.frontend.parts import part
+from fuse.frontend.reductions import max as max_
+from fuse.frontend.sizes import size_min
+from fuse.op import DISCONNECTED, Op, op_record
+from fuse.types import COMPLEX, TensorType, TupleType, real_of
+
+_NO_COMPLEX = "{} has no gradient for complex matrices: write the matrix as a real one of twice the size"
+
+
+# ---------------------------------------------------------------- helpers of gradients
+def _row(x: Expr) -> Expr:
+    """A number per column of a matrix."""
+    return dimshuffle(x, [*range(x.type.ndim - 1), "x", x.type.ndim - 1])
+
+
+def _column(x: Expr) -> Expr:
+    """A number per row of a matrix."""
+    return dimshuffle(x, [*range(x.type.ndim), "x"])
+
+
+def _noise(w: Expr) -> Expr:
+    """What two numbers of ``w`` differ by when they are equal but for rounding."""
+    eps = literal(16 * float(np.finfo(real_of(w.type.dtype)).eps), w)
+    return ew.mul(eps, max_(ew.abs_(w), axis=-1, keepdims=True))
+
+
+def _reciprocal_where(keep: Expr, x: Expr) -> Expr:
+    return ew.switch(keep, ew.reciprocal(ew.switch(keep, x, literal(1, x))), literal(0, x))
+
+
+def _reciprocal_differences(w: Expr) -> Expr:
+    """``1 / (w[j] - w[i])`` at row i and column j, and 0 where they are equal."""
+    gaps = ew.sub(_row(w), _column(w))
+    return _reciprocal_where(ew.gt(ew.abs_(gaps), _column(_noise(w))), gaps)
+
+
+def _folded(g: Expr, lower: bool) -> Expr:
+    """The cotangent of a symmetric matrix of which one triangle is read, from that of all its elements."""
+    both = ew.add(g, _transposed(g))
+    half = literal(0.5, g)
+    whole = ew.mul(half, both)
+    return ew.add(tril(whole), tril(whole, -1)) if lower else ew.add(triu(whole), triu(whole, 1))
+
+
+def _real(out: TensorType, what: str) -> None:
+    if out.dtype in COMPLEX:
+        raise FuseTypeError(_NO_COMPLEX.format(what))
+
+
+# ---------------------------------------------------------------- symmetric matrices
+def _eigh_type(x: Expr, *, lower: bool) -> Any:
+    _square(x, "eigh")
+    dtype, shape = _lapack_dtype(x.type.dtype), x.type.shape
+    n = shape[-1] if shape[-1] is not None else shape[-2]
+    return TupleType((TensorType(real_of(dtype), (*shape[:-2], n)), TensorType(dtype, (*shape[:-2], n, n))))
+
+
+def _inner_cotangent(g: Sequence[Any], w: Expr, v: Expr) -> list[Expr]:
+    """The terms of K in ``v K v^T``, the cotangent of a matrix with eigenvalues ``w`` and vectors ``v``, as ``v K``."""
+    terms = []
+    if g[0] is not DISCONNECTED:
+        terms.append(ew.mul(v, _row(g[0])))
+    if g[1] is not DISCONNECTED:
+        terms.append(matmul(v, ew.mul(_reciprocal_differences(w), matmul(_transposed(v), g[1]))))
+    return terms
+
+
+def _sum(terms: Sequence[Expr]) -> Expr:
+    return terms[0] if len(terms) == 1 else ew.add(*terms)
+
+
+def _eigh_grad(g: Any, out: Expr, x: Expr, *, lower: bool) -> tuple[Any, ...]:
+    w, v = part(out, 0), part(out, 1)
+    _real(v.type, "eigh")
+    return (_folded(matmul(_sum(_inner_cotangent(g, w, v)), _transposed(v)), lower),)
+
+
+@op_record(
+    "opaque", name="eigh", infer=_eigh_type, shape=lambda node, x: (x[:-1], x), grad=_eigh_grad,
+    numpy=_guarded("eigh", lambda x, lower: list(np.linalg.eigh(x, "L" if lower else "U"))),
+)
+def _eigh(op: Op, x: Expr, *, lower: bool) -> Expr:
+    """Eigenvalues, ascending, and eigenvectors of symmetric (Hermitian) matrices."""
+    return op(x, lower=lower)
+
+
+def eigh(a: Any, UPLO: str = "L") -> tuple[Expr, Expr]:
+    """(eigenvalues, ascending; eigenvectors in columns) of a symmetric (Hermitian) matrix, of each of a stack.
+
+    Only the lower triangle is read, the upper one with ``UPLO="U"``, and the gradient is nonzero only there. Where
+    eigenvalues are equal it is that of functions that do not depend on the choice of their vectors.
+
+    >>> w, v = eigh([[2.0, 0.0], [0.0, -1.0]])
+    >>> w.eval()
+    array([-1.,  2.])
+    """
+    node = _eigh(as_expr(a), lower=_is_lower(UPLO))
+    return part(node, 0), part(node, 1)
+
+
+def _is_lower(UPLO: str) -> bool:
+    if UPLO not in ("L", "U", "l", "u"):
+        raise FuseValueError(f"UPLO is 'L' or 'U', the triangle that is read, not {UPLO!r}")
+    return UPLO in "Ll"
+
+
+def _eigvalsh_type(x: Expr, *, lower: bool) -> TensorType:
+    return _eigh_type(x, lower=lower).elements[0]
+
+
+def _eigvalsh_grad(g: Expr, out: Expr, x: Expr, *, lower: bool) -> tuple[Any, ...]:
+    return _eigh_grad((g, DISCONNECTED), _eigh(x, lower=lower), x, lower=lower)
+
+
+@op_record(
+    "opaque", name="eigvalsh", infer=_eigvalsh_type, shape=lambda node, x: x[:-1], grad=_eigvalsh_grad,
+    numpy=_guarded("eigvalsh", lambda x, lower: np.linalg.eigvalsh(x, "L" if lower else "U")),
+)
+def _eigvalsh(op: Op, x: Expr, *, lower: bool) -> Expr:
+    """Eigenvalues of symmetric (Hermitian) matrices, ascending."""
+    return op(x, lower=lower)
+
+
+def eigvalsh(a: Any, b: Any = None, lower: bool = True) -> Expr:
+    """The eigenvalues of a symmetric matrix, ascending; with ``b``, positive definite, the w of ``a v = w b v``.
+
+    Only the triangle named by ``lower`` is read, of both. Of stacks of matrices those of each.
+
+    >>> eigvalsh([[2.0, 0.0], [0.0, -1.0]]).eval()
+    array([-1.,  2.])
+    >>> eigvalsh([[2.0, 0.0], [0.0, -1.0]], [[4.0, 0.0], [0.0, 1.0]]).eval()
+    array([-1. ,  0.5])
+    """
+    if b is None:
+        return _eigvalsh(as_expr(a), lower=bool(lower))
+    return part(_eigh_pair(as_expr(a), as_expr(b), lower=bool(lower)), 0)
+
+
+def _scipy_eigh(a: Any, b: Any, *, lower: bool) -> list[Any]:
+    from scipy.linalg import eigh as scipy_eigh
+
+    if a.ndim == 2:
+        return list(scipy_eigh(a, b, lower=lower))
+    w, v = np.empty(a.shape[:-1], np.zeros(0, a.dtype).real.dtype), np.empty_like(a)
+    for k in np.ndindex(a.shape[:-2]):
+        w[k], v[k] = scipy_eigh(a[k], b[k], lower=lower)
+    return [w, v]
+
+
+def _eigh_pair_type(a: Expr, b: Expr, *, lower: bool) -> Any:
+    _square(a, "eigvalsh")
+    _square(b, "eigvalsh")
+    if a.type.ndim != b.type.ndim:
+        raise ShapeError(f"eigvalsh takes two matrices of one shape, not {a.type.describe()} and {b.type.describe()}")
+    w, v = _eigh_type(a, lower=lower).elements
+    dtype = _lapack_dtype(a.type.dtype, b.type.dtype)
+    return TupleType((TensorType(real_of(dtype), w.shape), TensorType(dtype, v.shape)))
+
+
+def _eigh_pair_grad(g: Any, out: Expr, a: Expr, b: Expr, *, lower: bool) -> tuple[Any, ...]:
+    """With V^T b V = 1: da as for one matrix; db is -w times it, and changes the length of the vectors."""
+    w, v = part(out, 0), part(out, 1)
+    _real(v.type, "eigvalsh of two matrices")
+    inner = _sum(_inner_cotangent(g, w, v))
+    g_b = ew.neg(matmul(ew.mul(inner, _row(w)), _transposed(v)))
+    if g[1] is not DISCONNECTED:
+        lengths = ew.mul(literal(0.5, v), _diagonal_of_product(v, g[1]))
+        g_b = ew.sub(g_b, matmul(ew.mul(v, _row(lengths)), _transposed(v)))
+    return _folded(matmul(inner, _transposed(v)), lower), _folded(g_b, lower)
+
+
+def _diagonal_of_product(v: Expr, g: Expr) -> Expr:
+    from fuse.frontend.reductions import sum as sum_
+
+    return sum_(ew.mul(v, g), axis=-2)
+
+
+@op_record(
+    "opaque", name="eigh_pair", infer=_eigh_pair_type, shape=lambda node, a, b: (a[:-1], a), grad=_eigh_pair_grad,
+    numpy=_guarded("eigvalsh", _scipy_eigh, "the second matrix must be positive definite"),
+)
+def _eigh_pair(op: Op, a: Expr, b: Expr, *, lower: bool) -> Expr:
+    """Eigenvalues and eigenvectors of ``a v = w b v``."""
+    return op(a, b, lower=lower)
+
+
+# ---------------------------------------------------------------- any square matrix
+def _eig_numpy(x: Any) -> list[Any]:
+    found = np.linalg.eig(x)
+    if x.dtype.kind != "c" and any(np.iscomplexobj(each) for each in found):
+        raise FuseValueError("eig: the matrix has complex eigenvalues: cast it first, eig(cast(x, 'complex128'))")
+    return list(found)
+
+
+def _eig_type(x: Expr) -> Any:
+    _square(x, "eig")
+    v = _eigh_type(x, lower=True).elements[1]
+    return TupleType((TensorType(v.dtype, v.shape[:-1]), v))
+
+
+@op_record(
+    "opaque", name="eig", infer=_eig_type, shape=lambda node, x: (x[:-1], x), numpy=_guarded("eig", _eig_numpy),
+    grad="for symmetric matrices take eigh, whose eigenvalues and vectors have one",
+)
+def _eig(op: Op, x: Expr) -> Expr:
+    """Eigenvalues and right eigenvectors of square matrices."""
+    return op(x)
+
+
+def eig(a: Any) -> tuple[Expr, Expr]:
+    """(eigenvalues, right eigenvectors in columns) of a square matrix, of each of a stack; there is no gradient.
+
+    They have the dtype of the matrix: a real one with complex eigenvalues raises FuseValueError at run time, which says
+    to cast it first.
+
+    >>> w, v = eig([[0.0, 1.0], [1.0, 0.0]])
+    >>> w.eval()
+    array([ 1., -1.])
+    """
+    node = _eig(as_expr(a))
+    return part(node, 0), part(node, 1)
+
+
+# ---------------------------------------------------------------- singular values
+def _least(m: int | None, n: int | None) -> int | None:
+    if 1 in (m, n) or 0 in (m, n):
+        return min(k for k in (m, n) if k is not None)
+    return None if m is None or n is None else min(m, n)
+
+
+def _matrix(x: Expr, what: str) -> None:
+    if x.type.ndim < 2:
+        raise ShapeError(f"{what} takes a matrix, not a {x.type.describe()}")
+
+
+def _svd_type(x: Expr, *, full_matrices: bool) -> Any:
+    _matrix(x, "svd")
+    dtype, (*lead, m, n) = _lapack_dtype(x.type.dtype), x.type.shape
+    k = _least(m, n)
+    return TupleType((
+        TensorType(dtype, (*lead, m, m if full_matrices else k)), TensorType(real_of(dtype), (*lead, k)),
+        TensorType(dtype, (*lead, n if full_matrices else k, n)),
+    ))
+
+
+def _svd_shape(node: Expr, x: Any) -> tuple[Any, ...]:
+    lead, (m, n) = tuple(x[:-2]), x[-2:]
+    k = size_min(m, n)
+    full = node.params["full_matrices"]
+    return (*lead, m, m if full else k), (*lead, k), (*lead, n if full else k, n)
+
+
+def _svd_grad(g: Any, out: Expr, x: Expr, *, full_matrices: bool) -> tuple[Any, ...]:
+    u, s, vt = part(out, 0), part(out, 1), part(out, 2)
+    _real(u.type, "svd")
+    if full_matrices:
+        m, n = x.type.shape[-2:]
+        if (g[0] is not DISCONNECTED or g[2] is not DISCONNECTED) and (m is None or m != n):
+            raise FuseTypeError(
+                "svd(full_matrices=True) has a gradient through its singular values only, as the vectors beyond them "
+                "are any basis: use svd(x, full_matrices=False), or say with specify_shape that the matrix is square"
+            )
+        out = _svd(x, full_matrices=False)
+        u, s, vt = part(out, 0), part(out, 1), part(out, 2)
+    return (_svd_cotangent(g, u, s, vt),)
+
+
+def _svd_cotangent(g: Sequence[Any], u: Expr, s: Expr, vt: Expr) -> Expr:
+    """Townsend's equations 18 to 20: the parts of the cotangents inside and outside the spaces of ``u`` and ``vt``.
+
+    Inside, with P and Q the antisymmetric parts of ``u^T g_u`` and ``v^T g_v``, (P s_j + s_i Q) / (s_j^2 - s_i^2) is
+    written ``(P + Q) / 2 (s_j - s_i) + (P - Q) / 2 (s_j + s_i)``: only the first has no value at equal s.
+    """
+    terms = [] if g[1] is DISCONNECTED else [ew.mul(u, _row(g[1]))]
+    beyond = []
+    inverse = _reciprocal_where(ew.gt(s, _noise(s)), s)
+    inner = []  # P and Q with the sign of the latter in the second term
+    if g[0] is not DISCONNECTED:
+        within = matmul(_transposed(u), g[0])
+        inner.append((ew.sub(within, _transposed(within)), 0.5))
+        terms.append(ew.mul(ew.sub(g[0], matmul(u, within)), _row(inverse)))
+    if g[2] is not DISCONNECTED:
+        within = matmul(vt, _transposed(g[2]))
+        inner.append((ew.sub(within, _transposed(within)), -0.5))
+        beyond.append(matmul(u, ew.mul(_column(inverse), ew.sub(g[2], matmul(_transposed(within), vt)))))
+    if inner:
+        sums = ew.add(_row(s), _column(s))
+        both = ew.mul(_sum([p for p, _ in inner]), ew.mul(literal(0.5, u), _reciprocal_differences(s)))
+        apart = _sum([ew.mul(p, literal(half, u)) for p, half in inner])
+        apart = ew.mul(apart, _reciprocal_where(ew.gt(sums, _column(_noise(s))), sums))
+        terms.append(matmul(u, ew.add(both, apart)))
+    return _sum([*([matmul(_sum(terms), vt)] if terms else []), *beyond])
+
+
+@op_record(
+    "opaque", name="svd", infer=_svd_type, shape=_svd_shape, grad=_svd_grad,
+    numpy=_guarded("svd", lambda x, full_matrices: list(np.linalg.svd(x, full_matrices=full_matrices))),
+)
+def _svd(op: Op, x: Expr, full_matrices: bool) -> Expr:
+    """Left singular vectors, singular values (descending) and transposed right singular vectors."""
+    return op(x, full_matrices=full_matrices)
+
+
+@op_record(
+    "opaque", name="svdvals", numpy=_guarded("svd", lambda x: np.linalg.svd(x, compute_uv=False)),
+    infer=lambda x: _svd_type(x, full_matrices=False).elements[1],
+    shape=lambda node, x: (*x[:-2], size_min(*x[-2:])),
+    grad=lambda g, out, x: _svd_grad((DISCONNECTED, g, DISCONNECTED), _svd(x, False), x, full_matrices=False),
+)
+def _svdvals(op: Op, x: Expr) -> Expr:
+    """Singular values, descending."""
+    return op(x)
+
+
+def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
+    """(u, s, vt) with ``a = u[:, :k] * s @ vt[:k]``, s descending; s alone without ``compute_uv``. Of stacks, of each.
+
+    Without ``full_matrices`` u has k columns and vt k rows, k the smaller size of ``a``; with it, only s has a
+    gradient unless ``a`` is known to be square.
+
+    >>> u, s, vt = svd([[0.0, 2.0], [3.0, 0.0]])
+    >>> s.eval()
+    array([3., 2.])
+    """
+    if not compute_uv:
+        return _svdvals(as_expr(a))
+    node = _svd(as_expr(a), full_matrices=bool(full_matrices))
+    return part(node, 0), part(node, 1), part(node, 2)
+
+
+# ---------------------------------------------------------------- the pseudo-inverse
+def _pinv_type(x: Expr, *, rcond: float, hermitian: bool) -> TensorType:
+    _matrix(x, "pinv")
+    (*lead, m, n) = x.type.shape
+    return TensorType(_lapack_dtype(x.type.dtype), (*lead, n, m))
+
+
+def _pinv_cotangent(g: Expr, p: Expr, x: Expr) -> Expr:
+    """Golub and Pereyra's equation 4.12, of a matrix whose rank does not change."""
+    if p.type.dtype in COMPLEX:
+        raise FuseTypeError(_NO_COMPLEX.format("pinv"))
+    t = _transposed(p)
+    left, right = matmul(matmul(p, t), g), matmul(g, matmul(t, p))
+    first = ew.neg(matmul(matmul(p, _transposed(g)), p))
+    second = ew.sub(left, matmul(matmul(left, x), p))
+    third = ew.sub(right, matmul(p, matmul(x, right)))
+    return _transposed(ew.add(first, second, third))
+
+
+@op_record(
+    "opaque", name="pinv", infer=_pinv_type, shape=lambda node, x: (*x[:-2], x[-1], x[-2]),
+    numpy=_guarded("pinv", lambda x, rcond, hermitian: np.linalg.pinv(x, rcond, hermitian)),
+    grad=lambda g, out, x, **_: (_pinv_cotangent(g, out, x),), latex="#1^{+}",
+)
+def _pinv(op: Op, x: Expr, *, rcond: float, hermitian: bool) -> Expr:
+    """The Moore-Penrose inverse of matrices."""
+    return op(x, rcond=rcond, hermitian=hermitian)
+
+
+def pinv(x: Any, rcond: float = 1e-15, hermitian: bool = False) -> Expr:
+    """The Moore-Penrose pseudo-inverse of a matrix of any shape (of each, for a stack).
+
+    Singular values up to ``rcond`` times the largest count as 0 (``numpy.linalg.pinv``). The gradient holds where the
+    rank does not change.
+
+    >>> pinv([[2.0, 0.0], [0.0, 0.0]]).eval()
+    array([[0.5, 0. ],
+           [0. , 0. ]])
+    """
+    return _pinv(as_expr(x), rcond=float(rcond), hermitian=bool(hermitian))
+
+
+__all__ = ["eig", "eigh", "eigvalsh", "pinv", "svd"]

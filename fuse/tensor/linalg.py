@@ -1,0 +1,26 @@
+"""Linear algebra: products, systems, factors, eigenvalues and singular values; PyTensor's ``linalg``."""
+from fuse.frontend.creation import diag
+from fuse.frontend.decompositions import cholesky, det, matrix_inverse, slogdet
+from fuse.frontend.einsum import einsum
+from fuse.frontend.factors import (
+    alloc_diag,
+    block_diag,
+    expm,
+    extract_diag,
+    lstsq,
+    norm,
+    qr,
+    tensorinv,
+    tensorsolve,
+)
+from fuse.frontend.linalg import kron, matrix_dot, matrix_power, tensordot, trace
+from fuse.frontend.spectral import eig, eigh, eigvalsh, pinv, svd
+from fuse.frontend.systems import solve, solve_triangular
+
+inv = matrix_inverse
+
+__all__ = [
+    "alloc_diag", "block_diag", "cholesky", "det", "diag", "eig", "eigh", "eigvalsh", "einsum", "expm", "extract_diag",
+    "inv", "kron", "lstsq", "matrix_dot", "matrix_inverse", "matrix_power", "norm", "pinv", "qr", "slogdet", "solve",
+    "solve_triangular", "svd", "tensordot", "tensorinv", "tensorsolve", "trace",
+]
