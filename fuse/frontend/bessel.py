@@ -177,7 +177,7 @@ def kv(v, x):
     """The modified Bessel function of the second kind of real order ``v`` at ``x`` > 0.
 
     >>> kv(0.5, [1.0, 2.0]).eval()
-    array([0.46106850, 0.11993777])
+    array([0.4610685 , 0.11993777])
     """
     return mathlib.kv(v, x)
 

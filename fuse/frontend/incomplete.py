@@ -129,7 +129,7 @@ def gammainc_da(a, x):
     """The derivative of ``gammainc(a, x)`` in ``a``.
 
     >>> gammainc_da(2.0, [1.0]).eval()
-    array([-0.25942...])
+    array([-0.27619605])
     """
     return mathlib.gammainc_da(a, x)
 
