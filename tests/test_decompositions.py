@@ -113,6 +113,8 @@ CASES = [
        lambda a, lower=lower: each(lambda m: scipy.linalg.cholesky(m, lower))(positive_numpy(a)), [(2, 3, 3)])
       for lower in (True, False)],
     ("slogdet of stacks", lambda x: T.slogdet(x)[1], lambda x: np.linalg.slogdet(x)[1], [(2, 3, 3)]),
+    *[(f"matrix_power {n} of stacks", lambda x, n=n: T.matrix_power(x, n),
+       lambda x, n=n: np.linalg.matrix_power(x, n), [(2, 3, 3)]) for n in (-1, 3)],
     ("matrix_power -2", lambda x: T.matrix_power(x, -2), lambda x: np.linalg.matrix_power(x, -2), [(3, 3)]),
 ]
 

@@ -10,7 +10,7 @@ from fuse import types as ty
 from fuse.errors import FuseError, FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
-from fuse.frontend.layout import dimshuffle, reshape, sum_to
+from fuse.frontend.layout import broadcast_to, dimshuffle, reshape, sum_to
 from fuse.frontend.sizes import broadcast_sizes, normalize_axis, size_product, sizes_of, static_int
 from fuse.op import Op, op_record
 from fuse.types import Shape, TensorType, shape_text
@@ -367,7 +367,8 @@ def matrix_dot(*matrices: Any) -> Expr:
 def matrix_power(m: Any, n: int) -> Expr:
     """The square matrix ``m`` to an integer power, by repeated squaring; negative powers through the inverse.
 
-    Raises ShapeError where ``m`` is no matrix, FuseTypeError where ``n`` is not known at build time.
+    Of a stack of matrices each. Raises ShapeError where ``m`` is no square matrix, FuseTypeError where ``n`` is not
+    known at build time.
 
     >>> matrix_power([[1, 1], [1, 0]], 10).eval()
     array([[89, 55],
@@ -379,13 +380,15 @@ def matrix_power(m: Any, n: int) -> Expr:
     m, power = as_expr(m), static_int(n)
     if power is None:
         raise FuseTypeError("the power of a matrix is an integer known while the graph is built")
-    if m.type.ndim != 2:
+    if m.type.ndim < 2:
         raise ShapeError(f"matrix_power takes a matrix, not a {m.type.describe()}")
+    if None not in m.type.shape[-2:] and m.type.shape[-2] != m.type.shape[-1]:
+        raise ShapeError(f"matrix_power takes a square matrix, not one of shape {shape_text(m.type.shape)}")
     if power == 0:
         from fuse.frontend.creation import eye
 
-        rows, columns = sizes_of(m)
-        return eye(rows, columns, dtype=m.type.dtype)
+        one = eye(*sizes_of(m)[-2:], dtype=m.type.dtype)
+        return one if m.type.ndim == 2 else broadcast_to(one, sizes_of(m))
     if power < 0:
         from fuse.frontend.decompositions import matrix_inverse
 
@@ -393,12 +396,12 @@ def matrix_power(m: Any, n: int) -> Expr:
     result: Expr | None = None
     while True:
         if power & 1:
-            result = m if result is None else _dot(result, m)
+            result = m if result is None else matmul(result, m)
         power >>= 1
         if not power:
             assert result is not None
             return result
-        m = _dot(m, m)
+        m = matmul(m, m)
 
 
 __all__ = [

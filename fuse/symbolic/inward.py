@@ -4,6 +4,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, reduce
+from importlib import import_module
 from typing import Any
 
 from fuse.errors import FuseTypeError
@@ -299,6 +300,18 @@ def _polygamma(walk: Walk, node: Any, args: list[Expr]) -> Expr:
     return ew.psi(x) if order == 0 else ew.tri_gamma(x) if order == 1 else ew.polygamma(int(order), x)
 
 
+_SELDOM = {
+    "besselj": ("bessel", "jv"), "bessely": ("bessel", "yv"), "besseli": ("bessel", "iv"), "besselk": ("bessel", "kv"),
+    "lowergamma": ("incomplete", "gammal"), "uppergamma": ("incomplete", "gammau"),
+}
+
+
+def _seldom(walk: Walk, node: Any, args: list[Expr]) -> Expr:
+    """Functions whose modules are imported when one of them is met."""
+    module, name = _SELDOM[type(node).__name__]
+    return getattr(import_module(f"fuse.frontend.{module}"), name)(*[walk.floating(a) for a in args])
+
+
 def _is_real(x: Expr) -> bool:
     return x.dtype not in COMPLEX
 
@@ -359,6 +372,9 @@ def _table() -> tuple[tuple[Any, Callable[..., Any]], ...]:
         (
             sympy.beta,
             lambda walk, node, args: ew.exp(ew.gammaln(args[0]) + ew.gammaln(args[1]) - ew.gammaln(args[0] + args[1])),
+        ),
+        (
+            (sympy.besselj, sympy.bessely, sympy.besseli, sympy.besselk, sympy.lowergamma, sympy.uppergamma), _seldom
         ),
         ((sympy.sec, sympy.csc, sympy.cot, sympy.sech, sympy.csch, sympy.coth), _reciprocal),
         ((sympy.asec, sympy.acsc, sympy.acot, sympy.asech, sympy.acsch, sympy.acoth), _reciprocal),
