@@ -11,7 +11,7 @@ def __getattr__(name: str) -> _Any:
     import fuse.tensor.math as seldom
 
     plain = name.removesuffix(_ENDING) if name.endswith(_ENDING) else ""
-    found = getattr(functions, plain, None) or getattr(seldom, plain, None)
+    found = getattr(seldom if plain in seldom.__all__ else functions, plain, None)
     if found is None:
         raise _no_attribute("fuse.tensor.inplace", name)
     return found

@@ -5,3 +5,11 @@ from fuse.frontend.incomplete import *
 from fuse.frontend.incomplete import __all__ as _incomplete
 
 __all__ = [*_bessel, *_incomplete]
+
+
+def __getattr__(name: str):
+    if name.startswith("__"):
+        raise AttributeError(name)
+    import fuse.tensor
+
+    return getattr(fuse.tensor, name)
