@@ -167,7 +167,7 @@ def slogdet(x: Any) -> tuple[Expr, Expr]:
 
 
 # ---------------------------------------------------------------- Cholesky
-def _cholesky_numpy(x: Any, *, lower: bool, on_error: str) -> Any:
+def _cholesky_numpy(x: Any, *, lower: bool, on_error: str = "raise") -> Any:
     # numpy reads the lower triangle; the upper factor of the upper triangle is the transposed lower one of x^T.
     if not lower:
         return _adjoint(_cholesky_numpy(_adjoint(x), lower=True, on_error=on_error))
@@ -185,12 +185,12 @@ def _adjoint(x: Any) -> Any:
     return x.swapaxes(-1, -2).conj()
 
 
-def _cholesky_type(x: Expr, *, lower: bool, on_error: str) -> TensorType:
+def _cholesky_type(x: Expr, *, lower: bool, on_error: str = "raise") -> TensorType:
     _square(x, "cholesky")
     return TensorType(_lapack_dtype(x.type.dtype), x.type.shape)
 
 
-def _cholesky_grad(g: Expr, out: Expr, x: Expr, *, lower: bool, on_error: str) -> tuple[Any, ...]:
+def _cholesky_grad(g: Expr, out: Expr, x: Expr, *, lower: bool, on_error: str = "raise") -> tuple[Any, ...]:
     """Murray's equation 10: S = L^-T phi(L^T g) L^-1, folded into the triangle that was read."""
     from fuse.frontend.creation import eye, tril
     from fuse.frontend.systems import _solve_triangular
@@ -223,7 +223,7 @@ def _half(like: Expr) -> Expr:
 )
 def _cholesky(op: Op, x: Expr, *, lower: bool, on_error: str) -> Expr:
     """The triangular factor of symmetric positive definite matrices."""
-    return op(x, lower=lower, on_error=on_error)
+    return op(x, lower=lower, **({} if on_error == "raise" else {"on_error": on_error}))
 
 
 def cholesky(x: Any, lower: bool = True, on_error: str = "raise") -> Expr:
