@@ -14,6 +14,7 @@ import fuse
 import fuse.tensor as T
 from fuse.autodiff.batching import vectorize
 from fuse.errors import FuseTypeError, FuseValueError, MatrixError, NullTypeGradError, ShapeError
+from fuse.op import OPS
 from fuse.reference import evaluate
 
 RNG = np.random.default_rng(8)
@@ -157,23 +158,43 @@ def test_compiled_functions_agree_with_the_interpreter():
 
 
 # ---------------------------------------------------------------- equal eigenvalues and singular values
-def test_gradients_at_equal_eigenvalues_are_finite_where_the_function_has_one():
-    """The projector onto a pair of equal eigenvalues, and a function of the matrix, do not depend on their vectors."""
-    x = T.dmatrix("x")
+WEIGHTS = np.arange(9.0).reshape(3, 3)
+DIRECTION = np.array([[1.0, 2.0, -1.0], [2.0, 0.5, 3.0], [-1.0, 3.0, 1.0]])
+
+
+def with_eigenvalues(values, seed):
+    basis = scipy.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))[0]
+    return basis @ np.diag(values) @ basis.T
+
+
+def along(cost, x, at):
+    """The derivative in DIRECTION by differences, and that of the gradient, which stands in the lower triangle."""
+    f = fuse.function([x], [cost, fuse.grad(cost, x)])
+    ends = [float(f(at + h * DIRECTION)[0]) for h in (1e-5, -1e-5)]
+    return (ends[0] - ends[1]) / 2e-5, float((f(at)[1] * DIRECTION).sum())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_gradients_at_equal_eigenvalues_of_functions_that_use_their_vectors_alike(seed):
+    x, (a, b) = T.dmatrix("x"), (with_eigenvalues([1.0, 1.0, 4.0], seed), with_eigenvalues([1.0, 2.0, 3.0], seed + 9))
     w, v = L.eigh(x)
-    basis = scipy.linalg.qr(random_array(RNG, (3, 3)))[0]
-    a = basis @ np.diag([1.0, 1.0, 4.0]) @ basis.T
-    a = (a + a.T) / 2
-    direction = random_array(RNG, (3, 3))
-    direction += direction.T
-    for cost in (
-        T.sum(T.matmul(v[:, :2], v[:, :2].T) * np.arange(9.0).reshape(3, 3)),
-        T.sum(T.matmul(v * T.exp(w), v.T) * np.arange(9.0).reshape(3, 3)),
-    ):
-        g = fuse.grad(cost, x).eval({x: a})
-        ends = [float(cost.eval({x: a + s * 1e-6 * direction})) for s in (1, -1)]
-        along = float((np.tril(g) * direction).sum())
-        assert np.isfinite(g).all() and along == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-4)
+    projector = T.sum(T.matmul(v[:, :2], v[:, :2].T) * WEIGHTS)
+    for cost in (projector, T.sum(w ** 3)):
+        want, have = along(cost, x, a)
+        assert have == pytest.approx(want, rel=1e-5, abs=1e-5)
+    root = T.cholesky(x)  # of a pair with w = 1, 1, 4: b is the variable
+    v = fuse.frontend.parts.part(OPS["eigh_pair"](T.dot(root, T.dot(a, root.T)), x, lower=True), 1)
+    want, have = along(T.sum(T.matmul(v[:, :2], v[:, :2].T) * WEIGHTS), x, b)
+    assert have == pytest.approx(want, rel=1e-5, abs=1e-5)
+
+
+def test_gradients_at_equal_values_are_nan_rather_than_a_guess():
+    x = T.dmatrix("x")
+    (w, v), (u, s, vt) = L.eigh(x), L.svd(x, full_matrices=False)
+    for cost in (T.sum(T.matmul(v * T.exp(w), v.T) * WEIGHTS), v[0, 1], T.sum(T.matmul(u * s ** 2, vt) * WEIGHTS)):
+        assert np.isnan(fuse.grad(cost, x).eval({x: np.eye(3)})).any()
+        near = np.diag([1.0, 1.1, 1.3]) + 0.1 * DIRECTION
+        assert np.isfinite(fuse.grad(cost, x).eval({x: near})).all()
 
 
 def test_gradients_at_equal_singular_values_and_at_zero():

@@ -2,9 +2,12 @@
 
 Sources of the gradients: M. Giles, "An extended collection of matrix derivative results", Oxford 2008; for svd
 J. Townsend, "Differentiating the singular value decomposition", 2016; for pinv G. H. Golub and V. Pereyra, SIAM J.
-Numer. Anal. 10 (1973) 413. Vectors of equal eigenvalues (singular values) are any basis of their space: the derivative
-of a function that does not depend on which one has no term of such a pair, and those terms are left out, for pairs
-that differ by no more than rounding (16 units in the last place of the largest).
+Numer. Anal. 10 (1973) 413.
+
+Vectors of equal eigenvalues (singular values; equal but for 16 units in the last place of the largest) are any basis of
+their space. Functions that use the vectors of all of them alike, such as projectors, have a derivative there, in which
+such pairs have no term. Where a function tells the basis apart it has none, and where it also uses the values the rule
+for a decomposition cannot know it (that of ``v @ diag(f(w)) @ v.T`` needs f'): the gradient is NaN then, never a guess.
 """
 from __future__ import annotations
 
@@ -16,14 +19,14 @@ import numpy as np
 from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
-from fuse.frontend.creation import tril, triu
+from fuse.frontend.creation import _offsets, tril, triu
 from fuse.frontend.decompositions import _guarded, _lapack_dtype, _square
 from fuse.frontend.layout import dimshuffle
 from fuse.frontend.linalg import _transposed, matmul
 from fuse.frontend.logic import literal
 from fuse.frontend.parts import part
 from fuse.frontend.reductions import max as max_
-from fuse.frontend.sizes import size_min
+from fuse.frontend.sizes import size_min, sizes_of
 from fuse.op import DISCONNECTED, Op, op_record
 from fuse.types import COMPLEX, TensorType, TupleType, real_of
 
@@ -51,10 +54,22 @@ def _reciprocal_where(keep: Expr, x: Expr) -> Expr:
     return ew.switch(keep, ew.reciprocal(ew.switch(keep, x, literal(1, x))), literal(0, x))
 
 
-def _reciprocal_differences(w: Expr) -> Expr:
-    """``1 / (w[j] - w[i])`` at row i and column j, and 0 where they are equal."""
+def _over_gaps(m: Expr, w: Expr, values: bool) -> Expr:
+    """``(m[i, j] - m[j, i]) / (w[j] - w[i])``; for equal w 0, or NaN where that is not the derivative's term.
+
+    ``values``: whether the function also depends on ``w`` itself.
+    """
     gaps = ew.sub(_row(w), _column(w))
-    return _reciprocal_where(ew.gt(ew.abs_(gaps), _column(_noise(w))), gaps)
+    apart = ew.gt(ew.abs_(gaps), _column(_noise(w)))
+    difference, total = ew.sub(m, _transposed(m)), ew.add(m, _transposed(m))
+    rounding = literal(float(np.finfo(m.type.dtype).eps) ** 0.5, m)
+    small = ew.mul(rounding, max_(ew.abs_(m), axis=(-2, -1), keepdims=True))
+    told = ew.gt(ew.abs_(difference), small)
+    if values:
+        n = sizes_of(m)[-1]
+        told = ew.or_(told, ew.and_(ew.gt(ew.abs_(total), small), ew.neq(_offsets(n, n), 0)))
+    quotient = ew.true_div(difference, ew.switch(apart, gaps, literal(1, gaps)))
+    return ew.switch(apart, quotient, ew.switch(told, literal(float("nan"), m), literal(0, m)))
 
 
 def _folded(g: Expr, lower: bool) -> Expr:
@@ -79,13 +94,17 @@ def _eigh_type(x: Expr, *, lower: bool) -> Any:
 
 
 def _inner_cotangent(g: Sequence[Any], w: Expr, v: Expr) -> list[Expr]:
-    """The terms of K in ``v K v^T``, the cotangent of a matrix with eigenvalues ``w`` and vectors ``v``, as ``v K``."""
+    """The terms of ``v K``, where ``v K v^T`` is the cotangent of a matrix with eigenvalues ``w`` and vectors ``v``."""
     terms = []
     if g[0] is not DISCONNECTED:
         terms.append(ew.mul(v, _row(g[0])))
     if g[1] is not DISCONNECTED:
-        terms.append(matmul(v, ew.mul(_reciprocal_differences(w), matmul(_transposed(v), g[1]))))
+        terms.append(matmul(v, ew.mul(literal(0.5, v), _turned(g, w, v))))
     return terms
+
+
+def _turned(g: Sequence[Any], w: Expr, v: Expr) -> Expr:
+    return _over_gaps(matmul(_transposed(v), g[1]), w, g[0] is not DISCONNECTED)
 
 
 def _sum(terms: Sequence[Expr]) -> Expr:
@@ -111,7 +130,8 @@ def eigh(a: Any, UPLO: str = "L") -> tuple[Expr, Expr]:
     """(eigenvalues, ascending; eigenvectors in columns) of a symmetric (Hermitian) matrix, of each of a stack.
 
     Only the lower triangle is read, the upper one with ``UPLO="U"``, and the gradient is nonzero only there. Where
-    eigenvalues are equal it is that of functions that do not depend on the choice of their vectors.
+    eigenvalues are equal it is that of functions which use all their vectors alike, and NaN where it is not known
+    (for ``v @ diag(f(w)) @ v.T`` take expm, pinv, matrix_power, ... or matrices without equal eigenvalues).
 
     >>> w, v = eigh([[2.0, 0.0], [0.0, -1.0]])
     >>> w.eval()
@@ -181,21 +201,19 @@ def _eigh_pair_type(a: Expr, b: Expr, *, lower: bool) -> Any:
 
 
 def _eigh_pair_grad(g: Any, out: Expr, a: Expr, b: Expr, *, lower: bool) -> tuple[Any, ...]:
-    """With V^T b V = 1: da as for one matrix; db is -w times it, and changes the length of the vectors."""
+    """With V^T b V = 1: da as for one matrix; db has -w, or means of two, and changes the lengths of vectors."""
     w, v = part(out, 0), part(out, 1)
     _real(v.type, "eigvalsh of two matrices")
-    inner = _sum(_inner_cotangent(g, w, v))
-    g_b = ew.neg(matmul(ew.mul(inner, _row(w)), _transposed(v)))
+    terms = []
+    if g[0] is not DISCONNECTED:
+        terms.append(ew.mul(v, _row(ew.mul(g[0], w))))
     if g[1] is not DISCONNECTED:
-        lengths = ew.mul(literal(0.5, v), _diagonal_of_product(v, g[1]))
-        g_b = ew.sub(g_b, matmul(ew.mul(v, _row(lengths)), _transposed(v)))
-    return _folded(matmul(inner, _transposed(v)), lower), _folded(g_b, lower)
-
-
-def _diagonal_of_product(v: Expr, g: Expr) -> Expr:
-    from fuse.frontend.reductions import sum as sum_
-
-    return sum_(ew.mul(v, g), axis=-2)
+        m = matmul(_transposed(v), g[1])
+        means = ew.mul(literal(0.25, v), ew.add(_row(w), _column(w)))
+        lengths = ew.mul(literal(0.25, v), ew.add(m, _transposed(m)))
+        terms.append(matmul(v, ew.add(ew.mul(means, _turned(g, w, v)), lengths)))
+    g_a = matmul(_sum(_inner_cotangent(g, w, v)), _transposed(v))
+    return _folded(g_a, lower), _folded(ew.neg(matmul(_sum(terms), _transposed(v))), lower)
 
 
 @op_record(
@@ -297,18 +315,20 @@ def _svd_cotangent(g: Sequence[Any], u: Expr, s: Expr, vt: Expr) -> Expr:
     terms = [] if g[1] is DISCONNECTED else [ew.mul(u, _row(g[1]))]
     beyond = []
     inverse = _reciprocal_where(ew.gt(s, _noise(s)), s)
-    inner = []  # P and Q with the sign of the latter in the second term
+    inner, whole = [], []  # P and Q with the sign of the latter in the second term; what they are made of
     if g[0] is not DISCONNECTED:
         within = matmul(_transposed(u), g[0])
         inner.append((ew.sub(within, _transposed(within)), 0.5))
+        whole.append(within)
         terms.append(ew.mul(ew.sub(g[0], matmul(u, within)), _row(inverse)))
     if g[2] is not DISCONNECTED:
         within = matmul(vt, _transposed(g[2]))
         inner.append((ew.sub(within, _transposed(within)), -0.5))
+        whole.append(within)
         beyond.append(matmul(u, ew.mul(_column(inverse), ew.sub(g[2], matmul(_transposed(within), vt)))))
     if inner:
         sums = ew.add(_row(s), _column(s))
-        both = ew.mul(_sum([p for p, _ in inner]), ew.mul(literal(0.5, u), _reciprocal_differences(s)))
+        both = ew.mul(literal(0.5, u), _over_gaps(_sum(whole), s, g[1] is not DISCONNECTED))
         apart = _sum([ew.mul(p, literal(half, u)) for p, half in inner])
         apart = ew.mul(apart, _reciprocal_where(ew.gt(sums, _column(_noise(s))), sums))
         terms.append(matmul(u, ew.add(both, apart)))
