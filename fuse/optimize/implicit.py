@@ -19,11 +19,11 @@ from fuse.autodiff.sweep import cotangents
 from fuse.compiled import function
 from fuse.errors import DisconnectedInputError, DTypeError, FuseError, FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import CONSTANT, INPUT, Expr, as_expr, substitute, toposort
-from fuse.frontend.decompositions import solve
 from fuse.frontend.elementwise import cast, neg
 from fuse.frontend.join import concatenate
 from fuse.frontend.layout import dimshuffle, reshape
 from fuse.frontend.sizes import as_size_expr, size_product, sizes_of
+from fuse.frontend.systems import solve
 from fuse.op import DISCONNECTED, Op
 from fuse.types import TensorType
 
