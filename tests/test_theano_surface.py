@@ -264,6 +264,15 @@ def test_rounding_of_quotients_away_from_the_sign():
     np.testing.assert_array_equal(T.ceil_intdiv(u, v).eval({u: p, v: q}), np.ceil(p / q))
 
 
+def test_applications_and_leaves_between_inputs_and_outputs():
+    x, y = T.dvectors("x", "y")
+    out = T.exp(x + y) * 2.0
+    assert {str(node.op) for node in gof.graph.ops([x, y], [out])} == {"add", "exp", "mul"}
+    assert [v for v in gof.graph.orphans([x], [out]) if v.owner is None and v.name] == [y]
+    assert {str(node.op) for node in gof.graph.ops([x + y], [out])} == {"exp", "mul"}
+    assert T.hashtype(x) == gof.hashtype(y) and fuse.config.gcc__cxxflags == ""
+
+
 def test_kinds_of_errors():
     x = T.dvector("x")
     f = fuse.function([x], T.specify_shape(x, (2,)))

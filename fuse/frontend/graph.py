@@ -73,6 +73,28 @@ def io_toposort(ins: Iterable[Expr], outs: Iterable[Expr]) -> list[Apply]:
     return applications(outs, ins)
 
 
+def ops(ins: Iterable[Expr], outs: Iterable[Expr]) -> set[Apply]:
+    """The applications between ``ins`` and ``outs``.
+
+    >>> import fuse.tensor as T
+    >>> x = T.dvector("x")
+    >>> ops([x], [T.exp(x)])
+    {exp(x)}
+    """
+    return set(applications(outs, ins))
+
+
+def orphans(ins: Iterable[Expr], outs: Iterable[Expr]) -> list[Expr]:
+    """The leaves that ``outs`` depend on beside ``ins``: constants, shared variables, and inputs that are missing.
+
+    >>> import fuse.tensor as T
+    >>> x, y = T.dvectors("x", "y")
+    >>> orphans([x], [x + y])
+    [y]
+    """
+    return [n for n in expr_toposort(outs, known=list(ins)) if n.is_leaf]
+
+
 def clone(ins: Sequence[Expr], outs: Sequence[Expr], copy_inputs: bool = True) -> tuple[list[Expr], list[Expr]]:
     """The same graph on new inputs: (inputs, outputs). Without ``copy_inputs`` nodes are shared anyway."""
     if not copy_inputs:

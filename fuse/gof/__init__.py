@@ -31,6 +31,7 @@ from fuse.gof.opt import TopoOptimizer as TopoOptimizer
 from fuse.gof.opt import local_optimizer as local_optimizer
 from fuse.gof.type import Generic as Generic
 from fuse.gof.type import generic as generic
+from fuse.gof.utils import hashtype as hashtype
 from fuse.types import TensorType as Type
 
 Env = FunctionGraph

@@ -70,7 +70,8 @@ _LENT = {
 
 # Names that Theano has here too, and where they are.
 _HOMES = {
-    "Generic": "fuse.gof.type", "div_proxy": "fuse.scalar", "generic": "fuse.gof.type", "int32": "fuse.scalar",
+    "Generic": "fuse.gof.type", "div_proxy": "fuse.scalar", "generic": "fuse.gof.type", "hashtype": "fuse.gof.utils",
+    "int32": "fuse.scalar",
     "min_informative_str": "fuse.printing", "pprint": "fuse.printing",
 }
 

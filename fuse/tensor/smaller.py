@@ -33,6 +33,7 @@ float32_rtol, float32_atol = 1e-5, 1e-5
 float64_rtol, float64_atol = 1e-8, 1e-8
 AsTensorError, EmptyConstantError = FuseTypeError, FuseValueError
 AdvancedIndexingError = AdvancedBooleanIndexingError = FuseIndexError
+numpy_diagonal_return_view = True
 isinf_, isnan_, join_ = ew.isinf, ew.isnan, join
 
 __all__ = [
@@ -41,7 +42,7 @@ __all__ = [
     "as_index_variable", "as_int_none_variable", "check_and_normalize_axes", "cov", "default", "float16_atol",
     "float16_rtol", "float32_atol", "float32_rtol", "float64_atol", "float64_rtol", "get_vector_length",
     "grad_not_implemented", "grad_undefined", "is_flat", "isinf_", "isnan_", "join_", "largest", "load", "makeKeepDims",
-    "numpy_scalar", "smallest", "tensor_copy", "transfer", "values_eq_approx_always_true",
+    "numpy_diagonal_return_view", "numpy_scalar", "smallest", "tensor_copy", "transfer", "values_eq_approx_always_true",
     *[f"{kind}_{rank}_types" for kind in _KINDS for rank in _RANKS],
 ]
 
