@@ -93,8 +93,8 @@ def container(kind: type) -> Container | None:
 
 def _made_for(kind: type) -> Container | None:
     if issubclass(kind, tuple) and hasattr(kind, "_fields"):
-        fields = kind._fields
-        return Container(lambda value: (value, ()), lambda _, c: kind._make(c), lambda _, i: f".{fields[i]}")
+        fields, make = kind._fields, getattr(kind, "_make")  # noqa: B009 (type checkers do not know it)
+        return Container(lambda value: (value, ()), lambda _, c: make(c), lambda _, i: f".{fields[i]}")
     if dataclasses.is_dataclass(kind):
         return _made_for_dataclass(kind)
     return None
@@ -109,7 +109,7 @@ def _made_for_dataclass(kind: type) -> Container:
         return [getattr(value, n) for n in dynamic], tuple([getattr(value, n) for n in static])
 
     def join(data: Any, children: Sequence[Any]) -> Any:
-        new = object.__new__(kind)  # the fields as they were: __post_init__ has seen them before
+        new: Any = object.__new__(kind)  # the fields as they were: __post_init__ has seen them before
         for name, value in [*zip(dynamic, children, strict=True), *zip(static, data, strict=True)]:
             object.__setattr__(new, name, value)
         return new

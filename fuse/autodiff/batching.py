@@ -151,7 +151,7 @@ def _picked(batch: Batch, node: Expr, args: list[Expr], flags: list[bool], movin
     """An index that each entry of the batch has its own of: what else the spec says, then a gather."""
     spec = node.params["spec"]
     first = int(flags[0])
-    rest = [FULL if k in moving else e for k, e in enumerate(spec)]
+    rest: list[tuple[Any, ...]] = [FULL if k in moving else e for k, e in enumerate(spec)]
     entries: list[Any] = [FULL] * first
     dynamic: list[Expr] = []
     for entry in rest:

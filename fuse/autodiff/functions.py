@@ -21,7 +21,7 @@ def also_of_functions(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             if args and callable(args[0]) and not isinstance(args[0], Expr):
                 from fuse.transforms import derivatives
 
-                return getattr(derivatives, name)(*args, **kwargs)  # type: ignore[no-any-return]
+                return getattr(derivatives, name)(*args, **kwargs)
             return of_expressions(*args, **kwargs)
 
         return either

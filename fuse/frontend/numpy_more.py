@@ -58,7 +58,7 @@ def builder(function: Any, name: str) -> Callable[..., Any]:
         for module in ("fuse.tensor", "fuse.tensor.nlinalg"):
             found = getattr(importlib.import_module(module), word, None)
             if found is not None:
-                return found  # type: ignore[no-any-return]
+                return found
     hint = INSTEAD.get(word, "see fuse.tensor for what there is, and fuse.as_op for a function of arrays of your own")
     raise FuseTypeError(f"{name} has no counterpart for expressions: {hint}")
 
@@ -193,9 +193,9 @@ def _astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> 
 def _without_nan(reduce: Callable[..., Any], neutral: Callable[[Expr], Any]) -> Callable[..., Any]:
     def build(a: Any, axis: Any = None, keepdims: bool = False, **options: Any) -> Expr:
         if a.type.dtype in DISCRETE:
-            return reduce(a, axis=axis, keepdims=keepdims, **options)  # type: ignore[no-any-return]
+            return reduce(a, axis=axis, keepdims=keepdims, **options)
         kept = ew.switch(ew.isnan(a), as_expr(np.asarray(neutral(a), a.type.dtype)), a)
-        return reduce(kept, axis=axis, keepdims=keepdims, **options)  # type: ignore[no-any-return]
+        return reduce(kept, axis=axis, keepdims=keepdims, **options)
 
     return build
 
@@ -206,7 +206,7 @@ def _extreme(reduce: Callable[..., Any], neutral: float) -> Callable[..., Any]:
 
     def build(a: Any, axis: Any = None, keepdims: bool = False) -> Expr:
         if a.type.dtype in DISCRETE:
-            return reduce(a, axis=axis, keepdims=keepdims)  # type: ignore[no-any-return]
+            return reduce(a, axis=axis, keepdims=keepdims)
         empty = reductions.all(ew.isnan(a), axis=axis, keepdims=keepdims)
         return ew.switch(empty, as_expr(np.asarray(np.nan, a.type.dtype)), inner(a, axis, keepdims))
 
@@ -280,7 +280,7 @@ def _cumulative(scan: Callable[..., Any], start: int) -> Callable[..., Any]:
         axis = 0 if axis is None else axis
         found = scan(x if dtype is None else ew.cast(x, dtype), axis=axis)
         if not include_initial:
-            return found  # type: ignore[no-any-return]
+            return found
         first = found[(*[slice(None)] * sizes.normalize_axis(axis, x.type.ndim), slice(0, 1))]
         return join.concatenate([creation.full_like(first, start), found], axis=axis)
 
@@ -350,12 +350,12 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.isrealobj: lambda x: not x.type.dtype.startswith("complex"),
     np.array_equal: lambda a, b: reductions.all(ew.eq(a, b)),
 }
-# names that older versions of NumPy do not have
-for _name, _build in {
+_NEW: dict[str, Callable[..., Any]] = {  # older versions of NumPy do not have them
     "trapezoid": _trapezoid, "trapz": _trapezoid, "unstack": _unstack, "astype": _astype,
     "cumulative_sum": _cumulative(scans.cumsum, 0), "cumulative_prod": _cumulative(scans.cumprod, 1),
     "linalg.vecdot": _vecdot, "linalg.vector_norm": _vector_norm, "linalg.cross": _cross,
-}.items():
+}
+for _name, _build in _NEW.items():
     _home: Any = np.linalg if _name.startswith("linalg.") else np
     if hasattr(_home, _name.rpartition(".")[2]):
         FUNCTIONS[getattr(_home, _name.rpartition(".")[2])] = _build

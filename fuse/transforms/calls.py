@@ -78,7 +78,7 @@ def fast_call(
     text.lines.append(f"return {_packed(text, structure, iter(results))}")
     source = "def call(args, kwargs):\n" + "".join(f"    {line}\n" for line in text.lines)
     exec(compile(source, "<fuse jit>", "exec"), text.scope)
-    return text.scope["call"]  # type: ignore[no-any-return]
+    return text.scope["call"]
 
 
 def _check_static(text: _Text, word: str, static: Any) -> None:

@@ -179,9 +179,10 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
                     f"a cotangent has the rank of its result: a {h.type.describe()}, not a {w.type.describe()}"
                 )
         pairs = [(h, w) for h, w in pairs if not is_discrete(h)]
-        options = {"disconnected_inputs": "ignore"}
         with tracing(False):
-            found = reverse.Lop([h for h, _ in pairs], point.variables, [w for _, w in pairs], **options)
+            found = reverse.Lop(
+                [h for h, _ in pairs], point.variables, [w for _, w in pairs], disconnected_inputs="ignore"
+            )
         return point.back(point.tree(found))
 
     result = forward(*primals)

@@ -129,7 +129,7 @@ def vectorize(f: Function | None = None, *, signature: str | None = None, exclud
     (3, 4)
     """
     if f is None:
-        return lambda g: vectorize(g, signature=signature, excluded=excluded)  # type: ignore[return-value]
+        return lambda g: vectorize(g, signature=signature, excluded=excluded)
     core = _parsed(signature) if signature is not None else None
     whole = {excluded} if isinstance(excluded, (int, str)) else set(excluded)
     inner: Function = f

@@ -82,7 +82,7 @@ class Jitted:
         if not callable(function):
             raise FuseTypeError(f"a function is transformed, not {type(function).__name__} {function!r:.60}")
         self.function, self.mode, self.eager = function, mode, eager
-        self.name = name or getattr(function, "__name__", type(function).__name__)
+        self.name = str(name or getattr(function, "__name__", type(function).__name__))
         self._positions, self._names = _statics(function, static_argnums, static_argnames)
         self._entries: dict[Key, Entry] = {}
         self._sized: set[Key] = set()  # what could be traced with known sizes only
@@ -130,14 +130,15 @@ class Jitted:
 
     def _entry(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Entry, list[Any]] | None:
         """What serves the call, with the values it takes; None where the call is to stay symbolic."""
-        statics = {i: args[i] for i in self._positions if i < len(args)}
+        statics: dict[Place, Any] = {i: args[i] for i in self._positions if i < len(args)}
         named: dict[Place, Any] = {k: v for k, v in kwargs.items() if k in self._names}
         rest = tuple([a for i, a in enumerate(args) if i not in statics])
         options = {k: v for k, v in kwargs.items() if k not in named}
         values, structure = tree.flatten((rest, options))
         if any(isinstance(v, Expr) for v in values):
             return None
-        fixed = tuple([(k, _static(v, self.name, k)) for k, v in {**statics, **named}.items()])
+        both: dict[Place, Any] = {**statics, **named}
+        fixed = tuple([(k, _static(v, self.name, k)) for k, v in both.items()])
         found = tuple([self._leaf(v, i, structure, statics) for i, v in enumerate(values)])
         key = Key(structure, _weakly_typed(found), fixed)
         entry = self._known(key, values)
