@@ -118,7 +118,7 @@ def test_shape_errors():
     with pytest.raises(ShapeError, match="pairs the first axes"):
         a, b = T.dtensor3(), T.dtensor3()
         evaluate([T.batched_dot(a, b)], {a: np.zeros((1, 2, 3)), b: np.zeros((4, 3, 2))})
-    with pytest.raises(FuseTypeError, match="axes is an int or a pair"):
+    with pytest.raises(ShapeError, match="axes is an int or a pair"):
         T.tensordot(m, n, axes=(1, 0, 1))
     with pytest.raises(FuseValueError, match="names 1 axes of the first operand, 2 of the second"):
         T.tensordot(m, n, axes=([0], [0, 1]))
