@@ -141,6 +141,14 @@ def test_the_prelude_has_what_scalar_functions_use():
     }
 
 
+def test_sizes_of_1_between_dimensions_that_become_one_loop():
+    x = T.TensorType("float64", (None, 1, None))("x")
+    f = fuse.function([x], [T.sqrt(x).sum(), x.sum(axis=(0, 2))])
+    value = RNG.random((4, 1, 17))
+    for have, want in zip(f.njit(value), f(value), strict=True):
+        close(have, want)
+
+
 def test_shared_variables_are_arguments_of_the_bare_function():
     x, w = T.dvector("x"), fuse.shared(np.array([1.0, 2.0]), name="w")
     g = fuse.function([x], (x * w).sum()).njit

@@ -407,3 +407,12 @@ def test_updates_and_results_in_another_order_are_computed_once():
     assert g(a, out=out) is out
     np.testing.assert_array_equal(out, a + 1)
     assert out.flags.c_contiguous
+
+
+def test_a_size_of_1_between_dimensions_that_become_one_loop():
+    """The kernel takes such arrays: nothing is left to the interpreter."""
+    x = T.TensorType("float64", (None, 1, None))("x")
+    f = fuse.function([x], T.sqrt(x).sum())
+    f.fn.scope["serve"] = None  # what a kernel refuses goes there
+    values = np.arange(68.0).reshape(4, 1, 17)
+    np.testing.assert_allclose(f(values), np.sqrt(values).sum(), rtol=1e-14)

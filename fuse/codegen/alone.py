@@ -73,10 +73,12 @@ class _Plain(_Emitter):
         self.recorder, self.taped_bodies = None, set()
 
     def check_buffers(self, wanted: list[tuple[Buffer, list[str]]]) -> None:
+        # The guards before have compared sizes. Here is only seen to it that no array is shorter than its loops: where
+        # dimensions were made one, sizes of 1 among them may stand elsewhere than in the array.
         for buffer, extents in wanted:
-            tests = [f"size({buffer.name}, {d}) != {n}" for d, n in enumerate(extents) if n != "?"]
-            if tests:
-                self.line(f"if {' or '.join(tests)}:")
+            if extents and "?" not in extents:
+                length = " * ".join([f"size({buffer.name}, {d})" for d in range(buffer.ndim)])
+                self.line(f"if {length} != {' * '.join(extents)}:")
                 self.line("    return 2")
 
 
@@ -195,6 +197,9 @@ class _Writer(SizeNames):
                 text = f"np.broadcast_to({name}, ({sizes}))"
             else:
                 text = f"{name}{shuffle_text(view)}"
+                if not view.type.ndim and view.args[0].type.ndim:  # a number for Numba
+                    name = self.filled(text, view.type.dtype)
+                    continue
             name = self.fresh("t")
             self.line(f"{name} = {text}")
         return name

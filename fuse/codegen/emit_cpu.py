@@ -149,6 +149,8 @@ class _Emitter(TurningEmitter):
     def extents(self, buffer: Buffer, index: tuple[Any, ...]) -> list[str]:
         """The text of the size that each dimension must have, "?" where any will do."""
         sizes: list[str] = []
+        if any(isinstance(entry, Axis) and entry.parts for entry in index) and any(entry == 0 for entry in index):
+            return ["?"] * buffer.ndim  # a size of 1 may stand between dimensions that are one axis here
         for entry in index:
             if isinstance(entry, Axis):
                 sizes.extend(self.size_text[p] for p in (entry.parts or (entry,)))
