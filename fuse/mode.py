@@ -71,7 +71,7 @@ def _set_note(self: Mode, name: str, value: Any) -> None:
     object.__setattr__(self, name, value)
 
 
-Mode.__setattr__ = _set_note  # type: ignore[method-assign]
+Mode.__setattr__ = _set_note  # type: ignore[assignment,method-assign]
 
 _REWRITING = {
     "default": "default", "fast_run": "default", "o4": "default", "o3": "default", "o2": "default", "merge": "default",

@@ -156,6 +156,7 @@ def _picked(batch: Batch, node: Expr, args: list[Expr], flags: list[bool], movin
     dynamic: list[Expr] = []
     for entry in rest:
         parts: list[Any] = []
+        v: Any
         for v in entry[1:]:
             if is_dynamic(v):
                 dynamic.append(args[1 + v[1]])

@@ -120,7 +120,7 @@ def _transposed_push(graph: Graph, args: Sequence[Expr], gs: Sequence[Any], want
     pushed = graph.push(list(own), outputs, tangents)  # type: ignore[misc]
     pairs = [(t, g) for t, g in zip(pushed, gs, strict=True) if g is not DISCONNECTED and isinstance(t, Expr)]
     found = cotangents(pairs, tangents)
-    of = dict(zip(own, [found[t] for t in tangents], strict=True))
+    of: dict[Expr, Any] = dict(zip(own, [found[t] for t in tangents], strict=True))
     # the tangents themselves matter no more, but for their shapes: those of the inputs
     live = [w for w in wanted if isinstance(of.get(w), Expr)]
     free = dict(zip(live, substitute([of[w] for w in live], dict(zip(tangents, own, strict=True))), strict=True))

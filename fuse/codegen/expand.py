@@ -76,7 +76,7 @@ def _expand_node(node: Expr, args: tuple[Expr, ...]) -> Expr:
         assert node.op.define is not None
         return _as_type(node.op.define(*args, **node.params), node)
     if _is_small_product(node):
-        return _as_type(_small_products(*args, node.type.dtype), node)
+        return _as_type(_small_products(args[0], args[1], node.type.dtype), node)
     if node.op.name == "fill":
         model, value = args
         if value.type.ndim == model.type.ndim and value.type.shape == model.type.shape and None not in value.type.shape:

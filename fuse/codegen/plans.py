@@ -284,7 +284,9 @@ class Stored(Runner):
 
     def expected(self, flags: list[str], layouts: Layouts, arrays: Sequence[Array], args: Sequence[Any]) -> list[str]:
         launcher = None if (*layouts, *flags) in self.variants else self.launcher()
-        return (launcher or super()).expected(flags, layouts, arrays, args)
+        if launcher is None:
+            return super().expected(flags, layouts, arrays, args)
+        return launcher.expected(flags, layouts, arrays, args)
 
     def make(self, layouts: Layouts) -> tuple[Callback, Recipe | None]:
         launcher = self.launcher()

@@ -50,7 +50,7 @@ class Program:
         # Those of large matrices and vectors: "called" from BLAS, "swept" in kernels, or "either", as sizes tell.
         self.products = products
         self.overwrites = tuple(overwrites)  # positions of inputs whose memory results may have
-        self._variants: dict[Any, Program | None] = {}
+        self._variants: dict[Any, Any] = {}  # programs, or None where there is none
         self.launchers: Sequence[Runner]
         origin = plans.Origin(self)
         found = origin.find()

@@ -38,14 +38,14 @@ Pads = list[tuple[Size, Size]]
 def _ints(value: Any, n: int, what: str, least: int = 1) -> Ints:
     """``n`` integers, known while the graph is built, from one or a sequence of them."""
     given = [value] * n if static_int(value) is not None else list(value)
-    numbers = [static_int(v) for v in given]
+    numbers: list[Any] = [static_int(v) for v in given]
     if len(numbers) != n:
         raise FuseValueError(f"{what} has {n} entries, one for each spatial axis, not {len(numbers)}: {value!r}")
     if None in numbers:
         raise FuseTypeError(f"{what} is made of integers known while the graph is built, not {value!r}")
-    if min(numbers) < least:  # type: ignore[type-var]
+    if min(numbers) < least:
         raise FuseValueError(f"{what} is at least {least}, not {value!r}")
-    return tuple(numbers)  # type: ignore[arg-type]
+    return tuple(numbers)
 
 
 def _as_images(x: Any, n: int, what: str, given: Any = None) -> Expr:
@@ -148,7 +148,7 @@ def _unshared(
         raise ShapeError(f"filters of their own for each place have {2 * n + 2} dimensions, not {w.type.ndim}")
     window = sizes_of(w)[n + 2 :]
     x = padded(x, _pads(mode, window, dilation))
-    known = [static_int(k) for k in window]
+    known: list[Any] = [static_int(k) for k in window]
     if None in known:
         raise FuseTypeError("unshared filters need a window whose sizes are known while the graph is built")
     w = _turned(w, n, flip)

@@ -34,7 +34,7 @@ def windows_along(size: Size, window: Size, stride: int, dilation: int = 1) -> S
 def window_view(x: Array, window: Ints, strides: Ints, dilation: Ints) -> Array:
     """The windows of the last axes of ``x`` as a view: the axes within the windows, then those over the windows."""
     n = len(window)
-    found = [windows_along(*at) for at in zip(x.shape[-n:], window, strides, dilation, strict=True)]
+    found: list[Any] = [windows_along(*at) for at in zip(x.shape[-n:], window, strides, dilation, strict=True)]
     lead, steps = x.shape[:-n], x.strides[-n:]
     within = [step * d for step, d in zip(steps, dilation, strict=True)]
     over = [step * s for step, s in zip(steps, strides, strict=True)]
@@ -142,11 +142,11 @@ def _check_sizes(x: Sequence[Any], w: Sequence[Any], dilation: Ints, groups: int
 
 
 def _check_output(
-    x: Sequence[int], w: Sequence[int], g: Sequence[int], strides: Ints, dilation: Ints, groups: int
+    x: Sequence[Any], w: Sequence[Any], g: Sequence[Any], strides: Ints, dilation: Ints, groups: int
 ) -> None:
     """Whether a gradient ``g`` fits an input and filters: no more windows than there are."""
     _check_sizes(x, w, dilation, groups)
-    found = [windows_along(*at) for at in zip(x[2:], w[2:], strides, dilation, strict=True)]
+    found: list[Any] = [windows_along(*at) for at in zip(x[2:], w[2:], strides, dilation, strict=True)]
     if g[0] != x[0] or g[1] != w[0] or any(n > most for n, most in zip(g[2:], found, strict=True)):
         raise ShapeError(
             f"a correlation of {shape_text(tuple(x))} with filters {shape_text(tuple(w))} has the shape "
@@ -171,7 +171,7 @@ def _known(size: Any) -> int | None:
 def _type(x: Expr, w: Expr, *, strides: Ints, dilation: Ints, groups: int) -> TensorType:
     _check_sizes(x.type.shape, w.type.shape, dilation, groups)
     sizes = [
-        None if None in (n, k) else _known(windows_along(n, k, s, d))
+        None if n is None or k is None else _known(windows_along(n, k, s, d))
         for n, k, s, d in zip(x.type.shape[2:], w.type.shape[2:], strides, dilation, strict=True)
     ]
     return TensorType(_dtype(x, w), (x.type.shape[0], w.type.shape[0], *sizes))

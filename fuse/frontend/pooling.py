@@ -72,11 +72,11 @@ def _gathered(x: Expr, window: Ints, strides: Ints) -> Expr:
 
 def _window_type(x: Expr, *, window: Ints, strides: Ints) -> TensorType:
     n = len(window)
-    sizes = [
+    sizes: list[Any] = [
         None if s is None else windows_along(s, k, t)
         for s, k, t in zip(x.type.shape[-n:], window, strides, strict=True)
     ]
-    return TensorType(x.type.dtype, (*x.type.shape[:-n], *sizes))  # type: ignore[arg-type]
+    return TensorType(x.type.dtype, (*x.type.shape[:-n], *sizes))
 
 
 def _window_shape(node: Expr, x: Any) -> tuple[Any, ...]:
@@ -205,14 +205,14 @@ def _sizes(value: Any, n: int, what: str, least: int) -> Ints:
     if isinstance(value, Expr) and value.type.ndim == 1 or isinstance(value, np.ndarray):
         value = [value[i] for i in range(n)]
     given = [value] * n if static_int(value) is not None else list(value)
-    numbers = [static_int(v) for v in given]
+    numbers: list[Any] = [static_int(v) for v in given]
     if len(numbers) != n:
         raise FuseValueError(f"{what} has {n} entries, not {len(numbers)}: {value!r}")
     if None in numbers:
         raise FuseTypeError(f"{what} is made of integers known while the graph is built, not {value!r}")
-    if min(numbers) < least:  # type: ignore[type-var]
+    if min(numbers) < least:
         raise FuseValueError(f"{what} is at least {least}, not {value!r}")
-    return tuple(numbers)  # type: ignore[arg-type]
+    return tuple(numbers)
 
 
 def pooled(n: int, x: Any, ws: Any, ignore_border: bool | None, stride: Any, pad: Any, mode: str) -> Expr:
@@ -244,7 +244,7 @@ def pooled(n: int, x: Any, ws: Any, ignore_border: bool | None, stride: Any, pad
     filler: Any = 0
     if mode == "max":
         filler = -np.inf if x.type.dtype in FLOATING else np.iinfo(x.type.numpy_dtype).min
-    around = [
+    around: list[tuple[Size, Size]] = [
         (p, p if ignore_border else size_max(size_sub(m, size_add(s, p)), 0))
         for p, m, s in zip(pads, needed, sizes, strict=True)
     ]

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from fuse.expr import Expr, rebuild, toposort, transform
 from fuse.op import OPS
@@ -20,13 +21,18 @@ def inlined(outputs: Sequence[Expr]) -> list[Expr]:
     return current
 
 
+def _body(node: Expr, args: tuple[Expr, ...]) -> Any:
+    assert node.op.define is not None
+    return node.op.define(*args, **node.params)
+
+
 def _visit(node: Expr, args: tuple[Expr, ...]) -> Expr:
     if node.is_leaf:
         return node
     if node.op.name == _NAME and not isinstance(node.type, TupleType):
-        return node.op.define(*args, **node.params)
+        return _body(node, args)
     if node.op.name == "part" and args[0].op.name == _NAME:
-        return args[0].op.define(*args[0].args, **args[0].params)[node.params["i"]]
+        return _body(args[0], args[0].args)[node.params["i"]]
     return rebuild(node, args)
 
 

@@ -185,7 +185,7 @@ def div_proxy(x: Any, y: Any) -> Expr:
     return int_div(x, y) if whole else true_div(x, y)
 
 
-def InRange(openlow: bool, openhi: bool) -> Callable[[Any, Any, Any], Expr]:
+def InRange(openlow: Any, openhi: Any) -> Callable[[Any, Any, Any], Expr]:
     """The function ``(x, low, high)`` that tells whether ``x`` lies between; open ends are not part of the range.
 
     >>> bool(InRange(False, True)(1, 1, 2).eval()), bool(InRange(False, True)(2, 1, 2).eval())

@@ -5,11 +5,10 @@ from importlib import import_module as _import_module
 import numpy as _np
 
 from fuse.frontend.elementwise import cast as _cast
+from fuse.frontend.linalg import dot as _dot
 from fuse.frontend.shared import shared as _shared
 from fuse.tensor import *
 from fuse.types import DTYPES as _DTYPES
-
-_dot = dot  # noqa: F405
 
 
 def _allclose(a, b, rtol=None, atol=None):

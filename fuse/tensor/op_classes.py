@@ -76,7 +76,7 @@ class WithParameters(metaclass=OpClass):
         return getattr(self._function, name)
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._key == other._key  # type: ignore[attr-defined]
+        return type(self) is type(other) and self._key == other._key
 
     def __hash__(self) -> int:
         return hash(type(self))
@@ -95,7 +95,7 @@ def op_class(name: str, ops: str | Callable[[Any], bool], build: Callable[..., A
     >>> isinstance(Product()(x, x).owner.op, Product)
     True
     """
-    names = frozenset(ops.split()) if isinstance(ops, str) else None
+    names = frozenset(ops.split()) if isinstance(ops, str) else frozenset()
     has = ops if callable(ops) else lambda op: op.name in names
     doc = doc or f"The op {ops}." if isinstance(ops, str) else doc
     return OpClass(name, (WithParameters,), {"has": staticmethod(has), "build": staticmethod(build), "__doc__": doc,
@@ -186,7 +186,8 @@ _REDUCTIONS = {
 
 def _reduce(scalar_op: Any, axis: Any, x: Any) -> Expr:
     record = getattr(scalar_op, "op", scalar_op)
-    function = _REDUCTIONS.get(getattr(record, "name", None) or getattr(record, "__name__", ""))
+    name: Any = getattr(record, "name", None) or getattr(record, "__name__", "")
+    function: Any = _REDUCTIONS.get(name)
     if function is None:
         raise TypeError(f"CAReduce reduces with add, mul, maximum, minimum, and_ or or_, not with {scalar_op}")
     return function(x, axis=axis)
@@ -229,7 +230,7 @@ AllocEmpty = op_class(
     "AllocEmpty", "broadcast_to", lambda dtype: lambda *shape: creation.zeros(shape, dtype=dtype),
     "An array to be filled: zeros here.",
 )
-ARange = op_class("ARange", "iota", lambda dtype=None: lambda *args: creation.arange(*args, dtype=dtype))
+ARange = op_class("ARange", "iota", lambda dtype=None: partial(creation.arange, dtype=dtype))
 Eye = op_class("Eye", "cast", lambda dtype=None: lambda n, m, k: creation.eye(n, m, k, dtype=dtype))
 Tri = op_class("Tri", "cast", lambda dtype=None: lambda n, m, k: creation.tri(n, m, k, dtype=dtype))
 Tile = op_class("Tile", "reshape", lambda ndim: lambda x, reps: rearrange.tile(x, reps, ndim=ndim))

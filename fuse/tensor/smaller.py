@@ -155,7 +155,7 @@ def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: in
     x = parts[0] if len(parts) == 1 else concatenate(parts, axis=0)
     less = ddof if ddof is not None else 0 if bias else 1
     x = ew.sub(x, mean(x, axis=1, keepdims=True))
-    count = ew.sub(ew.cast(x.shape[1], x.type.dtype), constant(less, dtype="int8"))  # type: ignore[attr-defined]
+    count = ew.sub(ew.cast(x.shape[1], x.type.dtype), constant(less, dtype="int8"))
     out = ew.true_div(dot(x, dimshuffle(ew.conj(x), 1, 0)), count)
     return out if out.type.shape != (1, 1) else dimshuffle(out, [])
 
@@ -220,7 +220,7 @@ class LoadFromDisk(Op):
         return Apply(self, [], [TensorType(self.dtype, [1 if b else None for b in self.broadcastable])()])
 
     def perform(self, node: Apply, inputs: list[Any], output_storage: list[list[Any]]) -> None:
-        value = np.load(self.path, mmap_mode=self.mmap_mode)  # type: ignore[call-overload]
+        value = np.load(self.path, mmap_mode=self.mmap_mode)  # type: ignore[arg-type]
         if value.dtype.name != self.dtype:
             raise DTypeError(f"the file {self.path} holds {value.dtype}, not {self.dtype} as load() was told")
         output_storage[0][0] = np.asarray(value)

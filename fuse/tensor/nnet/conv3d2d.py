@@ -21,6 +21,6 @@ def conv3d(
     5
     """
     order = (0, 2, 1, 3, 4)
-    shapes = [None if s is None else tuple([s[i] for i in order]) for s in (signals_shape, filters_shape)]
+    of_x, of_w = [None if s is None else tuple([s[i] for i in order]) for s in (signals_shape, filters_shape)]
     x, w = [dimshuffle(as_expr(a), *order) for a in (signals, filters)]
-    return dimshuffle(_conv.conv3d(x, w, *shapes, border_mode=border_mode), *order)
+    return dimshuffle(_conv.conv3d(x, w, of_x, of_w, border_mode), *order)

@@ -72,7 +72,7 @@ def _wrt_weights(of: Callable[..., Expr]) -> Callable[..., Expr]:
 
 def _entries(sizes: Any, shape: Any) -> list[Any]:
     if isinstance(sizes, Expr):
-        return [sizes[i] for i in range(sizes.type.shape[0] or len(shape) - 2)]  # type: ignore[index]
+        return [sizes[i] for i in range(sizes.type.shape[0] or len(shape) - 2)]
     return list(sizes)
 
 
