@@ -284,9 +284,8 @@ class Stored(Runner):
 
     def expected(self, flags: list[str], layouts: Layouts, arrays: Sequence[Array], args: Sequence[Any]) -> list[str]:
         launcher = None if (*layouts, *flags) in self.variants else self.launcher()
-        if launcher is None:
-            return super().expected(flags, layouts, arrays, args)
-        return launcher.expected(flags, layouts, arrays, args)
+        owner: Any = launcher or super()
+        return owner.expected(flags, layouts, arrays, args)
 
     def make(self, layouts: Layouts) -> tuple[Callback, Recipe | None]:
         launcher = self.launcher()

@@ -387,7 +387,8 @@ def matrix_power(m: Any, n: int) -> Expr:
     if power == 0:
         from fuse.frontend.creation import eye
 
-        one = eye(*sizes_of(m)[-2:], dtype=m.type.dtype)
+        rows, columns = sizes_of(m)[-2:]
+        one = eye(rows, columns, dtype=m.type.dtype)
         return one if m.type.ndim == 2 else broadcast_to(one, sizes_of(m))
     if power < 0:
         from fuse.frontend.decompositions import matrix_inverse

@@ -114,8 +114,7 @@ def _parsed(signature: str) -> tuple[list[list[str]], list[list[str]]]:
     if not isinstance(signature, str) or not _SIGNATURE.match(signature):
         raise FuseValueError(f"a signature is written as in NumPy, '(n),(n,m)->(m)', not {signature!r}")
     ins, outs = signature.split("->")
-    names_in, names_out = [[re.findall(r"\w+", a) for a in re.findall(_ARGUMENT, side)] for side in (ins, outs)]
-    return names_in, names_out
+    return tuple([re.findall(r"\w+", a) for a in re.findall(_ARGUMENT, side)] for side in (ins, outs))  # type: ignore[return-value]
 
 
 def vectorize(f: Function | None = None, *, signature: str | None = None, excluded: Any = ()) -> Function:
