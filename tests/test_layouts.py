@@ -115,10 +115,14 @@ GROUPS = {
 # sizes of 0 and 1 go through the kernels of contiguous arrays
 GROUPS[1]["C"][1].extend((("contiguous",), (s,)) for s in ((1, 1), (1, 7), (7, 1), (0, 4)))
 GROUPS[2]["C with C"][1].extend((("contiguous",) * 2, (s, s)) for s in ((1, 1), (1, 7), (7, 1), (0, 4)))
-# the third operand is like the first
-GROUPS[3] = {name: ((*types, types[0]), [((*names, names[0]), (*shapes, shapes[0])) for names, shapes in runs])
-             for name, (types, runs) in GROUPS[2].items()
-             if name in ("C with C", "S-1 with C", "with a row")}
+# a third operand, and a fourth, are like the first
+for more in (1, 2):
+    GROUPS[2 + more] = {
+        name: ((*types, *types[:1] * more),
+               [((*names, *names[:1] * more), (*shapes, *shapes[:1] * more)) for names, shapes in runs])
+        for name, (types, runs) in GROUPS[2].items()
+        if name in ("C with C", "S-1 with C", "with a row")
+    }
 
 
 # ---------------------------------------------------------------- who meets whom

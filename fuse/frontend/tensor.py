@@ -8,7 +8,7 @@ import numpy as np
 
 from fuse.config import config
 from fuse.errors import DTypeError, FuseTypeError, FuseValueError, ShapeError
-from fuse.expr import Constant, Expr, as_expr, constant
+from fuse.expr import Constant, Expr, as_expr, constant, variable
 from fuse.frontend import methods, numpy_protocol
 from fuse.frontend.layout import dimshuffle
 from fuse.types import DTYPES, Shape, TensorType, dtype_name
@@ -60,7 +60,8 @@ def tensor(*args: Any, dtype: Any = None, shape: Any = None, broadcastable: Any 
         raise FuseTypeError("tensor needs a shape: tensor('x', shape=(None, 3)) is a matrix with three columns")
     if isinstance(entries, (int, np.integer)) and not isinstance(entries, bool):
         entries = (entries,)
-    return TensorType(config.floatX if dtype is None else dtype, entries)(name)
+    type_ = TensorType(config.floatX if dtype is None else dtype, entries)
+    return type_(name) if 0 not in type_.shape else variable(type_, name)
 
 
 def _names_dtype(value: Any, dtype: Any) -> bool:
