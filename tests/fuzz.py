@@ -73,6 +73,8 @@ def perturbed(outputs: Sequence[Expr], values: dict[Expr, Array], mode: str, run
             if not exact and kind != "elementwise":
                 args = [moved(a) for a in args]
             out = reference.apply(node, args)
+            if name == "log_softmax" and not exact:  # near 0 it is the difference of numbers near 1
+                out = out - np.finfo(out.dtype).eps
             memory[node] = out if exact else moved(out)
     return [memory[o] for o in outputs]
 

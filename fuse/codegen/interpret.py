@@ -72,6 +72,8 @@ class _Run:
 
     def place(self, index: tuple[Any, ...], array: Array) -> tuple[int, ...]:
         out: list[int] = []
+        if any(isinstance(e, Axis) and e.parts for e in index) and any(e == 0 for e in index):
+            return self._place_around_ones(index, array)
         for entry in index:
             if isinstance(entry, Axis):
                 shape = [self.sizes[p] for p in (entry.parts or (entry,))]
@@ -85,6 +87,17 @@ class _Run:
             else:
                 out.append(0)
         return tuple(out)
+
+    def _place_around_ones(self, index: tuple[Any, ...], array: Array) -> tuple[int, ...]:
+        """The place in an array whose sizes of 1 may stand between dimensions that are one axis here."""
+        moving: list[int] = []
+        for entry in index:
+            if isinstance(entry, Axis):
+                shape = [self.sizes[p] for p in (entry.parts or (entry,))]
+                found = np.unravel_index(self.index[entry], shape)
+                moving.extend(int(i) for i, n in zip(found, shape, strict=True) if n != 1)
+        rest = iter(moving)
+        return tuple([0 if n == 1 else next(rest) for n in array.shape])
 
     def statement(self, s: Any) -> None:
         match s:

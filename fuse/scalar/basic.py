@@ -25,7 +25,7 @@ def round_half_away_from_zero_vec(a: Any) -> Any:
     >>> round_half_away_from_zero_vec([0.5, -1.5])
     array([ 1., -2.])
     """
-    a = _np.asarray(a, dtype=_np.result_type(a, _np.float16))
+    a = _np.asarray(a, dtype=_np.result_type(_np.asarray(a), _np.float16))
     return _np.copysign(_np.floor(_np.abs(a) + a.dtype.type(0.5)), a)
 
 
