@@ -1,6 +1,8 @@
 """Random programs with values: everything that a user can write, from a seed. For the tests and tests/fuzz.py."""
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import fuse
+import fuse.frontend
 import fuse.tensor as T
 from fuse import reference
 from fuse.errors import FuseError
@@ -24,6 +27,8 @@ DTYPES = {
 }
 # Ops of the table that are no formula of a user, or whose value has no meaning of its own.
 NOT_WRITTEN = {"broadcast_size", "philox", "fill", "polygamma"}
+for module in pkgutil.iter_modules(fuse.frontend.__path__):  # a seed is one program, whatever else is loaded
+    importlib.import_module(f"fuse.frontend.{module.name}")
 ELEMENTWISE = [op for name, op in sorted(OPS.items()) if op.kind == "elementwise" and name not in NOT_WRITTEN]
 COMMON = [OPS[name] for name in ("add", "sub", "mul", "true_div", "neg", "sqr", "maximum", "exp", "switch", "cast")]
 SIZES = (0, 1, 1, 2, 3, 4, 5, 8, 17, 40, 300)

@@ -235,7 +235,12 @@ class Writer(SizeNames):
         self.env[variable] = name
 
     def as_array(self, base: Expr) -> str:
-        """The name of a materialised value, as an array."""
+        """The name of a materialised value, as an array; formulas over sizes become arrays where one is read."""
+        if base not in self.env:
+            if not self.sizes.is_host(base):
+                raise AssertionError(f"{base.op.name} was not computed")
+            name = self.env[base] = self.fresh("t")
+            self.line(f"{name} = asarray({self.size(self.sizes.host(base))}, {self.dtype('int64')})")
         name = self.env[base]
         if base.op is INPUT and isinstance(base.type, TensorType) and base.type.ndim == 0:
             array = self.fresh("t")
@@ -250,12 +255,6 @@ class Writer(SizeNames):
             if node.op.name != "unbroadcast":  # equal sizes are guarded, so nothing is left to sum
                 chain.append(node)
             node = node.args[0]
-        if node not in self.env and self.sizes.is_host(node):
-            name = self.fresh("t")
-            self.line(f"{name} = asarray({self.size(self.sizes.host(node))}, {self.dtype('int64')})")
-            self.env[node] = name
-        if node not in self.env:
-            raise AssertionError(f"{node.op.name} was not computed")
         base, name = node, self.as_array(node)
         for view in reversed(chain):
             new = self.fresh("t")
