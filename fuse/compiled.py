@@ -2,10 +2,9 @@
 from __future__ import annotations
 
 import inspect
-import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -18,14 +17,13 @@ from fuse.maker import (
     RESULTS,
     Cell,
     Maker,
-    Profile,
     SharedCell,
     build_program,
+    profile_of,
     python_signature,
     quicken,
     unique_names,
     with_checks,
-    with_profile,
     with_states,
 )
 from fuse.mode import Mode, get_mode
@@ -56,7 +54,7 @@ def function(
     * ``no_default_updates``: True, or a list of shared variables (random streams) that the call does not advance;
     * ``mode``: a name or a Mode: 'FAST_RUN', 'FAST_COMPILE', 'strict', 'fast', 'DebugMode' (default: ``config.mode``);
     * ``allow_input_downcast``: cast values even where they lose precision;
-    * ``on_unused_input``: 'raise', 'warn' or 'ignore'; ``profile=True`` counts and times calls (``f.profile``);
+    * ``on_unused_input``: 'raise', 'warn' or 'ignore'; ``profile=True`` times every step (``f.profile.summary()``);
     * ``rebuild_strict=False``: ``givens`` may have other types; ``accept_inplace``: accepted, without effect.
 
     A call ``f(..., out=array)`` writes its result into ``array`` (a list or dict of arrays for several results), which
@@ -106,14 +104,16 @@ class Function:
     def __init__(
         self, graph: Signature, mode: Mode, name: str | None = None, profile: Any = None, trust_input: bool = False
     ) -> None:
-        start = time.perf_counter()
         mutable = [k for k, i in enumerate(graph.inputs) if i.mutable and i.update is None]
-        self.fn = build_program(graph.leaves, [*graph.outputs, *graph.states], graph.updates, mode, mutable)
+        build = partial(
+            build_program, graph.leaves, [*graph.outputs, *graph.states], graph.updates, mode, mutable
+        )
+        self.profile = profile_of(profile, name) if profile else None
+        self.fn = self.profile.making(build) if self.profile is not None else build()
         self.maker = Maker(graph, mode, self.fn)
         self.name = name
         self.trust_input = trust_input
         self.input_storage = [Cell(i, i.value) for i in graph.inputs]
-        self.profile = Profile(time.perf_counter() - start, name) if profile else None
         self._count = len(graph.inputs)
         self._names = unique_names(graph.inputs)
         self._run = self._prepared()
@@ -151,7 +151,7 @@ class Function:
         if cells:
             run = with_states(run, cells)
         if self.profile is not None:
-            run = with_profile(run, self.profile)
+            run = self.profile.around(run)
         return RESULTS[graph.shape](run, graph.keys)
 
     def _bound(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:

@@ -1,6 +1,8 @@
 """The exception tree, and the one place that words a message with operands, shapes and the user's line."""
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import sys
 from collections.abc import Iterable
@@ -9,6 +11,7 @@ from typing import Any
 import numpy as np
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_BETWEEN = (functools.__file__, contextlib.__file__)  # which call us, and which we call
 _USER_CODE_INSIDE = (os.path.join(_PACKAGE, "demo.py"),)
 
 Origin = tuple[str, int]
@@ -152,7 +155,7 @@ def user_line(depth: int = 1) -> Origin | None:
     frame = sys._getframe(depth)
     while frame is not None:
         name = frame.f_code.co_filename
-        if not name.startswith(_PACKAGE) or name in _USER_CODE_INSIDE:
+        if not name.startswith(_PACKAGE) and name not in _BETWEEN or name in _USER_CODE_INSIDE:
             return name, frame.f_lineno
         frame = frame.f_back  # type: ignore[assignment]
     return None

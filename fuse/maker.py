@@ -2,8 +2,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from keyword import iskeyword
@@ -43,6 +41,15 @@ def build_program(
     return program
 
 
+def profile_of(asked: Any, name: str | None) -> Any:
+    """The profile that ``profile=`` asks for: True, a title, or a Profile that several functions share."""
+    from fuse.profiling import Profile
+
+    if isinstance(asked, Profile):
+        return asked
+    return Profile(message=asked if isinstance(asked, str) else name)
+
+
 class Cell:
     """The stored value of one input: its default, or its state where it has an update."""
 
@@ -77,25 +84,6 @@ class Cell:
 
     def __repr__(self) -> str:
         return f"<{self.name}: {self._value}>"
-
-
-class Profile:
-    """Calls and seconds of one function."""
-
-    def __init__(self, compile_time: float, name: str | None = None) -> None:
-        self.compile_time = compile_time
-        self.name = name
-        self.fct_callcount = 0
-        self.fct_call_time = 0.0
-
-    def summary(self, file: Any = None) -> None:
-        """Print the profile as one line, to standard error unless ``file`` is given."""
-        print(self, file=file or sys.stderr)
-
-    def __str__(self) -> str:
-        each = self.fct_call_time / self.fct_callcount if self.fct_callcount else 0.0
-        calls = f"{self.fct_callcount} calls, {self.fct_call_time:.6f} s, {each * 1e6:.1f} µs each"
-        return f"{self.name or 'function'}: {calls}; made in {self.compile_time:.3f} s"
 
 
 class Maker:
@@ -154,17 +142,6 @@ def with_states(run: Callable[..., Any], cells: Sequence[Cell]) -> Callable[...,
         for cell, value in zip(cells, results[-count:], strict=True):
             cell._value = value
         return results[:-count]
-
-    return call
-
-
-def with_profile(run: Callable[..., Any], profile: Profile) -> Callable[..., Any]:
-    def call(*args: Any) -> Any:
-        start = time.perf_counter()
-        results = run(*args)
-        profile.fct_call_time += time.perf_counter() - start
-        profile.fct_callcount += 1
-        return results
 
     return call
 

@@ -27,7 +27,7 @@ LAYERS = (
     ("autodiff",),
     ("looping",),
     ("codegen",),
-    ("mode", "signature", "updates", "maker", "evaluation", "compiled", "saving", "exporting"),
+    ("mode", "signature", "updates", "profiling", "maker", "evaluation", "compiled", "saving", "exporting"),
     ("symbolic", "transforms"),
     (
         "tensor", "teach", "compile", "gof", "compat", "gradient", "misc", "sandbox", "scalar", "configparser",

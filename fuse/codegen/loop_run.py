@@ -1,6 +1,7 @@
 """Running loops: the compiled function of a body with its memory, or the body's program called for each step."""
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -198,6 +199,7 @@ def write_loop(writer: Any, node: Expr, name: str, arguments: Sequence[str]) -> 
 def loop_call(node: Expr) -> Callable[..., list[Array]]:
     """What computes a loop in a wrapper."""
     body: Body = node.params["body"]
+    start = time.perf_counter()
     try:
         recipe = compile_loop(body)
     except NotCompiled as reason:
@@ -206,7 +208,8 @@ def loop_call(node: Expr) -> Callable[..., list[Array]]:
 
     run: Any = compiled(*_plain(astuple(recipe)))
     if node.params.get("nonempty"):
-        return nonempty(run)
+        run = nonempty(run)
+    run.made_in = time.perf_counter() - start  # for profiles
     return run
 
 

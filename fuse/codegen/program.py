@@ -51,6 +51,7 @@ class Program:
         self.products = products
         self.overwrites = tuple(overwrites)  # positions of inputs whose memory results may have
         self._variants: dict[Any, Any] = {}  # programs, or None where there is none
+        self.made: Callable[[Program, str], object] = lambda other, why: None  # told of programs made for some calls
         self.launchers: Sequence[Runner]
         origin = plans.Origin(self)
         found = origin.find()
@@ -86,7 +87,9 @@ class Program:
 
     @cached_property
     def _with_outputs(self) -> Program:
-        return self._like(takes_outputs=True, overwrites=())
+        found = self._like(takes_outputs=True, overwrites=())
+        self.made(found, "into given arrays")
+        return found
 
     def _like(self, **changes: Any) -> Program:
         options = {"overwrites": self.overwrites} | changes
@@ -120,6 +123,7 @@ class Program:
         products = "swept" if all(m.flags.c_contiguous for m in matrices) else "called"
         if products not in self._variants:
             self._variants[products] = self._like(products=products)
+            self.made(self._variants[products], "large matrices")
         return self._variants[products](*values)
 
     # ------------------------------------------------------------ the rare calls
@@ -138,7 +142,9 @@ class Program:
                 ones[leaf] = static
         key = tuple(ones.items())
         if (key or self.assumes) and key not in self._variants:
-            self._variants[key] = self._refined(ones)
+            self._variants[key] = refined = self._refined(ones)
+            if refined is not None:
+                self.made(refined, "other sizes")
         variant = self._variants.get(key)
         if variant is not None:
             extra = [s.container.value for s in self.shared if s in ones]

@@ -8,6 +8,7 @@ from fuse.compile import mode as mode
 from fuse.compile import monitormode as monitormode
 from fuse.compile import nanguardmode as nanguardmode
 from fuse.compile import ops as ops
+from fuse.compile import profiling as profiling
 from fuse.compile import sharedvalue as sharedvalue
 from fuse.compile.ops import DeepCopyOp as DeepCopyOp
 from fuse.compile.ops import FromFunctionOp as FromFunctionOp
@@ -16,6 +17,7 @@ from fuse.compile.ops import as_op as as_op
 from fuse.compile.ops import deep_copy_op as deep_copy_op
 from fuse.compile.ops import view_op as view_op
 from fuse.compile.pfunc import pfunc as pfunc
+from fuse.compile.profiling import ProfileStats as ProfileStats
 from fuse.compile.sharedvalue import SharedVariable as SharedVariable
 from fuse.compile.sharedvalue import shared as shared
 from fuse.compiled import Function as Function
