@@ -5,7 +5,6 @@ import importlib
 
 # Names that Theano has and this version has not, by topic.
 LATER = {
-    "ifelse": "the lazy choice is not part of this version; switch(condition, a, b) chooses per element",
     "sparse": "sparse matrices are not part of fuse",
 }
 _ELSEWHERE = (

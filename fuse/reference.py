@@ -1,7 +1,7 @@
 """The reference interpreter: a plain NumPy walk over an expression graph, the oracle of everything else."""
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ def evaluate(outputs: Sequence[Expr], values: Mapping[Expr, Any]) -> list[Array]
     Follows each op's stated dtypes: arguments are cast as its record says, the result too.
     """
     order = toposort(outputs, known=values)
+    if any(node.op.name == "ifelse" for node in order):
+        return on_demand(outputs, dict(values), apply)
     uses: dict[Expr, int] = {}
     for node in order:
         for arg in node.args:
@@ -32,6 +34,35 @@ def evaluate(outputs: Sequence[Expr], values: Mapping[Expr, Any]) -> list[Array]
                 uses[arg] -= 1
                 if not uses[arg] and arg not in values:
                     memory.pop(arg, None)
+    return [memory[o] for o in outputs]
+
+
+def on_demand(
+    outputs: Sequence[Expr], memory: dict[Expr, Any], step: Callable[[Expr, Sequence[Array]], Array]
+) -> list[Array]:
+    """The values of ``outputs``; of an ``ifelse`` only the branch that its condition chooses is computed.
+
+    ``memory`` has the values of leaves, ``step`` gives the value of a node from those of its arguments.
+    """
+    with np.errstate(all="ignore"):
+        for output in outputs:
+            stack = [output]
+            while stack:
+                node = stack[-1]
+                if node in memory:
+                    stack.pop()
+                    continue
+                needed: Sequence[Expr] = node.args
+                if node.op.name == "ifelse":
+                    condition = memory.get(node.args[0])
+                    needed = node.args[:1] if condition is None else (node.args[1 if condition else 2],)
+                waiting = [a for a in needed if a not in memory]
+                if waiting:
+                    stack += waiting[::-1]
+                elif node.op.name == "ifelse":
+                    memory[node] = step(node, [memory[node.args[0]], *[memory[needed[0]]] * 2])
+                else:
+                    memory[node] = step(node, [memory[a] for a in node.args])
     return [memory[o] for o in outputs]
 
 

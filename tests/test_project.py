@@ -30,8 +30,8 @@ LAYERS = (
     ("mode", "signature", "updates", "profiling", "maker", "evaluation", "compiled", "saving", "exporting"),
     ("symbolic", "transforms"),
     (
-        "tensor", "teach", "compile", "gof", "compat", "gradient", "misc", "sandbox", "scalar", "configparser",
-        "scan_module",
+        "tensor", "teach", "compile", "gof", "compat", "gradient", "ifelse", "misc", "sandbox", "scalar",
+        "configparser", "scan_module",
     ),
     ("optimize",),
 )

@@ -336,6 +336,14 @@ def _composite(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) ->
     return composite(batch, node, args, flags)
 
 
+def _ifelse(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    """One condition chooses for the whole batch; one per entry means that both branches are computed."""
+    branches = batch.all(args[1:], flags[1:])
+    if not flags[0]:
+        return node.op(args[0], *branches)
+    return op("switch", _ranked(args[0], node.type.ndim), *branches)
+
+
 KIND_RULES: dict[str, Rule] = {
     "elementwise": _elementwise, "reduction": _shifted_axes, "composite": _composite,
 }
@@ -345,6 +353,7 @@ RULES: dict[str, Rule] = {
     "broadcast_to": _to_sizes,
     "reshape": _to_sizes,
     "unbroadcast": _unbroadcast,
+    "ifelse": _ifelse,
     "iota": _positions,
     "linear_index": _positions,
     "make_vector": _make_vector,

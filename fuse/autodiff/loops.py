@@ -14,6 +14,7 @@ from fuse.autodiff.sweep import cast_like, cotangents, filled, is_discrete, op
 from fuse.expr import Constant, Expr, constant, substitute, toposort, variable
 from fuse.frontend import elementwise as ew
 from fuse.frontend.indexing import set_subtensor
+from fuse.frontend.lazy import guards, has_choices
 from fuse.frontend.lengths import has_rows, is_steady
 from fuse.frontend.loops import DERIVATIVES, LOOP, Body, arguments, loop_node, results
 from fuse.op import DISCONNECTED, ZERO
@@ -146,6 +147,7 @@ def _kept(inner: Body, needed: Sequence[Expr]) -> tuple[list[Expr], dict[Expr, E
     States are read; of other values those that are dear to compute again, at the edge of what the gradients read.
     """
     order = toposort(needed)
+    lazy = guards(order, needed) if has_choices(order) else {}
     forward_nodes = set(toposort(inner.outputs))
     of_body = set(inner.inputs)
     for node in order:  # what the backward step reads of the forward one: those nodes that are in both
@@ -166,7 +168,7 @@ def _kept(inner: Body, needed: Sequence[Expr]) -> tuple[list[Expr], dict[Expr, E
     while stack:
         node = stack.pop()
         worth = node in varying and not node.is_leaf and (node in already or is_dear(node) and is_steady(node, moving))
-        if node in inner.states or worth:
+        if node in inner.states or worth and not lazy.get(node):
             known[node] = variable(node.type)
             continue
         if node in varying:

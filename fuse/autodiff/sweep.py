@@ -12,6 +12,7 @@ from fuse import types as ty
 from fuse.autodiff.absent import NullType, grad_not_implemented, is_disconnected, is_null
 from fuse.errors import FuseTypeError, ShapeError
 from fuse.expr import Expr, as_expr, constant, toposort
+from fuse.frontend.lazy import IFELSE, edge_guard, guards, has_choices, under
 from fuse.op import DISCONNECTED, OPS, ZERO, _Marker
 from fuse.types import TensorType
 
@@ -58,6 +59,8 @@ def cotangents(
     stop = set(stop)
     order = toposort([*(node for node, _ in outputs), *known])
     reach = _reaching(order, targets, stop)
+    roots = [*(node for node, _ in outputs), *known, *targets.intersection(order)]
+    lazy = guards(order, roots) if has_choices(order) else {}
     terms: dict[Any, list[Cotangent]] = {}
     for node, g in outputs:
         terms.setdefault(node, []).append(g)
@@ -74,14 +77,28 @@ def cotangents(
         if not any(wanted):
             continue
         if node.op.name == "part":
+            g = _leaving(node, 0, g, lazy, node)
             terms.setdefault((node.args[0], node.params["i"]), []).append(ZERO if is_discrete(node) else g)
             continue
-        for arg, h in zip(node.args, pull_back(node, g, wanted), strict=True):
+        chosen = node.op is IFELSE and isinstance(g, Expr) and not is_null(g)
+        pulled = [ZERO, g, g] if chosen else pull_back(node, g, wanted)
+        for k, (arg, h) in enumerate(zip(node.args, pulled, strict=True)):
             if h is not DISCONNECTED and arg in reach:
-                terms.setdefault(arg, []).append(h)
+                terms.setdefault(arg, []).append(_leaving(node, k, h, lazy, arg))
     for node in targets:
         result.setdefault(node, DISCONNECTED)
     return result
+
+
+def _leaving(node: Expr, k: int, h: Any, lazy: Mapping[Expr, Any], like: Expr) -> Any:
+    """``h``, which flows from ``node`` to its argument ``k``; nothing where ``node`` is in a branch not taken.
+
+    The argument is needed by others too; within a branch everything is computed as if there were no choice.
+    """
+    if not lazy or not isinstance(h, Expr) or is_null(h):
+        return h
+    conditions = edge_guard(node, k, lazy[node]) - lazy[node.args[k]]
+    return under(conditions, lazy, h, filled(like, 0.0, h.type.dtype)) if conditions else h
 
 
 def _reaching(order: Sequence[Expr], targets: set[Expr], stop: set[Expr]) -> set[Expr]:

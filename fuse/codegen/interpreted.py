@@ -79,6 +79,7 @@ class ReferenceProgram:
         for slot, step in last.items():
             if slot not in kept:
                 dead[step].append(slot)
+        self._lazy = any(node.op.name == "ifelse" for node, *_ in steps)
         self._steps = [(node, slot, args, tuple(gone)) for (node, slot, args), gone in zip(steps, dead, strict=True)]
 
     def compute(self, values: Sequence[Any]) -> list[Array]:
@@ -91,12 +92,20 @@ class ReferenceProgram:
         for slot, data in self._fixed:
             memory[slot] = data
         held = [m for m in memory if m is not None]
+        if self._lazy:
+            return _fresh(self._on_demand(memory), held)
         with np.errstate(all="ignore"):
             for k, (node, slot, args, gone) in enumerate(self._steps):
                 memory[slot] = self._step(k, node, [memory[a] for a in args])
                 for a in gone:
                     memory[a] = None
         return _fresh([memory[self._slot[r]] for r in self.results], held)
+
+    def _on_demand(self, memory: Sequence[Array]) -> list[Array]:
+        """The results with only the steps that they need, for the given values of leaves."""
+        number = {node: k for k, (node, *_) in enumerate(self._steps)}
+        known = {node: memory[slot] for node, slot in self._slot.items() if node not in number}
+        return reference.on_demand(self.results, known, lambda node, args: self._step(number[node], node, args))
 
     def store(self, values: Sequence[Array]) -> None:
         """Give the updated shared variables their new values."""

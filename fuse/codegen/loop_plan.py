@@ -221,6 +221,10 @@ class InnerWriter(Units):
     def kept_memory(self, m: int, y: Expr, shape: tuple[str, ...]) -> Place:
         if self.body.until is not None:
             raise NotCompiled("kept values of an inner loop that may end early")
+        if self.node.params.get("branch"):  # a row, which nobody reads where there is no step
+            name = self.root.argument(y.type.dtype, 1, True, ("scratch", y.type.dtype, ("1", *shape)))
+            self.where["kept", m] = row = Place(name, "0", ("1", *shape))
+            return row
         part = OPS["part"](self.node, i=len(self.body.states) + m)
         place = self.outer.given.get(part)
         if place is None:
@@ -235,6 +239,11 @@ class InnerWriter(Units):
         rows = self.outer.size(self.outer.sizes.host(self.node.args[0]))
         offset = "0" if how == "before" else f"{place.buffer}_row"
         self.where["kept", m] = Place(place.buffer, offset, (rows, *place.shape))
+
+    def around(self, start: str, stop: str) -> list[str]:
+        if not self.node.params.get("branch"):
+            return super().around(start, stop)
+        return [f"if {stop}:", f"    {self.step} = 0", *["    " + line for line in self.lines]]
 
     def emitted(self) -> list[str]:
         """The lines of the loop; its results are values of the outer body then."""

@@ -199,6 +199,8 @@ def write_loop(writer: Any, node: Expr, name: str, arguments: Sequence[str]) -> 
 def loop_call(node: Expr) -> Callable[..., list[Array]]:
     """What computes a loop in a wrapper."""
     body: Body = node.params["body"]
+    if node.params.get("branch"):
+        return _branch(body)
     start = time.perf_counter()
     try:
         recipe = compile_loop(body)
@@ -228,6 +230,27 @@ def nonempty(run: Callable[..., list[Array]]) -> Callable[..., list[Array]]:
 
     call.owned = run.owned  # type: ignore[attr-defined]
     return call
+
+
+def _branch(body: Body) -> Callable[..., list[Any]]:
+    """The values of a branch, each as the only element of a list; empty lists where it is not taken.
+
+    Nothing but choices and branches of the same side read them.
+    """
+    from fuse.codegen.program import Program
+
+    program: list[Any] = []
+    sequences = len(body.sequences)
+    nothing: list[Any] = [[]] * len(body.ys)
+
+    def run(steps: Any, *given: Any) -> list[Any]:
+        if not steps:
+            return nothing
+        if not program:
+            program.append(Program(body.inputs, body.outputs, (), "default"))
+        return [[v] for v in program[0](*[x[0] for x in given[:sequences]], *given[sequences:])]
+
+    return run
 
 
 def _by_program(node: Expr, reason: str) -> Callable[..., list[Array]]:

@@ -21,6 +21,7 @@ from fuse.codegen.sizes import Size
 from fuse.codegen.text import as_dtype
 from fuse.expr import CONSTANT, Constant, Expr, make
 from fuse.frontend.loops import Body
+from fuse.looping.branches import of_one_size
 from fuse.op import OPS
 
 
@@ -45,7 +46,7 @@ class Units:
     def prepare(self, body: Body) -> None:
         """Plan the body."""
         self.body = body
-        outputs = [_materialised(o) for o in body.outputs]
+        outputs = of_one_size([_materialised(o) for o in body.outputs])
         self.results, self.sizes = settle(expand(outputs), [])
         self.plan = plan(self.results, self.sizes)
         self.lines: list[str] = []

@@ -47,6 +47,28 @@ def _stored(w: Writer, node: Expr) -> None:
     w.values[node] = out
 
 
+def _chosen(w: Writer, node: Expr) -> None:
+    """A value of one branch or the other, of the same sizes."""
+    condition, *values = node.args
+    sizes = [w.sizes.of[x][row:] for x, row in zip(values, node.params["rows"], strict=True)]
+    for m, n in zip(*sizes, strict=True):
+        w.equal(m, n)
+    sources = []
+    for x, row in zip(values, node.params["rows"], strict=True):
+        found = w.place(x) if row or node.type.ndim else None
+        sources.append(w.number(x) if found is None else found.row(found.offset) if row else found)
+    if node.type.ndim:
+        out = w.values[node] = w.new(node)
+        assert isinstance(out, Place)
+        lines = [copy_lines(w.fresh("c"), x, out) for x in sources if isinstance(x, Place)]
+    else:
+        name = w.values[node] = w.fresh("v")
+        texts = [f"load({x.buffer}, {x.offset})" if isinstance(x, Place) else x for x in sources]
+        lines = [[f"{name} = {as_dtype(text, node.type.dtype)}"] for text in texts]
+    for test, inner in zip((f"if {w.number(condition)}:", "else:"), lines, strict=True):
+        w.lines += [test, *["    " + line for line in inner]]
+
+
 def _join(w: Writer, node: Expr) -> None:
     """Arrays one after the other along an axis."""
     out, axis = w.new(node), node.params["axis"]
@@ -83,5 +105,5 @@ def _reshape(w: Writer, node: Expr) -> None:
 
 UNITS = {
     "subtensor": _subtensor, "set_subtensor": _stored, "inc_subtensor": _stored, "join": _join,
-    "make_vector": _make_vector, "reshape": _reshape,
+    "make_vector": _make_vector, "reshape": _reshape, "chosen": _chosen,
 }

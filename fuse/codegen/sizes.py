@@ -221,7 +221,8 @@ class Sizes:
             found = _RULES[op.name](self, node)
         elif op.shape is not None:
             shapes = [self.of.get(a, ()) for a in node.args]
-            found = [n if isinstance(n, int) else self.host(n) for n in op.shape(node, *shapes)]
+            sizes = enumerate(op.shape(node, *shapes))
+            found = [n if isinstance(n, int) else _shape_i(node, d) if n is None else self.host(n) for d, n in sizes]
         else:
             found = [_shape_i(node, axis) for axis in range(len(static))]
         return tuple([s if s is not None else self.find(f) for s, f in zip(static, found, strict=True)])

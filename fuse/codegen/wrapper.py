@@ -162,7 +162,8 @@ class Writer(SizeNames):
                 continue
             if node.type.ndim == 0:
                 continue
-            for size in self.sizes.of.get(node, ()):
+            of_branch = node.op.name == "part" and node.args[0].params.get("branch")  # may have no value
+            for size in () if of_branch else self.sizes.of.get(node, ()):
                 size = self.sizes.find(size)
                 if isinstance(size, Expr) and self.is_ready(size):
                     self.host_name(size)

@@ -138,7 +138,10 @@ def _shape(node: Expr, *shapes: tuple[Any, ...]) -> tuple[tuple[Any, ...], ...]:
     outer = {x: s[1:] if k < a else s for k, (x, s) in enumerate(zip(body.inputs, shapes[1:], strict=True))}
     finals = [tuple([m if m is not None else n for m, n in zip(x.type.shape, outer[x], strict=True)])
               for x in body.states]
-    lead = None if body.until is not None else _static(node.args[0])
+    branch = node.params.get("branch")
+    if branch == "lazy":  # sizes of what may not be computed
+        return tuple([(None,) * (1 + y.type.ndim) for y in body.ys])
+    lead = 1 if branch else None if body.until is not None else _static(node.args[0])
     fixed = dict(zip(body.fixed, node.args[1 + a + len(body.states):], strict=True))
     kept = [(lead, *[_outer_size(n, outer, fixed) for n in shape_of(y)]) for y in body.ys]
     return (*finals, *kept, *([()] if body.until is not None else []))
@@ -274,7 +277,7 @@ def loop_node(
 ) -> Expr:
     """The node of a loop. Parameters, where not as usual: ``truncate`` (the last steps, through which gradients flow),
     ``checkpoint`` (how many steps are done again for the gradient, see fuse.autodiff.checkpoints), ``nonempty`` (no
-    steps are an error), ``label``."""
+    steps are an error), ``branch`` ("lazy" or "sized": one step or none, see fuse.looping.branches), ``label``."""
     return make(LOOP, (steps, *sequences, *inits, *fixed), {"body": body, **params})
 
 

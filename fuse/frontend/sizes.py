@@ -360,6 +360,8 @@ def _resolve(node: Expr) -> tuple[Any, ...]:
             _merge(p.type.shape, [n if f is None else f for n, f in zip(sizes_of(p), s, strict=True)])
             for p, s in zip(parts(node), found, strict=True)
         ])
+    if None in found:
+        found = tuple([n if f is None else f for n, f in zip(sizes_of(node), found, strict=True)])
     return _merge(node.type.shape, found)
 
 

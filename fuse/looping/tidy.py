@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from fuse import rules
 from fuse.expr import Expr, make, rebuild, toposort
 from fuse.frontend.loops import LOOP, Body, arguments, loop_node, results
+from fuse.looping.branches import closed
 from fuse.looping.opened import Opened
 from fuse.looping.products import steps_ahead, sums_outside
 from fuse.looping.pushing import constant_sequences, hoisted, mapped, trailing
@@ -32,8 +33,9 @@ def tidied(outputs: Sequence[Expr], mode: str | None = "default") -> list[Expr]:
     ``mode`` is that of ``rules.optimize``, by which bodies, and what has left them, are simplified too; in "strict"
     loops keep what would change a bit elsewhere.
     """
+    outputs = closed(outputs)
     if not has_loops(outputs):
-        return list(outputs)
+        return outputs
 
     def optimize(roots: Sequence[Expr]) -> list[Expr]:
         return tidied(rules.optimize(roots, mode=mode), mode)
@@ -76,7 +78,8 @@ def _smaller(node: Expr, used: set[int], optimize: Optimize, changing: bool) -> 
     loop.prune()
     loop.simplify(optimize)
     loop.prune()
-    for each in PASSES if changing else PASSES[:2]:
+    # Nothing leaves a branch: it would be computed where the branch is not taken.
+    for each in () if loop.params.get("branch") else PASSES if changing else PASSES[:2]:
         if each(loop):
             loop.prune()
     loop.simplify(optimize)
@@ -97,7 +100,8 @@ def merged(outputs: Sequence[Expr]) -> list[Expr]:
         for node in toposort(outputs):
             if node.op is LOOP:
                 body: Body = node.params["body"]
-                groups.setdefault((node.args, body.inputs, body.nexts, body.until), []).append(node)
+                shared = node.args, body.inputs, body.nexts, body.until, node.params.get("branch")
+                groups.setdefault(shared, []).append(node)
         twins = [g for g in groups.values() if len(g) > 1]
         if not twins:
             return outputs
