@@ -35,6 +35,9 @@ DISCONNECTED = _Marker("DISCONNECTED")  # only the argument's shape or an index 
 _KNOWN_SIGNATURES: dict[Any, tuple[tuple[str, ...], str]] = {}
 _KNOWN_TYPES: dict[Any, TensorType] = {}
 _MANY_TYPES = 5000
+# Before the names of ops that are not fuse's own, since rules and the code generator know fuse's by name: a user's
+# "log" is none of theirs. `str(op)` leaves it out.
+USERS = "user:"
 USER_REWRITES: dict[str, Callable[..., Any]] = {}  # by name; see fuse.rules.user
 DtypeRule = Callable[..., tuple[tuple[str, ...], str]]
 
@@ -80,7 +83,7 @@ class Op:
     meta: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return self.name
+        return self.name.removeprefix(USERS)
 
     __str__ = __repr__
 
@@ -170,7 +173,7 @@ def _by_name(name: str) -> Op:
 def register(op: Op) -> Op:
     """Enter ``op`` into the table OPS under its name (built-in ops only: a user's op needs no table)."""
     if op.name in OPS:
-        raise ValueError(f"op {op.name} exists")
+        raise ValueError(f"op {op} exists")
     OPS[op.name] = op
     return op
 
@@ -217,6 +220,10 @@ def _clean_doc(fn: Callable[..., Any]) -> str:
     return inspect.cleandoc(fn.__doc__ or "")
 
 
+def _named(name: str, builtin: bool) -> str:
+    return name if builtin else USERS + name
+
+
 def elementwise(
     *,
     numpy: Callable[..., Any] | None = None,
@@ -246,7 +253,7 @@ def elementwise(
     def decorate(fn: Callable[..., Any]) -> Callable[..., Expr]:
         arity = len(inspect.signature(fn).parameters) - len(fields.get("meta", {}).get("params", ()))
         op = Op(
-            name=name or fn.__name__, kind="elementwise", kernel=fn, dtypes=dtype, nargs=arity,
+            name=_named(name or fn.__name__, builtin), kind="elementwise", kernel=fn, dtypes=dtype, nargs=arity,
             numpy=numpy or _vectorised(fn), grad=tuple(grad) if grad is not None else None,
             doc=_clean_doc(fn), **fields,
         )
@@ -296,8 +303,8 @@ def reduction(
 
     def decorate(fn: Callable[..., Any]) -> Op:
         op = Op(
-            name=name or fn.__name__, kind="reduction", kernel=fn, identity=identity, nargs=1, numpy=numpy,
-            infer=_reduced_type, shape=_reduced_shape, grad=grad, doc=_clean_doc(fn), **fields,
+            name=_named(name or fn.__name__, builtin), kind="reduction", kernel=fn, identity=identity, nargs=1,
+            numpy=numpy, infer=_reduced_type, shape=_reduced_shape, grad=grad, doc=_clean_doc(fn), **fields,
         )
         return register(op) if builtin else op
 

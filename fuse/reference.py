@@ -73,7 +73,7 @@ def apply(node: Expr, args: Sequence[Array]) -> Array:
         return _leaf_value(node)
     if "nonempty" in op.meta and not args[0].size and _reduces_nothing(args[0].shape, node.params["axis"]):
         raise runtime_error(
-            FuseValueError, f"{op.name} over an axis of size 0 has no value", op.name, [args[0].shape], node.origin
+            FuseValueError, f"{op} over an axis of size 0 has no value", str(op), [args[0].shape], node.origin
         )
     try:
         if op.kind == "elementwise":
@@ -111,7 +111,7 @@ def _told(error: Exception, node: Expr, args: Sequence[Array]) -> Exception:
     if getattr(error, "has_context", False):
         return error
     kind = type(error) if isinstance(error, FuseError) else next(new for old, new in _KINDS if isinstance(error, old))
-    told = runtime_error(kind, str(error), node.op.name, [np.shape(a) for a in args], node.origin)
+    told = runtime_error(kind, str(error), str(node.op), [np.shape(a) for a in args], node.origin)
     told.__cause__ = error
     return told
 

@@ -422,7 +422,7 @@ def _check_complete(roots: Sequence[Expr], leaves: Sequence[Expr]) -> None:
     if missing is None:
         return
     reader = next((n for n in order if missing in n.args), None)
-    used = f"\n  used by {reader.op.name} at {origin_text(reader.origin)}" if reader is not None else ""
+    used = f"\n  used by {reader.op} at {origin_text(reader.origin)}" if reader is not None else ""
     raise MissingInputError(
         f"the function needs a value for {missing.name or 'a variable without a name'} "
         f"({missing.type.describe()}), which is not among its inputs\n  made at {origin_text(missing.origin)}{used}\n"

@@ -91,7 +91,7 @@ def _static(node: Expr, flags: Sequence[bool], first: int) -> None:
     """Sizes and positions must be the same for the whole batch."""
     if any(flags[first:]):
         raise FuseTypeError(
-            f"{node.op.name} cannot be batched over its sizes or positions: one shape must hold for all"
+            f"{node.op} cannot be batched over its sizes or positions: one shape must hold for all"
         )
 
 

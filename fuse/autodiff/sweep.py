@@ -151,14 +151,14 @@ def pull_back(node: Expr, g: Any, wanted: Sequence[bool]) -> list[Cotangent]:
         g = tuple([_dense(node, i, p) for i, p in enumerate(g)])
     rules = node.op.grad
     if rules is None or isinstance(rules, str):
-        missing = NullType(f"the op {node.op.name} has no gradient{f': {rules}' if rules else ' rule'}")()
+        missing = NullType(f"the op {node.op} has no gradient{f': {rules}' if rules else ' rule'}")()
         return [ZERO if is_discrete(a) else missing for a in node.args]
     if node.op.kind == "elementwise":
         raw = [_elementwise_rule(node, i, rule, g, w) for i, (rule, w) in enumerate(zip(rules, wanted, strict=True))]
     else:
         raw = list(rules(g, node, *node.args, **node.params))
         if len(raw) != len(node.args):
-            raise FuseTypeError(f"the gradient of {node.op.name} has {len(raw)} entries for {len(node.args)} arguments")
+            raise FuseTypeError(f"the gradient of {node.op} has {len(raw)} entries for {len(node.args)} arguments")
     return [_fit(node, i, h) if w else DISCONNECTED for i, (h, w) in enumerate(zip(raw, wanted, strict=True))]
 
 
@@ -198,7 +198,7 @@ def _fit(node: Expr, i: int, h: Any) -> Cotangent:
         h = unbroadcast(spread(h, node), arg, node) if node.type.ndim else h
     elif h.type.ndim != arg.type.ndim:
         raise ShapeError(
-            f"the gradient of {node.op.name} for argument {i} has {h.type.ndim} dimensions, the argument "
+            f"the gradient of {node.op} for argument {i} has {h.type.ndim} dimensions, the argument "
             f"({arg.type.describe()}) has {arg.type.ndim}"
         )
     return cast_like(h, arg)

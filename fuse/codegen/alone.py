@@ -187,7 +187,7 @@ class _Writer(SizeNames):
         if node not in self.env and self.sizes.is_host(node):
             self.env[node] = self.filled(self.size(self.sizes.host(node)), "int64")
         if node not in self.env:
-            raise AssertionError(f"{node.op.name} was not computed")
+            raise AssertionError(f"{node.op} was not computed")
         name = self.env[node]
         if node.is_leaf and not node.type.ndim:  # a number
             name = self.filled(name, node.type.dtype)
@@ -286,7 +286,7 @@ class _Writer(SizeNames):
 
     def refused(self, node: Expr) -> FuseTypeError:
         where = "inside Numba's code" if self.native else "in a file of its own"
-        return FuseTypeError(f"{node.op.name}, used at {origin_text(node.origin)}, has no form that runs {where}")
+        return FuseTypeError(f"{node.op}, used at {origin_text(node.origin)}, has no form that runs {where}")
 
     def single(self, node: Expr) -> None:
         arguments = [self.argument(node, k) for k in range(len(node.args))]

@@ -125,7 +125,7 @@ class SumEmitter:
             self.line(f"{s.acc} = {self.combined(s, s.acc, value)}")
 
     def combined(self, s: Combine, old: str, value: str) -> str:
-        if s.dtype == "bool":
+        if s.dtype == "bool" and s.op.name in _BOOLEAN:
             return f"({old} {_BOOLEAN[s.op.name]} {value})"
         reordered = REORDERED.get(s.op.name)
         if s.op.name == "sum" and (self.in_order or s.acc not in self.partial and s.lane is None):

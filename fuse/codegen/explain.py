@@ -71,7 +71,7 @@ def _steps(program: Planned) -> list[str]:
         else:
             shapes = ", ".join(a.type.describe() if hasattr(a.type, "describe") else "tuple" for a in unit.args)
             kind = "view" if unit.op.kind == "view" else "store" if unit.op.name in STORES else "call"
-            lines.append(f"  {kind} {unit.op.name}({shapes}), at {origin_text(unit.origin)}")
+            lines.append(f"  {kind} {unit.op}({shapes}), at {origin_text(unit.origin)}")
     if len(lines) == 1:
         lines.append("  none: the outputs are inputs, constants or sizes")
     return lines
@@ -82,7 +82,7 @@ def _kernel(number: int, launcher: Launcher, region: Region) -> list[str]:
     operations, sweeps = _work(kernel)
     reads = [_array(b, launcher) for b in launcher.bases if b not in region.outputs]
     writes = [_array(b, launcher) for b in region.outputs]
-    computed = Counter(n.op.name for n in region.amap)
+    computed = Counter(str(n.op) for n in region.amap)
     names = ", ".join(f"{name}×{count}" if count > 1 else name for name, count in computed.items())
     fused = f"{_count(len(region.amap), 'operation')} fused into {_count(sweeps, 'sweep')} of loops"
     return [
@@ -144,4 +144,4 @@ def _size(size: Size) -> str:
 
 
 def _name(node: Expr) -> str:
-    return node.name or node.op.name
+    return node.name or str(node.op)

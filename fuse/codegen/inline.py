@@ -31,11 +31,11 @@ def _definition(op: Op) -> ast.FunctionDef:
         tree = parse(textwrap.dedent(inspect.getsource(op.kernel)))
     except (OSError, TypeError, SyntaxError) as error:
         raise CompileError(
-            f"the source of the kernel of {op.name} cannot be read ({error}): define it with `def` in a file or a cell"
+            f"the source of the kernel of {op} cannot be read ({error}): define it with `def` in a file or a cell"
         ) from error
     definition = tree.body[0]
     if not isinstance(definition, ast.FunctionDef):
-        raise CompileError(f"the kernel of {op.name} must be a `def`, not a lambda")
+        raise CompileError(f"the kernel of {op} must be a `def`, not a lambda")
     return definition
 
 
@@ -111,7 +111,7 @@ class _Substitute(ast.NodeTransformer):
         if node.id not in known:
             if node.id in ("abs", "min", "max", "int", "float", "bool", "round", "pow", "True", "False"):
                 return node
-            raise CompileError(f"the kernel of {self.op.name} uses {node.id}, which is not defined")
+            raise CompileError(f"the kernel of {self.op} uses {node.id}, which is not defined")
         value = known[node.id]
         if isinstance(value, (bool, int, float)):
             return parse(constant_text(value, self.dtype), mode="eval").body
@@ -193,7 +193,7 @@ def inline(
     names: dict[str, ast.expr] = {}
     formal = [a.arg for a in (*definition.args.posonlyargs, *definition.args.args)]
     if len(formal) < len(args):
-        raise CompileError(f"the kernel of {op.name} takes {len(formal)} arguments, not {len(args)}")
+        raise CompileError(f"the kernel of {op} takes {len(formal)} arguments, not {len(args)}")
     for name, actual in zip(formal, args, strict=False):
         names[name] = ast.Name(actual, ast.Load())
     for name in (*formal[len(args) :], *(a.arg for a in definition.args.kwonlyargs)):
@@ -202,7 +202,7 @@ def inline(
             text = constant_text(value, dtype) if isinstance(value, (bool, int, float, complex)) else repr(value)
             names[name] = parse(text, mode="eval").body
     if not is_straight(op):
-        name = f"k_{op.name}_{abs(hash(op)) % 10**10}"
+        name = f"k_{abs(hash(op)) % 10**10}"
         return [], f"{name}({', '.join(args)})", {name: op.kernel}
     substitute = _Substitute(op, names, dtype, resolve, helpers, prefix)
     lines: list[str] = []

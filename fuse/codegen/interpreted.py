@@ -129,7 +129,7 @@ class ReferenceProgram:
             lines.append(f"    v{slot} = {np.array2string(data, threshold=8).replace(chr(10), '')}  # {data.dtype}")
         for node, slot, args, _ in self._steps:
             params = [f"{k}={v!r}" for k, v in node.params.items()]
-            lines.append(f"    v{slot} = {node.op.name}({', '.join([*[f'v{a}' for a in args], *params])})")
+            lines.append(f"    v{slot} = {node.op}({', '.join([*[f'v{a}' for a in args], *params])})")
         lines.append(f"    return [{', '.join(names[o] for o in self.outputs)}]")
         return "\n".join(lines)
 
@@ -257,8 +257,8 @@ def nan_guard(nan: bool, inf: bool, big: bool) -> Callable[[int, Expr, Sequence[
                 else None
             )
             if found:
-                text = f"{node.op.name} made {found}"
-                raise runtime_error(NanGuardError, text, node.op.name, map(np.shape, args), node.origin)
+                text = f"{node.op} made {found}"
+                raise runtime_error(NanGuardError, text, str(node.op), map(np.shape, args), node.origin)
         return result
 
     return step

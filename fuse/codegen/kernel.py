@@ -306,15 +306,15 @@ def _text(s: Any) -> str:
             return f"{s.name}: {s.dtype} = {s.value} as an index below {getattr(s.size, 'name', s.size)}"
         case Compute():
             extra = "".join(f", {k}={v}" for k, v in s.params)
-            return f"{s.name}: {s.dtype} = {s.op.name}({', '.join(s.args)}{extra})"
+            return f"{s.name}: {s.dtype} = {s.op}({', '.join(s.args)}{extra})"
         case Store():
             return f"{s.buffer}[{_index_text(s.index)}] = {s.value}"
         case Update():
-            return f"{s.buffer}[{_index_text(s.index)}] = {s.op.name}({s.buffer}[...], {s.value})"
+            return f"{s.buffer}[{_index_text(s.index)}] = {s.op}({s.buffer}[...], {s.value})"
         case Init():
-            return f"{s.acc}{f'[{s.lane.name}]' if s.lane else ''}: {s.dtype} = identity of {s.op.name}"
+            return f"{s.acc}{f'[{s.lane.name}]' if s.lane else ''}: {s.dtype} = identity of {s.op}"
         case Combine():
-            return f"{s.acc}{f'[{s.lane.name}]' if s.lane else ''} = {s.op.name}({s.acc}, {s.value})"
+            return f"{s.acc}{f'[{s.lane.name}]' if s.lane else ''} = {s.op}({s.acc}, {s.value})"
         case Get():
             return f"{s.name}: {s.dtype} = {s.local}[]"
         case Put():
@@ -324,7 +324,7 @@ def _text(s: Any) -> str:
             notes = [] if s.kind == "serial" else [s.kind]
             if s.split is not None:
                 blocks = [(i.acc, i.op) for i in s.split.accs] + [(u.buffer, u.op) for u in s.split.sums]
-                notes.append(", ".join(["shared", *[f"blocks of {name}: {op.name}" for name, op in blocks]]))
+                notes.append(", ".join(["shared", *[f"blocks of {name}: {op}" for name, op in blocks]]))
             return f"for {s.axis.name} in {size}:" + (f"  # {'; '.join(notes)}" if notes else "")
     raise TypeError(s)
 

@@ -211,7 +211,7 @@ class Units:
         operand = see_through(value, self.sizes)
         found = self.values.get(value) or self.values.get(operand.base)
         if found is None:
-            raise NotCompiled(f"a number from {value.op.name}")
+            raise NotCompiled(f"a number from {value.op}")
         if isinstance(found, str):
             return found
         return f"load({found.buffer}, {found.offset})"
@@ -226,7 +226,7 @@ class Units:
             self.values[value] = self.spread(value)
         found = self.values.get(value)
         if not isinstance(found, Place):
-            raise NotCompiled(f"the array of {value.op.name}")
+            raise NotCompiled(f"the array of {value.op}")
         for view in reversed(chain):
             if view.op.name == "dimshuffle":
                 pattern = view.params["pattern"]
@@ -285,7 +285,7 @@ class Units:
                 raise NotCompiled("an array of constants")
             found = self.values.get(base)
             if found is None:
-                raise NotCompiled(f"the value of {base.op.name}")
+                raise NotCompiled(f"the value of {base.op}")
             if isinstance(found, Place) and layout(base) == "C" and buffer.layout != "C":
                 raise NotCompiled("layouts")
             arrays[buffer.name] = found

@@ -9,7 +9,6 @@ from fuse.codegen.inline import kernel_cost
 from fuse.codegen.sizes import Size, Sizes
 from fuse.expr import Constant, Expr
 
-REDUCTIONS = frozenset(("sum", "prod", "max", "min", "all", "any"))
 GENERATORS = frozenset(("iota", "linear_index"))
 SCATTERS = frozenset(("inc_gather", "set_gather"))  # copies of an array with values stored at computed places
 INDEXED = SCATTERS | {"gather"}  # their first operand is read at computed places, or copied: as a whole, before
@@ -106,7 +105,6 @@ def is_fusible(node: Expr, sizes: Sizes) -> bool:
     return (
         op.kind == "elementwise"
         or op.kind == "reduction"
-        and op.name in REDUCTIONS
         or op.name == "gather"
         or op.name in GENERATORS
     )

@@ -239,7 +239,7 @@ class Writer(SizeNames):
         """The name of a materialised value, as an array; formulas over sizes become arrays where one is read."""
         if base not in self.env:
             if not self.sizes.is_host(base):
-                raise AssertionError(f"{base.op.name} was not computed")
+                raise AssertionError(f"{base.op} was not computed")
             name = self.env[base] = self.fresh("t")
             self.line(f"{name} = asarray({self.size(self.sizes.host(base))}, {self.dtype('int64')})")
         name = self.env[base]

@@ -21,7 +21,7 @@ from fuse.errors import (
 )
 from fuse.expr import Constant, Expr, as_expr, constant, make, variable
 from fuse.frontend.apply import Apply
-from fuse.op import DISCONNECTED, OPS
+from fuse.op import DISCONNECTED, OPS, USERS
 from fuse.op import Op as OpRecord
 from fuse.types import TensorType, TupleType
 
@@ -180,7 +180,7 @@ def record_of(instance: Op) -> ClassRecord:
         cls = type(instance)
         has_grad = cls.grad is not Op.grad or cls.L_op is not Op.L_op
         record = ClassRecord(
-            name=str(instance) if cls.__str__ is not object.__str__ else cls.__name__,
+            name=USERS + (str(instance) if cls.__str__ is not object.__str__ else cls.__name__),
             kind="opaque",
             numpy=_unbound(instance),
             bind=_bind,
@@ -227,7 +227,7 @@ def _bind(node: Expr) -> Callable[..., Any]:
             text = f"{type(instance).__name__}.perform raised {type(error).__name__}: {error}"
             shapes = [np.shape(a) for a in arrays]
             kind = _perform_error(type(error))  # type: ignore[arg-type]
-            raise runtime_error(kind, text, node.op.name, shapes, node.origin) from error
+            raise runtime_error(kind, text, str(node.op), shapes, node.origin) from error
         results = [_result(node, i, cell[0], t, inputs) for i, (cell, t) in enumerate(zip(storage, types, strict=True))]
         return results[0] if not isinstance(node.type, TupleType) else results
 
@@ -236,10 +236,10 @@ def _bind(node: Expr) -> Callable[..., Any]:
 
 def _result(node: Expr, index: int, value: Any, want: TensorType, inputs: Sequence[Any]) -> Any:
     """What ``perform`` stored, as a fresh array of the stated type."""
-    where = f"output {index} of {node.op.name}"
+    where = f"output {index} of {node.op}"
 
     def wrong(kind: type[FuseError], text: str) -> FuseError:
-        return runtime_error(kind, text, node.op.name, [np.shape(a) for a in inputs], node.origin)
+        return runtime_error(kind, text, str(node.op), [np.shape(a) for a in inputs], node.origin)
 
     if value is None:
         raise wrong(FuseValueError, f"perform left {where} empty: store the result in output_storage[{index}][0]")

@@ -320,7 +320,7 @@ def _path(x: Any, what: str) -> _Path:
             if turned:  # x[:, i], or x.T[i].T, which is the same
                 return _Path(below, outer, picked, inner, None)
             return _Path(node, outer, picked, None, None)
-    described = f"a {x.type.describe()} made by {x.op.name}" if isinstance(x, Expr) else f"a {type(x).__name__}"
+    described = f"a {x.type.describe()} made by {x.op}" if isinstance(x, Expr) else f"a {type(x).__name__}"
     raise FuseTypeError(f"{what} takes an indexed expression as in {what}(x[0:2], y), not {described}")
 
 

@@ -152,7 +152,7 @@ def _accumulated(op: Op, x: Any, axis: Axis, dtype: Any, keepdims: bool, acc_dty
     x = as_expr(x)
     out = sum_dtype(x.type.dtype) if dtype is None else dtype_name(dtype)
     if x.type.dtype in COMPLEX and out not in COMPLEX:
-        raise DTypeError(f"the {op.name} of {x.type.dtype} values as {out} would drop the imaginary part: take x.real")
+        raise DTypeError(f"the {op} of {x.type.dtype} values as {out} would drop the imaginary part: take x.real")
     # float16 is summed in float32, as NumPy does: its own range ends at 65504
     acc = dtype_name(acc_dtype) if acc_dtype is not None else "float32" if out == "float16" else out
     return ew.cast(reduce(op, x, axis, acc, keepdims), out)
@@ -187,7 +187,7 @@ def prod(
 def _extreme(op: Op, x: Any, axis: Axis, keepdims: bool) -> Expr:
     x = as_expr(x)
     if x.type.dtype in COMPLEX:
-        raise FuseTypeError(f"complex numbers have no order: {op.name} of abs(x), x.real or x.imag is defined")
+        raise FuseTypeError(f"complex numbers have no order: {op} of abs(x), x.real or x.imag is defined")
     return reduce(op, x, axis, x.type.dtype, keepdims)
 
 

@@ -38,7 +38,7 @@ def _position(op: Op, x: Any, axis: Axis, keepdims: bool) -> Expr:
     """Several axes are one: those axes, in order, joined to the last."""
     x = as_expr(x)
     if x.type.dtype in COMPLEX:
-        raise FuseTypeError(f"complex numbers have no order: {op.name} of abs(x), x.real or x.imag is defined")
+        raise FuseTypeError(f"complex numbers have no order: {op} of abs(x), x.real or x.imag is defined")
     axes = normalize_axes(axis, x.type.ndim)
     if not axes:
         return ew.fill(x, literal(0, "int64"))

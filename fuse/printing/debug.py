@@ -124,7 +124,7 @@ def node_text(node: Expr) -> str:
     if node.is_leaf:
         return leaf_text(node)
     params = ", ".join([f"{k}={param_text(v)}" for k, v in node.params.items()])
-    return f"{node.op.name}{{{params}}}" if params else node.op.name
+    return f"{node.op}{{{params}}}" if params else str(node.op)
 
 
 def min_informative_str(obj: Any) -> str:
@@ -188,9 +188,9 @@ def _assignment(node: Expr, number: dict[Expr, str]) -> str:
     if isinstance(node, Constant):
         body = f"constant {number_text(node)}"
     elif node.is_leaf:
-        body = f"{node.op.name} {node.name or '(no name)'}"
+        body = f"{node.op} {node.name or '(no name)'}"
     else:
         args = [number.get(a) or number_text(a) for a in node.args]  # type: ignore[arg-type]
-        body = f"{node.op.name}({', '.join([*args, *[f'{k}={param_text(v)}' for k, v in node.params.items()]])})"
+        body = f"{node.op}({', '.join([*args, *[f'{k}={param_text(v)}' for k, v in node.params.items()]])})"
     note = f"  # {node.name}" if node.name and not node.is_leaf else ""
     return f"{number[node]}: {described} = {body}{note}"

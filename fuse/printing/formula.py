@@ -83,7 +83,7 @@ def _call_pieces(node: Expr, args: list[Piece], context: Any) -> list[Piece]:
     params: list[Piece] = [
         f"{k}={param_text(v)}" for k, v in node.params.items() if k != "dtype" and (k not in whole or whole[k] != v)
     ]
-    return [node.op.name, "(", *joined(args + params), ")"]
+    return [str(node.op), "(", *joined(args + params), ")"]
 
 
 def _dimshuffle(node: Expr, args: list[Piece], _: Any) -> list[Piece]:

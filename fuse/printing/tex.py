@@ -134,8 +134,9 @@ def _body(node: Expr) -> list[Piece]:
                 out.append((node.args[index], 0.0 if closed else own + 0.25))
         return out
     args: list[Piece] = [(a, 0.0) for a in node.args]
+    name = str(op)
     return [
-        rf"\operatorname{{{name_latex(op.name) if len(op.name) == 1 else op.name.replace('_', ' ')}}}\left(",
+        rf"\operatorname{{{name_latex(name) if len(name) == 1 else name.replace('_', ' ')}}}\left(",
         *joined(args),
         r"\right)",
     ]

@@ -70,7 +70,7 @@ def _value(node: Expr, args: list[Any]) -> Any:
         whole = [a if i == 0 else np.asarray(a, dtype="int64") for i, a in enumerate(args)]
         return np.asarray(op.numpy(*whole, **node.params), dtype=object)
     raise FuseTypeError(
-        f"{op.name} has no meaning in SymPy; these ops have: elementwise ones, sums, products, dot, views"
+        f"{op} has no meaning in SymPy; these ops have: elementwise ones, sums, products, dot, views"
     )
 
 
@@ -129,7 +129,7 @@ def _template(op: Op) -> Callable[..., Any]:
     import sympy
 
     if op.sympy is None:
-        raise FuseTypeError(f"{op.name} has no meaning in SymPy: its record has no sympy template")
+        raise FuseTypeError(f"{op} has no meaning in SymPy: its record has no sympy template")
     nargs = op.nargs or 2
     names = ", ".join(("x", "y", "z", "w")[:nargs])
     scope = {name: getattr(sympy, name) for name in sympy.__all__ if not name.startswith("_")}

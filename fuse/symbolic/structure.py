@@ -30,11 +30,11 @@ class Applied:
 
     @property
     def __name__(self) -> str:
-        return self.op.name
+        return str(self.op)
 
     def __repr__(self) -> str:
         inner = ", ".join(f"{k}={v!r}" for k, v in self.params.items())
-        return f"{self.op.name}({inner})" if inner else self.op.name
+        return f"{self.op}({inner})" if inner else str(self.op)
 
 
 def func(expr: Expr) -> Any:
