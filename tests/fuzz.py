@@ -17,13 +17,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from random_programs import Array, RandomProgram, make_program
+from random_programs import Array, RandomProgram, make_program, stepped
 
 import fuse
-from fuse import reference
+from fuse import reference, rules
 from fuse.codegen import interpret
 from fuse.codegen.launch import Launcher
 from fuse.expr import Expr, substitute, toposort
+from fuse.frontend.loops import LOOP
 from fuse.types import TensorType
 
 # Elementwise ops whose result is the correctly rounded one: in strict mode these are the same bits.
@@ -39,6 +40,10 @@ MOVING = {
     "min", "sgn", "floor", "ceil", "trunc", "round_half_to_even", "round_half_away_from_zero", "sort", "join",
     "make_vector", "set_subtensor", "set_gather", "zero_grad", "disconnected_grad", "consider_constant", "part", "cast",
 }
+# Whose zeros NumPy itself gives either sign, by the layout of the array; and ops that read the sign of a NaN.
+SUMS = {"sum", "dot", "matmul", "softmax", "log_softmax", "logsumexp"}
+SIGNED = {"signbit", "copysign"}
+REALS = ("float64", "float32", "float16")
 NOISE = 4.0
 RUNS = 5
 
@@ -52,6 +57,7 @@ def perturbed(outputs: Sequence[Expr], values: dict[Expr, Array], mode: str, run
     """The reference with every inexact result moved by a few units in the last place: how much rounding can matter."""
     rng = np.random.default_rng(run)
     memory: dict[Expr, Any] = dict(values)
+    sign = (-1) ** run
 
     def moved(a: Any) -> Any:
         if not isinstance(a, np.ndarray) or a.dtype.kind not in "fc" or not a.size:
@@ -60,27 +66,34 @@ def perturbed(outputs: Sequence[Expr], values: dict[Expr, Array], mode: str, run
         noise = rng.uniform(-1, 1, a.shape) if size is None else np.full(a.shape, size)
         return (a * (1 + NOISE * np.finfo(a.dtype).eps * noise)).astype(a.dtype)
 
+    def visit(node: Expr, args: Sequence[Any]) -> Any:
+        kind, name = node.op.kind, node.op.name
+        exact = kind in ("leaf", "index", "view", "shape") and name != "unbroadcast" or name in MOVING
+        dtype = getattr(node.type, "dtype", "")
+        if mode == "strict" and dtype not in ("float16", "complex64", "complex128"):
+            exact = exact or name in EXACT
+        if name == "cast" and dtype == "float16":
+            exact = False
+        if not exact and kind != "elementwise":
+            args = [moved(a) for a in args]
+        if name in SIGNED:  # the sign of a NaN is anything
+            args = [np.where(np.isnan(a), np.copysign(np.nan, sign), a).astype(a.dtype) for a in map(np.asarray, args)]
+        out = reference.apply(node, args)
+        if (name in SUMS or not node.op.meta.get("zero_sign", True)) and getattr(out, "dtype", None) in REALS:
+            out = np.where(out == 0, np.copysign(np.zeros((), out.dtype), sign), out)
+        if name in ("log_softmax", "logsumexp") and not exact:  # near 0 they are differences of numbers near 1
+            out = out - sign * np.finfo(out.dtype).eps
+        return out if exact else moved(out)
+
     with np.errstate(all="ignore"):
         for node in toposort(outputs, known=values):
             args = [memory[a] for a in node.args]
-            kind, name = node.op.kind, node.op.name
-            exact = kind in ("leaf", "index", "view", "shape") and name != "unbroadcast" or name in MOVING
-            dtype = getattr(node.type, "dtype", "")
-            if mode == "strict" and dtype not in ("float16", "complex64", "complex128"):
-                exact = exact or name in EXACT
-            if name == "cast" and dtype == "float16":
-                exact = False
-            if not exact and kind != "elementwise":
-                args = [moved(a) for a in args]
-            out = reference.apply(node, args)
-            if name == "log_softmax" and not exact:  # near 0 it is the difference of numbers near 1
-                out = out - np.finfo(out.dtype).eps
-            memory[node] = out if exact else moved(out)
+            memory[node] = stepped(node, args, visit) if node.op is LOOP else visit(node, args)
     return [memory[o] for o in outputs]
 
 
 def compare(
-    got: Sequence[Array], want: Sequence[Array], others: Sequence[Sequence[Array]], mode: str, signs: bool = True
+    got: Sequence[Array], want: Sequence[Array], others: Sequence[Sequence[Array]], mode: str
 ) -> None:
     """Raise Mismatch where ``got`` is further from ``want`` than rounding explains (``others``: perturbed runs)."""
     for k, (a, b) in enumerate(zip(got, want, strict=True)):
@@ -102,7 +115,7 @@ def compare(
                 wrong = np.where(finite, ~(abs(a - b) <= limit), ~((a == b) | (np.isnan(a) & np.isnan(b))))
                 if b.dtype.kind == "c":
                     wrong = np.where(finite, wrong, np.isfinite(a))
-                elif mode == "strict" and signs:
+                elif mode == "strict":
                     zero = (a == 0) & (b == 0) & (np.signbit(a) != np.signbit(b))
                     for o in near:
                         zero &= (o == 0) & (np.signbit(o) == np.signbit(b))
@@ -166,7 +179,7 @@ def _check_kernel(have: Array, want: Array, kernel: Any) -> None:
 
 # ---------------------------------------------------------------- one program
 def check(case: RandomProgram, mode: str, calls: int = 3, kernels: bool = False) -> None:
-    """Compile ``case`` and call it several times; raises Mismatch, or whatever the compiler raises."""
+    """Simplify and compile ``case`` and call it several times; raises Mismatch, or whatever the compiler raises."""
     updates = [value for _, value in case.updates]
     graph = substitute([*case.outputs, *updates], case.givens) if case.givens else [*case.outputs, *updates]
     if mode == "default" and not case.clean:
@@ -174,9 +187,7 @@ def check(case: RandomProgram, mode: str, calls: int = 3, kernels: bool = False)
     shared = {s: s.get_value() for s in toposort(graph) if s.op.name == "shared"} | {
         s: s.get_value() for s, _ in case.updates}
     keep = dict(shared)
-    # NumPy itself gives sums of negative zeros either sign, by the layout of the array.
-    sums = {"sum", "dot", "matmul", "softmax", "log_softmax", "logsumexp"}
-    signs = not any(n.op.name in sums for n in toposort(graph))
+    simple = rules.optimize(graph, mode)
     try:
         function = fuse.function(case.inputs, case.outputs, updates=case.updates, givens=case.givens, mode=mode,
                                  on_unused_input="ignore")
@@ -187,13 +198,17 @@ def check(case: RandomProgram, mode: str, calls: int = 3, kernels: bool = False)
             others = [perturbed(graph, values, mode, run) for run in range(RUNS)]
             if mode == "default" and not all(np.isfinite(w).all() for o in [want, *others] for w in o):
                 break
+            try:
+                compare([np.asarray(a) for a in reference.evaluate(simple, values)], want, others, mode)
+            except Mismatch as error:
+                raise Mismatch(f"the simplified graph, not compiled: {error}") from None
             if kernels:
                 with kernels_checked():
                     got = function(*case.values)
             else:
                 got = function(*case.values)
             got = [*got, *[s.get_value() for s, _ in case.updates]]
-            compare(got, want, others, mode, signs)
+            compare(got, want, others, mode)
             check_ownership(got, case, before)
             new = [np.array(g) for g in got[len(case.outputs):]]
             shared.update(zip([s for s, _ in case.updates], new, strict=True))
@@ -303,16 +318,30 @@ def described(case: RandomProgram) -> str:
         text = np.array2string(v, threshold=12, edgeitems=3).replace("\n", "") if v.size < 200 else "..."
         lines.append(f"  {x.name}: {x.type}  shape {v.shape} strides {v.strides} = {text}")
         names[x] = str(x.name)
-    for node in toposort([*case.outputs, *[v for _, v in case.updates]]):
-        if node in names:
-            continue
-        if node.op.name == "constant":
-            names[node] = f"{np.array2string(node.data, threshold=8)}:{node.type.dtype}"  # type: ignore[attr-defined]
-            continue
-        names[node] = node.name if node.op.name == "shared" and node.name else f"v{len(names)}"
-        params = "".join(f", {k}={v}" for k, v in node.params.items()) if node.params else ""
-        call = f"{node.op.name}({', '.join(names[a] for a in node.args)}{params})"
-        lines.append(f"  {names[node]} = {call}  # {node.type}")
+    def written(nodes: Sequence[Expr], indent: str) -> None:
+        for node in nodes:
+            if node in names:
+                continue
+            if node.op.name == "constant":
+                names[node] = f"{np.array2string(node.data, threshold=8)}:{node.type.dtype}"  # type: ignore[attr-defined]
+                continue
+            names[node] = node.name if node.op.name == "shared" and node.name else f"v{len(names)}"
+            if node.op is LOOP:
+                body = node.params["body"]
+                for x, role in zip(body.inputs, ["element"] * len(body.sequences) + ["state"] * len(body.states)
+                                   + ["fixed"] * len(body.fixed), strict=True):
+                    names[x] = f"{role}{len(names)}"
+                outer = dict(names)
+                written(toposort(body.outputs), indent + "  | ")
+                inner = ", ".join(f"{names[o]}" for o in body.outputs)
+                lines.append(f"{indent}  | next, kept: {inner}; inputs {', '.join(names[x] for x in body.inputs)}")
+                names.clear()
+                names.update(outer)
+            params = "".join(f", {k}={v}" for k, v in node.params.items()) if node.params else ""
+            call = f"{node.op.name}({', '.join(names[a] for a in node.args)}{params})"
+            lines.append(f"{indent}{names[node]} = {call}  # {node.type}")
+
+    written(toposort([*case.outputs, *[v for _, v in case.updates]]), "  ")
     lines.append("  outputs " + ", ".join(names[o] for o in case.outputs))
     for s, v in case.updates:
         lines.append(f"  update {names.get(s, s.name)} <- {names[v]}")
@@ -333,7 +362,12 @@ def main() -> int:
     for seed in range(int(first), int(last or int(first) + 1)):
         if time.time() - start > options.seconds:
             break
-        case = make_program(seed, options.steps)
+        try:
+            case = make_program(seed, options.steps)
+        except Exception:
+            failed.append(seed)
+            print(f"seed {seed} cannot be built:\n{traceback.format_exc()}", flush=True)
+            continue
         why = failure(case, options.mode, options.kernels)
         if why is None:
             continue

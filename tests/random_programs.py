@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,9 @@ import fuse
 import fuse.frontend
 import fuse.tensor as T
 from fuse import reference
-from fuse.errors import FuseError
+from fuse.errors import FuseError, FuseValueError
 from fuse.expr import Expr, toposort
+from fuse.frontend.loops import LOOP, stepwise
 from fuse.op import OPS
 from fuse.types import TensorType
 
@@ -70,8 +71,19 @@ class Maker:
         """The value of a new expression; everything below it is kept."""
         with np.errstate(all="ignore"):
             for node in toposort([x], known=self.values):
-                self.values[node] = reference.apply(node, [self.values[a] for a in node.args])
+                args = [self.values[a] for a in node.args]
+                is_loop = node.op is LOOP
+                self.values[node] = stepped(node, args, self._within) if is_loop else reference.apply(node, args)
         return self.values[x]
+
+    def _within(self, node: Expr, args: Sequence[Any]) -> Any:
+        """The value of a node in a step of a loop; FuseValueError where it is none that the program may have."""
+        if node.op.name == "cast" and not _has_cast(np.asarray(args[0]), node.params["dtype"]):
+            raise FuseValueError("a cast without a value in a later step")
+        value = reference.apply(node, args)
+        if isinstance(value, np.ndarray) and (value.size > MAX_ELEMENTS or self.clean and not _is_clean(value)):
+            raise FuseValueError("a value in a later step that is not clean, or too large")
+        return value
 
     def shape(self, x: Expr) -> tuple[int, ...]:
         return self.values[x].shape
@@ -95,6 +107,23 @@ class Maker:
             self.pool.append(x)
 
 
+def stepped(node: Expr, args: Sequence[Any], visit: Callable[[Expr, Sequence[Any]], Any]) -> Any:
+    """The results of ``node``, a loop, whose steps are walked with ``visit`` (a node and its arguments' values)."""
+    body = node.params["body"]
+
+    def step(*values: Any) -> list[Any]:
+        memory: dict[Expr, Any] = dict(zip(body.inputs, values, strict=True))
+        for inner in toposort(body.outputs, known=memory):
+            args = [memory[a] for a in inner.args]
+            memory[inner] = stepped(inner, args, visit) if inner.op is LOOP else visit(inner, args)
+        return [memory[o] for o in body.outputs]
+
+    try:
+        return stepwise(step)(*args, **node.params)
+    except (ValueError, IndexError) as error:
+        raise error if isinstance(error, FuseError) else FuseValueError(str(error)) from error
+
+
 def _is_clean(value: Array) -> bool:
     if value.dtype.kind not in "fc" or not value.size:
         return True
@@ -102,8 +131,14 @@ def _is_clean(value: Array) -> bool:
 
 
 def make_program(seed: int, steps: int = 10, clean: bool | None = None) -> RandomProgram:
-    """A program of about ``steps`` operations over run-time and static sizes, with values in random layouts."""
+    """A program of about ``steps`` operations over run-time and static sizes, with values in random layouts.
+
+    Even seeds have loops and the other steps of random_steps.py, and odder layouts of inputs.
+    """
+    from random_steps import FURTHER
+
     rng = np.random.default_rng(seed)
+    further = seed % 2 == 0
     maker = Maker(rng, bool(seed % 3) if clean is None else clean)
     sizes = {"n": int(rng.choice(SIZES)), "m": int(rng.choice(SIZES)), "k": int(rng.choice(SIZES[1:6])), "1": 1}
     shapes = ["", "n", "n", "m", "nm", "nm", "nm", "mn", "nn", "n1", "1m", "knm", "k1m"]
@@ -112,7 +147,7 @@ def make_program(seed: int, steps: int = 10, clean: bool | None = None) -> Rando
     for number in range(int(rng.integers(2, 5))):
         axes = str(rng.choice(shapes))
         dtype = str(rng.choice(list(DTYPES), p=np.array(list(DTYPES.values())) / sum(DTYPES.values())))
-        value = random_value(rng, dtype, tuple(sizes[a] for a in axes), maker.clean)
+        value = random_value(rng, dtype, tuple(sizes[a] for a in axes), maker.clean, ODD if further else ())
         static = rng.random() < 0.15
         type_ = TensorType(dtype, tuple(1 if a == "1" else sizes[a] if static else None for a in axes))
         if rng.random() < 0.15:
@@ -131,7 +166,10 @@ def make_program(seed: int, steps: int = 10, clean: bool | None = None) -> Rando
         maker.pool.append(leaf)
     bounds = inputs[-2:]
     for _ in range(steps):
-        step = STEPS[int(rng.choice(len(STEPS), p=WEIGHTS))]
+        if further and rng.random() < 0.25:
+            step = maker.choose(*FURTHER)
+        else:
+            step = STEPS[int(rng.choice(len(STEPS), p=WEIGHTS))]
         try:
             made = step(maker, bounds)
         except FuseError:
@@ -163,9 +201,14 @@ def _finished(maker: Maker, inputs: list[Expr], shared: list[Any]) -> RandomProg
     return RandomProgram(inputs, outputs, values, updates, givens, maker.clean)
 
 
-def random_value(rng: np.random.Generator, dtype: str, shape: tuple[int, ...], clean: bool = True) -> Array:
+ODD = ("turned", "repeated", "unaligned", "read-only")
+
+
+def random_value(
+    rng: np.random.Generator, dtype: str, shape: tuple[int, ...], clean: bool = True, odd: tuple[str, ...] = ()
+) -> Array:
     """Numbers of ``dtype`` in a random memory layout, with special values where the program is not clean."""
-    layout = rng.choice(["C", "C", "F", "step", "reverse", "offset"])
+    layout = rng.choice(["C", "C", "F", "step", "reverse", "offset", *odd])
     big = tuple(2 * n for n in shape) if layout == "step" else shape
     kind = np.dtype(dtype).kind
     if kind in "fc":
@@ -194,6 +237,18 @@ def random_value(rng: np.random.Generator, dtype: str, shape: tuple[int, ...], c
         whole = np.zeros((a.shape[0] + 1, *a.shape[1:]), a.dtype)
         whole[1:] = a
         a = whole[1:]
+    elif layout == "turned" and a.ndim:
+        order = rng.permutation(a.ndim)
+        a = np.ascontiguousarray(a.transpose(order)).transpose(np.argsort(order))
+    elif layout == "repeated" and a.ndim and a.size:
+        a = np.broadcast_to(a[:1], a.shape)
+    elif layout == "unaligned":
+        raw = np.zeros(a.nbytes + 1, "uint8")
+        raw[1:] = np.frombuffer(a.tobytes(), "uint8")
+        a = np.ndarray(a.shape, a.dtype, raw.data, 1)
+    elif layout == "read-only":
+        a = np.array(a)
+        a.flags.writeable = False
     return a
 
 
@@ -238,7 +293,7 @@ def _elementwise(maker: Maker, bounds: Any) -> Expr | None:
 def _has_cast(value: Array, dtype: str) -> bool:
     """Whether NumPy says what the cast gives: not for complex to real, nor for floats far outside of the integers."""
     if value.dtype.kind == "f" and np.dtype(dtype).kind in "iu":
-        return bool(np.isfinite(value).all() and (not value.size or np.abs(value).max() < 2.0**31))
+        return bool(np.isfinite(value).all() and (not value.size or float(np.abs(value).max()) < 2.0**31))
     return value.dtype.kind != "c"
 
 

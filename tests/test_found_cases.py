@@ -163,3 +163,84 @@ def test_views_of_a_variable_that_is_updated(mode, view):
     np.testing.assert_allclose(total, np.exp(make(start)).sum(), rtol=1e-14)
     np.testing.assert_array_equal(s.get_value(), np.clip(start, 0.5, 5))
     np.testing.assert_array_equal(f()[0], make(np.clip(start, 0.5, 5)))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_sums_of_bools_are_bools_where_a_kernel_reads_them(mode):
+    """True + True was 2 for whatever read it in the same kernel."""
+    a, b = (TensorType("bool", (None,))(n) for n in "ab")
+    either = a + b
+    outs = [either, either * np.int8(3), T.cast(either, "int64"), T.sum(either), T.switch(either, 1, 0) + either,
+            T.cast(T.sum(a, dtype="bool"), "int8"), fuse.scan(lambda x, s: s + x, a, b[0])[0] * np.int8(2)]
+    x, y = np.array([True, True, False, False]), np.array([True, False, True, False])
+    got = fuse.function([a, b], outs, mode=mode)(x, y)
+    for have, want in zip(got, [x | y, 3 * (x | y), x | y, 3, 2 * (x | y), 1, [2, 2, 2, 2]], strict=True):
+        np.testing.assert_array_equal(have, want)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_slice_in_a_loop_that_broadcasts_or_does_not_fit(mode):
+    """A state of known size was filled with the slice that there was, and kept what stood in memory behind it."""
+    state, i = TensorType("float64", (2,))("state"), T.lscalar("i")
+    for fixed in (state, T.dvector("v")):
+        kept, _ = fuse.scan(lambda s: T.fill(s, T.tanh(s[:i])), outputs_info=[fixed], n_steps=3)
+        f = fuse.function([fixed, i], kept, mode=mode)
+        want = np.array([1.0, 2.0])
+        for count in (1, 2):
+            rows, have = [], want
+            for _ in range(3):
+                have = np.broadcast_to(np.tanh(have[:count]), (2,))
+                rows.append(have)
+            np.testing.assert_allclose(f(want, count), rows, rtol=1e-14)
+        with pytest.raises(ShapeError):
+            f(want, 0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_positions_in_results_of_ops_with_several(mode):
+    """The largest of a monotone function was looked for in what has several results, and no shape."""
+    x = T.dmatrix("x")
+    kept = fuse.scan(lambda r: T.nonzero(r)[0], x)[0]
+    f = fuse.function([x], [T.argmax(kept, axis=1), T.argmax(T.svd(x)[1])], mode=mode)
+    value = np.array([[1.0, 0.0, 2.0], [3.0, 4.0, 0.0]])
+    got = f(value)
+    np.testing.assert_array_equal(got[0], [1, 1])
+    np.testing.assert_array_equal(got[1], 0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_arrays_of_nothing_at_any_address(mode):
+    """NumPy calls arrays without elements aligned wherever they begin; kernels refused them."""
+    x, i = TensorType("float32", (None, None))("x"), T.lscalar("i")
+    f = fuse.function([x, i], [x * 2 + 1, x.sum(axis=1), x[i:] - 1], mode=mode)
+    raw = np.zeros(41, "u1")
+    for shape in ((0, 4), (2, 0)):
+        value = np.ndarray(shape, "float32", raw.data, 1)
+        got = f(value, 0)
+        assert [a.shape for a in got] == [shape, shape[:1], shape]
+        np.testing.assert_array_equal(got[1], np.zeros(shape[0]))
+    odd = np.ndarray((2, 3), "float32", raw.data, 1)
+    assert f(odd, 2)[2].shape == (0, 3)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_loops_in_loops_over_positions(mode):
+    """A size inside of a loop led through an op with several results, which has none."""
+    x, s = T.dmatrix("x"), T.dmatrix("s")
+
+    def step(row, state):
+        return T.tanh(T.set_subtensor(state[T.nonzero(state > 0)], row[0]))
+
+    kept, _ = fuse.scan(step, x, s)
+    slope = fuse.grad(kept[-1].sum(), s)
+    again = fuse.scan(step, x, s, checkpoint=2)[0]
+    f = fuse.function([x, s], [kept, slope, again, fuse.grad(again[-1].sum(), s)], mode=mode)
+    rows, start = np.array([[0.3], [-0.5], [0.7]]), np.array([[1.0, -2.0], [-0.1, 0.2]])
+    want, state = [], start
+    for row in rows:
+        state = np.tanh(np.where(state > 0, row[0], state))
+        want.append(state)
+    got = f(rows, start)
+    np.testing.assert_allclose(got[0], want, rtol=1e-14)
+    np.testing.assert_allclose(got[2], want, rtol=1e-14)
+    np.testing.assert_allclose(got[1], got[3], rtol=1e-13)

@@ -190,7 +190,7 @@ class InnerWriter(Units):
 
     def state_number(self, k: int, x: Expr) -> str:
         name = self.root.fresh("state")
-        self.first_lines.append(f"{name} = {typed_number(self.outer.number(self.inits[k]), x.type.dtype)}")
+        self.first_lines.append(f"{name} = {as_dtype(self.outer.number(self.inits[k]), x.type.dtype)}")
         self.where["state", k] = name
         return name
 
@@ -255,10 +255,6 @@ class InnerWriter(Units):
         if self.body.until is not None:
             self.outer.values[OPS["part"](self.node, i=count + len(self.body.ys))] = self.step
         return lines
-
-
-def typed_number(text: str, dtype: str) -> str:
-    return text if dtype == "bool" else as_dtype(text, dtype)
 
 
 def compile_loop(body: Body) -> LoopRecipe:

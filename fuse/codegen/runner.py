@@ -66,7 +66,9 @@ def layout_of(array: Array) -> str:
 
 
 def _usable(array: Array) -> Array:
-    """``array``, or a copy of it where its memory does not fall on whole elements."""
+    """``array``, or a copy of it where its memory does not fall on whole elements (NumPy does not say so of none)."""
+    if not array.size:
+        return np.empty(array.shape, array.dtype)
     if array.flags.aligned and all(
         s % array.itemsize == 0 for s, n in zip(array.strides, array.shape, strict=True) if n > 1
     ):

@@ -172,7 +172,8 @@ class Sizes:
             source, axis = node.args[0], node.params["axis"]
             if source not in self.of:
                 for inner in toposort([source], known=self.of):
-                    self.of[inner] = self._sizes(inner)
+                    if isinstance(inner.type, TensorType):
+                        self.of[inner] = self._sizes(inner)
             return self.of[source][axis]
         if (
             node.op.name == "cast"
@@ -211,6 +212,8 @@ class Sizes:
             guess: Sequence[Size] = static  # type: ignore[assignment]
             if node.op.kind == "elementwise":
                 self._broadcast(node)
+            elif node.op.name in _MEETING:
+                _RULES[node.op.name](self, node)
             return tuple(guess)
         op = node.op
         if node.is_leaf:
@@ -312,6 +315,7 @@ _RULES = {
     "part": Sizes._part,
     **dict.fromkeys(("sum", "prod", "max", "min", "all", "any"), Sizes._reduced),
 }
+_MEETING = ("broadcast_to", "unbroadcast", "gather")  # in which sizes meet, whatever is known of the result's
 _INTEGRAL = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 
 

@@ -19,9 +19,7 @@ def scalar_type(dtype: str) -> str:
 
 
 def as_dtype(text: str, dtype: str) -> str:
-    """``text``, whatever type Numba gives it, as ``dtype``."""
-    if dtype == "bool":
-        return text
+    """``text``, whatever type Numba gives it, as ``dtype``: a sum of bools, which Numba adds as numbers, as one."""
     return f"{scalar_type(dtype)}({text})"
 
 

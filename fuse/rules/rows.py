@@ -217,10 +217,8 @@ _MONOTONE = frozenset("exp expm1 exp2 sigmoid tanh softplus sinh arcsinh arctan 
 def argmax_of_monotone(node: Expr, context: Context) -> Expr | None:
     """argmax(softmax(x)), argmax(exp(x)), ...: argmax(x)."""
     (x,), axis = node.args, node.params.get("axis")
-    if x in context.frozen or len(x.args) != 1 or x.args[0].type.shape != x.type.shape:
-        return None
     rowwise = x.op.name in ("softmax", "log_softmax") and x.params["axis"] == axis
-    if not rowwise and x.op.name not in _MONOTONE:
+    if x in context.frozen or not rowwise and x.op.name not in _MONOTONE:
         return None
     return make(node.op, x.args, node.params)
 
