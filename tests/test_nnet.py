@@ -30,7 +30,18 @@ def test_softmax_is_scipys(shape, axis, name):
         x = T.tensor("float64", shape=static)
         check_value(ours(x, axis=axis), scipys(a, axis=axis), {x: a})
         check_gradient(lambda x: ours(x, axis=axis) ** 2, [x], [a])
-    check_value(ours(x), scipys(a, axis=-1), {x: a})  # the last axis; a vector stays a vector
+    check_value(getattr(T.special, name)(x), scipys(a), {x: a})
+
+
+def test_softmax_without_an_axis_is_theanos():
+    """Of a vector it makes a matrix of one row (measured on Theano 1.0.5); functions that are traced are NumPy's."""
+    v, m, a = T.dvector("v"), T.dmatrix("m"), np.array([1.0, 3.0, 2.0])
+    for ours, scipys in ((nnet.softmax, special.softmax), (nnet.logsoftmax, special.log_softmax)):
+        assert ours(v).broadcastable == (True, False)
+        check_value(ours(v), scipys(a)[None], {v: a})
+        check_value(ours(m), scipys(SCORES, axis=1), {m: SCORES})
+        np.testing.assert_allclose(fuse.jit(lambda x, ours=ours: ours(x) * 2)(a), 2 * scipys(a), rtol=1e-14)
+        np.testing.assert_allclose(T.grad(ours(v)[0, 1], v).eval({v: a}), fuse.grad(lambda x, f=ours: f(x)[1])(a))
 
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])

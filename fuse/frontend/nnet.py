@@ -1,6 +1,7 @@
 """Losses and activations of neural networks, with Theano's names (``T.nnet``)."""
 from __future__ import annotations
 
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,15 +29,63 @@ from fuse.frontend.reductions import sum as sum_
 from fuse.frontend.scans import argmax
 from fuse.frontend.selecting import take_along_axis
 from fuse.frontend.sizes import as_size, size_mul
-from fuse.frontend.softmax import check_labels, log_softmax, softmax, softmax_crossentropy
+from fuse.frontend.softmax import check_labels, softmax_crossentropy
+from fuse.frontend.softmax import log_softmax as log_softmax_along
+from fuse.frontend.softmax import softmax as softmax_along
 from fuse.frontend.subtensor import gather
 from fuse.frontend.transcendental import inexact_real
 from fuse.op import elementwise
+from fuse.trace import by_user
 
 if TYPE_CHECKING:
     from fuse.codegen import mathlib
 
-logsoftmax = log_softmax
+
+# ---------------------------------------------------------------- softmax
+def _rows(c: Any, axis: int | EllipsisType | None, user: bool) -> tuple[Expr, int | None]:
+    """What to sum along which axis: a vector is one row, as in Theano, where no axis is given."""
+    c = as_expr(c)
+    if axis is not ...:
+        return c, axis
+    return (dimshuffle(c, "x", 0) if c.type.ndim == 1 and not user else c), -1
+
+
+def softmax(c: Any, axis: int | EllipsisType | None = ...) -> Expr:
+    """``exp(c) / sum(exp(c))`` along the last axis, or along ``axis`` (None: over all elements), without overflow.
+
+    The result has the shape of ``c``. Only a vector without an axis gives a matrix of one row, as in Theano, where
+    programs write ``softmax(v)[0]``; in traced functions and in ``fuse.tensor.special`` it stays a vector.
+
+    >>> import fuse.tensor as T
+    >>> v = T.vector("v")
+    >>> softmax(v).eval({v: [1000.0, 1000.0]})
+    array([[0.5, 0.5]])
+    >>> softmax(v, axis=0).eval({v: [1000.0, 1000.0]})
+    array([0.5, 0.5])
+    """
+    return softmax_along(*_rows(c, axis, by_user()))
+
+
+def logsoftmax(c: Any, axis: int | EllipsisType | None = ...) -> Expr:
+    """``log(softmax(c))``, exact also where the softmax underflows; of a vector a matrix of one row, as in Theano.
+
+    >>> import fuse.tensor as T
+    >>> v = T.vector("v")
+    >>> logsoftmax(v).eval({v: [0.0, 1000.0]})
+    array([[-1000.,     0.]])
+    """
+    return log_softmax_along(*_rows(c, axis, by_user()))
+
+
+def log_softmax(c: Any, axis: int | None = -1) -> Expr:
+    """``log(softmax(c))`` along ``axis`` (None: over all elements), exact also where the softmax underflows.
+
+    >>> import fuse.tensor as T
+    >>> v = T.vector("v")
+    >>> log_softmax(v).eval({v: [0.0, 1000.0]})
+    array([-1000.,     0.])
+    """
+    return log_softmax_along(c, axis)
 
 
 # ---------------------------------------------------------------- cross-entropies of distributions
@@ -111,7 +160,7 @@ def crossentropy_softmax_1hot(x: Any, y_idx: Any, **kwargs: Any) -> tuple[Expr, 
     """
     x = as_expr(x)
     x = ew.cast(x, ty.inexact(x.type.dtype))
-    return softmax_crossentropy(x, y_idx), softmax(x)
+    return softmax_crossentropy(x, y_idx), softmax_along(x, -1)
 
 
 def crossentropy_softmax_1hot_with_bias(x: Any, b: Any, y_idx: Any, **kwargs: Any) -> tuple[Expr, Expr]:
@@ -166,7 +215,7 @@ def softmax_with_bias(x: Any, b: Any) -> Expr:
     array([[0., 1.],
            [0., 1.]])
     """
-    return softmax(ew.add(x, b))
+    return softmax_along(ew.add(x, b), -1)
 
 
 # ---------------------------------------------------------------- binary cross-entropies
@@ -244,9 +293,9 @@ def h_softmax(
     array([[0.25, 0.25, 0.25, 0.25]])
     """
     x, W2, b2 = as_expr(x), as_expr(W2), as_expr(b2)
-    classes = softmax(ew.add(dot(x, W1), as_expr(b1)))
+    classes = softmax_along(ew.add(dot(x, W1), as_expr(b1)), -1)
     if target is None:
-        inside = softmax(ew.add(tensordot(x, W2, axes=(1, 1)), b2), axis=-1)
+        inside = softmax_along(ew.add(tensordot(x, W2, axes=(1, 1)), b2), axis=-1)
         joint = ew.mul(dimshuffle(classes, 0, 1, "x"), inside)
         flat = reshape(joint, (as_size(batch_size), size_mul(as_size(n_classes), as_size(n_outputs_per_class))), ndim=2)
         return flat[:, : as_size(n_outputs)]
@@ -254,7 +303,7 @@ def h_softmax(
     of_class, place = ew.int_div(target, n_outputs_per_class), ew.mod(target, n_outputs_per_class)
     scores = ew.add(batched_dot(x, W2[of_class]), b2[of_class])
     row = iota(as_size(batch_size))
-    return ew.mul(gather(classes, row, of_class), gather(softmax(scores), row, place))
+    return ew.mul(gather(classes, row, of_class), gather(softmax_along(scores, -1), row, place))
 
 
 def confusion_matrix(actual: Any, pred: Any) -> list[Expr]:

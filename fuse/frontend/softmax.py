@@ -81,10 +81,8 @@ def _along(op: Any, x: Any, axis: int | None, what: str) -> Expr:
     return op(x, axis=normalize_axis(axis, x.type.ndim))
 
 
-def softmax(c: Any, axis: int | None = -1) -> Expr:
-    """``exp(c) / sum(exp(c))`` along ``axis`` (None: over all elements), without overflow.
-
-    The result has the shape of ``c``: also for a vector, of which Theano made a matrix with one row.
+def softmax(c: Any, axis: int | None = None) -> Expr:
+    """``exp(c) / sum(exp(c))`` along ``axis`` (None: over all elements), without overflow; of the shape of ``c``.
 
     >>> import fuse.tensor as T
     >>> v = T.vector("v")
@@ -119,8 +117,8 @@ def _log_softmax(op: Op, x: Expr, *, axis: int) -> Expr:
     return op(x, axis=axis)
 
 
-def log_softmax(c: Any, axis: int | None = -1) -> Expr:
-    """``log(softmax(c))`` along ``axis``, exact also where the softmax underflows.
+def log_softmax(c: Any, axis: int | None = None) -> Expr:
+    """``log(softmax(c))`` along ``axis`` (None: over all elements), exact also where the softmax underflows.
 
     >>> import fuse.tensor as T
     >>> v = T.vector("v")

@@ -60,7 +60,7 @@ all_dtypes = discrete_dtypes + continuous_dtypes
 # Theano's programs use these modules as attributes, without importing them.
 _MODULES = (
     "basic", "blas", "elemwise", "extra_ops", "inplace", "io", "linalg", "math", "opt", "raw_random", "sharedvar",
-    "signal", "subtensor", "type", "type_other", "utils", "xlogx",
+    "signal", "special", "subtensor", "type", "type_other", "utils", "xlogx",
 )
 
 # Modules that Theano's own tests and older programs take from here with a star.
