@@ -33,7 +33,7 @@ LAYERS = (
         "tensor", "teach", "compile", "gof", "compat", "gradient", "ifelse", "misc", "sandbox", "scalar",
         "configparser", "scan_module",
     ),
-    ("optimize",),
+    ("optimize", "d3viz"),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 

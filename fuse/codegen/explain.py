@@ -66,7 +66,7 @@ def _steps(program: Planned) -> list[str]:
     number = 0
     for unit in program.plan.units:
         if isinstance(unit, Region):
-            lines += _kernel(number, next(launchers), unit)
+            lines += explain_kernel(number, next(launchers), unit)
             number += 1
         else:
             shapes = ", ".join(a.type.describe() if hasattr(a.type, "describe") else "tuple" for a in unit.args)
@@ -77,7 +77,8 @@ def _steps(program: Planned) -> list[str]:
     return lines
 
 
-def _kernel(number: int, launcher: Launcher, region: Region) -> list[str]:
+def explain_kernel(number: int, launcher: Launcher, region: Region) -> list[str]:
+    """What one kernel computes, reads and writes."""
     kernel = launcher.default
     operations, sweeps = _work(kernel)
     reads = [_array(b, launcher) for b in launcher.bases if b not in region.outputs]
@@ -114,6 +115,7 @@ def _count(number: int, noun: str) -> str:
 def _work(kernel: Kernel) -> tuple[int, int]:
     """(operations in innermost loops, number of innermost loops)."""
     operations = sweeps = 0
+    straight = not any(isinstance(c, Loop) for c in kernel.body)
     stack: list[Any] = list(kernel.body)
     while stack:
         s = stack.pop()
@@ -123,7 +125,7 @@ def _work(kernel: Kernel) -> tuple[int, int]:
                     sweeps += 1
                 operations += sum(isinstance(c, (Compute, Combine)) for c in s.body)
             stack.extend(s.body)
-        elif isinstance(s, (Compute, Store)) and not any(isinstance(c, Loop) for c in kernel.body):
+        elif straight and isinstance(s, (Compute, Store)):
             operations += isinstance(s, Compute)
     return operations, sweeps
 

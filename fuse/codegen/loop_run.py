@@ -1,8 +1,9 @@
 """Running loops: the compiled function of a body with its memory, or the body's program called for each step."""
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -213,6 +214,21 @@ def loop_call(node: Expr) -> Callable[..., list[Array]]:
         run = nonempty(run)
     run.made_in = time.perf_counter() - start  # for profiles
     return run
+
+
+def loop_texts(wrapper: str, scope: Mapping[str, Any]) -> dict[str, str]:
+    """The text of each loop of a wrapper by its name there; of one without a compiled form, why that is so."""
+    texts = {}
+    for name in dict.fromkeys(re.findall(r"\bloop\d+\b", wrapper)):
+        call = scope[name]
+        made_by = getattr(call, "made_by", ())
+        while made_by and callable(made_by[1]):  # a loop with a condition around it
+            made_by = made_by[1].made_by
+        if made_by:
+            texts[name] = str(made_by[2])
+        else:
+            texts[name] = f"# not compiled as a whole, each step is a call: {getattr(call, 'why', '')}\n"
+    return texts
 
 
 def _plain(value: Any) -> Any:

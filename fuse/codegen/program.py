@@ -15,6 +15,7 @@ import numpy as np
 
 from fuse import reference
 from fuse.codegen import load, memory, plans
+from fuse.codegen.loop_run import loop_texts
 from fuse.codegen.runner import Runner
 from fuse.errors import FuseError
 from fuse.expr import SHARED, Expr, substitute
@@ -190,6 +191,8 @@ class Program:
             for layouts, text in texts.items():
                 note = "" if layouts == contiguous else f" (layouts {', '.join(layouts)})"
                 parts.append(f"# kernel {number}{note}\n{text}")
+        for name, text in loop_texts(self.wrapper_source, self.scope).items():
+            parts.append(f"# {name[:4]} {name[4:]}\n{text}")
         parts += ["# wrapper", self.wrapper_source]
         if "swept" in self._variants:
             parts += ["# for large matrices, products with which are part of kernels", self._variants["swept"].source]

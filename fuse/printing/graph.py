@@ -11,6 +11,7 @@ from fuse.printing.debug import _outputs, node_text
 _NODES = 500
 _SHAPES = {"input": ("box", "#d5f5e3"), "shared": ("box", "#d6eaf8"), "constant": ("box", "#f2f3f4")}
 _OP_SHAPE, _OUTPUT_COLOUR = ("ellipse", "#ffffff"), "#fadbd8"
+_CONTROL = dict.fromkeys(range(32), "?")  # characters that no picture shows
 
 
 class MissingGraphviz(FuseError, ImportError):
@@ -29,6 +30,7 @@ def _label(node: Expr, with_ids: bool, number: int, simple: bool, size: int) -> 
         text = f"{node.name or ''} {node.type}".strip()
     elif not node.is_leaf and node.name:
         text = f"{node.name} = {text}"
+    text = text.encode("utf-8", "replace").decode().translate(_CONTROL)
     text = text if len(text) <= size else text[: size - 3] + "..."
     return f"{text} id={number}" if with_ids else text
 
@@ -114,8 +116,9 @@ def pydotprint(
     name the file is ``fuse.pydotprint.png``. ``var_with_name_simple`` labels inputs by their names alone. With
     ``return_image`` the result is an image that notebooks show, and no file is written.
 
-    Needs pygraphviz (``pip install "fuse[viz]"``), whose wheels carry Graphviz: no program of the system is called.
-    Without it raises MissingGraphviz, after writing the Mermaid text of the graph beside ``outfile``.
+    PNG and PDF need pygraphviz (``pip install "fuse[viz]"``), whose wheels carry Graphviz: no program of the system is
+    called. Without it SVG is drawn by a layout of our own, and the others raise MissingGraphviz, after the graph was
+    written beside ``outfile`` as SVG and as Mermaid text.
 
     >>> import fuse, os, tempfile, fuse.tensor as T
     >>> x = T.dscalar("x")
@@ -138,11 +141,17 @@ def pydotprint(
     try:
         import pygraphviz
     except ImportError as error:
-        beside = os.path.splitext(path)[0] + ".mmd"
-        _write(beside, mermaid(fct).encode(), False)
+        from fuse.printing.drawing import drawing
+
+        drawn = drawing(_outputs(fct)).encode("utf-8")
+        if kind == "svg":
+            return Picture(drawn, kind) if return_image else _write(path, drawn, print_output_file)
+        beside = os.path.splitext(path)[0]
+        _write(f"{beside}.svg", drawn, False)
+        _write(f"{beside}.mmd", mermaid(fct).encode("utf-8", "replace"), False)
         raise MissingGraphviz(
-            f'drawing needs pygraphviz: pip install "fuse[viz]" (it carries Graphviz, nothing else is needed). '
-            f"The graph as Mermaid text is in {beside}"
+            f'drawing {kind} needs pygraphviz: pip install "fuse[viz]" (it carries Graphviz, nothing else is needed). '
+            f"The graph is in {beside}.svg, and as Mermaid text in {beside}.mmd"
         ) from error
     try:
         picture = pygraphviz.AGraph(string=text).draw(format=kind, prog="dot")
