@@ -78,6 +78,7 @@ class Op:
     ufunc: Any = None
     linear: bool = False
     stateful: bool = False
+    chooses: bool = False  # whether ``grad`` is told which arguments are ``wanted``
     bind: Callable[[Expr], Callable[..., Any]] | None = None  # opaque ops whose call depends on the node's types
     doc: str = ""
     meta: dict[str, Any] = field(default_factory=dict)

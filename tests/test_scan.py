@@ -485,3 +485,62 @@ def test_a_shared_variable_among_the_arguments_has_its_value_of_the_step():
     seen, updates = fuse.scan(lambda t: (t * 1.0, {t: t * 2}), n_steps=4, non_sequences=total)
     np.testing.assert_array_equal(fuse.function([], seen, updates=updates)(), [1.0, 2.0, 4.0, 8.0])
     assert float(total.get_value()) == 16.0
+
+
+def smoothed(y, alpha, start):
+    """Squared errors of exponential smoothing: (their sum as a state, each of them kept, the last level)."""
+    def step(state, now):
+        error = now[0] - state[0]
+        return (state[0] + alpha * error, state[1] + error * error), (error * error,)
+
+    (level, cost), (squares,) = fuse.loop(step, (start, 0.0 * start), (y,))
+    return cost, squares, level
+
+
+def test_few_numbers_are_differentiated_in_the_same_loop():
+    y, alpha, start = T.dvector("y"), T.dscalar("alpha"), T.dscalar("start")
+    cost, squares, level = smoothed(y, alpha, start)
+    formulas = [cost, squares.sum(), level * cost + (squares ** 2).sum()]
+    data = RNG.normal(size=9)
+    for formula in formulas:
+        def value(a, b, formula=formula):
+            return fuse.clone(formula, {y: T.constant(data), alpha: a, start: b})
+
+        verify_grad(value, [0.3, -0.2], rng=RNG)
+        # Asked for the slope in the series too, the gradient is found by a loop backwards.
+        forwards = fuse.grad(formula, [alpha, start])
+        backwards = fuse.grad(formula, [alpha, start, y])
+        f = fuse.function([y, alpha, start], [*forwards, *backwards[:2]])
+        found = f(data, 0.3, -0.2)
+        np.testing.assert_allclose(found[:2], found[2:], rtol=1e-12)
+    f = fuse.function([y, alpha, start], [cost, *fuse.grad(cost, [alpha, start])])
+    f(data, 0.3, -0.2)
+    assert f.explain().count("call loop") == 1
+    second = fuse.function([y, alpha, start], fuse.hessian(cost, [alpha])[0])
+    verify = fuse.function([y, alpha, start], fuse.grad(cost, alpha))
+    slope = (verify(data, 0.3 + 1e-6, -0.2) - verify(data, 0.3 - 1e-6, -0.2)) / 2e-6
+    np.testing.assert_allclose(second(data, 0.3, -0.2), slope, rtol=1e-6)
+
+
+def test_an_infinite_slope_at_the_start_is_no_number_only_where_it_is_used():
+    a = T.dscalar("a")
+    [root], _ = fuse.loop(lambda state, _: ((T.sqrt(state[0]) * a,), ()), (T.constant(0.0),), None, 1)
+    assert fuse.function([a], fuse.grad(root, a))(2.0) == 0.0
+
+
+def test_states_that_are_elements_of_the_step_before():
+    y, phi = T.dvector("y"), T.dscalar("phi")
+
+    def step(state, now):
+        error = now[0] - phi * state[0]
+        return (now[0], state[1] + error * error), ()
+
+    cost = fuse.loop(step, (y[0], 0.0 * y[0]), (y[1:],))[0][1]
+    f = fuse.function([y, phi], [cost, fuse.grad(cost, phi)])
+    for n in (5, 2, 1):
+        data = RNG.normal(size=n)
+        errors = data[1:] - 0.5 * data[:-1]
+        np.testing.assert_allclose(f(data, 0.5), [errors @ errors, -2 * errors @ data[:-1]], rtol=1e-12, atol=1e-15)
+    with pytest.raises(IndexError):
+        f(np.empty(0), 0.5)
+    assert "join" not in f.explain()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fuse.autodiff import batching
+from fuse.autodiff import alongside, batching
 from fuse.autodiff.sweep import cast_like, cotangents, filled, is_discrete, op
 from fuse.expr import Constant, Expr, constant, substitute, toposort, variable
 from fuse.frontend import elementwise as ew
@@ -28,13 +28,18 @@ _LIGHT = {
 }
 
 
-def reverse(g: Sequence[Any], out: Expr, steps: Expr, *args: Expr, body: Body, **params: Any) -> list[Any]:
-    """The cotangents of a loop's arguments."""
+def reverse(
+    g: Sequence[Any], out: Expr, steps: Expr, *args: Expr, body: Body, wanted: Sequence[bool], **params: Any
+) -> list[Any]:
+    """The cotangents of a loop's arguments; those that are not ``wanted`` may be left out."""
     sequences, inits, fixed = arguments(out)
     count = len(body.states)
     given = [h if isinstance(h, Expr) else None for h in g]
     if body.until is not None:
         given = given[:-1]
+    found = alongside.gradient([None if alongside.is_zero(h) else h for h in given], out, wanted, body, params)
+    if found is not None:
+        return found
     checkpoint = params.get("checkpoint")
     if checkpoint is not None and body.until is None and params.get("truncate", -1) < 0:
         from fuse.autodiff.checkpoints import reverse_in_segments

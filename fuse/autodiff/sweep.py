@@ -156,7 +156,8 @@ def pull_back(node: Expr, g: Any, wanted: Sequence[bool]) -> list[Cotangent]:
     if node.op.kind == "elementwise":
         raw = [_elementwise_rule(node, i, rule, g, w) for i, (rule, w) in enumerate(zip(rules, wanted, strict=True))]
     else:
-        raw = list(rules(g, node, *node.args, **node.params))
+        choice = {"wanted": wanted} if node.op.chooses else {}
+        raw = list(rules(g, node, *node.args, **node.params, **choice))
         if len(raw) != len(node.args):
             raise FuseTypeError(f"the gradient of {node.op} has {len(raw)} entries for {len(node.args)} arguments")
     return [_fit(node, i, h) if w else DISCONNECTED for i, (h, w) in enumerate(zip(raw, wanted, strict=True))]

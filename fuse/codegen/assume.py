@@ -31,3 +31,40 @@ def assume_picks(outputs: Sequence[Expr]) -> tuple[list[Expr], list[tuple[Expr, 
         return node if node.is_leaf else rebuild(node, args)
 
     return transform(outputs, visit), list(equal)
+
+
+def assume_rows(outputs: Sequence[Expr]) -> tuple[list[Expr], list[tuple[Expr, Expr]]]:
+    """``outputs`` with ``x[i]`` joined to ``x[i + 1:]`` as ``x[i:]``, and the sizes that say that there is an ``x[i]``.
+
+    That is what a state which is the element of the step before becomes outside the loop (`fuse.looping`).
+    """
+    equal: dict[tuple[Expr, Expr], None] = {}
+
+    def visit(node: Expr, args: tuple[Expr, ...]) -> Expr:
+        if node.op.name == "join" and node.params["axis"] == 0 and len(args) == 2:
+            first, rest = args
+            x, start = rest.args[0], _start_of(rest)
+            if start is not None and first is _row(x, start - 1) and x.type.dtype == node.type.dtype:
+                rows = shape_of(x)[0]
+                if not isinstance(rows, int) and rows.op.name == "shape_i" and rows.args[0].is_leaf:
+                    equal[make(OPS["maximum"], (rows, constant(start, dtype="int64"))), rows] = None
+                    spec = (("slice", start - 1, None, None),)
+                    return make(OPS["subtensor"], (x,), {"spec": spec}) if start > 1 else x
+        return node if node.is_leaf else rebuild(node, args)
+
+    return transform(outputs, visit), list(equal)
+
+
+def _start_of(rest: Expr) -> int | None:
+    """The ``n`` of ``x[n:]``."""
+    if rest.op.name != "subtensor" or len(rest.args) > 1 or len(rest.params["spec"]) > 1:
+        return None
+    kind, start, *others = rest.params["spec"][0]
+    to_the_end = kind == "slice" and others in ([None, None], [None, 1])
+    return start if to_the_end and isinstance(start, int) and start > 0 else None
+
+
+def _row(x: Expr, i: int) -> Expr:
+    """``x[i]`` as an array of one row."""
+    row = make(OPS["subtensor"], (x,), {"spec": (("int", i),)})
+    return make(OPS["dimshuffle"], (row,), {"pattern": ("x", *range(row.type.ndim))})

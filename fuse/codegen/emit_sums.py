@@ -17,7 +17,7 @@ from fuse.codegen.text import as_dtype, cast, is_innermost, typed
 
 CHUNK = 512  # elements summed before their sum is added, compensated, to the total
 LANES = 8  # a sum's elements beyond a multiple of this are added in order: short sums then round as NumPy's do
-SHORT_BODY = 10  # statements that are written twice (for the lanes and for the rest) rather than kept in a row
+SHORT_BODY = 16  # statements that are written twice (for the lanes and for the rest) rather than kept in a row
 
 REORDERED = {"sum": "radd", "prod": "rmul", "max": "vmax", "min": "vmin"}
 _BOOLEAN = {"max": "|", "min": "&", "any": "|", "all": "&", "sum": "|", "prod": "&"}

@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from fuse.codegen import load, memory
+from fuse.codegen import load
 from fuse.codegen.calls import remembered
 from fuse.codegen.loop_emit import NotCompiled
+from fuse.codegen.loop_entry import called, grows
 from fuse.codegen.loop_plan import LoopRecipe, compile_loop
 from fuse.codegen.native import ArgType
 from fuse.codegen.runner import SizeMismatch
@@ -19,9 +18,6 @@ from fuse.frontend.loops import Body, stepwise
 from fuse.op import OPS
 
 Array = Any
-MAPPED = 1 << 17  # bytes that the C library asks of the system anew each time
-PIECE = 1 << 14  # steps of a loop of unknown length for which memory is made at first
-LONGEST = 1 << 24  # steps of one entry into a loop without kept values: between them Ctrl-C is heard
 
 
 @remembered
@@ -34,156 +30,10 @@ def compiled(*data: Any) -> Callable[..., list[Array]]:
     kernel = load.stored_kernel(recipe.key, recipe.text, tuple([ArgType(*t) for t in recipe.argtypes]))
     if kernel is None:
         raise KeyError(recipe.key)
-    scope: dict[str, Any] = {}
-    exec(compile(recipe.measure, "<fuse loop>", "exec"), {}, scope)
-    measure = scope["measure"]
-    sequences = recipe.sequences
-    fills = [_FILLS[a[0]](a, recipe) for a in recipe.arguments]
-    told = [k for k, a in enumerate(recipe.arguments) if a[0] == "done"]
-    growing = recipe.ends and any(a[0] in ("kept", "rows") for a in recipe.arguments)
-    results = recipe.results
-
-    def run(steps: Any, *given: Array) -> list[Array]:
-        count = int(steps)
-        arrays = [np.asarray(a) for a in given]
-        if count < 0 or any(len(a) < count for a in arrays[:sequences]):
-            raise SizeMismatch
-        sizes = measure(arrays)
-        if sizes is None:
-            raise SizeMismatch
-        room = min(count, PIECE) if growing else count
-        made = [fill(arrays, sizes, room) for fill in fills]
-        start = 0
-        while True:
-            stop = min(count, room) if growing else min(count, start + LONGEST)
-            if kernel(start, stop, *sizes, *made):
-                raise SizeMismatch
-            done = int(made[told[0]]) if told and stop > start else stop
-            if done < stop or stop == count:
-                break
-            start = stop
-            if growing:
-                room = min(count, 2 * room)
-                made = [_longer(a, m, room) for a, m in zip(recipe.arguments, made, strict=True)]
-        return [_READ[how](made[k], done) for k, how in results]
-
-    run.owned = tuple([how in ("number", "rows") and not growing for _, how in results])  # type: ignore[attr-defined]
+    run: Any = called(recipe, kernel)
+    growing = recipe.ends and grows(recipe)
+    run.owned = tuple([how in ("number", "rows") and not growing for _, how in recipe.results])
     return run
-
-
-def _size(shape: Any, sizes: Any) -> int:
-    count = 1
-    for n in shape:
-        count *= n if type(n) is int else sizes[n[1]]
-    return count
-
-
-def _sequence(what: Any, recipe: LoopRecipe) -> Any:
-    k = what[1]
-
-    def fill(arrays: Any, sizes: Any, room: int) -> Array:
-        x = arrays[k]
-        if not x.flags.aligned or x.strides[0] % x.itemsize or x.ndim > 1 and len(x) and not x[0].flags.c_contiguous:
-            return np.ascontiguousarray(x)
-        return x
-
-    return fill
-
-
-def _fixed(what: Any, recipe: LoopRecipe) -> Any:
-    k = recipe.sequences + recipe.states + what[1]
-    return lambda arrays, sizes, room: _contiguous(arrays[k])
-
-
-def _contiguous(x: Array) -> Array:
-    return x if x.flags.c_contiguous and x.flags.aligned else np.array(x, order="C")
-
-
-def _turned(what: Any, recipe: LoopRecipe) -> Any:
-    k = recipe.sequences + recipe.states + what[1]
-    return lambda arrays, sizes, room: _contiguous(arrays[k].T)
-
-
-def _state(what: Any, recipe: LoopRecipe) -> Any:
-    k = recipe.sequences + what[1]
-    return lambda arrays, sizes, room: np.array(arrays[k])
-
-
-def _halves(what: Any, recipe: LoopRecipe) -> Any:
-    k = recipe.sequences + what[1]
-
-    def fill(arrays: Any, sizes: Any, room: int) -> Array:
-        x = arrays[k]
-        made = np.empty((2, *x.shape), x.dtype)
-        made[0] = x
-        return made
-
-    return fill
-
-
-def _rows(what: Any, recipe: LoopRecipe) -> Any:
-    k = recipe.sequences + what[1]
-
-    def fill(arrays: Any, sizes: Any, room: int) -> Array:
-        x = arrays[k]
-        made = _empty((room + 1, *x.shape), x.dtype)
-        made[0] = x
-        return made
-
-    return fill
-
-
-def _kept(what: Any, recipe: LoopRecipe) -> Any:
-    dtype = _dtype_of(what, recipe)
-    shape = what[-1]
-    return lambda arrays, sizes, room: _empty((room, *[n if type(n) is int else sizes[n[1]] for n in shape]), dtype)
-
-
-def _empty(shape: tuple[int, ...], dtype: Any) -> Array:
-    """Memory for many steps, that of arrays which were let go where it is much."""
-    count = dtype.itemsize
-    for n in shape:
-        count *= n
-    return np.empty(shape, dtype) if count < MAPPED else memory.recycled(shape, dtype)
-
-
-def _dtype_of(what: Any, recipe: LoopRecipe) -> Any:
-    first = len(recipe.argtypes) - len(recipe.arguments)
-    return np.dtype(recipe.argtypes[first + recipe.arguments.index(what)][0])
-
-
-def _scratch(what: Any, recipe: LoopRecipe) -> Any:
-    dtype, shape = np.dtype(what[1]), what[2]
-    return lambda arrays, sizes, room: np.empty(_size(shape, sizes), dtype)
-
-
-def _done(what: Any, recipe: LoopRecipe) -> Any:
-    return lambda arrays, sizes, room: np.zeros((), "int64")
-
-
-_FILLS: dict[str, Callable[..., Any]] = {
-    "sequence": _sequence, "fixed": _fixed, "turned": _turned, "state": _state, "halves": _halves, "rows": _rows,
-    "kept": _kept, "scratch": _scratch, "done": _done,
-}
-
-
-def _longer(what: Any, array: Array, room: int) -> Array:
-    """Memory of a loop of unknown length, when there is more to keep."""
-    if what[0] not in ("kept", "rows"):
-        return array
-    made = np.empty((room + (what[0] == "rows"), *array.shape[1:]), array.dtype)
-    made[: len(array)] = array
-    return made
-
-
-_READ: dict[str, Callable[..., Array]] = {
-    "number": lambda array, done: array,
-    "rows": lambda array, done: array if len(array) == done else array[:done],
-    "before": lambda array, done: array[:done],
-    "after": lambda array, done: array[1 : done + 1],
-    "last": lambda array, done: array[done],
-    "half": lambda array, done: array[done % 2],
-}
 
 
 def write_loop(writer: Any, node: Expr, name: str, arguments: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fuse import rules
-from fuse.codegen.assume import assume_picks
+from fuse.codegen.assume import assume_picks, assume_rows
 from fuse.codegen.expand import expand, settle
 from fuse.codegen.halo import with_halos
 from fuse.codegen.launch import Launcher
@@ -34,7 +34,11 @@ class Planned:
         if program.assuming:
             results, self.assumed = assume_picks(results)
         results = rules.optimize(without_identities(results), mode=program.mode, trace=self.trace)
-        expanded = without_detours(expand(tidied(results, program.mode)))
+        results = tidied(results, program.mode)
+        if program.assuming:
+            results, more = assume_rows(results)
+            self.assumed += more
+        expanded = without_detours(expand(results))
         if program.mode != "strict":
             expanded = with_halos(expanded)
         self.results, self.sizes = settle(expanded, self.assumed)

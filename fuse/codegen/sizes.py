@@ -66,6 +66,10 @@ class Sizes:
             self._place[node] = len(self._place)
             if hasattr(node.type, "shape"):
                 self.of[node] = self._sizes(node)
+        for left, right in equal:  # those that no meeting of arrays in the graph stands for
+            a, b = self.host(left), self.host(right)
+            if all(t.op.name == "shape_i" and t.args[0] in self.of for n in (a, b) for t in self.terminals(n)):
+                self.same(a, b, left)
 
     def find(self, size: Size) -> Size:
         """The canonical representative of ``size`` under the guards."""

@@ -267,7 +267,7 @@ DERIVATIVES: dict[str, Callable[..., Any]] = {}
 
 LOOP = register(Op(
     name="loop", kind="opaque", numpy=_run, infer=_infer, shape=_shape, doc=(__doc__ or "").splitlines()[0],
-    grad=lambda g, out, *args, **params: DERIVATIVES["reverse"](g, out, *args, **params),
+    chooses=True, grad=lambda g, out, *args, **params: DERIVATIVES["reverse"](g, out, *args, **params),
     jvp=lambda tangents, out, *args, **params: DERIVATIVES["forward"](tangents, out, *args, **params),
 ))
 

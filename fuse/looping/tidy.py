@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from fuse import rules
-from fuse.expr import Expr, make, rebuild, toposort
+from fuse.expr import Expr, make, rebuild, substitute, toposort
 from fuse.frontend.loops import LOOP, Body, arguments, loop_node, results
 from fuse.looping.branches import closed
 from fuse.looping.opened import Opened
@@ -94,7 +94,7 @@ def merged(outputs: Sequence[Expr]) -> list[Expr]:
     The gradient of a loop reads values that the loop itself need not keep, so that it is written with a loop of its
     own, which this makes the same again.
     """
-    outputs = list(outputs)
+    outputs = _within_others(list(outputs))
     while True:
         groups: dict[object, list[Expr]] = {}
         for node in toposort(outputs):
@@ -117,6 +117,60 @@ def merged(outputs: Sequence[Expr]) -> list[Expr]:
             else:
                 new[node] = rebuild(node, [new[a] for a in node.args]) if node.args else node
         outputs = [new[o] for o in outputs]
+
+
+def _within_others(outputs: list[Expr]) -> list[Expr]:
+    """Loops whose states are the first ones of another loop become part of that one (a loop, and its tangents')."""
+    while True:
+        groups: dict[object, list[Expr]] = {}
+        for node in toposort(outputs):
+            if node.op is LOOP and node.params["body"].until is None:
+                groups.setdefault((node.args[0], *arguments(node)[0]), []).append(node)
+        pairs = [(a, b) for group in groups.values() for a in group for b in group if a is not b]
+        changes = next((c for small, large in pairs if (c := _within(small, large))), None)
+        if changes is None:
+            return outputs
+        outputs = substitute(outputs, changes)
+
+
+def _within(small: Expr, large: Expr) -> dict[Expr, Expr] | None:
+    """The results of both loops as those of one, where ``small`` does what the first states of ``large`` do."""
+    body: Body = small.params["body"]
+    other: Body = large.params["body"]
+    n = len(body.states)
+    special = (small.params.keys() | large.params.keys()) - {"body", "nonempty", "label"}
+    if special or len(other.states) <= n:
+        return None
+    same = zip(small.args[1:], large.args[1:], strict=False)
+    fixed, more = arguments(small)[2], arguments(large)[2]
+    if any(a is not b for (a, b), _ in zip(same, [*body.sequences, *body.states], strict=False)):
+        return None
+    if any(a is not b for a, b in zip(fixed, more, strict=False)) or len(fixed) > len(more):
+        return None
+    names = [*other.sequences, *other.states[:n], *other.fixed[: len(fixed)]]
+    if any(x.type != y.type for x, y in zip(body.inputs, names, strict=True)):
+        return None
+    found = substitute(body.outputs, {x: y for x, y in zip(body.inputs, names, strict=True) if x is not y})
+    if tuple(found[:n]) != other.nexts[:n] or small in toposort(large.args):
+        return None
+    return _parts(small, large, found[n:])
+
+
+def _parts(small: Expr, large: Expr, ys: Sequence[Expr]) -> dict[Expr, Expr]:
+    """The results of a loop as those of a larger one, of which ``ys`` are kept too."""
+    body: Body = large.params["body"]
+    kept = list(dict.fromkeys([*body.ys, *ys]))
+    wider = Body(body.sequences, body.states, body.fixed, body.nexts, kept)
+    nonempty = {"nonempty": True} if small.params.get("nonempty") or large.params.get("nonempty") else {}
+    params = {k: v for k, v in large.params.items() if k != "body"} | nonempty
+    finals, values, _ = results(loop_node(large.args[0], *arguments(large), wider, **params))
+    place = dict(zip(kept, values, strict=True))
+    n = len(small.params["body"].states)
+    new = [*finals[:n], *[place[y] for y in ys]]
+    changes = {OPS["part"](small, i=i): x for i, x in enumerate(new)}
+    own = [*finals, *[place[y] for y in body.ys]]
+    changes.update({OPS["part"](large, i=i): x for i, x in enumerate(own)})
+    return {old: new for old, new in changes.items() if old is not new}
 
 
 def _together(group: Sequence[Expr]) -> dict[Expr, Expr]:

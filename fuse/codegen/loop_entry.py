@@ -1,0 +1,164 @@
+"""The call of a compiled loop: Python text written for its recipe, which makes its arrays and enters it."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fuse.codegen import memory
+from fuse.codegen.loop_plan import LoopRecipe
+from fuse.codegen.runner import SizeMismatch
+
+Array = Any
+MAPPED = 1 << 17  # bytes that the C library asks of the system anew each time
+PIECE = 1 << 14  # steps of a loop of unknown length for which memory is made at first
+LONGEST = 1 << 24  # steps of one entry into a loop: between them Ctrl-C is heard
+
+
+def empty(shape: tuple[int, ...], dtype: Any) -> Array:
+    """Memory for many steps, that of arrays which were let go where it is much."""
+    count = dtype.itemsize
+    for n in shape:
+        count *= n
+    return np.empty(shape, dtype) if count < MAPPED else memory.recycled(shape, dtype)
+
+
+def contiguous(x: Array) -> Array:
+    """``x``, or a copy of it in C order."""
+    return np.array(x, order="C")
+
+
+def walkable(x: Array) -> Array:
+    """A sequence, or a copy, whose elements are in C order."""
+    if not x.flags.aligned or x.strides[0] % x.itemsize or x.ndim > 1 and len(x) and not x[0].flags.c_contiguous:
+        return np.ascontiguousarray(x)
+    return x
+
+
+def called(recipe: LoopRecipe, kernel: Callable[..., int]) -> Callable[..., list[Array]]:
+    """The function of (steps, sequences, initial states, fixed values) that runs the loop of a recipe."""
+    first = len(recipe.argtypes) - len(recipe.arguments)
+    inputs = max([recipe.sequences + recipe.states, *[
+        recipe.sequences + recipe.states + a[1] + 1 for a in recipe.arguments if a[0] in ("fixed", "turned")
+    ]])
+    scope: dict[str, Any] = {
+        "ndarray": np.ndarray, "asarray": np.asarray, "array": np.array, "new": np.empty, "empty": empty,
+        "contiguous": contiguous, "walkable": walkable, "SizeMismatch": SizeMismatch, "kernel": kernel,
+        "zero": lambda: np.zeros((), "int64"), "ended": _ended(recipe, kernel) if recipe.ends else None,
+    }
+    exec(compile(recipe.measure, "<fuse loop>", "exec"), {}, scope)
+    given = [f"x{k}" for k in range(inputs)]
+    lines = ["count = int(steps)"]
+    lines += [f"if type({x}) is not ndarray: {x} = asarray({x})" for x in given]
+    short = "".join([f" or len(x{k}) < count" for k in range(recipe.sequences)])
+    lines += [f"if count < 0{short}: raise SizeMismatch"]
+    sizes = first - 2
+    names = [f"n{k}" for k in range(sizes)]
+    lines += [f"sizes = measure(({''.join(x + ', ' for x in given)}*rest,))", "if sizes is None: raise SizeMismatch"]
+    if sizes:
+        lines.append(f"{', '.join(names)}, = sizes")
+    growing = recipe.ends and grows(recipe)
+    lines.append(f"room = min(count, {PIECE})" if growing else "room = count")
+
+    def shape(parts: Sequence[Any]) -> list[str]:
+        return [str(n) if type(n) is int else names[n[1]] for n in parts]
+
+    for k, what in enumerate(recipe.arguments):
+        scope[f"d{k}"] = np.dtype(recipe.argtypes[first + k][0])
+        made = f"a{k}"
+        kind = what[0]
+        x = f"x{what[1] + _BEFORE[kind](recipe)}" if kind in _BEFORE else ""
+        if kind == "sequence":
+            lines += [f"{made} = {x}", f"if not {x}.flags.c_contiguous or not {x}.flags.aligned: "
+                      f"{made} = walkable({x})"]
+        elif kind == "fixed":
+            lines += [f"{made} = {x}", f"if not {x}.flags.c_contiguous or not {x}.flags.aligned: "
+                      f"{made} = contiguous({x})"]
+        elif kind == "turned":
+            lines += [f"{made} = {x}.T", f"if not {made}.flags.c_contiguous or not {made}.flags.aligned: "
+                      f"{made} = contiguous({made})"]
+        elif kind == "state":
+            lines.append(f"{made} = array({x})")
+        elif kind == "halves":
+            lines += [f"{made} = new((2, *{x}.shape), d{k})", f"{made}[0] = {x}"]
+        elif kind == "rows":
+            lines += [f"{made} = empty((room + 1, *{x}.shape), d{k})", f"{made}[0] = {x}"]
+        elif kind == "done":
+            lines.append(f"{made} = zero()")
+        elif kind == "kept":
+            lines.append(f"{made} = empty((room, {''.join(n + ', ' for n in shape(what[-1]))}), d{k})")
+        else:  # scratch
+            lines.append(f"{made} = new({' * '.join(shape(what[2])) or '1'}, d{k})")
+    arrays = ", ".join([f"a{k}" for k in range(len(recipe.arguments))])
+    arguments = ", ".join([*names, arrays] if arrays else names)
+    results = ", ".join([_READ[how].format(f"a{k}") for k, how in recipe.results])
+    lines += [f"return ended(count, room, sizes, [{arrays}])"] if recipe.ends else [
+        f"if count <= {LONGEST}:", f"    if kernel(0, count{', ' if arguments else ''}{arguments}): raise SizeMismatch",
+        "else:", f"    for start in range(0, count, {LONGEST}):",
+        f"        if kernel(start, min(count, start + {LONGEST}), {arguments}): raise SizeMismatch",
+        f"return [{results}]",
+    ]
+    text = f"def run(steps, {''.join(x + ', ' for x in given)}*rest):\n" + "\n".join("    " + line for line in lines)
+    exec(compile(text, "<fuse loop>", "exec"), scope)
+    run: Callable[..., list[Array]] = scope["run"]
+    return run
+
+
+def grows(recipe: LoopRecipe) -> bool:
+    """Whether the loop has memory for each step."""
+    return any(a[0] in ("kept", "rows") for a in recipe.arguments)
+
+
+def _ended(recipe: LoopRecipe, kernel: Callable[..., int]) -> Callable[..., list[Array]]:
+    """What runs a loop that may end early: in pieces, with more memory for each where it has memory for each step."""
+    [told] = [k for k, a in enumerate(recipe.arguments) if a[0] == "done"]
+    growing = grows(recipe)
+
+    def run(count: int, room: int, sizes: Any, made: list[Array]) -> list[Array]:
+        start = done = 0
+        while True:
+            stop = min(count, room if growing else start + LONGEST)
+            if kernel(start, stop, *sizes, *made):
+                raise SizeMismatch
+            done = int(made[told]) if stop > start else stop
+            if done < stop or stop == count:
+                break
+            start = stop
+            if growing:
+                room = min(count, 2 * room)
+                made = [_longer(a, m, room) for a, m in zip(recipe.arguments, made, strict=True)]
+        return [_READ_ENDED[how](made[k], done) for k, how in recipe.results]
+
+    return run
+
+
+def _longer(what: Any, array: Array, room: int) -> Array:
+    """Memory of a loop of unknown length, when there is more to keep."""
+    if what[0] not in ("kept", "rows"):
+        return array
+    made = np.empty((room + (what[0] == "rows"), *array.shape[1:]), array.dtype)
+    made[: len(array)] = array
+    return made
+
+
+_READ_ENDED: dict[str, Callable[..., Array]] = {
+    "number": lambda array, done: array,
+    "rows": lambda array, done: array if len(array) == done else array[:done],
+    "before": lambda array, done: array[:done],
+    "after": lambda array, done: array[1 : done + 1],
+    "last": lambda array, done: array[done],
+    "half": lambda array, done: array[done % 2],
+}
+_BEFORE: dict[str, Callable[[LoopRecipe], int]] = {  # how many inputs stand before those of a kind
+    "sequence": lambda recipe: 0,
+    "state": lambda recipe: recipe.sequences,
+    "halves": lambda recipe: recipe.sequences,
+    "rows": lambda recipe: recipe.sequences,
+    "fixed": lambda recipe: recipe.sequences + recipe.states,
+    "turned": lambda recipe: recipe.sequences + recipe.states,
+}
+_READ = {
+    "number": "{0}", "rows": "{0}", "before": "{0}[:count]", "after": "{0}[1:]", "last": "{0}[count]",
+    "half": "{0}[count % 2]",
+}
