@@ -119,7 +119,7 @@ class Config:
             raise AttributeError(name)
         if name in self._foreign:
             return self._foreign[name]
-        if name in _SECTIONS:
+        if name in _SECTIONS or any(key.startswith(f"{name}.") for key in self._foreign):
             return _Section(self, name)
         raise AttributeError(f"fuse has no flag {name!r}; its flags are {', '.join(_TYPES)}")
 

@@ -21,6 +21,7 @@ disconnected_type = DisconnectedType()
 consider_constant_, zero_grad_, disconnected_grad_ = consider_constant, zero_grad, disconnected_grad
 
 
+UndefinedGrad = _op_class("UndefinedGrad", "undefined_grad", lambda: undefined_grad)
 GradClip = _op_class("GradClip", "grad_clip", lambda lower, upper: lambda x: grad_clip(x, lower, upper))
 GradScale = _op_class("GradScale", "grad_scale", lambda multiplier: lambda x: grad_scale(x, multiplier))
 ConsiderConstant = _op_class("ConsiderConstant", "consider_constant", lambda: consider_constant)

@@ -18,7 +18,7 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
 
 # A layer imports from itself and from those before it. Names are modules or packages below fuse/.
 LAYERS = (
-    ("errors", "config", "data", "missing", "trace"),
+    ("errors", "config", "data", "missing", "internals", "trace"),
     ("types", "tree"),
     ("expr",),
     ("op",),

@@ -24,6 +24,7 @@ from fuse.compiled import Function as Function
 from fuse.compiled import function as function
 from fuse.config import config as config
 from fuse.errors import UnusedInputError as UnusedInputError
+from fuse.internals import lookup as _lookup
 from fuse.mode import FAST_COMPILE as FAST_COMPILE
 from fuse.mode import FAST_RUN as FAST_RUN
 from fuse.mode import DebugMode as DebugMode
@@ -36,3 +37,5 @@ from fuse.mode import predefined_modes as predefined_modes
 from fuse.mode import register_mode as register_mode
 from fuse.signature import In as In
 from fuse.signature import Out as Out
+
+__getattr__ = _lookup(__name__)

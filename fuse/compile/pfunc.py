@@ -5,6 +5,7 @@ from typing import Any
 
 from fuse.compiled import Function
 from fuse.compiled import function as function
+from fuse.expr import Expr, as_expr, leaves, substitute
 from fuse.signature import In as In
 from fuse.signature import In as Param
 
@@ -20,4 +21,33 @@ def pfunc(params: Any, outputs: Any = None, **options: Any) -> Function:
     return function(params, outputs, **options)
 
 
-__all__ = ["In", "Param", "function", "pfunc"]
+__all__ = ["In", "Param", "function", "pfunc", "rebuild_collect_shared"]
+
+
+def rebuild_collect_shared(
+    outputs: Any, inputs: Any = None, replace: Any = None, updates: Any = None, rebuild_strict: bool = True,
+    copy_inputs_over: bool = True, no_default_updates: Any = False,
+) -> tuple[Any, Any, list[Any]]:
+    """``outputs`` with ``replace`` done: (inputs, outputs, [copies, updates, as pairs, shared variables, values]).
+
+    >>> import fuse, fuse.tensor as T
+    >>> x, s = T.dscalar("x"), fuse.shared(1.0)
+    >>> ins, out, more = rebuild_collect_shared(x + s, [x])
+    >>> ins == [x], out is x + s, more[3] == [s]
+    (True, True, True)
+    """
+    single = isinstance(outputs, Expr)
+    found = [outputs] if single else list(outputs or [])
+    pairs = dict(replace or {})
+    made = substitute([as_expr(o) for o in found], {k: as_expr(v) for k, v in pairs.items()})
+    changes = dict(updates or {})
+    shared = [n for n in leaves(made) if n.op.name == "shared"]
+    if no_default_updates is not True:
+        kept = set(no_default_updates or ())
+        for s in shared:
+            default = getattr(s, "default_update", None)
+            if default is not None and s not in kept and s not in changes:
+                changes[s] = default
+    copies = dict(zip(found, made, strict=True))
+    rest = [copies, changes, list(changes.items()), list(dict.fromkeys([*shared, *changes])), list(changes.values())]
+    return list(inputs or []), made[0] if single else made, rest

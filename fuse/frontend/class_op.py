@@ -21,6 +21,7 @@ from fuse.errors import (
 )
 from fuse.expr import Constant, Expr, as_expr, constant, make, variable
 from fuse.frontend.apply import Apply
+from fuse.frontend.sizes import constant_value
 from fuse.op import DISCONNECTED, OPS, USERS
 from fuse.op import Op as OpRecord
 from fuse.types import TensorType, TupleType
@@ -112,6 +113,9 @@ class Op:
     def L_op(self, inputs: list[Expr], outputs: list[Expr], output_grads: list[Expr]) -> list[Any]:
         """As ``grad``, with the op's outputs at hand."""
         return self.grad(inputs, output_grads)
+
+    def _pullback(self, inputs: list[Expr], outputs: list[Expr], output_grads: list[Expr]) -> Any:
+        return self.L_op(inputs, outputs, output_grads)
 
     def R_op(self, inputs: list[Expr], eval_points: list[Expr | None]) -> list[Any]:
         """The tangents of the outputs, from those of the inputs (None: no tangent)."""
@@ -296,7 +300,7 @@ def _grad(g: Any, out: Expr, *args: Expr) -> tuple[Any, ...]:
     pattern = instance.connection_pattern(view) if hasattr(instance, "connection_pattern") else None
     given = [c is not DISCONNECTED for c in cotangents]
     filled = [c if has else _zeros(o) for c, o, has in zip(cotangents, view.outputs, given, strict=True)]
-    found = instance.L_op(list(args), list(view.outputs), filled)
+    found = instance._pullback(list(args), list(view.outputs), filled)
     method = f"{type(instance).__name__}.grad"
     if found is None:
         raise FuseTypeError(f"{method} returned None: it returns a list with one gradient for each input")
@@ -347,9 +351,10 @@ def _shape(node: Expr, *arg_shapes: tuple[Any, ...]) -> Any:
 
 
 def _size(n: Any) -> Any:
-    if isinstance(n, Constant):
-        return int(n.data)
     if isinstance(n, Expr):
+        known = constant_value(n)
+        if known is not None:
+            return int(known)
         return n if n.dtype == "int64" else OPS["cast"](n, dtype="int64")
     return int(n)
 

@@ -32,6 +32,9 @@ from fuse.gof.opt import local_optimizer as local_optimizer
 from fuse.gof.type import Generic as Generic
 from fuse.gof.type import generic as generic
 from fuse.gof.utils import hashtype as hashtype
+from fuse.internals import lookup as _lookup
 from fuse.types import TensorType as Type
 
 Env = FunctionGraph
+
+__getattr__ = _lookup(__name__)

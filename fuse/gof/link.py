@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fuse.compiled import function
+from fuse.internals import lookup as _lookup
 from fuse.mode import Mode, get_mode
 
 __all__ = ["CLinker", "DualLinker", "Linker", "OpWiseCLinker", "PerformLinker", "VM_Linker"]
@@ -67,3 +68,5 @@ class DualLinker(Linker):
     """Both ways, whose results are compared."""
 
     mode = "DebugMode"
+
+__getattr__ = _lookup(__name__)

@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
+from fuse.config import config as config
 from fuse.frontend.apply import Apply
+from fuse.internals import lookup as _lookup
 from fuse.rules.user import Pattern, record_of, rewritten, same_op
 
 __all__ = [
@@ -102,3 +104,36 @@ class MergeOptimizer(EquilibriumOptimizer):
 
     def __init__(self) -> None:
         super().__init__([])
+
+
+def check_stack_trace(f_or_fgraph: Any, ops_to_check: Any = "last", bug_print: str = "raise") -> bool:
+    """Whether the applications of these ops in a function or graph know the user's line that made them.
+
+    ``ops_to_check`` is 'last' (what makes the outputs), 'all', an op or class, several of them, or a function of an
+    application.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x = T.dvector("x")
+    >>> check_stack_trace(fuse.FunctionGraph([x], [T.exp(x)]), T.exp)
+    True
+    """
+    graph = f_or_fgraph.maker.fgraph if hasattr(f_or_fgraph, "maker") else f_or_fgraph
+    nodes = graph.toposort()
+    if isinstance(ops_to_check, str):
+        if ops_to_check not in ("last", "all"):
+            raise ValueError("The string ops_to_check is not recognised")
+        last = {o.owner for o in graph.outputs}
+        chosen = [n for n in nodes if ops_to_check == "all" or n in last]
+    else:
+        wanted = ops_to_check if isinstance(ops_to_check, (list, tuple)) else [ops_to_check]
+        kinds = tuple([w for w in wanted if isinstance(w, type)])
+        tests = [w for w in wanted if callable(w) and not isinstance(w, type) and not hasattr(w, "op")]
+        chosen = [
+            n for n in nodes
+            if isinstance(n.op, kinds) or any(same_op(n.op, w) for w in wanted if not isinstance(w, type))
+            or any(test(n) for test in tests if type(test).__name__ == "function")
+        ]
+    return all(n.node.origin is not None for n in chosen)
+
+
+__getattr__ = _lookup(__name__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from fuse.errors import FuseTypeError
+from fuse.internals import lookup as _lookup
 from fuse.types import TensorType as PureType
 from fuse.types import TensorType as Type
 
@@ -34,3 +35,5 @@ class Generic:
 
 
 generic = Generic()
+
+__getattr__ = _lookup(__name__)

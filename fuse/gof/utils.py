@@ -1,6 +1,13 @@
-"""Theano's ``gof.utils``: the errors that programs catch, and the hash of a class."""
+"""Theano's ``gof.utils``: the errors that programs catch, the hash of a class, small helpers."""
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
 from fuse.errors import MethodNotDefined as MethodNotDefined
 from fuse.errors import TestValueError as TestValueError
+from fuse.expr import Expr
 
 
 def hashtype(self: object) -> int:
@@ -10,3 +17,41 @@ def hashtype(self: object) -> int:
     True
     """
     return hash(type(self).__name__) ^ hash(type(self).__module__)
+
+
+def give_variables_names(variables: Iterable[Expr]) -> None:
+    """Give a name of its own to each variable that has none, or shares it.
+
+    >>> import fuse.tensor as T
+    >>> x, y = T.dvector(), T.dvector()
+    >>> give_variables_names([x, y])
+    >>> x.name, y.name
+    ('vector_0', 'vector_1')
+    """
+    found = list(variables)
+    count = Counter([v.name for v in found])
+    taken = {name for name in count if name}
+    for i, v in enumerate([v for v in found if not v.name or count[v.name] > 1]):
+        stem = v.name or {0: "scalar", 1: "vector", 2: "matrix"}.get(v.type.ndim, f"tensor{v.type.ndim}")
+        while f"{stem}_{i}" in taken:
+            i += 1
+        v.name = f"{stem}_{i}"
+        taken.add(v.name)
+
+
+def remove(predicate: Callable[[Any], Any], coll: Iterable[Any]) -> list[Any]:
+    """The items of which ``predicate`` is false.
+
+    >>> remove(lambda n: n % 2, range(5))
+    [0, 2, 4]
+    """
+    return [x for x in coll if not predicate(x)]
+
+
+def unique(x: Sequence[Any]) -> bool:
+    """Whether no item occurs twice.
+
+    >>> unique([1, 2]), unique([1, 1])
+    (True, False)
+    """
+    return len(set(x)) == len(x)

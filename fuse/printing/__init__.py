@@ -1,4 +1,9 @@
 """Ways to read a graph: formulas, trees, listings, LaTeX, pictures; and printing at run time."""
+import hashlib as _hashlib
+from typing import Any as _Any
+
+import numpy as _np
+
 from fuse.printing.debug import debugprint, listing, min_informative_str
 from fuse.printing.formula import pp, pprint, short_text
 from fuse.printing.graph import MissingGraphviz, dot_text, mermaid, pydotprint
@@ -6,9 +11,24 @@ from fuse.printing.show import Print
 from fuse.printing.tex import latex, repr_latex
 
 __all__ = [
-    "MissingGraphviz", "Print", "debugprint", "dot_text", "latex", "listing", "mermaid", "min_informative_str", "pp",
-    "pprint", "pydotprint", "repr_latex", "short_text",
+    "MissingGraphviz", "Print", "debugprint", "dot_text", "hex_digest", "latex", "listing", "mermaid",
+    "min_informative_str", "pp", "pprint", "pydotprint", "repr_latex", "short_text",
 ]
+
+
+def hex_digest(x: _np.ndarray[_Any, _Any]) -> str:
+    """A digest of an array's bytes, with its strides and shape.
+
+    >>> hex_digest(_np.zeros((2, 3)))[-26:]
+    'strides=[24,8]|shape=[2,3]'
+    """
+    if not isinstance(x, _np.ndarray):
+        raise TypeError(f"hex_digest takes arrays, not {type(x).__name__}")
+    strides, shape = ",".join(map(str, x.strides)), ",".join(map(str, x.shape))
+    return f"{_hashlib.sha256(x.tobytes()).hexdigest()}|strides=[{strides}]|shape=[{shape}]"
+
+
+var_descriptor = min_informative_str
 
 
 def __getattr__(name: str) -> bool | str:

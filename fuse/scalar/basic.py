@@ -12,6 +12,7 @@ from fuse.expr import Constant, Expr, as_expr, substitute, variable
 from fuse.frontend.elementwise import *
 from fuse.frontend.tensor import as_tensor_variable as as_scalar
 from fuse.frontend.tensor import constant as constant
+from fuse.scalar.classes import *
 from fuse.tensor.op_classes import op_class as _op_class
 from fuse.types import COMPLEX, CONTINUOUS, DISCRETE, FLOATING, INTEGER, TensorType, dtype_name, promote
 

@@ -1,12 +1,12 @@
 """What ``scan`` is given and what its function returns, read into one form each."""
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from fuse.errors import FuseError, FuseTypeError, FuseValueError, ShapeError
-from fuse.expr import SHARED, Constant, Expr, as_expr, constant, leaves, substitute, variable
+from fuse.expr import SHARED, Constant, Expr, as_expr, constant, leaves, rebuild, substitute, toposort, variable
 from fuse.frontend import elementwise as ew
 from fuse.frontend.graph import equal_computations as equal_computations
 from fuse.frontend.sizes import static_int
@@ -297,3 +297,23 @@ def _outputs(value: Any) -> list[Expr]:
     if any(v is None for v in listed):
         raise FuseTypeError("fn of scan returned None among its outputs")
     return [as_expr(v) for v in listed]
+
+
+def map_variables(
+    replacer: Callable[[Expr], Expr], graphs: Iterable[Expr], additional_inputs: Sequence[Expr] = ()
+) -> list[Expr]:
+    """``graphs`` with each expression replaced by what ``replacer`` returns for it; loops are not opened.
+
+    What it returns stands in the result as it is; an expression that it returns itself gets its operands replaced.
+
+    >>> import fuse.tensor as T
+    >>> a, b, c = T.dscalars("a", "b", "c")
+    >>> map_variables(lambda x: c if x is b else x, [a + b])[0] is a + c
+    True
+    """
+    roots = list(graphs)
+    new: dict[Expr, Expr] = {}
+    for node in toposort(roots):
+        found = replacer(node)
+        new[node] = rebuild(node, [new[x] for x in node.args]) if found is node and node.args else found
+    return [new[g] for g in roots]

@@ -59,8 +59,9 @@ all_dtypes = discrete_dtypes + continuous_dtypes
 
 # Theano's programs use these modules as attributes, without importing them.
 _MODULES = (
-    "basic", "blas", "elemwise", "extra_ops", "inplace", "io", "linalg", "math", "opt", "raw_random", "sharedvar",
-    "signal", "special", "subtensor", "type", "type_other", "utils", "xlogx",
+    "basic", "blas", "blas_c", "blas_scipy", "elemwise", "extra_ops", "fft", "inplace", "io", "linalg", "math", "opt",
+    "opt_uncanonicalize", "raw_random", "sharedvar", "signal", "special", "subtensor", "type", "type_other", "utils",
+    "xlogx",
 )
 
 # Modules that Theano's own tests and older programs take from here with a star.
@@ -92,6 +93,8 @@ def __getattr__(name: str) -> _Any:
             if name in found.__all__:
                 globals()[name] = value = getattr(found, name)
                 return value
+    if name == "slicetype":
+        return _import_module("fuse.tensor.type_other").slicetype
     raise _no_attribute("fuse.tensor", name)
 
 

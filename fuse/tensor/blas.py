@@ -8,6 +8,7 @@ from fuse.frontend import elementwise as ew
 from fuse.frontend.linalg import batched_dot as batched_dot
 from fuse.frontend.linalg import batched_tensordot as batched_tensordot
 from fuse.frontend.linalg import dot, outer
+from fuse.internals import lookup as _lookup
 from fuse.tensor.op_classes import BatchedDot as BatchedDot
 from fuse.tensor.op_classes import Dot as Dot22
 
@@ -48,3 +49,5 @@ def ger(a: Any, alpha: Any, x: Any, y: Any) -> Expr:
 
 gemm_inplace = gemm_no_inplace = gemm
 gemv_inplace = gemv_no_inplace = gemv
+
+__getattr__ = _lookup(__name__)

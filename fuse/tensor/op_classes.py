@@ -44,7 +44,9 @@ class OpClass(type):
     build: Callable[..., Any]
 
     def __instancecheck__(cls, op: Any) -> bool:
-        return cls in type(op).__mro__ or isinstance(op, (Op, _LeafOp)) and bool(cls.has(op))
+        if isinstance(op, (Op, _LeafOp)):
+            return bool(cls.has(op))
+        return cls in type(op).__mro__ or cls is Elemwise and hasattr(type(op), "impl")  # a user's own op on scalars
 
 
 class WithParameters(metaclass=OpClass):

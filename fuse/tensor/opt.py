@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fuse.frontend.asserting import Assert as Assert
+from fuse.internals import lookup as _lookup
 from fuse.rules.user import register as _register
 from fuse.tensor.op_classes import MakeVector as MakeVector
 from fuse.tensor.op_classes import Shape_i as Shape_i
@@ -42,3 +43,5 @@ register_specialize = register_stabilize = register_uncanonicalize = register_ca
 register_specialize_device = register_useless = register_canonicalize
 assert_ = assert_op = Assert()
 make_vector = MakeVector()
+
+__getattr__ = _lookup(__name__)

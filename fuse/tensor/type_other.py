@@ -1,4 +1,6 @@
 """Theano's ``tensor.type_other``: None and slices as symbolic values; here they are Python's own."""
+from fuse.internals import lookup as _lookup
+
 NoneConst = None
 __all__ = ["MakeSlice", "NoneConst", "make_slice"]
 
@@ -15,3 +17,5 @@ def make_slice(start: object = None, stop: object = None, step: object = None) -
 
 
 MakeSlice = lambda: make_slice  # noqa: E731
+
+__getattr__ = _lookup(__name__)

@@ -4,7 +4,7 @@ from typing import Any as _Any
 
 from fuse.frontend.nnet import *
 from fuse.frontend.nnet import __all__ as _losses
-from fuse.missing import no_attribute as _no_attribute
+from fuse.internals import lookup as _lookup
 from fuse.tensor.nnet import nnet, sigm
 
 _LAZY = {
@@ -20,7 +20,7 @@ _LAZY = {
         ("batch_normalization", "batch_normalization_test", "batch_normalization_train"), "fuse.frontend.batch_norm"
     ),
 }
-_MODULES = ("abstract_conv", "bn", "conv", "conv3d2d", "neighbours")
+_MODULES = ("abstract_conv", "blocksparse", "bn", "conv", "conv3d2d", "corr", "corr3d", "ctc", "neighbours")
 
 __all__ = [*_losses, *_LAZY]
 
@@ -38,7 +38,7 @@ def __getattr__(name: str) -> _Any:
         value = getattr(_importlib.import_module(_LAZY[name]), name)
         globals()[name] = value
         return value
-    raise _no_attribute("fuse.tensor.nnet", name)
+    return _lookup("fuse.tensor.nnet")(name)
 
 
 def __dir__() -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from fuse.expr import Expr
 from fuse.frontend import conv as _conv
+from fuse.internals import lookup as _lookup
 
 __all__ = ["conv2d"]
 
@@ -27,3 +28,5 @@ def conv2d(
     return _conv.conv2d(input, filters, image_shape, filter_shape, border_mode, subsample)
 
 imported_scipy_signal = True  # Theano's tests ask; here it is installed in any case
+
+__getattr__ = _lookup(__name__)

@@ -6,6 +6,7 @@ from typing import Any
 from fuse.expr import Expr, as_expr
 from fuse.frontend import conv as _conv
 from fuse.frontend.layout import dimshuffle
+from fuse.internals import lookup as _lookup
 
 __all__ = ["conv3d"]
 
@@ -24,3 +25,5 @@ def conv3d(
     of_x, of_w = [None if s is None else tuple([s[i] for i in order]) for s in (signals_shape, filters_shape)]
     x, w = [dimshuffle(as_expr(a), *order) for a in (signals, filters)]
     return dimshuffle(_conv.conv3d(x, w, of_x, of_w, border_mode), *order)
+
+__getattr__ = _lookup(__name__)

@@ -1,6 +1,7 @@
 """Theano's deep path to the losses: ``tensor.nnet.nnet``."""
 from fuse.frontend.nnet import *
 from fuse.frontend.nnet import __all__ as __all__
+from fuse.internals import lookup as _lookup
 
 
 def __getattr__(name):
@@ -8,4 +9,4 @@ def __getattr__(name):
 
     if name in op_classes.__all__:
         return getattr(op_classes, name)
-    raise AttributeError(f"module 'fuse.tensor.nnet.nnet' has no attribute {name!r}")
+    return _lookup(__name__)(name)
