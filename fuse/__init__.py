@@ -51,7 +51,6 @@ _LAZY = {
     **dict.fromkeys(("FunctionGraph",), "fuse.frontend.graph"),
     "change_flags": "fuse.configparser",
     **dict.fromkeys(("Generic", "generic"), "fuse.gof.type"),
-    "PerformLinker": "fuse.gof.link",
     "function_dump": "fuse.misc.pkl_utils",
     "scan_checkpoints": "fuse.scan_module.scan_checkpoints",
     "load": "fuse.saving",
