@@ -132,13 +132,13 @@ def test_arguments_of_compiled_code_are_checked():
 
 
 def test_the_prelude_has_what_scalar_functions_use():
-    """Only what the loader knows of layouts, threads, streams, tapes, turned tiles and SciPy is not in it."""
+    """Only what the loader knows of layouts, threads, streams, tapes, turned tiles, BLAS and SciPy is not in it."""
     from fuse.codegen import bare, intrinsics
 
     missing = {name for name in set(intrinsics.namespace()) - bare.NAMES if not name.startswith("scipy_")}
     assert missing == {
-        "address", "aligned", "ask", "drain", "get", "heap", "intp", "lent", "misaligned", "missing", "put", "reach",
-        "refused", "release", "run", "scratch", "stream", "stride", "tell", "turn", "uintp", "wanted",
+        "address", "aligned", "ask", "drain", "gemm", "get", "heap", "intp", "lent", "misaligned", "missing", "put",
+        "reach", "refused", "release", "run", "scratch", "stream", "stride", "tell", "turn", "uintp", "wanted",
     }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fuse.codegen.accumulate import AddedProduct
 from fuse.codegen.call_words import REGISTERS, Pointer, Words
 from fuse.codegen.frames import Frame
 from fuse.codegen.products import SmallProduct
@@ -158,6 +159,8 @@ class _Translator:
         arguments = [self.value(a) for a in call.args]
         kernel, launch = self.scope[_name(call.func)], self.scope[_name(general)]
         operation = "product" if isinstance(kernel, SmallProduct) else "kernel"
+        if isinstance(kernel, AddedProduct):
+            self.words("quiet")
         kernel = kernel.compiled() if isinstance(kernel, (Frame, SmallProduct)) else kernel
         launch = getattr(launch, "plain", launch)
         self.words(operation, Pointer(kernel), Pointer(launch), len(arguments), *arguments, len(made), *made)

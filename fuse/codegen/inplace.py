@@ -58,7 +58,8 @@ def reused_memory(
     free = [
         base for base in region.loads
         if base in writer.owned and base.type.ndim and base not in writer.escaping
-        and writer.last_use.get(base) == position and "inplace" not in base.op.meta and base not in region.outputs
+        and writer.last_use.get(base) == position and base not in region.outputs
+        and (base.op.name == "add_product" or "inplace" not in base.op.meta)
     ]
     for node in region.outputs:
         if node in in_place or node in writer.given or not node.type.ndim:
@@ -120,7 +121,7 @@ def _reads_once(writer: Writer, region: Region, target: Expr) -> bool:
 def _may_fail(unit: Any) -> bool:
     """Whether a unit can raise at run time, after which shared variables must still hold their old values."""
     if isinstance(unit, Expr):
-        return unit.op.name != "dot" and (unit.op.name != "subtensor" or is_checked(unit))
+        return unit.op.name not in ("dot", "add_product") and (unit.op.name != "subtensor" or is_checked(unit))
     return any(n.op.name in INDEXED or n.op.name in ("max", "min") for n in unit.amap)
 
 

@@ -427,6 +427,7 @@ INTRINSICS = (load, store, size, stride, misaligned, refused, scratch, heap, len
 def namespace() -> dict[str, object]:
     """Free names of generated source: modules, numba's scalar types as casts, and the intrinsics."""
     names = {"math": math, "np": np, **{name: getattr(types, name) for name in SCALARS}}
-    from fuse.codegen import scipys, streams
+    from fuse.codegen import gemms, scipys, streams
 
-    return names | {function._name: function for function in (*INTRINSICS, *streams.INTRINSICS, *scipys.INTRINSICS)}
+    further = (*streams.INTRINSICS, *scipys.INTRINSICS, *gemms.INTRINSICS)
+    return names | {function._name: function for function in (*INTRINSICS, *further)}

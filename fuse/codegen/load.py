@@ -112,7 +112,10 @@ def _make(key, storable, source, entry, argtypes, helpers, fastmath, block) -> C
 
 
 def _numba_address(name: str) -> int | None:
-    """Address of a function of SciPy, or of numba's C helpers; the only things a stored kernel may import these for."""
+    """Address of a function of SciPy, of BLAS, or of numba's C helpers: all that a stored kernel may import."""
+    if name.startswith("fuse_blas_"):
+        from fuse.codegen import blas
+        return blas.address(name)
     if name.startswith("fuse_scipy_"):
         from fuse.codegen.mathlib.scipys import address
         return address(name)
@@ -179,8 +182,8 @@ def surroundings() -> tuple:
     import numpy
     here = Path(__file__).parent
     loader = hashlib.sha256()
-    parts = ("direct entry far intrinsics lower native often parts pool scipys scopes steps streams target turning "
-             "unlike walk")
+    parts = ("blas direct entry far gemms intrinsics lower native often parts pool scipys scopes steps streams target "
+             "turning unlike walk")
     for module in parts.split():
         try:
             loader.update((here / f"{module}.py").read_bytes())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fuse import rules
+from fuse.codegen.accumulate import with_accumulation
 from fuse.codegen.assume import assume_picks, assume_rows
 from fuse.codegen.expand import expand, settle
 from fuse.codegen.halo import with_halos
@@ -42,6 +43,8 @@ class Planned:
         if program.mode != "strict":
             expanded = with_halos(expanded)
         self.results, self.sizes = settle(expanded, self.assumed)
+        if program.mode != "strict":
+            self.results, self.sizes = with_accumulation(self.results, self.sizes, self.assumed)
         self.matrices: tuple[Matrix, ...] = ()
         if program.products == "either":
             self.matrices = matrices(self.results, self.sizes)

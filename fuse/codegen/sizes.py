@@ -210,6 +210,10 @@ class Sizes:
         if node.op.name == "dot":  # what a product runs over is checked before anything is written in place
             left, right = self.of[node.args[0]], self.of[node.args[1]]
             self.same(left[-1], right[0], node)
+        if node.op.name == "add_product":
+            old, left, right = [self.of[a] for a in node.args[:3]]
+            for n, m in ((left[-1], right[0]), (old[0], left[0]), (old[1], right[1])):
+                self.same(n, m, node)
         if node.op.name in ("inc_gather", "set_gather"):
             self._stored(node)
         if None not in static:

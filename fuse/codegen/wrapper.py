@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fuse.codegen import given, memory
+from fuse.codegen.accumulate import write_sum
 from fuse.codegen.calls import (
     FIRST_INTEGER,
     in_place_call,
@@ -340,6 +341,9 @@ class Writer(SizeNames):
             return
         if node in self.joined:
             join(self, node)
+            return
+        if node.op.name == "add_product":
+            write_sum(self, node, position)
             return
         name = self.fresh("t")
         if is_product(node) and can_be_small(node):

@@ -1,0 +1,286 @@
+"""Products added to what is there: ``C + alpha * A @ B`` as one call of BLAS, which adds to the memory of ``C``.
+
+As a product and a kernel that adds it, the same takes an array for the product and two more passes over memory. So it
+is done where the sum is a result, or the first operand is a product too (``x @ W + h @ U``): where another kernel reads
+the sum, adding it up there is free. BLAS rounds each of the long sums it is made of to the precision of ``C``; beyond
+`LONGEST_SUM` terms, where this would begin to show and a pass more does not, the product is computed by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fuse.codegen import blas, memory
+from fuse.codegen.calls import remembered
+from fuse.codegen.expand import settle
+from fuse.codegen.inplace import fails_later
+from fuse.codegen.native import ArgType
+from fuse.codegen.overwrite import changed_input
+from fuse.codegen.products import SMALL, TRANSPOSED, SmallProduct, form_of, is_product
+from fuse.codegen.region import see_through
+from fuse.codegen.sizes import Sizes
+from fuse.codegen.written import readers_of
+from fuse.expr import INPUT, SHARED, Constant, Expr, constant, rebuild, toposort, transform
+from fuse.op import Op
+from fuse.types import TensorType
+
+if TYPE_CHECKING:
+    from fuse.codegen.wrapper import Writer
+
+Array = Any
+LONGEST_SUM = 1024
+
+
+def _values(c: Array, a: Array, b: Array, alpha: Array, *, sign: int) -> Array:
+    return c + sign * alpha * np.dot(a, b)
+
+
+def _in_place(c: Array, a: Array, b: Array, alpha: Array, *, sign: int) -> None:
+    c[...] = _values(c, a, b, alpha, sign=sign)
+
+
+# ``c + sign * alpha * a @ b``, of matrices of one dtype: a step of plans, which no formula of users has.
+ADD_PRODUCT = Op(
+    name="add_product", kind="opaque", numpy=_values, infer=lambda c, a, b, alpha, **_: c.type,
+    shape=lambda node, c, a, b, alpha: c, meta={"inplace": _in_place}, doc="A matrix plus a multiple of a product.",
+)
+
+
+# ---------------------------------------------------------------- which sums
+def with_accumulation(
+    outputs: Sequence[Expr], sizes: Sizes, equal: Sequence[tuple[Expr, Expr]]
+) -> tuple[list[Expr], Sizes]:
+    """``outputs`` with sums of matrices and products as single steps, and their sizes."""
+    order = toposort(outputs)
+    if sum(is_product(n) and n.type.ndim == 2 for n in order) == 0:
+        return list(outputs), sizes
+    readers, kept = readers_of(order), set(outputs)
+    found: dict[Expr, tuple[Expr, Expr, Expr, int]] = {}
+    for node in order:
+        if node.op.name in ("add", "sub") and node.type.ndim == 2 and node.type.dtype in blas.LETTERS:
+            parts = _parts(node, found, readers, kept, sizes)
+            if parts is not None:
+                found[node] = parts
+    if not found or any(blas.address(f"{blas.PREFIX}{letter}gemm") is None for letter in "sd"):
+        return list(outputs), sizes
+    new: dict[Expr, Expr] = {}
+
+    def visit(node: Expr, args: tuple[Expr, ...]) -> Expr:
+        value = node if node.is_leaf else rebuild(node, args)
+        if node in found:
+            c, product, alpha, sign = found[node]
+            a, b = [new[arg] for arg in product.args]
+            value = ADD_PRODUCT(new[c], a, b, new.get(alpha, alpha), sign=sign)
+        if not value.is_leaf and node.origin is not None:
+            value.origin = node.origin
+        new[node] = value
+        return value
+
+    return settle(transform(outputs, visit), equal)
+
+
+def _parts(
+    node: Expr, found: dict[Expr, Any], readers: dict[Expr, list[Expr]], kept: set[Expr], sizes: Sizes
+) -> tuple[Expr, Expr, Expr, int] | None:
+    """(what is added to, the product, its factor, the factor's sign) of a sum that is a single step; else None."""
+    pairs = [(node.args[0], node.args[1], 1 if node.op.name == "add" else -1)]
+    if node.op.name == "add":
+        pairs.append((node.args[1], node.args[0], 1))
+    for c, term, sign in pairs:
+        alone = [n for n in (term, c) if len(readers[n]) == 1 and n not in kept]
+        scaled = _scaled(term, readers, kept) if term in alone else None
+        if scaled is None or c.type.dtype != node.type.dtype or c.type.ndim != 2:
+            continue
+        if any(sizes.find(n) != sizes.find(m) for n, m in zip(sizes.of[c], sizes.of[node], strict=True)):
+            continue
+        sum_of_products = c in alone and (is_product(c) or c in found)
+        read_as_whole = all(r.op.name == "dot" for r in readers[node]) and bool(readers[node] or node in kept)
+        free = c.op in (INPUT, SHARED) or c in alone and c.op.kind == "elementwise"
+        if sum_of_products or read_as_whole and free:
+            product, alpha, minus = scaled
+            return c, product, alpha, sign * minus
+    return None
+
+
+def _scaled(term: Expr, readers: dict[Expr, list[Expr]], kept: set[Expr]) -> tuple[Expr, Expr, int] | None:
+    """(product, factor, sign) of a term ``factor * product`` of which nobody reads the product alone; else None."""
+    dtype, sign = term.type.dtype, 1
+    alpha: Expr = constant(1.0, dtype=dtype)
+    if term.op.name == "neg":
+        term, sign = term.args[0], -1
+    if term.op.name == "mul":
+        scalars = [a for a in map(_scalar, term.args) if a is not None]
+        if len(scalars) != 1:
+            return None
+        (alpha,) = scalars
+        (term,) = [a for a in term.args if _scalar(a) is None]
+        if isinstance(alpha, Constant):
+            alpha = constant(np.asarray(alpha.data, dtype), dtype=dtype)
+    if not is_product(term) or term.type.ndim != 2 or alpha.type.dtype != dtype or term.type.dtype != dtype:
+        return None
+    return (term, alpha, sign) if len(readers[term]) == 1 and term not in kept else None
+
+
+def _scalar(value: Expr) -> Expr | None:
+    """The number that ``value`` repeats in all places; None for others."""
+    while value.op.name == "dimshuffle":
+        value = value.args[0]
+    return value if isinstance(value.type, TensorType) and not value.type.ndim else None
+
+
+# ---------------------------------------------------------------- the step
+def source_of(dtype: str, left: int, right: int, sign: int) -> str:
+    """The kernel ``(c, a, b, alpha, out)`` for these forms of the operands; ``out`` may be ``c``."""
+    number = "float32" if dtype == "float32" else "float64"
+    first, second = "n1 n0" if left == TRANSPOSED else "n0 n1", "n2 n1" if right == TRANSPOSED else "n1 n2"
+    a = "k * n0 + i" if left == TRANSPOSED else "i * n1 + k"
+    b = "j * n1 + k" if right == TRANSPOSED else "k * n2 + j"
+    turned = (left == TRANSPOSED) + 2 * (right == TRANSPOSED)
+    row_a, row_b = first.split()[1], second.split()[1]
+    return f"""def kernel(a0, a1, a2, a3, a4):
+    n0 = size(a4, 0)
+    n2 = size(a4, 1)
+    n1 = size(a1, {0 if left == TRANSPOSED else 1})
+    status = refused('C n0 n2; C {first}; C {second}; C; C n0 n2', a0, a1, a2, a3, a4, n0, n2, n1)
+    if status != 0:
+        return status
+    if n1 > {LONGEST_SUM} or n0 > {blas.LONGEST} or n2 > {blas.LONGEST}:
+        return -1
+    end = address(a4, n0 * n2)
+    if address(a1, 0) < end and address(a4, 0) < address(a1, n0 * n1):
+        return -1
+    if address(a2, 0) < end and address(a4, 0) < address(a2, n1 * n2):
+        return -1
+    alpha = {number}({sign}.0) * load(a3, 0)
+    if address(a0, 0) != address(a4, 0):
+        for i in range(n0 * n2):
+            independent()
+            store(a4, i, load(a0, i))
+    if n0 * n1 * n2 <= {SMALL[2]}:
+        for i in range(n0):
+            for j in range(n2):
+                total = {number}(0.0)
+                for k in range(n1):
+                    total = radd(total, load(a1, {a}) * load(a2, {b}))
+                store(a4, i * n2 + j, load(a4, i * n2 + j) + alpha * total)
+        return 0
+    gemm({turned}, n0, n2, n1, alpha, a1, 0, {row_a}, a2, 0, {row_b}, {number}(1.0), a4, 0, n2)
+    return 0
+"""
+
+
+def _sum_source(dtype: str, sign: int) -> str:
+    """The kernel ``(c, product, alpha, out)``, for products that were computed by themselves."""
+    return f"""def kernel(a0, a1, a2, a3):
+    n0 = size(a3, 0)
+    n1 = size(a3, 1)
+    status = refused('C n0 n1; C n0 n1; C; C n0 n1', a0, a1, a2, a3, n0, n1)
+    if status != 0:
+        return status
+    alpha = {"float32" if dtype == "float32" else "float64"}({sign}.0) * load(a2, 0)
+    for i in range(n0 * n1):
+        independent()
+        store(a3, i, load(a0, i) + alpha * load(a1, i))
+    return 0
+"""
+
+
+@cache
+def _compiled(source: str, dtype: str, ranks: tuple[int, ...]) -> Callable[..., int]:
+    from fuse.codegen.load import compile_kernel
+
+    types = [ArgType(dtype, rank, k == len(ranks) - 1) for k, rank in enumerate(ranks)]
+    return compile_kernel(source, "kernel", tuple(types))
+
+
+class AddedProduct(SmallProduct):
+    """The kernel for one dtype, form and sign; compiled when it is first called."""
+
+    sign = 1
+
+    def __call__(self, *arrays: Array) -> int:
+        return self.compiled()(*arrays)
+
+    def compiled(self) -> Callable[..., int]:
+        if self.kernel is None:
+            if blas.address(f"{blas.PREFIX}{blas.LETTERS[self.dtype]}gemm") is None:
+                return lambda *arrays: 1
+            source = source_of(self.dtype, self.left, self.right, self.sign)
+            self.kernel = _compiled(source, self.dtype, (2, 2, 2, 0, 2))
+        return self.kernel
+
+
+@cache
+def _added(dtype: str, left: int, right: int, sign: int) -> AddedProduct:
+    made = AddedProduct(dtype, left, right)
+    made.sign = sign
+    return made
+
+
+@remembered
+def added_product(dtype: str, left: int, right: int, sign: int) -> AddedProduct:
+    """The kernel of sums of this dtype, of operands of these forms."""
+    return _added(dtype, left, right, sign)
+
+
+@remembered
+def sum_of_product(dtype: str, left: int, right: int, sign: int) -> Callable[..., Any]:
+    """The same for any layouts and sizes: NumPy's product, and the sum of it and ``c``."""
+
+    def call(c: Array, a: Array, b: Array, alpha: Array, out: Array) -> None:
+        a, b = (a.T if left == TRANSPOSED else a), (b.T if right == TRANSPOSED else b)
+        product = np.dot(a, b, memory.recycled(out.shape, out.dtype))
+        if _compiled(_sum_source(dtype, sign), dtype, (2, 2, 0, 2))(c, product, alpha, out):
+            np.multiply(product, sign * alpha, product)
+            np.add(c, product, out)
+
+    return call
+
+
+def write_sum(writer: Writer, node: Expr, position: int) -> None:
+    """Emit the step."""
+    c, a, b, alpha = node.args
+    (left, first), (right, second) = map(form_of, (a, b))
+    old, *rest = [writer.materialised(v) for v in (c, first, second, alpha)]
+    name, made = writer.fresh("t"), writer.empty_text(node)
+    free = {see_through(v, writer.sizes).base for v in (a, b)}
+    target = _updated(writer, node, position)
+    over = None
+    if target is not None:
+        made = f"{old} if {writer.cells[target]}.borrowed is not {old} else {made}"
+        writer.in_place.add(node)
+    elif node in writer.given:
+        out = writer.given[node]
+        made = f"{out} if fits_product({out}, {writer.shape_text(node)}, {writer.apart()}) else {made}"
+    elif c in writer.owned and writer.last_use.get(c) == position and c not in writer.changed and c not in free:
+        writer.changed.add(c)
+        made = old
+    elif c.is_leaf and c not in free:
+        over = changed_input(writer, c, position, None)
+    writer.line(f"{name} = {over or made}")
+    dtype, sign = node.type.dtype, node.params["sign"]
+    kernel = writer.give("small", added_product(dtype, left, right, sign))
+    general = writer.give("call", sum_of_product(dtype, left, right, sign))
+    arguments = ", ".join([old, *rest, name])
+    writer.line(f"if {kernel}({arguments}): {general}({arguments})")
+    writer.env[node] = name
+    writer.owned.add(node)
+
+
+def _updated(writer: Writer, node: Expr, position: int) -> Expr | None:
+    """The shared variable that the step may change as it stands; else None."""
+    program, target = writer.program, node.args[0]
+    if target.op is not SHARED or program.takes_outputs or fails_later(writer, position):
+        return None
+    values = writer.results[len(program.outputs) :]
+    if not any(t is target and v is node for (t, _), v in zip(program.updates, values, strict=True)):
+        return None
+    if writer.results.count(node) != 1 or writer.last_use.get(target) != position:
+        return None
+    bases = [see_through(v, writer.sizes).base for v in node.args[1:]]
+    read = [see_through(r, writer.sizes).base for r in writer.results if isinstance(r.type, TensorType)]
+    return None if target in (*bases, *read) else target
