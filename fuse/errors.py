@@ -150,6 +150,10 @@ class FuseAssertionError(FuseError, AssertionError):
     """The condition of an Assert was false."""
 
 
+class IntegrationError(FuseError, ArithmeticError):
+    """A differential equation was not solved: steps ran out or became too small, or its times are in no order."""
+
+
 def user_line(depth: int = 1) -> Origin | None:
     """(file, line) of the nearest caller outside fuse, or None."""
     frame = sys._getframe(depth)

@@ -33,7 +33,7 @@ LAYERS = (
         "tensor", "teach", "compile", "gof", "compat", "gradient", "ifelse", "misc", "sandbox", "scalar",
         "configparser", "scan_module",
     ),
-    ("optimize", "d3viz"),
+    ("optimize", "d3viz", "integrate"),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 

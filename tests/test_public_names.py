@@ -11,6 +11,7 @@ import pytest
 
 import fuse
 import fuse.gradient
+import fuse.integrate
 import fuse.optimize
 import fuse.tensor
 import fuse.tensor.nnet
@@ -18,7 +19,7 @@ import fuse.tensor.nnet
 # Data explain themselves; modules have their first line (test_project.py).
 DATA = (numbers.Number, str, tuple, list, types.ModuleType)
 
-MODULES = (fuse, fuse.tensor, fuse.tensor.nnet, fuse.gradient, fuse.optimize)
+MODULES = (fuse, fuse.tensor, fuse.tensor.nnet, fuse.gradient, fuse.integrate, fuse.optimize)
 OBJECTS = {
     f"{module.__name__}.{name}": value
     for module in MODULES

@@ -47,7 +47,7 @@ def loop(
         raise FuseTypeError(f"step of loop returns a pair (carry, y), not {type(returned).__name__}: y may be None")
     nexts = _same_structure(returned[0], init)
     ys, rebuild_y = flatten(returned[1])
-    node = _node(steps, sequences, elements, states, nexts, ys, None, checkpoint)
+    node = carried(steps, sequences, elements, states, nexts, ys, None, checkpoint)
     finals, kept, _ = results(node)
     return rebuild_carry(finals), rebuild_y(kept)
 
@@ -73,7 +73,7 @@ def while_loop(cond: Callable[..., Any], body: Callable[..., Any], init: Any, ma
     first = _condition(cond(rebuild([s.initial for s in states])))
     again = _condition(cond(rebuild(nexts)))
     steps = ew.switch(first, limit, constant(0, dtype="int64"))
-    node = _node(steps, [], [], states, nexts, [], ew.eq(again, constant(False)))
+    node = carried(steps, [], [], states, nexts, [], ew.eq(again, constant(False)))
     return rebuild(results(node)[0])
 
 
@@ -84,10 +84,11 @@ def _condition(value: Any) -> Expr:
     return found if found.type.dtype == "bool" else ew.neq(found, 0)
 
 
-def _node(
+def carried(
     steps: Expr, sequences: list[Expr], elements: list[Expr], states: list[State], nexts: list[Expr], ys: list[Expr],
     until: Expr | None, checkpoint: int | None = None,
 ) -> Expr:
+    """The loop of a step that was written in terms of leaves: what it reads besides stays the same."""
     ends = [] if until is None else [until]
     count = len(states)
     roots = settled(states, [*nexts, *ys, *ends])
@@ -127,18 +128,19 @@ def flatten(tree: Any) -> tuple[list[Expr], Callable[[list[Any]], Any]]:
 
 
 def _same_structure(value: Any, like: Any) -> list[Expr]:
-    have, new = _outline(like), _outline(value)
+    have, new = outline(like), outline(value)
     if new != have:
         raise FuseTypeError(f"a carry keeps its structure: it starts as {have} and a step made {new}")
     return flatten(value)[0]
 
 
-def _outline(tree: Any) -> str:
+def outline(tree: Any) -> str:
+    """The structure of a nest of tuples, lists and dicts, as text."""
     if tree is None:
         return "None"
     if isinstance(tree, dict):
-        return "{" + ", ".join(f"{k!r}: {_outline(v)}" for k, v in tree.items()) + "}"
+        return "{" + ", ".join(f"{k!r}: {outline(v)}" for k, v in tree.items()) + "}"
     if isinstance(tree, (list, tuple)):
         left, right = "[]" if isinstance(tree, list) else "()"
-        return left + ", ".join(map(_outline, tree)) + right
+        return left + ", ".join(map(outline, tree)) + right
     return "*"
