@@ -11,7 +11,6 @@ from fuse.missing import no_attribute
 
 # By module: patterns of names, and what to use instead.
 INTERNALS: dict[str, tuple[str, str]] = {
-    "fuse.compile": ("optdb", "fuse.Mode says which rewrites run"),
     "fuse.compile.debugmode": (
         "BadDestroyMap BadOptimization BadThunkOutput BadViewMap BadCLinkerOutput InvalidValueError StochasticOrder "
         "optimizer_from_any",
@@ -19,13 +18,13 @@ INTERNALS: dict[str, tuple[str, str]] = {
     ),
     "fuse.compile.function_module": ("_pickle_Function convert_function_input FunctionMaker", "use fuse.function"),
     "fuse.compile.mode": (
-        "AddDestroyHandler AddFeatureOptimizer OPT_* PrintCurrentFunctionGraph optdb predefined_linkers "
+        "AddDestroyHandler AddFeatureOptimizer OPT_* PrintCurrentFunctionGraph predefined_linkers "
         "predefined_optimizers register_linker register_optimizer",
         "fuse.Mode says which rewrites run",
     ),
     "fuse.gof": (
-        "CachedConstantError COp EnumList EnumType CEnumType Params ParamsType EquilibriumDB LocalOptGroup "
-        "LocalOptimizer InconsistencyError NavigatorOptimizer Optimizer Query SequenceDB SeqOptimizer optdb DB "
+        "CachedConstantError COp EnumList EnumType CEnumType Params ParamsType EquilibriumDB "
+        "LocalOptimizer InconsistencyError NavigatorOptimizer Optimizer SequenceDB SeqOptimizer DB "
         "vm sched destroyhandler compiledir cc cmodule lazylinker_c ExternalCOp OpenMPOp",
         "own ops are written in Python, and fuse.Mode says which rewrites run",
     ),
@@ -35,12 +34,13 @@ INTERNALS: dict[str, tuple[str, str]] = {
         "COp ExternalCOp OpenMPOp apply_meth ops_with_inner_function", "own ops are written in Python",
     ),
     "fuse.gof.opt": (
-        "LocalOptGroup LocalOptimizer NavigatorOptimizer Optimizer FromFunctionOptimizer LocalMetaOptimizer "
-        "SeqOptimizer in2out out2in pre_constant_merge pre_greedy_local_optimizer inplace_optimizer warn_inplace "
+        "LocalOptimizer NavigatorOptimizer Optimizer FromFunctionOptimizer LocalMetaOptimizer "
+        "SeqOptimizer pre_constant_merge pre_greedy_local_optimizer inplace_optimizer warn_inplace "
         "MetaNodeRewriter optimizer apply_local_dependent_updates InplaceOptimizer Updater NavigatorOptimizer "
         "*_optimizer", "EquilibriumOptimizer and TopoOptimizer rewrite graphs",
     ),
-    "fuse.gof.optdb": ("*", "fuse.Mode says which rewrites run"),
+    "fuse.gof.optdb": ("DB EquilibriumDB SequenceDB LocalGroupDB ProxyDB", "fuse.Mode says which rewrites run"),
+    "fuse.gpuarray": ("Gpu* gpu* gpuarray_shared_constructor get_context type", "arrays are in the main memory"),
     "fuse.gof.params_type": ("*", "own ops are written in Python"),
     "fuse.gof.sched": ("*", "toposort of a FunctionGraph orders applications"),
     "fuse.gof.toolbox": ("*", "graphs are immutable: fuse.subs and clone(replace=...) make new ones"),
@@ -81,7 +81,7 @@ INTERNALS: dict[str, tuple[str, str]] = {
     ),
     "fuse.tensor.opt": (
         "local_* _local_* *_canonizer Canonizer ShapeFeature MergeTypes ShapeOptimizer UnShapeOptimizer "
-        "FusionOptimizer InplaceElemwiseOptimizer in2out out2in excluding including ALL_REDUCE apply_rebroadcast_opt "
+        "FusionOptimizer InplaceElemwiseOptimizer excluding including ALL_REDUCE apply_rebroadcast_opt "
         "broadcast_like constant_folding elemwise_inplace_optimizer inplace_elemwise_optimizer get_clients* "
         "mul_calculate register_infer_shape encompasses_broadcastable is_inverse_pair check_for_x_over_absX",
         "a user's rewrites are registered with register_canonicalize",
@@ -121,16 +121,16 @@ class Internal(type):
 def internal(module: str, name: str) -> Internal | None:
     """What ``module.name`` stands for, where Theano has it for its own use; else None.
 
-    >>> found = internal("fuse.gof.opt", "out2in")
+    >>> found = internal("fuse.gof.opt", "LocalOptimizer")
     >>> isinstance(1, found)
     False
     >>> found()
     Traceback (most recent call last):
     ...
-    fuse.internals.InternalError: fuse has no gof.opt.out2in, ...: EquilibriumOptimizer and TopoOptimizer rewrite graphs
+    fuse.internals.InternalError: fuse has no gof.opt.LocalOptimizer, ...
     """
     patterns, instead = INTERNALS.get(module, ("", ""))
-    if name.startswith("__") or not any(fnmatchcase(name, p) for p in patterns.split()):
+    if name.startswith(("__", "pytest_")) or not any(fnmatchcase(name, p) for p in patterns.split()):
         return None
     why = f"fuse has no {module.removeprefix('fuse.')}.{name}, which is part of Theano's inside: {instead}"
     return Internal(name, (), {"why": why, "__doc__": why, "__module__": module})

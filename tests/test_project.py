@@ -38,7 +38,7 @@ LAYERS = (
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 
 # Above all layers: the package, its commands, and names of Theano's tree that only point at ours.
-OUTSIDE = {"fuse", "__main__", "cli", "demo", "doctor", "theano_table", "sparse", "configdefaults"}
+OUTSIDE = {"fuse", "gpuarray", "__main__", "cli", "demo", "doctor", "theano_table", "sparse", "configdefaults"}
 
 # Modules that wait to be divided. None may join them.
 TOO_LONG: set[str] = set()

@@ -24,6 +24,7 @@ from fuse.compiled import Function as Function
 from fuse.compiled import function as function
 from fuse.config import config as config
 from fuse.errors import UnusedInputError as UnusedInputError
+from fuse.gof.optdb import optdb as optdb
 from fuse.internals import lookup as _lookup
 from fuse.mode import FAST_COMPILE as FAST_COMPILE
 from fuse.mode import FAST_RUN as FAST_RUN

@@ -1,4 +1,5 @@
 """Theano's ``compile.mode``."""
+from fuse.gof.optdb import optdb as optdb
 from fuse.internals import lookup as _lookup
 from fuse.mode import FAST_COMPILE as FAST_COMPILE
 from fuse.mode import FAST_RUN as FAST_RUN

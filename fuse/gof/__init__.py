@@ -22,6 +22,7 @@ from fuse.gof.link import DualLinker as DualLinker
 from fuse.gof.link import OpWiseCLinker as OpWiseCLinker
 from fuse.gof.link import PerformLinker as PerformLinker
 from fuse.gof.opt import EquilibriumOptimizer as EquilibriumOptimizer
+from fuse.gof.opt import LocalOptGroup as LocalOptGroup
 from fuse.gof.opt import MergeOptimizer as MergeOptimizer
 from fuse.gof.opt import OpKeyOptimizer as OpKeyOptimizer
 from fuse.gof.opt import OpRemove as OpRemove
@@ -29,6 +30,8 @@ from fuse.gof.opt import OpSub as OpSub
 from fuse.gof.opt import PatternSub as PatternSub
 from fuse.gof.opt import TopoOptimizer as TopoOptimizer
 from fuse.gof.opt import local_optimizer as local_optimizer
+from fuse.gof.optdb import Query as Query
+from fuse.gof.optdb import optdb as optdb
 from fuse.gof.type import Generic as Generic
 from fuse.gof.type import generic as generic
 from fuse.gof.utils import hashtype as hashtype

@@ -99,6 +99,20 @@ class SeqOptimizer(EquilibriumOptimizer):
         super().__init__(opts[0] if len(opts) == 1 and isinstance(opts[0], (list, tuple)) else opts)
 
 
+def out2in(*local_opts: Any, **_: Any) -> EquilibriumOptimizer:
+    """The rewrites of applications as one of graphs; here the order of the walk makes no difference.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x = T.dvector("x")
+    >>> out2in(OpSub(T.sin, T.cos)).optimize(fuse.FunctionGraph([x], [T.sin(x)])).outputs
+    [cos(x)]
+    """
+    return EquilibriumOptimizer(local_opts)
+
+
+in2out = LocalOptGroup = out2in
+
+
 class MergeOptimizer(EquilibriumOptimizer):
     """Equal expressions are one in fuse: nothing is left to merge."""
 

@@ -1,4 +1,71 @@
-"""Theano's ``gof.optdb``: here ``fuse.Mode`` says which rewrites run."""
+"""Theano's ``gof.optdb``: asking for rewrites by tags; here every answer is fuse's rules as a whole."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from fuse.codegen.interpreted import optimized
 from fuse.internals import lookup as _lookup
 
+__all__ = ["Query", "optdb"]
+
+
+class Query(str):
+    """Which rewrites are wanted; as the optimizer of a Mode it means ``'fast_run'``, whatever its tags are.
+
+    >>> import fuse
+    >>> fuse.Mode("py", Query(["canonicalize"])).rewriting
+    'default'
+    """
+
+    def __new__(cls, include: Iterable[str] = (), require: Any = (), exclude: Any = (), *_: Any, **__: Any) -> Query:
+        made = super().__new__(cls, "fast_run")
+        made.include, made.require, made.exclude = set(include), set(require or ()), set(exclude or ())
+        made.position_cutoff = None
+        return made
+
+    include: set[str]
+    require: set[str]
+    exclude: set[str]
+    position_cutoff: float | None
+
+    def including(self, *tags: str) -> Query:
+        """The same query with more tags."""
+        return Query({*self.include, *tags}, self.require, self.exclude)
+
+    def excluding(self, *tags: str) -> Query:
+        """The same query without these tags."""
+        return Query(self.include, self.require, {*self.exclude, *tags})
+
+    def requiring(self, *tags: str) -> Query:
+        """The same query with more tags that must be there."""
+        return Query(self.include, {*self.require, *tags}, self.exclude)
+
+
+class _Rules:
+    """The rules of fuse, applied to a graph."""
+
+    def optimize(self, fgraph: Any) -> Any:
+        """``fgraph`` with its outputs rewritten, as functions have them."""
+        fgraph.outputs = optimized(fgraph.outputs, "default")
+        return fgraph
+
+    apply = rewrite = optimize
+
+
+class _Database:
+    """What answers queries.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x = T.dvector("x")
+    >>> optdb.query(Query(["fast_run"])).optimize(fuse.FunctionGraph([x], [T.log(1 + x)])).outputs
+    [log1p(x)]
+    """
+
+    def query(self, *tags: Any, **subquery: Any) -> _Rules:
+        """All rules, whatever is asked for."""
+        return _Rules()
+
+
+optdb = _Database()
 __getattr__ = _lookup(__name__)

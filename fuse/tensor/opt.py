@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from fuse.frontend.asserting import Assert as Assert
+from fuse.gof.opt import in2out as in2out
+from fuse.gof.opt import out2in as out2in
 from fuse.internals import lookup as _lookup
 from fuse.rules.user import register as _register
 from fuse.tensor.op_classes import MakeVector as MakeVector
