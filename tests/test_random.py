@@ -139,7 +139,9 @@ def test_choice_without_replacement_is_distinct_and_fair():
     assert all(len(set(row)) == 3 for row in found.tolist()) and found.min() == 0 and found.max() == 9
     weights = np.array([[0.0, 1.0, 1.0, 2.0], [1.0, 1.0, 0.0, 0.0]])
     picked = draws(r.choice(size=2, a=None, replace=False, p=weights))
-    assert picked.shape == (2, 2) and 0 not in picked[0] and sorted(picked[1]) == [0, 1]
+    rows = draws(r.multinomial_wo_replacement(pvals=weights, n=2))
+    for found in (picked, rows):
+        assert found.shape == (2, 2) and 0 not in found[0] and len(set(found[0])) == 2 and sorted(found[1]) == [0, 1]
     with pytest.raises(FuseValueError, match="cannot choose 5 of 3"):
         r.choice(size=5, a=3, replace=False)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Expr, as_expr
-from fuse.frontend import axes, creation, join, linalg, reductions, scans, selecting, sizes, statistics
+from fuse.frontend import axes, creation, interpolation, join, linalg, reductions, scans, selecting, sizes, statistics
 from fuse.frontend import elementwise as ew
 from fuse.types import DISCRETE
 
@@ -308,22 +308,6 @@ def _cross(a: Any, b: Any, axis: int = -1) -> Expr:
     return axes.moveaxis(join.stack(parts, axis=-1), -1, axis)
 
 
-def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Expr:
-    """Piecewise linear interpolation between points whose coordinates increase."""
-    if period is not None:
-        raise FuseTypeError("interp of an expression has no period: take x modulo the period")
-    x, xp, fp = map(as_expr, (x, xp, fp))
-    last = sizes.as_size_expr(sizes.sizes_of(xp)[0]) - 1
-    i = ew.clip(selecting.searchsorted(xp, axes.ravel(x), side="right") - 1, 0, last - 1)
-    i = ew.cast(i, "int64").reshape(sizes.sizes_of(x)) if x.type.ndim != 1 else ew.cast(i, "int64")
-    slope = (fp[i + 1] - fp[i]) / (xp[i + 1] - xp[i])
-    inside = fp[i] + slope * (x - xp[i])
-    low = ew.switch(ew.lt(x, xp[0]), fp[0] if left is None else left, inside)
-    out = ew.switch(ew.ge(x, xp[last]), ew.switch(ew.eq(x, xp[last]), fp[last], fp[last] if right is None else right),
-                    low)
-    return ew.switch(ew.isnan(x), x, out)
-
-
 def _triangle(make: Callable[..., Any]) -> Callable[..., Any]:
     def build(arr: Any, k: int = 0) -> Any:
         return make(sizes.sizes_of(arr)[-2], k=k, m=sizes.sizes_of(arr)[-1])
@@ -344,7 +328,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.nanmean: _nanmean, np.nanvar: _nanvar, np.nanstd: _nanstd, np.count_nonzero: _count_nonzero,
     np.nancumsum: lambda a, axis=None: scans.cumsum(ew.switch(ew.isnan(a), as_expr(np.asarray(0, a.type.dtype)), a),
                                                     axis=axis),
-    np.gradient: _gradient, np.cross: _cross, np.interp: _interp,
+    np.gradient: _gradient, np.cross: _cross, np.interp: interpolation.interp,
     np.linalg.multi_dot: lambda arrays: linalg.matrix_dot(*arrays),
     np.tril_indices_from: _triangle(np.tril_indices), np.triu_indices_from: _triangle(np.triu_indices),
     np.isrealobj: lambda x: not x.type.dtype.startswith("complex"),

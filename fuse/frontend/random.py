@@ -289,6 +289,21 @@ class RandomStreams:
         hits = ew.eq(dimshuffle(outcome, [*range(outcome.type.ndim), "x"]), iota(sizes_of(p)[-1]))
         return ew.cast(sum_(ew.cast(hits, "int64"), axis=-2), ty.dtype_name(dtype))
 
+    def multinomial_wo_replacement(
+        self, size: None = None, n: Any = 1, pvals: Any = None, ndim: None = None, dtype: Any = "int64",
+        nstreams: Any = None, **_: Any,
+    ) -> Expr:
+        """``n`` distinct columns for each row of the probabilities ``pvals``: a matrix with ``n`` columns.
+
+        Raises FuseValueError for a ``size`` or ``ndim``, which follow from ``pvals`` and ``n``.
+        """
+        if size is not None or ndim is not None:
+            raise FuseValueError("multinomial_wo_replacement takes no size or ndim: one row of n for each of pvals")
+        p = as_expr([[0.5, 0.5]] if pvals is None else pvals)
+        if p.type.ndim != 2:
+            raise ShapeError(f"the probabilities of multinomial_wo_replacement are rows, not a {p.type.describe()}")
+        return self.choice(size=n, a=None, replace=False, p=p, dtype=dtype)
+
     def shuffle_row_elements(self, input: Any) -> Expr:
         """``input`` with the elements of each row (last axis) in random order."""
         x = as_expr(input)

@@ -72,7 +72,7 @@ _LENT = {
 # Names that Theano has here too, and where they are.
 _HOMES = {
     "Generic": "fuse.gof.type", "div_proxy": "fuse.scalar", "generic": "fuse.gof.type", "hashtype": "fuse.gof.utils",
-    "int32": "fuse.scalar",
+    "int32": "fuse.scalar", "interp": "fuse.frontend.interpolation", "to_one_hot": "fuse.frontend.nnet",
     "min_informative_str": "fuse.printing", "pprint": "fuse.printing",
 }
 

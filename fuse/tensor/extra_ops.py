@@ -1,6 +1,7 @@
 """Theano's ``tensor.extra_ops``."""
 from fuse.frontend.axes import squeeze as squeeze
 from fuse.frontend.extra_ops import *
+from fuse.frontend.interpolation import interp as interp
 from fuse.frontend.nnet import to_one_hot as to_one_hot
 from fuse.frontend.rearrange import repeat as repeat
 from fuse.frontend.scans import cumprod as cumprod
