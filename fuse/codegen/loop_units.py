@@ -12,6 +12,7 @@ from fuse.codegen.expand import expand, settle
 from fuse.codegen.inline import constant_text
 from fuse.codegen.kernel import Local, check
 from fuse.codegen.load import ArgType
+from fuse.codegen.loop_calls import call_own
 from fuse.codegen.loop_emit import Merge, NotCompiled, Place, copy_lines, dot_lines, plus, product, total
 from fuse.codegen.loop_views import UNITS
 from fuse.codegen.products import is_product
@@ -306,6 +307,8 @@ class Units:
             self.inner_loop(node)
         elif node.op.name in UNITS:
             UNITS[node.op.name](self, node)
+        elif "numba" in node.op.meta:
+            call_own(self, node)
         else:
             raise NotCompiled(node.op.name)
 

@@ -106,6 +106,15 @@ class Op:
             f"as a function under @fuse.elementwise (C code is not used)"
         )
 
+    def numba_perform(self, node: Apply) -> Callable[..., None] | None:
+        """A function for Numba to compile, so that loops with this op are compiled; None, the default: there is none.
+
+        It takes the inputs, numbers for 0-d ones and read-only arrays for others, and then an array for each output,
+        of the shape that ``infer_shape`` tells, and writes the results there (``out[...] = ...``, or ``out[()] = ...``
+        where it is 0-d). Outside of loops `perform` is called; both must mean the same.
+        """
+        return None
+
     def grad(self, inputs: list[Expr], output_grads: list[Expr]) -> list[Any]:
         """The gradients with respect to ``inputs``, from those with respect to the outputs."""
         raise MethodNotDefined(f"{type(self).__name__} has no grad(inputs, output_grads)")
@@ -174,6 +183,12 @@ class ClassRecord(OpRecord):
         return record_of, (self.meta["instance"],)
 
 
+def _numba_function(node: Expr) -> Callable[..., None] | None:
+    view = Apply._view(node)
+    return view.op.numba_perform(view)
+
+
+_NUMBA: dict[str, Any] = {"numba": _numba_function}
 _records: weakref.WeakValueDictionary[Op, ClassRecord] = weakref.WeakValueDictionary()
 
 
@@ -193,7 +208,7 @@ def record_of(instance: Op) -> ClassRecord:
             grad=_grad if has_grad else None,
             jvp=_jvp if cls.R_op is not Op.R_op else None,
             doc=inspect.cleandoc(cls.__doc__ or ""),
-            meta={"instance": instance, "types": {}},
+            meta={"instance": instance, "types": {}} | ({} if cls.numba_perform is Op.numba_perform else _NUMBA),
         )
         record = _records.setdefault(instance, record)
     return record

@@ -11,7 +11,7 @@ import numpy as np
 
 from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Expr, as_expr
-from fuse.frontend import axes, creation, interpolation, join, linalg, reductions, scans, selecting, sizes, statistics
+from fuse.frontend import axes, creation, interpolation, join, linalg, reductions, scans, sizes, statistics
 from fuse.frontend import elementwise as ew
 from fuse.types import DISCRETE
 
