@@ -130,7 +130,7 @@ def internal(module: str, name: str) -> Internal | None:
     fuse.internals.InternalError: fuse has no gof.opt.LocalOptimizer, ...
     """
     patterns, instead = INTERNALS.get(module, ("", ""))
-    if name.startswith(("__", "pytest_")) or not any(fnmatchcase(name, p) for p in patterns.split()):
+    if name.startswith(("__", "pytest")) or not any(fnmatchcase(name, p) for p in patterns.split()):
         return None
     why = f"fuse has no {module.removeprefix('fuse.')}.{name}, which is part of Theano's inside: {instead}"
     return Internal(name, (), {"why": why, "__doc__": why, "__module__": module})
