@@ -63,7 +63,7 @@ _LAZY = {
 }
 _MODULES = (
     "compat", "compile", "configdefaults", "configparser", "d3viz", "gof", "gradient", "ifelse", "integrate", "misc",
-    "optimize", "printing", "sandbox", "scalar", "scan_module", "sparse", "tensor", "tree", "updates",
+    "optimize", "printing", "random", "sandbox", "scalar", "scan_module", "sparse", "tensor", "tree", "updates",
 )
 
 __all__ = [

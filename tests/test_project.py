@@ -31,7 +31,7 @@ LAYERS = (
     ("symbolic", "transforms"),
     (
         "tensor", "teach", "compile", "gof", "compat", "gradient", "ifelse", "misc", "sandbox", "scalar",
-        "configparser", "scan_module",
+        "configparser", "scan_module", "random",
     ),
     ("optimize", "d3viz", "integrate"),
 )

@@ -13,13 +13,14 @@ import fuse
 import fuse.gradient
 import fuse.integrate
 import fuse.optimize
+import fuse.random
 import fuse.tensor
 import fuse.tensor.nnet
 
 # Data explain themselves; modules have their first line (test_project.py).
 DATA = (numbers.Number, str, tuple, list, types.ModuleType)
 
-MODULES = (fuse, fuse.tensor, fuse.tensor.nnet, fuse.gradient, fuse.integrate, fuse.optimize)
+MODULES = (fuse, fuse.tensor, fuse.tensor.nnet, fuse.gradient, fuse.integrate, fuse.optimize, fuse.random)
 OBJECTS = {
     f"{module.__name__}.{name}": value
     for module in MODULES

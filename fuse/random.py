@@ -1,0 +1,299 @@
+"""Random draws as functions of keys: no state, no hidden order; the same key gives the same draws.
+
+A key is a vector of two uint64. What is drawn from it is Philox4x32-10 of the key and of the position in the result
+(see fuse.frontend.philox), so it does not depend on threads, chunking or device. `split` and `fold_in` make new keys of
+a key, in domains of their own: no draw of a key is the key of another one.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fuse import types as ty
+from fuse.errors import FuseTypeError
+from fuse.expr import Expr, as_expr, constant
+from fuse.frontend import elementwise as ew
+from fuse.frontend import random as laws
+from fuse.frontend.join import stack
+from fuse.frontend.layout import iota, linear_index
+from fuse.frontend.philox import philox
+from fuse.frontend.sizes import Size, as_size, sizes_of
+
+Shape = Any
+
+# The domains of counters: draws have the key's second word as it is, keys of keys have it changed.
+_SPLIT, _FOLD, _SEED = 0x9E3779B97F4A7C15, 0xD1B54A32D192ED03, 0x8CB92BA72F3D8DD7  # odd, without a pattern
+
+
+def _word(value: int) -> Expr:
+    return constant(np.uint64(value), dtype="uint64")
+
+
+def _key(key: Any) -> Expr:
+    found = as_expr(key)
+    if found.type.dtype != "uint64" or found.type.ndim != 1:
+        raise FuseTypeError(f"a key is a vector of two uint64 (see fuse.random.key), not a {found.type.describe()}")
+    return found
+
+
+def _derived(key: Expr, position: Expr, domain: int) -> Expr:
+    """The keys for these positions in a domain, along a last axis."""
+    count = ew.xor(key[1], _word(domain))
+    return stack([philox(position, key[0], count, half=half) for half in (0, 1)], axis=-1)
+
+
+class _Source(laws.RandomStreams):
+    """The distributions of random streams, whose bits come from a key."""
+
+    def __init__(self, key: Any) -> None:
+        self._from = _key(key)
+
+    def _bits(self, sizes: Sequence[Size]) -> tuple[Expr, Expr]:
+        position = linear_index(*sizes) if sizes else _word(0)
+        low, high = [philox(position, self._from[0], self._from[1], half=half) for half in (0, 1)]
+        return low, high
+
+
+# ---------------------------------------------------------------- keys
+def key(seed: Any) -> Expr:
+    """The key of a seed: an integer, or a 0-d integer expression.
+
+    >>> key(0).eval()
+    array([ 7021537952442578943, 16672243060418148067], dtype=uint64)
+    """
+    number = as_expr(np.uint64(seed & 0xFFFFFFFFFFFFFFFF)) if isinstance(seed, int) else as_expr(seed)
+    if number.type.ndim or number.type.dtype not in ty.DISCRETE:
+        raise FuseTypeError(f"a seed is an integer, not a {number.type.describe()}")
+    word = ew.cast(number, "uint64")
+    return stack([philox(word, _word(_SEED), _word(0), half=half) for half in (0, 1)])
+
+
+def split(key: Any, num: int = 2) -> Expr:
+    """``num`` new keys, as the rows of a matrix; use them instead of ``key``.
+
+    >>> import fuse.random as R
+    >>> first, second = R.split(R.key(0))
+    >>> bool((R.uniform(first, 3).eval() != R.uniform(second, 3).eval()).all())
+    True
+    """
+    return _derived(_key(key), ew.cast(iota(as_size(num)), "uint64"), _SPLIT)
+
+
+def fold_in(key: Any, data: Any) -> Expr:
+    """The key that belongs to ``key`` and the integer ``data``, such as the number of a step.
+
+    >>> import fuse.random as R
+    >>> bool((R.fold_in(R.key(0), 1).eval() != R.fold_in(R.key(0), 2).eval()).all())
+    True
+    """
+    number = as_expr(data)
+    if number.type.ndim or number.type.dtype not in ty.DISCRETE:
+        raise FuseTypeError(f"fold_in takes an integer, not a {number.type.describe()}")
+    return _derived(_key(key), ew.cast(number, "uint64"), _FOLD)
+
+
+# ---------------------------------------------------------------- draws
+def bits(key: Any, shape: Shape = ()) -> Expr:
+    """64 random bits for each element, as uint64.
+
+    >>> bits(key(0), 2).eval()
+    array([1254029417144024987, 7435193065936358096], dtype=uint64)
+    """
+    return _Source(key)._bits(laws.as_sizes(shape))[0]
+
+
+def uniform(key: Any, shape: Shape = None, minval: Any = 0.0, maxval: Any = 1.0, dtype: Any = None) -> Expr:
+    """Numbers from [minval, maxval), evenly; of the shape of the bounds where none is given.
+
+    >>> uniform(key(1), (2, 3)).type
+    TensorType(float64, (2, 3))
+    """
+    return _Source(key).uniform(shape, minval, maxval, dtype=dtype)
+
+
+def normal(key: Any, shape: Shape = None, mean: Any = 0.0, std: Any = 1.0, dtype: Any = None) -> Expr:
+    """Normally distributed numbers.
+
+    >>> normal(key(1), (2, 3), dtype="float32").type
+    TensorType(float32, (2, 3))
+    """
+    return _Source(key).normal(shape, mean, std, dtype=dtype)
+
+
+def truncated_normal(key: Any, shape: Shape = None, mean: Any = 0.0, std: Any = 1.0, dtype: Any = None) -> Expr:
+    """Normally distributed numbers within two standard deviations.
+
+    >>> bool((abs(truncated_normal(key(1), 1000).eval()) <= 2).all())
+    True
+    """
+    return _Source(key).truncated_normal(shape, mean, std, dtype=dtype)
+
+
+def bernoulli(key: Any, p: Any = 0.5, shape: Shape = None) -> Expr:
+    """Truth values that are true with probability ``p``, of its shape where none is given.
+
+    >>> bernoulli(key(1), [0.0, 1.0]).eval()
+    array([False,  True])
+    """
+    p = as_expr(p)
+    return ew.lt(_Source(key)._uniform(laws._sizes(shape, None, p), laws._float_dtype(None, p)), p)
+
+
+def randint(key: Any, shape: Shape, minval: Any, maxval: Any, dtype: Any = "int64") -> Expr:
+    """Integers from ``minval`` to ``maxval - 1``, evenly.
+
+    >>> draws = randint(key(1), 1000, 1, 7).eval()
+    >>> int(draws.min()), int(draws.max())
+    (1, 6)
+    """
+    return _Source(key).random_integers(shape, minval, ew.sub(as_expr(maxval), 1), dtype=dtype)
+
+
+def permutation(key: Any, x: Any) -> Expr:
+    """0..x-1 in random order for an integer, else the rows (first axis) of ``x`` in random order.
+
+    >>> sorted(permutation(key(1), 4).eval().tolist())
+    [0, 1, 2, 3]
+    """
+    x = as_expr(x)
+    if not x.type.ndim:
+        return _Source(key).permutation(None, x)
+    return x[_Source(key).permutation(None, sizes_of(x)[0])]
+
+
+def choice(key: Any, a: Any, shape: Shape = (), replace: bool = True, p: Any = None) -> Expr:
+    """Elements of the vector ``a`` (an integer: of 0..a-1), with probabilities ``p``; ``replace=False``: none twice.
+
+    >>> choice(key(1), [2.0, 5.0], 3, p=[0.0, 1.0]).eval()
+    array([5., 5., 5.])
+    """
+    return _Source(key).choice(shape, a, replace, p)
+
+
+def categorical(key: Any, logits: Any, shape: Shape = None) -> Expr:
+    """Positions along the last axis, each with a probability proportional to ``exp(logits)`` there.
+
+    ``shape`` is that of the result, to which the other axes of ``logits`` broadcast.
+
+    >>> categorical(key(1), [[0.0, -1e9], [-1e9, 0.0]]).eval()
+    array([0, 1])
+    """
+    logits = as_expr(logits)
+    *outer, count = sizes_of(logits)
+    sizes = tuple(outer) if shape is None else laws.as_sizes(shape)
+    return ew.add(logits, gumbel(key, (*sizes, count), dtype=laws._float_dtype(None, logits))).argmax(axis=-1)
+
+
+def exponential(key: Any, shape: Shape = None, scale: Any = 1.0, dtype: Any = None) -> Expr:
+    """Exponentially distributed numbers with mean ``scale``.
+
+    >>> bool((exponential(key(1), 1000).eval() >= 0).all())
+    True
+    """
+    u, scale = _open(key, shape, dtype, scale)
+    return ew.mul(ew.neg(ew.log(u)), scale)
+
+
+def gumbel(key: Any, shape: Shape = None, loc: Any = 0.0, scale: Any = 1.0, dtype: Any = None) -> Expr:
+    """Numbers with the distribution function exp(-exp(-(x - loc) / scale)).
+
+    >>> gumbel(key(1), 3).type
+    TensorType(float64, (3,))
+    """
+    u, loc, scale = _open(key, shape, dtype, loc, scale)
+    return ew.sub(loc, ew.mul(scale, ew.log(ew.neg(ew.log(u)))))
+
+
+def logistic(key: Any, shape: Shape = None, loc: Any = 0.0, scale: Any = 1.0, dtype: Any = None) -> Expr:
+    """Numbers with the distribution function 1 / (1 + exp(-(x - loc) / scale)).
+
+    >>> logistic(key(1), 3).type
+    TensorType(float64, (3,))
+    """
+    u, loc, scale = _open(key, shape, dtype, loc, scale)
+    return ew.add(loc, ew.mul(scale, ew.sub(ew.log(u), ew.log1p(ew.neg(u)))))
+
+
+def laplace(key: Any, shape: Shape = None, loc: Any = 0.0, scale: Any = 1.0, dtype: Any = None) -> Expr:
+    """Numbers with the density exp(-abs(x - loc) / scale) / (2 scale).
+
+    >>> laplace(key(1), 3).type
+    TensorType(float64, (3,))
+    """
+    u, loc, scale = _open(key, shape, dtype, loc, scale)
+    side = ew.sub(ew.mul(2, u), 1)
+    return ew.sub(loc, ew.mul(ew.mul(scale, ew.sgn(side)), ew.log1p(ew.neg(abs(side)))))
+
+
+def cauchy(key: Any, shape: Shape = None, loc: Any = 0.0, scale: Any = 1.0, dtype: Any = None) -> Expr:
+    """Numbers with the density 1 / (pi scale (1 + ((x - loc) / scale) ** 2)).
+
+    >>> cauchy(key(1), 3).type
+    TensorType(float64, (3,))
+    """
+    u, loc, scale = _open(key, shape, dtype, loc, scale)
+    return ew.add(loc, ew.mul(scale, ew.tan(ew.mul(float(np.pi), ew.sub(u, 0.5)))))
+
+
+def gamma(key: Any, a: Any, shape: Shape = None, scale: Any = 1.0, dtype: Any = None) -> Expr:
+    """Numbers of the gamma distribution with shape parameter ``a`` and mean ``a * scale``, by its quantile function.
+
+    Differentiable in ``a`` and ``scale``: a draw is a function of them and of uniform bits.
+
+    >>> gamma(key(1), [0.5, 2.0, 30.0]).type
+    TensorType(float64, (3,))
+    """
+    from fuse.frontend.incomplete import gammaincinv
+
+    u, a, scale = _open(key, shape, dtype, a, scale)
+    return ew.mul(gammaincinv(a, u), scale)
+
+
+def beta(key: Any, a: Any, b: Any, shape: Shape = None, dtype: Any = None) -> Expr:
+    """Numbers of the beta distribution with parameters ``a`` and ``b``, by its quantile function; differentiable.
+
+    >>> beta(key(1), 2.0, [0.5, 1.0]).type
+    TensorType(float64, (2,))
+    """
+    from fuse.frontend.incomplete import betaincinv
+
+    u, a, b = _open(key, shape, dtype, a, b)
+    return betaincinv(a, b, u)
+
+
+def poisson(key: Any, lam: Any = 1.0, shape: Shape = None, dtype: Any = "int64") -> Expr:
+    """Counts of rare events with mean ``lam``.
+
+    >>> poisson(key(1), [0.0, 0.0]).eval()
+    array([0, 0])
+    """
+    return _Source(key).poisson(shape, lam, dtype=dtype)
+
+
+def binomial(key: Any, n: Any, p: Any = 0.5, shape: Shape = None, dtype: Any = "int64") -> Expr:
+    """How many of ``n`` trials succeed, each with probability ``p``.
+
+    >>> binomial(key(1), 5, [0.0, 1.0]).eval()
+    array([0, 5])
+    """
+    return _Source(key).binomial(shape, n, p, dtype=dtype)
+
+
+def _open(key: Any, shape: Shape, dtype: Any, *params: Any) -> list[Expr]:
+    """Uniform numbers from (0, 1), both ends left out, and the parameters in their dtype."""
+    found = [as_expr(p) for p in params]
+    name = laws._float_dtype(dtype, *found)
+    sizes = laws._sizes(shape, None, *found)
+    inner = "float32" if name == "float16" else name
+    kept = laws.MANTISSA[inner] - 1  # (k + 1/2) / 2**kept is exact
+    u = ew.add(laws._unit(_Source(key)._bits(sizes)[0], inner, kept), constant(2.0 ** -(kept + 1), dtype=inner))
+    return [ew.cast(x, name) for x in (u, *found)]
+
+
+__all__ = [
+    "bernoulli", "beta", "binomial", "bits", "categorical", "cauchy", "choice", "exponential", "fold_in", "gamma",
+    "gumbel", "key", "laplace", "logistic", "normal", "permutation", "poisson", "randint", "split", "truncated_normal",
+    "uniform",
+]
