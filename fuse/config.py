@@ -1,8 +1,9 @@
-"""Configuration: one frozen record of flags, a context manager, and the environment."""
+"""Configuration: one frozen record of flags, a context manager, the environment, and files in the home."""
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
@@ -186,17 +187,51 @@ def _from_text(text: str) -> Iterator[tuple[str, str]]:
             yield name.strip(), value.strip()
 
 
+def _files(variable: str, usual: str, environ: Callable[[str, str], str]) -> list[str]:
+    """The paths of configuration files: those that an environment variable lists, else the one in the home."""
+    listed = environ(variable, "")
+    names = listed.split(os.pathsep) if listed else [usual, *([f"{usual}.txt"] if sys.platform == "win32" else [])]
+    return [path for path in map(os.path.expanduser, names) if os.path.isfile(path)]
+
+
+def _from_file(path: str) -> Iterator[tuple[str, str]]:
+    """The flags of a file in Theano's form: ``name = value`` below ``[global]``; other sections are parts of names."""
+    from configparser import Error, RawConfigParser  # few have such a file
+
+    parser = RawConfigParser(strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    try:
+        with open(path, encoding="utf-8") as file:
+            parser.read_file(file)
+    except (Error, OSError, UnicodeDecodeError) as error:
+        warnings.warn(f"{path}: fuse cannot read this file, and ignores it: {error}", stacklevel=2)
+        return
+    for section in parser.sections():
+        for name, value in parser.items(section):
+            yield (name if section == "global" else f"{section}.{name}"), value.strip()
+
+
 def _initial(environ: Callable[[str, str], str]) -> Flags:
+    """The flags at the start: FUSE_FLAGS, then THEANO_FLAGS, ``.fuserc``, ``.theanorc``, defaults."""
+    any_case = {name.lower(): name for name in _TYPES}
+    sources: list[tuple[str, Iterator[tuple[str, str]], bool]] = [
+        (path, _from_file(path), ours)
+        for variable, usual, ours in (("THEANORC", "~/.theanorc", False), ("FUSERC", "~/.fuserc", True))
+        for path in _files(variable, usual, environ)
+    ]
+    sources += [(v, _from_text(environ(v, "")), True) for v in ("THEANO_FLAGS", "FUSE_FLAGS")]
     flags = Flags()
-    for variable in ("THEANO_FLAGS", "FUSE_FLAGS"):
-        for name, value in _from_text(environ(variable, "")):
+    for where, found, ours in sources:
+        for name, value in found:
+            name = any_case.get(name.lower(), name)
             if name not in _TYPES:
-                warnings.warn(f"{variable}: fuse ignores the flag {name!r}", stacklevel=2)
+                if ours:  # a file of Theano's has much that concerns its compiler
+                    warnings.warn(f"{where}: fuse ignores the flag {name!r}", stacklevel=2)
                 continue
             try:
                 flags = replace(flags, **{name: _convert(name, value)})
             except ValueError as error:
-                warnings.warn(f"{variable}: {error}", stacklevel=2)
+                warnings.warn(f"{where}: {error}", stacklevel=2)
     return flags
 
 
