@@ -123,3 +123,18 @@ def test_character_model():
     words = own.replace(".", "").split(" ")[1:-1]
     known = {"the", *module.NOUNS, *module.VERBS, *module.ADJECTIVES}
     assert np.mean([word in known for word in words]) > 0.8
+
+
+def test_lotka_volterra():
+    program = example("lotka_volterra")
+    rates, start = program.main(counts=30, until=8.0, noise=0.0)
+    np.testing.assert_allclose(rates, program.RATES, rtol=1e-3)
+    np.testing.assert_allclose(start, program.START, rtol=1e-3)
+
+
+def test_hamiltonian_monte_carlo():
+    program = example("hamiltonian_monte_carlo")
+    found = program.main(chains=40, count=150, burn=150)
+    np.testing.assert_allclose(found["mean"], program.MEAN, atol=0.08)
+    np.testing.assert_allclose(found["covariance"], program.COVARIANCE, atol=0.15)
+    assert 0.65 < found["accepted"] < 0.95 and 0.5 < found["size"] < 1.3
