@@ -157,6 +157,7 @@ GOALS: tuple[Goal, ...] = (
     Goal("learning: ahead", ("learn/network *", "learn/dense*"), _ahead(1.0, *_COMPILERS)),
     Goal("logistic: 1.5×", ("learn/logistic*",), _ahead(1.5, *_COMPILERS)),
     Goal("dots: 5 % of NumPy", ("learn/network dots*",), _against("numpy", 1.05)),
+    Goal("correlations: ahead of windows and BLAS", ("learn/correlate*",), _ahead(1.0, "numpy")),
     Goal("call x + y, floats", ("call/x+y float",), _seconds(0.3e-6)),
     Goal("call x + y, size 3", ("call/x+y n3",), _seconds(0.4e-6)),
     Goal("call 4 in 3 out", ("call/4in3out n3", "call/4in3out float"), _seconds(0.8e-6)),

@@ -1,9 +1,10 @@
 """The words that formulas use beyond a peer's own array module, under one name each.
 
 Beside NumPy's own names: ``softmax``, ``log_softmax``, ``logsumexp``, ``sigmoid``, ``erf``, ``put(x, index, value)``
-(a copy of ``x`` with ``x[index] = value``). Peers with compiled loops have ``loop(step, carry, xs, n)``, where
-``step(carry, x)`` gives the next carry and what is kept, all of them tuples, and returns the last carry and what was
-kept; and ``repeat_while(condition, step, carry, most)``.
+(a copy of ``x`` with ``x[index] = value``), ``correlate2d(x, w)`` (of images and filters, channels
+second). Peers with compiled loops have ``loop(step, carry, xs, n)``, where ``step(carry, x)`` gives the next carry and
+what is kept, all of them tuples, and returns the last carry and what was kept; and ``repeat_while(condition, step,
+carry, most)``.
 """
 
 from __future__ import annotations
@@ -54,6 +55,11 @@ def numpy_vocabulary() -> Vocabulary:
 
         return erf(x)
 
+    def correlate2d(x: Any, w: Any) -> Any:
+        from benchmarks.workloads.images import correlated
+
+        return correlated(x, w)
+
     def put(x: Any, index: Any, value: Any) -> Any:
         out = x.copy()
         out[index] = value
@@ -75,5 +81,5 @@ def numpy_vocabulary() -> Vocabulary:
 
     return Vocabulary(
         np, softmax=softmax, log_softmax=log_softmax, logsumexp=logsumexp, sigmoid=sigmoid, erf=erf, put=put,
-        loop=loop, repeat_while=repeat_while,
+        correlate2d=correlate2d, loop=loop, repeat_while=repeat_while,
     )

@@ -24,7 +24,7 @@ def build(workload: Workload, inputs: Data) -> Program:
 
     m = Vocabulary(
         T, softmax=T.nnet.softmax, log_softmax=T.nnet.log_softmax, put=lambda x, i, v: T.set_subtensor(x[i], v),
-        loop=fuse.loop, repeat_while=fuse.while_loop,
+        correlate2d=lambda x, w: T.nnet.conv2d(x, w, filter_flip=False), loop=fuse.loop, repeat_while=fuse.while_loop,
     )
     with fuse.config.change_flags(floatX=theano_like.precision(inputs)):
         return theano_like.build(workload, inputs, m, fuse.shared, fuse.grad, fuse.function)

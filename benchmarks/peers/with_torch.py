@@ -51,6 +51,7 @@ def vocabulary() -> Vocabulary:
         var=var,
         maximum=maximum,
         put=put,
+        correlate2d=torch.nn.functional.conv2d,
         concatenate=lambda parts, axis=0: torch.cat(tuple(parts), dim=axis),
         stack=lambda parts, axis=0: torch.stack(tuple(parts), dim=axis),
         transpose=lambda x, axes: x.permute(*axes),

@@ -7,6 +7,7 @@ from benchmarks.workloads import (
     calls,
     elementwise,
     finance,
+    images,
     layouts,
     learning,
     long,
@@ -19,7 +20,7 @@ from benchmarks.workloads import (
 
 __all__ = ["FIRST_ANSWERS", "MEMORY", "WORKLOADS"]
 
-_MODULES = (elementwise, calls, finance, rows, sums, learning, long, loops, ocean, models, layouts)
+_MODULES = (elementwise, calls, finance, rows, sums, learning, images, long, loops, ocean, models, layouts)
 
 WORKLOADS: dict[str, Workload] = {workload.name: workload for module in _MODULES for workload in module.WORKLOADS}
 

@@ -119,6 +119,10 @@ def view_call(node: Expr) -> Callable[..., Array]:
 @remembered
 def opaque_call(node: Expr) -> Callable[..., Any]:
     built_in = OPS.get(node.op.name) is node.op
+    if built_in and node.op.name.startswith("correlate"):
+        from fuse.codegen.convolving import call_of
+
+        return call_of(node)
 
     def call(*args: Any) -> Any:
         result = reference.apply(node, args)

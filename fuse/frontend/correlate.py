@@ -64,7 +64,7 @@ def _columns(x: Array, window: Ints, strides: Ints, dilation: Ints, groups: int)
 def _correlate_values(x: Array, w: Array, *, strides: Ints, dilation: Ints, groups: int) -> Array:
     dtype, window = np.result_type(x, w), w.shape[2:]
     x, w = x.astype(dtype, copy=False), w.astype(dtype, copy=False)
-    _check_sizes(x.shape, w.shape, dilation, groups)
+    check_sizes(x.shape, w.shape, dilation, groups)
     sizes = [windows_along(*at) for at in zip(x.shape[2:], window, strides, dilation, strict=True)]
     out = np.zeros((len(x), len(w), *sizes), dtype)
     if not out.size or not w.size:
@@ -81,7 +81,7 @@ def _wrt_input_values(w: Array, g: Array, *sizes: Array, strides: Ints, dilation
     w, g = w.astype(dtype, copy=False), g.astype(dtype, copy=False)
     spatial = tuple([int(s) for s in sizes])
     out = np.zeros((len(g), w.shape[1] * groups, *spatial), dtype)
-    _check_output(out.shape, w.shape, g.shape, strides, dilation, groups)
+    check_output(out.shape, w.shape, g.shape, strides, dilation, groups)
     if not out.size or not g.size or not w.size:
         return out
     filters = np.ascontiguousarray(w).reshape(groups, len(w) // groups, -1).transpose(0, 2, 1)
@@ -106,7 +106,7 @@ def _wrt_filters_values(x: Array, g: Array, *sizes: Array, strides: Ints, dilati
     dtype, window = np.result_type(x, g), tuple([int(s) for s in sizes])
     x, g = x.astype(dtype, copy=False), g.astype(dtype, copy=False)
     out = np.zeros((g.shape[1], x.shape[1] // groups, *window), dtype)
-    _check_output(x.shape, out.shape, g.shape, strides, dilation, groups)
+    check_output(x.shape, out.shape, g.shape, strides, dilation, groups)
     if not out.size or not g.size:
         return out
     gradient = np.ascontiguousarray(g).reshape(len(g), groups, len(out) // groups, -1)
@@ -125,7 +125,7 @@ def _used(columns: Array, x: Array, window: Ints, strides: Ints, dilation: Ints,
     return np.ascontiguousarray(kept).reshape(*lead, -1)
 
 
-def _check_sizes(x: Sequence[Any], w: Sequence[Any], dilation: Ints, groups: int) -> None:
+def check_sizes(x: Sequence[Any], w: Sequence[Any], dilation: Ints, groups: int) -> None:
     if None not in (x[1], w[1]) and x[1] != w[1] * groups:
         raise ShapeError(
             f"a correlation needs as many channels in the input as in the filters: {shape_text(tuple(x))} has "
@@ -141,11 +141,11 @@ def _check_sizes(x: Sequence[Any], w: Sequence[Any], dilation: Ints, groups: int
             )
 
 
-def _check_output(
+def check_output(
     x: Sequence[Any], w: Sequence[Any], g: Sequence[Any], strides: Ints, dilation: Ints, groups: int
 ) -> None:
     """Whether a gradient ``g`` fits an input and filters: no more windows than there are."""
-    _check_sizes(x, w, dilation, groups)
+    check_sizes(x, w, dilation, groups)
     found: list[Any] = [windows_along(*at) for at in zip(x[2:], w[2:], strides, dilation, strict=True)]
     if g[0] != x[0] or g[1] != w[0] or any(n > most for n, most in zip(g[2:], found, strict=True)):
         raise ShapeError(
@@ -169,7 +169,7 @@ def _known(size: Any) -> int | None:
 
 
 def _type(x: Expr, w: Expr, *, strides: Ints, dilation: Ints, groups: int) -> TensorType:
-    _check_sizes(x.type.shape, w.type.shape, dilation, groups)
+    check_sizes(x.type.shape, w.type.shape, dilation, groups)
     sizes = [
         None if n is None or k is None else _known(windows_along(n, k, s, d))
         for n, k, s, d in zip(x.type.shape[2:], w.type.shape[2:], strides, dilation, strict=True)
