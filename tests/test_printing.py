@@ -303,3 +303,36 @@ str(x + 1), x._repr_latex_(), fuse.pp(x)
 print({"sympy", "numba", "pygraphviz"} & set(sys.modules))"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def _tanh_loop():
+    s, a = T.dvector("s"), fuse.shared(0.5, "a")
+    states, _ = fuse.scan(lambda u, h: T.tanh(a * h + u), sequences=s, outputs_info=T.constant(0.0))
+    return s, a, states[-1]
+
+
+def test_the_inside_of_loops_is_printed():
+    _, _, last = _tanh_loop()
+    text = fuse.debugprint(last, file="str")
+    assert text.partition("Inner graphs:")[2].split() == (
+        "loop [id C] >tanh [id 1.A] > |add [id 1.B] > |mul [id 1.C] > | |fixed0 [id 1.D] > | |state0 [id 1.E] "
+        "> |element0 [id 1.F] >tanh [id 1.A]"
+    ).split()
+    steps = fuse.printing.listing(last).partition("inside v3:")[2]
+    assert "tanh(" in steps and "next state0: v2" in steps and "result 0: v2" in steps
+
+
+def test_a_function_shows_its_loops_forward_and_back():
+    s, a, last = _tanh_loop()
+    f = fuse.function([s], [last, fuse.grad(last, a)])
+    text = f.explain()
+    assert text.count("loop with") == 2 and "tanh(" in text and "next state1: " in text and "part" not in text
+    assert f.source.count("for step in range(start, stop):") == 2 and "tanh_float64(" in f.source
+
+
+def test_graphs_inside_of_graphs_are_printed_once():
+    x = T.dscalar("x")
+    inner = fuse.OpFromGraph([x], [T.cosh(x)], grad_overrides=lambda inputs, gs: [gs[0]], name="inner")
+    outer = fuse.OpFromGraph([x], [inner(x) + inner(x + 1)], grad_overrides=lambda inputs, gs: [gs[0]], name="outer")
+    text = fuse.debugprint([outer(x), outer(x * 2)], file="str")
+    assert text.count("cosh") == 1 and "graph=outer" in text and "graph=inner" in text.partition("Inner graphs:")[2]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fuse.codegen.kernel import Combine, Compute, Kernel, Load, Loop, Store
+from fuse.codegen.loop_run import loop_texts
 from fuse.codegen.region import Region
 from fuse.codegen.sizes import Size
 from fuse.codegen.stores import STORES
@@ -15,6 +16,7 @@ from fuse.codegen.swept import LARGE, ROW
 from fuse.codegen.tape import bodies, is_long
 from fuse.errors import origin_text
 from fuse.expr import Expr
+from fuse.printing.debug import inner_lines
 
 if TYPE_CHECKING:
     from fuse.codegen.launch import Launcher
@@ -63,6 +65,7 @@ def _limited(lines: list[str]) -> list[str]:
 def _steps(program: Planned) -> list[str]:
     lines = ["Steps:"]
     launchers = iter(program.launchers)
+    loops = iter(loop_texts(program.wrapper_source, program.scope).values())
     number = 0
     for unit in program.plan.units:
         if isinstance(unit, Region):
@@ -70,11 +73,26 @@ def _steps(program: Planned) -> list[str]:
             number += 1
         else:
             shapes = ", ".join(a.type.describe() if hasattr(a.type, "describe") else "tuple" for a in unit.args)
+            if unit.op.name == "part":
+                continue
+            if unit.op.name == "loop":
+                lines += _loop(unit, next(loops, ""))
+                continue
             kind = "view" if unit.op.kind == "view" else "store" if unit.op.name in STORES else "call"
             lines.append(f"  {kind} {unit.op}({shapes}), at {origin_text(unit.origin)}")
     if len(lines) == 1:
         lines.append("  none: the outputs are inputs, constants or sizes")
     return lines
+
+
+def _loop(unit: Expr, text: str) -> list[str]:
+    """What a loop computes in each step."""
+    body = unit.params["body"]
+    parts = {"sequence": body.sequences, "state": body.states, "fixed value": body.fixed, "result": body.ys}
+    counted = ", ".join([_count(len(inputs), word) for word, inputs in parts.items() if inputs])
+    how = text.lstrip("# ").rstrip() if text.startswith("#") else "one compiled function"
+    lines = [f"  loop with {counted}, at {origin_text(unit.origin)}: {how}"]
+    return [*lines, *[f"    {line}" for line in inner_lines(body, LIMIT)]]
 
 
 def explain_kernel(number: int, launcher: Launcher, region: Region) -> list[str]:

@@ -11,8 +11,8 @@ from fuse.codegen.loop_run import loop_texts
 from fuse.codegen.region import Region
 from fuse.errors import origin_text
 from fuse.expr import Constant, Expr, toposort
-from fuse.printing.debug import _outputs, listing, node_text
-from fuse.printing.drawing import graph_boxes, inner_graph, leaf_box, type_text
+from fuse.printing.debug import _outputs, inner_graph, inner_lines, listing, node_text, role_names
+from fuse.printing.drawing import graph_boxes, leaf_box, type_text
 from fuse.printing.svg import Box, svg
 
 Edge = tuple[int, int, str]
@@ -46,9 +46,12 @@ class _Parts:
             link = self.known[inner] = f"part{len(self.known)}"
             is_loop = node.op.name == "loop"
             labels = _loop_labels(inner) if is_loop else [f"result {k}" for k in range(len(inner.outputs))]
-            drawn = svg(*graph_boxes(list(inner.outputs), self.graph, list(inner.inputs), labels), alone=False)
+            drawn = svg(
+                *graph_boxes(list(inner.outputs), self.graph, list(inner.inputs), labels, role_names(inner)),
+                alone=False,
+            )
             title = "One step of a loop" if is_loop else f"Inside {inner!r}"
-            texts: Texts = (("Its line", origin_text(node.origin)), ("Its steps", listing(list(inner.outputs))))
+            texts: Texts = (("Its line", origin_text(node.origin)), ("Its steps", "\n".join(inner_lines(inner))))
             if text:
                 texts = (*texts, ("Its text", text))
             self.parts.append(Part(title, drawn, texts, link))

@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from fuse.errors import FuseTypeError, FuseValueError
@@ -27,6 +28,8 @@ def debugprint(
     A node that was printed before is named by its id and not written out again. ``depth`` limits the levels (-1: no
     limit), ``print_type`` adds types, ``stop_on_name`` does not go below named nodes, ``ids`` is ``'CHAR'``, ``'int'``,
     ``'id'`` or ``''``. ``file``: an open file; ``'str'`` returns the text. Long and deep graphs are cut, and say so.
+    The bodies of loops and the graphs inside of ``OpFromGraph`` follow below "Inner graphs:", where ``element0`` stands
+    for an element of the first sequence, ``state0`` for the first state, ``fixed0`` for what does not change.
 
     >>> import fuse, fuse.tensor as T
     >>> x = T.dscalar("x")
@@ -37,7 +40,17 @@ def debugprint(
      | |TensorConstant{1} [id D]
      |x [id C]
     """
-    text = "\n".join(_tree_lines(_outputs(obj), depth, print_type, ids, stop_on_name))
+    known = _Ids(ids)
+    outputs = _outputs(obj)
+    lines = _tree_lines(outputs, depth, print_type, known, stop_on_name)
+    inner = inner_graphs(outputs)
+    for k, (node, graph) in enumerate(inner):
+        lines += ["", "Inner graphs:", ""] if not k else [""]
+        lines.append(f"{node.op.name}{known.text(node)}")
+        names = role_names(graph)
+        tree = _tree_lines(list(graph.outputs), depth, print_type, _Ids(ids, f"{k + 1}."), stop_on_name, names)
+        lines += [f" >{line}" for line in tree]
+    text = "\n".join(lines)
     if file == "str":
         return text
     print(text, file=sys.stdout if file is None else file)
@@ -59,10 +72,10 @@ def _outputs(obj: Any) -> list[Expr]:
 class _Ids:
     """The id of each node, in the order of their first appearance."""
 
-    def __init__(self, style: str) -> None:
+    def __init__(self, style: str, prefix: str = "") -> None:
         if style not in ("", "id", *_ID_STYLES):
             raise FuseValueError(f"ids is one of '', 'id', {', '.join(map(repr, _ID_STYLES))}, not {style!r}")
-        self._style = style
+        self._style, self._prefix = style, prefix if style != "id" else ""
         self._number: dict[Expr, int] = {}
 
     def __contains__(self, node: Expr) -> bool:
@@ -72,7 +85,7 @@ class _Ids:
         number = self._number.setdefault(node, len(self._number))
         if not self._style:
             return ""
-        return f" [id {str(id(node)) if self._style == 'id' else _ID_STYLES[self._style](number)}]"
+        return f" [id {self._prefix}{str(id(node)) if self._style == 'id' else _ID_STYLES[self._style](number)}]"
 
 
 def _letters(number: int) -> str:
@@ -87,8 +100,10 @@ def _letters(number: int) -> str:
 _ID_STYLES: dict[str, Callable[[int], str]] = {"CHAR": _letters, "int": str, "auto": lambda n: f"auto_{n}"}
 
 
-def _tree_lines(outputs: Sequence[Expr], depth: int, print_type: bool, style: str, stop_on_name: bool) -> list[str]:
-    ids = _Ids(style)
+def _tree_lines(
+    outputs: Sequence[Expr], depth: int, print_type: bool, ids: _Ids, stop_on_name: bool,
+    names: Mapping[Expr, str] = MappingProxyType({}),
+) -> list[str]:
     lines: list[str] = []
     limit = depth if depth >= 0 else _DEPTH
     stack: list[tuple[Expr, int, str, str]] = [(o, 0, "", "") for o in reversed(outputs)]
@@ -102,7 +117,7 @@ def _tree_lines(outputs: Sequence[Expr], depth: int, print_type: bool, style: st
         again = node in ids
         type_ = f" <{node.type}>" if print_type else ""
         named = f" '{node.name}'" if node.name and not node.is_leaf else ""
-        lines.append(f"{prefix}{node_text(node)}{type_}{ids.text(node)}{named}")
+        lines.append(f"{prefix}{names.get(node) or node_text(node)}{type_}{ids.text(node)}{named}")
         if node.is_leaf or again or stop_on_name and node.name and level:
             continue
         if level + 1 >= limit + (depth < 0):
@@ -177,7 +192,60 @@ def listing(obj: Any, limit: int = 400) -> str:
         shown = list(order)
     lines = [f"... ({len(order) - 2 * half} more)" if n is None else _assignment(n, number) for n in shown]
     results = [number.get(o) or number_text(o) for o in outputs]  # type: ignore[arg-type]
-    return "\n".join([*lines, f"return {', '.join(results)}"])
+    lines.append(f"return {', '.join(results)}")
+    for node, graph in inner_graphs(outputs, limit):
+        lines += ["", f"inside {number.get(node) or node.op.name}:", *[f"  {x}" for x in inner_lines(graph, limit)]]
+    return "\n".join(lines)
+
+
+def inner_lines(graph: Any, limit: int = 400) -> list[str]:
+    """The graph inside of a node as assignments: its inputs by the parts they play, and what becomes of its results.
+
+    >>> import fuse, fuse.tensor as T
+    >>> total, _ = fuse.loop(lambda s, x: (s * 2, None), T.dscalar("s"), n_steps=3)
+    >>> print(*inner_lines(inner_graphs([total])[0][1]), sep="\\n")
+    v0: float64 () = mul(state0, 2)
+    next state0: v0
+    """
+    names = role_names(graph)
+    order = [n for n in toposort(list(graph.outputs), known=list(graph.inputs)) if n.args or n.type.ndim]
+    order = [n for n in order if n not in names]
+    number = names | {node: f"v{i}" for i, node in enumerate(order)}
+    lines = [_assignment(n, number) for n in order[:limit]]
+    if len(order) > limit:
+        lines.append(f"... ({len(order) - limit} more)")
+    roles = [f"result {k}" for k in range(len(graph.outputs))]
+    if hasattr(graph, "nexts"):
+        roles = [f"next state{k}" for k in range(len(graph.nexts))] + [f"result {k}" for k in range(len(graph.ys))]
+        roles += ["ends where"] * (graph.until is not None)
+    results = [number.get(o) or number_text(o) for o in graph.outputs]
+    return [*lines, *[f"{role}: {result}" for role, result in zip(roles, results, strict=True)]]
+
+
+def role_names(graph: Any) -> dict[Expr, str]:
+    """Names of the inputs of an inner graph: those of a loop's body have none of their own."""
+    if not hasattr(graph, "sequences"):
+        return {x: x.name or f"input{k}" for k, x in enumerate(graph.inputs)}
+    parts = {"element": graph.sequences, "state": graph.states, "fixed": graph.fixed}
+    return {x: f"{word}{k}" for word, inputs in parts.items() for k, x in enumerate(inputs)}
+
+
+def inner_graphs(outputs: Sequence[Expr], limit: int = _LINES) -> list[tuple[Expr, Any]]:
+    """The graphs inside of nodes, and inside of those, each once with the first of its nodes."""
+    found: dict[Any, Expr] = {}
+    waiting = [list(outputs)]
+    while waiting and len(found) < limit:
+        for node in toposort(waiting.pop(0)):
+            inner = None if node.is_leaf else inner_graph(node)
+            if inner is not None and inner not in found:
+                found[inner] = node
+                waiting.append(list(inner.outputs))
+    return [(node, inner) for inner, node in found.items()]
+
+
+def inner_graph(node: Expr) -> Any:
+    """What has the ``inputs`` and ``outputs`` of the graph inside of a node: a loop's body, a formula of its own."""
+    return next((v for v in node.params.values() if hasattr(v, "inputs") and hasattr(v, "outputs")), None)
 
 
 def _assignment(node: Expr, number: dict[Expr, str]) -> str:

@@ -1,7 +1,8 @@
 """Formulas as drawings: a box for each node, with its type, and an edge for each argument."""
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from fuse.errors import origin_text
@@ -39,9 +40,12 @@ def node_box(node: Expr, link: str = "") -> Box:
 
 def graph_boxes(
     outputs: Sequence[Expr], link: Callable[[Expr], str] = lambda node: "", known: Collection[Expr] = (),
-    labels: Sequence[str] = (),
+    labels: Sequence[str] = (), names: Mapping[Expr, str] = MappingProxyType({}),
 ) -> tuple[list[Box], list[tuple[int, int, str]]]:
-    """The boxes and edges of a graph; what is below ``known`` is not drawn; ``labels`` are boxes below the outputs."""
+    """The boxes and edges of a graph; what is below ``known`` is not drawn; ``labels`` are boxes below the outputs.
+
+    ``names`` are those of nodes among ``known``.
+    """
     below = {a: None for n in toposort(outputs, known=set(known)) for a in n.args}
     order = [*[n for n in known if n in below or n in outputs], *toposort(outputs, known=set(known))]
     order = list(dict.fromkeys(order))
@@ -56,7 +60,9 @@ def graph_boxes(
             continue  # each reader has a box of its own for it: one for all draws long edges
         place[node] = len(boxes)
         box = node_box(node, link(node) if not node.is_leaf and node not in known else "")
-        boxes.append(Box(box.lines, "input", box.title) if node in known else box)
+        if node in known:
+            box = Box((names.get(node, box.lines[0]), *box.lines[1:]), "input", box.title)
+        boxes.append(box)
         for k, arg in enumerate(node.args if node not in known else ()):
             label = str(k) if len(node.args) > 1 else ""
             if isinstance(arg, Constant):
@@ -80,9 +86,4 @@ def drawing(outputs: Sequence[Expr]) -> str:
     return svg(*graph_boxes(outputs, labels=labels))
 
 
-def inner_graph(node: Expr) -> Any:
-    """What has the ``inputs`` and ``outputs`` of the graph inside of a node: a loop's body, a formula of its own."""
-    return next((v for v in node.params.values() if hasattr(v, "inputs") and hasattr(v, "outputs")), None)
-
-
-__all__ = ["drawing", "graph_boxes", "inner_graph", "leaf_box", "node_box", "type_text"]
+__all__ = ["drawing", "graph_boxes", "leaf_box", "node_box", "type_text"]
