@@ -91,7 +91,8 @@ def _loop(unit: Expr, text: str) -> list[str]:
     parts = {"sequence": body.sequences, "state": body.states, "fixed value": body.fixed, "result": body.ys}
     counted = ", ".join([_count(len(inputs), word) for word, inputs in parts.items() if inputs])
     how = text.lstrip("# ").rstrip() if text.startswith("#") else "one compiled function"
-    lines = [f"  loop with {counted}, at {origin_text(unit.origin)}: {how}"]
+    word = "branch" if unit.params.get("branch") else "loop"
+    lines = [f"  {word} with {counted}, at {origin_text(unit.origin)}: {how}"]
     return [*lines, *[f"    {line}" for line in inner_lines(body, LIMIT)]]
 
 

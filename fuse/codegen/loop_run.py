@@ -77,7 +77,9 @@ def loop_texts(wrapper: str, scope: Mapping[str, Any]) -> dict[str, str]:
         if made_by:
             texts[name] = str(made_by[2])
         else:
-            texts[name] = f"# not compiled as a whole, each step is a call: {getattr(call, 'why', '')}\n"
+            why = getattr(call, "why", None)
+            how = f"not compiled as a whole, each step is a call: {why}" if why else "computed where it is chosen"
+            texts[name] = f"# {how}\n"
     return texts
 
 
