@@ -515,7 +515,7 @@ def test_few_numbers_are_differentiated_in_the_same_loop():
         np.testing.assert_allclose(found[:2], found[2:], rtol=1e-12)
     f = fuse.function([y, alpha, start], [cost, *fuse.grad(cost, [alpha, start])])
     f(data, 0.3, -0.2)
-    assert f.explain().count("call loop") == 1
+    assert f.explain().count("loop with") == 1
     second = fuse.function([y, alpha, start], fuse.hessian(cost, [alpha])[0])
     verify = fuse.function([y, alpha, start], fuse.grad(cost, alpha))
     slope = (verify(data, 0.3 + 1e-6, -0.2) - verify(data, 0.3 - 1e-6, -0.2)) / 2e-6

@@ -43,8 +43,9 @@ def assume_rows(outputs: Sequence[Expr]) -> tuple[list[Expr], list[tuple[Expr, E
     def visit(node: Expr, args: tuple[Expr, ...]) -> Expr:
         if node.op.name == "join" and node.params["axis"] == 0 and len(args) == 2:
             first, rest = args
-            x, start = rest.args[0], _start_of(rest)
-            if start is not None and first is _row(x, start - 1) and x.type.dtype == node.type.dtype:
+            start = _start_of(rest)
+            x = rest.args[0] if start is not None else node
+            if start is not None and _is_row(first, x, start - 1) and x.type.dtype == node.type.dtype:
                 rows = shape_of(x)[0]
                 if not isinstance(rows, int) and rows.op.name == "shape_i" and rows.args[0].is_leaf:
                     equal[make(OPS["maximum"], (rows, constant(start, dtype="int64"))), rows] = None
@@ -64,7 +65,10 @@ def _start_of(rest: Expr) -> int | None:
     return start if to_the_end and isinstance(start, int) and start > 0 else None
 
 
-def _row(x: Expr, i: int) -> Expr:
-    """``x[i]`` as an array of one row."""
+def _is_row(first: Expr, x: Expr, i: int) -> bool:
+    """Whether ``first`` is ``x[i]`` as an array of one row, and ``x`` is not known to be too short for that."""
+    rows = x.type.shape[0]
+    if rows is not None and rows <= i:
+        return False
     row = make(OPS["subtensor"], (x,), {"spec": (("int", i),)})
-    return make(OPS["dimshuffle"], (row,), {"pattern": ("x", *range(row.type.ndim))})
+    return first is make(OPS["dimshuffle"], (row,), {"pattern": ("x", *range(row.type.ndim))})
