@@ -64,6 +64,7 @@ def clone(
 ) -> Any:
     """``output`` (an expression, or a list, tuple or dict of them) with variables replaced, all at once.
 
+    A replacement keeps what it says, also where it is of a variable that is replaced elsewhere.
     ``replace`` is a dict or list of pairs; with ``strict`` a replacement has the type of what it replaces. With
     ``share_inputs=False`` the result stands on new input variables.
 
@@ -71,8 +72,10 @@ def clone(
     >>> x, y = T.dscalars("x", "y")
     >>> fuse.pp(fuse.clone(x * y, replace={x: y + 1.0}))
     '((y + TensorConstant{1.0}) * y)'
+    >>> fuse.pp(fuse.clone(x - y, replace={x: y, y: x}))
+    '(y - x)'
     """
-    found = replacements(replace, "replace", strict)
+    found = replacements(replace, "replace", strict, apart=False)
     several = output.values() if isinstance(output, dict) else output if isinstance(output, (list, tuple)) else [output]
     roots = list(several)
     for root in roots:

@@ -27,7 +27,8 @@ class Expr:
     """A node: an op applied to argument nodes, with parameters; a leaf has no arguments.
 
     Nodes are interned, so two expressions of the same structure are the same object and ``==`` is identity
-    (``eq`` compares elementwise). ``name`` and ``tag`` are notes on a node and no part of its structure.
+    (``eq`` compares elementwise). ``name``, ``tag`` and the user's own attributes are notes on a node, no part of
+    its structure.
 
     >>> import fuse.tensor as T
     >>> x = T.vector("x")
@@ -35,7 +36,7 @@ class Expr:
     True
     """
 
-    __slots__ = ("op", "args", "params", "type", "name", "origin", "_tag", "_cache", "__weakref__")
+    __slots__ = ("op", "args", "params", "type", "name", "origin", "_tag", "_cache", "__weakref__", "__dict__")
 
     op: Op
     args: tuple[Expr, ...]
@@ -110,7 +111,8 @@ class Expr:
     def __bool__(self) -> bool:
         raise FuseTypeError(
             f"the truth of an expression is not known while it is built ({self}): use switch(condition, a, b) for a "
-            f"choice per element, ifelse for a choice of whole values, or .eval(...) for a value"
+            f"choice per element, ifelse for a choice of whole values, .eval(...) for a value, or `is not None` to ask "
+            f"whether there is one"
         )
 
     if TYPE_CHECKING:  # operators and methods are attached by fuse.frontend from the op table

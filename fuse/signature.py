@@ -284,8 +284,12 @@ def read_pairs(given: Any, what: str) -> list[tuple[Any, Any]]:
     return pairs
 
 
-def replacements(given: Any, what: str, strict: bool = True) -> dict[Expr, Expr]:
-    """What replaces what; all at once, so no replacement may need a variable that is itself replaced by another."""
+def replacements(given: Any, what: str, strict: bool = True, apart: bool = True) -> dict[Expr, Expr]:
+    """What replaces what, all at once.
+
+    With ``apart`` no replacement may need a variable that is itself replaced by another: people expect one after the
+    other, in an order that Theano refuses to choose as well.
+    """
     found: dict[Expr, Expr] = {}
     for key, value in read_pairs(given, what):
         if not isinstance(key, Expr):
@@ -300,7 +304,7 @@ def replacements(given: Any, what: str, strict: bool = True) -> dict[Expr, Expr]
             found[key] = as_expr(value)
         else:
             found[key] = _constant_like(key, value, f"the replacement in {what} of")
-    if len(found) > 1:
+    if len(found) > 1 and apart:
         for key, value in found.items():
             for node in toposort([value]):
                 if node in found and node is not key and found[node] is not node:

@@ -35,6 +35,34 @@ def get_test_value(node: Any) -> Any:
     return value
 
 
+def get_debug_values(*args: Any) -> list[Any]:
+    """[The test values of ``args``], to be looped over; [] where there are none or ``compute_test_value`` is "off".
+
+    What is missing is told as the flag says: with "raise" it is a TestValueError. One argument gives its value, more a
+    tuple.
+
+    >>> import numpy as np, fuse.tensor as T
+    >>> x = T.vector("x")
+    >>> x.tag.test_value = np.ones(3)
+    >>> with config.change_flags(compute_test_value="raise"):
+    ...     for value, double in get_debug_values(x, x * 2):
+    ...         print(value.sum(), double.sum())
+    3.0 6.0
+    """
+    how = config.compute_test_value
+    if how == "off":
+        return []
+    try:
+        values = [get_test_value(arg) for arg in args]
+    except TestValueError as error:
+        if how == "raise":
+            raise
+        if how == "warn":
+            warnings.warn(str(error), stacklevel=2)
+        return []
+    return values if len(values) == 1 else [tuple(values)]
+
+
 def _known(node: Expr) -> Any:
     if node.op is CONSTANT:
         return node.data

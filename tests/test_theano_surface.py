@@ -1,6 +1,8 @@
 """Names and habits of Theano that its programs and tests rely on: classes of ops, linkers, modes, flags, types."""
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 
@@ -292,3 +294,63 @@ def test_kinds_of_errors():
         x + 1
     assert T.inverse_permutation(T.ivector()).dtype == "int32" and T.dvector().mean(dtype="int32").dtype == "float64"
     assert T.dvector().type.value_zeros((2,)).shape == (2,)
+
+
+# ---------------------------------------------------------------- what programs do with variables
+def test_programs_ask_whether_a_shared_variable_was_given():
+    class Layer:
+        def __init__(self, bias=None):
+            if not bias:
+                bias = fuse.shared(np.ones(2))
+            self.bias = bias
+
+    given = fuse.shared(0.0)
+    assert Layer(given).bias is given
+    assert Layer().bias.get_value().tolist() == [1, 1]
+    with pytest.raises(TypeError, match="is not None"):
+        bool(T.scalar() > 1)
+
+
+def test_variables_carry_notes_of_the_users_own():
+    x = T.matrix("x")
+    x._shape_hint = (None, 3)
+    assert x._shape_hint == (None, 3)
+    with pytest.raises(AttributeError):
+        x.dtype = "float32"
+    with pytest.raises(AttributeError):
+        x._another
+
+
+def test_xlogx_is_a_function_and_a_module():
+    x = T.dvector("x")
+    want = [0, 2 * np.log(3)]
+    np.testing.assert_allclose(T.xlogx.xlogy0(x, x + 1).eval({x: [0.0, 2.0]}), want)
+    module = importlib.import_module("fuse.tensor.xlogx")
+    for function in (T.xlogx, module, T.xlogx.xlogx, module.xlogx):
+        np.testing.assert_allclose(function(x).eval({x: [0.0, 2.0]}), [0, 2 * np.log(2)])
+
+
+def test_scans_are_found_in_a_graph():
+    from fuse.gof.graph import io_toposort
+    from fuse.scan_module.scan_op import Scan
+
+    x = T.dvector("x")
+    sums, _ = fuse.scan(lambda e, total: total + e, sequences=x, outputs_info=T.constant(0.0, dtype="float64"))
+    nodes = io_toposort([x], [T.exp(sums)])
+    assert sum(isinstance(node.op, Scan) for node in nodes) == 1
+    assert not isinstance(T.exp(x).owner.op, Scan)
+
+
+def test_clone_replaces_at_once():
+    """A replacement keeps what it says: of a variable that is replaced elsewhere, of another, of itself."""
+    x, w = T.dscalars("x", "w")
+    h = x * w
+    for pairs in ([(h, h + 10), (w, w + 1)], [(w, w + 1), (h, h + 10)]):
+        assert fuse.clone(h - w, replace=pairs).eval({x: 2.0, w: 3.0}) == (2 * 3 + 10) - (3 + 1)
+    assert fuse.clone(x - 2 * w, {x: w, w: x}).eval({x: 2.0, w: 3.0}) == 3 - 2 * 2
+
+
+def test_gradient_of_what_is_no_scalar_is_a_type_error():
+    x = T.dvector("x")
+    with pytest.raises(TypeError, match="scalar"):
+        T.grad(T.exp(x), x)

@@ -53,6 +53,10 @@ class SharedVariable(Expr):
     strict: bool
     allow_downcast: bool | None
 
+    def __bool__(self) -> bool:
+        """True: programs ask ``if not bias:`` for whether one was given. The value has no part in it."""
+        return True
+
     def get_value(self, borrow: bool = False, return_internal_type: bool = False) -> np.ndarray[Any, Any]:
         """The value: a copy, or with ``borrow`` the array itself, which later calls may change.
 

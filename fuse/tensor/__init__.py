@@ -48,6 +48,8 @@ TensorConstant, TensorSharedVariable = Constant, SharedVariable
 _shared = shared
 scalar_from_tensor = tensor_from_scalar = as_tensor_variable
 
+xlogx.xlogx, xlogx.xlogy0 = xlogx, xlogy  # type: ignore[attr-defined]  # a module in Theano
+
 # Theano's lists of dtypes.
 float_types, complex_types, int_types = [
     [TensorType(d, ()) for d in group] for group in (FLOATING, COMPLEX, [d for d in INTEGER if d[0] == "i"])
