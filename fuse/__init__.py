@@ -34,12 +34,12 @@ from fuse.updates import OrderedUpdates
 Variable = Expr
 as_symbolic = as_tensor_variable
 shared_constructor = shared
-Param = In
 __version__ = "0.1.0"
 
 # Names that are loaded when first used: name -> module, and where the module has another name for it, that name.
 _LAZY = {
     **dict.fromkeys(("Print", "debugprint", "pp", "pprint", "pydotprint"), "fuse.printing"),
+    "Param": "fuse.compile.pfunc",
     **dict.fromkeys(("Rop",), "fuse.autodiff.forward"),
     **dict.fromkeys(("hessian", "hessian_vector_product", "jacobian"), "fuse.autodiff.derived"),
     **dict.fromkeys(("numeric_grad", "verify_grad"), "fuse.autodiff.check"),
@@ -68,7 +68,7 @@ _MODULES = (
 
 __all__ = [
     "Apply", "Assert", "Constant", "Expr", "Function", "FuseError", "In", "Lop", "Mode", "Op", "OrderedUpdates", "Out",
-    "Param", "SharedVariable", "TensorType", "Variable", "as_op", "as_symbolic", "as_tensor_variable", "cast",
+    "SharedVariable", "TensorType", "Variable", "as_op", "as_symbolic", "as_tensor_variable", "cast",
     "clone", "config", "constant", "dot", "elementwise", "errors", "function", "fuse", "grad", "reduction", "shared",
     "shared_constructor", "subgraph_grad", *_LAZY, *_MODULES,
 ]

@@ -285,11 +285,7 @@ def read_pairs(given: Any, what: str) -> list[tuple[Any, Any]]:
 
 
 def replacements(given: Any, what: str, strict: bool = True, apart: bool = True) -> dict[Expr, Expr]:
-    """What replaces what, all at once.
-
-    With ``apart`` no replacement may need a variable that is itself replaced by another: people expect one after the
-    other, in an order that Theano refuses to choose as well.
-    """
+    """What replaces what, all at once; with ``apart`` none may need a variable that is itself replaced by another."""
     found: dict[Expr, Expr] = {}
     for key, value in read_pairs(given, what):
         if not isinstance(key, Expr):
@@ -310,8 +306,8 @@ def replacements(given: Any, what: str, strict: bool = True, apart: bool = True)
                 if node in found and node is not key and found[node] is not node:
                     raise FuseValueError(
                         f"{what} replaces {_named(key, 'variable')} by an expression of {_named(node, 'variable')}, "
-                        f"which it replaces too: all "
-                        f"replacements happen at once; substitute in the replacement first, with fuse.clone"
+                        f"which it replaces too: all replacements "
+                        f"happen at once; substitute in the replacement first, with fuse.clone"
                     )
     return found
 

@@ -7,7 +7,20 @@ from fuse.compiled import Function
 from fuse.compiled import function as function
 from fuse.expr import Expr, as_expr, leaves, substitute
 from fuse.signature import In as In
-from fuse.signature import In as Param
+
+
+class Param(In):
+    """An input with a ``default``, under its older name: ``In`` in another order.
+
+    >>> import fuse.tensor as T
+    >>> x, rate = T.dscalars("x", "rate")
+    >>> f = pfunc([x, Param(rate, default=0.5)], x * rate)
+    >>> float(f(2.0)), float(f(2.0, rate=3.0))
+    (1.0, 6.0)
+    """
+
+    def __init__(self, variable: Expr, default: Any = None, name: str | None = None, **options: Any) -> None:
+        super().__init__(variable, name, default, **options)
 
 
 def pfunc(params: Any, outputs: Any = None, **options: Any) -> Function:
