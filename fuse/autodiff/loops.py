@@ -28,10 +28,29 @@ _LIGHT = {
 }
 
 
-def reverse(
+def reverse(g: Sequence[Any], out: Expr, steps: Expr, *args: Expr, body: Body, **params: Any) -> list[Any]:
+    """The cotangents of a loop's arguments; those that are not ``wanted`` may be left out."""
+    found = _pulled(g, out, steps, *args, body=body, **params)
+    used = _used(body, [h is not DISCONNECTED and h is not None for h in g])
+    return [found[0], *[h if x in used else DISCONNECTED for x, h in zip(body.inputs, found[1:], strict=True)]]
+
+
+def _used(body: Body, given: Sequence[bool]) -> set[Expr]:
+    """The arguments of a body that those of its results with a cotangent (final states, kept values) depend on."""
+    count = len(body.states)
+    kept = [y for y, h in zip(body.ys, given[count : count + len(body.ys)], strict=True) if h]
+    used: set[Expr] = {x for x, h in zip(body.states, given, strict=False) if h}
+    pending = [*kept, *[n for n, x in zip(body.nexts, body.states, strict=True) if x in used]]
+    while pending:
+        read = {x for x in toposort(pending) if x.is_leaf} - used
+        used |= read
+        pending = [n for n, x in zip(body.nexts, body.states, strict=True) if x in read]
+    return used
+
+
+def _pulled(
     g: Sequence[Any], out: Expr, steps: Expr, *args: Expr, body: Body, wanted: Sequence[bool], **params: Any
 ) -> list[Any]:
-    """The cotangents of a loop's arguments; those that are not ``wanted`` may be left out."""
     sequences, inits, fixed = arguments(out)
     count = len(body.states)
     given = [h if isinstance(h, Expr) else None for h in g]
@@ -50,7 +69,9 @@ def reverse(
     live = [k for k, x in enumerate(inner.states) if not is_discrete(x)]
     # What flows in a step: into the next states, and into the values that are kept.
     after = {k: variable(inner.states[k].type) for k in live}
-    beside = {m: variable(y.type) for m, y in enumerate(inner.ys) if given[count + m] is not None}
+    beside = {  # integers pass nothing on to what is no integer
+        m: variable(y.type) for m, y in enumerate(inner.ys) if given[count + m] is not None and not is_discrete(y)
+    }
     heads: list[tuple[Expr, Any]] = [(cast_to(inner.nexts[k], after[k]), after[k]) for k in live]
     heads += [(inner.ys[m], v) for m, v in beside.items()]
     pulled = cotangents(heads, wrt)

@@ -32,6 +32,7 @@ from fuse.frontend.parts import part
 from fuse.frontend.sizes import shape_of
 from fuse.op import Op, register
 from fuse.reference import evaluate
+from fuse.testvalues import after
 from fuse.types import TensorType, TupleType
 
 Array = Any
@@ -267,8 +268,8 @@ DERIVATIVES: dict[str, Callable[..., Any]] = {}
 
 LOOP = register(Op(
     name="loop", kind="opaque", numpy=_run, infer=_infer, shape=_shape, doc=(__doc__ or "").splitlines()[0],
-    chooses=True, grad=lambda g, out, *args, **params: DERIVATIVES["reverse"](g, out, *args, **params),
-    jvp=lambda tangents, out, *args, **params: DERIVATIVES["forward"](tangents, out, *args, **params),
+    chooses=True, grad=after(lambda g, out, *args, **params: DERIVATIVES["reverse"](g, out, *args, **params)),
+    jvp=after(lambda tangents, out, *args, **params: DERIVATIVES["forward"](tangents, out, *args, **params)),
 ))
 
 

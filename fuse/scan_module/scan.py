@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fuse import testvalues
-from fuse.errors import FuseTypeError, FuseValueError
+from fuse.errors import FuseTypeError, FuseValueError, MissingInputError
 from fuse.expr import SHARED, Constant, Expr, as_expr, leaves, substitute, variable
 from fuse.frontend import elementwise as ew
 from fuse.frontend.loops import Body, foreign, loop_node, results
@@ -132,10 +132,14 @@ def _closed(
     return loop_node(steps, cut, [*inits, *cells], [*known.values(), *outside], body, **params), list(cells)
 
 
+class _NotAmongArguments(FuseValueError, MissingInputError):
+    """Theano's class of error, and a ValueError as every other about a loop's arguments."""
+
+
 def _check_strict(outside: Sequence[Expr], given: Sequence[Expr]) -> None:
     names = [n.name or str(n) for n in leaves(outside) if n.op.name in ("input", "shared") and n not in given]
     if names:
-        raise FuseValueError(
+        raise _NotAmongArguments(
             f"with strict=True everything that fn reads is among its arguments, but it reads {', '.join(names)} too: "
             f"add it to non_sequences"
         )

@@ -255,13 +255,13 @@ def read_returned(value: Any) -> Returned:
         return found
     if _is_part(value):
         _take(found, value)
-    elif isinstance(value, tuple) and 2 <= len(value) <= 3 and any(_is_part(v) for v in value[1:]):
+    elif isinstance(value, (list, tuple)) and 2 <= len(value) <= 3 and any(_is_part(v) for v in value[1:]):
         for item in value:
             if _is_part(item):
                 _take(found, item)
             else:
                 found.outputs += _outputs(item)
-    elif isinstance(value, tuple) and len(value) == 2 and _is_part(value[0]):
+    elif isinstance(value, (list, tuple)) and len(value) == 2 and _is_part(value[0]):
         _take(found, value[0])
         found.outputs += _outputs(value[1])
     elif isinstance(value, (list, tuple)) and value and isinstance(value[-1], until):
