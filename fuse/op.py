@@ -8,8 +8,10 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from types import MethodType
 from typing import Any
 
 from fuse import types as ty
@@ -211,10 +213,46 @@ def predicate(*dtypes: str, **_: Any) -> tuple[tuple[str, ...], str]:
 
 
 # ---------------------------------------------------------------- decorators
-def _public(op: Op, fn: Callable[..., Any], builder: Callable[..., Expr]) -> Callable[..., Expr]:
-    functools.update_wrapper(builder, fn)
-    builder.op = op  # type: ignore[attr-defined]
-    return builder
+class _Public:
+    """The public function of an elementwise op, which prints as in Theano (programs read names from there)."""
+
+    def __init__(self, op: Op, fn: Callable[..., Any], call: Callable[..., Expr] | None = None) -> None:
+        functools.update_wrapper(self, fn)
+        self.op = op
+        self._call: Callable[..., Expr] = call or op
+
+    def __call__(self, *args: Any, **params: Any) -> Expr:
+        return self._call(*args, **params)
+
+    def __get__(self, owner: Any, cls: Any = None) -> Any:  # a method, where it stands in a class
+        return self if owner is None else MethodType(self, owner)
+
+    def __getattr__(self, name: str) -> Any:  # what programs ask of Theano's ops: scalar_op, make_node
+        if name in ("scalar_op", "make_node"):
+            return getattr(self.op, name)
+        raise AttributeError(f"the function {self.__name__} has no attribute {name!r}")
+
+    def __reduce__(self) -> str:  # a builder around a private one has its name
+        name = self.__qualname__
+        return name if getattr(sys.modules.get(self.__module__), name, None) is self else name.lstrip("_")
+
+    def __copy__(self) -> _Public:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> _Public:
+        return self
+
+    def __repr__(self) -> str:
+        return f"Elemwise{{{_THEANO.get(self.op.name, self.op.name)},no_inplace}}"
+
+
+def public(builder: Callable[..., Expr]) -> Callable[..., Expr]:
+    """``builder``, which prepares the arguments of an elementwise op, as that op's public function."""
+    return _Public(builder.op, builder, builder)  # type: ignore[attr-defined]
+
+
+# What Theano calls an op that has another name here.
+_THEANO = {"reciprocal": "inv", "fill": "second"}
 
 
 def _clean_doc(fn: Callable[..., Any]) -> str:
@@ -261,10 +299,7 @@ def elementwise(
         if builtin:
             register(op)
 
-        def builder(*args: Any, **params: Any) -> Expr:
-            return op(*args, **params)
-
-        return _public(op, fn, builder)
+        return _Public(op, fn)
 
     return decorate
 

@@ -155,3 +155,13 @@ def test_checkpointed_scans_keep_some_steps():
     assert values.tolist() == [[1.0, 8.0], [1.0, 64.0], [1.0, 128.0]] and slope.tolist() == [7.0, 448.0]
     with pytest.raises(RuntimeError, match="taps"):
         fuse.scan_checkpoints(lambda p, q: p + q, outputs_info={"initial": a, "taps": [-2, -1]}, n_steps=3)
+
+
+@pytest.mark.parametrize("function, text", [
+    (T.add, "add"), (T.inv, "inv"), (T.fill, "second"), (T.true_div, "true_div"), (T.conj, "conj"), (T.exp, "exp"),
+])
+def test_elementwise_functions_print_as_theanos_ops(function, text):
+    assert str(function) == f"Elemwise{{{text},no_inplace}}"
+    assert pickle.loads(pickle.dumps(function)) is function and function.scalar_op is function.op
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = function.nonsense

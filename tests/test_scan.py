@@ -544,3 +544,38 @@ def test_states_that_are_elements_of_the_step_before():
     with pytest.raises(IndexError):
         f(np.empty(0), 0.5)
     assert "join" not in f.explain()
+
+
+def test_states_that_nothing_reads_are_disconnected():
+    x0, y0, z0 = T.dvectors("x0", "y0", "z0")
+    (x, y, z), _ = fuse.scan(lambda x, y, z: (x**2, y, x + 1), outputs_info=[x0, y0, z0], n_steps=4)
+    both = fuse.function([x0, y0, z0], fuse.grad((x + y + z).sum(), [x0, y0]), on_unused_input="ignore")
+    assert [g.tolist() for g in both([1.0], [1.0], [1.0])] == [[2 + 4 + 8 + 16 + 1 + 2 + 4 + 8.0], [4.0]]
+    with pytest.raises(fuse.gradient.DisconnectedInputError):
+        fuse.grad((x + y + z).sum(), z0)
+    with pytest.raises(fuse.gradient.DisconnectedInputError):
+        fuse.grad(x.sum(), y0)
+
+
+def test_gradients_of_loops_have_test_values():
+    x, w = T.dvector("x"), T.dscalar("w")
+    x.tag.test_value, w.tag.test_value = np.array([1.0, 2.0, 3.0]), np.array(2.0)
+    with fuse.config.change_flags(compute_test_value="raise"):
+        total, _ = fuse.scan(lambda x, s, w: s * w + x, sequences=x, outputs_info=T.constant(0.0), non_sequences=w)
+        slope = fuse.grad(total[-1], w)
+    assert float(slope.tag.test_value) == 2 * 2.0 * 1 + 2
+
+
+def test_whole_numbers_kept_by_a_loop_pass_no_gradient_on():
+    u, n = T.dvector("u"), T.ivector("n")
+    (x, twice), _ = fuse.scan(lambda u, n, x: (x + u * n, 2 * n), sequences=[u, n],
+                              outputs_info=[T.constant(0.0), None])
+    slope = fuse.grad((x**2).sum() + twice.sum(), u)
+    assert slope.eval({u: [1.0, 1.0], n: [1, 2]}).tolist() == [8.0, 12.0]
+
+
+def test_outputs_and_updates_may_come_in_a_list():
+    count, w = fuse.shared(2.0), T.dscalar("w")
+    (a, b), updates = fuse.scan(lambda w: [(w + 1, w + 2), {count: count + w}], non_sequences=w, n_steps=2)
+    f = fuse.function([w], [a, b], updates=updates)
+    assert [v.tolist() for v in f(1.0)] == [[2.0, 2.0], [3.0, 3.0]] and float(count.get_value()) == 4.0

@@ -13,7 +13,7 @@ from fuse.errors import FuseTypeError
 from fuse.expr import Constant, Expr, as_expr
 from fuse.frontend.logic import NO_GRADIENT, eq, neq, switch
 from fuse.frontend.transcendental import finite_if_complex, log
-from fuse.op import DISCONNECTED, ZERO, elementwise, numeric, same
+from fuse.op import DISCONNECTED, ZERO, elementwise, numeric, public, same
 
 if TYPE_CHECKING:
     from fuse.codegen import mathlib
@@ -67,7 +67,7 @@ def chained(binary: Callable[..., Expr]) -> Callable[..., Expr]:
             out = binary(out, other)
         return out
 
-    return builder
+    return public(builder)
 
 
 # ---------------------------------------------------------------- sums and products
@@ -141,6 +141,7 @@ def _true_div(x, y):
     return mathlib.divide(x, y)
 
 
+@public
 @functools.wraps(_true_div)
 def true_div(x: Any, y: Any) -> Expr:
     x, y = as_expr(x), as_expr(y)

@@ -18,7 +18,7 @@ from fuse.expr import Expr, as_expr
 from fuse.frontend.arithmetic import abs, cast, fill, neg
 from fuse.frontend.logic import literal, switch
 from fuse.frontend.transcendental import cos, sin
-from fuse.op import elementwise
+from fuse.op import elementwise, public
 
 if TYPE_CHECKING:
     from fuse.codegen import mathlib
@@ -57,7 +57,7 @@ def _of_complex(build: Any, of_real: Any) -> Callable[[Any], Expr]:
         x = as_expr(x)
         return build(x) if x.dtype in ty.COMPLEX else of_real(x)
 
-    return builder
+    return public(builder)
 
 
 @elementwise(name="real", dtype=part, numpy=np.real, sympy="re(x)", latex=r"\operatorname{Re} #1", linear=True,

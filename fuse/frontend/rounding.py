@@ -11,7 +11,7 @@ from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Expr, as_expr
 from fuse.frontend.arithmetic import cast
 from fuse.frontend.transcendental import inexact_real
-from fuse.op import ZERO, elementwise
+from fuse.op import ZERO, elementwise, public
 
 if TYPE_CHECKING:
     from fuse.codegen import mathlib
@@ -88,8 +88,8 @@ def _of_floats(build: Any) -> Any:
     return builder
 
 
-round_half_to_even = _of_floats(_round_half_to_even)
-round_half_away_from_zero = _of_floats(_round_half_away_from_zero)
+round_half_to_even = public(_of_floats(_round_half_to_even))
+round_half_away_from_zero = public(_of_floats(_round_half_away_from_zero))
 _MODES = {"half_to_even": round_half_to_even, "half_away_from_zero": round_half_away_from_zero}
 
 
