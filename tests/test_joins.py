@@ -87,3 +87,24 @@ def test_joins_into_given_arrays_and_shared_variables():
         np.testing.assert_allclose(second, np.diff(state), rtol=1e-12, atol=1e-14)
         np.testing.assert_allclose(w.get_value(), state, rtol=1e-14)
         first += 1
+
+
+def test_whole_inputs_and_an_axis_that_is_given_at_run_time():
+    m, axis = T.dmatrix("m"), T.iscalar("axis")
+    values = np.array([[3.0, 1.0], [2.0, 5.0]])
+    other = T.dmatrix("other")
+    np.testing.assert_array_equal(fuse.function([m, other], T.join(0, m, other))(values, -values),
+                                  np.concatenate([values, -values]))
+    outputs = [T.join(axis, m, m + 1), T.sort(m, axis), T.argsort(m, axis), T.grad((T.sort(m, axis) * m).sum(), m)]
+    f = fuse.function([m, axis], outputs)
+    for k in (0, 1, -1, -2):
+        joined, ordered, places, _ = f(values, k)
+        np.testing.assert_array_equal(joined, np.concatenate([values, values + 1], k))
+        np.testing.assert_array_equal(ordered, np.sort(values, k))
+        np.testing.assert_array_equal(places, np.argsort(values, k))
+    np.testing.assert_array_equal(f(values, 0)[3], np.sort(values, 0) + np.array([[2.0, 1.0], [3.0, 5.0]]))
+    with pytest.raises(IndexError, match="the axis of join is out of bounds for 2 dimensions"):
+        f(values, 2)
+    assert T.sort(m, T.scalar()).type == m.type
+    with pytest.raises(TypeError, match="the axis of join is an integer, not a float"):
+        T.join(T.scalar(), m, m)

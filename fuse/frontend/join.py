@@ -13,9 +13,11 @@ from fuse.expr import Expr, as_expr, constant
 from fuse.frontend.axes import specify_shape
 from fuse.frontend.creation import alloc
 from fuse.frontend.layout import dimshuffle
+from fuse.frontend.lazy import by_axis
 from fuse.frontend.sizes import (
     Size,
     as_sizes,
+    is_symbolic,
     make_vector,
     normalize_axis,
     size_add,
@@ -79,6 +81,8 @@ def _join_grad(g: Expr, out: Expr, *xs: Expr, axis: int) -> tuple[Any, ...]:
 def join(op: Op, axis: Any, *xs: Any) -> Expr:
     """Expressions of the same rank one after the other along ``axis`` (Theano: the axis comes first).
 
+    ``axis`` is an integer, or a 0-d expression of integers.
+
     >>> import fuse.tensor as T
     >>> join(0, T.vector("a"), [1, 2]).type
     TensorType(float64, vector)
@@ -90,6 +94,10 @@ def join(op: Op, axis: Any, *xs: Any) -> Expr:
         raise FuseValueError("join needs at least one expression")
     if any(x.type.ndim == 0 for x in exprs):
         raise ShapeError("0-d expressions have no axis to join along; use stack")
+    if is_symbolic(axis):
+        if as_expr(axis).type.dtype not in ty.DISCRETE:
+            raise FuseTypeError(f"the axis of join is an integer, not a {as_expr(axis).type.describe()}")
+        return by_axis(as_expr(axis), exprs[0].type.ndim, lambda k: op(*exprs, axis=k), "join")
     axis = normalize_axis(axis, exprs[0].type.ndim)
     return exprs[0] if len(exprs) == 1 else op(*exprs, axis=axis)
 

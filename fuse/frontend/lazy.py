@@ -6,15 +6,15 @@ on demand, and a plan puts them into loops of one step or none (fuse.looping.bra
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from fuse.errors import FuseTypeError, FuseValueError
+from fuse.errors import FuseError, FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr, constant
 from fuse.op import ZERO, Op, register
-from fuse.types import TensorType
+from fuse.types import COMPLEX, TensorType
 
 Literal = tuple[Expr, bool]  # a condition, and whether it holds
 
@@ -101,6 +101,35 @@ def ifelse(condition: Any, then_branch: Any, else_branch: Any, name: str | None 
             f"{len(listed[1])} if not"
         )
     return found if isinstance(then_branch, list) else tuple(found) if isinstance(then_branch, tuple) else found[0]
+
+
+def by_axis(axis: Expr, ndim: int, build: Callable[[int], Expr], what: str) -> Expr:
+    """``build(axis)`` for a 0-d axis that is known when it runs: a choice among all axes that ``build`` takes.
+
+    Raises AxisError at run time where there is no such axis, FuseTypeError for what is no number.
+    """
+    from fuse.frontend import elementwise as ew
+    from fuse.frontend.asserting import required
+
+    if axis.type.ndim or axis.type.dtype in COMPLEX:
+        raise FuseTypeError(f"the axis of {what} is an integer, not a {axis.type.describe()}")
+    number = ew.cast(axis, "int64")
+    place = ew.switch(ew.lt(number, 0), ew.add(number, ndim), number)
+    found: list[tuple[int, Expr]] = []
+    fault: FuseError | None = None
+    for k in range(ndim):
+        try:
+            found.append((k, build(k)))
+        except ShapeError as error:  # of sizes that are known: this axis cannot be meant
+            fault = error
+    if not found:
+        raise fault or FuseTypeError(f"{what} needs an axis")
+    (last, out), *rest = found[::-1]
+    exists = ew.eq(place, last)
+    for k, value in rest:
+        out = IFELSE(ew.eq(place, k), value, out)
+        exists = ew.or_(exists, ew.eq(place, k))
+    return required(out, [exists], f"the axis of {what} is out of bounds for {ndim} dimensions", "AxisError")
 
 
 def _number(value: Any, beside: Any) -> Expr:

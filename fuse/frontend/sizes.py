@@ -36,6 +36,12 @@ def normalize_axis(axis: Any, ndim: int, what: str = "axis") -> int:
     return number % ndim
 
 
+def is_symbolic(axis: Any) -> bool:
+    """Whether an axis is an expression whose value is not known before it runs."""
+    return isinstance(axis, Expr) and static_int(axis) is None and (
+        axis.type.ndim != 0 or axis.type.dtype not in DISCRETE or constant_value(axis) is None)
+
+
 def normalize_axes(axis: Any, ndim: int, what: str = "axis") -> tuple[int, ...]:
     """None, an int, or a sequence of ints as a sorted tuple of axes counted from the front.
 

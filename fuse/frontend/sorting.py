@@ -9,8 +9,9 @@ import numpy as np
 from fuse.errors import FuseValueError
 from fuse.expr import Expr, as_expr
 from fuse.frontend.axes import flatten
+from fuse.frontend.lazy import by_axis
 from fuse.frontend.parts import parts
-from fuse.frontend.sizes import normalize_axis
+from fuse.frontend.sizes import is_symbolic, normalize_axis
 from fuse.op import DISCONNECTED, ZERO, Op, op_record
 from fuse.types import TensorType, TupleType
 
@@ -35,10 +36,10 @@ def _sort_grad(g: Expr, out: Expr, x: Expr, axis: int) -> tuple[Any, ...]:
     "opaque", numpy=lambda x, axis: np.sort(x, axis=axis, kind="stable"), infer=lambda x, *, axis: x.type,
     shape=lambda node, s: s, grad=_sort_grad,
 )
-def sort(op: Op, x: Any, axis: int | None = -1, kind: str | None = None, order: None = None) -> Expr:
+def sort(op: Op, x: Any, axis: Any = -1, kind: str | None = None, order: None = None) -> Expr:
     """The elements of ``x`` in rising order along ``axis`` (None: of the flattened ``x``); NaN comes last.
 
-    ``kind`` is accepted and ignored: the sort is stable.
+    ``kind`` is accepted and ignored: the sort is stable. ``axis`` may be a 0-d expression.
 
     >>> import fuse.tensor as T
     >>> sort(T.constant([3.0, 1.0, 2.0])).eval()
@@ -46,6 +47,8 @@ def sort(op: Op, x: Any, axis: int | None = -1, kind: str | None = None, order: 
     """
     if order is not None:
         raise FuseValueError("order= sorts records by field; expressions have no fields")
+    if is_symbolic(axis) and as_expr(x).type.ndim:
+        return by_axis(as_expr(axis), as_expr(x).type.ndim, lambda k: op(x, axis=k), op.name)
     x, axis = _along(x, axis)
     return op(x, axis=axis)
 
@@ -55,7 +58,7 @@ def sort(op: Op, x: Any, axis: int | None = -1, kind: str | None = None, order: 
     infer=lambda x, *, axis: TensorType("int64", x.type.shape), shape=lambda node, s: s,
     grad=lambda g, out, x, axis: (ZERO,),
 )
-def argsort(op: Op, x: Any, axis: int | None = -1, kind: str | None = None, order: None = None) -> Expr:
+def argsort(op: Op, x: Any, axis: Any = -1, kind: str | None = None, order: None = None) -> Expr:
     """The positions (int64) that sort ``x`` along ``axis``; equal elements keep their order.
 
     >>> import fuse.tensor as T
@@ -64,6 +67,8 @@ def argsort(op: Op, x: Any, axis: int | None = -1, kind: str | None = None, orde
     """
     if order is not None:
         raise FuseValueError("order= sorts records by field; expressions have no fields")
+    if is_symbolic(axis) and as_expr(x).type.ndim:
+        return by_axis(as_expr(axis), as_expr(x).type.ndim, lambda k: op(x, axis=k), op.name)
     x, axis = _along(x, axis)
     return op(x, axis=axis)
 
