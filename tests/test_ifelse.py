@@ -253,3 +253,16 @@ def test_random_programs(seed):
         args = [bits & 1, bits >> 1 & 1, bits >> 2, X, Y, MATRIX]
         for have, want in zip(f(*args), plain(*args), strict=True):
             np.testing.assert_allclose(have, want, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("count", [6, 60])
+def test_chains_of_choices(count):
+    """Else-ifs are choices within choices: few are programs of their own, many are left to the interpreter."""
+    out = x * 0
+    for k in range(count):
+        out = ifelse(T.eq(c, k), T.sin(x) * k, out)
+    f = fuse.function([c, x], [out, T.grad(out.sum(), x)] if count < 20 else [out])
+    for k in (0, 2, count - 1, count):
+        got = f(k, X)
+        np.testing.assert_allclose(got[0], np.sin(X) * k * (k < count))
+        np.testing.assert_allclose(got[-1], (np.cos(X) if count < 20 else np.sin(X)) * k * (k < count))

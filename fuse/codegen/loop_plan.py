@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fuse import rules
 from fuse.codegen.load import ArgType, compile_kernel, key_of
 from fuse.codegen.loop_emit import NotCompiled, Place, copy_lines, plus, total
 from fuse.codegen.loop_units import Units
@@ -17,6 +18,8 @@ from fuse.codegen.sizes import HOST, Size
 from fuse.codegen.text import as_dtype
 from fuse.expr import CONSTANT, INPUT, Expr, constant, substitute, toposort
 from fuse.frontend.loops import Body, arguments
+from fuse.looping.branches import is_deep
+from fuse.looping.tidy import tidied
 from fuse.op import OPS
 
 Argument = tuple[Any, ...]
@@ -164,6 +167,13 @@ class InnerWriter(Units):
         for x, value in zip(body.fixed, fixed, strict=True):
             self.values[x] = outer.number(value) if x.type.ndim == 0 else outer.place(value)
         self.write()
+
+    def simplified(self, body: Body) -> Sequence[Expr]:
+        if not self.node.params.get("branch"):
+            return body.outputs
+        if is_deep(body.outputs):
+            raise NotCompiled("choices within many choices")
+        return tidied(rules.optimize(body.outputs))
 
     def size(self, size: Size) -> str:
         return self.outer.size(self.outwards(size))

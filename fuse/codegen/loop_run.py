@@ -15,6 +15,7 @@ from fuse.codegen.native import ArgType
 from fuse.codegen.runner import SizeMismatch
 from fuse.expr import Expr, make
 from fuse.frontend.loops import Body, stepwise
+from fuse.looping.branches import is_deep
 from fuse.op import OPS
 
 Array = Any
@@ -105,8 +106,10 @@ def _branch(body: Body) -> Callable[..., list[Any]]:
 
     Nothing but choices and branches of the same side read them.
     """
+    from fuse import reference
     from fuse.codegen.program import Program
 
+    deep = is_deep(body.outputs)
     program: list[Any] = []
     sequences = len(body.sequences)
     nothing: list[Any] = [[]] * len(body.ys)
@@ -114,9 +117,12 @@ def _branch(body: Body) -> Callable[..., list[Any]]:
     def run(steps: Any, *given: Any) -> list[Any]:
         if not steps:
             return nothing
+        values = [*[x[0] for x in given[:sequences]], *given[sequences:]]
+        if deep:
+            return [[v] for v in reference.evaluate(body.outputs, dict(zip(body.inputs, values, strict=True)))]
         if not program:
             program.append(Program(body.inputs, body.outputs, (), "default"))
-        return [[v] for v in program[0](*[x[0] for x in given[:sequences]], *given[sequences:])]
+        return [[v] for v in program[0](*values)]
 
     return run
 

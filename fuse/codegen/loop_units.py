@@ -47,7 +47,7 @@ class Units:
     def prepare(self, body: Body) -> None:
         """Plan the body."""
         self.body = body
-        outputs = of_one_size([_materialised(o) for o in body.outputs])
+        outputs = of_one_size([_materialised(o) for o in self.simplified(body)])
         self.results, self.sizes = settle(expand(outputs), [])
         self.plan = plan(self.results, self.sizes)
         self.lines: list[str] = []
@@ -56,6 +56,10 @@ class Units:
         self.given: dict[Expr, Place] = {}  # places into which values are computed
         self.where: dict[Any, Any] = {}
         self.turned: dict[Expr, Place] = {}
+
+    def simplified(self, body: Body) -> Sequence[Expr]:
+        """The outputs of the body, which was simplified with the formula around it."""
+        return body.outputs
 
     def size(self, size: Size) -> str:
         """The name of a size, or the number that it is."""

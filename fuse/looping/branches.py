@@ -14,12 +14,13 @@ import numpy as np
 
 from fuse.expr import Constant, Expr, as_expr, make, rebuild, substitute, toposort, transform, variable
 from fuse.frontend import elementwise as ew
-from fuse.frontend.lazy import IFELSE, Literal, either_shape, has_choices
+from fuse.frontend.lazy import IFELSE, Literal, either_shape, guards, has_choices
 from fuse.frontend.loops import Body, loop_node, results
 from fuse.op import Op, register
 from fuse.types import TensorType
 
 Group = tuple[Expr, bool, int]  # condition, side, level
+DEEP = 20  # levels of choices within choices, each of which is a program of its own
 
 
 def _chosen(condition: Any, then: Any, other: Any, *, rows: tuple[bool, bool], **_: Any) -> Any:
@@ -42,6 +43,14 @@ CHOSEN = register(Op(
     name="chosen", kind="opaque", numpy=_chosen, infer=_type, shape=_shape, nargs=3,
     doc="One of two values, or rows of loops of which one ran.",
 ))
+
+
+def is_deep(outputs: Sequence[Expr]) -> bool:
+    """Whether there are so many choices within choices that only the interpreter, which does not recurse, does them."""
+    order = toposort(outputs)
+    if sum(n.op is IFELSE for n in order) <= DEEP:
+        return False
+    return any(len(found) > DEEP for found in guards(order, outputs).values())
 
 
 def of_one_size(outputs: Sequence[Expr]) -> list[Expr]:
@@ -151,7 +160,7 @@ class _Closing:
         fixed: dict[Expr, Expr] = {}
         for node in self.groups[group]:
             for arg in node.args:
-                if arg in inside or isinstance(arg, Constant):
+                if arg in inside or isinstance(arg, Constant) and arg.data.size == 1:
                     continue
                 into = sequences if self.group(arg) is not None else fixed
                 into.setdefault(arg, variable(arg.type))

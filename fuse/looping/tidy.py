@@ -76,10 +76,13 @@ def _smaller(node: Expr, used: set[int], optimize: Optimize, changing: bool) -> 
     """The results of a loop, from a smaller one; None for those that are not used."""
     loop = Opened(node, used)
     loop.prune()
+    if loop.params.get("branch"):
+        # Nothing leaves a branch: it would be computed where the branch is not taken. Its body is simplified when it is
+        # planned, by itself: once for each level of choices within choices.
+        return loop.closed()
     loop.simplify(optimize)
     loop.prune()
-    # Nothing leaves a branch: it would be computed where the branch is not taken.
-    for each in () if loop.params.get("branch") else PASSES if changing else PASSES[:2]:
+    for each in PASSES if changing else PASSES[:2]:
         if each(loop):
             loop.prune()
     loop.simplify(optimize)
