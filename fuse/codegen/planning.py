@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fuse import rules
 from fuse.codegen.accumulate import with_accumulation
 from fuse.codegen.assume import assume_picks, assume_rows
+from fuse.codegen.contract import with_products
 from fuse.codegen.expand import expand, settle
 from fuse.codegen.halo import with_halos
 from fuse.codegen.launch import Launcher
@@ -44,6 +45,9 @@ class Planned:
             expanded = with_halos(expanded)
         self.results, self.sizes = settle(expanded, self.assumed)
         if program.mode != "strict":
+            self.results, self.sizes = with_products(
+                self.results, self.sizes, self.assumed, program.assuming
+            )
             self.results, self.sizes = with_accumulation(self.results, self.sizes, self.assumed)
         self.matrices: tuple[Matrix, ...] = ()
         if program.products == "either":

@@ -25,7 +25,7 @@ _NAMES = {VECTOR: ("n1",), MATRIX: ("n0", "n1"), TRANSPOSED: ("n1", "n0")}
 
 def form_of(arg: Expr) -> tuple[int, Expr]:
     """What an operand of a product is, and of which array: a transposed matrix is read from the matrix."""
-    if arg.op.name == "dimshuffle" and arg.type.ndim == 2 and arg.params["pattern"] == (1, 0):
+    if arg.op.name == "dimshuffle" and arg.params["pattern"] == (1, 0) and arg.args[0].type.ndim == 2:
         return TRANSPOSED, arg.args[0]
     return (MATRIX if arg.type.ndim == 2 else VECTOR), arg
 
