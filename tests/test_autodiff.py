@@ -23,6 +23,7 @@ from fuse.errors import (
     ShapeError,
 )
 from fuse.expr import Expr, toposort
+from fuse.ifelse import ifelse
 from fuse.op import DISCONNECTED, OPS, ZERO, Op
 from fuse.reference import evaluate
 from fuse.types import DISCRETE, TensorType
@@ -288,6 +289,7 @@ CASES = {
                          M.T.copy(), M.T[:, :2] ** 2),
     "einsum": (lambda x, y, z: T.einsum("bij,jk,k->bi", x, y, z), S3, N, N[0]),
     "switch": (lambda x: T.switch(x > 0, T.sqrt(T.switch(x > 0, x, 1)), x**2), M),
+    "ifelse": (lambda x, y: ifelse(T.gt(x.sum(), 0), x * y, T.exp(x) + y), V, W),
     "fill": (lambda x, y: T.fill(x, y) * x, M, np.array(0.4)),
     "cast": (lambda x: T.cast(x, "float64") ** 2, V),
     "mod": (lambda x, y: x % y, V, np.abs(W) + 5),
@@ -335,6 +337,7 @@ NO_CASE = {
     "philox": "random integers",
     "quantile": "random integers",
     "from_graph": "has the derivatives of its user",
+    "chosen": "stands in plans only",
 }
 
 

@@ -244,3 +244,29 @@ def test_loops_in_loops_over_positions(mode):
     np.testing.assert_allclose(got[0], want, rtol=1e-14)
     np.testing.assert_allclose(got[2], want, rtol=1e-14)
     np.testing.assert_allclose(got[1], got[3], rtol=1e-13)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_sizes_by_any_formula(mode):
+    """Sizes were computed in Python's ints whatever the dtypes of a formula: of 1.5 * n as n; squares had no value."""
+    x, k = T.dvector("x"), T.lscalar("k")
+    n = x.shape[0]
+    formulas = [
+        (n * n * k, lambda n, k: n * n * k), (T.cast(n * 1.5, "int64") * k, lambda n, k: int(n * 1.5) * k),
+        (T.cast(n + T.cast(250, "uint8"), "uint8") * k, lambda n, k: (n + 250) % 256 * k),
+        (T.cast(T.ceil(n / 2.0), "int64") + T.gt(n, 1.5), lambda n, k: -(-n // 2) + (n > 1.5)),
+    ]
+    f = fuse.function([x, k], [T.arange(m) * x[0] for m, _ in formulas], mode=mode)
+    for count in (1, 2, 3, 7):
+        for have, (_, size) in zip(f(np.full(count, 2.0), 3), formulas, strict=True):
+            np.testing.assert_array_equal(have, np.arange(size(count, 3)) * 2.0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_sums_of_parts_whose_other_sizes_one_part_tells(mode):
+    """The sum of a join became a sum of sums, whose type no longer told of a size of 1."""
+    x, y = TensorType("float64", (None, 1, None))("x"), TensorType("float64", (1, None, None))("y")
+    f = fuse.function([x, y], T.concatenate([x, y], axis=1).dimshuffle(1, 2).sum(), mode=mode)
+    assert float(f(np.ones((1, 1, 4)), np.ones((1, 2, 4)))) == 12.0
+    with pytest.raises(ShapeError):
+        f(np.ones((1, 1, 4)), np.ones((1, 2, 1)))

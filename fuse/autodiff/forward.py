@@ -95,7 +95,7 @@ def push_forward(node: Expr, inner: Sequence[Tangent]) -> Tangent:
         return ZERO
     if node.op.jvp is not None:
         return _typed(node, node.op.jvp(tuple(inner), node, *node.args, **node.params))
-    if node.op.kind == "elementwise" and node.op.grad is not None:
+    if node.op.kind == "elementwise" and node.op.grad is not None and _scales(node):
         return _scaled(node, inner)
     if node.op.linear and all(t is None for t in inner[1:]):
         return cast_like(op_again(node, (inner[0], *node.args[1:])), node)
@@ -105,6 +105,13 @@ def push_forward(node: Expr, inner: Sequence[Tangent]) -> Tangent:
 def op_again(node: Expr, args: Sequence[Expr]) -> Expr:
     """The op of ``node`` on other arguments."""
     return node.op(*args, **node.params)
+
+
+def _scales(node: Expr) -> bool:
+    """Whether the derivative of an elementwise op is a factor: not so for a complex function such as conj or abs."""
+    if node.op.meta.get("holomorphic", True):
+        return True
+    return node.type.dtype not in ty.COMPLEX and all(a.type.dtype not in ty.COMPLEX for a in node.args)
 
 
 def _scaled(node: Expr, inner: Sequence[Tangent]) -> Tangent:
@@ -123,7 +130,9 @@ def _scaled(node: Expr, inner: Sequence[Tangent]) -> Tangent:
         part = rule(t, node, *node.args, **node.params)
         if is_null(part):
             return part
-        if not isinstance(part, _Marker):
+        if isinstance(part, _Marker):
+            total = part if part is ZERO and total is None else total
+        else:
             total = op("add", total, part) if isinstance(total, Expr) else part
     return cast_like(total, node) if isinstance(total, Expr) else total
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from fuse.codegen.region import see_through
-from fuse.codegen.sizes import HOST, Guard, Size, Sizes
+from fuse.codegen.sizes import HOST, Guard, Size, Sizes, in_ints
 from fuse.expr import CONSTANT, Expr, toposort
 
 
@@ -48,10 +48,8 @@ class SizeNames:
             return str(int(node.data))
         if node.op.name == "shape_i" and node.args[0] in self.env:
             text = f"{self.env[node.args[0]]}.shape[{node.params['axis']}]"
-        elif node.op.name in HOST and node.type.ndim == 0 and all(a in self.host_names for a in node.args):
-            text = HOST[node.op.name].format(*[self.host_names[a] for a in node.args])
-        elif node.op.name == "cast" and node.args[0] in self.host_names and node.type.dtype != "bool":
-            text = f"int({self.host_names[node.args[0]]})"
+        elif in_ints(node) and all(a in self.host_names for a in node.args):
+            text = HOST.get(node.op.name, "int({0})").format(*[self.host_names[a] for a in node.args])
         else:
             if node.type.ndim:
                 return "None"

@@ -14,7 +14,7 @@ from fuse import rules
 from fuse.codegen.load import ArgType, compile_kernel, key_of
 from fuse.codegen.loop_emit import NotCompiled, Place, copy_lines, plus, total
 from fuse.codegen.loop_units import Units
-from fuse.codegen.sizes import HOST, Size
+from fuse.codegen.sizes import HOST, Size, in_ints
 from fuse.codegen.text import as_dtype
 from fuse.expr import CONSTANT, INPUT, Expr, constant, substitute, toposort
 from fuse.frontend.loops import Body, arguments
@@ -296,10 +296,8 @@ def measure_text(self: LoopWriter) -> str:
             elif node.op is INPUT:
                 names[node] = "None"
                 continue
-            elif node.op.name in HOST and "None" not in [names[a] for a in node.args]:
-                value = HOST[node.op.name].format(*[names[a] for a in node.args])
-            elif node.op.name == "cast" and names[node.args[0]] != "None":
-                value = f"int({names[node.args[0]]})"
+            elif in_ints(node) and "None" not in [names[a] for a in node.args]:
+                value = HOST.get(node.op.name, "int({0})").format(*[names[a] for a in node.args])
             else:
                 raise NotCompiled("sizes that change from step to step")
             names[node] = f"m{len(lines)}"

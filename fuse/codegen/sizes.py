@@ -32,6 +32,7 @@ HOST = {
     "sub": "({0} - {1})",
     "mul": "({0} * {1})",
     "neg": "(-{0})",
+    "sqr": "({0} * {0})",
     "int_div": "({0} // {1} if {1} else 0)",
     "mod": "({0} % {1} if {1} else 0)",
     "maximum": "max({0}, {1})",
@@ -47,6 +48,15 @@ HOST = {
     "and_": "({0} & {1})",
     "or_": "({0} | {1})",
 }
+_TESTS = frozenset(("eq", "neq", "lt", "le", "gt", "ge", "and_", "or_", "switch"))
+
+
+def in_ints(node: Expr) -> bool:
+    """Whether Python's ints give what ``node`` gives: a 0-d formula of integers, in int64, or a test of some."""
+    if node.op.name not in HOST and node.op.name != "cast" or node.type.ndim:
+        return False
+    exact = node.type.dtype == "int64" or node.type.dtype == "bool" and node.op.name in _TESTS
+    return exact and all(a.type.ndim == 0 and a.type.dtype in _INTEGRAL for a in node.args)
 
 
 class Sizes:
@@ -120,7 +130,7 @@ class Sizes:
             if isinstance(node, int) or node in seen or node.op.name == "constant":
                 continue
             seen.add(node)
-            if node.op.name != "shape_i" and node.args and (node.op.name in HOST or node.op.name == "cast"):
+            if in_ints(node):
                 stack.extend(node.args)
             else:
                 found.append(node)
@@ -152,7 +162,7 @@ class Sizes:
             node.is_leaf
             or node.type.ndim
             or node.type.dtype != "int64"
-            or not (node.op.name in HOST or node.op.name in ("cast", "broadcast_size"))
+            or not (in_ints(node) or node.op.name == "broadcast_size")
         ):
             return False
         in_size = node in self._host
@@ -190,7 +200,7 @@ class Sizes:
         args = [self._host.get(a, a) for a in node.args]
         if node.op.name == "broadcast_size":
             return self._broadcast_size([self.find(a) for a in args], node)
-        if node.op.name in HOST and node.type.ndim == 0 and node.type.dtype in _INTEGRAL:
+        if node.op.name in HOST and in_ints(node):
             if all(isinstance(a, int) for a in args):
                 return _fold(node.op.name, args)  # type: ignore[arg-type]
             return _simplified(node, args)

@@ -261,7 +261,7 @@ def _abs_rule(g: Any, out: Any, x: Any) -> Any:
 
 
 @elementwise(name="abs", dtype=magnitude, numpy=np.absolute, sympy="Abs(x)", latex=r"\left|#1\right|",
-             domain=(-5.0, 5.0), grad=(_abs_rule,), builtin=True)
+             domain=(-5.0, 5.0), grad=(_abs_rule,), meta={"holomorphic": False}, builtin=True)
 def abs(x):
     """The absolute value; of complex numbers the modulus, a real number. Its derivative at 0 is 0.
 
@@ -271,8 +271,18 @@ def abs(x):
     return mathlib.absolute(x)
 
 
+def _sgn_rule(g: Any, out: Any, x: Any) -> Any:
+    """Of x / r, r = abs(x): the change of x across its direction, over r."""
+    if x.dtype not in ty.COMPLEX:
+        return ZERO
+    from fuse.frontend.complexes import conj, real
+
+    radius = abs(x)
+    return switch(radius > 0, (g - real(g * out) * conj(out)) / radius, 0)
+
+
 @elementwise(dtype=numeric, numpy=np.sign, sympy="sign(x)", latex=r"\operatorname{sgn} #1", domain=(-5.0, 5.0),
-             grad=(ZERO,), builtin=True)
+             grad=(_sgn_rule,), meta={"holomorphic": False}, builtin=True)
 def sgn(x):
     """-1, 0 or 1 as ``x`` is negative, zero or positive; NaN for NaN; ``x / abs(x)`` for complex numbers.
 

@@ -2,7 +2,8 @@
 
 Gradients: a cotangent ``g`` stands for the real-linear map dz -> real(g * dz), so that the rule of a holomorphic
 function is the one of the real function (``g * cos(x)``) with nothing conjugated. The gradient as a direction of
-steepest ascent, dL/d(real) + i dL/d(imag), is its conjugate.
+steepest ascent, dL/d(real) + i dL/d(imag), is its conjugate. Records of other functions say ``holomorphic`` is False:
+what their rules make of a tangent is no derivative (`fuse.autodiff.forward`).
 """
 from __future__ import annotations
 
@@ -61,7 +62,7 @@ def _of_complex(build: Any, of_real: Any) -> Callable[[Any], Expr]:
 
 
 @elementwise(name="real", dtype=part, numpy=np.real, sympy="re(x)", latex=r"\operatorname{Re} #1", linear=True,
-             grad=(lambda g, out, x: complex(g, literal(0, g)),), builtin=True)
+             grad=(lambda g, out, x: complex(g, literal(0, g)),), meta={"holomorphic": False}, builtin=True)
 def _real(x):
     """The real part of ``x``; a real ``x`` itself.
 
@@ -72,7 +73,7 @@ def _real(x):
 
 
 @elementwise(name="imag", dtype=part, numpy=np.imag, sympy="im(x)", latex=r"\operatorname{Im} #1", linear=True,
-             grad=(lambda g, out, x: complex(literal(0, g), neg(g)),), builtin=True)
+             grad=(lambda g, out, x: complex(literal(0, g), neg(g)),), meta={"holomorphic": False}, builtin=True)
 def _imag(x):
     """The imaginary part of ``x``; zeros for a real ``x``.
 
@@ -83,7 +84,7 @@ def _imag(x):
 
 
 @elementwise(name="conj", dtype=mirrored, numpy=np.conjugate, sympy="conjugate(x)", latex=r"\overline{#1}", linear=True,
-             grad=(lambda g, out, x: _conj(g),), builtin=True)
+             grad=(lambda g, out, x: _conj(g),), meta={"holomorphic": False}, builtin=True)
 def _conj(x):
     """The complex conjugate of ``x``; a real ``x`` itself, a bool as int8.
 
@@ -106,7 +107,8 @@ def _angle_rule(g: Any, out: Any, x: Any) -> Any:
     return switch(radius > 0, g * turned / radius / radius, 0)
 
 
-@elementwise(dtype=phase, numpy=np.angle, sympy="arg(x)", latex=r"\arg #1", grad=(_angle_rule,), builtin=True)
+@elementwise(dtype=phase, numpy=np.angle, sympy="arg(x)", latex=r"\arg #1", grad=(_angle_rule,),
+             meta={"holomorphic": False}, builtin=True)
 def angle(x):
     """The angle of ``x`` in the complex plane, in (-pi, pi], always float64; its derivative at 0 is taken as 0.
 
@@ -123,7 +125,8 @@ def _from_parts(x: Any, y: Any) -> Any:
 
 
 @elementwise(name="complex", dtype=pair, numpy=_from_parts, sympy="x + I*y", latex="#1 + #2 i",
-             grad=(lambda g, out, x, y: real(g), lambda g, out, x, y: neg(imag(g))), builtin=True)
+             grad=(lambda g, out, x, y: real(g), lambda g, out, x, y: neg(imag(g))), meta={"holomorphic": False},
+             builtin=True)
 def complex(real, imag):
     """The complex number with the given real and imaginary parts: complex64 for float32 parts.
 

@@ -22,7 +22,7 @@ from fuse.frontend.reductions import sum as sum_
 from fuse.frontend.sizes import Size, size_add, size_floordiv, size_max, size_mul, size_sub, sizes_of, static_int
 from fuse.frontend.subtensor import gather
 from fuse.op import Op, op_record
-from fuse.types import FLOATING, TensorType
+from fuse.types import COMPLEX, FLOATING, TensorType
 
 __all__ = ["max_pool_2d_same_size", "pool_2d", "pool_3d"]
 
@@ -243,6 +243,8 @@ def pooled(n: int, x: Any, ws: Any, ignore_border: bool | None, stride: Any, pad
     needed = [size_add(size_mul(size_sub(f, 1), t), w) for f, t, w in zip(found, strides, window, strict=True)]
     filler: Any = 0
     if mode == "max":
+        if x.type.dtype in COMPLEX:
+            raise FuseTypeError("pooling is of real numbers: complex ones have no order; pool x.real and x.imag")
         filler = -np.inf if x.type.dtype in FLOATING else np.iinfo(x.type.numpy_dtype).min
     around: list[tuple[Size, Size]] = [
         (p, p if ignore_border else size_max(size_sub(m, size_add(s, p)), 0))

@@ -60,8 +60,6 @@ def _prod_grad(g: Expr, out: Expr, x: Expr, axis: tuple[int, ...], dtype: str) -
         ew.eq(count, 0), kept(out, axis, ndim) / safe, ew.switch(ew.eq(count, 1), others * zeros / safe, zero)
     )
     product = ew.switch(is_zero, at_zero, at_other)
-    if dtype in COMPLEX:
-        product = ew.conj(product)
     return (kept(g, axis, ndim) * product,)
 
 

@@ -109,8 +109,8 @@ def reduce_parts(node: Expr, context: Context) -> Expr | None:
         parts = [reduced(node.op.name, a, axes, dtype) for a in x.args]
     else:
         return None
-    if len(parts) > 16:
-        return None
+    if len(parts) > 16 or any(part.type.shape != node.type.shape for part in parts):
+        return None  # what one part tells of the sizes of all would be lost
     total: Any = parts[0]
     for part in parts[1:]:
         total = make(OPS[_COMBINE[node.op.name]], (total, part))
