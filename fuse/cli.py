@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
 
     names = commands.add_parser("names", help="each name of theano.tensor: the same here, different or absent")
     names.add_argument("--all", action="store_true", help="those that are the same, too")
+    names.add_argument("--page", action="store_true", help="as a page of Markdown")
     names.set_defaults(run=_names)
     return parser
 
@@ -82,8 +83,11 @@ def _demo(options: argparse.Namespace) -> int:
 def _names(options: argparse.Namespace) -> int:
     from collections import Counter
 
-    from fuse.theano_table import theano_names
+    from fuse.theano_table import names_page, theano_names
 
+    if options.page:
+        print(names_page(), end="")
+        return 0
     found = theano_names()
     for name, (kind, why) in found.items():
         if options.all or kind != "same":

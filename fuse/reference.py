@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fuse.config import config
 from fuse.errors import FuseError, FuseIndexError, FuseValueError, MissingInputError, ShapeError, runtime_error
 from fuse.expr import Expr, toposort
 
@@ -111,9 +112,23 @@ def _told(error: Exception, node: Expr, args: Sequence[Array]) -> Exception:
     if getattr(error, "has_context", False):
         return error
     kind = type(error) if isinstance(error, FuseError) else next(new for old, new in _KINDS if isinstance(error, old))
-    told = runtime_error(kind, str(error), str(node.op), [np.shape(a) for a in args], node.origin)
+    text = f"{error}{_at_length(node, args)}" if config.exception_verbosity == "high" else str(error)
+    told = runtime_error(kind, text, str(node.op), [np.shape(a) for a in args], node.origin)
     told.__cause__ = error
     return told
+
+
+def _at_length(node: Expr, args: Sequence[Array]) -> str:
+    """What ``config.exception_verbosity = 'high'`` adds to an error: arguments with their values, and the formula."""
+    from fuse.printing.debug import debugprint
+
+    lines = []
+    for k, (arg, value) in enumerate(zip(node.args, args, strict=True)):
+        shown = " ".join(repr(value).split())
+        strides = getattr(value, "strides", ())
+        lines.append(f"  argument {k} ({arg.name or arg.op.name}, {arg.type}), strides {strides}: {shown:.200}")
+    tree = debugprint(node, depth=6, print_type=True, file="str").splitlines()
+    return "\n".join(["", *lines, "  the operation:", *[f"    {line}" for line in tree[:40]]])
 
 
 def _reduces_nothing(shape: tuple[int, ...], axis: tuple[int, ...]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from fuse import expr
 from fuse.config import config
-from fuse.errors import TestValueError, operand_text, origin_text, user_line
+from fuse.errors import FuseError, TestValueError, operand_text, origin_text, user_line
 from fuse.expr import CONSTANT, INPUT, SHARED, Expr
 from fuse.reference import evaluate
 from fuse.types import TensorType, TupleType
@@ -69,7 +69,13 @@ def _known(node: Expr) -> Any:
     if node.op is SHARED:
         return node.container.value
     value = _NONE if node._tag is None else getattr(node._tag, "test_value", _NONE)
-    return node.type.filter(value) if value is not _NONE and node.op is INPUT else value
+    if value is _NONE or node.op is not INPUT:
+        return value
+    try:
+        return node.type.filter(value)
+    except FuseError as error:
+        name = node.name or "a variable without a name"
+        raise type(error)(f"the test_value of {name} (made at {origin_text(node.origin)}): {error}") from None
 
 
 def _values_below(node: Expr) -> tuple[dict[Expr, Any], Expr | None]:

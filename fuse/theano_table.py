@@ -1,7 +1,7 @@
 """Each public name of ``theano.tensor`` and what became of it: the same here, different, or absent."""
 from __future__ import annotations
 
-from fuse.missing import LATER
+from fuse.missing import ABSENT, LATER
 
 __all__ = ["theano_names"]
 
@@ -56,8 +56,6 @@ wscalar wtensor3 wtensor4 wtensor5 wtensor6 wtensor7 wvector xlogx xor zcol zero
 ztensor3 ztensor4 ztensor5 ztensor6 ztensor7 zvector
 """.split()
 
-_NO_MPI = "messages between processes: use mpi4py around the compiled function"
-_NO_C = "a detail of Theano's C code"
 _VALUES = "symbolic None and slices are Python's own here"
 DIFFERS = {
     "AllocEmpty": "the array is filled with zeros",
@@ -74,18 +72,39 @@ DIFFERS = {
     "sort": "the axis is an integer known while the graph is built",
     "argsort": "the axis is an integer known while the graph is built",
 }
-ABSENT = {
-    **dict.fromkeys((name for name in NAMES if "mpi" in name.lower()), _NO_MPI),
-    **dict.fromkeys(("send", "recv", "isend", "irecv"), _NO_MPI),
-    **dict.fromkeys(("blas_c", "inc_code", "sparse_module_ref", "constant_cache", "key_to_cmp", "mod_check"), _NO_C),
-    **dict.fromkeys(("NoneTypeT", "SliceConstant", "SliceType", "none_type_t", "slicetype"), _VALUES),
-    "ParamsType": _NO_C,
-    "SubtensorPrinter": "printing is by table: fuse.printing",
-}
+
+
+def names_page() -> str:
+    """The page of the documentation about Theano's names, as Markdown: the counts, then what is not the same.
+
+    >>> print(names_page().splitlines()[0])
+    # Theano's names
+    """
+    found = theano_names()
+    counts = {kind: sum(k == kind for k, _ in found.values()) for kind in ("same", "differs", "absent")}
+    lines = [
+        "# Theano's names", "",
+        f"Of the {len(found)} public names of `theano.tensor` {counts['same']} are the same in `fuse.tensor`, "
+        f"{counts['differs']} differ and {counts['absent']} are absent. This page is written by",
+        "`python -m fuse names --page`; `fuse.theano_names()` gives the same as a dict. A name that is absent raises",
+        "an AttributeError that says what there is instead. Paths below `theano` (`theano.tensor.nnet`, `theano.gof`,",
+        "`theano.compile`, `theano.sandbox.rng_mrg`, ...) are the same below `fuse`.", "",
+    ]
+    for kind, title, head in (("differs", "Different", "How"), ("absent", "Absent", "Why, or what serves instead")):
+        lines += [f"## {title}", f"| name | {head[0].lower() + head[1:]} |", "|---|---|"]
+        grouped: dict[str, list[str]] = {}
+        for name, (what, why) in found.items():
+            if what == kind:
+                grouped.setdefault(why, []).append(name)
+        for why, names in grouped.items():
+            lines.append(f"| {', '.join([f'`{n}`' for n in names])} | {why.replace('|', '&#124;')} |")
+        lines.append("")
+    lines += ["## The same", ", ".join([f"`{name}`" for name, (kind, _) in found.items() if kind == "same"]), ""]
+    return "\n".join(lines)
 
 
 def theano_names() -> dict[str, tuple[str, str]]:
-    """For each of the 511 names: ``("same", "")``, ``("differs", how)`` or ``("absent", what to use instead)``.
+    """For each of these names: ``("same", "")``, ``("differs", how)`` or ``("absent", what to use instead)``.
 
     >>> names = theano_names()
     >>> names["dot"], names["transfer"][0], names["irecv"][0]

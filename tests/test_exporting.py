@@ -35,6 +35,14 @@ def formulas():
     yield "complex", [v], [T.sqr(v + 1j).sum(), T.exp(v * 1j)], [V]
     yield "constants", [v], [v * np.arange(4.0), T.dot(np.arange(8.0).reshape(2, 4), v), v + np.nan], [V]
     yield "special", [v], [T.gammaln(abs(v)), T.psi(abs(v) + 0.5), T.erfinv(T.tanh(v) / 2), T.polygamma(1, abs(v))], [V]
+    states, _ = fuse.scan(lambda u, h: T.tanh(T.dot(h, n) + u), sequences=T.specify_shape(m, (5, None))[:, :3],
+                          outputs_info=v[:3], go_backwards=True)
+    square = T.specify_shape(n[:3], (3, 3))
+    states = fuse.clone(states, {n: square})
+    yield "loops", [m, n, v], [states, *T.grad((states**2).sum(), [n, v])], [M, N, V]
+    doubled, _ = fuse.scan(lambda x, end: (x * 2, fuse.scan_module.until(x > end)), outputs_info=s, non_sequences=v[0],
+                           n_steps=40_000)
+    yield "loops that end", [s, v], [doubled, fuse.while_loop(lambda z: z < 9, lambda z: z * z, s)], [1.5, V + 99]
 
 
 FORMULAS = {name: rest for name, *rest in formulas()}
@@ -138,7 +146,7 @@ def test_the_prelude_has_what_scalar_functions_use():
     missing = {name for name in set(intrinsics.namespace()) - bare.NAMES if not name.startswith("scipy_")}
     assert missing == {
         "address", "aligned", "ask", "drain", "gemm", "get", "heap", "intp", "lent", "misaligned", "missing", "put",
-        "reach", "refused", "release", "run", "scratch", "stream", "stride", "tell", "turn", "uintp", "wanted",
+        "reach", "refused", "release", "run", "scratch", "stream", "tell", "turn", "uintp", "wanted",
     }
 
 

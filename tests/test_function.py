@@ -546,3 +546,54 @@ def test_a_long_chain_compiles_pickles_and_runs_without_recursion():
         want = np.tanh(want) + value
     assert abs(f(0.1) - want) < 1e-12
     assert abs(pickle.loads(pickle.dumps(f))(0.1) - want) < 1e-12
+
+
+def test_debug_mode_says_which_stage_went_wrong():
+    from fuse.rules.user import register, remove
+
+    def wrong(node):
+        return [T.sin(node.inputs[0])] if str(node.op) == "tanh" else None
+
+    x = T.dvector("x")
+    register(wrong, "wrong")
+    try:
+        f = fuse.function([x], T.tanh(x), mode="DebugMode")
+        with pytest.raises(DebugModeError, match=r"output 0 differs .* after rewriting and .*"):
+            f([1.0, 2.0])
+    finally:
+        remove("wrong")
+
+
+def test_debug_mode_finds_ops_that_change_their_inputs():
+    class Greedy(fuse.Op):
+        __props__ = ()
+        itypes, otypes = [T.dvector], [T.dvector]
+
+        def perform(self, node, inputs, outputs):
+            inputs[0][0] = 7.0
+            outputs[0][0] = inputs[0] * 2
+
+    x = T.dvector("x")
+    f = fuse.function([x], Greedy()(x), mode="DebugMode")
+    given = np.array([1.0, 2.0])
+    with pytest.raises(DebugModeError, match=r"changed its input 0; .* destroy_map"):
+        f(given)
+
+
+def test_nan_guard_names_the_input_that_holds_it():
+    x = T.dvector("x")
+    f = fuse.function([x], T.exp(x), mode=fuse.compile.NanGuardMode())
+    with pytest.raises(NanGuardError, match=r"the input x \(float64 vector\) holds NaN\n  made at .*test_function"):
+        f([np.nan])
+
+
+def test_errors_at_length_show_values_and_the_formula():
+    x, y = T.dvectors("x", "y")
+    f = fuse.function([x, y], x + T.exp(y))
+    with fuse.config.change_flags(exception_verbosity="high"), pytest.raises(ValueError, match="argument 0") as caught:
+        f([1.5, 2.5], [0.0, 0.0, 0.0])
+    assert "array([1.5, 2.5])" in str(caught.value) and "|exp <TensorType(float64, vector)>" in str(caught.value)
+    with fuse.config.change_flags(compute_test_value="raise"):
+        x.tag.test_value = 1.0
+        with pytest.raises(ValueError, match=r"the test_value of x \(made at .*test_function.*vector has 1 dim"):
+            T.exp(x)

@@ -197,6 +197,20 @@ def test_continuous_integration_runs_the_test_command_of_the_readme():
     assert commands[1] in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
 
 
+def test_the_page_of_theanos_names_is_current():
+    from fuse.theano_table import names_page
+
+    page = (ROOT / "docs" / "theano_names.md").read_text(encoding="utf-8")
+    assert page == names_page(), "write it anew: python -m fuse names --page > docs/theano_names.md"
+
+
+def test_an_absent_name_of_theano_says_why():
+    import fuse.tensor
+
+    with pytest.raises(AttributeError, match=r"has no attribute 'irecv': .*mpi4py"):
+        _ = fuse.tensor.irecv
+
+
 def test_layers_are_listed_once():
     names = [name for layer in LAYERS for name in layer]
     assert len(names) == len(set(names)) and all(a != b for a, b in pairwise(LAYERS))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fuse import rules
+from fuse.codegen.alone_loops import write_loop
 from fuse.codegen.assume import assume_picks
 from fuse.codegen.calls import FIRST_INTEGER, shuffle_text, slice_text
 from fuse.codegen.choosing import plan
@@ -30,6 +31,8 @@ from fuse.codegen.texts import Texts
 from fuse.codegen.written import without_detours
 from fuse.errors import FuseTypeError, origin_text
 from fuse.expr import CONSTANT, INPUT, SHARED, Expr, leaves
+from fuse.looping.tidy import tidied
+from fuse.rules.inlining import without_identities
 from fuse.types import TensorType
 
 Array = Any
@@ -104,7 +107,7 @@ def stand_alone(
     """
     mode = mode if mode in ("default", "strict", "fast") else "default"
     chosen, assumed = assume_picks(list(results))
-    expanded = without_detours(expand(rules.optimize(chosen, mode=mode)))
+    expanded = without_detours(expand(tidied(rules.optimize(without_identities(chosen), mode=mode), mode)))
     settled, sizes = settle(expanded, assumed)
     texts = Texts(known)
     writer = _Writer(list(inputs), settled, sizes, texts, native)
@@ -122,6 +125,7 @@ class _Writer(SizeNames):
         self.extra: list[Any] = []
         self.support: dict[str, None] = {}
         self.contiguous: set[str] = set()
+        self.loops: dict[Expr, list[str]] = {}  # names of their results
 
     def line(self, text: str) -> None:
         super().line(re.sub(r"\bint\((t\d+)\)", r"int(\1[()])", text))
@@ -288,7 +292,20 @@ class _Writer(SizeNames):
         where = "inside Numba's code" if self.native else "in a file of its own"
         return FuseTypeError(f"{node.op}, used at {origin_text(node.origin)}, has no form that runs {where}")
 
+    def whole(self, number: Expr) -> str:
+        """The text of an integer of no axes."""
+        size = self.sizes.host(number) if self.sizes.is_host(number) else None
+        if isinstance(size, int) or size is not None and self.is_ready(size):
+            return str(size) if isinstance(size, int) else self.size(size)
+        return f"int({self.array(number)}[()])"
+
     def single(self, node: Expr) -> None:
+        if node.op.name == "loop":
+            self.loops[node] = write_loop(self, node)
+            return
+        if node.op.name == "part" and node.args[0] in self.loops:
+            self.env[node] = self.loops[node.args[0]][node.params["i"]]
+            return
         arguments = [self.argument(node, k) for k in range(len(node.args))]
         if node.op.name in ("subtensor", "set_subtensor", "inc_subtensor"):
             if node.op.name != "subtensor":
@@ -311,6 +328,10 @@ class _Writer(SizeNames):
             for d, is_one in enumerate(node.params["pattern"]):
                 if is_one:
                     self.differ(f"{text}.shape[{d}]", "1")
+        elif node.op.name == "specify_shape":
+            text = arguments[0]
+            for d, wanted in enumerate(node.args[1:]):
+                self.differ(f"{text}.shape[{d}]", self.whole(wanted))
         elif node.op.name == "make_vector":
             self.env[node] = name = self.empty(node)
             for k, argument in enumerate(arguments):

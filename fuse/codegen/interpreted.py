@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from fuse import reference
-from fuse.errors import DebugModeError, MissingInputError, NanGuardError, origin_text, runtime_error
+from fuse.errors import DebugModeError, FuseError, MissingInputError, NanGuardError, origin_text, runtime_error
 from fuse.expr import Expr, toposort
 from fuse.frontend.apply import Apply
+from fuse.op import OPS
 
 Array = Any
 Update = tuple[Any, Expr]
@@ -167,7 +168,8 @@ class DebugProgram:
     def __init__(
         self, inputs: Sequence[Expr], outputs: Sequence[Expr], updates: Sequence[Update], compiled: Any
     ) -> None:
-        self.plain = ReferenceProgram(inputs, outputs, updates, "none")
+        self.plain = ReferenceProgram(inputs, outputs, updates, "none", watching_inputs)
+        self.rewritten = ReferenceProgram(inputs, outputs, updates, compiled.mode)
         self.compiled = compiled
         self.kernels = compiled.kernels
         self.targets = self.plain.targets
@@ -181,20 +183,63 @@ class DebugProgram:
 
     def __call__(self, *values: Any) -> list[Array]:
         expected = self.plain.compute(values)
+        for k, (want, have) in enumerate(zip(expected, self.rewritten.compute(values), strict=True)):
+            try:
+                _compare(self._what(k), self.plain.results[k], want, have, "after rewriting")
+            except DebugModeError as error:
+                raise DebugModeError(f"{error}{self._blamed(values)}") from None
         got = self.compiled(*values)
         stored = [t.container.value for t in self.targets]
         for i, (want, have) in enumerate(zip(expected, [*got, *stored], strict=True)):
-            target = self.targets[i - len(got)] if i >= len(got) else None
-            what = f"output {i}" if target is None else f"the update of {target.name or 'a shared variable'}"
-            _compare(what, self.plain.results[i], want, np.asarray(have))
+            _compare(self._what(i), self.plain.results[i], want, np.asarray(have), "as compiled")
         return list(got)
 
+    def _what(self, i: int) -> str:
+        count = len(self.plain.outputs)
+        if i < count:
+            return f"output {i}"
+        return f"the update of {self.targets[i - count].name or 'a shared variable'}"
 
-def _compare(what: str, node: Expr, want: Array, have: Array) -> None:
+    def _blamed(self, values: Sequence[Any]) -> str:
+        """The first rule whose two sides have different values, as the end of a message."""
+        from fuse import rules
+        from fuse.rules.inlining import without_identities
+
+        trace: list[Any] = []
+        rules.optimize(without_identities(self.plain.results), mode=self.compiled.mode, trace=trace)
+        known = dict(zip(self.plain.inputs, values, strict=True))
+        for fired in trace:
+            try:
+                before, after = reference.evaluate([fired.before, fired.after], known)
+                _compare("", fired.before, before, after, "")
+            except DebugModeError:
+                return f"\n  by the rule {fired.name}: {fired.before}  →  {fired.after}"
+            except FuseError:
+                continue  # a rule within a loop reads what has no value here
+        return ""
+
+
+def watching_inputs(index: int, node: Expr, args: Sequence[Array]) -> Array:
+    """A step of ReferenceProgram that raises where an op changes its arguments without saying so."""
+    if OPS.get(node.op.name) is node.op:
+        return reference.apply(node, args)
+    before = [np.array(a) for a in args]
+    result = reference.apply(node, args)
+    for k, (old, new) in enumerate(zip(before, args, strict=True)):
+        if old.tobytes() != np.asarray(new).tobytes():
+            np.copyto(new, old)
+            text = f"{node.op} changed its input {k}; an op that does says so in destroy_map"
+            raise runtime_error(DebugModeError, text, str(node.op), map(np.shape, args), node.origin)
+    return result
+
+
+def _compare(what: str, node: Expr, want: Array, have: Array, how: str) -> None:
+    want = np.asarray(want)
+    have = np.asarray(have)
     where = f"\n  built at {origin_text(node.origin)}"
     if want.dtype != have.dtype or want.shape != have.shape:
         raise DebugModeError(
-            f"{what} is {have.dtype}{have.shape} as compiled and {want.dtype}{want.shape} by the interpreter{where}"
+            f"{what} is {have.dtype}{have.shape} {how} and {want.dtype}{want.shape} by the interpreter{where}"
         )
     if want.dtype.kind in "fc":
         scale = np.finfo(want.dtype).eps
@@ -204,8 +249,8 @@ def _compare(what: str, node: Expr, want: Array, have: Array) -> None:
     if not same.all():
         first = tuple(map(int, np.argwhere(~np.atleast_1d(same))[0])) if want.ndim else ()
         raise DebugModeError(
-            f"{what} differs in {int((~same).sum())} of {same.size} places; at {first} it is {have[first]!r} as "
-            f"compiled and {want[first]!r} by the interpreter{where}"
+            f"{what} differs in {int((~same).sum())} of {same.size} places; at {first} it is {have[first]!r} {how} "
+            f"and {want[first]!r} by the interpreter{where}"
         )
 
 
@@ -241,21 +286,35 @@ def monitored(before: Any, after: Any) -> Callable[[int, Expr, Sequence[Array]],
     return step
 
 
+_BAD: dict[str, Callable[[Array], Any]] = {
+    "NaN": np.isnan,
+    "infinity": np.isinf,
+    "a number beyond 1e10": lambda value: np.isfinite(value) & (abs(value) > 1e10),
+}
+
+
 def nan_guard(nan: bool, inf: bool, big: bool) -> Callable[[int, Expr, Sequence[Array]], Array]:
     """A step of ReferenceProgram that raises where an operation makes NaN, infinity or a huge number."""
 
+    looked_for = [(word, test) for (word, test), wanted in zip(_BAD.items(), (nan, inf, big), strict=True) if wanted]
+
+    def found_in(value: Any) -> str | None:
+        value = np.asarray(value)
+        if value.dtype.kind not in "fc" or not value.size:
+            return None
+        return next((word for word, test in looked_for if test(value).any()), None)
+
     def step(index: int, node: Expr, args: Sequence[Array]) -> Array:
+        for arg, value in zip(node.args, args, strict=True):
+            found = found_in(value) if arg.op.name in ("input", "shared") else None
+            if found:
+                raise NanGuardError(
+                    f"the {'input' if arg.op.name == 'input' else 'shared variable'} {arg.name or 'without a name'} "
+                    f"({arg.type.describe()}) holds {found}\n  made at {origin_text(arg.origin)}"
+                )
         result = reference.apply(node, args)
         for value in result if isinstance(result, (tuple, list)) else (result,):
-            value = np.asarray(value)
-            if value.dtype.kind not in "fc" or not value.size:
-                continue
-            found = (
-                "NaN" if nan and np.isnan(value).any()
-                else "infinity" if inf and np.isinf(value).any()
-                else "a number beyond 1e10" if big and (np.abs(value[np.isfinite(value)]) > 1e10).any()
-                else None
-            )
+            found = found_in(value)
             if found:
                 text = f"{node.op} made {found}"
                 raise runtime_error(NanGuardError, text, str(node.op), map(np.shape, args), node.origin)

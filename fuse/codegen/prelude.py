@@ -73,6 +73,23 @@ def size(a, d):
 
 
 @njit
+def stride(a, d):
+    """From one element of dimension ``d`` to the next one, in elements of a contiguous array."""
+    count = 1
+    for k in range(d + 1, a.ndim):
+        count *= a.shape[k]
+    return count
+
+
+@njit
+def longer(a, rows):
+    """An array of so many rows, of which the first ones are those of ``a``."""
+    made = np.empty((rows,) + a.shape[1:], a.dtype)  # noqa: RUF005 (Numba adds tuples)
+    made[: len(a)] = a
+    return made
+
+
+@njit
 def independent():
     pass
 
