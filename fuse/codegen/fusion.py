@@ -62,7 +62,8 @@ class Planner:
         self.unit_of: dict[Expr, int] = {}
         self.units: list[Region | Expr] = []
         self.before: list[int] = []  # for each unit the set of units it needs, as bits, transitively
-        self.needed_by: list[set[int]] = []
+        self.needed_by: list[set[int]] = []  # the units that need each: enough of them that all others follow
+        self.needs: list[set[int]] = []  # the same the other way round
         self.readers: dict[Expr, list[int]] = {}
         self.operands: dict[Expr, tuple[Operand, ...]] = {}
         self.repeat_cost: dict[Expr, int] = {}
@@ -83,6 +84,7 @@ class Planner:
         self.units.append(unit)
         self.before.append(0)
         self.needed_by.append(set())
+        self.needs.append(set())
         return len(self.units) - 1
 
     def depend(self, unit: int, on: int) -> None:
@@ -90,6 +92,7 @@ class Planner:
         if unit == on or self.before[unit] >> on & 1:
             return
         self.needed_by[on].add(unit)
+        self.needs[unit].add(on)
         add = self.before[on] | 1 << on
         stack = [unit]
         while stack:

@@ -52,16 +52,8 @@ def _both_flat(region: Region, source: Region) -> bool:
 
 def _direct(planner: Planner, number: int, other: int) -> bool:
     """Whether ``number`` needs ``other`` only through values read directly, with no unit between."""
-    bits = planner.before[number] & ~(1 << other)
-    between = 0
-    while bits:
-        low = bits & -bits
-        unit = low.bit_length() - 1
-        if planner.before[unit] >> other & 1:
-            between += 1
-            break
-        bits ^= low
-    return not between
+    needed = planner.before[number]
+    return not any(needed >> unit & 1 for unit in planner.needed_by[other])
 
 
 def _merge(
@@ -141,11 +133,8 @@ def _merge(
         readers = planner.readers[base]
         planner.readers[base] = [number if r == other else r for r in readers]
     # The merged region needs what either needed; whoever needed the other needs this one now.
-    bits = planner.before[other] & ~(1 << number)
-    while bits:
-        low = bits & -bits
-        planner.depend(number, low.bit_length() - 1)
-        bits ^= low
+    for unit in list(planner.needs[other]):
+        planner.depend(number, unit)
     for unit in list(planner.needed_by[other]):
         if unit != number:
             planner.depend(unit, number)
