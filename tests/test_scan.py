@@ -1,6 +1,7 @@
 """Loops against loops in NumPy, and their derivatives against finite differences."""
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections import OrderedDict
 
@@ -515,7 +516,7 @@ def test_few_numbers_are_differentiated_in_the_same_loop():
         np.testing.assert_allclose(found[:2], found[2:], rtol=1e-12)
     f = fuse.function([y, alpha, start], [cost, *fuse.grad(cost, [alpha, start])])
     f(data, 0.3, -0.2)
-    assert f.explain().count("loop with") == 1
+    assert sum(line.strip().startswith("loop with ") for line in f.explain().splitlines()) == 1
     second = fuse.function([y, alpha, start], fuse.hessian(cost, [alpha])[0])
     verify = fuse.function([y, alpha, start], fuse.grad(cost, alpha))
     slope = (verify(data, 0.3 + 1e-6, -0.2) - verify(data, 0.3 - 1e-6, -0.2)) / 2e-6
@@ -543,7 +544,7 @@ def test_states_that_are_elements_of_the_step_before():
         np.testing.assert_allclose(f(data, 0.5), [errors @ errors, -2 * errors @ data[:-1]], rtol=1e-12, atol=1e-15)
     with pytest.raises(IndexError):
         f(np.empty(0), 0.5)
-    assert "join" not in f.explain()
+    assert not any(line.strip().startswith("call ") for line in f.explain().splitlines())
 
 
 def test_states_that_nothing_reads_are_disconnected():
@@ -579,3 +580,19 @@ def test_outputs_and_updates_may_come_in_a_list():
     (a, b), updates = fuse.scan(lambda w: [(w + 1, w + 2), {count: count + w}], non_sequences=w, n_steps=2)
     f = fuse.function([w], [a, b], updates=updates)
     assert [v.tolist() for v in f(1.0)] == [[2.0, 2.0], [3.0, 3.0]] and float(count.get_value()) == 4.0
+
+
+def test_a_carry_may_be_a_dataclass():
+    @dataclasses.dataclass
+    class Phase:
+        q: object
+        p: object
+
+    q = T.dscalar("q")
+    last, kept = fuse.loop(
+        lambda s, _: (Phase(s.q + 0.5 * s.p, s.p - 0.5 * s.q), {"energy": s.q ** 2 + s.p ** 2}), Phase(q, 0.0 * q),
+        None, 2,
+    )
+    found = fuse.function([q], [last.q, kept["energy"]])(2.0)
+    np.testing.assert_allclose(found[0], 1.5)
+    np.testing.assert_allclose(found[1], [4.0, 5.0])

@@ -22,7 +22,7 @@ from fuse.frontend.reductions import sum as total
 from fuse.frontend.selecting import searchsorted
 from fuse.frontend.sizes import as_size_expr
 from fuse.integrate.tableau import BETWEEN, ERROR, STAGES, TIMES
-from fuse.scan_module.carry import carried, flatten, outline
+from fuse.scan_module.carry import carried, taken_apart
 from fuse.scan_module.scan_utils import Info, State
 from fuse.types import DISCRETE, TensorType, promote
 
@@ -73,7 +73,7 @@ def odeint(
         raise FuseValueError("checkpoint needs a number of steps that is known before: method='rk4'")
     if isinstance(y0, list) and not any(isinstance(y, Expr) for y in tree.leaves(y0)):
         y0 = np.asarray(y0)  # a vector, as SciPy has it
-    starts, rebuild = flatten(tree.map(lambda y: y if isinstance(y, Expr) else np.asarray(y), y0))
+    starts, structure = taken_apart(tree.map(lambda y: y if isinstance(y, Expr) else np.asarray(y), y0))
     starts = [_floating(y) for y in starts]
     times = _floating(t if isinstance(t, Expr) else as_expr(np.asarray(t)))
     if times.type.ndim != 1:
@@ -83,13 +83,13 @@ def odeint(
     parameters = [as_expr(a) if not callable(a) else a for a in args]
 
     def slopes(values: Sequence[Expr], time: Expr) -> list[Expr]:
-        y = rebuild(list(values))
+        y = tree.unflatten(structure, list(values))
         found = func(time, y, *parameters) if tfirst else func(y, time, *parameters)
         if isinstance(y, Expr) and isinstance(found, (list, tuple)):
             found = as_expr(list(found))  # [dx, dy] for a vector
-        if outline(found) != outline(y):
-            raise FuseTypeError(f"func returns what y0 is like, {outline(y)}, not {outline(found)}")
-        leaves = flatten(found)[0]
+        leaves, returned = taken_apart(found)
+        if returned != structure:
+            raise FuseTypeError(f"func returns what y0 is like, {structure}, not {returned}")
         for new, old in zip(leaves, starts, strict=True):
             if new.type.ndim > old.type.ndim:
                 raise FuseTypeError(f"the slope of a {old.type.describe()} is no {new.type.describe()}")
@@ -101,7 +101,7 @@ def odeint(
         usual = 1.49e-8 if all(y.type.dtype in ("float64", "complex128") for y in starts) else 1e-5
         rtol, atol = (usual if x is None else x for x in (rtol, atol))
         rows = _adaptive(slopes, starts, times, rtol, atol, int(max_steps), first_step)
-    return rebuild([join(0, shape_padleft(y), r) for y, r in zip(starts, rows, strict=True)])
+    return tree.unflatten(structure, [join(0, shape_padleft(y), r) for y, r in zip(starts, rows, strict=True)])
 
 
 def _floating(x: Expr) -> Expr:

@@ -1,10 +1,10 @@
-"""Loops in carry style: a state in any nest of tuples, lists and dicts goes from step to step."""
+"""Loops in carry style: a state in any tree of containers (`fuse.tree`) goes from step to step."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from fuse import testvalues
+from fuse import testvalues, tree
 from fuse.errors import FuseTypeError
 from fuse.expr import Expr, as_expr, constant, substitute, variable
 from fuse.frontend import elementwise as ew
@@ -23,10 +23,10 @@ def loop(
 ) -> tuple[Any, Any]:
     """``carry, y = step(carry, x)`` for each ``x`` along the first axes of ``xs``: (last carry, all ``y``, stacked).
 
-    ``init``, ``xs`` and ``y`` are expressions or tuples, lists and dicts of them, nested as one likes (``None`` for
-    nothing). Without ``xs`` there are ``n_steps`` steps, of ``step(carry, None)``. The carry keeps its structure, types
-    and shapes. ``checkpoint``: for the gradient only the states after each so many steps are kept, and the steps
-    between are done again; 0: about the root of all steps.
+    ``init``, ``xs`` and ``y`` are expressions or trees of them (tuples, lists, dicts, dataclasses, ``None`` for
+    nothing; see `fuse.tree`). Without ``xs`` there are ``n_steps`` steps, of ``step(carry, None)``. The carry keeps
+    its structure, types and shapes. ``checkpoint``: for the gradient only the states after each so many steps are
+    kept, and the steps between are done again; 0: about the root of all steps.
 
     Raises FuseTypeError where a step changes these, FuseValueError where nothing says how many steps there are.
 
@@ -37,27 +37,28 @@ def loop(
     >>> means.eval({x: [2.0, 4.0, 9.0]})
     array([2., 3., 5.])
     """
-    sequences, rebuild_x = flatten(xs)
-    starts, rebuild_carry = flatten(init)
+    sequences, of_x = taken_apart(xs)
+    starts, of_carry = taken_apart(init)
     steps = number_of_steps(n_steps, sequences)
     elements = [variable(TensorType(x.type.dtype, x.type.shape[1:])) for x in sequences]
     states = [State(Info(x, (-1,))) for x in starts]
-    returned = step(rebuild_carry([s.leaves[0] for s in states]), rebuild_x(elements) if sequences else None)
+    carry = tree.unflatten(of_carry, [s.leaves[0] for s in states])
+    returned = step(carry, tree.unflatten(of_x, elements) if sequences else None)
     if not isinstance(returned, tuple) or len(returned) != 2:
         raise FuseTypeError(f"step of loop returns a pair (carry, y), not {type(returned).__name__}: y may be None")
-    nexts = _same_structure(returned[0], init)
-    ys, rebuild_y = flatten(returned[1])
+    nexts = _same_structure(returned[0], of_carry)
+    ys, of_y = taken_apart(returned[1])
     node = carried(steps, sequences, elements, states, nexts, ys, None, checkpoint)
     finals, kept, _ = results(node)
-    return rebuild_carry(finals), rebuild_y(kept)
+    return tree.unflatten(of_carry, finals), tree.unflatten(of_y, kept)
 
 
 @testvalues.after
 def while_loop(cond: Callable[..., Any], body: Callable[..., Any], init: Any, max_steps: Any = None) -> Any:
     """The carry after ``carry = body(carry)`` as long as ``cond(carry)`` is true, and at most ``max_steps`` times.
 
-    The carry is an expression or a tuple, list or dict of them, and keeps its structure, types and shapes. Gradients
-    go through the steps that were done.
+    The carry is an expression or a tree of them (tuples, lists, dicts, dataclasses), and keeps its structure, types
+    and shapes. Gradients go through the steps that were done.
 
     >>> import fuse, fuse.tensor as T
     >>> a = T.dscalar("a")
@@ -65,10 +66,14 @@ def while_loop(cond: Callable[..., Any], body: Callable[..., Any], init: Any, ma
     >>> round(float(root.eval({a: 9.0})), 6), round(float(fuse.grad(root, a).eval({a: 9.0})), 6)
     (3.0, 0.166667)
     """
-    starts, rebuild = flatten(init)
+    starts, of_carry = taken_apart(init)
+
+    def rebuild(values: Sequence[Any]) -> Any:
+        return tree.unflatten(of_carry, values)
+
     states = [State(Info(x, (-1,))) for x in starts]
     limit = as_size_expr(LONGEST if max_steps is None else as_size(max_steps, "max_steps"))
-    nexts = _same_structure(body(rebuild([s.leaves[0] for s in states])), init)
+    nexts = _same_structure(body(rebuild([s.leaves[0] for s in states])), of_carry)
     nexts = settled(states, nexts)
     first = _condition(cond(rebuild([s.initial for s in states])))
     again = _condition(cond(rebuild(nexts)))
@@ -104,43 +109,14 @@ def carried(
     return loop_node(steps, sequences, [s.initial for s in states], outside, body, **params)
 
 
-def flatten(tree: Any) -> tuple[list[Expr], Callable[[list[Any]], Any]]:
-    """The expressions in a nest of tuples, lists and dicts, and what builds the same nest of others."""
-    leaves: list[Expr] = []
-
-    def build(item: Any) -> Any:
-        if item is None:
-            return lambda values: None
-        if isinstance(item, dict):
-            parts = {k: build(v) for k, v in item.items()}
-            return lambda values: {k: part(values) for k, part in parts.items()}
-        if isinstance(item, (list, tuple)):
-            inner = [build(v) for v in item]
-            kind: Any = type(item)
-            if hasattr(item, "_fields"):
-                return lambda values: kind(*[part(values) for part in inner])
-            return lambda values: kind([part(values) for part in inner])
-        number = len(leaves)
-        leaves.append(as_expr(item))
-        return lambda values: values[number]
-
-    return leaves, build(tree)
+def taken_apart(value: Any) -> tuple[list[Expr], tree.Structure]:
+    """The expressions in a tree, and its structure."""
+    leaves, structure = tree.flatten(value)
+    return [as_expr(x) for x in leaves], structure
 
 
-def _same_structure(value: Any, like: Any) -> list[Expr]:
-    have, new = outline(like), outline(value)
-    if new != have:
-        raise FuseTypeError(f"a carry keeps its structure: it starts as {have} and a step made {new}")
-    return flatten(value)[0]
-
-
-def outline(tree: Any) -> str:
-    """The structure of a nest of tuples, lists and dicts, as text."""
-    if tree is None:
-        return "None"
-    if isinstance(tree, dict):
-        return "{" + ", ".join(f"{k!r}: {outline(v)}" for k, v in tree.items()) + "}"
-    if isinstance(tree, (list, tuple)):
-        left, right = "[]" if isinstance(tree, list) else "()"
-        return left + ", ".join(map(outline, tree)) + right
-    return "*"
+def _same_structure(value: Any, like: tree.Structure) -> list[Expr]:
+    found, structure = taken_apart(value)
+    if structure != like:
+        raise FuseTypeError(f"a carry keeps its structure: it starts as {like} and a step made {structure}")
+    return found
