@@ -16,9 +16,11 @@ from fuse.maker import (
     QUICKEN_AT,
     RESULTS,
     Cell,
+    Containers,
     Maker,
     SharedCell,
     build_program,
+    cell_of,
     profile_of,
     python_signature,
     quicken,
@@ -113,7 +115,7 @@ class Function:
         self.maker = Maker(graph, mode, self.fn)
         self.name = name
         self.trust_input = trust_input
-        self.input_storage = [Cell(i, i.value) for i in graph.inputs]
+        self.input_storage = [cell_of(i) for i in graph.inputs]
         self._count = len(graph.inputs)
         self._names = unique_names(graph.inputs)
         self._run = self._prepared()
@@ -220,6 +222,24 @@ class Function:
 
     def __setitem__(self, item: Any, value: Any) -> None:
         self._cell(item).value = value
+
+    @property
+    def container(self) -> Containers:
+        """The cells of inputs and shared variables; ``In(x, value=f.container[x])`` shares one between functions.
+
+        >>> import fuse, fuse.tensor as T
+        >>> x, s = T.dscalars("x", "s")
+        >>> up = fuse.function([x, fuse.In(s, value=10.0, update=s + x)], [])
+        >>> down = fuse.function([x, fuse.In(s, value=up.container[s], update=s - x)], [])
+        >>> up(5.0), down(1.0), float(up[s])
+        ([], [], 14.0)
+        """
+        return Containers(self.input_storage, self._cell, values=False)
+
+    @property
+    def value(self) -> Containers:
+        """What the cells of ``container`` hold."""
+        return Containers(self.input_storage, self._cell, values=True)
 
     def _cell(self, item: Any) -> Any:
         if isinstance(item, str):

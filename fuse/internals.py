@@ -72,11 +72,10 @@ INTERNALS: dict[str, tuple[str, str]] = {
         "register_local_* simplify_mul local_*", "formulas are stabilised by rules of their own",
     ),
     "fuse.tensor.nnet.nnet": (
-        "Crossentropy* Softmax* *_dx *_grad softmax_graph softmax_op logsoftmax_op Prepend* LogSoftmax* local_* "
-        "crossentropy_softmax_argmax_1hot_with_bias", "use softmax, logsoftmax and the crossentropies",
+        "CrossentropySoftmax* local_*", "use softmax, logsoftmax and the crossentropies",
     ),
     "fuse.tensor.nnet": (
-        "Crossentropy* Softmax* *_dx *_grad softmax_graph softmax_op logsoftmax_op Prepend* LogSoftmax* ctc",
+        "CrossentropySoftmax* local_*",
         "use softmax, logsoftmax and the crossentropies",
     ),
     "fuse.tensor.opt": (

@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from keyword import iskeyword
 from typing import Any
 
+from fuse.errors import FuseTypeError
 from fuse.expr import Expr
 from fuse.frontend.graph import FunctionGraph
 from fuse.mode import Mode
@@ -53,10 +54,11 @@ def profile_of(asked: Any, name: str | None) -> Any:
 class Cell:
     """The stored value of one input: its default, or its state where it has an update."""
 
-    __slots__ = ("_input", "_value")
+    __slots__ = ("_input", "_storage", "_value")
 
     def __init__(self, item: In, value: Any = None) -> None:
         self._input = item
+        self._storage: list[Any] = [None]
         self._value = None if value is None else item.filter(value)
 
     @property
@@ -78,12 +80,55 @@ class Cell:
 
     data = value
 
+    @property
+    def storage(self) -> list[Any]:
+        """Theano's form of a cell: a list of the one value, the same list for the same cell."""
+        self._storage[0] = self._value
+        return self._storage
+
     def lent(self) -> Any:
         """The array for one call, which may overwrite it where the input is mutable."""
         return self._value.copy() if self._input.mutable and self._value is not None else self._value
 
     def __repr__(self) -> str:
         return f"<{self.name}: {self._value}>"
+
+
+class Containers:
+    """The cells of a function (``values``: what they hold) by variable, by name and by the number of the input."""
+
+    def __init__(self, cells: Sequence[Cell], find: Callable[[Any], Any], values: bool) -> None:
+        self._cells, self._find, self._values = cells, find, values
+
+    def __getitem__(self, item: Any) -> Any:
+        cell = self._cells[item] if isinstance(item, int) else self._find(item)
+        return cell.value if self._values else cell
+
+    def __setitem__(self, item: Any, value: Any) -> None:
+        (self._cells[item] if isinstance(item, int) else self._find(item)).value = value
+
+    def __contains__(self, item: Any) -> bool:
+        try:
+            self[item]
+        except (KeyError, IndexError):
+            return False
+        return True
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([cell.value if self._values else cell for cell in self._cells])
+
+
+def cell_of(item: In) -> Cell:
+    """The cell of an input: a new one, or that of another function, where this was given as its value."""
+    if not isinstance(item.value, Cell):
+        return Cell(item, item.value)
+    if item.value.type != item.type:
+        text = f"the input {item.name or item.type.describe()} is a {item.type.describe()}"
+        raise FuseTypeError(f"{text}, the container given as its value holds a {item.value.type.describe()}")
+    return item.value
 
 
 class Maker:

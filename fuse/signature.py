@@ -171,8 +171,8 @@ def signature(
         pairs[target] = _fitting(target, value)
     pairs = with_default_updates(roots, pairs, no_default_updates, given)
     needed = [*new_outputs, *pairs.values(), *[i.update for i in ins if i.update is not None]]
-    _check_complete(needed, leaves)
     _check_used(needed, ins, leaves, on_unused_input)
+    _check_complete(needed, leaves)
     return Signature(ins, leaves, new_outputs, keys, shape, tuple(pairs.items()))
 
 

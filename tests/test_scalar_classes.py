@@ -165,3 +165,31 @@ def test_elementwise_functions_print_as_theanos_ops(function, text):
     assert pickle.loads(pickle.dumps(function)) is function and function.scalar_op is function.op
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = function.nonsense
+
+
+def test_losses_have_their_gradients_as_functions():
+    x, y = T.dmatrix("x"), T.lvector("y")
+    p = T.nnet.softmax_op(x)
+    losses = T.nnet.crossentropy_categorical_1hot(p, y)
+    ones = T.ones_like(losses)
+    by_p = T.nnet.CrossentropyCategorical1HotGrad()(ones, p, y)
+    found = [T.nnet.softmax_grad(by_p, p), T.nnet.crossentropy_softmax_1hot_with_bias_dx(ones, p, y)]
+    value, at = rng.normal(size=(3, 4)), np.array([0, 3, 1])
+    results = fuse.function([x, y], [fuse.grad(losses.sum(), x), *found])(value, at)
+    for other in results[1:]:
+        np.testing.assert_allclose(other, results[0], atol=1e-14)
+
+
+def test_functions_share_a_state_through_its_container():
+    x, s = T.dscalars("x", "s")
+    up = fuse.function([x, fuse.In(s, value=10.0, update=s + x)], s)
+    down = fuse.function([x, fuse.In(s, value=up.container[s], update=s - x)], s)
+    assert [float(f(n)) for f, n in ((up, 5.0), (down, 1.0), (up, 0.0))] == [10.0, 15.0, 14.0]
+    assert up[s] is down[s] and up.container[1] is down.container["s"] and "nothing" not in up.container
+    up.value[s] = 2.0
+    assert float(down.value[s]) == 2.0
+    alone = up.copy()
+    alone(1.0)
+    assert float(up[s]) == 2.0 and float(alone[s]) == 3.0
+    with pytest.raises(TypeError, match="container"):
+        fuse.function([fuse.In(T.dvector("v"), value=up.container[s])], [], on_unused_input="ignore")

@@ -38,7 +38,8 @@ def __getattr__(name: str) -> _Any:
         value = getattr(_importlib.import_module(_LAZY[name]), name)
         globals()[name] = value
         return value
-    return _lookup("fuse.tensor.nnet")(name)
+    smaller = _importlib.import_module("fuse.tensor.nnet.smaller")
+    return getattr(smaller, name) if name in smaller.__all__ else _lookup("fuse.tensor.nnet")(name)
 
 
 def __dir__() -> list[str]:

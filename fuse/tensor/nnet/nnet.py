@@ -9,4 +9,8 @@ def __getattr__(name):
 
     if name in op_classes.__all__:
         return getattr(op_classes, name)
+    from fuse.tensor.nnet import smaller
+
+    if name in smaller.__all__:
+        return getattr(smaller, name)
     return _lookup(__name__)(name)
