@@ -52,7 +52,8 @@ def odeint(
 
     The solution is one compiled loop, its gradient (with respect to ``y0``, ``args``, ``t``, and whatever else ``func``
     reads) one that runs backwards through the same steps, the exact derivative of what was computed; the sizes of steps
-    count as constants. Vectorise and differentiate again as any formula.
+    count as constants. Derivatives of any order and Jacobians go through it. `vmap` takes "rk4"; with chosen steps,
+    whose number differs, give many problems as one state, or solve one after the other.
 
     Raises IntegrationError at run time where the end is not reached within ``max_steps`` or steps become too small to
     tell, and where ``t`` is not monotonic; FuseTypeError where ``func`` returns something that is not like ``y0``.
