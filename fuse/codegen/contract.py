@@ -2,14 +2,14 @@
 
 As loops such a sum takes rows × columns × terms steps that read the operands again and again; BLAS keeps blocks of both
 in cache. So it is done where each operand lacks an axis of the result, whatever formula each of them is, unless one of
-the three sizes is known to be short (`SHORT`): then a loop is as fast, and what follows can be part of it.
+the three sizes is known to be short (`SMALL`): then the loop is unrolled, and what follows can be part of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fuse.codegen.expand import settle
+from fuse.codegen.expand import SMALL, settle
 from fuse.codegen.region import is_literal
 from fuse.codegen.sizes import Sizes
 from fuse.codegen.written import readers_of
@@ -18,7 +18,6 @@ from fuse.frontend.shape import shape_of
 from fuse.frontend.sizes import as_size_expr
 from fuse.op import OPS
 
-SHORT = 8
 _BETWEEN = ("unbroadcast", "broadcast_to")
 
 
@@ -105,7 +104,7 @@ def _operands(
     for group, axes in ((left, (row, over)), (right, (over, column))):
         if any(all(_shape(f)[d] == 1 for f in group) for d in axes) or all(f.type.dtype != dtype for f in group):
             return None
-    if any(n is not None and n <= SHORT for n in x.type.shape):
+    if any(n is not None and n <= SMALL for n in x.type.shape):
         return None
     return left, right, row, over, column
 
