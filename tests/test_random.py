@@ -273,3 +273,29 @@ def test_draws_fuse_into_one_kernel():
     assert not [n for n in toposort([out]) if n.op.kind == "opaque" and n.type.ndim]
     f = fuse.function([x], out)
     np.testing.assert_allclose(f(np.zeros((2, 3))).shape, (2, 3))
+
+
+def test_the_state_of_a_draw_is_reached_through_it():
+    """As programs of Theano do: seed one variable, keep its state, put it back."""
+    stream = RandomStreams(seed=234)
+    u, n = stream.uniform((3,)), stream.normal((3,), avg=1.0)
+    f, g = fuse.function([], u), fuse.function([], n)
+    assert u.rng is stream.state_updates[0][0] and n.update == stream.state_updates[1]
+
+    state = u.rng.get_value(borrow=True)
+    state.seed(89234)
+    u.rng.set_value(state, borrow=True)
+    first, normal = f(), g()
+    again = u.rng.get_value()
+    again.seed(89234)
+    u.rng.set_value(again)
+    np.testing.assert_array_equal(f(), first)
+
+    kept = n.rng.get_value().get_state()
+    second = g()
+    assert (second != normal).all()
+    state = n.rng.get_value(borrow=True)
+    state.set_state(kept)
+    n.rng.set_value(state, borrow=True)
+    np.testing.assert_array_equal(g(), second)
+    assert (f() != first).all()  # the other variable went on

@@ -6,8 +6,9 @@ does the rest. So the same seed gives the same draws for any number of threads, 
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from fuse.expr import Constant, Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
 from fuse.frontend.layout import dimshuffle, iota, linear_index
 from fuse.frontend.philox import philox
+from fuse.frontend.random_state import StateVariable, entropy_of, first_state
 from fuse.frontend.reductions import sum as sum_
 from fuse.frontend.selecting import searchsorted, take_along_axis
 from fuse.frontend.shared import SharedVariable, shared
@@ -50,6 +52,25 @@ def _float_dtype(dtype: Any, *params: Expr) -> str:
 def _is_constant(x: Expr, value: float) -> bool:
     return isinstance(x, Constant) and x.type.ndim == 0 and float(x.data) == value
 
+P = ParamSpec("P")
+
+
+def _with_state(
+    draw: Callable[Concatenate[RandomStreams, P], Expr]
+) -> Callable[Concatenate[RandomStreams, P], Expr]:
+    """``draw``, whose result has its state as ``rng``, and as ``update`` the pair of that and the next one."""
+
+    @wraps(draw)
+    def drawn(self: RandomStreams, *args: P.args, **kwargs: P.kwargs) -> Expr:
+        known = len(self.state_updates)
+        found = draw(self, *args, **kwargs)
+        if len(self.state_updates) > known:
+            update = self.state_updates[-1]
+            found.__dict__.update(rng=update[0], update=update)
+        return found
+
+    return drawn
+
 
 class RandomStreams:
     """A source of random variables, each an expression that a compiled function draws anew in every call.
@@ -68,7 +89,7 @@ class RandomStreams:
     def __init__(self, seed: Any = None, no_warn: bool = False, use_cuda: Any = None) -> None:
         self.default_instance_seed = seed
         self.state_updates: list[tuple[SharedVariable, Expr]] = []
-        self._entropy = _entropy(seed)
+        self._entropy = entropy_of(seed)
 
     @property
     def rstate(self) -> list[Any]:
@@ -81,7 +102,7 @@ class RandomStreams:
 
     def seed(self, seed: Any = None) -> None:
         """Start every variable of this source again, from ``seed`` (None: from the seed it was made with)."""
-        self._entropy = self._entropy if seed is None else _entropy(seed)
+        self._entropy = self._entropy if seed is None else entropy_of(seed)
         for number, (state, _) in enumerate(self.state_updates):
             state.set_value(self._first_state(number))
 
@@ -93,12 +114,12 @@ class RandomStreams:
             state.set_value(np.asarray(value, "uint64"))
 
     def _first_state(self, number: int) -> Any:
-        key = np.random.SeedSequence(self._entropy, spawn_key=(number,)).generate_state(1, np.uint64)[0]
-        return np.array([key, 0], dtype="uint64")
+        return first_state(self._entropy, number)
 
     def _new_state(self) -> SharedVariable:
         number = len(self.state_updates)
         state = shared(self._first_state(number), name=f"random_state_{number}", shape=(2,))
+        state.__class__ = StateVariable
         state.default_update = ew.add(state, constant(np.array([0, 1], dtype="uint64")))
         self.state_updates.append((state, state.default_update))
         return state
@@ -114,6 +135,7 @@ class RandomStreams:
         return _unit(self._bits(sizes)[0], dtype, MANTISSA[dtype])
 
     # ---------------------------------------------------------------- continuous
+    @_with_state
     def uniform(
         self, size: Any = None, low: Any = 0.0, high: Any = 1.0, ndim: int | None = None, dtype: Any = None,
         nstreams: Any = None, **_: Any,
@@ -131,6 +153,7 @@ class RandomStreams:
             return u
         return ew.add(ew.mul(u, ew.sub(high, low)), low)
 
+    @_with_state
     def normal(
         self, size: Any = None, avg: Any = 0.0, std: Any = 1.0, ndim: int | None = None, dtype: Any = None,
         nstreams: Any = None, truncate: bool = False, **_: Any,
@@ -155,6 +178,7 @@ class RandomStreams:
         angle = ew.mul(constant(2 * np.pi, dtype=inner), _unit(second, inner, MANTISSA[inner]))
         return _scaled(ew.cast(ew.mul(radius, ew.cos(angle)), name), avg, std)
 
+    @_with_state
     def truncated_normal(
         self, size: Any = None, avg: Any = 0.0, std: Any = 1.0, ndim: int | None = None, dtype: Any = None,
         nstreams: Any = None, **_: Any,
@@ -168,6 +192,7 @@ class RandomStreams:
         return _scaled(ew.cast(ew.mul(constant(np.sqrt(2.0)), ew.erfinv(inside)), name), avg, std)
 
     # ---------------------------------------------------------------- discrete
+    @_with_state
     def binomial(
         self, size: Any = None, n: Any = 1, p: Any = 0.5, ndim: int | None = None, dtype: Any = "int64",
         nstreams: Any = None, prob: Any = None, **_: Any,
@@ -184,6 +209,7 @@ class RandomStreams:
             return ew.cast(ew.lt(u, p), ty.dtype_name(dtype))
         return ew.cast(_quantile(self._uniform(sizes, "float64"), n, p, law="binom"), ty.dtype_name(dtype))
 
+    @_with_state
     def poisson(
         self, size: Any = None, lam: Any = 1.0, ndim: int | None = None, dtype: Any = "int64", **_: Any
     ) -> Expr:
@@ -192,6 +218,7 @@ class RandomStreams:
         u = self._uniform(_sizes(size, ndim, lam), "float64")
         return ew.cast(_quantile(u, lam, law="poisson"), ty.dtype_name(dtype))
 
+    @_with_state
     def random_integers(
         self, size: Any = None, low: Any = 0, high: Any = 1, ndim: int | None = None, dtype: Any = "int64", **_: Any
     ) -> Expr:
@@ -209,6 +236,7 @@ class RandomStreams:
         steps = ew.cast(ew.floor(ew.mul(u, ew.cast(ew.add(ew.sub(high, low), 1), "float64"))), "int64")
         return ew.cast(ew.add(low, steps), ty.dtype_name(dtype))
 
+    @_with_state
     def choice(
         self, size: Any = 1, a: Any = 2, replace: bool = True, p: Any = None, ndim: int | None = None,
         dtype: Any = "int64", nstreams: Any = None, **_: Any,
@@ -252,6 +280,7 @@ class RandomStreams:
         times = ew.neg(ew.true_div(ew.log1p(ew.neg(self._uniform(sizes_of(weights), "float64"))), weights))
         return _argsort(times)[..., :wanted]
 
+    @_with_state
     def permutation(
         self, size: Any = None, n: Any = 1, ndim: int | None = None, dtype: Any = "int64", **_: Any
     ) -> Expr:
@@ -265,6 +294,7 @@ class RandomStreams:
         order = _argsort(self._uniform((*sizes, as_size(n)), "float64"))
         return ew.cast(order, ty.dtype_name(dtype))
 
+    @_with_state
     def multinomial(
         self, size: Any = None, n: Any = 1, pvals: Any = None, ndim: int | None = None, dtype: Any = "int64",
         nstreams: Any = None, **_: Any,
@@ -289,6 +319,7 @@ class RandomStreams:
         hits = ew.eq(dimshuffle(outcome, [*range(outcome.type.ndim), "x"]), iota(sizes_of(p)[-1]))
         return ew.cast(sum_(ew.cast(hits, "int64"), axis=-2), ty.dtype_name(dtype))
 
+    @_with_state
     def multinomial_wo_replacement(
         self, size: None = None, n: Any = 1, pvals: Any = None, ndim: None = None, dtype: Any = "int64",
         nstreams: Any = None, **_: Any,
@@ -304,6 +335,7 @@ class RandomStreams:
             raise ShapeError(f"the probabilities of multinomial_wo_replacement are rows, not a {p.type.describe()}")
         return self.choice(size=n, a=None, replace=False, p=p, dtype=dtype)
 
+    @_with_state
     def shuffle_row_elements(self, input: Any) -> Expr:
         """``input`` with the elements of each row (last axis) in random order."""
         x = as_expr(input)
@@ -317,17 +349,6 @@ class MRG_RandomStreams(RandomStreams):
 
     def __init__(self, seed: Any = 12345, use_cuda: Any = None) -> None:
         super().__init__(seed)
-
-
-def _entropy(seed: Any) -> Any:
-    """What numpy.random.SeedSequence takes: non-negative integers; from the operating system for None."""
-    if seed is None:
-        return np.random.SeedSequence().entropy
-    try:
-        listed = [int(s) for s in np.atleast_1d(np.asarray(seed, dtype=object)).ravel()]
-    except (TypeError, ValueError):
-        raise FuseTypeError(f"a seed is an integer or a sequence of integers, not {seed!r}") from None
-    return [s & 0xFFFFFFFFFFFFFFFF if s < 0 else s for s in listed]
 
 
 def _sizes(size: Any, ndim: int | None, *params: Expr) -> tuple[Size, ...]:
