@@ -98,6 +98,8 @@ def ops(*exprs):
         (T.max(-v), -T.min(v)),
         (T.sum(v * x), T.sum(v) * x),
         (T.sum(p / q, axis=0), T.sum(p, axis=0) / q),
+        (T.sum(p / q * p, axis=0), T.sum(p * p, axis=0) / q),
+        (T.sum(p / q * p), T.sum(T.sum(p * p, axis=0) / q)),
         (T.max(m.max(axis=1)), T.max(m)),
         (T.sum(p.dimshuffle(0, "x", 1), axis=1), p),
         (T.sum(T.ones_like(p)), T.constant(12.0)),
@@ -508,3 +510,13 @@ def test_sizes_that_broadcast_the_same_sizes_are_one_size():
 def test_sums_of_vectors_of_many_sizes_stay_small():
     many = [T.dvector(f"v{n}") for n in range(600)]
     assert len(toposort(optimize([sum(many[1:], many[0])]))) < 3000
+
+
+def test_derivatives_of_quotients_by_values_of_rows_divide_once_for_a_row():
+    rows, scale = T.dmatrix("rows"), T.dcol("scale")
+    slope = T.grad(T.sum(T.tanh(rows / scale)), rows)
+    divisions = [n for n in toposort(optimize([slope])) if n.op.name == "true_div" and n is not rows / scale]
+    assert not divisions
+    values = {rows: np.array([[1.0, -2.0], [0.5, 3.0]]), scale: np.array([[2.0], [4.0]])}
+    expected = np.cosh(values[rows] / values[scale]) ** -2 / values[scale]
+    np.testing.assert_allclose(slope.eval(values), expected, rtol=1e-15 * 8)

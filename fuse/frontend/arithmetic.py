@@ -13,7 +13,7 @@ from fuse.errors import FuseTypeError
 from fuse.expr import Constant, Expr, as_expr
 from fuse.frontend.logic import NO_GRADIENT, eq, neq, switch
 from fuse.frontend.transcendental import finite_if_complex, log
-from fuse.op import DISCONNECTED, ZERO, elementwise, numeric, public, same
+from fuse.op import DISCONNECTED, ZERO, elementwise, inexact, numeric, public, same
 
 if TYPE_CHECKING:
     from fuse.codegen import mathlib
@@ -129,9 +129,18 @@ def sqr(x):
 
 
 # ---------------------------------------------------------------- quotients
+def _over(g: Expr, y: Expr) -> Expr:
+    """The part ``g / y`` of a derivative; a ``y`` with one value for many of ``g`` divides once and then multiplies."""
+    missing = g.type.ndim - y.type.ndim
+    repeated = any(n != 1 and (i < missing or y.type.shape[i - missing] == 1) for i, n in enumerate(g.type.shape))
+    if not repeated or isinstance(y, Constant) or y.op.name == "cast" or g.dtype != y.dtype or g.dtype in ty.COMPLEX:
+        return g / y
+    return g * kept_reciprocal(y)
+
+
 @elementwise(name="true_div", dtype=quotient, numpy=np.true_divide, symbol="/", precedence=11, sympy="x/y",
              latex=r"\frac{#1}{#2}", domain=(0.5, 5.0),
-             grad=(lambda g, out, x, y: g / y, lambda g, out, x, y: -(g * out) / y), builtin=True)
+             grad=(lambda g, out, x, y: _over(g, y), lambda g, out, x, y: _over(-(g * out), y)), builtin=True)
 def _true_div(x, y):
     """``x / y``: ±inf or NaN where ``y`` is 0. Integers and bools divide as floatX.
 
@@ -156,6 +165,17 @@ def reciprocal(x):
     """``1 / x`` in floating point.
 
     >>> reciprocal([4.0, -2.0]).eval()
+    array([ 0.25, -0.5 ])
+    """
+    return mathlib.divide(1, x)
+
+
+@elementwise(numpy=lambda x: np.ones_like(x) / x, sympy="1/x", latex=r"\frac{1}{#1}", domain=(0.5, 5.0),
+             dtype=inexact, grad=(lambda g, out, x: -(g * out) * out,), builtin=True)
+def kept_reciprocal(x):
+    """``1 / x`` that stays a factor: ``y * kept_reciprocal(x)`` is no quotient, so that loops over ``y`` multiply.
+
+    >>> kept_reciprocal([4.0, -2.0]).eval()
     array([ 0.25, -0.5 ])
     """
     return mathlib.divide(1, x)

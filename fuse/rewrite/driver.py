@@ -225,7 +225,7 @@ class Context:
         uses: dict[Expr, int] = dict.fromkeys(outputs, 1)
         reader: dict[Expr, Expr] = {}
         for node in order:
-            for arg in node.args:
+            for arg in node.args[1:] if node.op.name == "fill" else node.args:  # models lend their shape alone
                 uses[arg] = uses.get(arg, 0) + 1
                 reader[arg] = node
         for node, parent in reader.items():

@@ -11,6 +11,7 @@ from fuse.op import OPS
 from fuse.rewrite import Context, procedure
 from fuse.rewrite.match import cast, kind_of, shuffled
 from fuse.rewrite.sizes import same_size
+from fuse.rules.products import factors_of, product_of
 from fuse.rules.seen import constant_along, reduced
 
 REDUCTIONS_OF_ALL = "sum prod max min all any"
@@ -136,7 +137,10 @@ def useless_unbroadcast(node: Expr, context: Context) -> Expr | None:
 # ---------------------------------------------------------------- factors
 @procedure("69: factors of a sum", "sum", "rounding overflow signed-zero special", on="fc")
 def factor_of_sum(node: Expr, context: Context) -> Expr | None:
-    """sum(a*x) with a constant along the axes is a*sum(x); sum(x/a) is sum(x)/a. No work is saved where a*x stays."""
+    """sum(a*x) with a constant along the axes is a*sum(x); sum(x/a*y) is sum(x*y)/a. No work is saved where a*x stays.
+
+    A divisor that is constant along some of the axes divides the sums over these.
+    """
     (x,), axes, dtype = node.args, node.params["axis"], node.params["dtype"]
     if x.op.name not in ("mul", "true_div") or x.type.dtype != dtype or x in context.frozen:
         return None
@@ -149,7 +153,21 @@ def factor_of_sum(node: Expr, context: Context) -> Expr | None:
             total = make(node.op, (cast(inner, dtype),), node.params)
             outside = _without(factor, axes, ndim)
             return make(x.op, (total, outside) if inner is a else (outside, total))
-    return None
+    above, below = factors_of(x, context)
+    if not any(constant_along(f, axes, ndim) for f in (*above, *below)):
+        inner_axes = tuple([a for a in axes if any(constant_along(f, (a,), ndim) for f in below)])
+        if not inner_axes:
+            return None
+        axes = inner_axes  # divisors of rows: their sums are divided, and then summed
+    apart = [[f for f in factors if not constant_along(f, axes, ndim)] for factors in (above, below)]
+    inner = product_of(apart[0], apart[1], dtype, context)
+    if not apart[0] or not context.same_shape(inner, x):
+        return None
+    total = make(node.op, (cast(inner, dtype),), {**node.params, "axis": axes})
+    out = [[_without(f, axes, ndim) for f in factors if constant_along(f, axes, ndim)] for factors in (above, below)]
+    result = product_of([total, *out[0]], out[1], dtype, context)
+    left = [a for a in range(ndim) if a not in axes]
+    return reduced("sum", result, [left.index(a) for a in node.params["axis"] if a not in axes], dtype)
 
 
 REDUCTIONS = (
