@@ -113,6 +113,7 @@ class Sweeps:
     def __init__(self, rows: Axis, lanes: Axis, tile: Axis, kept: set[str], constants: Mapping[str, Const]) -> None:
         self.rows, self.lanes, self.tile = rows, lanes, tile
         self.values = Values(rows, lanes, kept, constants)
+        self.begun = False  # whether a sweep has been read: what is stored before it, tiles of rows can read
         self.tops: dict[int, int] = {}  # the value of a largest one: of what
         self.defined: dict[int, int] = {}  # what a column's value that is loaded was stored as
         self.sums: dict[int, str] = {}  # of what there is a sum: its dtype
@@ -120,6 +121,7 @@ class Sweeps:
 
     def read(self, body: Sequence[Any]) -> list[tuple[Any, tuple[Term, ...]]] | None:
         """(statement, terms) of the sums and extrema of one sweep; None where tiles cannot have them."""
+        self.begun = True
         names: dict[str, int] = {}
         found: list[tuple[Any, tuple[Term, ...]]] = []
         values = self.values
@@ -268,7 +270,10 @@ class Sweeps:
                     )
                 case Store() if s.value in names and s.buffer in self.values.kept:
                     value = names[s.value]
-                    self.defined[self.values.load(s.buffer, s.index, self.values.dtype(value))] = value
+                    loaded = self.values.load(s.buffer, s.index, self.values.dtype(value))
+                    self.defined[loaded] = value
+                    if not self.begun and self.values.classes[value] == FIXED:
+                        self.values.classes[loaded] = FIXED
 
     def know(self, found: list[tuple[Any, tuple[Term, ...]]]) -> None:
         """Take in the sums and largest values of a sweep, which later ones are taken about."""
