@@ -421,6 +421,14 @@ def test_indices_out_of_bounds_say_so():
     np.testing.assert_array_equal(f(np.zeros(3), [-3, 2]), [2, 2])
 
 
+def test_steps_of_ranges_that_are_0_say_so():
+    step = T.lscalar("step")
+    f = fuse.function([step], T.arange(0, 10, step).sum())
+    assert f(3) == 18
+    with pytest.raises(FuseError, match="the step of arange is 0"):
+        f(0)
+
+
 def test_functions_do_not_keep_their_inputs_alive():
     import weakref
 

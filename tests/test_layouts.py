@@ -420,3 +420,21 @@ def test_a_size_of_1_between_dimensions_that_become_one_loop():
     f.fn.scope["serve"] = None  # what a kernel refuses goes there
     values = np.arange(68.0).reshape(4, 1, 17)
     np.testing.assert_allclose(f(values), np.sqrt(values).sum(), rtol=1e-14)
+
+
+def test_arrays_walked_backwards_or_in_twos():
+    """The steps that kernels know, others, and operands of which one alone has such a step."""
+    x, y = T.dmatrices("x", "y")
+    f = fuse.function([x, y], [x.sum(axis=1), x * y, T.exp(x).sum(), x.max(axis=1)])
+    values = np.random.default_rng(5).random((3, 1800))
+    for columns in (0, 1, 2, 9, 600):
+        for step in (-1, 2, -2, 3):
+            for other in (step, 1):
+                a, b = values[:, ::step][:, :columns], values[:, ::other][:, :columns]
+                if columns:
+                    expected = [a.sum(axis=1), a * b, np.exp(a).sum(), a.max(axis=1)]
+                    for have, want in zip(f(a, b), expected, strict=True):
+                        np.testing.assert_allclose(have, want, rtol=1e-13)
+                else:
+                    with pytest.raises(ValueError):
+                        f(a, b)

@@ -254,7 +254,7 @@ class _Emitter(TurningEmitter):
             elif int(b.layout[1:]) == d:
                 terms.append(text)
             else:
-                terms.append(f"{text} * stride({buffer}, {d})")
+                terms.append(f"{text} * {self.step(buffer, d)}")
         return " + ".join(terms) or "0"
 
     def compute(self, s: Compute) -> None:
@@ -321,7 +321,7 @@ class _Emitter(TurningEmitter):
             self.body(s.body)
             self.depth -= 1
 
-        self.either(s, *self.range(axis), write) if is_innermost(s) else write()
+        self.with_steps(s, lambda: self.either(s, *self.range(axis), write)) if is_innermost(s) else write()
 
     def in_two_forms(self, s: Loop) -> None:
         """A loop over rows twice: for rows that are one chunk, and for longer ones."""
@@ -339,10 +339,14 @@ class _Emitter(TurningEmitter):
         self.single = set()
 
     def lanes(self, s: Loop) -> None:
-        axis, lane, first = s.axis, f"{s.axis.name}_lane", ""
+        axis, first = s.axis, ""
         if s.width:
             first = f"{axis.name}_whole, "
             self.side_by_side(s)
+        self.with_steps(s, lambda: self.lane_loop(s, first)) if is_innermost(s) else self.lane_loop(s, first)
+
+    def lane_loop(self, s: Loop, first: str) -> None:
+        axis, lane = s.axis, f"{s.axis.name}_lane"
         self.line(f"for {lane} in range({first}{axis.name}_count):")
         self.depth += 1
         if is_innermost(s):

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from fuse.codegen.emit_rows import Rows
+from fuse.codegen.emit_steps import StepEmitter
 from fuse.codegen.inline import constant_text, inline
 from fuse.codegen.kernel import Axis, Combine, Init, Kernel, Loop, walk
 from fuse.codegen.text import as_dtype, cast, is_innermost, typed
@@ -23,7 +24,7 @@ REORDERED = {"sum": "radd", "prod": "rmul", "max": "vmax", "min": "vmin"}
 _BOOLEAN = {"max": "|", "min": "&", "any": "|", "all": "&", "sum": "|", "prod": "&"}
 
 
-class SumEmitter:
+class SumEmitter(StepEmitter):
     """The part of an emitter that writes reductions; the emitter itself gives lines, bodies and sizes."""
 
     kernel: Kernel
@@ -32,6 +33,7 @@ class SumEmitter:
     lane: str | None
 
     def __init__(self) -> None:
+        super().__init__()
         self.compensated: set[str] = set()
         self.partial: dict[str, str] = {}
         self.rowed: dict[str, str] = {}

@@ -10,6 +10,7 @@ from fuse.config import config
 from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Constant, Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
+from fuse.frontend.asserting import required
 from fuse.frontend.layout import broadcast_to, dimshuffle, iota
 from fuse.frontend.sizes import (
     Size,
@@ -249,6 +250,9 @@ def diag(v: Any, k: int = 0) -> Expr:
 
 
 # ---------------------------------------------------------------- ranges
+_NO_STEP = "the step of arange is 0"
+
+
 def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Expr:
     """Evenly spaced values from ``start`` up to, not including, ``stop``.
 
@@ -264,6 +268,8 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Ex
         dtype = ty.promote(first.type.dtype, last.type.dtype, by.type.dtype)
         dtype = {"u": "uint64", "i": "int64", "b": "int64"}.get(ty.kind(dtype), dtype)
     dtype = dtype_name(dtype)
+    if not isinstance(by, Constant):
+        by = required(by, [ew.neq(by, constant(0, dtype=by.type.dtype))], _NO_STEP, "FuseValueError")
     n = _arange_length(first, last, by)
     ramp = iota(n)
     if all(e.type.dtype in DISCRETE for e in (first, last, by)):
@@ -301,7 +307,7 @@ def _arange_length(first: Expr, last: Expr, by: Expr) -> Size:
     bounds = (first, last, by)
     values = [e.data[()] for e in bounds if isinstance(e, Constant)]
     if isinstance(by, Constant) and by.data == 0:
-        raise FuseValueError("the step of arange is 0")
+        raise FuseValueError(_NO_STEP)
     if all(e.type.dtype in DISCRETE for e in bounds):
         if len(values) == 3:
             return len(range(*map(int, values)))

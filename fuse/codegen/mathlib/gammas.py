@@ -197,7 +197,8 @@ def gamma(x):
     half = 0.5 * nearest
     sine = sine if np.rint(half) == half else -sine
     quotient = (below if mirrored else above) / (y * sine * above if mirrored else below)
-    total, rest = (-total, -rest) if mirrored else (total, rest)
+    total = -total if mirrored else total
+    rest = -rest if mirrored else rest
     deep = total < -900.0
     total = total + 200.0 if deep else total
     bounded = between(total, -1000.0, 1024.0)
