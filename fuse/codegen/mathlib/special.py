@@ -43,12 +43,15 @@ def trigamma(x):
     return root * root - trigamma_positive(1.0 - x)
 
 
-# B(2k) / (2k)!
-ZETA_TAIL = (
-    0.08333333333333333, -0.001388888888888889, 3.306878306878307e-05, -8.267195767195768e-07, 2.08767569878681e-08,
-    -5.284190138687493e-10, 1.3382536530684679e-11, -3.3896802963225827e-13, 8.586062056277845e-15,
-    -2.174868698558062e-16, 5.5090028283602295e-18, -1.3954464685812523e-19,
-)
+# B(2k) / (2k)! for k = 1, 2, ...
+B2, B4, B6, B8 = 0.08333333333333333, -0.001388888888888889, 3.306878306878307e-05, -8.267195767195768e-07
+B10, B12, B14, B16 = 2.08767569878681e-08, -5.284190138687493e-10, 1.3382536530684679e-11, -3.3896802963225827e-13
+B18, B20, B22, B24 = 8.586062056277845e-15, -2.174868698558062e-16, 5.5090028283602295e-18, -1.3954464685812523e-19
+
+
+def next_of_tail(value, s, per_square, rest):
+    """One more step of ``b2 + s (s + 1) / x**2 (b4 + (s + 2) (s + 3) / x**2 (b6 + ...))`` from within."""
+    return value + s * (s + 1.0) * per_square * rest
 
 
 def hurwitz_zeta(s, x):
@@ -59,13 +62,19 @@ def hurwitz_zeta(s, x):
         x = x + 1.0
     term = x**-s
     total = total + term * (x / (s - 1.0) + 0.5)
-    factor = s
-    term = term / x
-    for k in range(12):
-        total = total + ZETA_TAIL[k] * factor * term
-        factor = factor * (s + 2.0 * k + 1.0) * (s + 2.0 * k + 2.0)
-        term = term / x / x
-    return total
+    y = 1.0 / x / x
+    rest = next_of_tail(B22, s + 21.0, y, B24)
+    rest = next_of_tail(B20, s + 19.0, y, rest)
+    rest = next_of_tail(B18, s + 17.0, y, rest)
+    rest = next_of_tail(B16, s + 15.0, y, rest)
+    rest = next_of_tail(B14, s + 13.0, y, rest)
+    rest = next_of_tail(B12, s + 11.0, y, rest)
+    rest = next_of_tail(B10, s + 9.0, y, rest)
+    rest = next_of_tail(B8, s + 7.0, y, rest)
+    rest = next_of_tail(B6, s + 5.0, y, rest)
+    rest = next_of_tail(B4, s + 3.0, y, rest)
+    rest = next_of_tail(B2, s + 1.0, y, rest)
+    return total + term / x * s * rest
 
 
 def polygamma(x, n):
