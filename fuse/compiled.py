@@ -295,6 +295,15 @@ class Function:
             outs = f"[{outs}]" if graph.shape == "list" else "None"
         return f"<fuse.Function {self.name + ' ' if self.name else ''}({ins}) -> {outs}>"
 
+    def _repr_html_(self) -> str:
+        """For notebooks: what it takes and gives, and its source, which opens."""
+        from html import escape
+
+        return (
+            f"<code>{escape(repr(self), quote=False)}</code><details><summary>source</summary>"
+            f'<pre style="font-size: 85%">{escape(self.source, quote=False)}</pre></details>'
+        )
+
     # ---------------------------------------------------------------- copies
     def copy(
         self, share_memory: bool = False, swap: Any = None, delete_updates: bool = False, name: str | None = None,

@@ -64,6 +64,10 @@ _FOREIGN = {
     "scan.allow_gc": False, "scan.allow_output_prealloc": True, "scan.debug": False, "compile.wait": 5,
     "compile.timeout": 120, "experimental.unpickle_gpu_on_cpu": False, "numpy.seterr_all": "ignore",
 }
+_READ = frozenset((  # those of them that have a meaning here
+    "profiling.destination", "profiling.n_ops", "NanGuardMode.nan_is_error", "NanGuardMode.inf_is_error",
+    "NanGuardMode.big_is_error",
+))
 _SECTIONS = frozenset(
     "DebugMode NanGuardMode blas cmodule compile conv ctc cuda dnn experimental gcc gpuarray lib numpy nvcc optdb "
     "profiling scan tensor traceback unittests vm warn".split()
@@ -128,7 +132,8 @@ class Config:
         if name in _TYPES:
             self._store(replace(self._flags, **{name: _convert(name, value)}))
         else:
-            _warn_unknown(name)
+            if name not in _READ:
+                _warn_unknown(name)
             self._foreign[name] = value
 
     def __dir__(self) -> list[str]:

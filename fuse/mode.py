@@ -106,19 +106,27 @@ class _Checking(Mode):
 
 
 class DebugMode(_Checking):
-    """A mode that computes every result twice, compiled and by the plain interpreter, and raises where they differ."""
+    """A mode that computes results as written, as rewritten (both interpreted) and compiled, and compares them."""
 
     def __init__(self, **given: Any) -> None:
         self._set("debug", given)
 
 
 class NanGuardMode(_Checking):
-    """A mode that raises as soon as an operation makes NaN, infinity, or (floats) a number beyond 1e10."""
+    """A mode that raises as soon as an operation makes NaN, infinity, or (floats) a number beyond 1e10.
+
+    ``config.NanGuardMode.nan_is_error`` and its kin are the defaults.
+    """
 
     def __init__(
-        self, nan_is_error: bool = True, inf_is_error: bool = True, big_is_error: bool = True, **given: Any
+        self, nan_is_error: bool | None = None, inf_is_error: bool | None = None, big_is_error: bool | None = None,
+        **given: Any,
     ) -> None:
-        self._set(NanGuard(nan_is_error, inf_is_error, big_is_error), given, linker="py", optimizer="fast_run")
+        flags = config.NanGuardMode
+        nan = flags.nan_is_error if nan_is_error is None else nan_is_error
+        inf = flags.inf_is_error if inf_is_error is None else inf_is_error
+        big = flags.big_is_error if big_is_error is None else big_is_error
+        self._set(NanGuard(nan, inf, big), given, linker="py", optimizer="fast_run")
 
 
 class MonitorMode(_Checking):

@@ -202,8 +202,9 @@ def _call(program: Any, name: str, note: str) -> tuple[str, str]:
         planned = program.planned
         if planned.wrapper_source == program.wrapper_source:
             node = [u for u in planned.plan.units if isinstance(u, Expr) and u.op.name == "loop"][loops.index(name)]
-    if node is None:
-        return name.rstrip("0123456789") + note, ""
+    if node is None:  # of several nodes: what made it says what it is
+        factory = getattr(made_by[0], "__name__", name) if made_by else name
+        return factory.rstrip("0123456789").replace("_", " ") + note, ""
     if node.op.name == "loop":
         body = node.params["body"]
         described = f"loop: {_counted([n for n in toposort(body.outputs, known=body.inputs) if not n.is_leaf])}"
