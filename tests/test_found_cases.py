@@ -270,3 +270,27 @@ def test_sums_of_parts_whose_other_sizes_one_part_tells(mode):
     assert float(f(np.ones((1, 1, 4)), np.ones((1, 2, 4)))) == 12.0
     with pytest.raises(ShapeError):
         f(np.ones((1, 1, 4)), np.ones((1, 2, 1)))
+
+
+@pytest.mark.parametrize("checkpoint", [None, 2])
+def test_arguments_without_derivative_in_loops(checkpoint):
+    """A gradient that no rule gives went into the body of the backward loop."""
+    x, order, start = T.dvector("x"), T.dvector("order"), T.dscalar("start")
+    kept, _ = fuse.scan(lambda a, k, s: T.kv(k, a) + s, [x, order], start, checkpoint=checkpoint)
+    values = np.array([0.5, 1.5, 2.5]), np.array([0.0, 1.0, 2.0]), 0.1
+    slope = fuse.function([x, order, start], fuse.grad(kept[-1], x))(*values)
+    np.testing.assert_allclose(slope, special.kvp(values[1], values[0]), rtol=1e-10)
+    with pytest.raises(FuseError, match="order of a Bessel function"):
+        fuse.grad(kept[-1], order)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_diagonals_of_single_rows(mode):
+    """A rule forgot a size of 1, and a size became clip(n, 0, 1), which the wrapper did not know."""
+    x = TensorType("float64", (1, None))("x")
+    f = fuse.function([x], [T.diagonal(x), fuse.grad(T.sum(T.sqr(T.diagonal(x))), x)], mode=mode)
+    for count in (0, 1, 3):
+        value = np.arange(2.0, 2 + count)[None]
+        diagonal, slope = f(value)
+        np.testing.assert_array_equal(diagonal, np.diagonal(value))
+        np.testing.assert_array_equal(slope, np.where(np.arange(count) == 0, 2 * value, 0))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fuse.autodiff import alongside, batching
+from fuse.autodiff.absent import is_null
 from fuse.autodiff.sweep import cast_like, cotangents, filled, is_discrete, op
 from fuse.expr import Constant, Expr, constant, substitute, toposort, variable
 from fuse.frontend import elementwise as ew
@@ -59,11 +60,6 @@ def _pulled(
     found = alongside.gradient([None if alongside.is_zero(h) else h for h in given], out, wanted, body, params)
     if found is not None:
         return found
-    checkpoint = params.get("checkpoint")
-    if checkpoint is not None and body.until is None and params.get("truncate", -1) < 0:
-        from fuse.autodiff.checkpoints import reverse_in_segments
-
-        return reverse_in_segments(out, given, checkpoint)
     inner = body.opened()
     wrt = [x for x in inner.inputs if not is_discrete(x)]
     live = [k for k, x in enumerate(inner.states) if not is_discrete(x)]
@@ -75,6 +71,16 @@ def _pulled(
     heads: list[tuple[Expr, Any]] = [(cast_to(inner.nexts[k], after[k]), after[k]) for k in live]
     heads += [(inner.ys[m], v) for m, v in beside.items()]
     pulled = cotangents(heads, wrt)
+    absent = {x: h for x, h in pulled.items() if is_null(h)}
+    if not absent.keys().isdisjoint(inner.states):  # what flows back through a state reaches everything
+        why = next(iter(absent.values()))
+        return [DISCONNECTED, *[ZERO if is_discrete(x) else why for x in inner.inputs]]
+    checkpoint = params.get("checkpoint")
+    if checkpoint is not None and not absent and body.until is None and params.get("truncate", -1) < 0:
+        from fuse.autodiff.checkpoints import reverse_in_segments
+
+        return reverse_in_segments(out, given, checkpoint)
+    pulled.update(dict.fromkeys(absent, ZERO))
     kept, known = _kept(inner, [h for h in pulled.values() if isinstance(h, Expr)])
 
     def recalled(h: Any, like: Expr) -> Expr:
@@ -127,7 +133,7 @@ def _pulled(
     per_fixed = dict(zip(sums, finals[len(live):], strict=True))
     for w in inner.fixed:
         result.append(per_fixed[w] if w in per_fixed else _absent(pulled.get(w, ZERO), w))
-    return result
+    return [result[0], *[absent.get(x, h) for x, h in zip(inner.inputs, result[1:], strict=True)]]
 
 
 def _absent(h: Any, x: Expr) -> Any:

@@ -417,6 +417,12 @@ def _with(node: Expr, final: Mapping[Expr, Expr]) -> Expr:
     return node
 
 
+def _forgets(old: Expr, new: Expr) -> bool:
+    """Whether ``new`` no longer tells a size that ``old`` has: what stands on that could not be built again."""
+    sizes = [getattr(x.type, "shape", ()) for x in (old, new)]
+    return any(m is not None and n is None for m, n in zip(*sizes, strict=False))
+
+
 def _fire(node: Expr, rules: Iterable[Any], context: Context, pending: Collection[Expr]) -> Expr | None:
     """What the first of ``rules`` that fits puts in place of ``node``; ``node`` where that is being worked out."""
     refused: Expr | None = None
@@ -426,7 +432,7 @@ def _fire(node: Expr, rules: Iterable[Any], context: Context, pending: Collectio
             new = rule.apply(node, context)
         except FuseError:  # a replacement that cannot be typed is no replacement
             continue
-        if new is None or new is node:
+        if new is None or new is node or new.type is not node.type and _forgets(node, new):
             continue
         if new in pending:
             refused = node
