@@ -848,3 +848,12 @@ def test_numeric_grad():
     assert numeric.max_err([2 * V * W, V ** 2], 1e-4, 1e-4)[2] < 1e-6
     with pytest.raises(FuseValueError, match="has shape"):
         numeric.abs_rel_errors([V[:2], V])
+
+
+@pytest.mark.parametrize("build", [T.argmax, T.argmin, T.argsort, lambda x: x.shape[0]])
+def test_places_and_sizes_have_no_tangents(build):
+    x, v = T.dvectors("x", "v")
+    with pytest.raises(fuse.gradient.DisconnectedInputError):
+        fuse.Rop(build(x), x, v)
+    scaled = fuse.Rop(x * build(x), x, v)  # but are constants in what is differentiated
+    assert scaled.eval({x: [1.0, 3.0, 2.0], v: [0.0, 1.0, 0.0]})[0] == 0

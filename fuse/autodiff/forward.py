@@ -28,6 +28,9 @@ from fuse.op import DISCONNECTED, ZERO, _Marker
 # does not depend on the inputs; for a node with several results, a tuple of these.
 Tangent = Any
 
+# What says where a value stands: no function of it that could be differentiated, as in Theano.
+_PLACES = ("argmax", "argmin", "argsort")
+
 
 @testvalues.after
 def Rop(
@@ -91,6 +94,8 @@ def push_forward(node: Expr, inner: Sequence[Tangent]) -> Tangent:
     if node.op.kind == "shape":
         return None
     inner = [t if isinstance(t, Expr) else None for t in inner]
+    if node.op.name in _PLACES:
+        return None
     if is_discrete(node) or all(t is None for t in inner):
         return ZERO
     if node.op.jvp is not None:
@@ -208,7 +213,7 @@ def _result(t: Tangent, head: Expr, disconnected_outputs: str, absent: str) -> A
         raise NullTypeGradError(f"the derivative passes through an op without one: {t.type.why_null}")
     if isinstance(t, Expr):
         return t
-    if t is ZERO or is_discrete(head):
+    if t is ZERO:
         return filled(head, 0.0)
     text = "an output of Rop does not depend on the inputs: disconnected_outputs='ignore' gives zeros"
     if disconnected_outputs == "raise":
