@@ -1,7 +1,7 @@
 """Correlations (convolutions) in compiled kernels: windows are gathered block by block, BLAS multiplies each block.
 
 One kernel for each of the three ops of `frontend.correlate`, dtype, rank, strides, dilation and groups, for any sizes.
-A block is some rows of places of one image, so many that their windows stay in a core's own cache. What BLAS writes is
+A block is one image, or as many rows of places of a large one that their windows stay in cache. What BLAS writes is
 the result itself: nothing is copied or summed afterwards. Gradients of filters are added up over blocks and images by
 BLAS; those of inputs are added to where the windows came from, while the block is in the cache.
 """
@@ -23,7 +23,7 @@ from fuse.frontend import correlate
 
 Array = Any
 Ints = tuple[int, ...]
-BLOCK = 1 << 19  # bytes of the windows of a block
+BLOCK = 1 << 22  # bytes of the windows of a block: BLAS shares each product among its threads, so few large ones
 def source_of(name: str, dtype: str, strides: Ints, dilation: Ints, groups: int) -> str:
     """The kernel of the op ``name``: its two operands and its result, contiguous; the result's sizes are right."""
     x, w, y = {"correlate": "a0 a1 a2", "correlate_wrt_input": "a2 a0 a1", "correlate_wrt_filters": "a0 a2 a1"}[
