@@ -62,8 +62,8 @@ _LAZY = {
     **dict.fromkeys(("foldl", "foldr", "loop", "map", "reduce", "scan", "while_loop"), "fuse.scan_module"),
 }
 _MODULES = (
-    "compat", "compile", "configdefaults", "configparser", "d3viz", "gof", "gradient", "ifelse", "integrate", "misc",
-    "optimize", "printing", "random", "sandbox", "scalar", "scan_module", "sparse", "tensor", "tree", "updates",
+    "compat", "compile", "configdefaults", "configparser", "d3viz", "gof", "gradient", "graph", "ifelse", "integrate",
+    "misc", "optimize", "printing", "random", "sandbox", "scalar", "scan_module", "sparse", "tensor", "tree", "updates",
 )
 
 __all__ = [

@@ -30,7 +30,7 @@ LAYERS = (
     ("mode", "signature", "updates", "profiling", "maker", "evaluation", "compiled", "saving", "exporting"),
     ("symbolic", "transforms"),
     (
-        "tensor", "teach", "compile", "gof", "compat", "gradient", "ifelse", "misc", "sandbox", "scalar",
+        "tensor", "teach", "compile", "gof", "graph", "compat", "gradient", "ifelse", "misc", "sandbox", "scalar",
         "configparser", "scan_module", "random",
     ),
     ("optimize", "d3viz", "integrate"),
