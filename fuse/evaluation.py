@@ -10,6 +10,7 @@ from fuse.compiled import function
 from fuse.config import config
 from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Expr, leaves, substitute, variable
+from fuse.frontend.shared import SharedVariable
 from fuse.mode import get_mode
 from fuse.signature import replacements
 
@@ -66,7 +67,7 @@ def clone(
 
     A replacement keeps what it says, also where it is of a variable that is replaced elsewhere.
     ``replace`` is a dict or list of pairs; with ``strict`` a replacement has the type of what it replaces. With
-    ``share_inputs=False`` the result stands on new input variables.
+    ``share_inputs=False`` the result stands on new input variables, and new shared ones with the same containers.
 
     >>> import fuse, fuse.tensor as T
     >>> x, y = T.dscalars("x", "y")
@@ -84,6 +85,7 @@ def clone(
     new = substitute(roots, found)
     if not (share_inputs if copy_inputs is None else copy_inputs):
         fresh: dict[Expr, Expr] = {n: variable(n.type, n.name) for n in leaves(new) if n.op.name == "input"}
+        fresh.update({n: n.clone() for n in leaves(new) if isinstance(n, SharedVariable)})
         new = substitute(new, fresh)
     if isinstance(output, dict):
         return dict(zip(output, new, strict=True))

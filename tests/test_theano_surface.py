@@ -354,3 +354,17 @@ def test_gradient_of_what_is_no_scalar_is_a_type_error():
     x = T.dvector("x")
     with pytest.raises(TypeError, match="scalar"):
         T.grad(T.exp(x), x)
+
+
+def test_a_copy_of_a_shared_variable_has_an_update_of_its_own():
+    """As batch normalisation in Lasagne has it: running means move where the copy is used, not where they are read."""
+    x, mean = T.dvector("x"), fuse.shared(0.0, name="mean")
+    running = fuse.clone(mean, share_inputs=False)
+    assert running is not mean and running.container is mean.container
+    running.default_update = 0.5 * running + 0.5 * x.mean()
+    learn = fuse.function([x], (x - x.mean()).sum() + 0 * running)
+    read = fuse.function([x], x - mean)
+    learn([2.0, 4.0])
+    assert mean.get_value() == 1.5
+    assert read([1.5, 2.5]).tolist() == [0, 1]
+    assert mean.get_value() == 1.5
