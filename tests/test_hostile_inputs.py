@@ -439,3 +439,37 @@ def test_functions_do_not_keep_their_inputs_alive():
     del value
     gc.collect()
     assert ghost() is None
+
+
+def test_arrays_of_more_than_two_to_the_31_elements():
+    x, i = T.bvector("x"), T.lscalar("i")
+    big = np.broadcast_to(np.int8(3), (2**31 + 7,))  # one byte of memory
+    f = fuse.function([x, i], [x[i], x[-5:] * 2, x.shape[0], x[2**31:].sum(), x[:: 2**24].sum()])
+    got = f(big, 2**31 + 3)
+    for have, want in zip(got, [3, np.full(5, 6, "i1"), 2**31 + 7, 21, 3 * 129], strict=True):
+        np.testing.assert_array_equal(have, want)
+    with pytest.raises(FuseIndexError, match="2147483655"):
+        f(big, 2**31 + 7)
+
+
+@pytest.mark.parametrize("mode", ["strict", "default"])
+@pytest.mark.parametrize("dtype", ["int8", "int32", "int64", "uint8"])
+def test_integers_at_their_limits(dtype, mode):
+    """In whole formulas, with numbers in them that rules know: as NumPy has them."""
+    x = TensorType(dtype, (None,))("x")
+    info, one = np.iinfo(dtype), np.dtype(dtype).type
+    values = np.array([info.min, info.min + 1, 0, 1, 2, 7, info.max - 1, info.max], dtype)
+    formulas = [
+        lambda v, k: v // k(-1 if info.min else 1), lambda v, k: v % k(-1 if info.min else 1), lambda v, k: v // k(0),
+        lambda v, k: v % k(0), lambda v, k: v // k(3), lambda v, k: v % k(3), lambda v, k: abs(v),
+        lambda v, k: v * k(2) // k(2), lambda v, k: v + k(1) - k(1), lambda v, k: (v + k(1)) > v, lambda v, k: v * v,
+        lambda v, k: v ** k(3), lambda v, k: (v << k(info.bits - 1)) >> k(info.bits - 1),
+        lambda v, k: v << k(info.bits), lambda v, k: v >> k(info.bits),
+        lambda v, k: v * v >= k(0), lambda v, k: k(0) - (-v), lambda v, k: ~v + k(1), lambda v, k: v - v,
+        lambda v, k: v ^ v,
+        lambda v, k: v // v, lambda v, k: v % v, lambda v, k: (v // k(2)) * k(2) + v % k(2),
+    ]
+    got = fuse.function([x], [form(x, lambda n: T.constant(n, dtype=dtype)) for form in formulas], mode=mode)(values)
+    with np.errstate(all="ignore"):
+        for number, (have, form) in enumerate(zip(got, formulas, strict=True)):
+            np.testing.assert_array_equal(have, form(values, one), err_msg=str(number))

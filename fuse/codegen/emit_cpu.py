@@ -47,7 +47,7 @@ from fuse.codegen.lanes import (
 from fuse.codegen.load import ArgType
 from fuse.codegen.native import PART
 from fuse.codegen.runner import EMPTY_REDUCTION, LONG_ROWS, OK, OUT_OF_BOUNDS, SHORT_ROWS
-from fuse.codegen.text import as_dtype, cast, comparison, is_innermost, parameter_dtype
+from fuse.codegen.text import as_dtype, cast, comparison, is_innermost, parameter_dtype, wrapping
 
 
 @dataclass(frozen=True)
@@ -272,7 +272,7 @@ class _Emitter(TurningEmitter):
         if s.op.name == "cast":
             self.line(f"{s.name} = {cast(named[0], s.signature[0], s.dtype)}")
             return
-        mixed = comparison(s.op.name, s.signature, named)
+        mixed = comparison(s.op.name, s.signature, named) or wrapping(s.op.name, s.signature, named)
         if mixed is not None:
             self.line(f"{s.name} = {mixed}")
             return

@@ -67,3 +67,15 @@ def comparison(name: str, signature: tuple[str, ...], args: list[str]) -> str | 
     if signature[0] == "int64":
         return _MIXED[name].format(*args)
     return _MIXED[_TURNED[name]].format(*reversed(args))
+
+
+# Numba tells LLVM that int64 does not overflow, which then takes (x + 1 > x) for true; of uint64 it says nothing.
+_WRAPPING = {
+    "add": "int64(uint64({0}) + uint64({1}))", "sub": "int64(uint64({0}) - uint64({1}))",
+    "mul": "int64(uint64({0}) * uint64({1}))", "sqr": "int64(uint64({0}) * uint64({0}))",
+}
+
+
+def wrapping(name: str, signature: tuple[str, ...], args: list[str]) -> str | None:
+    """The text of arithmetic in int64 that wraps around, as NumPy's; None for anything else."""
+    return _WRAPPING[name].format(*args) if name in _WRAPPING and set(signature) == {"int64"} else None
