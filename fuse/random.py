@@ -49,6 +49,7 @@ class _Source(laws.RandomStreams):
 
     def __init__(self, key: Any) -> None:
         self._from = _key(key)
+        self.state_updates = []  # there is no state that draws change
 
     def _bits(self, sizes: Sequence[Size]) -> tuple[Expr, Expr]:
         position = linear_index(*sizes) if sizes else _word(0)

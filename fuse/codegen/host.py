@@ -63,16 +63,7 @@ class SizeNames:
 
     def is_ready(self, size: Size) -> bool:
         """Whether everything that ``size`` is computed from is there."""
-        size = self.sizes.find(size)
-        if isinstance(size, int):
-            return True
-        for node in toposort([size], known=self.env):
-            if node.op.name == "shape_i":
-                if node.args[0] not in self.env:
-                    return False
-            elif not node.args and node.op is not CONSTANT:
-                return False
-        return True
+        return self.is_known(self.sizes.find(size))
 
     def check_guards(self) -> None:
         """Emit each guard as soon as both its sides are known."""
