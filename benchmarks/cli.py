@@ -70,15 +70,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         slow = _SLOW if options.quick else ()
         builders = [peer for peer in peers if peer not in slow]
         first, further = (programs if part in options.parts else [] for part in ("first", "further"))
-        firsts = first_answers(first, builders, interpreters, plan, _progress)
-        furthers = further_functions(further, builders, interpreters, plan, _progress)
-        results |= {"first_answers": as_records(firsts), "further_functions": as_records(furthers), "memory": []}
         cells: list[Cell] = []
         options.output.mkdir(parents=True, exist_ok=True)
+        results |= {"further_functions": [], "steady_states": [], "memory": []}
+        firsts = first_answers(first, builders, interpreters, plan, _progress)
+        _keep(results | {"first_answers": as_records(firsts)}, options.output)  # a long run may be cut short
+        furthers = further_functions(further, builders, interpreters, plan, _progress)
+        results |= {"first_answers": as_records(firsts), "further_functions": as_records(furthers)}
         running = {peer: processes[peer] for peer in peers}
         for row in steady_states(sizes, running, plan, _progress, _in_quick_run if options.quick else _in_any_run):
             cells += row
-            _keep(results | {"steady_states": as_records(cells)}, options.output)  # a long run may be cut short
+            _keep(results | {"steady_states": as_records(cells)}, options.output)
         results["steady_states"] = as_records(cells)
     if "memory" in options.parts and not options.quick:
         results["memory"] = memory(peers, interpreters, plan, _progress, lambda name: _matches(name, options.only))
