@@ -76,3 +76,13 @@ def test_single_precision():
     x, y = np.random.default_rng(1).standard_normal((2, 9, 9)).astype("f4")
     assert dots(f) == 1 and f(x, y).dtype == np.float32
     np.testing.assert_allclose(f(x, y), x @ y, rtol=1e-5, atol=1e-5)
+
+
+def test_a_product_of_fewer_axes_that_is_repeated_before_the_sum():
+    x, y, w = T.matrix("x"), T.matrix("y"), T.tensor3("w")
+    product = x * y
+    value = (T.fill(w, product) * 1.0).sum(axis=1) + (T.fill(w, product)).sum(axis=1)
+    rng = np.random.default_rng(3)
+    a, b = rng.normal(size=(2, 4, 5))
+    f = fuse.function([x, y, w], value)
+    np.testing.assert_allclose(f(a, b, np.ones((3, 4, 5))), np.tile(2 * (a * b).sum(0), (3, 1)), rtol=1e-12)

@@ -64,7 +64,8 @@ def with_products(
 
 def _same(x: Expr, sizes: Sizes) -> bool:
     """Whether ``x``, one of ``_BETWEEN``, has the sizes of its operand as far as the plan goes."""
-    return all(sizes.find(n) == sizes.find(m) for n, m in zip(sizes.of[x], sizes.of[x.args[0]], strict=True))
+    own, inner = sizes.of[x], sizes.of[x.args[0]]
+    return len(own) == len(inner) and all(sizes.find(n) == sizes.find(m) for n, m in zip(own, inner, strict=True))
 
 
 def _equal(x: Expr) -> list[tuple[Expr, Expr]]:
