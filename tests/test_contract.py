@@ -79,10 +79,11 @@ def test_single_precision():
 
 
 def test_a_product_of_fewer_axes_that_is_repeated_before_the_sum():
-    x, y, w = T.matrix("x"), T.matrix("y"), T.tensor3("w")
-    product = x * y
-    value = (T.fill(w, product) * 1.0).sum(axis=1) + (T.fill(w, product)).sum(axis=1)
-    rng = np.random.default_rng(3)
-    a, b = rng.normal(size=(2, 4, 5))
-    f = fuse.function([x, y, w], value)
-    np.testing.assert_allclose(f(a, b, np.ones((3, 4, 5))), np.tile(2 * (a * b).sum(0), (3, 1)), rtol=1e-12)
+    s, m, x = T.scalar("s"), T.matrix("m"), T.vector("x")
+    product = x.dimshuffle(0, "x") * (T.clip(x, 0.5, 5.0) / x).dimshuffle("x", 0)
+    three = product.dimshuffle(0, "x", 1) * product
+    ones = T.fill(m, T.fill(s, 1.0).dimshuffle("x", "x")).dimshuffle(0, 1, "x")
+    value = (T.fill(three, ones) * product).sum(axis=1)
+    a = np.array([0.25, 1.0, 7.0])
+    want = np.tile(np.outer(a, np.clip(a, 0.5, 5.0) / a).sum(0), (3, 1))
+    np.testing.assert_allclose(fuse.function([s, m, x], value)(2.0, np.ones((3, 3)), a), want, rtol=1e-12)
