@@ -35,7 +35,7 @@ Pads = list[tuple[Size, Size]]
 
 
 # ---------------------------------------------------------------- what users write
-def _ints(value: Any, n: int, what: str, least: int = 1) -> Ints:
+def known_ints(value: Any, n: int, what: str, least: int = 1) -> Ints:
     """``n`` integers, known while the graph is built, from one or a sequence of them."""
     given = [value] * n if static_int(value) is not None else list(value)
     numbers: list[Any] = [static_int(v) for v in given]
@@ -131,7 +131,7 @@ def convolution(
     groups: int = 1, unshared: bool = False,
 ) -> Expr:
     """The convolution over ``n`` spatial axes; ``x_shape`` and ``w_shape`` are what the user says of the shapes."""
-    strides, dilation = _ints(strides, n, "subsample"), _ints(dilation, n, "filter_dilation")
+    strides, dilation = known_ints(strides, n, "subsample"), known_ints(dilation, n, "filter_dilation")
     x = _as_images(x, n, "the input", x_shape)
     if unshared:
         return _unshared(n, x, _with_shape(as_expr(w), w_shape), mode, strides, flip, dilation, groups)
@@ -177,7 +177,7 @@ def input_gradient(
     groups: int = 1,
 ) -> Expr:
     """What ``grad`` gives for the input of ``convolution`` when its result gets the cotangent ``g``."""
-    strides, dilation = _ints(strides, n, "subsample"), _ints(dilation, n, "filter_dilation")
+    strides, dilation = known_ints(strides, n, "subsample"), known_ints(dilation, n, "filter_dilation")
     g, w = _as_images(g, n, "the gradient of the output"), _as_images(w, n, "the filters", w_shape)
     sizes = _spatial(x_shape, n, "input_shape")
     pads = _pads(mode, sizes_of(w)[2:], dilation)
@@ -191,7 +191,7 @@ def filter_gradient(
     groups: int = 1,
 ) -> Expr:
     """What ``grad`` gives for the filters of ``convolution`` when its result gets the cotangent ``g``."""
-    strides, dilation = _ints(strides, n, "subsample"), _ints(dilation, n, "filter_dilation")
+    strides, dilation = known_ints(strides, n, "subsample"), known_ints(dilation, n, "filter_dilation")
     x, g = _as_images(x, n, "the input", x_shape), _as_images(g, n, "the gradient of the output")
     sizes = _spatial(w_shape, n, "filter_shape")
     x = padded(x, _pads(mode, sizes, dilation))

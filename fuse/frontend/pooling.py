@@ -12,14 +12,14 @@ import numpy as np
 from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
-from fuse.frontend.convolution import padded
+from fuse.frontend.convolution import known_ints, padded
 from fuse.frontend.correlate import window_view, windows_along
 from fuse.frontend.creation import zeros
 from fuse.frontend.indexing import inc_subtensor
 from fuse.frontend.layout import dimshuffle, iota
 from fuse.frontend.reductions import max as max_
 from fuse.frontend.reductions import sum as sum_
-from fuse.frontend.sizes import Size, size_add, size_floordiv, size_max, size_mul, size_sub, sizes_of, static_int
+from fuse.frontend.sizes import Size, size_add, size_floordiv, size_max, size_mul, size_sub, sizes_of
 from fuse.frontend.subtensor import gather
 from fuse.op import Op, op_record
 from fuse.types import COMPLEX, FLOATING, TensorType
@@ -204,15 +204,7 @@ def _older_names(n: int, ws: Any, stride: Any, pad: Any, ds: Any, st: Any, paddi
 def _sizes(value: Any, n: int, what: str, least: int) -> Ints:
     if isinstance(value, Expr) and value.type.ndim == 1 or isinstance(value, np.ndarray):
         value = [value[i] for i in range(n)]
-    given = [value] * n if static_int(value) is not None else list(value)
-    numbers: list[Any] = [static_int(v) for v in given]
-    if len(numbers) != n:
-        raise FuseValueError(f"{what} has {n} entries, not {len(numbers)}: {value!r}")
-    if None in numbers:
-        raise FuseTypeError(f"{what} is made of integers known while the graph is built, not {value!r}")
-    if min(numbers) < least:
-        raise FuseValueError(f"{what} is at least {least}, not {value!r}")
-    return tuple(numbers)
+    return known_ints(value, n, what, least)
 
 
 def pooled(n: int, x: Any, ws: Any, ignore_border: bool | None, stride: Any, pad: Any, mode: str) -> Expr:
