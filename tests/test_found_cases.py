@@ -294,3 +294,19 @@ def test_diagonals_of_single_rows(mode):
         diagonal, slope = f(value)
         np.testing.assert_array_equal(diagonal, np.diagonal(value))
         np.testing.assert_array_equal(slope, np.where(np.arange(count) == 0, 2 * value, 0))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_cast_to_half_floats_rounds_where_it_stands(mode):
+    """It was none within a kernel: what overflows went on as a number, and LLVM rounded a double at the end instead."""
+    v = T.vector("v")
+    h = T.cast(v, "float16")
+    f = fuse.function([v], [T.tanh(h), T.sqrt(h), T.tanh(h[0]), T.cast(h, "float64") - v], mode=mode)
+    values = np.array([0.1, 1.6389229e06, 2.5, 65519.0])
+    with np.errstate(over="ignore"):
+        want = values.astype("float16")
+    got = f(values)
+    np.testing.assert_allclose(got[0], np.tanh(want), rtol=2e-3)
+    np.testing.assert_allclose(got[1], np.sqrt(want), rtol=2e-3)
+    np.testing.assert_allclose(got[2], np.tanh(want[0]), rtol=2e-3)
+    np.testing.assert_array_equal(got[3], want.astype("float64") - values)

@@ -270,7 +270,8 @@ class _Emitter(TurningEmitter):
                 named.append(f"{s.name}_a{k}")
         params = dict(s.params)
         if s.op.name == "cast":
-            self.line(f"{s.name} = {cast(named[0], s.signature[0], s.dtype)}")
+            text = cast(named[0], s.signature[0], s.dtype)
+            self.line(f"{s.name} = {f'half({text})' if params['dtype'] == 'float16' else text}")
             return
         mixed = comparison(s.op.name, s.signature, named) or wrapping(s.op.name, s.signature, named)
         if mixed is not None:

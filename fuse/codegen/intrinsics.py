@@ -407,6 +407,16 @@ def is_constant(typingctx, x):
     return types.boolean(types.unliteral(x)), build
 
 
+@intrinsic
+def half(typingctx, x):
+    """A float32 rounded to what a half float holds."""
+    def build(context, builder, signature, args):
+        rounded = builder.fpext(builder.fptrunc(args[0], ir.HalfType()), ir.FloatType())
+        # Looking for a sign, LLVM goes back over roundings to a double, which it cannot make a half one at once.
+        return _call(builder, "llvm.canonicalize", rounded)
+    return types.float32(types.float32), build
+
+
 fma = _floating("fma", "llvm.fma", 3)
 rint = _floating("rint", "llvm.rint", 1)
 fabs = _floating("fabs", "llvm.fabs", 1)
@@ -420,7 +430,7 @@ far_sin, far_cos, far_tan = _far("sin"), _far("cos"), _far("tan")
 SCALARS = ("bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128 "
            "intp uintp").split()
 INTRINSICS = (load, store, size, stride, misaligned, refused, scratch, heap, lent, missing, release, address,
-              independent, radd, rmul, vmax, vmin, is_constant, fma, rint, fabs, copysign, f2i, i2f, f2i32, i2f32,
+              independent, radd, rmul, vmax, vmin, is_constant, half, fma, rint, fabs, copysign, f2i, i2f, f2i32, i2f32,
               far_sin, far_cos, far_tan, *parts.INTRINSICS, steps.run, turning.turn)
 
 
