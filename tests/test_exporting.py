@@ -204,3 +204,9 @@ def test_ops_of_the_user_s_own_are_written_out():
     scope: dict = {"__name__": "exported"}
     exec(compile(f.export_source(), "exported.py", "exec"), scope)
     close(scope["function"]([0.0, 1.0, 3.0]), f([0.0, 1.0, 3.0]))
+
+
+def test_half_floats_within_a_formula_cannot_stand_alone():
+    v = T.dvector("v")
+    with pytest.raises(FuseTypeError, match="float16 vector cannot stand alone"):
+        fuse.function([v], T.cast(T.cast(v, "float16"), "float64") * 2).export_source()

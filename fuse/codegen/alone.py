@@ -30,7 +30,7 @@ from fuse.codegen.syntax import parse
 from fuse.codegen.texts import Texts
 from fuse.codegen.written import without_detours
 from fuse.errors import FuseTypeError, origin_text
-from fuse.expr import CONSTANT, INPUT, SHARED, Expr, leaves
+from fuse.expr import CONSTANT, INPUT, SHARED, Expr, leaves, toposort
 from fuse.looping.tidy import tidied
 from fuse.rules.inlining import without_identities
 from fuse.types import TensorType
@@ -133,6 +133,9 @@ class _Writer(SizeNames):
     # ------------------------------------------------------------ the text
     def write(self) -> str:
         names: list[str] = []
+        for node in toposort([*self.inputs, *self.results]):
+            if getattr(node.type, "dtype", "") == "float16":
+                raise FuseTypeError(f"a {node.type.describe()} cannot stand alone: Numba does not compute with it")
         for k, leaf in enumerate(self.inputs):
             self.leaf(leaf, f"x{k}", names)
         for leaf in leaves(self.results):
@@ -150,7 +153,7 @@ class _Writer(SizeNames):
         return f"def compute({', '.join(names)}):\n" + "\n".join(self.lines) + "\n"
 
     def leaf(self, leaf: Expr, name: str, names: list[str]) -> None:
-        if not isinstance(leaf.type, TensorType) or leaf.type.dtype == "float16":
+        if not isinstance(leaf.type, TensorType):
             raise FuseTypeError(f"a {leaf.type.describe()} cannot stand alone: Numba does not compute with it")
         names.append(name)
         self.env[leaf] = name
