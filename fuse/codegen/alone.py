@@ -19,10 +19,10 @@ from fuse.codegen.assume import assume_picks
 from fuse.codegen.calls import FIRST_INTEGER, shuffle_text, slice_text
 from fuse.codegen.choosing import plan
 from fuse.codegen.collapse import collapse
-from fuse.codegen.emit_cpu import Source, _Emitter
+from fuse.codegen.emit_cpu import CpuEmitter, Source
 from fuse.codegen.expand import expand, settle
 from fuse.codegen.host import SizeNames
-from fuse.codegen.kernel import Buffer, Kernel, Local, check
+from fuse.codegen.kernel import Buffer, Local, check
 from fuse.codegen.launch import Launcher
 from fuse.codegen.region import SCATTERS, SEEN_THROUGH, Region, is_literal
 from fuse.codegen.schedule import schedule
@@ -69,11 +69,8 @@ def solve_triangular(a, b, lower, unit_diagonal):
 }
 
 
-class _Plain(_Emitter):
+class _Plain(CpuEmitter):
     """Writes a kernel on contiguous arrays: sizes are compared, and nothing is left to the loader."""
-
-    def find_tapes(self, kernel: Kernel) -> None:
-        self.recorder, self.taped_bodies = None, set()
 
     def check_buffers(self, wanted: list[tuple[Buffer, list[str]]]) -> None:
         # The guards before have compared sizes. Here is only seen to it that no array is shorter than its loops: where
@@ -233,7 +230,7 @@ class _Writer(SizeNames):
         kernel, binding = schedule(region, self.sizes, self.operands, lambda base: "C", False)
         kernel = replace(check(collapse(kernel)), rows=None, tall=None)
         number = len(self.kernels)
-        self.kernels.append(self.text_of(_Plain(kernel, False).emit(), f"kernel{number}"))
+        self.kernels.append(self.text_of(_Plain(kernel, tapes=False).emit(), f"kernel{number}"))
         for node in region.outputs:
             if node.op.name in SCATTERS and not is_literal(self.operands[node][0].base):
                 self.env[node] = self.copied(self.array(node.args[0]))

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from fuse.codegen.emit import first_indices
 from fuse.codegen.emit_streams import StreamEmitter
 from fuse.codegen.emit_sums import CHUNK, REORDERED
 from fuse.codegen.inline import constant_text
@@ -21,14 +22,11 @@ from fuse.codegen.kernel import (
     Axis,
     Buffer,
     Combine,
-    Index,
     Init,
     Kernel,
-    Load,
     Local,
     Loop,
     Split,
-    Store,
     Update,
     uses,
     walk,
@@ -38,6 +36,7 @@ from fuse.codegen.native import NO_MEMORY, PLAN
 from fuse.codegen.onesweep import TILE_BYTES, TILE_ROWS
 from fuse.codegen.parallel import BLOCK_WORK, BLOCKS, at_once, crossing, segments, shared_loop, work_text
 from fuse.codegen.pool import ASK, MUCH, MUCH_WORK, OTHER
+from fuse.codegen.runner import OUT_OF_BOUNDS
 from fuse.codegen.text import as_dtype
 
 ROWS = 8  # of a block at least, where each has memory for a row of sums
@@ -50,26 +49,14 @@ LANE_UNIT, WIDE_LANE_UNIT = NARROW_BLOCK, 16 * NARROW_BLOCK
 
 
 class PartEmitter(StreamEmitter):
-    """The part of an emitter that writes the outermost level of a kernel; the emitter itself gives statements."""
+    """The part of an emitter that writes the outermost level of a kernel."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.size_text: dict[Axis, str] = {}
-        self.bounds: dict[Axis, tuple[str, str]] = {}
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel)
         self.own: list[Local] = []
         self.blocks: dict[str, tuple[int, int]] = {}
         self.slots = 0
-        self.buffers: dict[str, Buffer] = {}
         self.tiled: Axis | None = None
-
-    def range(self, axis: Axis) -> tuple[str, str]:
-        """The text of the first index of an axis, and of the one after its last, as walked here."""
-        return self.bounds.get(axis, ("0", self.size_text[axis]))
-
-    def indices(self, axis: Axis) -> str:
-        """The text of the indices of an axis as walked here."""
-        low, high = self.range(axis)
-        return f"range({high})" if low == "0" else f"range({low}, {high})"
 
     def tiles(self, tile: Axis, rows: Axis, lanes: Axis, size: int) -> None:
         """How many rows a tile has, and how many tiles there are: from sizes alone, as results depend on it."""
@@ -96,6 +83,9 @@ class PartEmitter(StreamEmitter):
         if self.may_stream:
             self.line("    drain()")
         self.line(f"    return {status}")
+
+    def refuse(self) -> None:
+        self.leave(str(OUT_OF_BOUNDS))
 
     def whole(self) -> None:
         """The whole of a kernel for little work; much of it is refused where threads could share it."""
@@ -337,15 +327,6 @@ class PartEmitter(StreamEmitter):
 def is_tall(lanes: Axis, down: Sequence[Axis], size: Callable[[Axis], int]) -> bool:
     """Whether the kernel by rows is the one for these sizes: `PartEmitter.plan` asks the same when it runs."""
     return prod(map(size, down)) > FEW_ROWS and size(lanes) < MANY_LANES
-
-
-def first_indices(kernel: Kernel) -> dict[str, Index]:
-    """How each buffer is first loaded or stored."""
-    found: dict[str, Index] = {}
-    for s in walk(kernel.body):
-        if isinstance(s, (Load, Store, Update)):
-            found.setdefault(s.buffer, s.index)
-    return found
 
 
 def _with_own(body: tuple[Any, ...], buffer: str) -> tuple[Any, ...]:

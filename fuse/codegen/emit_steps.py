@@ -4,27 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fuse.codegen.kernel import Axis, Buffer, Load, Loop, Put, Store
+from fuse.codegen.emit import Emitter
+from fuse.codegen.kernel import Axis, Kernel, Load, Loop, Put, Store
 
 MOST = 12  # statements of a body that is written out for several steps
 
 
-class StepEmitter:
+class StepEmitter(Emitter):
     """Innermost loops once for each step that is common, and once for any; asked for at run time."""
 
-    buffers: dict[str, Buffer]
-    depth: int
-
-    def __init__(self) -> None:
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel)
         self.known_steps: dict[tuple[str, int], int] = {}
 
-    def line(self, text: str) -> None:
-        raise NotImplementedError
-
     def step(self, buffer: str, dimension: int) -> str:
-        """The stride of a dimension, in elements."""
         known = self.known_steps.get((buffer, dimension))
-        return f"stride({buffer}, {dimension})" if known is None else f"({known})"
+        return super().step(buffer, dimension) if known is None else f"({known})"
 
     def with_steps(self, s: Loop, write: Callable[[], None]) -> None:
         """The innermost loop ``s``, as ``write`` writes it, for its accesses in known steps and for any."""

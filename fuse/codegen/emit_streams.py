@@ -8,6 +8,7 @@ is no operand written in place, and it begins, here, at an address that vectors 
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from fuse.codegen.emit_sums import SumEmitter
 from fuse.codegen.inline import kernel_cost
-from fuse.codegen.kernel import Axis, Buffer, Compute, Load, Loop, Store, Update, walk
+from fuse.codegen.kernel import Axis, Buffer, Compute, Kernel, Load, Loop, Store, Update, walk
 from fuse.codegen.processor import cache_bytes
 
 LIGHT = 12  # operations of a loop's body at most: beside longer ones the next loads wait for stores
@@ -27,25 +28,20 @@ ALIGNMENT = 16  # bytes: what every vector can be stored by without a detour, an
 class StreamEmitter(SumEmitter):
     """The part of an emitter that chooses how results are stored."""
 
-    buffers: dict[str, Buffer]
-
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel)
         self.may_stream: set[str] = set()  # inside of a loop that threads share, at whose end streams are drained
         self.streamed: set[str] = set()
         self.once: set[str] | None = None
 
+    @abstractmethod
     def is_taped(self, body: tuple[Any, ...]) -> bool:
-        raise NotImplementedError
-
-    def offset(self, buffer: str, index: tuple[Any, ...]) -> str:
-        raise NotImplementedError
+        """Whether a tape runs the loop of this body."""
 
     def stored(self, s: Store, value: str) -> str:
-        at = self.offset(s.buffer, s.index)
-        if s.buffer in self.streamed:
-            return f"stream({s.buffer}_to, {at} - {s.buffer}_at, {value})"
-        return f"store({s.buffer}, {at}, {value})"
+        if s.buffer not in self.streamed:
+            return super().stored(s, value)
+        return f"stream({s.buffer}_to, {self.offset(s.buffer, s.index)} - {s.buffer}_at, {value})"
 
     def streams(self, loop: Loop) -> dict[str, Store]:
         """The stores of an innermost loop that may stream: of results written once, and one element after another."""

@@ -6,6 +6,7 @@ chunk's sum is added to the total with its rounding error kept. The user's arith
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from fuse.codegen.emit_rows import Rows
 from fuse.codegen.emit_steps import StepEmitter
 from fuse.codegen.inline import constant_text, inline
-from fuse.codegen.kernel import Axis, Combine, Init, Kernel, Loop, walk
+from fuse.codegen.kernel import Axis, Combine, Init, Kernel, Loop, Update, walk
 from fuse.codegen.text import as_dtype, cast, is_innermost, typed
 
 CHUNK = 512  # elements summed before their sum is added, compensated, to the total
@@ -25,39 +26,25 @@ _BOOLEAN = {"max": "|", "min": "&", "any": "|", "all": "&", "sum": "|", "prod": 
 
 
 class SumEmitter(StepEmitter):
-    """The part of an emitter that writes reductions; the emitter itself gives lines, bodies and sizes."""
+    """The part of an emitter that writes reductions."""
 
-    kernel: Kernel
-    helpers: dict[str, Any]
-    depth: int
-    lane: str | None
-
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel)
         self.compensated: set[str] = set()
         self.partial: dict[str, str] = {}
         self.rowed: dict[str, str] = {}
         self.in_order = False
         self.beside: Rows | None = None  # rows that are being walked together
         self.single: set[Axis] = set()  # axes that are no longer than a chunk
+        self.lane: str | None = None  # of a block, in which accumulators are rows
 
-    def line(self, text: str) -> None:
-        raise NotImplementedError
-
-    def body(self, statements: tuple[Any, ...]) -> None:
-        raise NotImplementedError
-
+    @abstractmethod
     def independent(self, s: Loop) -> None:
-        raise NotImplementedError
+        """Say of an innermost loop that none of its iterations reads what another one writes, where that is so."""
 
-    def range(self, axis: Axis) -> tuple[str, str]:
-        raise NotImplementedError
-
+    @abstractmethod
     def either(self, loop: Loop, low: str, high: str, write: Callable[[], None]) -> None:
-        raise NotImplementedError
-
-    def resolve(self, name: str, dtype: str) -> tuple[str, Any]:
-        raise NotImplementedError
+        """What ``write`` writes, the loop from ``low`` to ``high``, in each of the ways that its results are stored."""
 
     def final(self, name: str) -> str:
         """A value as it is used: a compensated sum with its correction added."""
@@ -144,6 +131,11 @@ class SumEmitter(StepEmitter):
             self.line(text)
         return as_dtype(result, s.dtype)
 
+    def update(self, s: Update) -> None:
+        at = self.offset(s.buffer, s.index)
+        value = cast(self.final(s.value), s.value_dtype, s.dtype)
+        self.line(self.kept(s.buffer, at, f"{REORDERED[s.op.name]}({self.loaded(s.buffer, at)}, {value})"))
+
     def chunked(self, s: Loop, sums: list[Combine]) -> None:
         """The loop in chunks; each chunk's sum, which vectorises, is added to the total with the rounding error kept.
 
@@ -213,6 +205,21 @@ class SumEmitter(StepEmitter):
             and self.range(sweeps[0].axis)[0] == "0"
             and len(s.body) + len(sweeps[0].body) <= SHORT_BODY
         )
+
+    def in_two_forms(self, s: Loop) -> None:
+        """A loop over rows twice: for rows that are one chunk, and for longer ones."""
+        (along,) = [c.axis for c in s.body if isinstance(c, Loop)]
+        self.line(f"if {self.size_text[along]} <= {CHUNK}:")
+        self.depth += 1
+        self.single.add(along)
+        self.loop(s)
+        self.depth -= 1
+        self.line("else:")
+        self.depth += 1
+        self.single = {s.axis}  # of the loop itself: it is not taken apart again
+        self.loop(s)
+        self.depth -= 1
+        self.single = set()
 
     def chunk(self, s: Loop, accs: Mapping[str, Combine], start: str, even: str, stop: str) -> None:
         """The sums of one chunk."""

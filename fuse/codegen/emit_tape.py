@@ -11,19 +11,21 @@ from typing import Any
 from fuse.codegen import tape
 from fuse.codegen.emit_parts import PartEmitter
 from fuse.codegen.inline import constant_text
-from fuse.codegen.kernel import Axis, Buffer, Combine, Compute, Const, Kernel, Load, Loop, Position, Store, uses, walk
+from fuse.codegen.kernel import Axis, Combine, Compute, Const, Kernel, Load, Loop, Position, Store, uses, walk
 from fuse.codegen.text import typed
 
 
 class TapeEmitter(PartEmitter):
     """The part of an emitter that runs long bodies from a tape."""
 
-    buffers: dict[str, Buffer]
-
-    def find_tapes(self, kernel: Kernel) -> None:
-        """Which bodies of ``kernel`` become tapes; their constants are not written as statements."""
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel)
         self.recorder: tape.Recorder | None = None
         self.taped_bodies: set[int] = set()
+
+    def find_tapes(self) -> None:
+        """Which bodies become tapes; their constants are not written as statements."""
+        kernel = self.kernel
         bodies = [(s.body, s) for s in walk(kernel.body) if isinstance(s, Loop) and s.kind == "serial"]
         for body, loop in [*bodies, (kernel.body, None)]:
             if not tape.is_long(body) or any(isinstance(s, Loop) for s in body):
@@ -54,9 +56,9 @@ class TapeEmitter(PartEmitter):
     def is_taped(self, body: tuple[Any, ...]) -> bool:
         return id(body) in self.taped_bodies
 
-    def is_only_taped(self, s: Const) -> bool:
-        """Whether only tapes use the constant."""
-        return self.recorder is not None and s.name not in self.written
+    def const(self, s: Const) -> None:
+        if self.recorder is None or s.name in self.written:  # others are in the tape
+            super().const(s)
 
     def is_unit(self, s: Any, axis: Axis | None, dtype: str) -> bool:
         """Whether elements that follow each other along the loop do so in memory, in the dtype of the value."""
@@ -175,6 +177,3 @@ class TapeEmitter(PartEmitter):
         each([read(*b) for b in before])
         self.line(text)
         each([put(s, value) for s, value in after])
-
-    def offset(self, buffer: str, index: tuple[Any, ...]) -> str:
-        raise NotImplementedError

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from fuse.codegen.emit_tape import TapeEmitter
-from fuse.codegen.kernel import Axis, Get, Load, Local, Loop, Put, Store
+from fuse.codegen.kernel import Axis, Get, Kernel, Load, Local, Loop, Put, Store
 from fuse.codegen.nest import unit_axis
 
 
 class TurningEmitter(TapeEmitter):
-    """The part of an emitter that turns tiles; the emitter itself gives blocks and offsets."""
+    """The part of an emitter that turns tiles."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.rows: dict[str, Local] = {}
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel)
+        self.rows: dict[str, Local] = {x.name: x for x in kernel.locals}
         self.widths: dict[Axis, str] = {}
 
     def is_turning(self, s: Loop) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from fuse.codegen.choosing import plan
 from fuse.codegen.collapse import collapse
-from fuse.codegen.emit_cpu import _Emitter
+from fuse.codegen.emit_cpu import CpuEmitter
 from fuse.codegen.expand import expand, settle
 from fuse.codegen.inline import constant_text
 from fuse.codegen.kernel import Local, check
@@ -24,14 +24,6 @@ from fuse.expr import CONSTANT, Constant, Expr, make
 from fuse.frontend.loops import Body
 from fuse.looping.branches import of_one_size
 from fuse.op import OPS
-
-
-class _Emitting(_Emitter):
-    """Statements only: a loop has no tapes."""
-
-    def find_tapes(self, kernel: Any) -> None:
-        self.recorder = None
-        self.taped_bodies = set()
 
 
 class Units:
@@ -278,7 +270,7 @@ class Units:
 
         kernel, binding = schedule(region, self.sizes, self.plan.operands, layout)
         kernel = check(replace(collapse(kernel), rows=None))
-        source = _Emitting(kernel, False).emit()
+        source = CpuEmitter(kernel, tapes=False).emit()  # a loop has no tapes
         arrays: dict[str, Place | str] = {}
         results: dict[str, str] = {}
         for buffer, base in zip(kernel.buffers, binding.buffers, strict=True):

@@ -1,0 +1,105 @@
+"""Loops over the lanes of a block as source text: blocks of a width that suits the caches, and rows side by side."""
+
+from __future__ import annotations
+
+from fuse.codegen.emit_rows import Rows
+from fuse.codegen.emit_turning import TurningEmitter
+from fuse.codegen.kernel import Axis, Kernel, Loop
+from fuse.codegen.lanes import FEW_ROWS, LANES_TOGETHER, NARROW_BLOCK, ROW_BLOCK, TILE, lane_block, longest_sweep
+from fuse.codegen.text import is_innermost
+
+
+class LaneEmitter(TurningEmitter):
+    """The part of an emitter that writes blocks and their lanes."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel)
+        self.lane_axes: list[Axis] = []
+        self.row = 0  # of those that are side by side
+
+    def lanes(self, s: Loop) -> None:
+        axis, first = s.axis, ""
+        if s.width:
+            first = f"{axis.name}_whole, "
+            self.side_by_side(s)
+        self.with_steps(s, lambda: self.lane_loop(s, first)) if is_innermost(s) else self.lane_loop(s, first)
+
+    def lane_loop(self, s: Loop, first: str) -> None:
+        axis, lane = s.axis, f"{s.axis.name}_lane"
+        self.line(f"for {lane} in range({first}{axis.name}_count):")
+        self.depth += 1
+        if is_innermost(s):
+            self.independent(s)
+        self.line(f"{axis.name} = {axis.name}_start + {lane}")
+        outer, self.lane = self.lane, lane
+        self.lane_axes.append(axis)
+        self.body(s.body)
+        self.lane_axes.pop()
+        self.lane = outer
+        self.depth -= 1
+
+    def side_by_side(self, s: Loop) -> None:
+        """The lanes up to a multiple of ``s.width``, so many rows at a time."""
+        name, rows = s.axis.name, Rows(s, s.width)
+        self.line(f"{name}_whole = {name}_count - {name}_count % {s.width}")
+        self.line(f"for {name}_group in range({name}_count // {s.width}):")
+        self.depth += 1
+        for k, copy in enumerate(rows.copies):
+            self.size_text[copy] = self.size_text[s.axis]
+            self.line(f"{copy.name}_lane = {name}_group * {s.width} + {k}")
+            self.line(f"{copy.name} = {name}_start + {copy.name}_lane")
+        self.beside = rows
+        self.lane_axes.extend(rows.copies)
+        for statement in s.body:
+            if isinstance(statement, Loop):
+                self.statement(rows.together(statement))
+                continue
+            for k in range(s.width):
+                self.row = k
+                self.statement(rows.copy(statement, k))
+        self.beside = None
+        del self.lane_axes[-s.width :]
+        self.depth -= 1
+
+    def blocked(self, s: Loop) -> None:
+        """The lanes of ``s.axis`` in blocks: of about equal width, or of as many as a tile holds."""
+        name, widest = s.axis.name, lane_block([x for x in self.kernel.locals if x.row])
+        low, high = self.range(s.axis)
+        n = high if low == "0" else f"{name}_lanes"
+        if n != high:
+            self.line(f"{n} = {high} - {low}")
+        block, width = f"b{name}", f"{name}_width"
+        if s.along is not None:
+            fewer = f"{ROW_BLOCK} // larger({self.size_text[s.along]}, 1)"
+            self.line(f"{width} = larger(smaller({fewer}, {min(s.width, widest)}), 1)")
+        elif s.width:
+            self.line(f"{width} = {min(s.width, widest)}")
+            self.widths[s.axis] = str(min(s.width, widest))
+        elif self.kernel.turned and self.kernel.rows is not None:
+            along = self.size_text[self.kernel.rows[1]]
+            self.line(f"{width} = smaller({TILE} // larger({along}, 1) & -{LANES_TOGETHER}, {widest})")
+        else:
+            self.even_width(s, n, width, widest)
+        self.line(f"for {block} in range(({n} + {width} - 1) // {width}):")
+        self.depth += 1
+        self.line(f"{name}_start = {'' if low == '0' else f'{low} + '}{block} * {width}")
+        self.line(f"{name}_count = smaller({width}, {high} - {name}_start)")
+        self.body(s.body)
+        self.depth -= 1
+
+    def even_width(self, s: Loop, n: str, width: str, widest: int) -> None:
+        """Wide blocks read memory in long pieces; where there are few rows, all of a narrow block stays in cache."""
+        name = s.axis.name
+        rows = longest_sweep(s.body, self.size_text) if widest > NARROW_BLOCK else ""
+        self.line(f"{width} = {f'{NARROW_BLOCK} if {rows} <= {FEW_ROWS} else {widest}' if rows else widest}")
+        self.line(f"{name}_blocks = larger(({n} + {width} - 1) // {width}, 1)")
+        self.line(f"{width} = larger(({n} + {name}_blocks - 1) // {name}_blocks + 15 & -16, 16)")
+
+    def point(self, local: str) -> str:
+        """Where in the scratch memory ``local`` the element of this iteration is."""
+        axes = self.rows[local].axes
+        if self.beside is not None:
+            axes = tuple([self.beside.copies[self.row] if a == self.beside.axis else a for a in axes])
+        *outer, lane = [f"{a.name}_lane" if a in self.lane_axes else a.name for a in axes]
+        assert len(outer) <= 1
+        return f"{outer[0]} * {self.widths.get(axes[-1], f'{axes[-1].name}_width')} + {lane}" if outer else lane
