@@ -17,7 +17,7 @@ from typing import Any
 from fuse import types as ty
 from fuse.errors import FuseTypeError
 from fuse.expr import Expr, as_expr, make
-from fuse.types import Shape, TensorType
+from fuse.types import TensorType
 
 
 class _Marker:
@@ -376,8 +376,3 @@ def op_record(
         return builder
 
     return decorate
-
-
-def static_shape(shape: Shape) -> bool:
-    """Whether every size is known at build time."""
-    return None not in shape

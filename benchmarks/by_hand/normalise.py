@@ -51,13 +51,6 @@ def below_tops(x, buffer, tops):
 
 
 @_sums
-def _divide(values, by):
-    scale = by.dtype.type(1) / by
-    for i in range(values.shape[0]):
-        values[i] *= scale
-
-
-@_sums
 def _long_row(x, buffer):
     """Return the highest value of a row and the sum of the exponentials below it."""
     top = x[0]

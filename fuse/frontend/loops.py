@@ -310,8 +310,3 @@ def foreign(outputs: Sequence[Expr], own: Sequence[Expr]) -> list[Expr]:
             edge.update(dict.fromkeys(a for a in node.args if a not in inner))
     edge.update(dict.fromkeys(o for o in outputs if o not in inner))
     return [e for e in edge if not isinstance(e, Constant)]
-
-
-def shared_within(outputs: Sequence[Expr]) -> list[Any]:
-    """The shared variables that ``outputs`` read."""
-    return [n for n in leaves(outputs) if n.op.name == "shared"]

@@ -183,11 +183,6 @@ class NotScalarConstantError(DTypeError):
     """
 
 
-def is_variable(x: Any) -> bool:
-    """Whether ``x`` is an expression."""
-    return isinstance(x, Expr)
-
-
 methods.attach(Expr)
 numpy_protocol.attach(Expr)
 
