@@ -1,12 +1,11 @@
-"""What to say about a name that a module lacks: that it comes later, or where else it is."""
+"""Names that a module has not at hand: those it takes from another module when they are used, and what to say of others."""
 from __future__ import annotations
 
 import importlib
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
 
-# Names that Theano has and this version has not, by topic.
-LATER = {
-    "sparse": "sparse matrices are not part of fuse",
-}
 _NO_MPI = "messages between processes: use mpi4py around the compiled function"
 _NO_C = "a detail of Theano's C code"
 _VALUES = "symbolic None and slices are Python's own here"
@@ -18,7 +17,7 @@ ABSENT = {
     ),
     **dict.fromkeys(("send", "recv", "isend", "irecv"), _NO_MPI),
     **dict.fromkeys(("blas_c", "inc_code", "sparse_module_ref", "constant_cache", "key_to_cmp", "mod_check"), _NO_C),
-    **dict.fromkeys(("NoneTypeT", "SliceConstant", "SliceType", "none_type_t", "slicetype"), _VALUES),
+    **dict.fromkeys(("NoneTypeT", "SliceConstant", "SliceType", "none_type_t"), _VALUES),
     "ParamsType": _NO_C,
     "SubtensorPrinter": "printing is by table: fuse.printing",
     "Default": "a default value is the input's: In(x, value=...)",
@@ -45,11 +44,28 @@ def no_attribute(module: str, name: str) -> AttributeError:
     AttributeError("module 'fuse.tensor' has no attribute 'softmax'; there is fuse.tensor.nnet.softmax")
     """
     text = f"module {module!r} has no attribute {name!r}"
-    if name in LATER or module == "fuse.tensor" and name in ABSENT:
-        text += f": {LATER.get(name) or ABSENT[name]}"
+    if module == "fuse.tensor" and name in ABSENT:
+        text += f": {ABSENT[name]}"
     elif not name.startswith("_"):
         for other in _ELSEWHERE:
             if other != module and name in vars(importlib.import_module(other)):
                 text += f"; there is {other}.{name}"
                 break
     return AttributeError(text)
+
+
+def borrowed(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """The ``__getattr__`` of a module that takes these names from other modules, imported when one is first used.
+
+    >>> borrowed("fuse.tensor.sort", {"SortOp": "fuse.tensor.op_classes"})("SortOp").__name__
+    'SortOp'
+    """
+
+    def find(name: str) -> Any:
+        if name not in homes:
+            raise no_attribute(module, name)
+        value = getattr(importlib.import_module(homes[name]), name)
+        setattr(sys.modules[module], name, value)
+        return value
+
+    return find

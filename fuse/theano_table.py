@@ -1,7 +1,7 @@
 """Each public name of ``theano.tensor`` and what became of it: the same here, different, or absent."""
 from __future__ import annotations
 
-from fuse.missing import ABSENT, LATER
+from fuse.missing import ABSENT
 
 __all__ = ["theano_names"]
 
@@ -66,7 +66,7 @@ DIFFERS = {
     "tensor_from_scalar": "scalars are 0-d tensors",
     "ScalarFromTensor": "scalars are 0-d tensors",
     "TensorFromScalar": "scalars are 0-d tensors",
-    "NoneConst": _VALUES, "make_slice": _VALUES, "MakeSlice": _VALUES,
+    "NoneConst": _VALUES, "make_slice": _VALUES, "MakeSlice": _VALUES, "slicetype": _VALUES,
     "load": "the path is known while the graph is built",
     "LoadFromDisk": "the path is a parameter of the op",
     "sort": "the axis is an integer known while the graph is built",
@@ -119,7 +119,7 @@ def theano_names() -> dict[str, tuple[str, str]]:
         try:
             getattr(fuse.tensor, name)
         except AttributeError as error:
-            why = ABSENT.get(name) or LATER.get(name) or str(error).partition("; ")[2]
+            why = ABSENT.get(name) or str(error).partition("; ")[2]
             found[name] = "absent", why or "a helper of Theano's own modules"
         else:
             found[name] = ("differs", DIFFERS[name]) if name in DIFFERS else ("same", "")

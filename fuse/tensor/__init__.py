@@ -76,6 +76,7 @@ _HOMES = {
     "Generic": "fuse.gof.type", "div_proxy": "fuse.scalar", "generic": "fuse.gof.type", "hashtype": "fuse.gof.utils",
     "int32": "fuse.scalar", "interp": "fuse.frontend.interpolation", "to_one_hot": "fuse.frontend.nnet",
     "min_informative_str": "fuse.printing", "pprint": "fuse.printing",
+    "slicetype": "fuse.tensor.type_other",
 }
 
 # Modules of names that few programs use, loaded when one of them is asked for.
@@ -95,8 +96,6 @@ def __getattr__(name: str) -> _Any:
             if name in found.__all__:
                 globals()[name] = value = getattr(found, name)
                 return value
-    if name == "slicetype":
-        return _import_module("fuse.tensor.type_other").slicetype
     raise _no_attribute("fuse.tensor", name)
 
 

@@ -1,10 +1,8 @@
 """Theano's ``tensor.slinalg``: linear algebra of SciPy."""
-from typing import Any as _Any
-
 from fuse.frontend.decompositions import cholesky
 from fuse.frontend.linalg import kron
 from fuse.frontend.systems import solve, solve_triangular
-from fuse.missing import no_attribute as _no_attribute
+from fuse.missing import borrowed as _borrowed
 
 MATRIX_STRUCTURES = (
     "general", "symmetric", "lower_triangular", "upper_triangular", "hermitian", "banded", "diagonal", "toeplitz"
@@ -22,25 +20,16 @@ def solve_upper_triangular(a, b):
     return solve_triangular(a, b, lower=False)
 
 
-_LATER = {
-    **dict.fromkeys("block_diag eigvalsh expm qr".split(), "linalg"),
+_HOMES = {
+    **dict.fromkeys("block_diag eigvalsh expm qr".split(), "fuse.tensor.linalg"),
     **dict.fromkeys(
         "BlockDiagonal Cholesky CholeskyGrad Eigvalsh EigvalshGrad Expm ExpmGrad KroneckerProduct Solve "
-        "SolveTriangular solve_symmetric".split(), "linalg_classes",
+        "SolveTriangular solve_symmetric".split(), "fuse.tensor.linalg_classes",
     ),
 }
-
-
-def __getattr__(name: str) -> _Any:
-    if name not in _LATER:
-        raise _no_attribute(__name__, name)
-    from importlib import import_module
-
-    globals()[name] = value = getattr(import_module(f"fuse.tensor.{_LATER[name]}"), name)
-    return value
-
+__getattr__ = _borrowed(__name__, _HOMES)
 
 __all__ = [
     "MATRIX_STRUCTURES", "cholesky", "kron", "solve", "solve_lower_triangular", "solve_triangular",
-    "solve_upper_triangular", *_LATER,
+    "solve_upper_triangular", *_HOMES,
 ]
