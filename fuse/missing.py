@@ -1,4 +1,4 @@
-"""Names that a module has not at hand: those it takes from another module when they are used, and what to say of others."""
+"""Names that a module lacks: those that it takes from elsewhere when they are used, and what to say of the others."""
 from __future__ import annotations
 
 import importlib

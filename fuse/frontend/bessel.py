@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 
 from fuse.frontend.arithmetic import cast, sgn
 from fuse.frontend.logic import literal
-from fuse.frontend.special import _ROUGH, scipy_special
-from fuse.frontend.transcendental import inexact_real
-from fuse.op import elementwise
+from fuse.frontend.special import special_function
 
 if TYPE_CHECKING:
     from fuse.codegen import mathlib
@@ -27,8 +25,7 @@ def _next(v, out, step):
     return cast(v, out.dtype) + literal(step, out)
 
 
-@elementwise(dtype=inexact_real, numpy=scipy_special("j0"), latex="J_0(#1)", domain=(-5.0, 5.0), meta=_ROUGH,
-             grad=(lambda g, out, x: -g * j1(x),), builtin=True)
+@special_function(latex="J_0(#1)", domain=(-5.0, 5.0), grad=(lambda g, out, x: -g * j1(x),))
 def j0(x):
     """The Bessel function of the first kind of order 0.
 
@@ -38,8 +35,9 @@ def j0(x):
     return mathlib.j0(x)
 
 
-@elementwise(dtype=inexact_real, numpy=scipy_special("j1"), latex="J_1(#1)", domain=(-5.0, 5.0), meta=_ROUGH,
-             grad=(lambda g, out, x: g * _half(out) * (j0(x) - jv(literal(2, out), x)),), builtin=True)
+@special_function(
+    latex="J_1(#1)", domain=(-5.0, 5.0), grad=(lambda g, out, x: g * _half(out) * (j0(x) - jv(literal(2, out), x)),),
+)
 def j1(x):
     """The Bessel function of the first kind of order 1.
 
@@ -49,10 +47,10 @@ def j1(x):
     return mathlib.j1(x)
 
 
-@elementwise(dtype=inexact_real, numpy=scipy_special("jv"), latex="J_{#1}(#2)", domain=(0.5, 5.0), meta=_ROUGH,
-             grad=(_ORDER,
-                   lambda g, out, v, x: g * _half(out) * (jv(_next(v, out, -1), x) - jv(_next(v, out, 1), x))),
-             builtin=True)
+@special_function(
+    latex="J_{#1}(#2)", domain=(0.5, 5.0),
+    grad=(_ORDER, lambda g, out, v, x: g * _half(out) * (jv(_next(v, out, -1), x) - jv(_next(v, out, 1), x))),
+)
 def jv(v, x):
     """The Bessel function of the first kind of real order ``v`` at ``x``.
 
@@ -62,8 +60,7 @@ def jv(v, x):
     return mathlib.jv(v, x)
 
 
-@elementwise(dtype=inexact_real, numpy=scipy_special("y0"), latex="Y_0(#1)", domain=(0.5, 5.0), meta=_ROUGH,
-             grad=(lambda g, out, x: -g * y1(x),), builtin=True)
+@special_function(latex="Y_0(#1)", domain=(0.5, 5.0), grad=(lambda g, out, x: -g * y1(x),))
 def y0(x):
     """The Bessel function of the second kind of order 0: -inf at 0, NaN below.
 
@@ -73,8 +70,9 @@ def y0(x):
     return mathlib.y0(x)
 
 
-@elementwise(dtype=inexact_real, numpy=scipy_special("y1"), latex="Y_1(#1)", domain=(0.5, 5.0), meta=_ROUGH,
-             grad=(lambda g, out, x: g * _half(out) * (y0(x) - yv(literal(2, out), x)),), builtin=True)
+@special_function(
+    latex="Y_1(#1)", domain=(0.5, 5.0), grad=(lambda g, out, x: g * _half(out) * (y0(x) - yv(literal(2, out), x)),),
+)
 def y1(x):
     """The Bessel function of the second kind of order 1: -inf at 0, NaN below.
 
@@ -84,10 +82,10 @@ def y1(x):
     return mathlib.y1(x)
 
 
-@elementwise(dtype=inexact_real, numpy=scipy_special("yv"), latex="Y_{#1}(#2)", domain=(0.5, 5.0), meta=_ROUGH,
-             grad=(_ORDER,
-                   lambda g, out, v, x: g * _half(out) * (yv(_next(v, out, -1), x) - yv(_next(v, out, 1), x))),
-             builtin=True)
+@special_function(
+    latex="Y_{#1}(#2)", domain=(0.5, 5.0),
+    grad=(_ORDER, lambda g, out, v, x: g * _half(out) * (yv(_next(v, out, -1), x) - yv(_next(v, out, 1), x))),
+)
 def yv(v, x):
     """The Bessel function of the second kind of real order ``v`` at ``x`` > 0.
 
@@ -97,8 +95,7 @@ def yv(v, x):
     return mathlib.yv(v, x)
 
 
-@elementwise(dtype=inexact_real, numpy=scipy_special("i0"), latex="I_0(#1)", domain=(-5.0, 5.0), meta=_ROUGH,
-             grad=(lambda g, out, x: g * i1(x),), builtin=True)
+@special_function(latex="I_0(#1)", domain=(-5.0, 5.0), grad=(lambda g, out, x: g * i1(x),))
 def i0(x):
     """The modified Bessel function of the first kind of order 0.
 
@@ -108,8 +105,9 @@ def i0(x):
     return mathlib.i0(x)
 
 
-@elementwise(dtype=inexact_real, numpy=scipy_special("i1"), latex="I_1(#1)", domain=(-5.0, 5.0), meta=_ROUGH,
-             grad=(lambda g, out, x: g * _half(out) * (i0(x) + iv(literal(2, out), x)),), builtin=True)
+@special_function(
+    latex="I_1(#1)", domain=(-5.0, 5.0), grad=(lambda g, out, x: g * _half(out) * (i0(x) + iv(literal(2, out), x)),),
+)
 def i1(x):
     """The modified Bessel function of the first kind of order 1.
 
@@ -119,10 +117,10 @@ def i1(x):
     return mathlib.i1(x)
 
 
-@elementwise(dtype=inexact_real, numpy=scipy_special("iv"), latex="I_{#1}(#2)", domain=(0.5, 5.0), meta=_ROUGH,
-             grad=(_ORDER,
-                   lambda g, out, v, x: g * _half(out) * (iv(_next(v, out, -1), x) + iv(_next(v, out, 1), x))),
-             builtin=True)
+@special_function(
+    latex="I_{#1}(#2)", domain=(0.5, 5.0),
+    grad=(_ORDER, lambda g, out, v, x: g * _half(out) * (iv(_next(v, out, -1), x) + iv(_next(v, out, 1), x))),
+)
 def iv(v, x):
     """The modified Bessel function of the first kind of real order ``v`` at ``x``.
 
@@ -136,8 +134,7 @@ def _ive_grad(g, out, v, x):
     return g * (_half(out) * (ive(_next(v, out, -1), x) + ive(_next(v, out, 1), x)) - sgn(x) * out)
 
 
-@elementwise(dtype=inexact_real, numpy=scipy_special("ive"), latex="e^{-|#2|} I_{#1}(#2)", domain=(0.5, 5.0),
-             meta=_ROUGH, grad=(_ORDER, _ive_grad), builtin=True)
+@special_function(latex="e^{-|#2|} I_{#1}(#2)", domain=(0.5, 5.0), grad=(_ORDER, _ive_grad))
 def ive(v, x):
     """``iv(v, x) * exp(-abs(x))``, which does not overflow.
 
@@ -147,8 +144,7 @@ def ive(v, x):
     return mathlib.ive(v, x)
 
 
-@elementwise(dtype=inexact_real, numpy=scipy_special("k0"), latex="K_0(#1)", domain=(0.5, 5.0), meta=_ROUGH,
-             grad=(lambda g, out, x: -g * k1(x),), builtin=True)
+@special_function(latex="K_0(#1)", domain=(0.5, 5.0), grad=(lambda g, out, x: -g * k1(x),))
 def k0(x):
     """The modified Bessel function of the second kind of order 0: inf at 0, NaN below.
 
@@ -158,8 +154,9 @@ def k0(x):
     return mathlib.k0(x)
 
 
-@elementwise(dtype=inexact_real, numpy=scipy_special("k1"), latex="K_1(#1)", domain=(0.5, 5.0), meta=_ROUGH,
-             grad=(lambda g, out, x: -g * _half(out) * (k0(x) + kv(literal(2, out), x)),), builtin=True)
+@special_function(
+    latex="K_1(#1)", domain=(0.5, 5.0), grad=(lambda g, out, x: -g * _half(out) * (k0(x) + kv(literal(2, out), x)),),
+)
 def k1(x):
     """The modified Bessel function of the second kind of order 1: inf at 0, NaN below.
 
@@ -169,10 +166,10 @@ def k1(x):
     return mathlib.k1(x)
 
 
-@elementwise(dtype=inexact_real, numpy=scipy_special("kv"), latex="K_{#1}(#2)", domain=(0.5, 5.0), meta=_ROUGH,
-             grad=(_ORDER,
-                   lambda g, out, v, x: -g * _half(out) * (kv(_next(v, out, -1), x) + kv(_next(v, out, 1), x))),
-             builtin=True)
+@special_function(
+    latex="K_{#1}(#2)", domain=(0.5, 5.0),
+    grad=(_ORDER, lambda g, out, v, x: -g * _half(out) * (kv(_next(v, out, -1), x) + kv(_next(v, out, 1), x))),
+)
 def kv(v, x):
     """The modified Bessel function of the second kind of real order ``v`` at ``x`` > 0.
 
@@ -182,11 +179,12 @@ def kv(v, x):
     return mathlib.kv(v, x)
 
 
-@elementwise(dtype=inexact_real, numpy=scipy_special("kve"), latex="e^{#2} K_{#1}(#2)", domain=(0.5, 5.0),
-             meta=_ROUGH, builtin=True,
-             grad=(_ORDER,
-                   lambda g, out, v, x: g * (
-                       out - _half(out) * (kve(_next(v, out, -1), x) + kve(_next(v, out, 1), x)))))
+@special_function(
+    latex="e^{#2} K_{#1}(#2)", domain=(0.5, 5.0),
+    grad=(_ORDER, lambda g, out, v, x: g * (
+        out - _half(out) * (kve(_next(v, out, -1), x) + kve(_next(v, out, 1), x))
+    )),
+)
 def kve(v, x):
     """``kv(v, x) * exp(x)``, which does not underflow.
 

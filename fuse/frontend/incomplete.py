@@ -19,7 +19,7 @@ from fuse.frontend.special import (
     gamma,
     gammaln,
     psi,
-    scipy_special,
+    special_function,
     xlog1py,
     xlogy,
 )
@@ -40,9 +40,10 @@ def _gamma_density(out: Expr, k: Any, x: Any) -> Expr:
     return exp(xlogy(k - literal(1, out), x) - x - gammaln(k))
 
 
-@elementwise(dtype=inexact_real, numpy=scipy_special("gammainc"), latex="P(#1, #2)", domain=(0.5, 5.0), meta=_ROUGH,
-             grad=(lambda g, out, k, x: g * gammainc_da(k, x), lambda g, out, k, x: g * _gamma_density(out, k, x)),
-             builtin=True)
+@special_function(
+    latex="P(#1, #2)", domain=(0.5, 5.0),
+    grad=(lambda g, out, k, x: g * gammainc_da(k, x), lambda g, out, k, x: g * _gamma_density(out, k, x)),
+)
 def gammainc(k, x):
     """The regularised lower incomplete gamma function: the distribution function of a gamma variable of shape ``k``.
 
@@ -52,9 +53,10 @@ def gammainc(k, x):
     return mathlib.gammainc(k, x)
 
 
-@elementwise(dtype=inexact_real, numpy=scipy_special("gammaincc"), latex="Q(#1, #2)", domain=(0.5, 5.0), meta=_ROUGH,
-             grad=(lambda g, out, k, x: -g * gammainc_da(k, x), lambda g, out, k, x: -g * _gamma_density(out, k, x)),
-             builtin=True)
+@special_function(
+    latex="Q(#1, #2)", domain=(0.5, 5.0),
+    grad=(lambda g, out, k, x: -g * gammainc_da(k, x), lambda g, out, k, x: -g * _gamma_density(out, k, x)),
+)
 def gammaincc(k, x):
     """``1 - gammainc(k, x)``, accurate for large ``x``.
 
@@ -64,10 +66,11 @@ def gammaincc(k, x):
     return mathlib.gammaincc(k, x)
 
 
-@elementwise(dtype=inexact_real, numpy=scipy_special("gammaincinv"), latex="P^{-1}(#1, #2)", domain=(0.1, 0.9),
-             meta=_ROUGH, builtin=True,
-             grad=(lambda g, out, k, y: -g * gammainc_da(k, out) / _gamma_density(out, k, out),
-                   lambda g, out, k, y: g / _gamma_density(out, k, out)))
+@special_function(
+    latex="P^{-1}(#1, #2)", domain=(0.1, 0.9),
+    grad=(lambda g, out, k, y: -g * gammainc_da(k, out) / _gamma_density(out, k, out),
+          lambda g, out, k, y: g / _gamma_density(out, k, out)),
+)
 def gammaincinv(k, y):
     """The ``x`` with ``gammainc(k, x) == y``.
 
@@ -77,10 +80,11 @@ def gammaincinv(k, y):
     return mathlib.gammaincinv(k, y)
 
 
-@elementwise(dtype=inexact_real, numpy=scipy_special("gammainccinv"), latex="Q^{-1}(#1, #2)", domain=(0.1, 0.9),
-             meta=_ROUGH, builtin=True,
-             grad=(lambda g, out, k, y: -g * gammainc_da(k, out) / _gamma_density(out, k, out),
-                   lambda g, out, k, y: -g / _gamma_density(out, k, out)))
+@special_function(
+    latex="Q^{-1}(#1, #2)", domain=(0.1, 0.9),
+    grad=(lambda g, out, k, y: -g * gammainc_da(k, out) / _gamma_density(out, k, out),
+          lambda g, out, k, y: -g / _gamma_density(out, k, out)),
+)
 def gammainccinv(k, y):
     """The ``x`` with ``gammaincc(k, x) == y``.
 
@@ -165,9 +169,10 @@ def chi2sf(x: Any, k: Any) -> Expr:
 
 
 # ---------------------------------------------------------------- beta functions
-@elementwise(dtype=inexact_real, numpy=scipy_special("beta"), latex="B(#1, #2)", domain=(0.5, 5.0), meta=_ROUGH,
-             grad=(lambda g, out, a, b: g * _beta_slope(out, a, b), lambda g, out, a, b: g * _beta_slope(out, b, a)),
-             builtin=True)
+@special_function(
+    latex="B(#1, #2)", domain=(0.5, 5.0),
+    grad=(lambda g, out, a, b: g * _beta_slope(out, a, b), lambda g, out, a, b: g * _beta_slope(out, b, a)),
+)
 def beta(a, b):
     """The beta function, ``gamma(a) * gamma(b) / gamma(a + b)``.
 
@@ -193,10 +198,12 @@ def _betainc_db(out: Expr, a: Any, b: Any, x: Any) -> Expr:
     return -betainc_da(b, a, literal(1, out) - cast(x, out.dtype))
 
 
-@elementwise(dtype=inexact_real, numpy=scipy_special("betainc"), latex="I_{#3}(#1, #2)", domain=(0.1, 0.9), meta=_ROUGH,
-             grad=(lambda g, out, a, b, x: g * betainc_da(a, b, x),
-                   lambda g, out, a, b, x: g * _betainc_db(out, a, b, x),
-                   lambda g, out, a, b, x: g * _beta_density(out, a, b, x)), builtin=True)
+@special_function(
+    latex="I_{#3}(#1, #2)", domain=(0.1, 0.9),
+    grad=(lambda g, out, a, b, x: g * betainc_da(a, b, x),
+          lambda g, out, a, b, x: g * _betainc_db(out, a, b, x),
+          lambda g, out, a, b, x: g * _beta_density(out, a, b, x)),
+)
 def betainc(a, b, x):
     """The regularised incomplete beta function: the distribution function of a beta variable.
 
@@ -206,11 +213,12 @@ def betainc(a, b, x):
     return mathlib.betainc(a, b, x)
 
 
-@elementwise(dtype=inexact_real, numpy=scipy_special("betaincinv"), latex="I^{-1}_{#3}(#1, #2)", domain=(0.3, 0.7),
-             meta=_ROUGH, builtin=True,
-             grad=(lambda g, out, a, b, y: -g * betainc_da(a, b, out) / _beta_density(out, a, b, out),
-                   lambda g, out, a, b, y: -g * _betainc_db(out, a, b, out) / _beta_density(out, a, b, out),
-                   lambda g, out, a, b, y: g / _beta_density(out, a, b, out)))
+@special_function(
+    latex="I^{-1}_{#3}(#1, #2)", domain=(0.3, 0.7),
+    grad=(lambda g, out, a, b, y: -g * betainc_da(a, b, out) / _beta_density(out, a, b, out),
+          lambda g, out, a, b, y: -g * _betainc_db(out, a, b, out) / _beta_density(out, a, b, out),
+          lambda g, out, a, b, y: g / _beta_density(out, a, b, out)),
+)
 def betaincinv(a, b, y):
     """The ``x`` with ``betainc(a, b, x) == y``.
 
@@ -271,9 +279,11 @@ def betainc_da(a, b, x):
 
 
 # ---------------------------------------------------------------- relatives
-@elementwise(dtype=inexact_real, numpy=scipy_special("poch"), latex="(#1)_{#2}", domain=(0.5, 5.0), meta=_ROUGH,
-             grad=(lambda g, out, z, m: g * out * (_psi_of_sum(out, z, m) - psi(cast(z, out.dtype))),
-                   lambda g, out, z, m: g * out * _psi_of_sum(out, z, m)), builtin=True)
+@special_function(
+    latex="(#1)_{#2}", domain=(0.5, 5.0),
+    grad=(lambda g, out, z, m: g * out * (_psi_of_sum(out, z, m) - psi(cast(z, out.dtype))),
+          lambda g, out, z, m: g * out * _psi_of_sum(out, z, m)),
+)
 def poch(z, m):
     """Pochhammer's symbol, ``gamma(z + m) / gamma(z)``.
 
@@ -287,9 +297,10 @@ def _psi_of_sum(out: Expr, z: Any, m: Any) -> Expr:
     return psi(cast(z, out.dtype) + cast(m, out.dtype))
 
 
-@elementwise(dtype=inexact_real, numpy=scipy_special("owens_t"), latex="T(#1, #2)", domain=(0.5, 3.0), meta=_ROUGH,
-             grad=(lambda g, out, h, a: g * _owens_dh(out, h, a), lambda g, out, h, a: g * _owens_da(out, h, a)),
-             builtin=True)
+@special_function(
+    latex="T(#1, #2)", domain=(0.5, 3.0),
+    grad=(lambda g, out, h, a: g * _owens_dh(out, h, a), lambda g, out, h, a: g * _owens_da(out, h, a)),
+)
 def owens_t(h, a):
     """Owen's T: the probability of ``X > h`` and ``0 < Y < a * X`` for independent standard normal X and Y.
 
@@ -316,8 +327,7 @@ def _hyp2f1_grad(g: Expr, out: Expr, a: Any, b: Any, c: Any, z: Any) -> Expr:
     return g * a * b / c * hyp2f1(a + one, b + one, c + one, z)
 
 
-@elementwise(dtype=inexact_real, numpy=scipy_special("hyp2f1"), latex="{}_2F_1(#1, #2; #3; #4)", builtin=True,
-             grad=(_PARAMETERS, _PARAMETERS, _PARAMETERS, _hyp2f1_grad), meta=_ROUGH)
+@special_function(latex="{}_2F_1(#1, #2; #3; #4)", grad=(_PARAMETERS, _PARAMETERS, _PARAMETERS, _hyp2f1_grad))
 def hyp2f1(a, b, c, z):
     """Gauss's hypergeometric function of parameters ``a``, ``b``, ``c`` at a real ``z``.
 

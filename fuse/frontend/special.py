@@ -39,6 +39,18 @@ def _normal(*args: Any, **_: Any) -> Any:
 _ROUGH = {"reference_error": 1e-9, "defined": _normal, "zero_sign": False}
 
 
+def special_function(**fields: Any) -> Callable[[Callable[..., Any]], Callable[..., Expr]]:
+    """``elementwise`` for a real function whose reference is that of the same name in ``scipy.special``."""
+
+    def decorate(kernel: Callable[..., Any]) -> Callable[..., Expr]:
+        record = elementwise(
+            dtype=inexact_real, numpy=scipy_special(kernel.__name__), meta=_ROUGH, builtin=True, **fields
+        )
+        return record(kernel)
+
+    return decorate
+
+
 # ---------------------------------------------------------------- error functions
 def _gauss_reference(x: Any) -> Any:
     square = x * x  # what it lost: Dekker, Numer. Math. 18 (1971) 224
@@ -75,8 +87,7 @@ def erf(x):
     return mathlib.erf(x)
 
 
-@elementwise(dtype=inexact_real, numpy=scipy_special("erfc"), sympy="erfc(x)", domain=(-3.0, 3.0),
-             grad=(lambda g, out, x: _gaussian(g, out, x, -1.0),), meta=_ROUGH, builtin=True)
+@special_function(sympy="erfc(x)", domain=(-3.0, 3.0), grad=(lambda g, out, x: _gaussian(g, out, x, -1.0),))
 def erfc(x):
     """``1 - erf(x)``, accurate for large ``x``.
 
@@ -86,8 +97,10 @@ def erfc(x):
     return mathlib.erfc(x)
 
 
-@elementwise(dtype=inexact_real, numpy=scipy_special("erfcx"), sympy="exp(x**2)*erfc(x)", domain=(-3.0, 3.0),
-             grad=(lambda g, out, x: g * (2 * x * out - literal(2 / _sqrt(_pi), out)),), meta=_ROUGH, builtin=True)
+@special_function(
+    sympy="exp(x**2)*erfc(x)", domain=(-3.0, 3.0),
+    grad=(lambda g, out, x: g * (2 * x * out - literal(2 / _sqrt(_pi), out)),),
+)
 def erfcx(x):
     """``exp(x**2) * erfc(x)``, which decreases as ``1 / (x * sqrt(pi))`` where ``erfc`` underflows.
 
@@ -97,9 +110,10 @@ def erfcx(x):
     return mathlib.erfcx(x)
 
 
-@elementwise(dtype=inexact_real, numpy=scipy_special("erfinv"), sympy="erfinv(x)", domain=(-0.95, 0.95),
-             latex=r"\operatorname{erf}^{-1} #1",
-             grad=(lambda g, out, x: g * literal(_sqrt(_pi) / 2, out) * exp(out * out),), meta=_ROUGH, builtin=True)
+@special_function(
+    sympy="erfinv(x)", domain=(-0.95, 0.95), latex=r"\operatorname{erf}^{-1} #1",
+    grad=(lambda g, out, x: g * literal(_sqrt(_pi) / 2, out) * exp(out * out),),
+)
 def erfinv(x):
     """The inverse of ``erf``: ±inf at ±1, NaN outside [-1, 1].
 
@@ -109,9 +123,10 @@ def erfinv(x):
     return mathlib.erfinv(x)
 
 
-@elementwise(dtype=inexact_real, numpy=scipy_special("erfcinv"), sympy="erfcinv(x)", domain=(0.05, 1.95),
-             latex=r"\operatorname{erfc}^{-1} #1",
-             grad=(lambda g, out, x: -(g * literal(_sqrt(_pi) / 2, out) * exp(out * out)),), meta=_ROUGH, builtin=True)
+@special_function(
+    sympy="erfcinv(x)", domain=(0.05, 1.95), latex=r"\operatorname{erfc}^{-1} #1",
+    grad=(lambda g, out, x: -(g * literal(_sqrt(_pi) / 2, out) * exp(out * out)),),
+)
 def erfcinv(x):
     """The inverse of ``erfc``: inf at 0, -inf at 2, NaN outside [0, 2].
 
@@ -122,8 +137,7 @@ def erfcinv(x):
 
 
 # ---------------------------------------------------------------- the gamma family
-@elementwise(dtype=inexact_real, numpy=scipy_special("gamma"), sympy="gamma(x)", latex=r"\Gamma(#1)", domain=(0.5, 5.0),
-             grad=(lambda g, out, x: g * out * psi(x),), meta=_ROUGH, builtin=True)
+@special_function(sympy="gamma(x)", latex=r"\Gamma(#1)", domain=(0.5, 5.0), grad=(lambda g, out, x: g * out * psi(x),))
 def gamma(x):
     """The gamma function: ``gamma(n + 1)`` is the factorial of ``n``; ±inf at ±0, NaN at the negative integers.
 
@@ -133,8 +147,9 @@ def gamma(x):
     return mathlib.gamma(x)
 
 
-@elementwise(dtype=inexact_real, numpy=scipy_special("gammaln"), sympy="loggamma(x)", latex=r"\log \Gamma(#1)",
-             domain=(0.5, 50.0), grad=(lambda g, out, x: g * psi(x),), meta=_ROUGH, builtin=True)
+@special_function(
+    sympy="loggamma(x)", latex=r"\log \Gamma(#1)", domain=(0.5, 50.0), grad=(lambda g, out, x: g * psi(x),),
+)
 def gammaln(x):
     """The logarithm of the absolute value of ``gamma(x)``: inf at 0 and the negative integers.
 

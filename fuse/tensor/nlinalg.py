@@ -7,7 +7,9 @@ from fuse.missing import borrowed as _borrowed
 inv = matrix_inverse
 
 _HOMES = {
-    **dict.fromkeys("eig eigh einsum extract_diag norm pinv qr svd tensorinv tensorsolve".split(), "fuse.tensor.linalg"),
+    **dict.fromkeys(
+        "eig eigh einsum extract_diag norm pinv qr svd tensorinv tensorsolve".split(), "fuse.tensor.linalg"
+    ),
     **dict.fromkeys(
         "AllocDiag Det Eig Eigh EighGrad ExtractDiag MatrixInverse MatrixPinv QRFull QRIncomplete SLogDet SVD "
         "TensorInv TensorSolve _zero_disconnected alloc_diag lstsq".split(), "fuse.tensor.linalg_classes",
