@@ -101,7 +101,8 @@ def cos_of_rest(r, low):
     return fma(fma(polynomial(z, COS_SERIES), z, -0.5), z, -(r * low))
 
 
-def sin(x):
+def within_quarter(x):
+    """The bits of ``shifted``, and sine and cosine of ``r + low``, for ``abs(x)``."""
     size = abs(x)
     shifted = fma(size, TWO_OVER_PI, MAGIC)
     n = shifted - MAGIC
@@ -109,36 +110,24 @@ def sin(x):
     less = n * QUARTER_2
     r = whole - less
     low = ((whole - r) - less) + fma(-n, QUARTER_3, fma(-n, QUARTER_2, less))
-    bits = to_bits(shifted)
-    sine, cosine = r + sin_of_rest(r, low), 1.0 + cos_of_rest(r, low)
+    return to_bits(shifted), r + sin_of_rest(r, low), 1.0 + cos_of_rest(r, low)
+
+
+def sin(x):
+    bits, sine, cosine = within_quarter(x)
     near = cosine if bits & 1 == 1 else sine
     return far_sin(x, from_bits(to_bits(near) ^ ((bits & 2) << SIGN_SHIFT) ^ (to_bits(x) & SIGN)))
 
 
 def cos(x):
-    size = abs(x)
-    shifted = fma(size, TWO_OVER_PI, MAGIC)
-    n = shifted - MAGIC
-    whole = fma(-n, QUARTER_1, size)
-    less = n * QUARTER_2
-    r = whole - less
-    low = ((whole - r) - less) + fma(-n, QUARTER_3, fma(-n, QUARTER_2, less))
-    bits = to_bits(shifted)
-    sine, cosine = r + sin_of_rest(r, low), 1.0 + cos_of_rest(r, low)
+    bits, sine, cosine = within_quarter(x)
     near = sine if bits & 1 == 1 else cosine
     return far_cos(x, from_bits(to_bits(near) ^ (((bits + 1) & 2) << SIGN_SHIFT)))
 
 
 def tan(x):
-    size = abs(x)
-    shifted = fma(size, TWO_OVER_PI, MAGIC)
-    n = shifted - MAGIC
-    whole = fma(-n, QUARTER_1, size)
-    less = n * QUARTER_2
-    r = whole - less
-    low = ((whole - r) - less) + fma(-n, QUARTER_3, fma(-n, QUARTER_2, less))
-    sine, cosine = r + sin_of_rest(r, low), 1.0 + cos_of_rest(r, low)
-    odd = to_bits(shifted) & 1 == 1
+    bits, sine, cosine = within_quarter(x)
+    odd = bits & 1 == 1
     near = (-cosine if odd else sine) / (sine if odd else cosine)
     return far_tan(x, from_bits(to_bits(near) ^ (to_bits(x) & SIGN)))
 
