@@ -225,7 +225,7 @@ class _LeafOp:
     """The op of a leaf: it has a name and a kind, and its type is given, never inferred."""
 
     kind = "leaf"
-    numpy = kernel = grad = define = shape = sympy = latex = symbol = jvp = None
+    numpy = kernel = grad = define = shape = sympy = latex = symbol = jvp = host = integers_from = None
     stateful = linear = False
     doc = ""
     precedence = 0

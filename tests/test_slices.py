@@ -8,7 +8,7 @@ import fuse
 import fuse.tensor as T
 from fuse.codegen.call_plan import native_call
 from fuse.codegen.program import compile_program
-from fuse.codegen.sizes import HOST, Sizes
+from fuse.codegen.sizes import Sizes
 from fuse.errors import FuseError, FuseIndexError
 
 RNG = np.random.default_rng(5)
@@ -34,7 +34,7 @@ def value_of(size, n):
     if size.op.name == "shape_i":
         return n
     args = [value_of(a, n) for a in size.args]
-    return int(size.data) if not args else eval(HOST[size.op.name].format(*args))
+    return int(size.data) if not args else eval(size.op.host.format(*args))
 
 
 @pytest.mark.parametrize("first", [(a, b) for a in BOUNDS for b in BOUNDS])

@@ -16,7 +16,7 @@ from typing import Any
 from fuse import rules
 from fuse.codegen.alone_loops import write_loop
 from fuse.codegen.assume import assume_picks
-from fuse.codegen.calls import FIRST_INTEGER, shuffle_text, slice_text
+from fuse.codegen.calls import is_integer, shuffle_text, slice_text
 from fuse.codegen.choosing import plan
 from fuse.codegen.collapse import collapse
 from fuse.codegen.emit_cpu import CpuEmitter, Source
@@ -281,7 +281,7 @@ class _Writer(SizeNames):
         arg = node.args[k]
         if not isinstance(arg.type, TensorType):
             raise self.refused(node)
-        if arg.type.ndim == 0 and k >= FIRST_INTEGER.get(node.op.name, len(node.args)):
+        if is_integer(node, k):
             size = self.sizes.host(arg)
             if isinstance(size, int):
                 return str(size)

@@ -17,9 +17,6 @@ from fuse.op import OPS
 Array = Any
 INTEGER = re.compile(r"-?\d+|n\d+")  # how a wrapper writes numbers, and what it calls Python's ints
 
-# From which argument on an opaque or view op takes integers: indices and sizes, which the wrapper computes.
-FIRST_INTEGER = {"subtensor": 1, "reshape": 1, "broadcast_to": 1, "set_subtensor": 2, "inc_subtensor": 2}
-
 
 def remembered(factory: Callable[..., Any]) -> Callable[..., Any]:
     """``factory`` whose results say in ``made_by`` what made them, so that a stored plan makes them again."""
@@ -64,6 +61,12 @@ def about_input(error: FuseError, variable: Expr, value: Any) -> FuseError:
     """``error`` saying which input it is about."""
     got = f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
     return type(error)(f"input {variable.name or 'without a name'} ({variable.type.describe()}) got {got}: {error}")
+
+
+def is_integer(node: Expr, k: int) -> bool:
+    """Whether argument ``k`` is an index or a size of no axes, which the wrapper computes as one of Python's ints."""
+    first = node.op.integers_from
+    return first is not None and k >= first and node.args[k].type.ndim == 0
 
 
 def is_constant_view(node: Expr) -> bool:

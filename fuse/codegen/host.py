@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from fuse.codegen.region import see_through
-from fuse.codegen.sizes import HOST, Guard, Size, Sizes, in_ints
+from fuse.codegen.sizes import Guard, Size, Sizes, in_ints
 from fuse.expr import CONSTANT, Expr, toposort
 
 
@@ -49,7 +49,7 @@ class SizeNames:
         if node.op.name == "shape_i" and node.args[0] in self.env:
             text = f"{self.env[node.args[0]]}.shape[{node.params['axis']}]"
         elif in_ints(node) and all(a in self.host_names for a in node.args):
-            text = HOST.get(node.op.name, "int({0})").format(*[self.host_names[a] for a in node.args])
+            text = (node.op.host or "int({0})").format(*[self.host_names[a] for a in node.args])
         else:
             if node.type.ndim:
                 return "None"

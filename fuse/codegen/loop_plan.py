@@ -14,7 +14,7 @@ from fuse import rules
 from fuse.codegen.load import ArgType, compile_kernel, key_of
 from fuse.codegen.loop_emit import NotCompiled, Place, copy_lines, plus, total
 from fuse.codegen.loop_units import Units
-from fuse.codegen.sizes import HOST, Size, in_ints
+from fuse.codegen.sizes import Size, in_ints
 from fuse.codegen.text import as_dtype
 from fuse.expr import CONSTANT, INPUT, Expr, constant, substitute, toposort
 from fuse.frontend.loops import Body, arguments
@@ -297,7 +297,7 @@ def measure_text(self: LoopWriter) -> str:
                 names[node] = "None"
                 continue
             elif in_ints(node) and "None" not in [names[a] for a in node.args]:
-                value = HOST.get(node.op.name, "int({0})").format(*[names[a] for a in node.args])
+                value = (node.op.host or "int({0})").format(*[names[a] for a in node.args])
             else:
                 raise NotCompiled("sizes that change from step to step")
             names[node] = f"m{len(lines)}"

@@ -26,35 +26,13 @@ class Guard:
     node: Expr
 
 
-# Integer formulas that are evaluated in the wrapper, as Python text over the texts of their arguments.
-HOST = {
-    "add": "({0} + {1})",
-    "sub": "({0} - {1})",
-    "mul": "({0} * {1})",
-    "neg": "(-{0})",
-    "sqr": "({0} * {0})",
-    "int_div": "({0} // {1} if {1} else 0)",
-    "mod": "({0} % {1} if {1} else 0)",
-    "maximum": "max({0}, {1})",
-    "minimum": "min({0}, {1})",
-    "clip": "min(max({0}, {1}), {2})",
-    "abs": "abs({0})",
-    "eq": "({0} == {1})",
-    "neq": "({0} != {1})",
-    "lt": "({0} < {1})",
-    "le": "({0} <= {1})",
-    "gt": "({0} > {1})",
-    "ge": "({0} >= {1})",
-    "switch": "({1} if {0} else {2})",
-    "and_": "({0} & {1})",
-    "or_": "({0} | {1})",
-}
+# Ops whose bool is Python's too: arithmetic of bools is not, True + True being 2 there.
 _TESTS = frozenset(("eq", "neq", "lt", "le", "gt", "ge", "and_", "or_", "switch"))
 
 
 def in_ints(node: Expr) -> bool:
     """Whether Python's ints give what ``node`` gives: a 0-d formula of integers, in int64, or a test of some."""
-    if node.op.name not in HOST and node.op.name != "cast" or node.type.ndim:
+    if node.op.host is None and node.op.name != "cast" or node.type.ndim:
         return False
     exact = node.type.dtype == "int64" or node.type.dtype == "bool" and node.op.name in _TESTS
     return exact and all(a.type.ndim == 0 and a.type.dtype in _INTEGRAL for a in node.args)
@@ -201,9 +179,9 @@ class Sizes:
         args = [self._host.get(a, a) for a in node.args]
         if node.op.name == "broadcast_size":
             return self._broadcast_size([self.find(a) for a in args], node)
-        if node.op.name in HOST and in_ints(node):
+        if node.op.host is not None and in_ints(node):
             if all(isinstance(a, int) for a in args):
-                return _fold(node.op.name, args)  # type: ignore[arg-type]
+                return _fold(node.op.host, args)  # type: ignore[arg-type]
             return _simplified(node, args)
         return node
 
@@ -342,8 +320,8 @@ def _shape_i(node: Expr, axis: int) -> Size:
     return make(OPS["shape_i"], (node,), {"axis": axis})
 
 
-def _fold(name: str, args: list[int]) -> int:
-    return int(eval(HOST[name].format(*args), {"__builtins__": {}, "max": max, "min": min, "abs": abs}))
+def _fold(text: str, args: list[int]) -> int:
+    return int(eval(text.format(*args), {"__builtins__": {}, "max": max, "min": min, "abs": abs}))
 
 
 def _shifted(size: Size, by: int) -> Size:

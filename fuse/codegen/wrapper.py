@@ -15,10 +15,10 @@ import numpy as np
 from fuse.codegen import given, memory
 from fuse.codegen.accumulate import write_sum
 from fuse.codegen.calls import (
-    FIRST_INTEGER,
     in_place_call,
     increase,
     input_filter,
+    is_integer,
     is_view,
     opaque_call,
     product_call,
@@ -404,7 +404,7 @@ class Writer(SizeNames):
         arg = node.args[k]
         if not isinstance(arg.type, TensorType):
             return self.env[arg]
-        if arg.type.ndim == 0 and k >= FIRST_INTEGER.get(node.op.name, len(node.args)):
+        if is_integer(node, k):
             size = self.sizes.host(arg)
             if isinstance(size, int):
                 return str(size)

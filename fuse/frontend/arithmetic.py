@@ -73,7 +73,7 @@ def chained(binary: Callable[..., Expr]) -> Callable[..., Expr]:
 # ---------------------------------------------------------------- sums and products
 @chained
 @elementwise(dtype=same, numpy=np.add, symbol="+", precedence=10, sympy="x + y", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x, y: g, lambda g, out, x, y: g), builtin=True)
+             grad=(lambda g, out, x, y: g, lambda g, out, x, y: g), host="({0} + {1})", builtin=True)
 def add(x, y):
     """``x + y``; of bools the logical or. Takes more operands: ``add(a, b, c)`` is ``(a + b) + c``.
 
@@ -84,7 +84,7 @@ def add(x, y):
 
 
 @elementwise(dtype=numeric, numpy=np.subtract, symbol="-", precedence=10, sympy="x - y", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x, y: g, lambda g, out, x, y: -g), builtin=True)
+             grad=(lambda g, out, x, y: g, lambda g, out, x, y: -g), host="({0} - {1})", builtin=True)
 def sub(x, y):
     """``x - y``. Raises FuseTypeError for two bools.
 
@@ -96,7 +96,8 @@ def sub(x, y):
 
 @chained
 @elementwise(dtype=same, numpy=np.multiply, symbol="*", precedence=11, sympy="x*y", latex=r"#1 \cdot #2",
-             domain=(-5.0, 5.0), grad=(lambda g, out, x, y: g * y, lambda g, out, x, y: g * x), builtin=True)
+             domain=(-5.0, 5.0), grad=(lambda g, out, x, y: g * y, lambda g, out, x, y: g * x),
+             host="({0} * {1})", builtin=True)
 def mul(x, y):
     """``x * y``; of bools the logical and. Takes more operands: ``mul(a, b, c)`` is ``(a * b) * c``.
 
@@ -107,7 +108,7 @@ def mul(x, y):
 
 
 @elementwise(dtype=numeric, numpy=np.negative, symbol="-", precedence=12, sympy="-x", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: -g,), builtin=True)
+             grad=(lambda g, out, x: -g,), host="(-{0})", builtin=True)
 def neg(x):
     """``-x``, modulo 2**n for integers. Raises FuseTypeError for bool.
 
@@ -118,7 +119,7 @@ def neg(x):
 
 
 @elementwise(dtype=same, numpy=np.square, sympy="x**2", latex="#1^{2}", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g * 2 * x,), builtin=True)
+             grad=(lambda g, out, x: g * 2 * x,), host="({0} * {0})", builtin=True)
 def sqr(x):
     """``x * x``.
 
@@ -192,7 +193,7 @@ def _remainder(x: Any, y: Any) -> Any:
 
 @elementwise(dtype=integer_quotient, numpy=_floor_divide, ufunc=np.floor_divide, symbol="//", precedence=11,
              sympy="floor(x/y)", latex=r"\left\lfloor \frac{#1}{#2} \right\rfloor", domain=(0.5, 5.0),
-             grad=NO_GRADIENT, meta={"defined": finite_if_complex}, builtin=True)
+             grad=NO_GRADIENT, meta={"defined": finite_if_complex}, host="({0} // {1} if {1} else 0)", builtin=True)
 def int_div(x, y):
     """The quotient rounded towards -inf. Integers: 0 where ``y`` is 0, and the most negative one over -1 is itself.
 
@@ -207,7 +208,7 @@ def int_div(x, y):
 @elementwise(dtype=integer_quotient, numpy=_remainder, ufunc=np.remainder, symbol="%", precedence=11,
              sympy="Mod(x, y)", latex=r"#1 \bmod #2", domain=(0.5, 5.0),
              grad=(lambda g, out, x, y: g, lambda g, out, x, y: -(g * int_div(x, y))),
-             meta={"defined": finite_if_complex}, builtin=True)
+             meta={"defined": finite_if_complex}, host="({0} % {1} if {1} else 0)", builtin=True)
 def mod(x, y):
     """``x - y * int_div(x, y)``: its sign is that of ``y``. Integers: 0 where ``y`` is 0.
 
@@ -281,7 +282,7 @@ def _abs_rule(g: Any, out: Any, x: Any) -> Any:
 
 
 @elementwise(name="abs", dtype=magnitude, numpy=np.absolute, sympy="Abs(x)", latex=r"\left|#1\right|",
-             domain=(-5.0, 5.0), grad=(_abs_rule,), meta={"holomorphic": False}, builtin=True)
+             domain=(-5.0, 5.0), grad=(_abs_rule,), meta={"holomorphic": False}, host="abs({0})", builtin=True)
 def abs(x):
     """The absolute value; of complex numbers the modulus, a real number. Its derivative at 0 is 0.
 
@@ -315,7 +316,7 @@ def sgn(x):
 # ---------------------------------------------------------------- extrema
 @elementwise(dtype=same, numpy=np.maximum, sympy="Max(x, y)", latex=r"\max(#1, #2)", domain=(-5.0, 5.0),
              grad=(lambda g, out, x, y: switch(x >= y, g, 0), lambda g, out, x, y: switch(x < y, g, 0)),
-             meta={"zero_sign": False}, builtin=True)
+             meta={"zero_sign": False}, host="max({0}, {1})", builtin=True)
 def maximum(x, y):
     """The larger of ``x`` and ``y``; NaN where either is. On a tie the gradient goes to ``x``.
 
@@ -327,7 +328,7 @@ def maximum(x, y):
 
 @elementwise(dtype=same, numpy=np.minimum, sympy="Min(x, y)", latex=r"\min(#1, #2)", domain=(-5.0, 5.0),
              grad=(lambda g, out, x, y: switch(x <= y, g, 0), lambda g, out, x, y: switch(x > y, g, 0)),
-             meta={"zero_sign": False}, builtin=True)
+             meta={"zero_sign": False}, host="min({0}, {1})", builtin=True)
 def minimum(x, y):
     """The smaller of ``x`` and ``y``; NaN where either is. On a tie the gradient goes to ``x``.
 
@@ -350,7 +351,7 @@ def ordered(*dtypes: str, **_: Any) -> tuple[tuple[str, ...], str]:
     grad=(lambda g, out, x, low, high: switch(x >= low, switch(x <= high, g, 0), 0),
           lambda g, out, x, low, high: switch(x < low, switch(low <= high, g, 0), 0),
           lambda g, out, x, low, high: switch(maximum(x, low) > high, g, 0)),
-    meta={"zero_sign": False}, builtin=True,
+    meta={"zero_sign": False}, host="min(max({0}, {1}), {2})", builtin=True,
 )
 def clip(x, low, high):
     """``x`` limited to [``low``, ``high``]: ``minimum(maximum(x, low), high)``. At a bound the gradient goes to ``x``.

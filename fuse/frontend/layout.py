@@ -130,7 +130,7 @@ def _broadcast_to_grad(g: Expr, out: Expr, x: Expr, *sizes: Expr) -> tuple[Any, 
 
 @op_record(
     "index", numpy=_broadcast_array, infer=_broadcast_to_type, linear=True,
-    grad=_broadcast_to_grad, shape=lambda node, *s: node.args[1:],
+    grad=_broadcast_to_grad, shape=lambda node, *s: node.args[1:], integers_from=1,
 )
 def broadcast_to(op: Op, x: Any, *shape: Any) -> Expr:
     """``x`` repeated to ``shape`` by the rules of broadcasting; nothing is copied.
@@ -261,6 +261,7 @@ def never_negative(expr: Expr) -> bool:
 @op_record(
     "view", numpy=lambda x, *sizes: np.reshape(x, _ints(sizes)), infer=_reshape_type, shape=_reshape_shape,
     linear=True, grad=lambda g, out, x, *sizes: (reshape(g, sizes_of(x)), *[DISCONNECTED] * len(sizes)),
+    integers_from=1,
 )
 def reshape(op: Op, x: Any, *newshape: Any, ndim: int | None = None, shape: Any = None) -> Expr:
     """The elements of ``x`` in C order as ``newshape``; one size may be -1.

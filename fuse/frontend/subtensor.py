@@ -41,7 +41,7 @@ def _subtensor_grad(g: Expr, out: Expr, x: Expr, *dynamic: Expr, spec: Spec) -> 
 @op_record(
     "view", name="subtensor", numpy=lambda x, *dynamic, spec: x[numpy_index(spec, dynamic)], infer=_subtensor_type,
     shape=lambda node, sizes, *_: sliced_sizes(node.params["spec"], node.args[1:], sizes), linear=True,
-    grad=_subtensor_grad,
+    grad=_subtensor_grad, integers_from=1,
 )
 def subtensor(op: Op, x: Expr, *dynamic: Expr, spec: Spec) -> Expr:
     """``x`` indexed by integers and slices on its leading axes; ``spec`` is described in fuse.frontend.slices."""
@@ -199,24 +199,26 @@ def _counts_along(index: Expr, indices: Sequence[Expr]) -> bool:
     return all(len(s) == 1 and (s[0] in (1, length, size) or isinstance(size, int) and size != 1) for s in others)
 
 
-def _store_op(name: str, store: Callable[..., None], infer: Any, grad: Any, doc: str) -> Callable[..., Expr]:
+def _store_op(
+    name: str, store: Callable[..., None], infer: Any, grad: Any, doc: str, **fields: Any
+) -> Callable[..., Expr]:
     def builder(op: Op, *args: Expr, **params: Any) -> Expr:
         return op(*args, **params)
 
     builder.__name__, builder.__doc__ = f"{name}_op", doc
     return op_record(
         "opaque", name=name, numpy=_on_copy(store), infer=infer, grad=grad, meta={"inplace": store},
-        shape=lambda node, sizes, *_: sizes,
+        shape=lambda node, sizes, *_: sizes, **fields,
     )(builder)
 
 
 set_subtensor_op = _store_op(
     "set_subtensor", _set_slice, _into_subtensor_type, _set_subtensor_grad,
-    "``x`` with ``x[spec]`` replaced by ``y``, which broadcasts.",
+    "``x`` with ``x[spec]`` replaced by ``y``, which broadcasts.", integers_from=2,
 )
 inc_subtensor_op = _store_op(
     "inc_subtensor", _inc_slice, _into_subtensor_type, _inc_subtensor_grad,
-    "``x`` with ``y`` added to ``x[spec]``.",
+    "``x`` with ``y`` added to ``x[spec]``.", integers_from=2,
 )
 set_gather_op = _store_op(
     "set_gather", _set_items, _into_gather_type, _set_gather_grad,
