@@ -2,9 +2,9 @@
 
 Beside NumPy's own names: ``softmax``, ``log_softmax``, ``logsumexp``, ``sigmoid``, ``erf``, ``put(x, index, value)``
 (a copy of ``x`` with ``x[index] = value``), ``correlate2d(x, w)`` (of images and filters, channels
-second). Peers with compiled loops have ``loop(step, carry, xs, n)``, where ``step(carry, x)`` gives the next carry and
-what is kept, all of them tuples, and returns the last carry and what was kept; and ``repeat_while(condition, step,
-carry, most)``.
+second). Peers with compiled loops have ``inv`` and ``logdet`` of a matrix; ``loop(step, carry, xs, n)``, where
+``step(carry, x)`` gives the next carry and what is kept, all of them tuples, and returns the last carry and what was
+kept; and ``repeat_while(condition, step, carry, most)``.
 """
 
 from __future__ import annotations
@@ -81,5 +81,6 @@ def numpy_vocabulary() -> Vocabulary:
 
     return Vocabulary(
         np, softmax=softmax, log_softmax=log_softmax, logsumexp=logsumexp, sigmoid=sigmoid, erf=erf, put=put,
-        correlate2d=correlate2d, loop=loop, repeat_while=repeat_while,
+        correlate2d=correlate2d, loop=loop, repeat_while=repeat_while, inv=np.linalg.inv,
+        logdet=lambda x: np.linalg.slogdet(x)[1],
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.by_hand import columns, learning, loops, normalise, pointwise, reduce
+from benchmarks.by_hand import columns, learning, loops, normalise, pointwise, recursions, reduce
 
 __all__ = ["KERNELS"]
 
@@ -28,4 +28,5 @@ KERNELS: dict[str, Callable[..., Any]] = {
     **{name: _by_shape(name, kernel) for name, kernel in (normalise.KERNELS | reduce.KERNELS).items()},
     **learning.KERNELS,
     **loops.KERNELS,
+    **recursions.KERNELS,
 }

@@ -25,6 +25,7 @@ def build(workload: Workload, inputs: Data) -> Program:
     m = Vocabulary(
         T, softmax=T.nnet.softmax, log_softmax=T.nnet.log_softmax, put=lambda x, i, v: T.set_subtensor(x[i], v),
         correlate2d=lambda x, w: T.nnet.conv2d(x, w, filter_flip=False), loop=fuse.loop, repeat_while=fuse.while_loop,
+        inv=T.nlinalg.matrix_inverse, logdet=lambda x: T.nlinalg.slogdet(x)[1], sigmoid=T.nnet.sigmoid,
     )
     with fuse.config.change_flags(floatX=theano_like.precision(inputs)):
         return theano_like.build(workload, inputs, m, fuse.shared, fuse.grad, fuse.function)

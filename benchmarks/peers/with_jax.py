@@ -35,6 +35,8 @@ def build(workload: Workload, inputs: Data) -> Program:
         correlate2d=lambda x, w: jax.lax.conv(x, w, (1, 1), "VALID"),
         loop=jax.lax.scan,
         repeat_while=_repeat_while,
+        inv=jnp.linalg.inv,
+        logdet=lambda x: jnp.linalg.slogdet(x)[1],
     )
     arguments = {name: value if isinstance(value, float) else jnp.asarray(value) for name, value in inputs.items()}
 

@@ -29,7 +29,7 @@ def build(workload: Workload, inputs: Data, mode: str = "NUMBA") -> Program:
 
     m = Vocabulary(
         pt, softmax=softmax, log_softmax=log_softmax, put=lambda x, i, v: pt.set_subtensor(x[i], v),
-        loop=_loop, repeat_while=_repeat_while,
+        loop=_loop, repeat_while=_repeat_while, inv=pt.linalg.inv, logdet=lambda x: pt.linalg.slogdet(x)[1],
     )
     function = partial(pytensor.function, mode=mode)
     with pytensor.config.change_flags(floatX=theano_like.precision(inputs)):

@@ -14,13 +14,14 @@ from benchmarks.workloads import (
     loops,
     models,
     ocean,
+    recursions,
     rows,
     sums,
 )
 
 __all__ = ["FIRST_ANSWERS", "MEMORY", "WORKLOADS"]
 
-_MODULES = (elementwise, calls, finance, rows, sums, learning, images, long, loops, ocean, models, layouts)
+_MODULES = (elementwise, calls, finance, rows, sums, learning, images, long, loops, recursions, ocean, models, layouts)
 
 WORKLOADS: dict[str, Workload] = {workload.name: workload for module in _MODULES for workload in module.WORKLOADS}
 

@@ -14,6 +14,7 @@ from fuse.codegen.kernel import Local, check
 from fuse.codegen.load import ArgType
 from fuse.codegen.loop_calls import call_own
 from fuse.codegen.loop_emit import Merge, NotCompiled, Place, copy_lines, dot_lines, plus, product, total
+from fuse.codegen.loop_matrices import MATRICES
 from fuse.codegen.loop_views import UNITS
 from fuse.codegen.products import is_product
 from fuse.codegen.region import SCATTERS, Region, is_literal, see_through
@@ -222,6 +223,10 @@ class Units:
         if value not in self.values and value.op.name == "broadcast_to":
             self.values[value] = self.spread(value)
         found = self.values.get(value)
+        if isinstance(found, str) and chain:  # a number seen as an array
+            held = self.scratch(value.type.dtype, ())
+            self.lines.append(f"store({held.buffer}, 0, {as_dtype(found, value.type.dtype)})")
+            found = held
         if not isinstance(found, Place):
             raise NotCompiled(f"the array of {value.op}")
         for view in reversed(chain):
@@ -303,6 +308,8 @@ class Units:
             self.inner_loop(node)
         elif node.op.name in UNITS:
             UNITS[node.op.name](self, node)
+        elif node.op.name in MATRICES:
+            MATRICES[node.op.name](self, node)
         elif "numba" in node.op.meta:
             call_own(self, node)
         else:

@@ -143,8 +143,12 @@ def _slogdet_grad(g: Any, out: Expr, x: Expr) -> tuple[Any, ...]:
     return (ew.mul(_as_stack(g[1]), _transposed(_matrix_inverse(x))),)
 
 
+def _slogdet_numpy(x: Any) -> list[Any]:
+    return [np.asarray(part) for part in np.linalg.slogdet(x)]  # of one matrix NumPy has numbers, not arrays
+
+
 @op_record(
-    "opaque", name="slogdet", numpy=_guarded("slogdet", lambda x: list(np.linalg.slogdet(x))), infer=_slogdet_type,
+    "opaque", name="slogdet", numpy=_guarded("slogdet", _slogdet_numpy), infer=_slogdet_type,
     shape=lambda node, x: (x[:-2], x[:-2]), grad=_slogdet_grad,
 )
 def _slogdet(op: Op, x: Expr) -> Expr:

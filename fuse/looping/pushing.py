@@ -17,11 +17,11 @@ MANY_KEPT = 3  # values of a step that are kept so that others can be computed o
 _VIEWS = ("dimshuffle", "broadcast_to", "fill", "unbroadcast", "part")
 
 
-def varying(loop: Opened, leaves: Any) -> set[Expr]:
-    """The values of the body that depend on ``leaves``, these among them."""
+def varying(loop: Opened, leaves: Any, sizes: bool = True) -> set[Expr]:
+    """The values of the body that depend on ``leaves``, these among them; by their ``sizes`` too, or not."""
     found = set(leaves)
     for node in toposort(loop.roots):
-        if not found.isdisjoint(node.args):
+        if not found.isdisjoint(node.args) and (sizes or node.op.kind != "shape"):
             found.add(node)
     return found
 
@@ -102,7 +102,7 @@ def mapped(loop: Opened) -> bool:
             del loop.kept[i]
             loop.outside[i] = always(batched(loop, y))
             changed = True
-    ahead = varying(loop, loop.sequences) - moving
+    ahead = varying(loop, loop.sequences, sizes=False) - moving  # sizes are the same in every step
     changes: dict[Expr, Expr] = {}
     for node in toposort(loop.roots):
         if node not in moving:

@@ -1,0 +1,136 @@
+"""Matrices taken apart within compiled loops, against NumPy's and SciPy's routines called for each step."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fuse
+import fuse.tensor as T
+from fuse.errors import MatrixError
+from fuse.tensor import nlinalg, slinalg
+
+RNG = np.random.default_rng(7)
+
+
+def spd(steps: int, n: int, dtype: str = "float64") -> Any:
+    x = RNG.standard_normal((steps, n, n))
+    return (x @ x.swapaxes(1, 2) + 0.1 * np.eye(n)).astype(dtype)
+
+
+# name: formula of a matrix, a matrix of right-hand sides and a vector; the same in NumPy and SciPy
+FORMULAS: dict[str, tuple[Any, Any]] = {
+    "inverse": (lambda a, b, v: nlinalg.matrix_inverse(a), lambda a, b, v: np.linalg.inv(a)),
+    "inverse of the transposed": (lambda a, b, v: nlinalg.matrix_inverse(a.T), lambda a, b, v: np.linalg.inv(a.T)),
+    "det": (lambda a, b, v: nlinalg.det(a), lambda a, b, v: np.linalg.det(a)),
+    "slogdet": (lambda a, b, v: nlinalg.slogdet(a)[0] * nlinalg.slogdet(a)[1],
+                lambda a, b, v: np.prod(np.linalg.slogdet(a))),
+    "solve": (lambda a, b, v: slinalg.solve(a, b), lambda a, b, v: np.linalg.solve(a, b)),
+    "solve, vector": (lambda a, b, v: slinalg.solve(a, v), lambda a, b, v: np.linalg.solve(a, v)),
+    "cholesky": (lambda a, b, v: slinalg.cholesky(a.dot(a.T)), lambda a, b, v: np.linalg.cholesky(a @ a.T)),
+    "upper": (lambda a, b, v: slinalg.cholesky(a.dot(a.T), lower=False), lambda a, b, v: np.linalg.cholesky(a @ a.T).T),
+    "triangular": (lambda a, b, v: slinalg.solve_triangular(a, b, lower=True),
+                   lambda a, b, v: np.linalg.solve(np.tril(a), b)),
+    "triangular, upper": (lambda a, b, v: slinalg.solve_triangular(a, v, lower=False),
+                          lambda a, b, v: np.linalg.solve(np.triu(a), v)),
+    "triangular, unit": (lambda a, b, v: slinalg.solve_triangular(a, b, lower=True, unit_diagonal=True),
+                         lambda a, b, v: np.linalg.solve(np.tril(a, -1) + np.eye(len(a)), b)),
+    "positive": (lambda a, b, v: slinalg.solve(a.dot(a.T), b, assume_a="pos"),
+                 lambda a, b, v: np.linalg.solve(a @ a.T, b)),
+    "both": (lambda a, b, v: nlinalg.slogdet(a)[1] + v.dot(nlinalg.matrix_inverse(a).dot(v)) + slinalg.solve(a, v)[0],
+             lambda a, b, v: np.linalg.slogdet(a)[1] + v @ np.linalg.inv(a) @ v + np.linalg.solve(a, v)[0]),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_one_of_each(dtype: str) -> None:
+    a, b, v = T.tensor3("a", dtype), T.matrix("b", dtype), T.vector("v", dtype)
+
+    def step(m: Any, total: Any, b: Any, v: Any) -> Any:
+        m = T.switch(total < 1e30, m, -m)  # else all of it would be computed before the loop
+        found = [f(m, b, v) for f, _ in FORMULAS.values()]
+        return [total + sum(x.sum() for x in found), *found]
+
+    outputs, _ = fuse.scan(step, [a], [T.zeros((), dtype), *[None] * len(FORMULAS)], [b, v])
+    f = fuse.function([a, b, v], outputs[1:])
+    assert "not compiled" not in f.source
+    for steps, n, m in ((3, 1, 2), (4, 2, 1), (2, 5, 3), (3, 9, 2)):
+        x = RNG.standard_normal((steps, n, n)).astype(dtype) + 2 * np.eye(n, dtype=dtype)[::-1]
+        x += 4 * np.eye(n, dtype=dtype)
+        right, vector = RNG.standard_normal((n, m)).astype(dtype), RNG.standard_normal(n).astype(dtype)
+        for found, (name, (_, formula)) in zip(f(x, right, vector), FORMULAS.items(), strict=True):
+            expected = np.array([formula(each.astype("float64"), right, vector) for each in x])
+            assert found.dtype == dtype
+            tolerance = 1e-9 if dtype == "float64" else 2e-2
+            np.testing.assert_allclose(found, expected, tolerance, tolerance, err_msg=name)
+
+
+def looped(formula: Any) -> Any:
+    a = T.tensor3("a")
+
+    def step(m: Any, total: Any) -> Any:
+        return total + formula(T.switch(total < 1e200, m, -m)).sum()  # else it would be computed before the loop
+
+    outputs, _ = fuse.scan(step, [a], [np.zeros(())])
+    f = fuse.function([a], outputs)
+    assert "not compiled" not in f.source
+    return f
+
+
+def test_rows_change_places() -> None:
+    x = np.array([[[0.0, 2.0, 0.0], [0.0, 0.0, 3.0], [4.0, 0.0, 0.0]]])
+    np.testing.assert_allclose(looped(nlinalg.matrix_inverse)(x), [np.linalg.inv(x[0]).sum()])
+    np.testing.assert_allclose(looped(nlinalg.det)(x), [24.0])
+    np.testing.assert_allclose(looped(nlinalg.det)(x[:, [1, 0, 2]]), [-24.0])
+
+
+def test_singular_matrices() -> None:
+    x = np.array([[[1.0, 2.0], [2.0, 4.0]]])
+    np.testing.assert_array_equal(looped(nlinalg.det)(x), [0.0])
+    np.testing.assert_array_equal(looped(lambda a: nlinalg.slogdet(a)[1])(x), [-np.inf])
+    np.testing.assert_array_equal(looped(lambda a: nlinalg.slogdet(a)[0])(x), [0.0])
+    for formula in (nlinalg.matrix_inverse, lambda a: slinalg.solve(a, a), lambda a: slinalg.cholesky(-a)):
+        with pytest.raises(MatrixError):
+            looped(formula)(x)
+    with pytest.raises(MatrixError):
+        looped(lambda a: slinalg.solve_triangular(a, a, lower=True))(np.array([[[1.0, 2.0], [2.0, 0.0]]]))
+    assert np.isnan(looped(lambda a: slinalg.cholesky(a, on_error="nan"))(-x)).all()
+    with pytest.raises(fuse.errors.FuseError):
+        looped(nlinalg.matrix_inverse)(np.ones((2, 2, 3)))
+
+
+def test_a_determinant_neither_overflows_nor_vanishes_on_the_way() -> None:
+    x = np.diag([1e-200, 1e-200, 1e300, 1e150])[None]
+    np.testing.assert_allclose(looped(nlinalg.det)(x), [1e50], 1e-10)
+
+
+@pytest.mark.parametrize("name", ["inverse", "slogdet", "solve", "positive", "cholesky"])
+def test_gradients_are_compiled_loops(name: str) -> None:
+    formula = FORMULAS[name][0]
+    a, b, v, w = T.tensor3("a"), T.matrix("b"), T.vector("v"), T.matrix("w")
+
+    def step(m: Any, state: Any, w: Any, b: Any, v: Any) -> Any:
+        x = m + T.tanh(state)
+        return T.tanh(w * T.sum(formula(x, b, v)) + T.sin(state))
+
+    outputs, _ = fuse.scan(step, [a], [T.zeros_like(w)], [w, b, v])
+    cost = T.sum(outputs[-1] ** 2)
+    slope = fuse.function([a, b, v, w], T.grad(cost, w))
+    assert "not compiled" not in slope.source
+    value = fuse.function([a, b, v, w], cost)
+    given = spd(4, 3) + 3 * np.eye(3), RNG.standard_normal((3, 2)), RNG.standard_normal(3)
+    w0, e = 0.2 * RNG.standard_normal((3, 3)), 1e-6
+    found = slope(*given, w0)
+    for at in ((0, 0), (1, 2), (2, 1)):
+        move = np.zeros((3, 3))
+        move[at] = e
+        expected = (value(*given, w0 + move) - value(*given, w0 - move)) / (2 * e)
+        np.testing.assert_allclose(found[at], expected, 1e-5, 1e-7)
+
+
+def test_a_number_of_slogdet_in_a_formula() -> None:
+    x, y = T.dmatrix(), T.dscalar()
+    f = fuse.function([x, y], T.exp(nlinalg.slogdet(x)[1]) + y)
+    for _ in range(5):  # the fourth call goes another way
+        np.testing.assert_allclose(f(2.0 * np.eye(3), 1.0), 9.0)
