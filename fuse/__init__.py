@@ -18,8 +18,9 @@ from fuse.errors import FuseError
 from fuse.evaluation import clone
 from fuse.expr import Constant, Expr
 from fuse.frontend.apply import Apply
+from fuse.frontend.as_op import as_op
 from fuse.frontend.asserting import Assert
-from fuse.frontend.class_op import Op, as_op
+from fuse.frontend.class_op import Op
 from fuse.frontend.elementwise import cast
 from fuse.frontend.linalg import dot
 from fuse.frontend.shared import SharedVariable, shared

@@ -5,16 +5,21 @@ import itertools
 import secrets
 import threading
 import weakref
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fuse import typebase
 from fuse import types as ty
 from fuse.config import config
 from fuse.errors import FuseError, FuseTypeError, Origin, user_line, with_context
+from fuse.typebase import Type
 from fuse.types import TensorType
+from fuse.walks import leaves as leaves
+from fuse.walks import toposort as toposort
+from fuse.walks import transform as transform
 
 if TYPE_CHECKING:
     from fuse.op import Op
@@ -50,8 +55,12 @@ class Expr:
     # NumPy gives way to us in ndarray + Expr.
     __array_priority__ = 1000
 
-    def __init__(self, *_: Any, **__: Any) -> None:
-        raise FuseTypeError("expressions are made by operations and constructors such as fuse.tensor.vector('x')")
+    def __new__(cls, type: Any = None, owner: Any = None, index: Any = None, name: str | None = None) -> Any:
+        """Theano's ``Variable(type, None, None, name)``: a new input; everything else is made by operations."""
+        if cls is not Expr or owner is not None or not isinstance(type, Type):
+            text = "expressions are made by operations and constructors such as fuse.tensor.vector('x')"
+            raise FuseTypeError(text)
+        return variable(type, name)  # type: ignore[arg-type]
 
     __hash__ = object.__hash__
 
@@ -86,11 +95,14 @@ class Expr:
 
     def _leaf_state(self) -> Any:
         """What, besides the name, finds or makes this leaf again after unpickling."""
+        if not isinstance(self.type, TensorType):
+            return self.type, None, self.params["uid"]
         return self.type.dtype, self.type.shape, self.params["uid"]
 
     @staticmethod
     def _from_leaf_state(state: Any, name: str | None) -> Expr:
-        return leaf(Expr, INPUT, TensorType(state[0], state[1]), name, uid=state[2])
+        type_: Any = state[0] if isinstance(state[0], Type) else TensorType(state[0], state[1])
+        return leaf(Expr, INPUT, type_, name, uid=state[2])
 
     def __copy__(self) -> Expr:
         return self
@@ -149,6 +161,10 @@ class Constant(Expr):
 
     __slots__ = ()
 
+    def __new__(cls, type: Any, data: Any, name: str | None = None) -> Any:
+        """Theano's ``Constant(type, data)``."""
+        return type.make_constant(data, name)
+
     @property
     def data(self) -> np.ndarray[Any, Any]:
         return self._cache["data"]  # type: ignore[index]
@@ -156,11 +172,11 @@ class Constant(Expr):
     value = data
 
     def _leaf_state(self) -> Any:
-        return self.data
+        return self.data if isinstance(self.type, TensorType) else (self.type, self.data)
 
     @staticmethod
     def _from_leaf_state(state: Any, name: str | None) -> Expr:
-        return constant(state, name=name)
+        return typed_constant(state[0], state[1], name) if isinstance(state, tuple) else constant(state, name=name)
 
 
 _nodes: weakref.WeakValueDictionary[Any, Expr] = weakref.WeakValueDictionary()
@@ -273,7 +289,7 @@ def variable(type_: TensorType, name: str | None = None) -> Expr:
     return leaf(Expr, INPUT, type_, name)
 
 
-ty._make_input = variable
+typebase._make_input = variable
 
 
 def constant(value: Any, name: str | None = None, dtype: Any = None, ndim: int | None = None) -> Constant:
@@ -313,6 +329,19 @@ def constant(value: Any, name: str | None = None, dtype: Any = None, ndim: int |
     return node  # type: ignore[return-value]
 
 
+def typed_constant(type_: Any, value: Any, name: str | None = None) -> Expr:
+    """A constant of this type, of any object where it is no type of arrays."""
+    data = type_.filter(value)
+    if isinstance(type_, TensorType):
+        return constant(data, name=name)
+    node = leaf(Constant, CONSTANT, type_, name)
+    node._cache = {"data": data}
+    return node
+
+
+typebase._make_constant = typed_constant
+
+
 # Lists that hold expressions become a stack; set by fuse.frontend.shape, which comes later in the order of imports.
 _stack: Callable[[Any], Expr] | None = None
 
@@ -341,37 +370,6 @@ def _holds_expr(value: Any) -> bool:
     return False
 
 
-# ---------------------------------------------------------------- walks
-def toposort(outputs: Iterable[Expr], known: Iterable[Expr] = ()) -> list[Expr]:
-    """Every node that ``outputs`` need, arguments first; the walk does not go below ``known``."""
-    order: list[Expr] = []
-    stop: Container[Expr] = known if isinstance(known, (set, frozenset, Mapping)) else set(known)
-    done: set[Expr] = set()
-    for output in outputs:
-        stack = [output] if output not in stop else []
-        while stack:
-            node = stack[-1]
-            if node in done:
-                stack.pop()
-                continue
-            waiting = [a for a in node.args if a not in done and a not in stop]
-            if waiting:
-                stack += waiting[::-1]
-            else:
-                stack.pop()
-                done.add(node)
-                order.append(node)
-    return order
-
-
-def transform(outputs: Sequence[Expr], visit: Callable[[Expr, tuple[Expr, ...]], Expr]) -> list[Expr]:
-    """``outputs`` with every node replaced by ``visit(node, transformed arguments)``, arguments first."""
-    new: dict[Expr, Expr] = {}
-    for node in toposort(outputs):
-        new[node] = visit(node, tuple([new[a] for a in node.args]))
-    return [new[o] for o in outputs]
-
-
 def substitute(outputs: Sequence[Expr], replacements: Mapping[Expr, Expr]) -> list[Expr]:
     """``outputs`` with each key of ``replacements`` replaced by its value; replacements are not searched again."""
     if not replacements:
@@ -380,11 +378,6 @@ def substitute(outputs: Sequence[Expr], replacements: Mapping[Expr, Expr]) -> li
     for node in toposort(outputs, known=replacements):
         new[node] = rebuild(node, [new[a] for a in node.args]) if node.args else node
     return [new.get(o, o) for o in outputs]
-
-
-def leaves(outputs: Iterable[Expr]) -> Iterator[Expr]:
-    """The leaves that ``outputs`` need, each once, in order of first use."""
-    return (n for n in toposort(outputs) if n.is_leaf)
 
 
 # ---------------------------------------------------------------- pickling: a flat table, so depth does not matter

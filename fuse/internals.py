@@ -86,7 +86,6 @@ INTERNALS: dict[str, tuple[str, str]] = {
         "a user's rewrites are registered with register_canonicalize",
     ),
     "fuse.tensor.opt_uncanonicalize": ("*", "a user's rewrites are registered with register_canonicalize"),
-    "fuse.tensor.raw_random": ("RandomFunction random_state_type RandomStateType *_helper", "use RandomStreams"),
     "fuse.tensor.shared_randomstreams": ("RandomStateSharedVariable", "use RandomStreams"),
     "fuse.tensor.type_other": ("NoneTypeT SliceType SliceConstant slicetype", "None and slices are Python's own"),
     "fuse.tensor.signal.pool": ("*Grad *GradGrad *GradGradGrad *Rop", "use pool_2d and fuse.grad"),

@@ -8,10 +8,12 @@ from keyword import iskeyword
 from typing import Any
 
 from fuse.errors import FuseTypeError
-from fuse.expr import Expr
+from fuse.expr import Expr, toposort
 from fuse.frontend.graph import FunctionGraph
+from fuse.inout import In, rank_of
 from fuse.mode import Mode
-from fuse.signature import In, Signature
+from fuse.signature import Signature
+from fuse.types import only_arrays
 
 
 def build_program(
@@ -24,6 +26,8 @@ def build_program(
     """What computes ``outputs`` and stores ``updates``, run as ``mode`` says; some inputs may be overwritten."""
     from fuse.codegen import interpreted
 
+    if not all(only_arrays(v.type) for v in toposort([*inputs, *outputs, *[v for _, v in updates]])):
+        return interpreted.ReferenceProgram(inputs, outputs, updates, "none")  # objects of a user's own types
     if mode.backend == "interpreted":
         return interpreted.ReferenceProgram(inputs, outputs, updates, mode.rewriting)
     if mode.backend == "guard":
@@ -76,7 +80,7 @@ class Cell:
 
     @value.setter
     def value(self, value: Any) -> None:
-        self._value = None if value is None else self._input.filter(value).copy()
+        self._value = None if value is None else self.type.copied(self._input.filter(value))
 
     data = value
 
@@ -88,7 +92,7 @@ class Cell:
 
     def lent(self) -> Any:
         """The array for one call, which may overwrite it where the input is mutable."""
-        return self._value.copy() if self._input.mutable and self._value is not None else self._value
+        return self.type.copied(self._value) if self._input.mutable and self._value is not None else self._value
 
     def __repr__(self) -> str:
         return f"<{self.name}: {self._value}>"
@@ -228,7 +232,7 @@ def quicken(function: Any, base: type, waited: bool = False) -> int:
     this is not the first time.
     """
     graph, program = function.maker.signature, function.fn
-    plain = all(i.update is None and not (i.strict and i.type.ndim == 0) for i in graph.inputs)
+    plain = all(i.update is None and not (i.strict and rank_of(i.type) == 0) for i in graph.inputs)
     call = None
     if plain and function.profile is None and hasattr(program, "wrapper_source"):
         from fuse.codegen import memory

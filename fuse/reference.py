@@ -9,6 +9,7 @@ import numpy as np
 from fuse.config import config
 from fuse.errors import FuseError, FuseIndexError, FuseValueError, MissingInputError, ShapeError, runtime_error
 from fuse.expr import Expr, toposort
+from fuse.types import TensorType
 
 Array = Any
 
@@ -84,11 +85,9 @@ def apply(node: Expr, args: Sequence[Array]) -> Array:
         result = op.callable_for(node)(*args, **node.params)
     except (FuseError, ValueError, IndexError, ZeroDivisionError) as error:
         raise _told(error, node, args)  # noqa: B904 (its cause is set)
-    if isinstance(result, (tuple, list)):
+    if isinstance(result, (tuple, list)) or not isinstance(node.type, TensorType):
         return result
-    result = np.asarray(result)
-    dtype = getattr(node.type, "dtype", None)
-    return result if dtype is None else result.astype(dtype, copy=False)
+    return np.asarray(result).astype(node.type.dtype, copy=False)
 
 
 def guarded(node: Expr, function: Any) -> Any:

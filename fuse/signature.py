@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from fuse.errors import (
     DTypeError,
     FuseError,
@@ -20,96 +18,12 @@ from fuse.errors import (
     origin_text,
 )
 from fuse.expr import Constant, Expr, as_expr, constant, substitute, toposort, variable
+from fuse.inout import In as In
+from fuse.inout import Out as Out
+from fuse.inout import named, rank_of
 from fuse.op import OPS
+from fuse.typebase import Type
 from fuse.types import TensorType
-
-
-class In:
-    """An input of a function with options.
-
-    * ``name``: the keyword of the call (default: the variable's name);
-    * ``value``: what the input is when the call does not give it;
-    * ``update``: an expression that becomes the value for the next call;
-    * ``strict``: take only arrays of exactly the dtype; ``allow_downcast``: cast even where precision is lost
-      (None: only a Python float into floatX);
-    * ``mutable``: the function may overwrite the array of a call; a result then stands in its memory where it can.
-      Arrays that are ``value`` are never overwritten;
-    * ``borrow``: results may be the array of a call itself, which is so where it is mutable;
-    * ``autoname``, ``implicit``, ``shared``: accepted.
-
-    >>> import fuse, fuse.tensor as T
-    >>> x, step = T.dscalars("x", "step")
-    >>> f = fuse.function([x, fuse.In(step, value=1.0)], x + step)
-    >>> float(f(2.0)), float(f(2.0, step=5.0))
-    (3.0, 7.0)
-    """
-
-    def __init__(
-        self,
-        variable: Expr,
-        name: str | None = None,
-        value: Any = None,
-        update: Expr | None = None,
-        mutable: bool | None = None,
-        strict: bool = False,
-        allow_downcast: bool | None = None,
-        autoname: bool = True,
-        implicit: bool | None = None,
-        borrow: bool | None = None,
-        shared: bool = False,
-    ) -> None:
-        if not isinstance(variable, Expr):
-            raise FuseTypeError(f"an input is a symbolic variable, not {type(variable).__name__} {variable!r:.60}")
-        self.variable = variable
-        self.name = name if name is not None else variable.name if autoname else None
-        self.value = value
-        self.update = None if update is None else as_expr(update)
-        if self.update is not None and self.update.type.ndim != variable.type.ndim:
-            raise FuseTypeError(
-                f"the update of an input has its rank: {name or variable.name or 'the input'} is a "
-                f"{variable.type.describe()}, the update a {self.update.type.describe()}"
-            )
-        self.strict = strict
-        self.allow_downcast = allow_downcast
-        self.mutable = bool(mutable)
-        self.borrow = self.mutable or bool(borrow)
-        if mutable and borrow is not None and not borrow:
-            warnings.warn(
-                f"the input {_named(variable)} is mutable, so results may be in its memory: borrow=False has no effect",
-                stacklevel=2,
-            )
-        self.implicit = bool(implicit)
-
-    @property
-    def type(self) -> TensorType:
-        return self.variable.type
-
-    def filter(self, value: Any) -> np.ndarray[Any, Any]:
-        """``value`` as an array of the input's type."""
-        return self.type.filter(value, strict=self.strict, allow_downcast=self.allow_downcast)
-
-    def __repr__(self) -> str:
-        return f"In({self.name or self.variable.type.describe()})"
-
-
-class Out:
-    """An output with options; ``borrow`` is accepted, and nothing is lost without it.
-
-    Outputs are new arrays, in memory that results had which were dropped; or what the call gives as ``out=``, or in the
-    memory of an input that is ``mutable``. Theano's borrowed outputs are overwritten by the next call: these never are.
-
-    >>> import fuse, fuse.tensor as T
-    >>> x = T.dscalar("x")
-    >>> float(fuse.function([x], Out(x**2, borrow=True))(3.0))
-    9.0
-    """
-
-    def __init__(self, variable: Any, borrow: bool = False) -> None:
-        self.variable = as_expr(variable)
-        self.borrow = borrow
-
-    def __repr__(self) -> str:
-        return f"Out({self.variable.name or self.variable.type.describe()})"
 
 
 @dataclass(frozen=True)
@@ -189,7 +103,7 @@ def read_inputs(inputs: Any, allow_downcast: bool | None = None) -> tuple[In, ..
     for i, item in enumerate(ins):
         if item.variable in seen:
             raise UnusedInputError(
-                f"the variable {_named(item.variable)} is input {seen[item.variable]} and input {i}: the value of one "
+                f"the variable {named(item.variable)} is input {seen[item.variable]} and input {i}: the value of one "
                 f"of them would be ignored; give each variable once"
             )
         seen[item.variable] = i
@@ -209,16 +123,16 @@ def _read_input(item: Any, index: int) -> In:
         raise FuseTypeError(f"input {index} is a symbolic variable or In(...), not {type(item).__name__} {item!r:.60}")
     if found.variable.op.name == "shared":
         raise FuseTypeError(
-            f"the shared variable {_named(found.variable)} cannot be an input: a function reads it anyway; to give it "
+            f"the shared variable {named(found.variable)} cannot be an input: a function reads it anyway; to give it "
             f"another value for one function use givens={{shared: variable}}"
         )
     if isinstance(found.variable, Constant):
         raise FuseTypeError(f"input {index} is the constant {found.variable.data}: only variables can be inputs")
-    if not isinstance(found.type, TensorType):
+    if not isinstance(found.type, Type):
         raise FuseTypeError(f"input {index} is a {found.type.describe()}, not a tensor")
     if found.update is not None:
         if found.value is None:
-            raise FuseValueError(f"In({_named(found.variable, 'variable')}, update=...) needs a value= to start from")
+            raise FuseValueError(f"In({named(found.variable, 'variable')}, update=...) needs a value= to start from")
         _check_type(found.variable, found.update, "the update of input")
     return found
 
@@ -265,7 +179,7 @@ def _read_output(item: Any, which: str) -> Expr:
     except (FuseError, TypeError, ValueError):
         text = f"output {which} is an expression or a number, not {type(item).__name__} {item!r:.60}"
         raise FuseTypeError(text) from None
-    if not isinstance(found.type, TensorType):
+    if not isinstance(found.type, Type):
         raise FuseTypeError(f"output {which} is a {found.type.describe()}, which has no value")
     return found
 
@@ -291,7 +205,7 @@ def replacements(given: Any, what: str, strict: bool = True, apart: bool = True)
         if not isinstance(key, Expr):
             raise FuseTypeError(f"the keys of {what} are expressions, not {type(key).__name__} {key!r:.60}")
         if key in found:
-            raise FuseValueError(f"{what} replaces {_named(key, 'variable')} twice")
+            raise FuseValueError(f"{what} replaces {named(key, 'variable')} twice")
         if isinstance(value, Expr):
             if strict:
                 _check_type(key, value, f"the replacement in {what} of")
@@ -305,7 +219,7 @@ def replacements(given: Any, what: str, strict: bool = True, apart: bool = True)
             for node in toposort([value]):
                 if node in found and node is not key and found[node] is not node:
                     raise FuseValueError(
-                        f"{what} replaces {_named(key, 'variable')} by an expression of {_named(node, 'variable')}, "
+                        f"{what} replaces {named(key, 'variable')} by an expression of {named(node, 'variable')}, "
                         f"which it replaces too: all replacements "
                         f"happen at once; substitute in the replacement first, with fuse.clone"
                     )
@@ -316,13 +230,17 @@ def _constant_like(key: Expr, value: Any, what: str) -> Constant:
     try:
         return constant(key.type.filter(value))
     except FuseError as error:
-        raise type(error)(f"{what} {_named(key, 'variable')}: {error}") from None
+        raise type(error)(f"{what} {named(key, 'variable')}: {error}") from None
 
 
 def _check_type(key: Expr, value: Expr, what: str) -> None:
     """A replacement has the dtype and rank of what it replaces, and no known size that contradicts it."""
     want, have = key.type, value.type
-    both = f"{what} {_named(key, 'variable')} is a {have.describe()}, a {want.describe()} is needed"
+    if want == have:
+        return
+    both = f"{what} {named(key, 'variable')} is a {have.describe()}, a {want.describe()} is needed"
+    if not (isinstance(want, TensorType) and isinstance(have, TensorType)):
+        raise FuseTypeError(both)
     if want.dtype != have.dtype:
         raise DTypeError(f"{both}: cast it ({value.name or 'expression'}.astype('{want.dtype}'))")
     if want.ndim != have.ndim:
@@ -330,14 +248,6 @@ def _check_type(key: Expr, value: Expr, what: str) -> None:
     for axis, (n, m) in enumerate(zip(want.shape, have.shape, strict=True)):
         if n is not None and m is not None and n != m:
             raise ShapeError(f"{both}: axis {axis} differs")
-
-
-def _named(expr: Expr, kind: str = "") -> str:
-    """The name; where there is none ``a KIND without a name``, or ``without a name`` after a noun, and the line."""
-    if expr.name:
-        return expr.name
-    made = f"without a name ({expr.type.describe()}, made at {origin_text(expr.origin)})"
-    return f"a {kind} {made}" if kind else made
 
 
 # ---------------------------------------------------------------- updates
@@ -351,7 +261,7 @@ def read_updates(updates: Any) -> dict[Any, Expr]:
                 what = f"{target.type.describe()} {target.name or ''}".strip()
             raise FuseTypeError(f"an update belongs to a shared variable (fuse.shared(value)), not to a {what}")
         if target in found:
-            raise FuseValueError(f"the shared variable {_named(target)} has two updates: give it one")
+            raise FuseValueError(f"the shared variable {named(target)} has two updates: give it one")
         found[target] = value if isinstance(value, Expr) else _constant_like(target, value, "the update of")
     return found
 
@@ -359,6 +269,9 @@ def read_updates(updates: Any) -> dict[Any, Expr]:
 def _fitting(target: Any, value: Expr) -> Expr:
     """An update of the shared variable's own type; raises where a cast would be needed."""
     want, have = target.type, value.type
+    if not (isinstance(want, TensorType) and isinstance(have, TensorType)):
+        _check_type(target, value, "the update of")
+        return value
     if want.dtype != have.dtype or want.ndim != have.ndim:
         kind = DTypeError if want.ndim == have.ndim else ShapeError
         hint = f": cast it (fuse.tensor.cast(expression, '{want.dtype}'))" if want.ndim == have.ndim else ""
@@ -367,7 +280,7 @@ def _fitting(target: Any, value: Expr) -> Expr:
                 ", or keep float64 out of it: float64 arrays, arrays of integers and (unless config.floatX is "
                 "'float32') numbers such as 0.1 make float64 of float32"
             )
-        name = _named(target, "shared variable")
+        name = named(target, "shared variable")
         both = f"the update of {name} is a {have.describe()}, the shared variable is a {want.describe()}"
         raise kind(both + hint)
     for axis, (n, m) in enumerate(zip(want.shape, have.shape, strict=True)):
@@ -375,7 +288,7 @@ def _fitting(target: Any, value: Expr) -> Expr:
             size = "a size known at run time" if m is None else f"size {m}"
             loose = tuple([None if a == axis else s for a, s in enumerate(want.shape)])
             raise ShapeError(
-                f"the update of {_named(target, 'shared variable')} has {size} along axis {axis}, the shared variable "
+                f"the update of {named(target, 'shared variable')} has {size} along axis {axis}, the shared variable "
                 f"has size {n} there for good: make it with fuse.shared(value, shape={loose})"
             )
     return value
@@ -434,15 +347,15 @@ def _check_used(roots: Sequence[Expr], ins: Sequence[In], leaves: Sequence[Expr]
     if how not in ("raise", "warn", "ignore"):
         raise FuseValueError(f"on_unused_input is 'raise', 'warn' or 'ignore', not {how!r}")
     fixed = [r for r in roots if all(isinstance(n, Constant) or not n.is_leaf for n in toposort([r]))]
-    if how == "ignore" or any(r.type.dtype == "int64" and r.type.ndim < 2 for r in fixed):  # shapes that types tell
-        return
+    if how == "ignore" or any(rank_of(r.type) in (0, 1) and r.type.dtype == "int64" for r in fixed):
+        return  # shapes that types tell
     used = set(toposort(roots))
     for node in list(used):  # a derivative uses what it was derived from, even where it does not need it
         used.update((node._cache or {}).get("derived_from", ()))
     for i, (item, leaf) in enumerate(zip(ins, leaves, strict=True)):
         if leaf not in used and item.update is None:
             text = (
-                f"input {i}, {_named(item.variable)}, is not used: no output or update depends on it; leave it out, or "
+                f"input {i}, {named(item.variable)}, is not used: no output or update depends on it; leave it out, or "
                 f"pass on_unused_input='warn' or 'ignore'"
             )
             if how == "raise":

@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from fuse import expr
 from fuse.config import config
-from fuse.errors import FuseError, TestValueError, operand_text, origin_text, user_line
+from fuse.errors import FuseError, FuseValueError, TestValueError, operand_text, origin_text, user_line
 from fuse.expr import CONSTANT, INPUT, SHARED, Expr
 from fuse.reference import evaluate
 from fuse.types import TensorType, TupleType
@@ -61,6 +61,15 @@ def get_debug_values(*args: Any) -> list[Any]:
             warnings.warn(str(error), stacklevel=2)
         return []
     return values if len(values) == 1 else [tuple(values)]
+
+
+def debug_error_message(text: str) -> None:
+    """What went wrong with test values: FuseValueError, a warning or nothing, as ``compute_test_value`` says."""
+    how = config.compute_test_value
+    if how in ("raise", "ignore"):
+        raise FuseValueError(text)
+    if how == "warn":
+        warnings.warn(text, stacklevel=2)
 
 
 def _known(node: Expr) -> Any:

@@ -1,16 +1,18 @@
 """Tensor types: a dtype and a static shape, with promotion and broadcasting."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 
+from fuse import typebase
 from fuse.config import config
 from fuse.errors import DTypeError, FuseError, ShapeError
 from fuse.trace import TRACE
+from fuse.typebase import Type
 
 Shape = tuple[int | None, ...]
 
@@ -152,7 +154,7 @@ def shape_text(shape: Shape) -> str:
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class TensorType:
+class TensorType(Type):
     """The type of an expression: ``dtype`` and static ``shape`` (None: known at run time; 1: broadcasts).
 
     Made from a shape or, as in Theano, from a broadcast pattern; calling it makes an input variable.
@@ -207,8 +209,8 @@ class TensorType:
 
     def __call__(self, name: str | None = None) -> Any:
         if 0 in self.shape:  # a broadcast pattern written with 0 and 1; no input is always empty
-            return _make_input(TensorType(self.dtype, [n or None for n in self.shape]), name)
-        return _make_input(self, name)
+            return typebase._make_input(TensorType(self.dtype, [n or None for n in self.shape]), name)
+        return typebase._make_input(self, name)
 
     make_variable = __call__
 
@@ -287,6 +289,9 @@ class TensorType:
 
     __repr__ = __str__
 
+    def copied(self, value: Any) -> Any:
+        return value.copy()
+
     def describe(self) -> str:
         """In words, for messages: ``float64 vector``, ``int32 (?, 3)``."""
         known = _RANK_NAMES.get(self.ndim, f"{self.ndim}-d tensor")
@@ -303,7 +308,7 @@ class TupleType:
     TupleType(float64 vector, int64 scalar)
     """
 
-    elements: tuple[TensorType, ...]
+    elements: tuple[TensorType, ...]  # or types of other objects
 
     def describe(self) -> str:
         """In words, for messages: ``(float64 vector, int64 scalar)``."""
@@ -313,6 +318,11 @@ class TupleType:
         return f"TupleType{self.describe()}"
 
     __repr__ = __str__
+
+
+def only_arrays(type_: Any) -> bool:
+    """Whether a node of this type has arrays for values, not objects of a user's own types."""
+    return isinstance(type_, TensorType) or isinstance(type_, TupleType) and all(map(only_arrays, type_.elements))
 
 
 def is_masked(value: Any) -> bool:
@@ -377,11 +387,3 @@ def _cast_input(
 
 def _range(array: np.ndarray[Any, Any]) -> str:
     return f"{array.min()} .. {array.max()}" if array.size else "empty"
-
-
-def _no_variables(type_: TensorType, name: str | None) -> Any:
-    raise RuntimeError("fuse.expr is not imported")
-
-
-# Set by fuse.expr: types come first in the order of imports and cannot make expressions themselves.
-_make_input: Callable[[TensorType, str | None], Any] = _no_variables

@@ -19,7 +19,7 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
 # A layer imports from itself and from those before it. Names are modules or packages below fuse/.
 LAYERS = (
     ("errors", "config", "data", "missing", "internals", "trace"),
-    ("types", "tree"),
+    ("typebase", "types", "tree", "walks"),
     ("expr",),
     ("op",),
     ("rewrite", "printing", "reference", "testvalues"),
@@ -27,7 +27,7 @@ LAYERS = (
     ("autodiff",),
     ("looping",),
     ("codegen",),
-    ("mode", "signature", "updates", "profiling", "maker", "evaluation", "compiled", "saving", "exporting"),
+    ("inout", "mode", "signature", "updates", "profiling", "maker", "evaluation", "compiled", "saving", "exporting"),
     ("symbolic", "transforms"),
     (
         "tensor", "teach", "compile", "gof", "graph", "compat", "gradient", "ifelse", "misc", "sandbox", "scalar",

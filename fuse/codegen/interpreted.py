@@ -11,6 +11,7 @@ from fuse.errors import DebugModeError, FuseError, MissingInputError, NanGuardEr
 from fuse.expr import Expr, toposort
 from fuse.frontend.apply import Apply
 from fuse.op import OPS
+from fuse.types import TensorType
 
 Array = Any
 Update = tuple[Any, Expr]
@@ -80,6 +81,7 @@ class ReferenceProgram:
         for slot, step in last.items():
             if slot not in kept:
                 dead[step].append(slot)
+        self._arrays_only = all(isinstance(r.type, TensorType) for r in self.results)
         self._lazy = any(node.op.name == "ifelse" for node, *_ in steps)
         self._steps = [(node, slot, args, tuple(gone)) for (node, slot, args), gone in zip(steps, dead, strict=True)]
 
@@ -94,19 +96,33 @@ class ReferenceProgram:
             memory[slot] = data
         held = [m for m in memory if m is not None]
         if self._lazy:
-            return _fresh(self._on_demand(memory), held)
+            return self._fresh(self._on_demand(memory), held)
         with np.errstate(all="ignore"):
             for k, (node, slot, args, gone) in enumerate(self._steps):
                 memory[slot] = self._step(k, node, [memory[a] for a in args])
                 for a in gone:
                     memory[a] = None
-        return _fresh([memory[self._slot[r]] for r in self.results], held)
+        return self._fresh([memory[self._slot[r]] for r in self.results], held)
 
     def _on_demand(self, memory: Sequence[Array]) -> list[Array]:
         """The results with only the steps that they need, for the given values of leaves."""
         number = {node: k for k, (node, *_) in enumerate(self._steps)}
         known = {node: memory[slot] for node, slot in self._slot.items() if node not in number}
         return reference.on_demand(self.results, known, lambda node, args: self._step(number[node], node, args))
+
+    def _fresh(self, values: Sequence[Array], held: Sequence[Array]) -> list[Array]:
+        """The results as arrays, or objects of a user's own types, that share nothing with ``held`` or one another."""
+        if self._arrays_only:
+            return _fresh(values, held)
+        is_array = [isinstance(r.type, TensorType) for r in self.results]
+        arrays = iter(_fresh([v for v, yes in zip(values, is_array, strict=True) if yes], held))
+        known = {id(h) for h in held}
+        fresh = []
+        for result, value, yes in zip(self.results, values, is_array, strict=True):
+            new = next(arrays) if yes else result.type.copied(value) if id(value) in known else value
+            known.add(id(new))
+            fresh.append(new)
+        return fresh
 
     def store(self, values: Sequence[Array]) -> None:
         """Give the updated shared variables their new values."""

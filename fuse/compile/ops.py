@@ -4,9 +4,9 @@ from __future__ import annotations
 from typing import Any
 
 from fuse.frontend.apply import Apply
-from fuse.frontend.class_op import FromFunctionOp as FromFunctionOp
+from fuse.frontend.as_op import FromFunctionOp as FromFunctionOp
+from fuse.frontend.as_op import as_op as as_op
 from fuse.frontend.class_op import Op
-from fuse.frontend.class_op import as_op as as_op
 
 
 class ViewOp(Op):

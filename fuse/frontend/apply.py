@@ -1,6 +1,7 @@
 """Apply: Theano's view of a node, ``variable.owner`` with its ``op``, ``inputs`` and ``outputs``."""
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +10,7 @@ from fuse.errors import FuseTypeError
 from fuse.expr import Constant, Expr, as_expr, make, rebuild, variable
 from fuse.expr import _nodes as interned
 from fuse.frontend.parts import parts
-from fuse.types import TensorType
+from fuse.typebase import Type
 
 
 class Apply:
@@ -25,14 +26,14 @@ class Apply:
     (exp, True, True)
     """
 
-    __slots__ = ("node", "op", "inputs", "outputs", "is_new")
+    __slots__ = ("node", "op", "inputs", "outputs", "is_new", "__weakref__")
 
     def __init__(self, op: Any, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
         args = tuple(map(as_expr, _listed(op, "inputs", inputs)))
         types = []
         for output in _listed(op, "outputs", outputs):
             type_ = getattr(output, "type", output)
-            if not isinstance(type_, TensorType):
+            if not isinstance(type_, Type):
                 raise FuseTypeError(f"the outputs of Apply({op}, ...) are variables (x.type()), not {output!r:.60}")
             types.append(type_)
         record = op._record() if hasattr(op, "_record") else op
@@ -42,6 +43,8 @@ class Apply:
         for made, given in zip(self.outputs, outputs, strict=True):
             if made.name is None:
                 made.name = getattr(given, "name", None)
+        if self.is_new:
+            self._kept()
 
     @classmethod
     def _view(cls, node: Expr) -> Apply:
@@ -51,6 +54,13 @@ class Apply:
         self.op = node.op.meta.get("instance", node.op)
         self.inputs = list(node.args)
         self.outputs = parts(node)
+        return self
+
+    def _kept(self) -> Apply:
+        """This view, which ``owner`` gives again as long as somebody holds it."""
+        if self.node._cache is None:
+            self.node._cache = {}
+        self.node._cache["owner"] = weakref.ref(self)
         return self
 
     @property
@@ -107,7 +117,10 @@ def owner(expr: Expr) -> Apply | None:
     """The application that made ``expr``; None for an input, a constant or a shared variable."""
     if expr.is_leaf:
         return None
-    return Apply._view(expr.args[0] if expr.op.name == "part" else expr)
+    node = expr.args[0] if expr.op.name == "part" else expr
+    known = node._cache and node._cache.get("owner")
+    found: Apply | None = known() if known else None
+    return found or Apply._view(node)._kept()
 
 
 def output_index(expr: Expr) -> int | None:

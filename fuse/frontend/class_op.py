@@ -24,6 +24,7 @@ from fuse.frontend.apply import Apply
 from fuse.frontend.sizes import constant_value
 from fuse.op import DISCONNECTED, OPS, USERS
 from fuse.op import Op as OpRecord
+from fuse.typebase import Type
 from fuse.types import TensorType, TupleType
 
 
@@ -56,8 +57,8 @@ class Op:
     """
 
     __props__: tuple[str, ...]
-    itypes: Sequence[TensorType] | None = None
-    otypes: Sequence[TensorType] | None = None
+    itypes: Sequence[Type] | None = None
+    otypes: Sequence[Type] | None = None
     default_output: int | None = None
     view_map: dict[int, list[int]] = {}
     destroy_map: dict[int, list[int]] = {}
@@ -137,9 +138,17 @@ class Op:
         """The node of this op on ``args``, with outputs of ``types`` as ``make_node`` stated them."""
         record = record_of(self)
         # Theano's types know size 1 and no other: a size taken over from an input says nothing about perform.
-        loose = tuple(TensorType(t.dtype, [1 if n == 1 else None for n in t.shape]) for t in types)
+        loose = tuple(map(_loose, types))
         record.meta["types"][_type_key(args)] = loose[0] if len(loose) == 1 else TupleType(loose)
         return make(record, args)
+
+
+def _loose(type_: Any) -> Any:
+    return TensorType(type_.dtype, [1 if n == 1 else None for n in type_.shape]) if _is_array(type_) else type_
+
+
+def _is_array(type_: Any) -> bool:
+    return isinstance(type_, TensorType)
 
 
 def _props(op: Op) -> tuple[Any, ...]:
@@ -163,9 +172,9 @@ def _text(self: Op) -> str:
     return f"{type(self).__name__}{{{listed}}}" if listed else type(self).__name__
 
 
-def _as_type(op: Op, index: int, value: Any, want: TensorType) -> Expr:
+def _as_type(op: Op, index: int, value: Any, want: Any) -> Expr:
     x = as_expr(value)
-    if want.is_super(x.type):
+    if x.type == want or _is_array(want) and _is_array(x.type) and want.is_super(x.type):
         return x
     if isinstance(x, Constant):
         try:
@@ -236,7 +245,10 @@ def _bind(node: Expr) -> Callable[..., Any]:
     destroyed = {i for inputs in instance.destroy_map.values() for i in inputs}
 
     def call(*arrays: Any) -> Any:
-        inputs = [np.array(a) if i in destroyed else np.asarray(a) for i, a in enumerate(arrays)]
+        inputs: list[Any] = []
+        for i, (a, arg) in enumerate(zip(arrays, node.args, strict=True)):
+            value = np.asarray(a) if _is_array(arg.type) else a
+            inputs.append(arg.type.copied(value) if i in destroyed else value)
         storage: list[list[Any]] = [[None] for _ in types]
         try:
             instance.perform(view, inputs, storage)
@@ -262,6 +274,8 @@ def _result(node: Expr, index: int, value: Any, want: TensorType, inputs: Sequen
 
     if value is None:
         raise wrong(FuseValueError, f"perform left {where} empty: store the result in output_storage[{index}][0]")
+    if not _is_array(want):
+        return want.filter(value)
     array = np.asarray(value)
     if array.dtype != want.numpy_dtype:
         if not np.can_cast(array.dtype, want.numpy_dtype, "same_kind"):
@@ -272,7 +286,8 @@ def _result(node: Expr, index: int, value: Any, want: TensorType, inputs: Sequen
     if any(n == 1 and have != 1 for n, have in zip(want.shape, array.shape, strict=True)):
         text = f"{where} has shape {array.shape}, make_node said size 1 where {want.broadcastable} is True"
         raise wrong(ShapeError, text)
-    if any(np.may_share_memory(array, a) for a in inputs):  # a view_map, or an input handed back
+    given = [a for a in inputs if isinstance(a, np.ndarray)]
+    if any(np.may_share_memory(array, a) for a in given):  # a view_map, or an input handed back
         array = array.copy()
     return array
 
@@ -336,7 +351,9 @@ def _grad(g: Any, out: Expr, *args: Expr) -> tuple[Any, ...]:
     return tuple(result)
 
 
-def _zeros(like: Expr) -> Expr:
+def _zeros(like: Expr) -> Any:
+    if not _is_array(like.type):
+        return DISCONNECTED
     dtype = like.dtype if like.dtype in ("float16", "float32", "float64", "complex64", "complex128") else "float64"
     return OPS["fill"](like, constant(0, dtype=dtype))
 
@@ -356,12 +373,12 @@ def _shape(node: Expr, *arg_shapes: tuple[Any, ...]) -> Any:
     """The record's shape rule, from ``infer_shape``."""
     view = Apply._view(node)
     instance = view.op
-    given = [tuple(as_expr(np.int64(n)) if isinstance(n, int) else n for n in s) for s in arg_shapes]
+    given = [s and tuple(as_expr(np.int64(n)) if isinstance(n, int) else n for n in s) for s in arg_shapes]
     found = instance.infer_shape(view, given)
     if len(found) != len(view.outputs):
         method = f"{type(instance).__name__}.infer_shape"
         raise FuseValueError(f"{method} gave {len(found)} shapes for {len(view.outputs)} outputs")
-    shapes = [tuple(_size(n) for n in s) for s in found]
+    shapes = [s and tuple(_size(n) for n in s) for s in found]
     return tuple(shapes) if isinstance(node.type, TupleType) else shapes[0]
 
 
@@ -372,72 +389,3 @@ def _size(n: Any) -> Any:
             return int(known)
         return n if n.dtype == "int64" else OPS["cast"](n, dtype="int64")
     return int(n)
-
-
-# ---------------------------------------------------------------- as_op
-class FromFunctionOp(Op):
-    """The op of a Python function on arrays, made by ``as_op``."""
-
-    def __init__(
-        self, fn: Callable[..., Any], itypes: Sequence[TensorType], otypes: Sequence[TensorType], infer_shape: Any
-    ) -> None:
-        self.fn, self.itypes, self.otypes = fn, tuple(itypes), tuple(otypes)
-        if infer_shape is not None:
-            self.infer_shape = infer_shape
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.fn == other.fn
-
-    def __hash__(self) -> int:
-        return hash((type(self), self.fn))
-
-    def __str__(self) -> str:
-        return f"FromFunctionOp{{{self.fn.__name__}}}"
-
-    def perform(self, node: Apply, inputs: list[Any], output_storage: list[list[Any]]) -> None:
-        found = self.fn(*inputs)
-        results = found if isinstance(found, (list, tuple)) else (found,)
-        if len(results) != len(output_storage):
-            count = len(output_storage)
-            raise FuseValueError(f"{self.fn.__name__} returned {len(results)} results, otypes has {count}")
-        for cell, value in zip(output_storage, results, strict=True):
-            cell[0] = value
-
-    def __reduce__(self) -> Any:
-        return _named_op, (self.fn.__module__, self.fn.__qualname__)
-
-
-def _named_op(module: str, name: str) -> Any:
-    import importlib
-    from functools import reduce
-
-    return reduce(getattr, name.split("."), importlib.import_module(module))
-
-
-def as_op(
-    itypes: Any, otypes: Any, infer_shape: Callable[..., Any] | None = None
-) -> Callable[[Callable[..., Any]], FromFunctionOp]:
-    """Make an op of the decorated function on arrays; ``itypes`` and ``otypes`` are types or lists of types.
-
-    >>> import numpy as np, fuse, fuse.tensor as T
-    >>> @fuse.as_op(itypes=[T.dmatrix], otypes=[T.dvector])
-    ... def row_medians(x):
-    ...     return np.median(x, axis=1)
-    >>> x = T.dmatrix("x")
-    >>> row_medians(x).eval({x: [[1, 2, 6], [4, 4, 5]]})
-    array([2., 4.])
-    """
-
-    def listed(types: Any) -> list[TensorType]:
-        found = []
-        for t in types if isinstance(types, (list, tuple)) else [types]:
-            t = t if isinstance(t, TensorType) else getattr(t, "type", None) or getattr(t(), "type", None)
-            if not isinstance(t, TensorType):
-                raise FuseTypeError("itypes and otypes are types such as fuse.tensor.dmatrix")
-            found.append(t)
-        return found
-
-    def decorate(fn: Callable[..., Any]) -> FromFunctionOp:
-        return FromFunctionOp(fn, listed(itypes), listed(otypes), infer_shape)
-
-    return decorate

@@ -95,7 +95,9 @@ def orphans(ins: Iterable[Expr], outs: Iterable[Expr]) -> list[Expr]:
     return [n for n in expr_toposort(outs, known=list(ins)) if n.is_leaf]
 
 
-def clone(ins: Sequence[Expr], outs: Sequence[Expr], copy_inputs: bool = True) -> tuple[list[Expr], list[Expr]]:
+def clone(
+    ins: Sequence[Expr], outs: Sequence[Expr], copy_inputs: bool = True, copy_orphans: bool | None = None
+) -> tuple[list[Expr], list[Expr]]:
     """The same graph on new inputs: (inputs, outputs). Without ``copy_inputs`` nodes are shared anyway."""
     if not copy_inputs:
         return list(ins), list(outs)
@@ -104,7 +106,8 @@ def clone(ins: Sequence[Expr], outs: Sequence[Expr], copy_inputs: bool = True) -
 
 
 def is_same_graph(
-    var1: Expr, var2: Expr, givens: Mapping[Expr, Expr] | Iterable[tuple[Expr, Expr]] | None = None
+    var1: Expr, var2: Expr, givens: Mapping[Expr, Expr] | Iterable[tuple[Expr, Expr]] | None = None,
+    debug: bool = False,
 ) -> bool:
     """Whether two expressions are the same formula of the same variables, after ``givens``: nodes are interned.
 

@@ -13,6 +13,7 @@ from fuse.frontend import elementwise as ew
 from fuse.frontend.parts import parts
 from fuse.op import DISCONNECTED, Op, op_record
 from fuse.reference import evaluate
+from fuse.typebase import Type
 from fuse.types import DISCRETE, TensorType
 
 Size = int | Expr  # a size known at build time, or a 0-d int64 expression
@@ -335,6 +336,8 @@ def _follows(node: Expr) -> bool:
 
 def _known_shape(node: Expr) -> tuple[Any, ...] | None:
     static = getattr(node.type, "shape", None)
+    if static is None and isinstance(node.type, Type):  # of objects that are no arrays
+        return ()
     if static is not None and None not in static:
         return static
     return node._cache.get("shape") if node._cache else None
@@ -363,6 +366,7 @@ def _resolve(node: Expr) -> tuple[Any, ...]:
     found = node.op.shape(node, *shapes)
     if several:
         return tuple([
+            () if not hasattr(p.type, "shape") else sizes_of(p) if s is None else
             _merge(p.type.shape, [n if f is None else f for n, f in zip(sizes_of(p), s, strict=True)])
             for p, s in zip(parts(node), found, strict=True)
         ])

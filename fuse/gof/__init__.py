@@ -36,7 +36,7 @@ from fuse.gof.type import Generic as Generic
 from fuse.gof.type import generic as generic
 from fuse.gof.utils import hashtype as hashtype
 from fuse.internals import lookup as _lookup
-from fuse.types import TensorType as Type
+from fuse.typebase import Type as Type
 
 Env = FunctionGraph
 

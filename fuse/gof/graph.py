@@ -73,7 +73,9 @@ def as_string(
 def general_toposort(
     outputs: Iterable[Any], deps: Callable[[Any], Any], debug_print: bool = False, **_: Any
 ) -> list[Any]:
-    """What ``outputs`` depend on, each after its dependencies ``deps(item)``; FuseValueError for a circle.
+    """What ``outputs`` depend on, each after its dependencies ``deps(item)``, of these the last first.
+
+    Raises FuseValueError for a circle.
 
     >>> general_toposort([3], lambda n: [n - 1] if n else [])
     [0, 1, 2, 3]
@@ -93,7 +95,7 @@ def general_toposort(
                 if isinstance(found, (set, frozenset, dict)):
                     raise FuseTypeError("deps returns a list: the order of a set is not the same in every run")
                 waiting.append((item, True))
-                waiting += [(d, False) for d in reversed(list(found)) if not state.get(d)]
+                waiting += [(d, False) for d in found if not state.get(d)]
             elif not state[item]:
                 raise FuseValueError("graph contains cycles")
     return order

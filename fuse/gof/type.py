@@ -1,37 +1,36 @@
 """Theano's ``gof.type``: the base of types, and the type of any Python object."""
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
-from fuse.errors import FuseTypeError
 from fuse.internals import lookup as _lookup
-from fuse.types import TensorType as PureType
-from fuse.types import TensorType as Type
+from fuse.typebase import Type as Type
 
-__all__ = ["Generic", "PureType", "Type", "generic"]
+__all__ = ["Generic", "PureType", "SingletonType", "Type", "generic"]
+
+PureType = Type
 
 
-class Generic:
-    """The type of a value that is no array: to be compared with; variables of it cannot be made, they are arrays.
+class SingletonType(Type):
+    """Base of types that have no attributes: one object per class."""
+
+    __props__ = ()
+
+
+class Generic(SingletonType):
+    """The type of any Python object.
 
     >>> Generic() == generic, generic.filter("anything")
     (True, 'anything')
+    >>> generic("options").type
+    generic
     """
 
     def filter(self, value: Any, strict: bool = False, allow_downcast: bool | None = None) -> Any:
         return value
 
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other)
-
-    def __hash__(self) -> int:
-        return hash(type(self))
-
-    def __repr__(self) -> str:
+    def __str__(self) -> str:
         return "generic"
-
-    def __call__(self, name: str | None = None) -> NoReturn:
-        raise FuseTypeError("variables are arrays: pass other objects as Python arguments or as __props__ of an op")
 
 
 generic = Generic()

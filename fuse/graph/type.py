@@ -1,4 +1,2 @@
 """PyTensor's ``graph.type``: the base of types."""
-from fuse.types import TensorType
-
-Type = TensorType
+from fuse.typebase import Type as Type

@@ -54,6 +54,8 @@ def number_text(node: Constant, short: bool = False) -> str:
     import numpy as np
 
     data = node.data
+    if not isinstance(data, np.ndarray):  # of a user's own type
+        return repr(data)
     if data.ndim == 0:
         return str(data[()])
     first = data.flat[0] if data.size else None

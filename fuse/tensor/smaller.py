@@ -18,8 +18,8 @@ from fuse.frontend.linalg import dot
 from fuse.frontend.permutations import permute_row_elements
 from fuse.frontend.sizes import normalize_axes
 from fuse.frontend.statistics import mean
+from fuse.typebase import Type as Type
 from fuse.types import COMPLEX, FLOATING, INTEGER, TensorType
-from fuse.types import TensorType as Type
 
 # Types by rank and kind, errors and limits that programs read from ``theano.tensor``.
 _KINDS = {"int": [d for d in INTEGER if d[0] == "i"], "float": list(FLOATING), "complex": list(COMPLEX)}
