@@ -64,7 +64,8 @@ _LAZY = {
 }
 _MODULES = (
     "compat", "compile", "configdefaults", "configparser", "d3viz", "gof", "gradient", "graph", "ifelse", "integrate",
-    "misc", "optimize", "printing", "random", "sandbox", "scalar", "scan_module", "sparse", "tensor", "tree", "updates",
+    "link", "misc", "optimize", "printing", "raise_op", "random", "sandbox", "scalar", "scan_module", "sparse",
+    "tensor", "tree", "updates", "utils",
 )
 
 __all__ = [

@@ -47,7 +47,7 @@ _FOREIGN = {
     "force_device": False, "reoptimize_unpickled_function": False, "profile_memory": False, "profile_optimizer": False,
     "NanGuardMode.nan_is_error": True, "NanGuardMode.inf_is_error": True, "NanGuardMode.big_is_error": True,
     "unittests.rseed": "666", "gcc.cxxflags": "",
-    "gcc__cxxflags": "", "blas.ldflags": "", "print_global_stats": False, "contexts": "",
+    "blas.ldflags": "", "print_global_stats": False, "contexts": "",
     "assert_no_cpu_op": "ignore", "on_opt_error": "warn", "on_shape_error": "warn", "nocleanup": False,
     "unpickle_function": True, "openmp_elemwise_minsize": 200000, "check_input": True, "cache_optimizations": False,
     "optimizer_requiring": "", "cycle_detection": "regular", "check_stack_trace": "off", "compiledir": "",
@@ -122,6 +122,7 @@ class Config:
             return getattr(self._flags, name)
         if name.startswith("__"):
             raise AttributeError(name)
+        name = _dotted(name)
         if name in self._foreign:
             return self._foreign[name]
         if name in _SECTIONS or any(key.startswith(f"{name}.") for key in self._foreign):
@@ -132,6 +133,7 @@ class Config:
         if name in _TYPES:
             self._store(replace(self._flags, **{name: _convert(name, value)}))
         else:
+            name = _dotted(name)
             if name not in _READ:
                 _warn_unknown(name)
             self._foreign[name] = value
@@ -166,19 +168,31 @@ class _Section:
 class _Change(contextlib.ContextDecorator):
     def __init__(self, owner: Config, flags: dict[str, Any]) -> None:
         self._owner, self._new = owner, flags
-        self._saved: list[Flags] = []
+        self._saved: list[tuple[Flags, dict[str, Any]]] = []
 
     def _recreate_cm(self) -> _Change:
         return _Change(self._owner, self._new)
 
     def __enter__(self) -> Config:
-        self._saved.append(self._owner._flags)
+        owner = self._owner
+        self._saved.append((owner._flags, dict(owner._foreign)))
         for name, value in self._new.items():
-            setattr(self._owner, name, value)
-        return self._owner
+            if _dotted(name) in _FOREIGN:  # for a while, by a program that knows them: nothing to warn of
+                owner._foreign[_dotted(name)] = value
+            else:
+                setattr(owner, name, value)
+        return owner
 
     def __exit__(self, *exc: object) -> None:
-        self._owner._store(self._saved.pop())
+        flags, foreign = self._saved.pop()
+        self._owner._store(flags)
+        self._owner._foreign.clear()
+        self._owner._foreign.update(foreign)
+
+
+def _dotted(name: str) -> str:
+    """Theano's spelling of a flag: PyTensor writes ``section__name`` for ``section.name``."""
+    return name.replace("__", ".", 1) if "__" in name and not name.startswith("_") else name
 
 
 def _warn_unknown(name: str) -> None:

@@ -24,4 +24,6 @@ def python_int_bitwidth() -> int:
     return 64
 
 
-__all__ = ["config", "local_bitwidth", "python_int_bitwidth"]
+LOCAL_BITWIDTH, PYTHON_INT_BITWIDTH = local_bitwidth(), python_int_bitwidth()
+
+__all__ = ["LOCAL_BITWIDTH", "PYTHON_INT_BITWIDTH", "config", "local_bitwidth", "python_int_bitwidth"]

@@ -16,6 +16,9 @@ INTERNALS: dict[str, tuple[str, str]] = {
         "optimizer_from_any",
         "mode='DebugMode' raises DebugModeError",
     ),
+    "fuse.breakpoint": ("PdbBreakpoint", "fuse.Print shows values while a function runs"),
+    "fuse.compile.function.types": ("Supervisor FunctionMaker", "use fuse.function"),
+    "fuse.compile.maker": ("FunctionMaker", "use fuse.function"),
     "fuse.compile.function_module": ("_pickle_Function convert_function_input FunctionMaker", "use fuse.function"),
     "fuse.compile.mode": (
         "AddDestroyHandler AddFeatureOptimizer OPT_* PrintCurrentFunctionGraph predefined_linkers "
@@ -40,6 +43,15 @@ INTERNALS: dict[str, tuple[str, str]] = {
         "*_optimizer", "EquilibriumOptimizer and TopoOptimizer rewrite graphs",
     ),
     "fuse.gof.optdb": ("DB EquilibriumDB SequenceDB LocalGroupDB ProxyDB", "fuse.Mode says which rewrites run"),
+    "fuse.graph.basic": (
+        "NominalVariable Node AtomicVariable FrozenApply AbstractApply OpType", "there are Expr and Apply",
+    ),
+    "fuse.graph.fg": ("AbstractFunctionGraph FrozenFunctionGraph Output", "graphs are immutable"),
+    "fuse.graph.op": ("COp HasInnerGraph ThunkType", "own ops are written in Python"),
+    "fuse.graph.type": ("HasDataType HasShape", "the type of tensors is TensorType"),
+    "fuse.graph.utils": (
+        "InconsistencyError MetaObject MetaType Scratchpad AssocList ValidatingScratchpad", "graphs are immutable",
+    ),
     "fuse.gpuarray": ("Gpu* gpu* gpuarray_shared_constructor get_context type", "arrays are in the main memory"),
     "fuse.gof.params_type": ("*", "own ops are written in Python"),
     "fuse.gof.sched": ("*", "toposort of a FunctionGraph orders applications"),
@@ -50,6 +62,7 @@ INTERNALS: dict[str, tuple[str, str]] = {
     "fuse.scalar.sharedvar": ("shared ScalarSharedVariable", "fuse.shared holds scalars too"),
     "fuse.scan_module.scan_op": ("*", "fuse.scan makes loops"),
     "fuse.scan_module.scan_opt": ("*", "fuse.scan makes loops"),
+    "fuse.sparse": ("as_sparse* matrix Sparse*", "sparse matrices are not part of fuse"),
     "fuse.tensor.blas": (
         "*_inplace *_no_inplace *Optimizer _* local_* InconsistencyError Ger ger* Gemv* gemv* Gemm gemm* Dot22* dot22 "
         "_dot22 ldflags res_is_a", "products and sums of matrices are written as formulas",
@@ -87,6 +100,7 @@ INTERNALS: dict[str, tuple[str, str]] = {
     ),
     "fuse.tensor.opt_uncanonicalize": ("*", "a user's rewrites are registered with register_canonicalize"),
     "fuse.tensor.shared_randomstreams": ("RandomStateSharedVariable", "use RandomStreams"),
+    "fuse.tensor.subtensor": ("index_vars_to_types *Printer", "indices are part of the node"),
     "fuse.tensor.type_other": ("NoneTypeT SliceType SliceConstant slicetype", "None and slices are Python's own"),
     "fuse.tensor.signal.pool": ("*Grad *GradGrad *GradGradGrad *Rop", "use pool_2d and fuse.grad"),
     "fuse.sandbox.multinomial": ("*", "use the multinomial of MRG_RandomStreams"),
@@ -130,6 +144,11 @@ def internal(module: str, name: str) -> Internal | None:
     patterns, instead = INTERNALS.get(module, ("", ""))
     if name.startswith(("__", "pytest")) or not any(fnmatchcase(name, p) for p in patterns.split()):
         return None
+    return stand_in(module, name, instead)
+
+
+def stand_in(module: str, name: str, instead: str = "fuse.function does it by itself") -> Internal:
+    """The class that stands for ``module.name``, a part of the inside of Theano or PyTensor."""
     why = f"fuse has no {module.removeprefix('fuse.')}.{name}, which is part of Theano's inside: {instead}"
     return Internal(name, (), {"why": why, "__doc__": why, "__module__": module})
 

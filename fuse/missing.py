@@ -46,6 +46,8 @@ def no_attribute(module: str, name: str) -> AttributeError:
     text = f"module {module!r} has no attribute {name!r}"
     if module == "fuse.tensor" and name in ABSENT:
         text += f": {ABSENT[name]}"
+    elif module == "fuse.sparse":
+        text += ": sparse matrices are not part of fuse"
     elif not name.startswith("_"):
         for other in _ELSEWHERE:
             if other != module and name in vars(importlib.import_module(other)):

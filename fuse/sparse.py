@@ -1,8 +1,5 @@
 """Theano's ``sparse``: not part of fuse; ``enable_sparse`` says so to programs that ask."""
-from typing import NoReturn
+from fuse.internals import lookup as _lookup
 
 enable_sparse = False
-
-
-def __getattr__(name: str) -> NoReturn:
-    raise AttributeError(f"module 'fuse.sparse' has no attribute {name!r}: sparse matrices are not part of fuse")
+__getattr__ = _lookup(__name__)

@@ -31,14 +31,14 @@ LAYERS = (
     ("symbolic", "transforms"),
     (
         "tensor", "teach", "compile", "gof", "graph", "compat", "gradient", "ifelse", "misc", "sandbox", "scalar",
-        "configparser", "scan_module", "random",
+        "configparser", "scan_module", "random", "raise_op", "link", "scan", "inside", "breakpoint",
     ),
     ("optimize", "d3viz", "integrate"),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 
 # Above all layers: the package, its commands, and names of Theano's tree that only point at ours.
-OUTSIDE = {"fuse", "gpuarray", "__main__", "cli", "demo", "doctor", "theano_table", "sparse", "configdefaults"}
+OUTSIDE = {"fuse", "gpuarray", "__main__", "cli", "demo", "doctor", "theano_table", "sparse", "configdefaults", "utils"}
 
 # Modules that wait to be divided. None may join them.
 TOO_LONG: set[str] = set()

@@ -123,7 +123,8 @@ _CLASSES = {
     "Floor": "floor", "Trunc": "trunc", "RoundHalfToEven": "round_half_to_even", "EQ": "eq", "NEQ": "neq", "LT": "lt",
     "LE": "le", "GT": "gt", "GE": "ge", "IsNan": "isnan", "IsInf": "isinf", "AND": "and_", "OR": "or_", "XOR": "xor",
     "Invert": "invert", "Switch": "switch", "Clip": "clip", "Maximum": "maximum", "Minimum": "minimum", "Cast": "cast",
-    "Second": "fill", "Cos": "cos", "Sin": "sin", "Tan": "tan", "ArcCos": "arccos", "ArcSin": "arcsin",
+    "FloorDivide": "int_div", "TrueDivide": "true_div", "Second": "fill",
+    "Cos": "cos", "Sin": "sin", "Tan": "tan", "ArcCos": "arccos", "ArcSin": "arcsin",
     "ArcTan": "arctan", "ArcTan2": "arctan2", "Cosh": "cosh", "Sinh": "sinh", "Tanh": "tanh", "ArcCosh": "arccosh",
     "ArcSinh": "arcsinh", "ArcTanh": "arctanh", "Real": "real", "Imag": "imag", "Angle": "angle", "Conj": "conj",
     "Erf": "erf", "Erfc": "erfc", "Gamma": "gamma", "GammaLn": "gammaln", "Psi": "psi",
@@ -184,6 +185,18 @@ def div_proxy(x: Any, y: Any) -> Expr:
     x, y = as_expr(x), as_expr(y)
     whole = all(v.type.dtype in DISCRETE for v in (x, y))
     return int_div(x, y) if whole else true_div(x, y)
+
+
+def mean(*args: Any) -> Expr:
+    """The mean of several scalars; 0 of none.
+
+    >>> float(mean(1, 2.0).eval())
+    1.5
+    """
+    total = as_expr(args[0] if args else 0.0)
+    for x in args[1:]:
+        total = add(total, x)
+    return true_div(total, len(args)) if args else total
 
 
 def InRange(openlow: Any, openhi: Any) -> Callable[[Any, Any, Any], Expr]:

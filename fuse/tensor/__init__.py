@@ -4,7 +4,7 @@ from importlib import import_module as _import_module
 from typing import Any as _Any
 
 # First the modules whose names are also functions (T.var, T.sort): a module loaded later would take the name.
-from fuse.tensor import sort as _sort, var as _var  # isort: skip
+from fuse.tensor import shape as _shape, sort as _sort, var as _var  # isort: skip
 
 from fuse.autodiff.check import numeric_grad, verify_grad
 from fuse.autodiff.derived import hessian, hessian_vector_product, jacobian
@@ -62,8 +62,8 @@ all_dtypes = discrete_dtypes + continuous_dtypes
 # Theano's programs use these modules as attributes, without importing them.
 _MODULES = (
     "basic", "blas", "blas_c", "blas_scipy", "elemwise", "extra_ops", "fft", "inplace", "io", "linalg", "math", "opt",
-    "opt_uncanonicalize", "raw_random", "sharedvar", "signal", "special", "subtensor", "type", "type_other", "utils",
-    "xlogx",
+    "opt_uncanonicalize", "random", "raw_random", "rewriting", "sharedvar", "signal", "special", "subtensor", "type",
+    "type_other", "utils", "variable", "xlogx",
 )
 
 # Modules that Theano's own tests and older programs take from here with a star.
@@ -80,7 +80,7 @@ _HOMES = {
 }
 
 # Modules of names that few programs use, loaded when one of them is asked for.
-_SELDOM = ("math", "linalg", "op_classes", "smaller", "subtensor", "type_other")
+_SELDOM = ("math", "linalg", "op_classes", "smaller", "subtensor", "type_other", "newer")
 
 
 def __getattr__(name: str) -> _Any:

@@ -1,7 +1,12 @@
 """Theano's ``tensor.extra_ops``."""
+from fuse.frontend.axes import broadcast_arrays as broadcast_arrays
+from fuse.frontend.axes import broadcast_shape as broadcast_shape
 from fuse.frontend.axes import squeeze as squeeze
+from fuse.frontend.creation import linspace as linspace
+from fuse.frontend.creation import logspace as logspace
 from fuse.frontend.extra_ops import *
 from fuse.frontend.interpolation import interp as interp
+from fuse.frontend.layout import broadcast_to as broadcast_to
 from fuse.frontend.nnet import to_one_hot as to_one_hot
 from fuse.frontend.rearrange import repeat as repeat
 from fuse.frontend.scans import cumprod as cumprod
@@ -9,14 +14,19 @@ from fuse.frontend.scans import cumsum as cumsum
 from fuse.frontend.selecting import compress as compress
 from fuse.frontend.selecting import searchsorted as searchsorted
 from fuse.frontend.signal_windows import bartlett as bartlett
+from fuse.frontend.sorting import unique as unique
 from fuse.tensor.cpu_contiguous import CpuContiguous as CpuContiguous
 from fuse.tensor.cpu_contiguous import cpu_contiguous as cpu_contiguous
+from fuse.tensor.newer import concat_with_broadcast as concat_with_broadcast
+from fuse.tensor.newer import geomspace as geomspace
+from fuse.tensor.op_classes import Alloc as BroadcastTo
 from fuse.tensor.op_classes import Bartlett as Bartlett
 from fuse.tensor.op_classes import CumOp as CumOp
 from fuse.tensor.op_classes import DiffOp as DiffOp
 from fuse.tensor.op_classes import FillDiagonal as FillDiagonal
 from fuse.tensor.op_classes import FillDiagonalOffset as FillDiagonalOffset
 from fuse.tensor.op_classes import RavelMultiIndex as RavelMultiIndex
+from fuse.tensor.op_classes import RepeatOp as Repeat
 from fuse.tensor.op_classes import RepeatOp as RepeatOp
 from fuse.tensor.op_classes import SearchsortedOp as SearchsortedOp
 from fuse.tensor.op_classes import Unique as Unique

@@ -2,6 +2,12 @@
 from fuse.frontend.creation import diag
 from fuse.frontend.decompositions import cholesky, det, matrix_inverse, slogdet
 from fuse.frontend.einsum import einsum
+from fuse.frontend.equations import (
+    cho_solve,
+    solve_continuous_lyapunov,
+    solve_discrete_lyapunov,
+    solve_sylvester,
+)
 from fuse.frontend.factors import (
     alloc_diag,
     block_diag,
@@ -20,7 +26,8 @@ from fuse.frontend.systems import solve, solve_triangular
 inv = matrix_inverse
 
 __all__ = [
-    "alloc_diag", "block_diag", "cholesky", "det", "diag", "eig", "eigh", "eigvalsh", "einsum", "expm", "extract_diag",
-    "inv", "kron", "lstsq", "matrix_dot", "matrix_inverse", "matrix_power", "norm", "pinv", "qr", "slogdet", "solve",
-    "solve_triangular", "svd", "tensordot", "tensorinv", "tensorsolve", "trace",
+    "alloc_diag", "block_diag", "cho_solve", "cholesky", "det", "diag", "eig", "eigh", "eigvalsh", "einsum", "expm",
+    "extract_diag", "inv", "kron", "lstsq", "matrix_dot", "matrix_inverse", "matrix_power", "norm", "pinv", "qr",
+    "slogdet", "solve", "solve_continuous_lyapunov", "solve_discrete_lyapunov", "solve_sylvester", "solve_triangular",
+    "svd", "tensordot", "tensorinv", "tensorsolve", "trace",
 ]

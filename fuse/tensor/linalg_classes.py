@@ -7,7 +7,7 @@ from typing import Any
 
 from fuse.errors import FuseTypeError
 from fuse.expr import Expr, as_expr
-from fuse.frontend import decompositions, factors, linalg, spectral, systems
+from fuse.frontend import decompositions, equations, factors, linalg, spectral, systems
 from fuse.frontend.linalg import _transposed, matmul
 from fuse.tensor.op_classes import Cholesky, Det, ExtractDiag, MatrixInverse, Solve, _plain, op_class
 
@@ -30,6 +30,10 @@ KroneckerProduct = op_class("KroneckerProduct", "reshape", _plain(linalg.kron))
 SolveTriangular = op_class(
     "SolveTriangular", "solve_triangular", lambda **given: partial(systems.solve_triangular, **given)
 )
+CholeskySolve = op_class(
+    "CholeskySolve", "solve_triangular", lambda lower=True, **given: lambda c, b: equations.cho_solve((c, lower), b)
+)
+SolveBase = op_class("SolveBase", "solve solve_triangular", lambda **given: systems.solve)
 BlockDiagonal = op_class("BlockDiagonal", "set_subtensor", _plain(factors.block_diag))
 # Theano has this class without a function: called with matrices it serves as one.
 lstsq = op_class("lstsq", "lstsq", lambda *given, **named: factors.lstsq(*given, **named) if given else factors.lstsq)
@@ -92,8 +96,9 @@ def _zero_disconnected(outputs: Any, grads: Any) -> list[Any]:
 solve_symmetric = partial(systems.solve, assume_a="sym")
 
 __all__ = [
-    "AllocDiag", "BlockDiagonal", "Cholesky", "CholeskyGrad", "Det", "Eig", "Eigh", "EighGrad", "Eigvalsh",
-    "EigvalshGrad", "Expm", "ExpmGrad", "ExtractDiag", "KroneckerProduct", "MatrixInverse", "MatrixPinv", "QRFull",
-    "QRIncomplete", "SLogDet", "SVD", "Solve", "SolveTriangular", "TensorInv", "TensorSolve", "_zero_disconnected",
-    "alloc_diag", "lstsq", "solve_symmetric",
+    "AllocDiag", "BlockDiagonal", "Cholesky", "CholeskyGrad", "CholeskySolve", "Det", "Eig", "Eigh", "EighGrad",
+    "Eigvalsh", "EigvalshGrad", "Expm", "ExpmGrad", "ExtractDiag", "KroneckerProduct", "MatrixInverse", "MatrixPinv",
+    "QRFull",
+    "QRIncomplete", "SLogDet", "SVD", "Solve", "SolveBase", "SolveTriangular", "TensorInv", "TensorSolve",
+    "_zero_disconnected", "alloc_diag", "lstsq", "solve_symmetric",
 ]

@@ -12,4 +12,11 @@ def __getattr__(name: str):
         raise AttributeError(name)
     import fuse.tensor
 
+    if name == "_allclose":
+        from fuse.tensor.basic import _allclose
+
+        return _allclose
+    if name == "_dot":
+        return fuse.tensor.Dot()
+
     return getattr(fuse.tensor, name)

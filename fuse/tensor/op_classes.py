@@ -213,6 +213,7 @@ MaxAndArgmax = op_class(
 Argmax = op_class("Argmax", "argmax", lambda axis=None: partial(scans.argmax, axis=axis))
 
 Dot = op_class("Dot", "dot", _plain(linalg.dot))
+MatMul = op_class("MatMul", "matmul", lambda dtype=None: linalg.matmul)
 BatchedDot = op_class("BatchedDot", "batched_dot", _plain(linalg.batched_dot))
 Join = op_class("Join", "join", _plain(join.join))
 Split = op_class("Split", "subtensor", _split)
@@ -221,6 +222,7 @@ Reshape = op_class(
 )
 Flatten = op_class("Flatten", "reshape", lambda outdim=1: partial(axes.flatten, ndim=outdim))
 Rebroadcast = op_class("Rebroadcast", "rebroadcast unbroadcast", _rebroadcast)
+Unbroadcast = op_class("Unbroadcast", "rebroadcast unbroadcast", lambda *at: lambda x: axes.unbroadcast(x, *at))
 SpecifyShape = op_class("SpecifyShape", "specify_shape", _plain(axes.specify_shape))
 Shape = op_class("Shape", "shape make_vector", _plain(sizes.shape))
 Shape_i = op_class("Shape_i", "shape_i", lambda i: lambda x: sizes.shape_i(x, i))
@@ -324,8 +326,8 @@ __all__ = [
     "AdvancedIncSubtensor1", "AdvancedSubtensor", "AdvancedSubtensor1", "All", "Alloc", "AllocDiag", "AllocEmpty",
     "ArgSortOp", "Argmax", "Bartlett", "BaseAdvancedIncSubtensor", "BaseAdvancedSubtensor", "BatchedDot", "CAReduce",
     "CAReduceDtype", "Cholesky", "Choose", "CumOp", "Det", "DiffOp", "DimShuffle", "Dot", "Elemwise", "ExtractDiag",
-    "Eye", "FillDiagonal", "FillDiagonalOffset", "Flatten", "IncSubtensor", "Join", "MakeVector", "MatrixInverse",
-    "MaxAndArgmax", "Mean", "Nonzero", "Prod", "ProdWithoutZeros", "RavelMultiIndex", "Rebroadcast", "RepeatOp",
-    "Reshape", "ScalarFromTensor", "SearchsortedOp", "Shape", "Shape_i", "Solve", "SortOp", "SpecifyShape", "Split",
-    "Subtensor", "Sum", "TensorFromScalar", "Tile", "TopKOp", "Tri", "Unique", "UnravelIndex",
+    "Eye", "FillDiagonal", "FillDiagonalOffset", "Flatten", "IncSubtensor", "Join", "MakeVector", "MatMul",
+    "MatrixInverse", "MaxAndArgmax", "Mean", "Nonzero", "Prod", "ProdWithoutZeros", "RavelMultiIndex", "Rebroadcast",
+    "RepeatOp", "Reshape", "ScalarFromTensor", "SearchsortedOp", "Shape", "Shape_i", "Solve", "SortOp", "SpecifyShape",
+    "Split", "Subtensor", "Sum", "TensorFromScalar", "Tile", "TopKOp", "Tri", "Unbroadcast", "Unique", "UnravelIndex",
 ]

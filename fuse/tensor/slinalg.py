@@ -21,10 +21,13 @@ def solve_upper_triangular(a, b):
 
 
 _HOMES = {
-    **dict.fromkeys("block_diag eigvalsh expm qr".split(), "fuse.tensor.linalg"),
     **dict.fromkeys(
-        "BlockDiagonal Cholesky CholeskyGrad Eigvalsh EigvalshGrad Expm ExpmGrad KroneckerProduct Solve "
-        "SolveTriangular solve_symmetric".split(), "fuse.tensor.linalg_classes",
+        "block_diag cho_solve eigvalsh expm qr solve_continuous_lyapunov solve_discrete_lyapunov "
+        "solve_sylvester".split(), "fuse.tensor.linalg",
+    ),
+    **dict.fromkeys(
+        "BlockDiagonal Cholesky CholeskyGrad CholeskySolve Eigvalsh EigvalshGrad Expm ExpmGrad KroneckerProduct Solve "
+        "SolveBase SolveTriangular solve_symmetric".split(), "fuse.tensor.linalg_classes",
     ),
 }
 __getattr__ = _borrowed(__name__, _HOMES)

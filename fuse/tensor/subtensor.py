@@ -3,12 +3,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from fuse.errors import FuseIndexError as AdvancedIndexingError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
 from fuse.frontend.indexing import inc_subtensor as inc_subtensor
 from fuse.frontend.indexing import set_subtensor as set_subtensor
 from fuse.frontend.selecting import take as take
-from fuse.frontend.sizes import as_size
+from fuse.frontend.sizes import as_size, static_int
+from fuse.internals import lookup as _lookup
 from fuse.tensor.op_classes import AdvancedBooleanIncSubtensor as AdvancedBooleanIncSubtensor
 from fuse.tensor.op_classes import AdvancedBooleanSubtensor as AdvancedBooleanSubtensor
 from fuse.tensor.op_classes import AdvancedIncSubtensor as AdvancedIncSubtensor
@@ -87,10 +89,44 @@ def get_idx_list(inputs: Any, idx_list: Any) -> tuple[Any, ...]:
     return tuple(idx_list)
 
 
+def as_index_literal(idx: Any) -> Any:
+    """What an index is known to be: an integer, None or a slice of such; an expression that is not constant stays.
+
+    >>> as_index_literal(slice(as_expr(1), None))
+    slice(1, None, None)
+    """
+    if isinstance(idx, slice):
+        return slice(*[as_index_literal(part) for part in (idx.start, idx.stop, idx.step)])
+    found = None if idx is None else static_int(idx)
+    return idx if found is None else found
+
+
+def basic_shape(shape: Any, indices: Any) -> tuple[Any, ...]:
+    """The sizes of ``x[indices]``, for integers, slices and None, and an ``x`` of the sizes ``shape``."""
+    return indexed_result_shape(shape, indices)
+
+
+def indexed_result_shape(array_shape: Any, indices: Any, indices_are_shapes: bool = False) -> tuple[Any, ...]:
+    """The sizes of ``x[indices]`` for an ``x`` of the sizes ``array_shape``.
+
+    >>> indexed_result_shape((3, 4), (slice(1, None), 0))
+    (2,)
+    """
+    from fuse.frontend.creation import zeros
+    from fuse.frontend.sizes import sizes_of
+
+    found = [zeros(tuple(i), dtype="int64") if indices_are_shapes and isinstance(i, tuple) else i for i in indices]
+    return sizes_of(zeros(tuple(array_shape))[tuple(found)])
+
+
 __all__ = [
-    "AdvancedBooleanIncSubtensor", "AdvancedBooleanSubtensor", "AdvancedIncSubtensor", "AdvancedIncSubtensor1",
+    "AdvancedBooleanIncSubtensor", "AdvancedBooleanSubtensor", "AdvancedIndexingError", "indexed_result_shape",
+    "AdvancedIncSubtensor", "AdvancedIncSubtensor1",
     "AdvancedSubtensor", "AdvancedSubtensor1", "IncSubtensor", "Subtensor", "advanced_boolean_inc_subtensor",
     "advanced_boolean_set_subtensor", "advanced_boolean_subtensor", "advanced_inc_subtensor",
     "advanced_inc_subtensor1", "advanced_set_subtensor", "advanced_set_subtensor1", "advanced_subtensor",
-    "advanced_subtensor1", "get_canonical_form_slice", "get_idx_list", "inc_subtensor", "set_subtensor", "take",
+    "advanced_subtensor1", "as_index_literal", "basic_shape", "get_canonical_form_slice",
+    "get_idx_list", "inc_subtensor", "set_subtensor", "take",
 ]
+
+__getattr__ = _lookup(__name__)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fuse.types import TensorType as DenseTensorType
 from fuse.types import TensorType as TensorType
 
 
@@ -34,3 +35,12 @@ def values_eq_approx_remove_inf_nan(a: Any, b: Any) -> bool:
 def values_eq_approx_always_true(a: Any, b: Any) -> bool:
     """True: for results that cannot be compared."""
     return True
+
+
+def __getattr__(name: str) -> Any:
+    """The constructors and the lists of dtypes."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+    import fuse.tensor
+
+    return getattr(fuse.tensor, name)

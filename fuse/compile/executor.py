@@ -1,0 +1,2 @@
+"""PyTensor's ``compile.executor``."""
+from fuse.compiled import Function as Function

@@ -1,0 +1,114 @@
+"""Modules of PyTensor's tree that are other modules here, or nothing but inside: they import, as their names do."""
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from fuse.internals import internal, stand_in
+from fuse.missing import no_attribute
+
+# Modules and where their names are, the first of which has a name gives it. What none has is internal.
+HOMES: dict[str, tuple[str, ...]] = {
+    "fuse.graph.destroyhandler": ("fuse.gof.destroyhandler",),
+    "fuse.graph.features": ("fuse.gof.toolbox", "fuse.graph.utils"),
+    "fuse.graph.null_type": ("fuse.gof.null_type",),
+    "fuse.graph.sched": ("fuse.gof.sched",),
+    "fuse.graph.rewriting.basic": ("fuse.gof.opt",),
+    "fuse.graph.rewriting.db": ("fuse.gof.optdb",),
+    "fuse.graph.rewriting.kanren": (),
+    "fuse.graph.rewriting.unify": (),
+    "fuse.graph.rewriting.utils": ("fuse.rules", "fuse.gof.graph"),
+    "fuse.link.basic": ("fuse.gof.link",),
+    "fuse.link.c": (),
+    "fuse.link.c.basic": ("fuse.gof.link",),
+    "fuse.link.c.cmodule": (),
+    "fuse.link.c.cvm": (),
+    "fuse.link.c.op": ("fuse.graph.op",),
+    "fuse.link.c.params_type": ("fuse.gof.params_type",),
+    "fuse.link.c.type": ("fuse.gof.type",),
+    "fuse.link.jax": (),
+    "fuse.link.numba": (),
+    "fuse.link.utils": ("fuse.gof.link",),
+    "fuse.link.vm": ("fuse.gof.vm", "fuse.gof.link"),
+    "fuse.scan.basic": ("fuse.scan_module.scan",),
+    "fuse.scan.checkpoints": ("fuse.scan_module.scan_checkpoints",),
+    "fuse.scan.op": ("fuse.scan_module.scan_op",),
+    "fuse.scan.rewriting": ("fuse.scan_module.scan_opt",),
+    "fuse.scan.utils": ("fuse.scan_module.scan_utils",),
+    "fuse.scan.views": ("fuse.scan_module.scan_views",),
+    **{f"fuse.tensor.rewriting.{name}": ("fuse.tensor.opt",) for name in (
+        "basic", "blas", "blas_c", "blockwise", "einsum", "elemwise", "extra_ops", "jax", "linalg", "math", "numba",
+        "ofg", "shape", "special", "subtensor", "subtensor_lift", "uncanonicalize",
+    )},
+}
+# Names that have another one here.
+RENAMED = {
+    "CVM": "VM_Linker", "EquilibriumGraphRewriter": "EquilibriumOptimizer", "GraphRewriter": "EquilibriumOptimizer",
+    "OpKeyGraphRewriter": "OpKeyOptimizer", "PatternNodeRewriter": "PatternSub", "RewriteDatabaseQuery": "Query",
+    "SequentialGraphRewriter": "SeqOptimizer", "SubstitutionNodeRewriter": "OpSub", "VMLinker": "VM_Linker",
+    "WalkingGraphRewriter": "TopoOptimizer", "node_rewriter": "local_optimizer", "rewrite_graph": "simplify",
+    "walking_rewriter": "out2in",
+}
+
+
+def callable_module(name: str, function: Callable[..., Any]) -> None:
+    """Let the module ``name`` be called as ``function``: PyTensor has both under one name."""
+    class _Module(ModuleType):
+        __call__ = staticmethod(function)
+
+    sys.modules[name].__class__ = _Module
+
+
+class _Maker(Loader):
+    def create_module(self, spec: ModuleSpec) -> None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        name = module.__name__
+        homes = HOMES[name]
+        module.__doc__ = f"PyTensor's ``{name.removeprefix('fuse.')}``" + (f": see {homes[0]}." if homes else ".")
+
+        def find(wanted: str) -> Any:
+            if not wanted.startswith("__"):
+                for home in map(import_module, homes):
+                    for spelling in (wanted, RENAMED.get(wanted, wanted)):
+                        if spelling in vars(home):
+                            return vars(home)[spelling]
+                for place in homes:
+                    found = internal(place, wanted)
+                    if found is not None:
+                        return found
+                if not wanted.startswith("pytest"):
+                    return stand_in(name, wanted)
+            raise no_attribute(name, wanted)
+
+        module.__getattr__ = find  # type: ignore[method-assign]
+
+
+class _Finder(MetaPathFinder):
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Any:
+        if fullname not in HOMES:
+            return None
+        packages = {name.rpartition(".")[0] for name in HOMES}
+        return ModuleSpec(fullname, _Maker(), is_package=fullname in packages)
+
+
+_FINDER = _Finder()
+
+
+def install() -> None:
+    """Let the modules of HOMES be found; done by the packages that they are in.
+
+    >>> install()
+    >>> from fuse.link.c.op import COp
+    >>> from fuse.graph.rewriting.basic import PatternNodeRewriter
+    >>> PatternNodeRewriter.__name__
+    'Pattern'
+    """
+    if _FINDER not in sys.meta_path:
+        sys.meta_path.append(_FINDER)

@@ -1,0 +1,398 @@
+"""What PyTensor has beside Theano: products of vectors in batches, axes joined and split, indices of triangles."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from fuse.config import config
+from fuse.errors import AxisError, FuseTypeError, FuseValueError, ShapeError
+from fuse.expr import Expr, as_expr
+from fuse.frontend import elementwise as ew
+from fuse.frontend import numpy_more
+from fuse.frontend.axes import atleast_nd, broadcast_arrays, moveaxis, specify_shape
+from fuse.frontend.bessel import kv
+from fuse.frontend.creation import linspace, tri
+from fuse.frontend.join import concatenate, split
+from fuse.frontend.layout import broadcast_to, reshape
+from fuse.frontend.linalg import dot, matmul
+from fuse.frontend.nonzero import nonzero
+from fuse.frontend.selecting import searchsorted
+from fuse.frontend.sizes import as_size, as_size_expr, as_sizes, normalize_axes, size_mul, sizes_of, static_int
+from fuse.frontend.tensor import NotScalarConstantError, get_scalar_constant_value
+from fuse.types import DISCRETE, dtype_name, inexact, promote
+
+e, euler_gamma, inf, nan, newaxis, pi = np.e, np.euler_gamma, np.inf, np.nan, None, np.pi
+NoneSliceConst = slice(None)
+__all__ = [
+    "NoneSliceConst", "atleast_Nd", "concat_with_broadcast", "dense_dot", "e", "euler_gamma", "geomspace",
+    "get_underlying_scalar_constant_value", "inf", "infer_static_shape", "interpolate1d", "ix_", "join_dims", "kn",
+    "log1pexp", "matvec", "nan", "newaxis", "pack", "pi", "shape_tuple", "slice_at_axis", "specify_broadcastable",
+    "split_dims", "tril_indices", "tril_indices_from", "triu_indices", "triu_indices_from", "unpack", "vecdot",
+    "vecmat", "vectorize",
+]
+
+log1pexp = ew.softplus
+
+
+def _typed(x: Expr, dtype: Any) -> Expr:
+    return x if dtype is None else ew.cast(x, dtype_name(dtype))
+
+
+# ---------------------------------------------------------------- products
+def vecdot(x1: Any, x2: Any, dtype: Any = None) -> Expr:
+    """The products of the vectors along the last axes, of which the first is conjugated (``numpy.vecdot``).
+
+    >>> vecdot([[1.0, 2.0], [3.0, 4.0]], [1.0, 10.0]).eval()
+    array([21., 43.])
+    """
+    return _typed(numpy_more._vecdot(x1, x2), dtype)
+
+
+def matvec(x1: Any, x2: Any, dtype: Any = None) -> Expr:
+    """The products of the matrices in the last two axes of ``x1`` with the vectors in the last of ``x2``.
+
+    >>> matvec([[1.0, 2.0], [3.0, 4.0]], [1.0, 10.0]).eval()
+    array([21., 43.])
+    """
+    return _typed(matmul(x1, as_expr(x2)[..., None])[..., 0], dtype)
+
+
+def vecmat(x1: Any, x2: Any, dtype: Any = None) -> Expr:
+    """The products of the vectors in the last axis of ``x1``, conjugated, with the matrices in the last two of ``x2``.
+
+    >>> vecmat([1.0, 10.0], [[1.0, 2.0], [3.0, 4.0]]).eval()
+    array([31., 42.])
+    """
+    return _typed(matmul(ew.conj(as_expr(x1))[..., None, :], x2)[..., 0, :], dtype)
+
+
+def dense_dot(a: Any, b: Any) -> Expr:
+    """``dot`` of two arrays."""
+    return dot(a, b)
+
+
+def kn(n: Any, x: Any) -> Expr:
+    """The modified Bessel function of the second kind, of integer order.
+
+    >>> round(float(kn(0, 1.0).eval()), 4)
+    0.421
+    """
+    return kv(n, x)
+
+
+# ---------------------------------------------------------------- constants and sizes
+def get_underlying_scalar_constant_value(
+    v: Any, *, elemwise: bool = True, only_process_constants: bool = False, max_recur: int = 10,
+    raise_not_constant: bool = True,
+) -> Any:
+    """The value of an expression that is one constant number, as an array.
+
+    Otherwise NotScalarConstantError, or ``v`` itself where ``raise_not_constant`` is false.
+
+    >>> import fuse.tensor as T
+    >>> get_underlying_scalar_constant_value(T.fill(T.dvector(), 2.0))
+    array(2., dtype=float32)
+    """
+    try:
+        return get_scalar_constant_value(v)
+    except NotScalarConstantError:
+        if raise_not_constant:
+            raise
+    return v
+
+
+def infer_static_shape(shape: Any) -> tuple[list[Expr], tuple[int | None, ...]]:
+    """The sizes as expressions, and as integers where they are known (else None).
+
+    Raises FuseTypeError for a size that is no integer.
+
+    >>> import fuse.tensor as T
+    >>> infer_static_shape([2, T.lscalar("n")])[1]
+    (2, None)
+    """
+    exprs = [as_expr(s) for s in (shape if isinstance(shape, (list, tuple)) else list(as_expr(shape)))]
+    for s in exprs:
+        if s.type.dtype not in DISCRETE or s.type.ndim:
+            raise FuseTypeError(f"Shapes must be scalar integers; got {s}")
+    return exprs, tuple([static_int(s) for s in exprs])
+
+
+def shape_tuple(x: Any) -> tuple[Expr, ...]:
+    """The sizes of ``x``, each an expression.
+
+    >>> import fuse.tensor as T
+    >>> shape_tuple(T.tensor("float64", shape=(2, None)))[0].data
+    array(2)
+    """
+    return tuple(map(as_size_expr, sizes_of(as_expr(x))))
+
+
+def specify_broadcastable(x: Any, *axes: int) -> Expr:
+    """``x``, declared to have the size 1 along ``axes``; a call with another size is an error.
+
+    >>> import fuse.tensor as T
+    >>> specify_broadcastable(T.matrix("m"), 0).type.broadcastable
+    (True, False)
+    """
+    x = as_expr(x)
+    if not axes:
+        return x
+    ones = normalize_axes(axes, x.type.ndim)
+    return specify_shape(x, [1 if d in ones else None for d in range(x.type.ndim)])
+
+
+# ---------------------------------------------------------------- axes
+def atleast_Nd(arry: Any, *, n: int = 1, left: bool = True) -> Expr:
+    """``arry`` with axes of size 1 added, in front or behind, until it has ``n``.
+
+    >>> import fuse.tensor as T
+    >>> atleast_Nd(T.dvector("v"), n=3, left=False).type.broadcastable
+    (False, True, True)
+    """
+    return atleast_nd(arry, n, left)
+
+
+def slice_at_axis(sl: slice, axis: int) -> tuple[Any, ...]:
+    """The index that is the slice ``sl`` at ``axis`` and everything elsewhere.
+
+    >>> slice_at_axis(slice(1), 1)
+    (slice(None, None, None), slice(None, 1, None), Ellipsis)
+    """
+    whole = (slice(None),)
+    return (*whole * axis, sl, ...) if axis >= 0 else (..., sl, *whole * (-1 - axis))
+
+
+def ix_(*args: Any) -> tuple[Expr, ...]:
+    """Index vectors for every combination of their elements (``numpy.ix_``).
+
+    >>> import fuse.tensor as T
+    >>> T.constant([[1, 2, 3], [4, 5, 6]])[ix_([0, 1], [0, 2])].eval()
+    array([[1, 3],
+           [4, 6]])
+    """
+    vectors = list(map(as_expr, args))
+    if any(v.type.ndim != 1 for v in vectors):
+        raise FuseValueError("Cross index must be 1 dimensional")
+    return tuple([v[(None,) * k + (slice(None),) + (None,) * (len(args) - 1 - k)] for k, v in enumerate(vectors)])
+
+
+def join_dims(x: Any, start_axis: int = 0, n_axes: int | None = None) -> Expr:
+    """``n_axes`` axes from ``start_axis`` on (None: all behind it) as one; none gives a new axis of size 1.
+
+    >>> import fuse.tensor as T
+    >>> join_dims(T.tensor("float64", shape=(2, 3, 4)), 1).type.shape
+    (2, 12)
+    """
+    x = as_expr(x)
+    start = start_axis + max(1, x.type.ndim) if start_axis < 0 else start_axis
+    count = x.type.ndim - start if n_axes is None else n_axes
+    if not 0 <= start <= x.type.ndim or start + count > x.type.ndim:
+        raise AxisError(f"Axis {start_axis} is out of bounds for array of dimension {x.type.ndim}")
+    sizes = sizes_of(x)
+    joined: Any = 1
+    for n in sizes[start : start + count]:
+        joined = size_mul(joined, n)
+    return reshape(x, (*sizes[:start], joined, *sizes[start + count :]))
+
+
+def split_dims(x: Any, shape: Any, axis: int = 0) -> Expr:
+    """``x`` with ``axis`` as several axes of the sizes ``shape``, of which one may be -1.
+
+    >>> import fuse.tensor as T
+    >>> split_dims(T.tensor("float64", shape=(6, 4)), (2, 3)).type.shape
+    (2, 3, 4)
+    """
+    x = as_expr(x)
+    (at,) = normalize_axes(axis, x.type.ndim)
+    inner: Any = as_sizes(shape)
+    sizes = sizes_of(x)
+    if not inner:
+        return specify_broadcastable(x, at)[(slice(None),) * at + (0,)]
+    known = [n for n in inner if isinstance(n, int)]
+    if isinstance(sizes[at], int) and len(known) == len(inner) and -1 not in known and prod(known) != sizes[at]:
+        raise ShapeError(f"split_dims: an axis of {sizes[at]} elements has not the sizes {tuple(known)}")
+    return reshape(x, (*sizes[:at], *inner, *sizes[at + 1 :]))
+
+
+def _kept(keep_axes: Any, ranks: Sequence[int]) -> tuple[int, int]:
+    """How many leading and trailing axes are kept."""
+    if keep_axes is None:
+        return 0, 0
+    kept = [keep_axes] if isinstance(keep_axes, (int, np.integer)) else list(keep_axes)
+    front, back = sorted([a for a in kept if a >= 0]), sorted([a for a in kept if a < 0])
+    if front != list(range(len(front))):
+        raise FuseValueError("Positive axes must be contiguous and start from 0.")
+    if back != list(range(-len(back), 0)):
+        raise FuseValueError("Negative axes must be contiguous and end at -1.")
+    if min(ranks) < len(front) + len(back):
+        raise FuseValueError(f"pack keeps {len(front) + len(back)} axes, and an argument has {min(ranks)}")
+    return len(front), len(back)
+
+
+def pack(*tensors: Any, keep_axes: Any = None) -> tuple[Expr, list[tuple[Any, ...]]]:
+    """Arrays side by side, all axes but ``keep_axes`` raveled into one; and for each the sizes that were raveled.
+
+    >>> import fuse.tensor as T
+    >>> packed, shapes = pack(T.tensor("float64", shape=(2, 3)), T.tensor("float64", shape=(4,)))
+    >>> packed.type.shape, [a.type.shape for a in unpack(packed, shapes)]
+    ((10,), [(2, 3), (4,)])
+    """
+    if not tensors:
+        raise FuseValueError("Cannot pack an empty list of tensors.")
+    xs = list(map(as_expr, tensors))
+    front, back = _kept(keep_axes, [x.type.ndim for x in xs])
+    inner = [sizes_of(x)[front : x.type.ndim - back] for x in xs]
+    flat = [join_dims(x, front, x.type.ndim - front - back) for x in xs]
+    return concatenate(flat, axis=front), inner
+
+
+def unpack(packed_input: Any, packed_shapes: Sequence[Any], keep_axes: Any = None) -> list[Expr]:
+    """The arrays that ``pack`` put side by side, from the sizes that it gave.
+
+    >>> import fuse.tensor as T
+    >>> [a.eval().tolist() for a in unpack(T.constant([1, 2, 3]), [(2,), ()])]
+    [[1, 2], 3]
+    """
+    x = as_expr(packed_input)
+    kept = normalize_axes(() if keep_axes is None else keep_axes, x.type.ndim)
+    rest = [d for d in range(x.type.ndim) if d not in kept]
+    if len(rest) != 1:
+        raise FuseValueError(f"unpack input must have exactly one more dimension than keep_axes; it has {x.type.ndim}")
+    sizes: list[Any] = []
+    for shape in packed_shapes:
+        count: Any = 1
+        for n in as_sizes(shape):
+            count = size_mul(count, n)
+        sizes.append(count)
+    pieces = [x] if len(sizes) == 1 else split(x, [as_size_expr(n) for n in sizes], len(sizes), rest[0])
+    return [split_dims(p, shape, rest[0]) for p, shape in zip(pieces, packed_shapes, strict=True)]
+
+
+def concat_with_broadcast(tensor_list: Sequence[Any], axis: int = 0) -> Expr:
+    """The arrays joined along ``axis``, broadcast against each other along the others.
+
+    >>> import fuse.tensor as T
+    >>> concat_with_broadcast([T.dmatrix("m"), T.drow("r")], axis=1).type.ndim
+    2
+    """
+    if not tensor_list:
+        raise FuseValueError("Cannot concatenate an empty list of tensors.")
+    xs = list(map(as_expr, tensor_list))
+    rank = max(x.type.ndim for x in xs)
+    xs = [atleast_nd(x, rank) for x in xs]
+    (at,) = normalize_axes(axis, rank)
+    outer = sizes_of(broadcast_arrays(*[x[slice_at_axis(slice(0, 1), at)] for x in xs])[0])
+    sizes = [[sizes_of(x)[d] if d == at else outer[d] for d in range(rank)] for x in xs]
+    return concatenate([broadcast_to(x, s) for x, s in zip(xs, sizes, strict=True)], axis=at)
+
+
+# ---------------------------------------------------------------- ranges and triangles
+def geomspace(
+    start: Any, stop: Any = None, num: Any = 50, base: Any = 10.0, endpoint: bool = True, dtype: Any = None,
+    axis: int = 0, end: Any = None, steps: Any = None,
+) -> Expr:
+    """``num`` values from ``start`` to ``stop``, each the same multiple of the one before.
+
+    >>> geomspace(1.0, 8.0, 4).eval().round(6)
+    array([1., 2., 4., 8.])
+    """
+    given = [as_expr(start), as_expr(end if stop is None else stop), as_expr(base)]
+    work = promote(*[inexact(x.type.dtype) for x in given], config.floatX)
+    first, last, base = [ew.cast(x, work) for x in given]
+    low, high = [ew.true_div(ew.log(x), ew.log(base)) for x in (first, last)]
+    made = ew.pow(base, linspace(low, high, num if steps is None else steps, endpoint))
+    return _typed(moveaxis(made, 0, axis) if axis else made, dtype)
+
+
+def tril_indices(n: Any, k: Any = 0, m: Any = None) -> tuple[Expr, ...]:
+    """The indices of the elements on and below the diagonal ``k`` of ``n`` rows and ``m`` columns.
+
+    >>> [i.eval().tolist() for i in tril_indices(2)]
+    [[0, 1, 1], [0, 0, 1]]
+    """
+    return tuple(nonzero(tri(n, m, k, dtype="bool")))
+
+
+def triu_indices(n: Any, k: Any = 0, m: Any = None) -> tuple[Expr, ...]:
+    """The indices of the elements on and above the diagonal ``k`` of ``n`` rows and ``m`` columns."""
+    return tuple(nonzero(ew.sub(1, tri(n, m, as_size(k) - 1, dtype="int64"))))
+
+
+def _matrix(a: Any) -> Expr:
+    a = as_expr(a)
+    if a.type.ndim != 2:
+        raise FuseValueError("The input array must be two dimensional.")
+    return a
+
+
+def tril_indices_from(a: Any, k: Any = 0) -> tuple[Expr, ...]:
+    """The indices of the elements of a matrix on and below its diagonal ``k``."""
+    n, m = sizes_of(_matrix(a))
+    return tril_indices(n, k, m)
+
+
+def triu_indices_from(a: Any, k: Any = 0) -> tuple[Expr, ...]:
+    """The indices of the elements of a matrix on and above its diagonal ``k``."""
+    n, m = sizes_of(_matrix(a))
+    return triu_indices(n, k, m)
+
+
+# ---------------------------------------------------------------- functions
+def vectorize(func: Callable[..., Any], signature: str | None = None) -> Callable[..., Any]:
+    """The function ``func`` of few axes for expressions with more axes in front: ``fuse.vectorize``.
+
+    >>> import fuse.tensor as T
+    >>> vectorize(lambda v: v / v.sum(), "(n)->(n)")(T.dmatrix("m")).eval({"m": [[1.0, 1.0], [1.0, 3.0]]})
+    array([[0.5 , 0.5 ],
+           [0.25, 0.75]])
+    """
+    from fuse.transforms.mapped import vectorize as mapped
+
+    vectorized = mapped(func, signature=signature)
+
+    def call(*args: Any) -> Any:
+        for a in args:
+            if not isinstance(a, Expr):
+                raise FuseTypeError(f"Inputs to vectorize function must be TensorVariable, got {type(a)}")
+        return vectorized(*args)
+
+    return call
+
+
+def interpolate1d(
+    x: Any, y: Any, method: str = "linear", left_pad: Any = None, right_pad: Any = None, extrapolate: bool = True
+) -> Callable[[Any], Expr]:
+    """The function between the points (``x``, ``y``) by 'linear', 'nearest', 'first', 'last' or 'mean' values.
+
+    Outside it goes on with ``extrapolate``, else it is ``left_pad`` and ``right_pad``, by default the end values.
+
+    >>> interpolate1d([0.0, 1.0, 2.0], [0.0, 10.0, 40.0])([0.5, 3.0]).eval()
+    array([ 5., 70.])
+    """
+    if method not in ("linear", "nearest", "first", "last", "mean"):
+        raise FuseValueError(f"interpolate1d has no method {method!r}: linear, nearest, first, last or mean")
+    xs, ys = as_expr(x), as_expr(y)
+
+    def at(point: Any) -> Expr:
+        p = as_expr(point)
+        n = as_size_expr(sizes_of(xs)[0])
+        right = ew.clip(searchsorted(xs, p, side="left"), 1, ew.sub(n, 1))
+        x0, x1, y0, y1 = xs[right - 1], xs[right], ys[right - 1], ys[right]
+        made = {
+            "linear": lambda: y0 + (y1 - y0) * ((p - x0) / (x1 - x0)),
+            "nearest": lambda: ew.switch(ew.le(p - x0, x1 - p), y0, y1),
+            "first": lambda: ew.switch(ew.ge(p, x1), y1, y0),
+            "last": lambda: ew.switch(ew.le(p, x0), y0, y1),
+            "mean": lambda: (y0 + y1) / 2,
+        }[method]()
+        if extrapolate:
+            return made
+        low, high = ys[0] if left_pad is None else left_pad, ys[-1] if right_pad is None else right_pad
+        return ew.switch(ew.lt(p, xs[0]), low, ew.switch(ew.gt(p, xs[-1]), high, made))
+
+    return at
+
+

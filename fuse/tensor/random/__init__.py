@@ -1,0 +1,1 @@
+"""PyTensor's ``tensor.random``."""

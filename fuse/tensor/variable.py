@@ -1,0 +1,2 @@
+"""PyTensor's ``tensor.variable``: the classes of variables."""
+from fuse.tensor.var import *

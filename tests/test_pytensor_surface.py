@@ -1,0 +1,156 @@
+"""PyTensor's names beside Theano's: modules that resolve, functions that it adds, flags in its spelling."""
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+import pytest
+import scipy.linalg
+
+import fuse
+import fuse.tensor as pt
+from fuse.compile.function import types
+from fuse.graph import traversal
+from fuse.graph.basic import clone_get_equiv
+from fuse.inside import HOMES
+from fuse.raise_op import CheckAndRaise
+
+RNG = np.random.default_rng(0)
+
+
+# ---------------------------------------------------------------- modules
+@pytest.mark.parametrize("name", sorted(HOMES))
+def test_modules_of_the_inside_import_and_so_do_their_names(name):
+    module = importlib.import_module(name)
+    assert name.removeprefix("fuse.") in module.__doc__
+    with pytest.raises(NotImplementedError, match="inside"):
+        module.AnyNameAtAll()
+    with pytest.raises(AttributeError):
+        module.__nothing__
+
+
+def test_names_that_are_others_here():
+    from fuse.graph.rewriting.basic import PatternNodeRewriter, node_rewriter
+    from fuse.graph.rewriting.utils import is_same_graph, rewrite_graph
+
+    x = pt.dvector("x")
+    assert PatternNodeRewriter is fuse.gof.PatternSub and node_rewriter is fuse.gof.local_optimizer
+    assert rewrite_graph(pt.log(1 + x)) is pt.log1p(x) and is_same_graph(x, x)
+
+
+def test_functions_that_are_modules_too():
+    x = pt.dscalar("x")
+    assert types.Function is fuse.Function and float(fuse.compile.function([x], x + 1)(1.0)) == 2.0
+    basic = importlib.import_module("fuse.scan.basic")
+    outs, _ = fuse.scan(lambda p: p * 2, outputs_info=x, n_steps=3)
+    again, _ = basic.scan(lambda p: p * 2, outputs_info=x, n_steps=3)
+    np.testing.assert_array_equal(fuse.function([x], outs)(1.0), fuse.function([x], again)(1.0))
+    assert pt.shape(pt.dmatrix()).ndim == 1 and importlib.import_module("fuse.tensor.shape").Reshape is pt.Reshape
+
+
+def test_flags_in_pytensors_spelling():
+    assert fuse.config.unittests__rseed == fuse.config.unittests.rseed == "666"
+    before = fuse.config.scan__debug
+    with fuse.config.change_flags(scan__debug=True):
+        assert fuse.config.scan.debug is True
+    assert fuse.config.scan__debug is before
+
+
+# ---------------------------------------------------------------- walks
+def test_walks():
+    x, y = pt.dvectors("x", "y")
+    z = pt.exp(x) * y
+    assert next(traversal.walk([z], lambda v: v.owner.inputs if v.owner else None)) is z
+    assert [n for n, _ in traversal.walk([z], lambda v: v.owner and v.owner.inputs, return_children=True)][-1] in (x, y)
+    assert traversal.variable_depends_on(z, [y]) and not traversal.variable_depends_on(pt.exp(x), y)
+    assert traversal.get_var_by_name([z], "y") == (y,)
+    assert set(traversal.truncated_graph_inputs([z])) == {x, y}
+    new = clone_get_equiv([x, y], [z])
+    assert new[z] is pt.exp(new[x]) * new[y] and new[x] is not x
+
+
+def test_check_and_raise():
+    x = pt.dscalar("x")
+    op = CheckAndRaise(KeyError, "too large")
+    out = op(x * 2, x < 2, x > -2)
+    f = fuse.function([x], [out, fuse.grad(out, x)])
+    assert list(map(float, f(1.0))) == [2.0, 2.0]
+    with pytest.raises(KeyError, match="too large"):
+        f(3.0)
+    with pytest.raises(ValueError, match="Exception subclass"):
+        CheckAndRaise(int)
+    assert op == CheckAndRaise(KeyError, "too large") != CheckAndRaise(ValueError, "too large")
+
+
+# ---------------------------------------------------------------- functions
+A, B, V, W = RNG.normal(size=(2, 3, 4)), RNG.normal(size=(2, 4, 3)), RNG.normal(size=(2, 4)), RNG.normal(size=(2, 3))
+FUNCTIONS = {
+    "vecdot": (lambda: pt.vecdot(V, V[0]), lambda: np.vecdot(V, V[0])),
+    "vecdot complex": (lambda: pt.vecdot(V * 1j, V + 1j), lambda: np.vecdot(V * 1j, V + 1j)),
+    "matvec": (lambda: pt.matvec(A, V), lambda: np.matvec(A, V)),
+    "vecmat": (lambda: pt.vecmat(W, A), lambda: np.vecmat(W, A)),
+    "geomspace": (lambda: pt.geomspace(2.0, 50.0, 5), lambda: np.geomspace(2.0, 50.0, 5)),
+    "tril": (lambda: pt.tril_indices(3, 1, 4)[1], lambda: np.tril_indices(3, 1, 4)[1]),
+    "triu": (lambda: pt.triu_indices(3, 1, 4)[1], lambda: np.triu_indices(3, 1, 4)[1]),
+    "tril from": (lambda: pt.tril_indices_from(pt.as_tensor(A[0]))[0], lambda: np.tril_indices_from(A[0])[0]),
+    "triu from": (lambda: pt.triu_indices_from(pt.as_tensor(A[0]))[0], lambda: np.triu_indices_from(A[0])[0]),
+    "join_dims": (lambda: pt.join_dims(pt.as_tensor(A), 1), lambda: A.reshape(2, 12)),
+    "join no dims": (lambda: pt.join_dims(pt.as_tensor(A), 1, 0), lambda: A.reshape(2, 1, 3, 4)),
+    "split_dims": (lambda: pt.split_dims(pt.as_tensor(A), (2, -1), axis=-1), lambda: A.reshape(2, 3, 2, 2)),
+    "concat_with_broadcast": (
+        lambda: pt.concat_with_broadcast([A, W[0]], axis=-1),
+        lambda: np.concatenate([A, np.broadcast_to(W[0], (2, 3, 3))], axis=-1),
+    ),
+    "cho_solve": (
+        lambda: pt.linalg.cho_solve((np.linalg.cholesky(np.eye(3) * 2 + 1), True), W[0]),
+        lambda: np.linalg.solve(np.eye(3) * 2 + 1, W[0]),
+    ),
+    "continuous lyapunov": (
+        lambda: pt.linalg.solve_continuous_lyapunov(A[0, :, :3], B[0, :3]),
+        lambda: scipy.linalg.solve_continuous_lyapunov(A[0, :, :3], B[0, :3]),
+    ),
+    "discrete lyapunov": (
+        lambda: pt.linalg.solve_discrete_lyapunov(A[0, :, :3], B[0, :3]),
+        lambda: scipy.linalg.solve_discrete_lyapunov(A[0, :, :3], B[0, :3]),
+    ),
+    "sylvester": (
+        lambda: pt.linalg.solve_sylvester(A[0, :, :3], B[0, :2, :2], W.T),
+        lambda: scipy.linalg.solve_sylvester(A[0, :, :3], B[0, :2, :2], W.T),
+    ),
+    "ix_": (lambda: pt.as_tensor(A)[pt.basic.ix_([1], [0, 2], [3])], lambda: A[np.ix_([1], [0, 2], [3])]),
+    "interpolate1d": (
+        lambda: pt.interpolate1d([0.0, 1.0, 3.0], [0.0, 1.0, -1.0], extrapolate=False)([-1.0, 0.5, 2.0, 9.0]),
+        lambda: np.interp([-1.0, 0.5, 2.0, 9.0], [0.0, 1.0, 3.0], [0.0, 1.0, -1.0]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_that_pytensor_adds(name):
+    build, want = FUNCTIONS[name]
+    np.testing.assert_allclose(build().eval(), want(), rtol=1e-10)
+
+
+def test_packing_is_undone_by_unpacking():
+    x, y = pt.dtensor3("x"), pt.dtensor4("y")
+    packed, shapes = pt.pack(x, y, keep_axes=(0, -1))
+    values = RNG.normal(size=(2, 3, 4)), RNG.normal(size=(2, 1, 2, 4))
+    found = fuse.function([x, y], [packed, *pt.unpack(packed, shapes, keep_axes=(0, -1))])(*values)
+    assert found[0].shape == (2, 5, 4)
+    for have, want in zip(found[1:], values, strict=True):
+        np.testing.assert_array_equal(have, want)
+    with pytest.raises(ValueError, match="contiguous"):
+        pt.pack(x, y, keep_axes=(1,))
+
+
+def test_sizes_that_are_declared():
+    m = pt.dmatrix("m")
+    row = pt.specify_broadcastable(m, 0)
+    assert row.type.broadcastable == (True, False)
+    with pytest.raises(AssertionError):
+        row.eval({m: np.ones((2, 3))})
+    n = pt.lscalar("n")
+    assert pt.basic.infer_static_shape((2, n))[1] == (2, None)
+    with pytest.raises(TypeError, match="integers"):
+        pt.basic.infer_static_shape((2.5,))
+    assert pt.get_underlying_scalar_constant_value(n, raise_not_constant=False) is n
