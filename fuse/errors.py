@@ -138,6 +138,10 @@ class CompileError(FuseError, RuntimeError):
     """Generated code that Numba refused: a fault of fuse, or of a user's own kernel."""
 
 
+class DeviceError(FuseError, RuntimeError):
+    """There is no GPU to use, or it has no memory left."""
+
+
 class DebugModeError(FuseError, AssertionError):
     """DebugMode: compiled code and the interpreter disagree."""
 

@@ -1,0 +1,319 @@
+"""DeviceArray: an array in a GPU's memory. Views cost nothing; reading it as a NumPy array copies it to the host."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fuse.codegen import device
+from fuse.errors import DTypeError, ShapeError
+
+
+class Memory:
+    """A block of device memory, which goes back to the pool when the last array on it is gone."""
+
+    __slots__ = ("block", "flat", "on", "owner", "size")
+
+    def __init__(self, count: int, on: device.Device, block: Any = None, owner: Any = None) -> None:
+        self.on = on
+        self.owner = owner  # of memory that is not ours
+        self.block, self.size = (block, count) if block is not None else on.take(count)
+        self.flat: dict[Any, Any] = {}  # what kernels take, by dtype, first byte and count
+
+    def typed(self, dtype: str, start: int, count: int) -> Any:
+        key = dtype, start, count
+        found = self.flat.get(key)
+        if found is None:
+            if len(self.flat) >= 8:
+                self.flat.clear()
+            found = self.flat[key] = self.on.typed(self.block, dtype, start, count)
+        return found
+
+    def __del__(self) -> None:
+        if self.owner is None and getattr(self, "block", None) is not None:
+            self.on.give(self.block, self.size)
+
+
+class DeviceArray:
+    """An array on a GPU: ``shape``, ``dtype``, and strides and the place of its first element, in elements.
+
+    ``numpy.asarray`` copies it to the host; other libraries take it as it is (``__cuda_array_interface__``,
+    ``__dlpack__``). Basic indexing, ``reshape``, ``transpose`` and ``T`` give views.
+
+    >>> from fuse.codegen import device
+    >>> device.simulate()
+    >>> x = to_device(np.arange(6.0).reshape(2, 3))
+    >>> x.T[1], x.T[1].shape
+    (DeviceArray([1., 4.]), (2,))
+    """
+
+    __slots__ = ("memory", "dtype", "shape", "steps", "start")
+    __array_priority__ = 100
+
+    def __init__(self, memory: Memory, dtype: Any, shape: Sequence[int], steps: Sequence[int] | None = None, start: int = 0):
+        self.memory, self.dtype, self.shape, self.start = memory, np.dtype(dtype), tuple(shape), start
+        self.steps = contiguous_steps(self.shape) if steps is None else tuple(steps)
+
+    # ------------------------------------------------------------ what it is
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def itemsize(self) -> int:
+        return int(self.dtype.itemsize)
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.itemsize
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return tuple([s * self.itemsize for s in self.steps])
+
+    @property
+    def is_contiguous(self) -> bool:
+        expected = 1
+        for n, step in zip(reversed(self.shape), reversed(self.steps), strict=True):
+            if n != 1 and step != expected:
+                return not self.size
+            expected *= n
+        return True
+
+    @property
+    def layout(self) -> str:
+        """As kernels name it: "C", or "S<k>" with unit stride along dimension k (-1: none)."""
+        if self.is_contiguous:
+            return "C"
+        for k in reversed(range(self.ndim)):
+            if self.steps[k] == 1:
+                return f"S{k}"
+        return "S-1"
+
+    def flat(self) -> Any:
+        """The memory as kernels take it: of a contiguous array its elements, of any other the whole block."""
+        name, item = self.dtype.name, self.itemsize
+        if self.is_contiguous:
+            return self.memory.typed(name, self.start * item, self.size)
+        return self.memory.typed(name, 0, self.memory.size // item)
+
+    # ------------------------------------------------------------ views
+    def _view(self, shape: Sequence[int], steps: Sequence[int], start: int) -> DeviceArray:
+        return DeviceArray(self.memory, self.dtype, shape, steps, start)
+
+    def transpose(self, *axes: Any) -> DeviceArray:
+        order = axes[0] if len(axes) == 1 and isinstance(axes[0], (tuple, list)) else axes or None
+        order = tuple(range(self.ndim))[::-1] if order is None else tuple([a % self.ndim for a in order])
+        return self._view([self.shape[a] for a in order], [self.steps[a] for a in order], self.start)
+
+    @property
+    def T(self) -> DeviceArray:
+        return self.transpose()
+
+    def broadcast_to(self, shape: Sequence[int]) -> DeviceArray:
+        missing = len(shape) - self.ndim
+        steps = [0] * missing + [
+            0 if n == 1 and m != 1 else step for n, m, step in zip(self.shape, shape[missing:], self.steps, strict=True)
+        ]
+        for n, m in zip(self.shape, shape[missing:], strict=True):
+            if n not in (1, m):
+                raise ShapeError(f"an array of shape {self.shape} cannot be broadcast to {tuple(shape)}")
+        return self._view(shape, steps, self.start)
+
+    def reshape(self, *shape: Any) -> DeviceArray:
+        """A view where the array is contiguous, else a copy of another shape."""
+        wanted = [int(n) for n in (shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape)]
+        if wanted.count(-1) == 1:
+            known = -math.prod(wanted)
+            wanted[wanted.index(-1)] = self.size // known if known else 0
+        if math.prod(wanted) != self.size or any(n < 0 for n in wanted):
+            raise ShapeError(f"an array of shape {self.shape} cannot be reshaped to {tuple(wanted)}")
+        base = self if self.is_contiguous else self.copy()
+        return DeviceArray(base.memory, self.dtype, wanted, None, base.start)
+
+    def __getitem__(self, index: Any) -> DeviceArray:
+        index = index if isinstance(index, tuple) else (index,)
+        if any(i is Ellipsis for i in index):
+            at = next(k for k, i in enumerate(index) if i is Ellipsis)
+            used = sum(i is not None and i is not Ellipsis for i in index)
+            index = (*index[:at], *[slice(None)] * (self.ndim - used), *index[at + 1 :])
+        shape: list[int] = []
+        steps: list[int] = []
+        start, d = self.start, 0
+        for i in index:
+            if i is None:
+                shape.append(1)
+                steps.append(0)
+                continue
+            if d >= self.ndim:
+                raise IndexError(f"too many indices for an array of {self.ndim} dimensions")
+            n, step = self.shape[d], self.steps[d]
+            if isinstance(i, slice):
+                low, _, by = i.indices(n)
+                count = len(range(*i.indices(n)))
+                start += low * step if count else 0
+                shape.append(count)
+                steps.append(step * by)
+            else:
+                k = int(i)
+                if not -n <= k < n:
+                    raise IndexError(f"index {k} is out of bounds for axis {d} with size {n}")
+                start += (k % n) * step
+            d += 1
+        return self._view([*shape, *self.shape[d:]], [*steps, *self.steps[d:]], start)
+
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> DeviceArray:
+        axis1, axis2 = axis1 % self.ndim, axis2 % self.ndim
+        rows, columns = max(-offset, 0), max(offset, 0)
+        count = max(min(self.shape[axis1] - rows, self.shape[axis2] - columns), 0)
+        rest = [d for d in range(self.ndim) if d not in (axis1, axis2)]
+        start = self.start + (rows * self.steps[axis1] + columns * self.steps[axis2] if count else 0)
+        return self._view(
+            [*[self.shape[d] for d in rest], count],
+            [*[self.steps[d] for d in rest], self.steps[axis1] + self.steps[axis2]], start,
+        )
+
+    # ------------------------------------------------------------ copies
+    def copy(self) -> DeviceArray:
+        """A contiguous array of its own."""
+        made = empty(self.shape, self.dtype.name)
+        if self.size:
+            if self.is_contiguous:
+                self.memory.on.copy(made.flat(), self.flat())
+            else:
+                from fuse.codegen.cuda_launch import copy_into
+
+                copy_into(made, self)
+        return made
+
+    def get(self) -> np.ndarray[Any, Any]:
+        """The values as a NumPy array."""
+        if not self.size:
+            return np.empty(self.shape, self.dtype)
+        if self.is_contiguous:
+            return np.asarray(self.memory.on.download(self.flat())).reshape(self.shape)
+        low = self.start + sum(min(step * (n - 1), 0) for n, step in zip(self.shape, self.steps, strict=True))
+        high = self.start + sum(max(step * (n - 1), 0) for n, step in zip(self.shape, self.steps, strict=True))
+        if high - low >= 2 * self.size:
+            return self.copy().get()
+        span = self.memory.on.download(self.memory.typed(self.dtype.name, low * self.itemsize, high - low + 1))
+        view = np.lib.stride_tricks.as_strided(np.asarray(span)[self.start - low :], self.shape, self.strides)
+        return np.array(view)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        if copy is False:
+            raise ValueError("an array on a GPU cannot be a NumPy array without a copy")
+        found = self.get()
+        return found if dtype is None else found.astype(dtype, copy=False)
+
+    def item(self) -> Any:
+        return self.get().item()
+
+    def tolist(self) -> Any:
+        return self.get().tolist()
+
+    def __int__(self) -> int:
+        return int(self.get())
+
+    def __float__(self) -> float:
+        return float(self.get())
+
+    def __bool__(self) -> bool:
+        return bool(self.get())
+
+    def __index__(self) -> int:
+        if self.ndim or self.dtype.kind not in "iu":
+            raise TypeError("only integer scalar arrays can be an index")
+        return int(self.get())
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of an array without dimensions")
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        return f"Device{self.get()!r}".replace("Devicearray", "DeviceArray")
+
+    # ------------------------------------------------------------ other libraries
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        pointer = self.memory.on.pointer(self.memory.block) + self.start * self.itemsize
+        return {
+            "shape": self.shape, "typestr": self.dtype.str, "data": (pointer if self.size else 0, False), "version": 3,
+            "strides": None if self.is_contiguous else self.strides,
+        }
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        from fuse.codegen.dlpack import device_of
+
+        return device_of(self)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """A DLPack capsule of the array, which the taker keeps alive."""
+        from fuse.codegen.dlpack import capsule
+
+        return capsule(self, **options)
+
+
+def contiguous_steps(shape: Sequence[int]) -> tuple[int, ...]:
+    """Strides of a C-contiguous array, in elements."""
+    steps: list[int] = []
+    count = 1
+    for n in reversed(shape):
+        steps.append(count)
+        count *= n
+    return tuple(reversed(steps))
+
+
+def empty(shape: Sequence[int], dtype: str) -> DeviceArray:
+    """A new array with any values."""
+    kind = np.dtype(dtype)
+    return DeviceArray(Memory(math.prod(shape) * kind.itemsize, device.current()), kind, shape)
+
+
+def to_device(array: Any) -> DeviceArray:
+    """A copy of a NumPy array on the device; arrays of other libraries that are there already are not copied."""
+    if isinstance(array, DeviceArray):
+        return array
+    if not isinstance(array, np.ndarray) and hasattr(array, "__cuda_array_interface__"):
+        return foreign(array)
+    array = np.asarray(array)
+    made = empty(array.shape, array.dtype.name)
+    if made.size:
+        made.memory.on.upload(made.flat(), np.ascontiguousarray(array).reshape(-1))
+    return made
+
+
+def is_on_device(value: Any) -> bool:
+    """Whether a value is an array in the memory of a GPU, ours or another library's."""
+    return isinstance(value, DeviceArray) or (
+        not isinstance(value, (np.ndarray, np.generic, int, float)) and hasattr(value, "__cuda_array_interface__")
+    )
+
+
+def foreign(array: Any) -> DeviceArray:
+    """An array of another library, where it stands. Raises DTypeError where its strides are no whole elements."""
+    told = array.__cuda_array_interface__
+    kind, shape = np.dtype(told["typestr"]), tuple(told["shape"])
+    pointer = told["data"][0]
+    strides = told.get("strides")
+    steps = contiguous_steps(shape)
+    if strides is not None:
+        if any(s % kind.itemsize for s in strides):
+            raise DTypeError("an array whose strides are no multiples of its items' size cannot be used on a GPU")
+        steps = tuple([s // kind.itemsize for s in strides])
+    if not math.prod(shape):
+        return empty(shape, kind.name)
+    low = sum(min(step * (n - 1), 0) for n, step in zip(shape, steps, strict=True))
+    high = sum(max(step * (n - 1), 0) for n, step in zip(shape, steps, strict=True))
+    count = (high - low + 1) * kind.itemsize
+    on = device.current()
+    block = on.wrapped(pointer + low * kind.itemsize, count, array)
+    return DeviceArray(Memory(count, on, block, array), kind, shape, steps, -low)

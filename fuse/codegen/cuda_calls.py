@@ -1,0 +1,58 @@
+"""Library calls of a GPU program: products, factors, sorts through CuPy, which brings cuBLAS, cuSOLVER and the rest.
+
+CuPy is one well-kept package for all of them, takes and gives arrays without copies, and works on the stream that the
+kernels use; nvmath-python would serve products alone. Where it is not installed these steps run on the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from fuse.codegen import device
+from fuse.codegen.cuda_array import DeviceArray, foreign
+from fuse.expr import Expr
+
+# For each op: its text over CuPy (cp), the arguments and the parameters of the node (p).
+CALLS: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "dot": lambda cp, a, p: cp.dot(*a),
+    "matmul": lambda cp, a, p: cp.matmul(*a),
+    "batched_dot": lambda cp, a, p: cp.matmul(*a),
+    "matrix_inverse": lambda cp, a, p: cp.linalg.inv(*a),
+    "det": lambda cp, a, p: cp.linalg.det(*a),
+    "solve": lambda cp, a, p: cp.linalg.solve(*a),
+    "cumsum": lambda cp, a, p: cp.cumsum(*a, axis=p["axis"]),
+    "cumprod": lambda cp, a, p: cp.cumprod(*a, axis=p["axis"]),
+    "argmax": lambda cp, a, p: cp.argmax(*a, axis=p["axis"]),
+    "argmin": lambda cp, a, p: cp.argmin(*a, axis=p["axis"]),
+    "join": lambda cp, a, p: cp.concatenate(a, axis=p["axis"]),
+}
+
+
+@cache
+def _cupy() -> Any:
+    """CuPy, or None where it is not installed or there is no GPU for it."""
+    if device.current().simulated:
+        return None
+    try:
+        import cupy
+    except ImportError:
+        return None
+    return cupy
+
+
+def call_of(node: Expr) -> Callable[..., DeviceArray] | None:
+    """What computes an op on the device through a library; None where nothing does."""
+    call = CALLS.get(node.op.name)
+    cupy = _cupy() if call is not None else None
+    if cupy is None or call is None:
+        return None
+    dtype, params, found = node.type.dtype, node.params, call
+
+    def run(*arrays: DeviceArray) -> DeviceArray:
+        device.current().counts["library calls"] += 1
+        made = cupy.asarray(found(cupy, [cupy.asarray(a) for a in arrays], params), dtype)
+        return foreign(made)
+
+    return run

@@ -1,0 +1,301 @@
+"""Launching on a GPU: one fused region as its kernels, with threads and blocks for the sizes of a call."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from fuse.codegen import device
+from fuse.codegen.collapse import collapse
+from fuse.codegen.cuda_array import DeviceArray, Memory, empty
+from fuse.codegen.emit_cuda import WARP, PartSource, emit, private_buffers
+from fuse.codegen.kernel import Axis, Buffer, Combine, Compute, Init, Kernel, Load, Local, Loop, Store, Update, check, walk
+from fuse.codegen.nest import Binding
+from fuse.codegen.region import Operand, Region
+from fuse.codegen.schedule import _Scheduler
+from fuse.codegen.sizes import Sizes
+from fuse.expr import Expr
+from fuse.op import OPS
+
+COPIES = 64 << 20  # bytes of all copies of a result that groups add up in
+MOST_BLOCKS = 1024  # whose parts of a sum every block of the next launch reads
+
+
+class _Scheduler1(_Scheduler):
+    """Loops for threads: no lanes of vectors, and sums in memory in their own dtype."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.lane_level = None
+
+
+def schedule(
+    region: Region, sizes: Sizes, operands: Mapping[Expr, tuple[Operand, ...]], layouts: Mapping[Expr, str]
+) -> tuple[Kernel, Binding]:
+    """The kernel of ``region`` as a GPU runs it, and what its parameters stand for."""
+    found = _Scheduler1(region, sizes, operands, lambda base: layouts.get(base, "C")).placed()
+    kernel, binding = found.assembled()
+    return check(collapse(replace(kernel, rows=None, tall=None))), binding
+
+
+class Launches:
+    """A kernel compiled for arrays of some layouts: called with device arrays and numbers, in order."""
+
+    def __init__(self, kernel: Kernel, shapes: Mapping[str, Sequence[Axis]] | None = None) -> None:
+        self.kernel = kernel
+        self.scratch_axes = shapes or {}
+        self.sources = emit(kernel)
+        self.private = private_buffers(kernel, [s.part for s in self.sources])
+        self.compiled: dict[int, Any] = {}
+        self.accs = {
+            s.acc: s for s in walk(kernel.body) if isinstance(s, Init)
+        }
+        self.index_order = {b.name: k for k, b in enumerate(kernel.buffers)}
+
+    # ------------------------------------------------------------ sizes
+    def sizes(self, arrays: Mapping[str, DeviceArray], numbers: Mapping[str, Any]) -> dict[Axis, int]:
+        """The sizes of all axes in a call."""
+        found: dict[Axis, int] = {}
+        for axis, source in zip(self.kernel.axes, self.kernel.sizes, strict=False):
+            match source:
+                case ("static", n):
+                    found[axis] = n
+                case ("buffer", name, d):
+                    found[axis] = arrays[name].shape[d]
+                case ("scalar", name):
+                    found[axis] = int(numbers[name])
+        for axis in self.kernel.axes:
+            if axis.parts:
+                found[axis] = math.prod(found[p] for p in axis.parts)
+        return found
+
+    # ------------------------------------------------------------ a call
+    def __call__(self, given: Sequence[Any], status: DeviceArray | None) -> None:
+        """Launch everything on the arrays and numbers ``given``, scratch memory left out."""
+        kernel, on = self.kernel, device.current()
+        own = [b for b in kernel.buffers if not b.scratch]
+        arrays: dict[str, DeviceArray] = dict(zip([b.name for b in own], given, strict=False))
+        numbers = dict(zip([s.name for s in kernel.scalars], given[len(own) :], strict=True))
+        sizes = self.sizes(arrays, numbers)
+        if any(not sizes[a] for a in kernel.nonempty):
+            raise EmptyReduction
+        state: dict[str, Any] = {}
+        for number, source in enumerate(self.sources):
+            self.launch(on, number, source, arrays, numbers, sizes, state, status)
+
+    def launch(
+        self, on: device.Device, number: int, source: PartSource, arrays: dict[str, DeviceArray],
+        numbers: Mapping[str, Any], sizes: Mapping[Axis, int], state: dict[str, Any], status: DeviceArray | None,
+    ) -> None:
+        part = source.part
+        total = math.prod(sizes[a] for a in part.groups)
+        blocks, threads, lanes = self.geometry(on, source, total, sizes)
+        slots = blocks * (threads // lanes)
+        if part.groups and not total and not part.accs:
+            return
+        for buffer in self.kernel.buffers:
+            if buffer.scratch and buffer.name not in arrays and buffer.name in self.reads(number):
+                shape = self.scratch_shape(buffer, sizes)
+                count = math.prod(shape)
+                arrays[buffer.name] = empty((slots * count,) if buffer.name in self.private else shape, buffer.dtype)
+                state[f"{buffer.name} cells"] = count
+        copies: dict[str, DeviceArray] = {}
+        for name in part.copied:
+            copies[name] = empty((slots, max(arrays[name].size, 1)), self.copied_dtype(name))
+            on.clear(copies[name].flat())
+        for acc in part.accs:
+            state[acc.acc] = empty((blocks,), acc.dtype)
+        values = []
+        for argument in source.arguments:
+            match argument.kind:
+                case "array":
+                    values.append(arrays[argument.of].flat())
+                case "stride":
+                    values.append(arrays[argument.of].steps[argument.dimension])
+                case "offset":
+                    values.append(arrays[argument.of].start)
+                case "extent":
+                    values.append(arrays[argument.of].shape[argument.dimension])
+                case "scalar":
+                    values.append(numbers[argument.of])
+                case "size":
+                    values.append(sizes[argument.of])
+                case "partials":
+                    values.append(state[argument.of].flat())
+                case "count":
+                    values.append(state[argument.of].size)
+                case "copies":
+                    values.append(copies[argument.of].flat())
+                case "cells":
+                    of = argument.of
+                    values.append(copies[of].shape[1] if of in copies else state[f"{of} cells"])
+                case "status":
+                    assert status is not None
+                    values.append(status.flat())
+                case "total":
+                    values.append(total)
+                case "lanes":
+                    values.append(lanes)
+        if number not in self.compiled:
+            is_array = [a.kind in ("array", "partials", "copies", "status") for a in source.arguments]
+            self.compiled[number] = on.compile(source.text, source.entry, source.helpers, source.dtypes, is_array)
+        on.launch(self.compiled[number], blocks, threads, values)
+        for name in part.copied:
+            add_copies(arrays[name], copies[name])
+
+    def reads(self, number: int) -> set[str]:
+        return {a.of for a in self.sources[number].arguments if a.kind == "array"}
+
+    def copied_dtype(self, name: str) -> str:
+        return next(s.dtype for s in walk(self.kernel.body) if isinstance(s, Update) and s.buffer == name)
+
+    def scratch_shape(self, buffer: Buffer, sizes: Mapping[Axis, int]) -> list[int]:
+        """The sizes of scratch memory, from how it is indexed."""
+        index = next(s.index for s in walk(self.kernel.body) if isinstance(s, (Store, Load, Update)) and s.buffer == buffer.name)
+        return [sizes[p] for a in index for p in (a.parts or (a,))]
+
+    def geometry(
+        self, on: device.Device, source: PartSource, total: int, sizes: Mapping[Axis, int]
+    ) -> tuple[int, int, int]:
+        """(blocks, threads of a block, lanes of a group) for the sizes of a call."""
+        part = source.part
+        if part.alone and part.ordered:
+            return 1, 1, 1
+        most = max(on.multiprocessors * on.threads // on.block, 1)
+        if part.is_flat:
+            if not part.lanes:
+                return 1, on.block, on.block
+            work = max([sizes[a] for a in part.lanes])
+            limit = min(most, MOST_BLOCKS) if part.accs else most
+            return max(min(limit, -(-work // on.block)), 1), on.block, on.block
+        along = max([sizes[a] for a in part.lanes], default=1)
+        lanes = 1 if part.alone else min(_power(along), on.block)
+        if part.spread:  # as many columns as a warp reads at once, and the rest of the block over rows
+            lanes = min(lanes, max(on.block // min(_power(total), WARP), 1))
+        groups = on.block // lanes
+        blocks = max(min(most, -(-total // groups)), 1)
+        if part.accs:
+            blocks = min(blocks, MOST_BLOCKS)
+        for name in part.copied:
+            dtype = np.dtype(self.copied_dtype(name))
+            cells = math.prod(sizes[p] for a in self.cells(name) for p in (a.parts or (a,)))
+            blocks = max(min(blocks, COPIES // max(cells * dtype.itemsize * groups, 1)), 1)
+        return blocks, on.block, lanes
+
+    def cells(self, name: str) -> list[Axis]:
+        index = next(s.index for s in walk(self.kernel.body) if isinstance(s, (Store, Update)) and s.buffer == name)
+        return [a for a in index if isinstance(a, Axis)]
+
+
+class EmptyReduction(Exception):
+    """A largest or smallest value of nothing is asked for."""
+
+
+def _power(n: int) -> int:
+    """The smallest power of two that is not below ``n``."""
+    return 1 << max(n - 1, 0).bit_length()
+
+
+# ---------------------------------------------------------------- kernels of our own
+@cache
+def _adding(dtype: str, into: str) -> Launches:
+    """``out[c] += sum over k of copies[k, c]``, in the order of k."""
+    c, k = Axis("i0", None), Axis("i1", None)
+    wide = dtype
+    body = (
+        Init("acc", OPS["sum"], wide),
+        Loop(k, (Load("v1", dtype, "copies", (k, c)), Combine("acc", OPS["sum"], wide, "v1", dtype))),
+        Load("v2", dtype, "out", (c,)),
+        Combine("acc", OPS["sum"], wide, "v2", dtype),
+        Store("out", (c,), "acc"),
+    )
+    buffers = Buffer("copies", dtype, 2), Buffer("out", into, 1, True)
+    sizes = ("buffer", "copies", 1), ("buffer", "copies", 0)
+    return Launches(check(Kernel(buffers, (), (c, k), sizes, (), (Loop(c, body),))))
+
+
+def add_copies(target: DeviceArray, copies: DeviceArray) -> None:
+    """Add the sums over the first axis of ``copies`` to a contiguous ``target``."""
+    if target.size:
+        _adding(copies.dtype.name, target.dtype.name)([copies, target.reshape(-1)], None)
+
+
+@cache
+def _copying(dtype: str, ndim: int, layouts: tuple[str, str]) -> Launches:
+    axes = tuple([Axis(f"i{d}", None) for d in range(ndim)])
+    work = "float32" if dtype == "float16" else dtype
+    body: tuple[Any, ...] = (Load("v1", work, "source", axes), Store("target", axes, "v1"))
+    for axis in reversed(axes):
+        body = (Loop(axis, body),)
+    buffers = Buffer("source", dtype, ndim, layout=layouts[1]), Buffer("target", dtype, ndim, True, layout=layouts[0])
+    sizes = tuple([("buffer", "target", d) for d in range(ndim)])
+    return Launches(check(Kernel(buffers, (), axes, sizes, (), body)))
+
+
+def copy_into(target: DeviceArray, source: DeviceArray) -> None:
+    """Copy between arrays of one shape and dtype, with any strides."""
+    if target.size:
+        _copying(target.dtype.name, target.ndim, (target.layout, source.layout))([source, target], None)
+
+
+@cache
+def _increasing(dtype: str, ndim: int, layouts: tuple[str, str]) -> Launches:
+    axes = tuple([Axis(f"i{d}", None) for d in range(ndim)])
+    work = "float32" if dtype == "float16" else dtype
+    add = Compute("v3", work, OPS["add"], ("v1", "v2"), (work, work), (work, work))
+    loads = Load("v1", work, "target", axes), Load("v2", work, "source", axes)
+    body: tuple[Any, ...] = (*loads, add, Store("target", axes, "v3"))
+    for axis in reversed(axes):
+        body = (Loop(axis, body),)
+    buffers = Buffer("source", dtype, ndim, layout=layouts[1]), Buffer("target", dtype, ndim, True, layout=layouts[0])
+    sizes = tuple([("buffer", "target", d) for d in range(ndim)])
+    return Launches(check(Kernel(buffers, (), axes, sizes, (), body)))
+
+
+def add_into(target: DeviceArray, source: DeviceArray) -> None:
+    """Add ``source`` to ``target``, of one shape and dtype, with any strides."""
+    if target.size:
+        _increasing(target.dtype.name, target.ndim, (target.layout, source.layout))([source, target], None)
+
+
+class DeviceRegion:
+    """The kernels of one region, made when arrays of their layouts come."""
+
+    def __init__(self, region: Region, sizes: Sizes, operands: Mapping[Expr, tuple[Operand, ...]]) -> None:
+        self.region, self.sizes_of, self.operands = region, sizes, operands
+        kernel, binding = schedule(region, sizes, operands, {})
+        self.default = kernel
+        self.bases = tuple([b for b in binding.buffers if not isinstance(b, Local)])
+        self.scalars = binding.scalars
+        self.variants: dict[tuple[str, ...], tuple[Launches, tuple[int, ...]]] = {}
+        self.launches(("C",) * len(self.bases))  # raises here where an op has no text for GPUs
+
+    def launches(self, layouts: tuple[str, ...]) -> tuple[Launches, tuple[int, ...]]:
+        """The kernels for these layouts, and in which order they take the arrays and numbers of a call."""
+        if layouts not in self.variants:
+            known = dict(zip(self.bases, layouts, strict=True))
+            kernel, binding = schedule(self.region, self.sizes_of, self.operands, known)
+            bases = [b for b in binding.buffers if not isinstance(b, Local)]
+            order = [self.bases.index(b) for b in bases]
+            order += [len(self.bases) + self.scalars.index(s) for s in binding.scalars]
+            self.variants[layouts] = Launches(kernel), tuple(order)
+        return self.variants[layouts]
+
+    @property
+    def needs_status(self) -> bool:
+        """Whether the kernels check indices."""
+        found, _ = self.launches(("C",) * len(self.bases))
+        return any(a.kind == "status" for s in found.sources for a in s.arguments)
+
+    def __call__(self, arrays: Sequence[DeviceArray], numbers: Sequence[Any], status: DeviceArray | None) -> None:
+        given = [*arrays, *numbers]
+        found, order = self.launches(tuple([a.layout for a in arrays]))
+        found([given[k] for k in order], status)
+
+
+__all__ = ["DeviceRegion", "EmptyReduction", "Launches", "Memory", "add_copies", "copy_into", "schedule"]

@@ -1,0 +1,267 @@
+"""Parts of a kernel for a GPU: what one launch runs, and how its threads share it.
+
+A kernel is a sequence of statements and loops at its outermost level. Each loop is a launch of its own, since only the
+end of a launch is a barrier for all threads. What stands between the loops costs next to nothing and is computed again
+by every launch that needs it, by each thread for itself.
+
+Within a launch, *groups* of threads run over the outer axes, and the threads of a group, its *lanes*, over the
+innermost loops. What a group sums up is put together where the sum is complete, so that every lane has it. A loop
+whose iterations meet in memory has copies of that memory, one per group, which are added up, in order, by a launch
+behind it: the bits of a result depend on the sizes and on the device, never on which thread came first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fuse.codegen.kernel import (
+    Axis,
+    Combine,
+    Get,
+    Init,
+    Kernel,
+    Load,
+    Loop,
+    Put,
+    Store,
+    Update,
+    conflict,
+    uses,
+    walk,
+)
+from fuse.codegen.text import is_innermost
+
+EFFECTS = (Store, Update, Put)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One launch: ``before`` is recomputed by each thread; ``body`` is run by each group, once per point of ``groups``.
+
+    ``accs`` are accumulators that begin outside of the launch: each block leaves what it has of them. ``copied`` are
+    the buffers of which each group has a copy of its own. ``lanes`` is what the innermost loops run over; ``spread``
+    says that neighbouring threads belong to neighbouring groups, where the groups' last axis is the one along memory.
+    ``alone``: one lane per group; ``ordered``: one group, in whose outer loops every thread meets all iterations.
+    ``late``: of what stands at the outermost level behind this part's loop, the statements that write.
+    """
+
+    before: tuple[Any, ...]
+    groups: tuple[Axis, ...]
+    body: tuple[Any, ...]
+    accs: tuple[Init, ...] = ()
+    copied: tuple[str, ...] = ()
+    lanes: tuple[Axis, ...] = ()
+    spread: bool = False
+    alone: bool = False
+    ordered: bool = False
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether all threads of all blocks share the innermost loops, there being one group."""
+        return not self.groups
+
+
+@dataclass
+class _Outer:
+    """What is known at the outermost level while its statements are read in order."""
+
+    defined: dict[str, Any] = field(default_factory=dict)
+    effects: list[Any] = field(default_factory=list)  # stores that no launch has made yet
+    accs: dict[str, Init] = field(default_factory=dict)
+
+
+def parts_of(kernel: Kernel) -> list[Part]:
+    """The launches of ``kernel``, in order."""
+    scratch = {b.name for b in kernel.buffers if b.scratch}
+    found: list[Part] = []
+    before: list[Any] = []
+    pending = False  # whether something at the outermost level is still to be written
+    for s in kernel.body:
+        if isinstance(s, Loop):
+            found.append(_part(kernel, tuple(before), s, scratch))
+            before = [b for b in before if not isinstance(b, EFFECTS)]
+            before.extend(_Done(acc.acc, acc.op, acc.dtype) for acc in found[-1].accs)
+            done = {acc.acc for acc in found[-1].accs}
+            before = [b for b in before if not (isinstance(b, Init) and b.acc in done)]
+            pending = False
+        else:
+            before.append(s)
+            pending = pending or isinstance(s, EFFECTS)
+    if pending or not found:
+        found.append(Part(tuple(before), (), ()))
+    return [_needed(p) for p in found]
+
+
+@dataclass(frozen=True)
+class _Done:
+    """An accumulator that an earlier launch has left parts of: they are put together where it is needed."""
+
+    name: str
+    op: Any
+    dtype: str
+
+
+Done = _Done
+
+
+def _needed(part: Part) -> Part:
+    """``part`` with the statements before it that it needs, and its own stores."""
+    needed = {name for s in walk(part.body) for name in _reads(s)} | {acc.acc for acc in part.accs}
+    kept: list[Any] = []
+    for s in reversed(part.before):
+        name = s.acc if isinstance(s, (Init, Combine)) else getattr(s, "name", "")
+        if isinstance(s, EFFECTS) or name in needed:
+            if isinstance(s, Init) and any(a.acc == s.acc for a in part.accs):
+                continue
+            kept.append(s)
+            needed.update(_reads(s))
+    return Part(
+        tuple(reversed(kept)), part.groups, part.body, part.accs, part.copied, part.lanes, part.spread, part.alone,
+        part.ordered,
+    )
+
+
+def _reads(s: Any) -> tuple[str, ...]:
+    return (*uses(s), s.local) if isinstance(s, Get) else uses(s)
+
+
+# ---------------------------------------------------------------- one loop
+def _part(kernel: Kernel, before: tuple[Any, ...], loop: Loop, scratch: set[str]) -> Part:
+    begun = {s.acc: s for s in before if isinstance(s, Init)}
+    accs = tuple([begun[a] for a in dict.fromkeys(c.acc for c in walk(loop.body) if isinstance(c, Combine)) if a in begun])
+    if _scatters(loop):
+        return _scattering(kernel, before, loop, accs)
+    groups: list[Axis] = []
+    s = loop
+    while not is_innermost(s) and len(s.body) == 1 and isinstance(s.body[0], Loop):
+        groups.append(s.axis)
+        s = s.body[0]
+    if is_innermost(s):
+        body: tuple[Any, ...] = (s,)
+    else:
+        groups.append(s.axis)
+        body = s.body
+    lanes = _lane_axes(body)
+    private = _private(kernel, groups, scratch)
+    copied = _met(body, groups)
+    safe = _is_safe(loop, groups, scratch, copied)
+    crossing = {u for u in walk(body) if isinstance(u, Update)}
+    alone = not _own_lanes(body, private | set(copied)) or not safe and bool(crossing)
+    if not safe:
+        return Part(before, (), (loop,), accs, lanes=(), alone=True, ordered=True)
+    spread = bool(groups) and not alone and _is_along(kernel, groups[-1], lanes)
+    return Part(before, tuple(groups), body, accs, tuple(copied), lanes, spread, alone)
+
+
+def _lane_axes(body: Sequence[Any]) -> tuple[Axis, ...]:
+    loops = [s for s in walk(tuple(body)) if isinstance(s, Loop) and is_innermost(s)]
+    return tuple(dict.fromkeys(s.axis for s in loops))
+
+
+def _private(kernel: Kernel, groups: Sequence[Axis], scratch: set[str]) -> set[str]:
+    """Scratch memory of which each group needs its own: its place does not tell the groups apart."""
+    return {
+        s.buffer
+        for s in walk(kernel.body)
+        if isinstance(s, (Store, Load)) and s.buffer in scratch and not set(groups) <= set(s.index)
+    }
+
+
+def _met(body: Sequence[Any], groups: Sequence[Axis]) -> list[str]:
+    """The buffers that several groups add to at one place."""
+    return list(dict.fromkeys(
+        s.buffer for s in walk(tuple(body)) if isinstance(s, Update) and not set(groups) <= set(s.index)
+    ))
+
+
+def _is_safe(loop: Loop, groups: Sequence[Axis], scratch: set[str], copied: Sequence[str]) -> bool:
+    """Whether groups may run the iterations of the outer axes in any order and at once."""
+    for axis in groups:
+        here: Any = loop
+        while here.axis is not axis:
+            here = here.body[0]
+        accs = tuple([Init(c.acc, c.op, c.dtype) for c in walk(here.body) if isinstance(c, Combine)])
+        bare = Loop(here.axis, _without(here.body, set(copied)), "serial")
+        from fuse.codegen.kernel import Split
+
+        if conflict(Loop(bare.axis, bare.body, "serial", Split(accs)), scratch):
+            return False
+    return True
+
+
+def _without(body: tuple[Any, ...], copied: set[str]) -> tuple[Any, ...]:
+    return tuple([
+        Loop(s.axis, _without(s.body, copied)) if isinstance(s, Loop) else s
+        for s in body
+        if not (isinstance(s, Update) and s.buffer in copied)
+    ])
+
+
+def _own_lanes(body: Sequence[Any], private: set[str]) -> bool:
+    """Whether what lanes write to memory of their group, no other lane reads or writes."""
+    places: dict[str, set[Any]] = {}
+    stack: list[tuple[Any, Axis | None]] = [(s, None) for s in body]
+    while stack:
+        s, lane = stack.pop()
+        if isinstance(s, Loop):
+            inner = s.axis if is_innermost(s) else None
+            stack.extend((b, inner) for b in s.body)
+        elif isinstance(s, (Store, Load, Update)) and s.buffer in private:
+            if lane is not None and lane not in s.index:
+                if isinstance(s, Load):
+                    places.setdefault(s.buffer, set()).add(None)
+                    continue
+                return False
+            places.setdefault(s.buffer, set()).add(lane)
+    written = {s.buffer for s in walk(tuple(body)) if isinstance(s, EFFECTS) and hasattr(s, "buffer")}
+    return all(len(axes - {None}) <= 1 and not (None in axes and len(axes) > 1) for b, axes in places.items() if b in written)
+
+
+def _is_along(kernel: Kernel, outer: Axis, lanes: Sequence[Axis]) -> bool:
+    """Whether neighbours along ``outer``, rather than along the lanes' axes, are neighbours in memory."""
+    layouts = {b.name: b.layout for b in kernel.buffers if not b.scratch}
+    votes = 0
+    for s in walk(kernel.body):
+        if isinstance(s, (Load, Store, Update)) and s.buffer in layouts and len(s.index) > 1:
+            layout = layouts[s.buffer]
+            last = s.index[-1] if layout == "C" else s.index[int(layout[1:])] if layout != "S-1" else None
+            votes += (last == outer) - (last in lanes)
+    return votes > 0
+
+
+# ---------------------------------------------------------------- values stored at computed places
+def _scatters(loop: Loop) -> list[Any]:
+    return [s for s in walk(loop.body) if isinstance(s, (Store, Update)) and any(isinstance(i, str) for i in s.index)]
+
+
+def _scattering(kernel: Kernel, before: tuple[Any, ...], loop: Loop, accs: tuple[Init, ...]) -> Part:
+    """A loop with stores at computed places, which are made in the order of the indices.
+
+    Where an innermost axis tells the places apart, its threads meet all indices in order, each at places of its own.
+    Otherwise sums are taken by groups, each of consecutive indices, in copies; and what is stored, by one thread.
+    """
+    stores = _scatters(loop)
+    lanes = _lane_axes((loop,))
+    along = all(
+        is_innermost(s) is False or all(s.axis in t.index for t in s.body if t in stores)
+        for s in walk((loop,))
+        if isinstance(s, Loop)
+    )
+    direct = [s for inner in walk((loop,)) if isinstance(inner, Loop) and not is_innermost(inner) for s in inner.body]
+    if along and not is_innermost(loop) and not any(s in stores for s in direct):
+        others = [s for s in walk(loop.body) if isinstance(s, (Store, Update)) and s not in stores]
+        if all(set(lanes) & set(s.index) for s in others):
+            return Part(before, (), (loop,), accs, lanes=lanes, ordered=True)
+    targets = {s.buffer for s in stores}
+    if all(isinstance(s, Update) and s.op.name == "sum" for s in stores) and not any(
+        isinstance(s, (Load, Store)) and s.buffer in targets for s in walk(loop.body)
+    ):
+        rest = _without(loop.body, targets)
+        from fuse.codegen.kernel import Split
+
+        inner = tuple([Init(c.acc, c.op, c.dtype) for c in walk(loop.body) if isinstance(c, Combine)])
+        if not conflict(Loop(loop.axis, rest, "serial", Split(inner)), {b.name for b in kernel.buffers if b.scratch}):
+            return Part(before, (loop.axis,), loop.body, accs, tuple(sorted(targets)), alone=True)
+    return Part(before, (), (loop,), accs, alone=True, ordered=True)

@@ -1,0 +1,509 @@
+"""Emission for NVIDIA GPUs: each part of a Kernel as the source of one ``@cuda.jit`` function.
+
+Arrays are flat: the text counts elements from the first one, with strides as arguments where an array is not
+contiguous. Nothing is checked in a kernel but indices that are values; where one is out of bounds, nothing is read or
+written there and ``status`` says so. Arithmetic is in the dtypes of the kernel: literals are typed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fuse.codegen import mathlib
+from fuse.codegen.cuda_parts import Done, Part, parts_of
+from fuse.codegen.inline import compute_dtype, constant_text, inline
+from fuse.codegen.kernel import (
+    Axis,
+    Bounded,
+    Buffer,
+    Combine,
+    Compute,
+    Const,
+    Get,
+    Init,
+    Kernel,
+    Load,
+    Loop,
+    Position,
+    Put,
+    Store,
+    Update,
+    walk,
+)
+from fuse.codegen.text import as_dtype, cast, comparison, is_innermost, scalar_type, typed, wrapping
+
+WARP = 32
+OUT_OF_BOUNDS = 1
+_PLAIN = {"sum": "+", "prod": "*"}
+_BOOLEAN = {"max": "|", "min": "&", "any": "|", "all": "&", "sum": "|", "prod": "&"}
+_SUMMED = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class Argument:
+    """What a function is called with: ``kind`` says which of the launch's values, ``of`` of what.
+
+    Kinds: "array" and "stride" (buffer, dimension) of a buffer, "scalar", "size" of an axis, "partials" and "count" of
+    an accumulator, "copies" and "cells" of a buffer that each group has for itself, "status", "total", "lanes".
+    """
+
+    kind: str
+    of: Any = None
+    dimension: int = -1
+
+
+@dataclass(frozen=True)
+class PartSource:
+    """The source of one launch: its functions, the last of which is the kernel, and what it is called with."""
+
+    part: Part
+    text: str
+    entry: str
+    arguments: tuple[Argument, ...]
+    dtypes: tuple[str, ...]  # of each argument
+    writes: tuple[bool, ...]  # of each argument: whether it is an array that the launch writes
+    helpers: Mapping[str, Any]
+
+
+class _Combining:
+    """Functions that put two partial results together, and the partial results of several threads."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.names: dict[tuple[str, str], int] = {}
+        self.helpers: dict[str, Any] = {}
+
+    def of(self, op: Any, dtype: str) -> int:
+        key = (op.name, dtype)
+        if key not in self.names:
+            number = self.names[key] = len(self.names)
+            self.texts += [self.combine(number, op, dtype), _TOGETHER.format(k=number, other=_exchanged(dtype))]
+        return self.names[key]
+
+    def combine(self, number: int, op: Any, dtype: str) -> str:
+        if dtype == "bool" and op.name in _BOOLEAN:
+            lines, result = [], f"a {_BOOLEAN[op.name]} b"
+        elif op.name in _PLAIN:
+            lines, result = [], as_dtype(f"a {_PLAIN[op.name]} b", dtype)
+        else:
+            lines, result, helpers = inline(op, ["a", "b"], {}, dtype, _resolve, "c")
+            self.helpers.update(helpers)
+            result = as_dtype(result, dtype)
+        body = "".join(f"    {text}\n" for text in lines)
+        return f"@device\ndef combine{number}(a, b):\n{body}    return {result}\n"
+
+
+# Lanes of a row are neighbours (``apart`` is 1), or ``apart`` threads from one another; their number is a power of two.
+_TOGETHER = '''@device
+def together{k}(value, lanes, apart, room):
+    tid = cuda.threadIdx.x
+    if apart == 1:
+        offset = min(lanes, 32) // 2
+        while offset > 0:
+            other = {other}
+            value = combine{k}(value, other)
+            offset //= 2
+        if lanes > 32:
+            if tid % 32 == 0:
+                room[tid // 32] = value
+            cuda.syncthreads()
+            first = tid // lanes * (lanes // 32)
+            value = room[first]
+            for j in range(1, lanes // 32):
+                value = combine{k}(value, room[first + j])
+            cuda.syncthreads()
+    else:
+        room[tid] = value
+        cuda.syncthreads()
+        value = room[tid % apart]
+        for j in range(1, lanes):
+            value = combine{k}(value, room[tid % apart + j * apart])
+        cuda.syncthreads()
+    return value
+'''
+
+
+def _exchanged(dtype: str) -> str:
+    if dtype.startswith("complex"):
+        return f"{dtype}(complex(exchange(value.real, offset), exchange(value.imag, offset)))"
+    if dtype in ("int32", "int64", "float32", "float64"):
+        return "exchange(value, offset)"
+    wide = "int64" if dtype in ("uint64", "uint32") else "int32"
+    taken = f"exchange({wide}(value), offset)"
+    return f"{taken} != 0" if dtype == "bool" else f"{dtype}({taken})"
+
+
+def _resolve(name: str, dtype: str) -> tuple[str, Any]:
+    found = mathlib.resolve(name, dtype, "cuda")
+    return (found, None) if isinstance(found, str) else (f"{name}_{dtype}", found)
+
+
+class _Emitter:
+    """Writes one part."""
+
+    def __init__(self, kernel: Kernel, part: Part, number: int, private: set[str]) -> None:
+        self.kernel, self.part, self.number = kernel, part, number
+        self.buffers: dict[str, Buffer] = {b.name: b for b in kernel.buffers}
+        self.private = private
+        self.lines: list[str] = []
+        self.depth = 1
+        self.arguments: dict[str, tuple[Argument, str, bool]] = {}
+        self.combining = _Combining()
+        self.helpers: dict[str, Any] = {}
+        self.rooms: dict[str, None] = {}
+        self.bounded: set[str] = set()
+        self.lost: set[str] = set()  # sums whose rounding errors are kept beside them
+        self.in_lanes = False
+
+    # ------------------------------------------------------------ arguments
+    def argument(self, name: str, argument: Argument, dtype: str, writes: bool = False) -> str:
+        known = self.arguments.get(name)
+        self.arguments[name] = (argument, dtype, writes or known is not None and known[2])
+        return name
+
+    def size(self, axis: Axis) -> str:
+        return self.argument(f"n_{axis.name}", Argument("size", axis), "int64")
+
+    def array(self, buffer: str, writes: bool = False) -> str:
+        return self.argument(buffer, Argument("array", buffer), self.buffers[buffer].dtype, writes)
+
+    def line(self, text: str) -> None:
+        self.lines.append("    " * self.depth + text)
+
+    def room(self, dtype: str) -> str:
+        self.rooms[dtype] = None
+        return f"room_{dtype}"
+
+    # ------------------------------------------------------------ whole
+    def emit(self) -> PartSource:
+        part = self.part
+        if part.alone and part.ordered:
+            self.line("lane, lanes, apart, live = 0, 1, 1, True")
+            self.line("first, step = 0, 1")
+        elif part.is_flat:
+            self.line("lane, lanes, apart, live = cuda.grid(1), cuda.blockDim.x, 1, True")
+            self.line("first, step = lane, cuda.gridsize(1)")
+        else:
+            self.line(f"lanes = {self.argument('lanes_', Argument('lanes'), 'int64')}")
+            self.line("here = cuda.blockDim.x // lanes")
+            if part.spread:
+                self.line("group, lane, apart = cuda.threadIdx.x % here, cuda.threadIdx.x // here, here")
+            else:
+                self.line("group, lane, apart = cuda.threadIdx.x // lanes, cuda.threadIdx.x % lanes, 1")
+            self.line("first, step, live = lane, lanes, True")
+            self.line("slot = cuda.blockIdx.x * here + group")
+        for s in part.before:
+            self.statement(s)
+        for acc in part.accs:
+            self.start(acc)
+        if part.groups:
+            total = self.argument("total", Argument("total"), "int64")
+            self.line(f"for base in range(cuda.blockIdx.x * here, {total}, cuda.gridDim.x * here):")
+            self.depth += 1
+            self.line(f"live = base + group < {total}")
+            self.line(f"place = base + group if live else {total} - 1")
+            for k, axis in enumerate(reversed(part.groups)):
+                if k == len(part.groups) - 1:
+                    self.line(f"{axis.name} = place")
+                else:
+                    self.line(f"{axis.name} = place % {self.size(axis)}")
+                    self.line(f"place = place // {self.size(axis)}")
+        self.body(part.body)
+        if part.groups:
+            self.depth -= 1
+        for acc in part.accs:
+            self.finish(acc)
+        entry = f"part{self.number}"
+        names = list(self.arguments)
+        rooms = [f"    room_{d} = cuda.shared.array(1024, {scalar_type(d)})" for d in self.rooms]
+        text = "\n\n".join(self.combining.texts)
+        text += f"{chr(10) * 2 if text else ''}def {entry}({', '.join(names)}):\n" + "\n".join([*rooms, *self.lines]) + "\n"
+        values = self.arguments.values()
+        return PartSource(
+            part, text, entry, tuple(a for a, _, _ in values), tuple(d for _, d, _ in values),
+            tuple(w for _, _, w in values), {**self.helpers, **self.combining.helpers},
+        )
+
+    # ------------------------------------------------------------ statements
+    def body(self, statements: Sequence[Any]) -> None:
+        begun: dict[str, Init] = {}
+        for s in statements:
+            if isinstance(s, Init):
+                begun[s.acc] = s
+            self.statement(s)
+            if isinstance(s, Loop):
+                for c in walk(s.body):
+                    if isinstance(c, Combine) and c.acc in begun and not self.part.alone:
+                        self.complete(begun.pop(c.acc), s)
+
+    def complete(self, acc: Init, loop: Loop) -> None:
+        """What the lanes have of an accumulator, put together, where they ran over different elements."""
+        inner = [s for s in walk((loop,)) if isinstance(s, Loop) and is_innermost(s)]
+        if any(isinstance(c, Combine) and c.acc == acc.acc for s in inner for c in s.body):
+            k = self.combining.of(acc.op, acc.dtype)
+            self.line(f"{acc.acc} = together{k}({self.final(acc.acc)}, lanes, apart, {self.room(acc.dtype)})")
+            self.lost.discard(acc.acc)
+
+    def statement(self, s: Any) -> None:
+        match s:
+            case Loop():
+                self.loop(s)
+            case Load():
+                self.load(s)
+            case Const():
+                self.line(f"{s.name} = {constant_text(s.value, s.dtype)}")
+            case Position():
+                text = "0"
+                for k, axis in enumerate(s.axes):
+                    text = axis.name if k == 0 else f"({text}) * {self.size(axis)} + {axis.name}"
+                self.line(f"{s.name} = {as_dtype(text, s.dtype)}")
+            case Bounded():
+                size = self.size(s.size) if isinstance(s.size, Axis) else self.value(s.size)
+                self.index(s.name, self.value(s.value), size)
+                self.bounded.add(s.name)
+            case Compute():
+                self.compute(s)
+            case Store():
+                self.store(s)
+            case Update():
+                self.update(s)
+            case Init():
+                self.start(s)
+            case Combine():
+                self.combine(s)
+            case Done():
+                self.total(s)
+            case Get() | Put():
+                raise AssertionError("rows of lanes are for processors with vectors")
+
+    def value(self, name: str) -> str:
+        """A value as it is used; a number that the kernel is given is an argument."""
+        for scalar in self.kernel.scalars:
+            if scalar.name == name:
+                return self.argument(name, Argument("scalar", name), "float32" if scalar.dtype == "float16" else scalar.dtype)
+        return self.final(name)
+
+    def final(self, acc: str) -> str:
+        return f"({acc} + {acc}_lost if {acc}_lost == {acc}_lost else {acc})" if acc in self.lost else acc
+
+    def load(self, s: Load) -> None:
+        index, checked, dimension = list(s.index), [], 0
+        for k, entry in enumerate(index):
+            if isinstance(entry, str):
+                if entry not in self.bounded:
+                    size = self.argument(f"{s.buffer}_n{dimension}", Argument("extent", s.buffer, dimension), "int64")
+                    self.index(f"{s.name}_{k}", self.value(entry), size)
+                    index[k] = entry = f"{s.name}_{k}"
+                checked.append(entry)
+            dimension += entry.width if isinstance(entry, Axis) else 1
+        kept = self.buffers[s.buffer].dtype
+        text = as_dtype(f"{self.array(s.buffer)}[{self.offset(s.buffer, tuple(index))}]", s.dtype)
+        if kept == s.dtype and not checked:
+            text = f"{s.buffer}[{self.offset(s.buffer, tuple(index))}]"
+        if checked:
+            text = f"{text} if {' and '.join(f'{c} >= 0' for c in checked)} else {typed(constant_text(0, s.dtype), s.dtype)}"
+        self.line(f"{s.name} = {text}")
+
+    def index(self, name: str, value: str, size: str) -> None:
+        """``name`` = ``value`` as an index below ``size``, counted from the end where it is negative; -1 for none."""
+        self.line(f"{name} = int64({value})")
+        self.line(f"{name} = {name} + {size} if {name} < 0 else {name}")
+        self.line(f"if {name} < 0 or {name} >= {size}:")
+        self.line(f"    {name} = int64(-1)")
+        self.line(f"    {self.argument('status', Argument('status'), 'int64', True)}[0] = {OUT_OF_BOUNDS}")
+
+    def offset(self, buffer: str, index: tuple[Any, ...]) -> str:
+        b = self.buffers[buffer]
+        terms: list[str] = []
+        dimension = 0
+        layout = "C" if b.scratch else b.layout
+        for k, entry in enumerate(index):
+            text = entry.name if isinstance(entry, Axis) else str(entry)
+            width = entry.width if isinstance(entry, Axis) else 1
+            if text != "0":
+                if layout == "C":
+                    later = []
+                    for place, e in enumerate(index[k + 1 :], k + 1):
+                        if isinstance(e, Axis):
+                            later.append(self.size(e))
+                        elif e != 0:
+                            d = sum(x.width if isinstance(x, Axis) else 1 for x in index[:place])
+                            later.append(self.argument(f"{buffer}_n{d}", Argument("extent", buffer, d), "int64"))
+                    terms.append(" * ".join([text, *later]))
+                elif int(layout[1:]) == dimension:
+                    terms.append(text)
+                else:
+                    stride = self.argument(f"{buffer}_s{dimension}", Argument("stride", buffer, dimension), "int64")
+                    terms.append(f"{text} * {stride}")
+            dimension += width
+        if layout != "C":
+            start = self.argument(f"{buffer}_at", Argument("offset", buffer), "int64")
+            terms.insert(0, start)
+        if buffer in self.private:
+            cells = self.argument(f"{buffer}_cells", Argument("cells", buffer), "int64")
+            terms.insert(0, f"slot * {cells}" if self.part.groups else "0")
+        return " + ".join(terms) or "0"
+
+    def checked(self, index: tuple[Any, ...]) -> str:
+        return "".join(f" and {i} >= 0" for i in index if isinstance(i, str))
+
+    def guard(self, buffer: str, index: tuple[Any, ...]) -> str:
+        """The condition under which a thread writes: scratch memory of a group all its lanes write alike."""
+        text = self.checked(index)
+        if buffer in self.buffers and self.buffers[buffer].scratch:
+            return text.removeprefix(" and ")
+        if self.part.groups:
+            text += " and live"
+        if not self.in_lanes and not (self.part.alone and self.part.ordered):
+            text += " and lane == 0"
+        return text.removeprefix(" and ")
+
+    def store(self, s: Store) -> None:
+        guard = self.guard(s.buffer, s.index)
+        value = self.value(s.value)
+        if self.buffers[s.buffer].dtype == "float16":
+            value = f"float16({value})"
+        text = f"{self.array(s.buffer, True)}[{self.offset(s.buffer, s.index)}] = {value}"
+        if guard:
+            self.line(f"if {guard}:")
+            text = "    " + text
+        self.line(text)
+
+    def update(self, s: Update) -> None:
+        value = cast(self.value(s.value), s.value_dtype, s.dtype)
+        k = self.combining.of(s.op, s.dtype)
+        guard = self.guard(s.buffer, s.index)
+        at = self.offset(s.buffer, s.index)
+        if s.buffer in self.part.copied:
+            cells = self.argument(f"{s.buffer}_cells", Argument("cells", s.buffer), "int64")
+            copies = f"{s.buffer}_copies"
+            self.argument(copies, Argument("copies", s.buffer), self.buffers[s.buffer].dtype, True)
+            target, at = copies, f"slot * {cells} + {at}"
+        else:
+            target = self.array(s.buffer, True)
+        if guard:
+            self.line(f"if {guard}:")
+            self.depth += 1
+        self.line(f"at = {at}")
+        new = f"combine{k}({as_dtype(f'{target}[at]', s.dtype)}, {value})"
+        self.line(f"{target}[at] = {f'float16({new})' if self.buffers[s.buffer].dtype == 'float16' else new}")
+        if guard:
+            self.depth -= 1
+
+    def start(self, s: Init) -> None:
+        assert s.op.identity is not None
+        self.line(f"{s.acc} = {typed(constant_text(s.op.identity(s.dtype), s.dtype), s.dtype)}")
+        self.lost.discard(s.acc)
+        looped = any(
+            isinstance(c, Combine) and c.acc == s.acc for x in walk(self.part.body) if isinstance(x, Loop) for c in x.body
+        )
+        if s.op.name == "sum" and s.dtype in _SUMMED and looped:
+            self.lost.add(s.acc)
+            self.line(f"{s.acc}_lost = {typed('0.0', s.dtype)}")
+
+    def combine(self, s: Combine) -> None:
+        value = cast(self.value(s.value), s.value_dtype, s.dtype)
+        outside = any(acc.acc == s.acc for acc in self.part.accs)
+        if outside and self.part.groups:
+            self.line("if live:")
+            self.depth += 1
+        if s.acc in self.lost:
+            self.line(f"value = {value}")
+            self.line(f"after = {s.acc} + value")
+            self.line(f"back = after - {s.acc}")
+            self.line(f"{s.acc}_lost += ({s.acc} - (after - back)) + (value - back)")
+            self.line(f"{s.acc} = after")
+        else:
+            self.line(f"{s.acc} = combine{self.combining.of(s.op, s.dtype)}({s.acc}, {value})")
+        if outside and self.part.groups:
+            self.depth -= 1
+
+    def finish(self, acc: Init) -> None:
+        """Leave what this block has of an accumulator for the launches behind."""
+        innermost = [s for s in walk(self.part.body) if isinstance(s, Loop) and is_innermost(s)]
+        uniform = not any(isinstance(c, Combine) and c.acc == acc.acc for s in innermost for c in s.body)
+        partials = self.argument(f"{acc.acc}_parts", Argument("partials", acc.acc), acc.dtype, True)
+        value = self.final(acc.acc)
+        if self.part.alone and self.part.ordered:
+            self.line(f"{partials}[0] = {value}")
+            return
+        assert acc.op.identity is not None
+        if uniform:  # every lane has it
+            value = f"{value} if lane == 0 else {typed(constant_text(acc.op.identity(acc.dtype), acc.dtype), acc.dtype)}"
+        k = self.combining.of(acc.op, acc.dtype)
+        self.line(f"{acc.acc} = together{k}({value}, cuda.blockDim.x, 1, {self.room(acc.dtype)})")
+        self.line("if cuda.threadIdx.x == 0:")
+        self.line(f"    {partials}[cuda.blockIdx.x] = {acc.acc}")
+
+    def total(self, s: Done) -> None:
+        """An accumulator of an earlier launch, from what its blocks left."""
+        k = self.combining.of(s.op, s.dtype)
+        partials = self.argument(f"{s.name}_parts", Argument("partials", s.name), s.dtype)
+        count = self.argument(f"{s.name}_count", Argument("count", s.name), "int64")
+        self.line(f"{s.name} = {typed(constant_text(s.op.identity(s.dtype), s.dtype), s.dtype)}")
+        self.line(f"for j in range(cuda.threadIdx.x, {count}, cuda.blockDim.x):")
+        self.line(f"    {s.name} = combine{k}({s.name}, {partials}[j])")
+        self.line(f"{s.name} = together{k}({s.name}, cuda.blockDim.x, 1, {self.room(s.dtype)})")
+
+    def loop(self, s: Loop) -> None:
+        axis = s.axis
+        if is_innermost(s) and not self.part.alone:
+            self.line(f"for {axis.name} in range(first, {self.size(axis)}, step):")
+            self.in_lanes = True
+        else:
+            self.line(f"for {axis.name} in range({self.size(axis)}):")
+        self.depth += 1
+        self.body(s.body)
+        self.depth -= 1
+        if is_innermost(s):
+            self.in_lanes = False
+
+    def compute(self, s: Compute) -> None:
+        args = [
+            cast(self.value(a), have, want) for a, have, want in zip(s.args, s.arg_dtypes, s.signature, strict=True)
+        ]
+        named = []
+        for k, text in enumerate(args):
+            if text.isidentifier():
+                named.append(text)
+            else:
+                self.line(f"{s.name}_a{k} = {text}")
+                named.append(f"{s.name}_a{k}")
+        params = dict(s.params)
+        if s.op.name == "cast":
+            text = cast(named[0], s.signature[0], s.dtype)
+            self.line(f"{s.name} = {f'float32(float16({text}))' if params['dtype'] == 'float16' else text}")
+            return
+        mixed = comparison(s.op.name, s.signature, named) or wrapping(s.op.name, s.signature, named)
+        if mixed is not None:
+            self.line(f"{s.name} = {mixed}")
+            return
+        dtype = compute_dtype(s.signature)
+        lines, result, helpers = inline(s.op, named, params, dtype, _resolve, s.name)
+        self.helpers.update(helpers)
+        for text in lines:
+            self.line(text)
+        self.line(f"{s.name} = {as_dtype(result, s.dtype)}")
+
+
+def emit(kernel: Kernel) -> tuple[PartSource, ...]:
+    """The launches of ``kernel``, in order.
+
+    Raises FuseTypeError for what has no text for GPUs.
+    """
+    parts = parts_of(kernel)
+    private = private_buffers(kernel, parts)
+    return tuple([_Emitter(kernel, part, number, private).emit() for number, part in enumerate(parts)])
+
+
+def private_buffers(kernel: Kernel, parts: Sequence[Part]) -> set[str]:
+    """Scratch memory of which each group of a launch has its own."""
+    scratch = {b.name for b in kernel.buffers if b.scratch}
+    found: set[str] = set()
+    for part in parts:
+        for s in walk(part.body):
+            if isinstance(s, (Store, Load, Update)) and s.buffer in scratch and not set(part.groups) <= set(s.index):
+                found.add(s.buffer)
+    return found
