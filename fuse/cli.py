@@ -68,11 +68,13 @@ def _version() -> str:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from fuse.doctor import gpu
+    from fuse.devices import resolve
+    from fuse.errors import DeviceError
 
-    usable, text = gpu() if options.device == "cuda" else (True, "")
-    if not usable:
-        print(f"fuse demo: no GPU to run on: {text}", file=sys.stderr)
+    try:
+        resolve(options.device)
+    except DeviceError as error:
+        print(f"fuse demo: no GPU to run on: {error}", file=sys.stderr)
         return 2
 
     from fuse.demo import run

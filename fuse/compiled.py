@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 
 from fuse.config import config
-from fuse.errors import DTypeError, FuseError, FuseTypeError, FuseValueError, ShapeError
+from fuse.errors import DTypeError, FuseError, FuseTypeError, ShapeError
 from fuse.expr import Expr, leaves, pack, substitute, unpack
 from fuse.maker import (
     QUICKEN_AT,
     RESULTS,
-    Cell,
     Containers,
     Maker,
     SharedCell,
     build_program,
     cell_of,
+    checked_swap,
+    copied_input,
     profile_of,
     python_signature,
     quicken,
@@ -28,8 +29,8 @@ from fuse.maker import (
     with_checks,
     with_states,
 )
-from fuse.mode import Mode, get_mode
-from fuse.signature import In, Signature, read_pairs, signature
+from fuse.mode import Mode, get_mode, on_device
+from fuse.signature import In, Signature, signature
 
 
 def function(
@@ -46,6 +47,7 @@ def function(
     profile: Any = None,
     on_unused_input: str | None = None,
     trust_input: bool = False,
+    device: str | None = None,
 ) -> Function:
     """Compile a callable that computes ``outputs`` from ``inputs``.
 
@@ -58,6 +60,9 @@ def function(
     * ``allow_input_downcast``: cast values even where they lose precision;
     * ``on_unused_input``: 'raise', 'warn' or 'ignore'; ``profile=True`` times every step (``f.profile.summary()``);
     * ``rebuild_strict=False``: ``givens`` may have other types; ``accept_inplace``: accepted, without effect.
+
+    * ``device``: 'cpu', 'cuda' or 'auto' (default: ``config.device``): on a GPU shared variables stay in its memory,
+      and results come back as NumPy arrays, unless an input was an array on the GPU.
 
     A call ``f(..., out=array)`` writes its result into ``array`` (a list or dict of arrays for several results), which
     may be one of the inputs. New results use memory of dropped ones (``config.recycle`` bytes at most, ``f.free()``).
@@ -80,7 +85,7 @@ def function(
     >>> function([v], 2 * v)([1.0, 2.0], out=result) is result, result
     (True, array([2., 4.]))
     """
-    chosen = get_mode(mode)
+    chosen = on_device(get_mode(mode), config.device if device is None else device)
     unused = config.on_unused_input if on_unused_input is None else on_unused_input
     with config.change_flags(compute_test_value="off"):
         graph = signature(
@@ -213,6 +218,12 @@ class Function:
             results = [results]
         return [results[i] for i in wanted]
 
+    def on_device(self, *args: Any, **kwargs: Any) -> list[Any]:
+        """The results of a call as a list of arrays in the GPU's memory; FuseTypeError for a function of the CPU."""
+        if self.maker.mode.device == "cpu":
+            raise FuseTypeError(f"{self._title()} computes on the CPU: compile it with device='cuda'")
+        return list(self.fn.launched(self._bound(args, kwargs)))
+
     def _title(self) -> str:
         return f"the function {self.name!r}" if self.name else "the function"
 
@@ -311,12 +322,12 @@ class Function:
     ) -> Function:
         """The same function again: with shared variables exchanged (``swap``: old -> new), or without its updates."""
         graph = self.maker.signature
-        exchange = _checked_swap(swap, self.get_shared())
+        exchange = checked_swap(swap, self.get_shared())
         updates = () if delete_updates else graph.updates
         roots = substitute([*graph.outputs, *graph.states, *[v for _, v in updates]], exchange)
         count = len(graph.outputs)
         fresh = iter(roots[count : count + len(graph.states)])
-        ins = tuple([_copied_input(i, cell, fresh) for i, cell in zip(graph.inputs, self.input_storage, strict=True)])
+        ins = tuple([copied_input(i, cell, fresh) for i, cell in zip(graph.inputs, self.input_storage, strict=True)])
         targets = [exchange.get(t, t) for t, _ in updates]
         pairs = tuple(zip(targets, roots[count + len(graph.states) :], strict=True))
         again = Signature(ins, graph.leaves, tuple(roots[:count]), graph.keys, graph.shape, pairs)
@@ -420,22 +431,3 @@ def _described(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return f"an array of {value.dtype} with shape {value.shape}"
     return f"{type(value).__name__} {value!r:.60}"
-
-
-def _copied_input(item: In, cell: Cell, updates: Any) -> In:
-    update = None if item.update is None else next(updates)
-    return In(
-        item.variable, name=item.name, value=cell.value, update=update, mutable=item.mutable, strict=item.strict,
-        allow_downcast=item.allow_downcast,
-    )
-
-
-def _checked_swap(swap: Any, known: Sequence[Any]) -> dict[Expr, Any]:
-    found = {}
-    for old, new in read_pairs(swap, "swap"):
-        if old not in known:
-            raise FuseValueError(f"swap: the function has no shared variable {getattr(old, 'name', None) or old}")
-        if getattr(getattr(new, "op", None), "name", None) != "shared" or new.type != old.type:
-            raise FuseTypeError(f"swap: {old.name or old} takes a shared variable of the same type ({old.type})")
-        found[old] = new
-    return found

@@ -85,8 +85,10 @@ def _convert(name: str, value: Any) -> Any:
         raise ValueError(f"config.{name} is one of {', '.join(_CHOICES[name])}, not {value!r}")
     if name == "threads" and value < 0:
         raise ValueError(f"config.threads is a number of threads, or 0 for as many as there are; not {value}")
-    if name == "device" and value != "cpu":
-        warnings.warn(f"this version of fuse computes on the CPU; device={value!r} changes nothing", stacklevel=4)
+    if name == "device":
+        from fuse.devices import canonical
+
+        return canonical(value)
     return value
 
 

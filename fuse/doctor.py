@@ -9,8 +9,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from typing import NamedTuple
+
+from fuse.devices import gpu
 
 PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "sympy")
 FEATURES = ("sse4.2", "avx", "avx2", "fma", "avx512f", "avx512bf16", "neon", "sve")
@@ -27,16 +28,6 @@ def info() -> Iterator[tuple[str, str]]:
     yield "cache", _cache()
     usable, text = gpu()
     yield "gpu", text if usable else f"not used: {text}"
-
-
-def gpu() -> tuple[bool, str]:
-    """Return whether kernels can run on an NVIDIA GPU here, and its name or what is missing."""
-    found, text = _cuda_device()
-    if found and find_spec("fuse.codegen.emit_cuda") is None:
-        return False, f"{text}, but this version of fuse writes no CUDA kernels"
-    if found and find_spec("numba_cuda") is None:
-        return False, f"{text}, but numba-cuda is missing: pip install 'fuse[cuda]'"
-    return found, text
 
 
 def _version(package: str) -> str:
@@ -78,24 +69,6 @@ def _cache() -> str:
     except Exception as error:
         return f"unknown: {error}"
     return "{directory}: {state}, {files} kernels, {bytes:,} bytes".format(**cache)
-
-
-def _cuda_device() -> tuple[bool, str]:
-    import ctypes
-
-    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-    try:
-        driver = ctypes.CDLL(library)
-    except OSError:
-        return False, f"no NVIDIA driver ({library})"
-    count, name = ctypes.c_int(), ctypes.create_string_buffer(96)
-    status = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
-    if status:
-        return False, f"the NVIDIA driver answers with error {status}"
-    if not count.value:
-        return False, "the NVIDIA driver sees no device"
-    driver.cuDeviceGetName(name, len(name), 0)
-    return True, f"{name.value.decode()} ({count.value} device{'s' if count.value > 1 else ''})"
 
 
 class Check(NamedTuple):
@@ -204,10 +177,7 @@ def _cuda() -> str:
     return text
 
 
-_GPU_NEEDS = (
-    "for kernels on an NVIDIA GPU: a driver, and pip install 'fuse[cuda]'" if find_spec("fuse.codegen.emit_cuda")
-    else "nothing to do: this version of fuse writes kernels for the CPU only"
-)
+_GPU_NEEDS = "for kernels on an NVIDIA GPU: a driver, and pip install 'fuse[cuda]'"
 CHECKS = (
     Check("packages", _imports, "install again: pip install --force-reinstall fuse"),
     Check("compile and run", _compile, "report this with the output of fuse info"),

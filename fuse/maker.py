@@ -7,12 +7,12 @@ from functools import cache
 from keyword import iskeyword
 from typing import Any
 
-from fuse.errors import FuseTypeError
+from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Expr, toposort
 from fuse.frontend.graph import FunctionGraph
 from fuse.inout import In, rank_of
 from fuse.mode import Mode
-from fuse.signature import Signature
+from fuse.signature import Signature, read_pairs
 from fuse.types import only_arrays
 
 
@@ -40,6 +40,11 @@ def build_program(
 
     if mode.backend == "debug":
         overwrites = ()  # the interpreter is to see the same values
+    if mode.device == "cuda":
+        from fuse.codegen.cuda_program import DeviceProgram
+
+        program: Any = DeviceProgram(inputs, outputs, updates, mode.rewriting)
+        return interpreted.DebugProgram(inputs, outputs, updates, program) if mode.backend == "debug" else program
     program = compile_program(inputs, outputs, updates, mode.rewriting, overwrites)
     if mode.backend == "debug":
         return interpreted.DebugProgram(inputs, outputs, updates, program)
@@ -234,7 +239,8 @@ def quicken(function: Any, base: type, waited: bool = False) -> int:
     graph, program = function.maker.signature, function.fn
     plain = all(i.update is None and not (i.strict and rank_of(i.type) == 0) for i in graph.inputs)
     call = None
-    if plain and function.profile is None and hasattr(program, "wrapper_source"):
+    on_cpu = function.maker.mode.device == "cpu" and hasattr(program, "wrapper_source")
+    if plain and function.profile is None and on_cpu:
         from fuse.codegen import memory
         from fuse.codegen.call_plan import NotYet, native_call
 
@@ -281,3 +287,24 @@ def python_signature(graph: Signature, names: Mapping[str, int], cells: Sequence
         had_default = had_default or cell.value is not None
         parameters.append(inspect.Parameter(word if usable else f"input_{i}", kind, default=default))
     return inspect.Signature(parameters)
+
+
+def copied_input(item: In, cell: Cell, updates: Any) -> In:
+    """An input as another function takes it, with the next of ``updates`` where it has one."""
+    update = None if item.update is None else next(updates)
+    return In(
+        item.variable, name=item.name, value=cell.value, update=update, mutable=item.mutable, strict=item.strict,
+        allow_downcast=item.allow_downcast,
+    )
+
+
+def checked_swap(swap: Any, known: Sequence[Any]) -> dict[Expr, Any]:
+    """The shared variables that ``swap`` exchanges, by the old ones; raises where they do not fit."""
+    found = {}
+    for old, new in read_pairs(swap, "swap"):
+        if old not in known:
+            raise FuseValueError(f"swap: the function has no shared variable {getattr(old, 'name', None) or old}")
+        if getattr(getattr(new, "op", None), "name", None) != "shared" or new.type != old.type:
+            raise FuseTypeError(f"swap: {old.name or old} takes a shared variable of the same type ({old.type})")
+        found[old] = new
+    return found

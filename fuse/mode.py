@@ -6,6 +6,7 @@ from dataclasses import FrozenInstanceError, dataclass, field, replace
 from typing import Any
 
 from fuse.config import config
+from fuse.devices import resolve
 from fuse.errors import FuseTypeError, FuseValueError
 
 
@@ -17,6 +18,7 @@ class Mode:
     ``'fast_run'``: stable and fast forms, equal up to rounding), ``'fast'`` (also what presumes no NaN or infinity),
     ``'fast_compile'`` (little), None (none at all). ``linker`` chooses what runs it: compiled kernels, or with ``'py'``
     NumPy, one operation after the other. ``check`` adds tests while it runs (see DebugMode and NanGuardMode).
+    ``device`` is "cpu" or "cuda" (``function(device=)`` sets it).
     A mode's tags are kept for the sake of Theano programs; they change nothing.
 
     >>> Mode("py", "fast_compile").rewriting, get_mode("FAST_RUN").rewriting, get_mode("fast").backend
@@ -28,6 +30,7 @@ class Mode:
     name: str | None = None
     check: Any = None
     tags: frozenset[str] = field(default=frozenset())
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if self.optimizer is not None and not isinstance(self.optimizer, str):
@@ -210,3 +213,9 @@ def register_mode(name: str, mode: Mode) -> None:
     if name.upper() in predefined_modes:
         raise FuseValueError(f"the mode {name!r} exists")
     predefined_modes[name.upper()] = mode
+
+
+def on_device(mode: Mode, device: str) -> Mode:
+    """``mode`` on a device by name ("cpu", "cuda", "auto"); raises DeviceError where there is none."""
+    found = resolve(device)
+    return mode if found == mode.device else mode.clone(device=found)

@@ -20,7 +20,10 @@ class Memory:
     def __init__(self, count: int, on: device.Device, block: Any = None, owner: Any = None) -> None:
         self.on = on
         self.owner = owner  # of memory that is not ours
-        self.block, self.size = (block, count) if block is not None else on.take(count)
+        self.block: Any = block
+        self.size: int = count
+        if block is None:
+            self.block, self.size = on.take(count)
         self.flat: dict[Any, Any] = {}  # what kernels take, by dtype, first byte and count
 
     def typed(self, dtype: str, start: int, count: int) -> Any:
@@ -53,7 +56,9 @@ class DeviceArray:
     __slots__ = ("memory", "dtype", "shape", "steps", "start")
     __array_priority__ = 100
 
-    def __init__(self, memory: Memory, dtype: Any, shape: Sequence[int], steps: Sequence[int] | None = None, start: int = 0):
+    def __init__(
+        self, memory: Memory, dtype: Any, shape: Sequence[int], steps: Sequence[int] | None = None, start: int = 0
+    ) -> None:
         self.memory, self.dtype, self.shape, self.start = memory, np.dtype(dtype), tuple(shape), start
         self.steps = contiguous_steps(self.shape) if steps is None else tuple(steps)
 

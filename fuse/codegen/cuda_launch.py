@@ -14,7 +14,21 @@ from fuse.codegen import device
 from fuse.codegen.collapse import collapse
 from fuse.codegen.cuda_array import DeviceArray, Memory, empty
 from fuse.codegen.emit_cuda import WARP, PartSource, emit, private_buffers
-from fuse.codegen.kernel import Axis, Buffer, Combine, Compute, Init, Kernel, Load, Local, Loop, Store, Update, check, walk
+from fuse.codegen.kernel import (
+    Axis,
+    Buffer,
+    Combine,
+    Compute,
+    Init,
+    Kernel,
+    Load,
+    Local,
+    Loop,
+    Store,
+    Update,
+    check,
+    walk,
+)
 from fuse.codegen.nest import Binding
 from fuse.codegen.region import Operand, Region
 from fuse.codegen.schedule import _Scheduler
@@ -156,7 +170,8 @@ class Launches:
 
     def scratch_shape(self, buffer: Buffer, sizes: Mapping[Axis, int]) -> list[int]:
         """The sizes of scratch memory, from how it is indexed."""
-        index = next(s.index for s in walk(self.kernel.body) if isinstance(s, (Store, Load, Update)) and s.buffer == buffer.name)
+        accesses = [s for s in walk(self.kernel.body) if isinstance(s, (Store, Load, Update))]
+        index = next(s.index for s in accesses if s.buffer == buffer.name)
         return [sizes[p] for a in index for p in (a.parts or (a,))]
 
     def geometry(

@@ -13,7 +13,7 @@ behind it: the bits of a result depend on the sizes and on the device, never on 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from fuse.codegen.kernel import (
@@ -25,6 +25,7 @@ from fuse.codegen.kernel import (
     Load,
     Loop,
     Put,
+    Split,
     Store,
     Update,
     conflict,
@@ -44,7 +45,6 @@ class Part:
     the buffers of which each group has a copy of its own. ``lanes`` is what the innermost loops run over; ``spread``
     says that neighbouring threads belong to neighbouring groups, where the groups' last axis is the one along memory.
     ``alone``: one lane per group; ``ordered``: one group, in whose outer loops every thread meets all iterations.
-    ``late``: of what stands at the outermost level behind this part's loop, the statements that write.
     """
 
     before: tuple[Any, ...]
@@ -63,15 +63,6 @@ class Part:
         return not self.groups
 
 
-@dataclass
-class _Outer:
-    """What is known at the outermost level while its statements are read in order."""
-
-    defined: dict[str, Any] = field(default_factory=dict)
-    effects: list[Any] = field(default_factory=list)  # stores that no launch has made yet
-    accs: dict[str, Init] = field(default_factory=dict)
-
-
 def parts_of(kernel: Kernel) -> list[Part]:
     """The launches of ``kernel``, in order."""
     scratch = {b.name for b in kernel.buffers if b.scratch}
@@ -82,7 +73,7 @@ def parts_of(kernel: Kernel) -> list[Part]:
         if isinstance(s, Loop):
             found.append(_part(kernel, tuple(before), s, scratch))
             before = [b for b in before if not isinstance(b, EFFECTS)]
-            before.extend(_Done(acc.acc, acc.op, acc.dtype) for acc in found[-1].accs)
+            before.extend(Done(acc.acc, acc.op, acc.dtype) for acc in found[-1].accs)
             done = {acc.acc for acc in found[-1].accs}
             before = [b for b in before if not (isinstance(b, Init) and b.acc in done)]
             pending = False
@@ -95,15 +86,12 @@ def parts_of(kernel: Kernel) -> list[Part]:
 
 
 @dataclass(frozen=True)
-class _Done:
+class Done:
     """An accumulator that an earlier launch has left parts of: they are put together where it is needed."""
 
     name: str
     op: Any
     dtype: str
-
-
-Done = _Done
 
 
 def _needed(part: Part) -> Part:
@@ -130,7 +118,8 @@ def _reads(s: Any) -> tuple[str, ...]:
 # ---------------------------------------------------------------- one loop
 def _part(kernel: Kernel, before: tuple[Any, ...], loop: Loop, scratch: set[str]) -> Part:
     begun = {s.acc: s for s in before if isinstance(s, Init)}
-    accs = tuple([begun[a] for a in dict.fromkeys(c.acc for c in walk(loop.body) if isinstance(c, Combine)) if a in begun])
+    combined = dict.fromkeys(c.acc for c in walk(loop.body) if isinstance(c, Combine))
+    accs = tuple([begun[a] for a in combined if a in begun])
     if _scatters(loop):
         return _scattering(kernel, before, loop, accs)
     groups: list[Axis] = []
@@ -184,8 +173,6 @@ def _is_safe(loop: Loop, groups: Sequence[Axis], scratch: set[str], copied: Sequ
             here = here.body[0]
         accs = tuple([Init(c.acc, c.op, c.dtype) for c in walk(here.body) if isinstance(c, Combine)])
         bare = Loop(here.axis, _without(here.body, set(copied)), "serial")
-        from fuse.codegen.kernel import Split
-
         if conflict(Loop(bare.axis, bare.body, "serial", Split(accs)), scratch):
             return False
     return True
@@ -216,7 +203,7 @@ def _own_lanes(body: Sequence[Any], private: set[str]) -> bool:
                 return False
             places.setdefault(s.buffer, set()).add(lane)
     written = {s.buffer for s in walk(tuple(body)) if isinstance(s, EFFECTS) and hasattr(s, "buffer")}
-    return all(len(axes - {None}) <= 1 and not (None in axes and len(axes) > 1) for b, axes in places.items() if b in written)
+    return all(len(axes) <= 1 for buffer, axes in places.items() if buffer in written)
 
 
 def _is_along(kernel: Kernel, outer: Axis, lanes: Sequence[Axis]) -> bool:
@@ -259,8 +246,6 @@ def _scattering(kernel: Kernel, before: tuple[Any, ...], loop: Loop, accs: tuple
         isinstance(s, (Load, Store)) and s.buffer in targets for s in walk(loop.body)
     ):
         rest = _without(loop.body, targets)
-        from fuse.codegen.kernel import Split
-
         inner = tuple([Init(c.acc, c.op, c.dtype) for c in walk(loop.body) if isinstance(c, Combine)])
         if not conflict(Loop(loop.axis, rest, "serial", Split(inner)), {b.name for b in kernel.buffers if b.scratch}):
             return Part(before, (loop.axis,), loop.body, accs, tuple(sorted(targets)), alone=True)

@@ -19,12 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from fuse.codegen.syntax import parse  # noqa: F401  (sources are parsed where they are made)
+from fuse.codegen.simulated import SCALARS
+from fuse.devices import is_simulated, resolve
 from fuse.errors import DeviceError
 
-SCALARS = (
-    "bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()
-)
 _state = threading.local()
 _lock = threading.RLock()
 
@@ -58,7 +56,8 @@ class Device:
             try:
                 return self.allocate(size), size
             except Exception:
-                raise DeviceError(f"{self.name}: no memory for {count:,} bytes ({type(error).__name__}: {error})") from None
+                why = f"{type(error).__name__}: {error}"
+                raise DeviceError(f"{self.name}: no memory for {count:,} bytes ({why})") from None
 
     def give(self, block: Any, size: int) -> None:
         """Take a block back, for arrays to come. Launches run in order, so what still uses it comes first."""
@@ -99,7 +98,9 @@ class Device:
         """Wait until all launches have run."""
 
     # ------------------------------------------------------------ kernels
-    def compile(self, text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool]) -> Any:
+    def compile(
+        self, text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool]
+    ) -> Any:
         """The kernel ``entry`` of a source, to be launched with arguments of these dtypes."""
         raise NotImplementedError
 
@@ -167,7 +168,9 @@ class NumbaDevice(Device):
     def synchronize(self) -> None:
         _cuda().synchronize()
 
-    def compile(self, text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool]) -> Any:
+    def compile(
+        self, text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool]
+    ) -> Any:
         self.counts["compiled kernels"] += 1
         return _cuda().jit(_signature(dtypes, arrays))(function_of(text, entry, helpers))
 
@@ -191,7 +194,8 @@ def function_of(text: str, entry: str, helpers: Mapping[str, Any]) -> Any:
     cuda = _cuda()
     from numba.core import types
 
-    scope: dict[str, Any] = {"cuda": cuda, "math": math, "np": np, "device": cuda.jit(device=True), "exchange": _shuffle()}
+    scope: dict[str, Any] = {"cuda": cuda, "math": math, "np": np}
+    scope |= {"device": cuda.jit(device=True), "exchange": _shuffle()}
     scope |= {name: getattr(types, name) for name in SCALARS}
     scope |= intrinsics()
     scope |= {name: device_function(helper) for name, helper in helpers.items()}
@@ -236,8 +240,7 @@ def intrinsics() -> dict[str, Any]:
     def copysign(x: Any, y: Any) -> Any:
         return math.copysign(x, y)
 
-    found = {f.__name__: cuda.jit(device=True)(f) for f in (fma, f2i, i2f, f2i32, i2f32, fabs, copysign)}
-    return found
+    return {f.__name__: cuda.jit(device=True)(f) for f in (fma, f2i, i2f, f2i32, i2f32, fabs, copysign)}
 
 
 _device_functions: dict[Any, Any] = {}
@@ -302,9 +305,11 @@ class SimulatedDevice(Device):
     def wrapped(self, pointer: int, count: int, owner: Any) -> Any:
         import ctypes
 
-        return np.frombuffer((ctypes.c_uint8 * count).from_address(pointer), np.uint8)
+        return np.ctypeslib.as_array((ctypes.c_uint8 * count).from_address(pointer))
 
-    def compile(self, text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool]) -> Any:
+    def compile(
+        self, text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool]
+    ) -> Any:
         from fuse.codegen.simulated import kernel_of
 
         self.counts["compiled kernels"] += 1
@@ -341,16 +346,10 @@ def _cuda() -> Any:
 @cache
 def current() -> Device:
     """The device that programs run on; raises DeviceError, which says what is missing, where there is none."""
-    import numba.core.config as settings
+    import numba.core.config  # noqa: F401  (reads the environment)
 
-    if settings.ENABLE_CUDASIM:
-        return SimulatedDevice()
-    from fuse.doctor import gpu
-
-    usable, text = gpu()
-    if not usable:
-        raise DeviceError(f"device='cuda' needs an NVIDIA GPU: {text}")
-    return NumbaDevice()
+    resolve("cuda")
+    return SimulatedDevice() if is_simulated() else NumbaDevice()
 
 
 def _first_line(error: BaseException) -> str:

@@ -32,7 +32,7 @@ from fuse.codegen.kernel import (
     Update,
     walk,
 )
-from fuse.codegen.text import as_dtype, cast, comparison, is_innermost, scalar_type, typed, wrapping
+from fuse.codegen.text import as_dtype, cast, comparison, is_innermost, parameter_dtype, scalar_type, typed, wrapping
 
 WARP = 32
 OUT_OF_BOUNDS = 1
@@ -83,10 +83,11 @@ class _Combining:
         return self.names[key]
 
     def combine(self, number: int, op: Any, dtype: str) -> str:
+        lines: list[str] = []
         if dtype == "bool" and op.name in _BOOLEAN:
-            lines, result = [], f"a {_BOOLEAN[op.name]} b"
+            result = f"a {_BOOLEAN[op.name]} b"
         elif op.name in _PLAIN:
-            lines, result = [], as_dtype(f"a {_PLAIN[op.name]} b", dtype)
+            result = as_dtype(f"a {_PLAIN[op.name]} b", dtype)
         else:
             lines, result, helpers = inline(op, ["a", "b"], {}, dtype, _resolve, "c")
             self.helpers.update(helpers)
@@ -219,7 +220,8 @@ class _Emitter:
         names = list(self.arguments)
         rooms = [f"    room_{d} = cuda.shared.array(1024, {scalar_type(d)})" for d in self.rooms]
         text = "\n\n".join(self.combining.texts)
-        text += f"{chr(10) * 2 if text else ''}def {entry}({', '.join(names)}):\n" + "\n".join([*rooms, *self.lines]) + "\n"
+        body = "\n".join([*rooms, *self.lines])
+        text += ("\n\n" if text else "") + f"def {entry}({', '.join(names)}):\n{body}\n"
         values = self.arguments.values()
         return PartSource(
             part, text, entry, tuple(a for a, _, _ in values), tuple(d for _, d, _ in values),
@@ -282,7 +284,7 @@ class _Emitter:
         """A value as it is used; a number that the kernel is given is an argument."""
         for scalar in self.kernel.scalars:
             if scalar.name == name:
-                return self.argument(name, Argument("scalar", name), "float32" if scalar.dtype == "float16" else scalar.dtype)
+                return self.argument(name, Argument("scalar", name), parameter_dtype(scalar.dtype))
         return self.final(name)
 
     def final(self, acc: str) -> str:
@@ -303,7 +305,8 @@ class _Emitter:
         if kept == s.dtype and not checked:
             text = f"{s.buffer}[{self.offset(s.buffer, tuple(index))}]"
         if checked:
-            text = f"{text} if {' and '.join(f'{c} >= 0' for c in checked)} else {typed(constant_text(0, s.dtype), s.dtype)}"
+            found = " and ".join([f"{c} >= 0" for c in checked])
+            text = f"{text} if {found} else {typed(constant_text(0, s.dtype), s.dtype)}"
         self.line(f"{s.name} = {text}")
 
     def index(self, name: str, value: str, size: str) -> None:
@@ -396,9 +399,8 @@ class _Emitter:
         assert s.op.identity is not None
         self.line(f"{s.acc} = {typed(constant_text(s.op.identity(s.dtype), s.dtype), s.dtype)}")
         self.lost.discard(s.acc)
-        looped = any(
-            isinstance(c, Combine) and c.acc == s.acc for x in walk(self.part.body) if isinstance(x, Loop) for c in x.body
-        )
+        inside = [c for x in walk(self.part.body) if isinstance(x, Loop) for c in x.body]
+        looped = any(isinstance(c, Combine) and c.acc == s.acc for c in inside)
         if s.op.name == "sum" and s.dtype in _SUMMED and looped:
             self.lost.add(s.acc)
             self.line(f"{s.acc}_lost = {typed('0.0', s.dtype)}")
@@ -431,7 +433,8 @@ class _Emitter:
             return
         assert acc.op.identity is not None
         if uniform:  # every lane has it
-            value = f"{value} if lane == 0 else {typed(constant_text(acc.op.identity(acc.dtype), acc.dtype), acc.dtype)}"
+            nothing = typed(constant_text(acc.op.identity(acc.dtype), acc.dtype), acc.dtype)
+            value = f"{value} if lane == 0 else {nothing}"
         k = self.combining.of(acc.op, acc.dtype)
         self.line(f"{acc.acc} = together{k}({value}, cuda.blockDim.x, 1, {self.room(acc.dtype)})")
         self.line("if cuda.threadIdx.x == 0:")

@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 
+SCALARS = (
+    "bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()
+)
 _SIZE = 1024
 
 
@@ -54,10 +57,11 @@ def _namespace() -> dict[str, Any]:
     ).split()
     names = {"acos": "arccos", "acosh": "arccosh", "asin": "arcsin", "asinh": "arcsinh", "atan": "arctan",
              "atan2": "arctan2", "atanh": "arctanh", "pow": "power"}  # fmt: skip
-    math = {n: kept(getattr(np, names.get(n, n))) for n in direct}
+    math: dict[str, Any] = {n: kept(getattr(np, names.get(n, n))) for n in direct}
     math |= {n: getattr(np, n) for n in ("isnan", "isinf", "isfinite")}
-    math |= {"erf": kept(special.erf), "erfc": kept(special.erfc), "lgamma": kept(special.gammaln), "gamma": kept(special.gamma),
-             "inf": np.float64(np.inf), "nan": np.float64(np.nan), "pi": np.pi}  # fmt: skip
+    special_names = {"erf": special.erf, "erfc": special.erfc, "lgamma": special.gammaln, "gamma": special.gamma}
+    math |= {name: kept(function) for name, function in special_names.items()}
+    math |= {"inf": np.float64(np.inf), "nan": np.float64(np.nan), "pi": np.pi}
 
     def bits(source: str, target: str) -> Callable[[Any], Any]:
         return lambda x: np.asarray(x, source).view(target)[()]
@@ -71,9 +75,7 @@ def _namespace() -> dict[str, Any]:
         "copysign": kept(np.copysign), "f2i": bits("float64", "int64"), "i2f": bits("int64", "float64"),
         "f2i32": bits("float32", "int32"), "i2f32": bits("int32", "float32"), "device": lambda function: function,
     }  # fmt: skip
-    for name in (
-        "bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()
-    ):
+    for name in SCALARS:
         scope[name] = _cast(name.strip("_"))
     return scope
 
@@ -97,7 +99,7 @@ def kernel_of(
     scope = {**_namespace(), "cuda": cuda, "between": [None] * _SIZE}
     scope |= {name: _helper(helper) for name, helper in helpers.items()}
     # Memory that a block shares is asked for by dtype.
-    for name in ("float16", "float32", "float64", "complex64", "complex128", "bool_", *(f"{s}int{n}" for s in ("", "u") for n in (8, 16, 32, 64))):
+    for name in SCALARS:
         text = text.replace(f"cuda.shared.array(1024, {name})", f"cuda.shared.array(1024, {name}.numpy)")
     exec(compile(_EXCHANGE + text, f"<fuse {entry}>", "exec"), scope)
     inner = scope[entry]
@@ -109,7 +111,8 @@ def kernel_of(
     scope["quiet"] = quiet
     # The simulator looks for ``cuda`` in the globals of what it runs.
     run = cuda.jit(FunctionType(quiet.__code__, scope, entry, None, quiet.__closure__))
-    casts = [None if is_array else scope[f"{d}_" if d == "bool" else d] for d, is_array in zip(dtypes, arrays, strict=True)]
+    pairs = zip(dtypes, arrays, strict=True)
+    casts = [None if is_array else scope[f"{d}_" if d == "bool" else d] for d, is_array in pairs]
     from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
 
     def launch(blocks: int, threads: int, arguments: Sequence[Any]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fuse.devices import resolve
 from fuse.errors import FuseTypeError
 from fuse.expr import SHARED, Expr, _flatten, _unflatten, leaf
 from fuse.types import TensorType, is_masked
@@ -22,6 +23,10 @@ class Container:
     def __init__(self, value: np.ndarray[Any, Any], borrowed: bool = False) -> None:
         self.value = value
         self.borrowed = value if borrowed else None
+
+    def read(self) -> np.ndarray[Any, Any]:
+        """A copy of the value."""
+        return self.value.copy()
 
     @property
     def data(self) -> np.ndarray[Any, Any]:
@@ -63,8 +68,7 @@ class SharedVariable(Expr):
         >>> shared([1.0, 2.0]).get_value()
         array([1., 2.])
         """
-        value = self.container.value
-        return value if borrow else value.copy()
+        return self.container.value if borrow else self.container.read()
 
     def set_value(self, new_value: Any, borrow: bool = False) -> None:
         """Replace the value, by a copy unless ``borrow``; sizes may change where the type leaves them open.
@@ -105,7 +109,7 @@ class SharedVariable(Expr):
     def _own_copy(self, memo: dict[int, Any]) -> Expr:
         known = memo.get(id(self))
         if known is None:
-            cell = Container(self.container.value.copy())
+            cell = Container(self.container.read())
             known = memo[id(self)] = _leaf(self.type, self.name, cell, self.strict, self.allow_downcast)
             known.default_update = copy.deepcopy(self.default_update, memo)
         return known
@@ -138,12 +142,13 @@ def _leaf(
 
 def shared(
     value: Any, name: str | None = None, strict: bool = False, allow_downcast: bool | None = None,
-    borrow: bool = False, broadcastable: Any = None, shape: Any = None, **ignored: Any,
+    borrow: bool = False, broadcastable: Any = None, shape: Any = None, device: str | None = None, **ignored: Any,
 ) -> SharedVariable:
     """A shared variable that starts with ``value``: a number, an array, or a list of numbers.
 
     An int is int64 and a float float64. The array is copied unless ``borrow``. Sizes may change later, unless
-    ``shape`` (a size or None per axis) or ``broadcastable`` fixes them. ``target`` is accepted and ignored.
+    ``shape`` (a size or None per axis) or ``broadcastable`` fixes them. Functions on a GPU keep the value in its
+    memory; ``device="cuda"`` demands one (DeviceError where there is none). ``target`` is accepted and ignored.
 
     >>> w = shared([1.0, 2.0], name="w")
     >>> w.type, w.get_value()
@@ -154,6 +159,8 @@ def shared(
     unknown = set(ignored) - {"target"}
     if unknown:
         raise FuseTypeError(f"shared has no option {', '.join(sorted(unknown))}")
+    if device is not None:
+        resolve(device)
     if is_masked(value):
         raise FuseTypeError("a masked array has no meaning in an expression; use value.filled(...)")
     try:

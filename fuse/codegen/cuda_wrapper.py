@@ -1,0 +1,345 @@
+"""The wrapper of a GPU program: Python text over device arrays, and what it calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fuse.codegen import device
+from fuse.codegen.calls import about_input, shuffle_text, slice_text
+from fuse.codegen.choosing import plan
+from fuse.codegen.cuda_array import DeviceArray, empty, is_on_device, to_device
+from fuse.codegen.cuda_calls import call_of
+from fuse.codegen.cuda_cells import keeping, resident
+from fuse.codegen.cuda_launch import DeviceRegion, add_into, copy_into
+from fuse.codegen.host import SizeNames
+from fuse.codegen.program import Program
+from fuse.codegen.region import SCATTERS, SEEN_THROUGH, Region, is_literal
+from fuse.errors import FuseError, FuseTypeError, origin_text
+from fuse.expr import CONSTANT, INPUT, SHARED, Expr, leaves, substitute
+from fuse.types import TensorType
+
+if TYPE_CHECKING:
+    from fuse.codegen.cuda_program import DeviceProgram
+
+
+class Refused(Exception):
+    """A call that the plan did not expect: sizes of 1 that broadcast, or an error to be told well."""
+
+
+class DeviceWriter(SizeNames):
+    """Writes the wrapper of one program."""
+
+    def __init__(self, program: DeviceProgram) -> None:
+        super().__init__(program.sizes)
+        self.program = program
+        self.results = program.results
+        self.plan = plan(self.results, self.sizes)
+        self.operands = self.plan.operands
+        self.regions: list[DeviceRegion] = []
+        self.steps: list[tuple[str, str]] = []  # what runs where, for people
+        self.scope: dict[str, Any] = {"empty": empty, "to_device": to_device, "Refused": Refused, "number": number}
+        self.checked = False
+        self.text = self.write()
+
+    def give(self, prefix: str, value: Any) -> str:
+        name = self.fresh(prefix)
+        self.scope[name] = value
+        return name
+
+    def check_guards(self) -> None:
+        waiting = []
+        for guard in self.guards:
+            if self.is_known(guard.left) and self.is_known(guard.right):
+                self.line(f"if {self.raw_size(guard.left)} != {self.raw_size(guard.right)}: raise Refused")
+            else:
+                waiting.append(guard)
+        self.guards = waiting
+
+    # ------------------------------------------------------------ the text
+    def write(self) -> str:
+        names = [f"x{k}" for k in range(len(self.program.inputs))]
+        for variable, name in zip(self.program.inputs, names, strict=True):
+            self.env[variable] = name
+            if not isinstance(variable.type, TensorType):
+                continue
+            take = taking(variable) if variable.type.ndim else taking_number(variable)
+            self.line(f"{name} = {self.give('take', take)}({name})")
+        for leaf in leaves(self.results):
+            if leaf.op is SHARED:
+                name = self.env[leaf] = self.fresh("w")
+                if isinstance(leaf.type, TensorType):
+                    self.line(f"{name} = {self.give('resident', resident(leaf.container))}()")
+                else:
+                    self.line(f"{name} = {self.give('cell', leaf.container)}.value")
+            elif leaf.op is CONSTANT:
+                is_array = isinstance(leaf.type, TensorType)
+                self.env[leaf] = self.constant(leaf) if is_array else self.give("c", leaf.data)
+        head = len(self.lines)
+        self.check_guards()
+        for unit in self.plan.units:
+            if isinstance(unit, Region):
+                self.region(unit)
+            else:
+                self.single(unit)
+            self.check_guards()
+        for guard in self.guards:
+            self.line(f"if {self.size(guard.left)} != {self.size(guard.right)}: raise Refused")
+        values = [self.result(r) for r in self.results]
+        if self.checked:
+            self.lines.insert(head, "    status = clear()")
+            self.scope["clear"] = cleared
+            self.line("if int(status): raise Refused")
+        count = len(self.program.outputs)
+        for (target, _), value in zip(self.program.updates, values[count:], strict=True):
+            self.line(f"{self.give('keep', keeping(target))}({value})")
+        self.line(f"return [{', '.join(values[:count])}]")
+        return f"def program({', '.join(names)}):\n" + "\n".join(self.lines) + "\n"
+
+    def constant(self, leaf: Expr) -> str:
+        made: list[Any] = []
+
+        def there() -> Any:
+            if not made:
+                made.append(to_device(leaf.data))
+            return made[0]
+
+        name = self.fresh("c")
+        self.line(f"{name} = {self.give('constant', there)}()")
+        return name
+
+    def array(self, node: Expr) -> str:
+        """A name of the value as a device array; views on top of what exists are made here."""
+        chain = []
+        while node not in self.env and node.op.name in SEEN_THROUGH:
+            if node.op.name != "unbroadcast":
+                chain.append(node)
+            node = node.args[0]
+        if node not in self.env and self.sizes.is_host(node):
+            name = self.env[node] = self.fresh("t")
+            self.line(f"{name} = number({self.size(self.sizes.host(node))}, 'int64')")
+        if node not in self.env:
+            raise AssertionError(f"{node.op} was not computed")
+        name = self.env[node]
+        if node.op is INPUT and isinstance(node.type, TensorType) and not node.type.ndim:
+            new = self.fresh("t")
+            self.line(f"{new} = number({name}, {node.type.dtype!r})")
+            name = new
+        for view in reversed(chain):
+            if view.op.name == "broadcast_to":
+                sizes = "".join([f"{self.size(self.sizes.host(a))}, " for a in view.args[1:]])
+                text = f"{name}.broadcast_to(({sizes}))"
+            else:
+                text = f"{name}{shuffle_text(view)}"
+            name = self.fresh("t")
+            self.line(f"{name} = {text}")
+        return name
+
+    def empty(self, node: Expr) -> str:
+        sizes = [self.size(n) for n in self.sizes.of[node]]
+        name = self.fresh("t")
+        self.line(f"{name} = empty(({', '.join(sizes)}{',' if len(sizes) == 1 else ''}), {node.type.dtype!r})")
+        return name
+
+    # ------------------------------------------------------------ steps
+    def region(self, region: Region) -> None:
+        try:
+            found = DeviceRegion(region, self.sizes, self.operands)
+        except FuseTypeError as error:
+            self.hosted(region, str(error))
+            return
+        number = len(self.regions)
+        self.regions.append(found)
+        for node in region.outputs:
+            if node.op.name in SCATTERS and not is_literal(self.operands[node][0].base):
+                copied = self.fresh("t")
+                self.line(f"{copied} = {self.array(node.args[0])}.copy()")
+                self.env[node] = copied
+            else:
+                self.env[node] = self.empty(node)
+        arrays = [self.array(base) for base in found.bases]
+        numbers = [self.scalar(s) for s in found.scalars]
+        status = "None"
+        if found.needs_status:
+            self.checked, status = True, "status"
+        self.scope[f"kernel{number}"] = found
+        self.line(f"kernel{number}([{', '.join(arrays)}], [{', '.join(numbers)}], {status})")
+        self.steps.append((f"kernel {number}", ", ".join(str(n.op) for n in region.outputs)))
+
+    def scalar(self, source: Any) -> str:
+        if isinstance(source, tuple):
+            return self.size(source[1])
+        if self.sizes.is_host(source):
+            return self.size(self.sizes.host(source))
+        return self.env[source]
+
+    def hosted(self, region: Region, why: str) -> None:
+        """A region with an op that has no text for GPUs: its kernel runs on the host."""
+        bases = list(dict.fromkeys([*region.loads, *region.whole, *_outside(region, self.operands)]))
+        bases = [b for b in bases if b not in region.amap or b in region.loads]
+        new = {b: b.type() for b in bases if not is_literal(b)}
+        outputs = substitute(list(region.outputs), new)
+        names = self.host_call(list(new), list(new.values()), list(outputs))
+        for node, name in zip(region.outputs, names, strict=True):
+            self.env[node] = name
+        self.steps.append(("on the host", f"{', '.join(str(n.op) for n in region.outputs)}: {why}"))
+
+    def host_call(self, values: list[Expr], inputs: list[Expr], outputs: list[Expr]) -> list[str]:
+        """Compute ``outputs`` of ``values``, which ``inputs`` stand for, by a program of the CPU."""
+        program = self.give("host", HostStep(inputs, outputs))
+        names = [self.fresh("t") for _ in outputs]
+        arguments = [self.array(v) if isinstance(v.type, TensorType) else self.env[v] for v in values]
+        self.line(f"{', '.join(names)}, = {program}({', '.join(arguments)})")
+        return names
+
+    def single(self, node: Expr) -> None:
+        name = node.op.name
+        if name == "part":
+            self.env[node] = self.fresh("t")
+            self.line(f"{self.env[node]} = {self.env[node.args[0]]}[{node.params['i']}]")
+            return
+        if name in ("subtensor", "set_subtensor", "inc_subtensor", "reshape", "rebroadcast", "specify_shape"):
+            self.view(node)
+            return
+        found = call_of(node)
+        if found is not None:
+            arguments = [self.array(a) if isinstance(a.type, TensorType) else self.env[a] for a in node.args]
+            self.env[node] = self.fresh("t")
+            self.line(f"{self.env[node]} = {self.give('call', found)}({', '.join(arguments)})")
+            self.steps.append(("library call", str(node.op)))
+            return
+        new = {a: a.type() for a in node.args if not is_literal(a)}
+        (again,) = substitute([node], new)
+        (self.env[node],) = self.host_call(list(new), list(new.values()), [again])
+        self.steps.append(("on the host", f"{node.op}, used at {origin_text(node.origin)}"))
+
+    def whole(self, number: Expr) -> str:
+        """The text of an integer of no axes."""
+        if self.sizes.is_host(number):
+            size = self.sizes.host(number)
+            if isinstance(size, int) or self.is_ready(size):
+                return str(size) if isinstance(size, int) else self.size(size)
+        return f"int({self.array(number)})"
+
+    def view(self, node: Expr) -> None:
+        base = self.array(node.args[0])
+        out = self.env[node] = self.fresh("t")
+        match node.op.name:
+            case "subtensor":
+                self.line(f"{out} = {base}[{slice_text(node, [self.whole(a) for a in node.args[1:]])}]")
+            case "reshape":
+                sizes = "".join([f"{self.whole(a)}, " for a in node.args[1:]])
+                self.line(f"{out} = {base}.reshape(({sizes}))")
+            case "set_subtensor" | "inc_subtensor":
+                where = slice_text(node, [self.whole(a) for a in node.args[2:]])
+                value = self.array(node.args[1])
+                call = self.give("stored", storing(node.op.name == "inc_subtensor"))
+                self.line(f"{out} = {base}.copy()")
+                self.line(f"{call}({out}[{where}], {value})")
+            case "rebroadcast":
+                self.line(f"{out} = {base}")
+                for d, is_one in enumerate(node.params["pattern"]):
+                    if is_one:
+                        self.line(f"if {out}.shape[{d}] != 1: raise Refused")
+            case "specify_shape":
+                self.line(f"{out} = {base}")
+                for d, wanted in enumerate(node.args[1:]):
+                    self.line(f"if {out}.shape[{d}] != {self.whole(wanted)}: raise Refused")
+
+    def result(self, value: Expr) -> str:
+        while value.op.name == "unbroadcast" and value not in self.env:
+            value = value.args[0]
+        if not isinstance(value.type, TensorType):
+            return self.env[value]
+        name = self.array(value)
+        fresh = value in self.env and not value.is_leaf and value.op.kind != "view" and value.op.name != "subtensor"
+        if fresh and sum(r is value for r in self.results) == 1:
+            return name
+        copied = self.fresh("t")
+        self.line(f"{copied} = {name}.copy()")
+        return copied
+
+
+def _outside(region: Region, operands: Any) -> list[Expr]:
+    """What the nodes of a region read that is no node of it, through views."""
+    found: list[Expr] = []
+    for node in region.amap:
+        for arg in node.args:
+            if arg not in region.amap:
+                base = arg
+                while base.op.name in SEEN_THROUGH and base not in region.amap:
+                    base = base.args[0]
+                if base not in region.amap:
+                    found.append(base)
+    return found
+
+
+class HostStep:
+    """Part of a program that runs on the CPU: device arrays come to the host, and its results go back."""
+
+    def __init__(self, inputs: list[Expr], outputs: list[Expr]) -> None:
+        self.program = Program(inputs, outputs)
+
+    def __call__(self, *arrays: Any) -> tuple[Any, ...]:
+        device.current().counts["steps on the host"] += 1
+        found = self.program(*[a.get() if isinstance(a, DeviceArray) else a for a in arrays])
+        return tuple([_there(a) for a in found])
+
+
+def _there(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple([_there(v) for v in value])
+    return to_device(value) if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+# ---------------------------------------------------------------- what a wrapper calls
+def taking(variable: Expr) -> Callable[[Any], DeviceArray]:
+    """What turns any value that an input takes into a device array."""
+    kind = variable.type
+
+    def take(value: Any) -> DeviceArray:
+        if is_on_device(value):
+            array = to_device(value)
+            if array.dtype.name == kind.dtype and array.ndim == kind.ndim and all(
+                n is None or n == m for n, m in zip(kind.shape, array.shape, strict=True)
+            ):
+                return array
+            value = array.get()
+        try:
+            return to_device(kind.filter(value))
+        except FuseError as error:
+            raise about_input(error, variable, value) from None
+
+    return take
+
+
+def taking_number(variable: Expr) -> Callable[[Any], Any]:
+    def take(value: Any) -> Any:
+        if is_on_device(value):
+            value = np.asarray(value)
+        try:
+            return variable.type.filter(value)[()]
+        except FuseError as error:
+            raise about_input(error, variable, value) from None
+
+    return take
+
+
+def number(value: Any, dtype: str) -> DeviceArray:
+    """A number as a device array without axes."""
+    return to_device(np.asarray(value, dtype))
+
+
+def cleared() -> DeviceArray:
+    """The status of a call, which kernels write."""
+    return to_device(np.zeros((), np.int64))
+
+
+def storing(adds: bool) -> Callable[[DeviceArray, DeviceArray], None]:
+    def store(target: DeviceArray, value: DeviceArray) -> None:
+        value = value.broadcast_to(target.shape) if value.shape != target.shape else value
+        (add_into if adds else copy_into)(target, value)
+
+    return store
