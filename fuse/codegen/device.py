@@ -217,6 +217,7 @@ def _shuffle() -> Any:
 def intrinsics() -> dict[str, Any]:
     """What the functions of mathlib call besides ``math``, for numba-cuda."""
     cuda = _cuda()
+    from numba.core import types
     from numba.cuda import libdevice
 
     def fma(x: Any, y: Any, z: Any) -> Any:
@@ -240,7 +241,10 @@ def intrinsics() -> dict[str, Any]:
     def copysign(x: Any, y: Any) -> Any:
         return math.copysign(x, y)
 
-    return {f.__name__: cuda.jit(device=True)(f) for f in (fma, f2i, i2f, f2i32, i2f32, fabs, copysign)}
+    def half(x: Any) -> Any:
+        return types.float32(types.float16(x))
+
+    return {f.__name__: cuda.jit(device=True)(f) for f in (fma, f2i, i2f, f2i32, i2f32, fabs, copysign, half)}
 
 
 _device_functions: dict[Any, Any] = {}

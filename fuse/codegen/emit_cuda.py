@@ -7,32 +7,26 @@ written there and ``status`` says so. Arithmetic is in the dtypes of the kernel:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fuse.codegen import mathlib
 from fuse.codegen.cuda_parts import Done, Part, parts_of
-from fuse.codegen.inline import compute_dtype, constant_text, inline
+from fuse.codegen.emit import Emitter
+from fuse.codegen.inline import constant_text, inline
 from fuse.codegen.kernel import (
     Axis,
-    Bounded,
-    Buffer,
     Combine,
-    Compute,
-    Const,
-    Get,
+    Index,
     Init,
     Kernel,
     Load,
     Loop,
-    Position,
-    Put,
     Store,
     Update,
     walk,
 )
-from fuse.codegen.text import as_dtype, cast, comparison, is_innermost, parameter_dtype, scalar_type, typed, wrapping
+from fuse.codegen.text import as_dtype, cast, is_innermost, parameter_dtype, scalar_type, typed
 
 WARP = 32
 OUT_OF_BOUNDS = 1
@@ -46,7 +40,8 @@ class Argument:
     """What a function is called with: ``kind`` says which of the launch's values, ``of`` of what.
 
     Kinds: "array" and "stride" (buffer, dimension) of a buffer, "scalar", "size" of an axis, "partials" and "count" of
-    an accumulator, "copies" and "cells" of a buffer that each group has for itself, "status", "total", "lanes".
+    an accumulator, "copies" and "cells" of a buffer that each group has for itself, "extent" (the size of a dimension)
+    and "offset" (of the first element) of a buffer, "status", "total" and "lanes".
     """
 
     kind: str
@@ -70,10 +65,10 @@ class PartSource:
 class _Combining:
     """Functions that put two partial results together, and the partial results of several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, emitter: Emitter) -> None:
+        self.emitter = emitter
         self.texts: list[str] = []
         self.names: dict[tuple[str, str], int] = {}
-        self.helpers: dict[str, Any] = {}
 
     def of(self, op: Any, dtype: str) -> int:
         key = (op.name, dtype)
@@ -89,8 +84,8 @@ class _Combining:
         elif op.name in _PLAIN:
             result = as_dtype(f"a {_PLAIN[op.name]} b", dtype)
         else:
-            lines, result, helpers = inline(op, ["a", "b"], {}, dtype, _resolve, "c")
-            self.helpers.update(helpers)
+            lines, result, helpers = inline(op, ["a", "b"], {}, dtype, self.emitter.resolve, "c")
+            self.emitter.helpers.update(helpers)
             result = as_dtype(result, dtype)
         body = "".join(f"    {text}\n" for text in lines)
         return f"@device\ndef combine{number}(a, b):\n{body}    return {result}\n"
@@ -136,25 +131,32 @@ def _exchanged(dtype: str) -> str:
     return f"{taken} != 0" if dtype == "bool" else f"{dtype}({taken})"
 
 
-def _resolve(name: str, dtype: str) -> tuple[str, Any]:
-    found = mathlib.resolve(name, dtype, "cuda")
-    return (found, None) if isinstance(found, str) else (f"{name}_{dtype}", found)
+class _Lengths(dict[Axis, str]):
+    """The sizes of axes as text: each is an argument of the function once it is asked for."""
+
+    def __init__(self, emitter: CudaEmitter) -> None:
+        super().__init__()
+        self.emitter = emitter
+
+    def __missing__(self, axis: Axis) -> str:
+        self[axis] = self.emitter.argument(f"n_{axis.name}", Argument("size", axis), "int64")
+        return self[axis]
 
 
-class _Emitter:
+class CudaEmitter(Emitter):
     """Writes one part."""
 
+    target = "cuda"
+
     def __init__(self, kernel: Kernel, part: Part, number: int, private: set[str]) -> None:
-        self.kernel, self.part, self.number = kernel, part, number
-        self.buffers: dict[str, Buffer] = {b.name: b for b in kernel.buffers}
+        super().__init__(kernel)
+        self.part, self.number = part, number
         self.private = private
-        self.lines: list[str] = []
-        self.depth = 1
         self.arguments: dict[str, tuple[Argument, str, bool]] = {}
-        self.combining = _Combining()
-        self.helpers: dict[str, Any] = {}
+        self.scalars = {s.name: parameter_dtype(s.dtype) for s in kernel.scalars}
+        self.size_text: dict[Axis, str] = _Lengths(self)
+        self.combining = _Combining(self)
         self.rooms: dict[str, None] = {}
-        self.bounded: set[str] = set()
         self.lost: set[str] = set()  # sums whose rounding errors are kept beside them
         self.in_lanes = False
 
@@ -164,14 +166,14 @@ class _Emitter:
         self.arguments[name] = (argument, dtype, writes or known is not None and known[2])
         return name
 
-    def size(self, axis: Axis) -> str:
-        return self.argument(f"n_{axis.name}", Argument("size", axis), "int64")
+    def size(self, buffer: str, dimension: int) -> str:
+        return self.argument(f"{buffer}_n{dimension}", Argument("extent", buffer, dimension), "int64")
+
+    def step(self, buffer: str, dimension: int) -> str:
+        return self.argument(f"{buffer}_s{dimension}", Argument("stride", buffer, dimension), "int64")
 
     def array(self, buffer: str, writes: bool = False) -> str:
         return self.argument(buffer, Argument("array", buffer), self.buffers[buffer].dtype, writes)
-
-    def line(self, text: str) -> None:
-        self.lines.append("    " * self.depth + text)
 
     def room(self, dtype: str) -> str:
         self.rooms[dtype] = None
@@ -198,7 +200,7 @@ class _Emitter:
         for s in part.before:
             self.statement(s)
         for acc in part.accs:
-            self.start(acc)
+            self.init(acc)
         if part.groups:
             total = self.argument("total", Argument("total"), "int64")
             self.line(f"for base in range(cuda.blockIdx.x * here, {total}, cuda.gridDim.x * here):")
@@ -209,8 +211,8 @@ class _Emitter:
                 if k == len(part.groups) - 1:
                     self.line(f"{axis.name} = place")
                 else:
-                    self.line(f"{axis.name} = place % {self.size(axis)}")
-                    self.line(f"place = place // {self.size(axis)}")
+                    self.line(f"{axis.name} = place % {self.size_text[axis]}")
+                    self.line(f"place = place // {self.size_text[axis]}")
         self.body(part.body)
         if part.groups:
             self.depth -= 1
@@ -225,11 +227,11 @@ class _Emitter:
         values = self.arguments.values()
         return PartSource(
             part, text, entry, tuple(a for a, _, _ in values), tuple(d for _, d, _ in values),
-            tuple(w for _, _, w in values), {**self.helpers, **self.combining.helpers},
+            tuple(w for _, _, w in values), self.helpers,
         )
 
     # ------------------------------------------------------------ statements
-    def body(self, statements: Sequence[Any]) -> None:
+    def body(self, statements: Iterable[Any]) -> None:
         begun: dict[str, Init] = {}
         for s in statements:
             if isinstance(s, Init):
@@ -249,105 +251,59 @@ class _Emitter:
             self.lost.discard(acc.acc)
 
     def statement(self, s: Any) -> None:
-        match s:
-            case Loop():
-                self.loop(s)
-            case Load():
-                self.load(s)
-            case Const():
-                self.line(f"{s.name} = {constant_text(s.value, s.dtype)}")
-            case Position():
-                text = "0"
-                for k, axis in enumerate(s.axes):
-                    text = axis.name if k == 0 else f"({text}) * {self.size(axis)} + {axis.name}"
-                self.line(f"{s.name} = {as_dtype(text, s.dtype)}")
-            case Bounded():
-                size = self.size(s.size) if isinstance(s.size, Axis) else self.value(s.size)
-                self.index(s.name, self.value(s.value), size)
-                self.bounded.add(s.name)
-            case Compute():
-                self.compute(s)
-            case Store():
-                self.store(s)
-            case Update():
-                self.update(s)
-            case Init():
-                self.start(s)
-            case Combine():
-                self.combine(s)
-            case Done():
-                self.total(s)
-            case Get() | Put():
-                raise AssertionError("rows of lanes are for processors with vectors")
+        if isinstance(s, Done):
+            self.total(s)
+        else:
+            super().statement(s)
 
-    def value(self, name: str) -> str:
-        """A value as it is used; a number that the kernel is given is an argument."""
-        for scalar in self.kernel.scalars:
-            if scalar.name == name:
-                return self.argument(name, Argument("scalar", name), parameter_dtype(scalar.dtype))
-        return self.final(name)
+    def final(self, name: str) -> str:
+        """A value as it is used: a number that the kernel is given is an argument."""
+        if name in self.scalars:
+            return self.argument(name, Argument("scalar", name), self.scalars[name])
+        return f"({name} + {name}_lost if {name}_lost == {name}_lost else {name})" if name in self.lost else name
 
-    def final(self, acc: str) -> str:
-        return f"({acc} + {acc}_lost if {acc}_lost == {acc}_lost else {acc})" if acc in self.lost else acc
+    def loaded(self, buffer: str, at: str) -> str:
+        text = f"{self.array(buffer)}[{at}]"
+        return f"float32({text})" if self.buffers[buffer].dtype == "float16" else text
+
+    def kept(self, buffer: str, at: str, value: str) -> str:
+        value = f"float16({value})" if self.buffers[buffer].dtype == "float16" else value
+        return f"{self.array(buffer, True)}[{at}] = {value}"
 
     def load(self, s: Load) -> None:
-        index, checked, dimension = list(s.index), [], 0
-        for k, entry in enumerate(index):
-            if isinstance(entry, str):
-                if entry not in self.bounded:
-                    size = self.argument(f"{s.buffer}_n{dimension}", Argument("extent", s.buffer, dimension), "int64")
-                    self.index(f"{s.name}_{k}", self.value(entry), size)
-                    index[k] = entry = f"{s.name}_{k}"
-                checked.append(entry)
-            dimension += entry.width if isinstance(entry, Axis) else 1
-        kept = self.buffers[s.buffer].dtype
-        text = as_dtype(f"{self.array(s.buffer)}[{self.offset(s.buffer, tuple(index))}]", s.dtype)
-        if kept == s.dtype and not checked:
-            text = f"{s.buffer}[{self.offset(s.buffer, tuple(index))}]"
-        if checked:
-            found = " and ".join([f"{c} >= 0" for c in checked])
-            text = f"{text} if {found} else {typed(constant_text(0, s.dtype), s.dtype)}"
-        self.line(f"{s.name} = {text}")
+        """A load; at an index that is out of bounds nothing is read."""
+        before = len(self.lines)
+        super().load(s)
+        places = [f"{s.name}_{k}" if i not in self.bounded else i for k, i in enumerate(s.index) if isinstance(i, str)]
+        if places:
+            text = self.lines.pop().partition(" = ")[2]
+            assert len(self.lines) >= before
+            found = " and ".join([f"{place} >= 0" for place in places])
+            self.line(f"{s.name} = {text} if {found} else {typed(constant_text(0, s.dtype), s.dtype)}")
 
     def index(self, name: str, value: str, size: str) -> None:
         """``name`` = ``value`` as an index below ``size``, counted from the end where it is negative; -1 for none."""
-        self.line(f"{name} = int64({value})")
-        self.line(f"{name} = {name} + {size} if {name} < 0 else {name}")
-        self.line(f"if {name} < 0 or {name} >= {size}:")
+        super().index(name, self.final(value), self.final(size))
         self.line(f"    {name} = int64(-1)")
+
+    def refuse(self) -> None:
         self.line(f"    {self.argument('status', Argument('status'), 'int64', True)}[0] = {OUT_OF_BOUNDS}")
 
-    def offset(self, buffer: str, index: tuple[Any, ...]) -> str:
-        b = self.buffers[buffer]
-        terms: list[str] = []
-        dimension = 0
-        layout = "C" if b.scratch else b.layout
-        for k, entry in enumerate(index):
-            text = entry.name if isinstance(entry, Axis) else str(entry)
-            width = entry.width if isinstance(entry, Axis) else 1
-            if text != "0":
-                if layout == "C":
-                    later = []
-                    for place, e in enumerate(index[k + 1 :], k + 1):
-                        if isinstance(e, Axis):
-                            later.append(self.size(e))
-                        elif e != 0:
-                            d = sum(x.width if isinstance(x, Axis) else 1 for x in index[:place])
-                            later.append(self.argument(f"{buffer}_n{d}", Argument("extent", buffer, d), "int64"))
-                    terms.append(" * ".join([text, *later]))
-                elif int(layout[1:]) == dimension:
-                    terms.append(text)
-                else:
-                    stride = self.argument(f"{buffer}_s{dimension}", Argument("stride", buffer, dimension), "int64")
-                    terms.append(f"{text} * {stride}")
-            dimension += width
-        if layout != "C":
+    def point(self, local: str) -> str:
+        raise AssertionError("rows of lanes are for processors with vectors")
+
+    def tiles(self, tile: Axis, rows: Axis, lanes: Axis, size: int) -> None:
+        raise AssertionError("tiles of rows are for processors with caches")
+
+    def offset(self, buffer: str, index: Index) -> str:
+        text = super().offset(buffer, index)
+        if self.buffers[buffer].layout != "C":
             start = self.argument(f"{buffer}_at", Argument("offset", buffer), "int64")
-            terms.insert(0, start)
-        if buffer in self.private:
+            text = f"{start} + {text}"
+        if buffer in self.private and self.part.groups:
             cells = self.argument(f"{buffer}_cells", Argument("cells", buffer), "int64")
-            terms.insert(0, f"slot * {cells}" if self.part.groups else "0")
-        return " + ".join(terms) or "0"
+            text = f"slot * {cells} + {text}"
+        return text
 
     def checked(self, index: tuple[Any, ...]) -> str:
         return "".join(f" and {i} >= 0" for i in index if isinstance(i, str))
@@ -363,19 +319,13 @@ class _Emitter:
             text += " and lane == 0"
         return text.removeprefix(" and ")
 
-    def store(self, s: Store) -> None:
+    def stored(self, s: Store, value: str) -> str:
         guard = self.guard(s.buffer, s.index)
-        value = self.value(s.value)
-        if self.buffers[s.buffer].dtype == "float16":
-            value = f"float16({value})"
-        text = f"{self.array(s.buffer, True)}[{self.offset(s.buffer, s.index)}] = {value}"
-        if guard:
-            self.line(f"if {guard}:")
-            text = "    " + text
-        self.line(text)
+        text = super().stored(s, value)
+        return f"if {guard}: {text}" if guard else text
 
     def update(self, s: Update) -> None:
-        value = cast(self.value(s.value), s.value_dtype, s.dtype)
+        value = cast(self.final(s.value), s.value_dtype, s.dtype)
         k = self.combining.of(s.op, s.dtype)
         guard = self.guard(s.buffer, s.index)
         at = self.offset(s.buffer, s.index)
@@ -395,7 +345,7 @@ class _Emitter:
         if guard:
             self.depth -= 1
 
-    def start(self, s: Init) -> None:
+    def init(self, s: Init) -> None:
         assert s.op.identity is not None
         self.line(f"{s.acc} = {typed(constant_text(s.op.identity(s.dtype), s.dtype), s.dtype)}")
         self.lost.discard(s.acc)
@@ -406,7 +356,7 @@ class _Emitter:
             self.line(f"{s.acc}_lost = {typed('0.0', s.dtype)}")
 
     def combine(self, s: Combine) -> None:
-        value = cast(self.value(s.value), s.value_dtype, s.dtype)
+        value = cast(self.final(s.value), s.value_dtype, s.dtype)
         outside = any(acc.acc == s.acc for acc in self.part.accs)
         if outside and self.part.groups:
             self.line("if live:")
@@ -453,42 +403,15 @@ class _Emitter:
     def loop(self, s: Loop) -> None:
         axis = s.axis
         if is_innermost(s) and not self.part.alone:
-            self.line(f"for {axis.name} in range(first, {self.size(axis)}, step):")
+            self.line(f"for {axis.name} in range(first, {self.size_text[axis]}, step):")
             self.in_lanes = True
         else:
-            self.line(f"for {axis.name} in range({self.size(axis)}):")
+            self.line(f"for {axis.name} in range({self.size_text[axis]}):")
         self.depth += 1
         self.body(s.body)
         self.depth -= 1
         if is_innermost(s):
             self.in_lanes = False
-
-    def compute(self, s: Compute) -> None:
-        args = [
-            cast(self.value(a), have, want) for a, have, want in zip(s.args, s.arg_dtypes, s.signature, strict=True)
-        ]
-        named = []
-        for k, text in enumerate(args):
-            if text.isidentifier():
-                named.append(text)
-            else:
-                self.line(f"{s.name}_a{k} = {text}")
-                named.append(f"{s.name}_a{k}")
-        params = dict(s.params)
-        if s.op.name == "cast":
-            text = cast(named[0], s.signature[0], s.dtype)
-            self.line(f"{s.name} = {f'float32(float16({text}))' if params['dtype'] == 'float16' else text}")
-            return
-        mixed = comparison(s.op.name, s.signature, named) or wrapping(s.op.name, s.signature, named)
-        if mixed is not None:
-            self.line(f"{s.name} = {mixed}")
-            return
-        dtype = compute_dtype(s.signature)
-        lines, result, helpers = inline(s.op, named, params, dtype, _resolve, s.name)
-        self.helpers.update(helpers)
-        for text in lines:
-            self.line(text)
-        self.line(f"{s.name} = {as_dtype(result, s.dtype)}")
 
 
 def emit(kernel: Kernel) -> tuple[PartSource, ...]:
@@ -498,7 +421,7 @@ def emit(kernel: Kernel) -> tuple[PartSource, ...]:
     """
     parts = parts_of(kernel)
     private = private_buffers(kernel, parts)
-    return tuple([_Emitter(kernel, part, number, private).emit() for number, part in enumerate(parts)])
+    return tuple([CudaEmitter(kernel, part, number, private).emit() for number, part in enumerate(parts)])
 
 
 def private_buffers(kernel: Kernel, parts: Sequence[Part]) -> set[str]:
