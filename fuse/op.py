@@ -80,7 +80,6 @@ class Op:
     ufunc: Any = None
     linear: bool = False
     stateful: bool = False
-    chooses: bool = False  # whether ``grad`` is told which arguments are ``wanted``
     bind: Callable[[Expr], Callable[..., Any]] | None = None  # opaque ops whose call depends on the node's types
     host: str | None = None  # Python text over those of the arguments ({0}, {1}, ...), for sizes: Python's ints
     integers_from: int | None = None  # the first argument of a view or store that is an index or a size

@@ -138,7 +138,8 @@ def after(build: Callable[P, R]) -> Callable[P, R]:
             return build(*args, **kwargs)
         with config.change_flags(compute_test_value="off"):
             result = build(*args, **kwargs)
-        for node in result if isinstance(result, (list, tuple)) else [result]:
+        made = list(result.values()) if isinstance(result, dict) else result
+        for node in made if isinstance(made, (list, tuple)) else [made]:
             if isinstance(node, Expr) and not node.is_leaf:
                 attach(node)
         return result

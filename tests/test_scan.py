@@ -498,6 +498,10 @@ def smoothed(y, alpha, start):
     return cost, squares, level
 
 
+def loops_of(f):
+    return sum(line.strip().startswith("loop with ") for line in f.explain().splitlines())
+
+
 def test_few_numbers_are_differentiated_in_the_same_loop():
     y, alpha, start = T.dvector("y"), T.dscalar("alpha"), T.dscalar("start")
     cost, squares, level = smoothed(y, alpha, start)
@@ -509,18 +513,49 @@ def test_few_numbers_are_differentiated_in_the_same_loop():
 
         verify_grad(value, [0.3, -0.2], rng=RNG)
         # Asked for the slope in the series too, the gradient is found by a loop backwards.
-        forwards = fuse.grad(formula, [alpha, start])
-        backwards = fuse.grad(formula, [alpha, start, y])
-        f = fuse.function([y, alpha, start], [*forwards, *backwards[:2]])
+        forwards = fuse.grad(formula, [alpha])
+        backwards = fuse.grad(formula, [alpha, y])
+        f = fuse.function([y, alpha, start], [*forwards, *backwards[:1]])
         found = f(data, 0.3, -0.2)
-        np.testing.assert_allclose(found[:2], found[2:], rtol=1e-12)
-    f = fuse.function([y, alpha, start], [cost, *fuse.grad(cost, [alpha, start])])
+        np.testing.assert_allclose(found[:1], found[1:], rtol=1e-12)
+    f = fuse.function([y, alpha, start], [cost, *fuse.grad(cost, [alpha])])
     f(data, 0.3, -0.2)
-    assert sum(line.strip().startswith("loop with ") for line in f.explain().splitlines()) == 1
+    assert loops_of(f) == 1
     second = fuse.function([y, alpha, start], fuse.hessian(cost, [alpha])[0])
     verify = fuse.function([y, alpha, start], fuse.grad(cost, alpha))
     slope = (verify(data, 0.3 + 1e-6, -0.2) - verify(data, 0.3 - 1e-6, -0.2)) / 2e-6
     np.testing.assert_allclose(second(data, 0.3, -0.2), slope, rtol=1e-6)
+
+
+def test_numbers_of_which_the_arguments_of_a_loop_are_formulas():
+    y, theta = T.dvector("y"), T.dvector("theta")
+    a, b = theta[0], T.exp(theta[1])
+    scaled = 0.5 * a
+
+    def step(state, now):
+        h, cost = state
+        return (b + a * now[0] ** 2 + scaled * h, cost + T.log(h) + now[0] ** 2 / h), ()
+
+    cost = fuse.loop(step, (b / (1.0 - a), 0.0 * b), (y,))[0][1]
+    data, at = RNG.normal(size=7), np.array([0.3, -0.4])
+    value = fuse.function([y, theta], cost)
+    f = fuse.function([y, theta], [cost, fuse.grad(cost, theta)])
+    _, slope = f(data, at)
+    assert loops_of(f) == 1
+    by_a, by_scaled, again = fuse.function([y, theta], fuse.grad(cost, [a, scaled, theta[0]]))(data, at)
+    moves = 1e-6 * np.eye(2)
+    expected = [(value(data, at + m) - value(data, at - m)) / 2e-6 for m in moves]
+    np.testing.assert_allclose(slope, expected, rtol=1e-7)
+    np.testing.assert_allclose([by_a, again], expected[0], rtol=1e-7)
+    # What is asked for may be part of the way to what else is asked for, or be kept from what lies before it.
+    backwards = fuse.function([y, theta], [*fuse.grad(cost, [scaled, y])])
+    np.testing.assert_allclose(by_scaled, backwards(data, at)[0], rtol=1e-12)
+    part = fuse.grad(cost, theta, consider_constant=[scaled])
+    np.testing.assert_allclose(
+        fuse.function([y, theta], part)(data, at)[0], by_a - 0.5 * by_scaled, rtol=1e-10)
+    known = fuse.grad(cost, theta, known_grads={scaled: T.constant(2.0)})
+    np.testing.assert_allclose(
+        fuse.function([y, theta], known)(data, at)[0], by_a - 0.5 * by_scaled + 1.0, rtol=1e-10)
 
 
 def test_an_infinite_slope_at_the_start_is_no_number_only_where_it_is_used():

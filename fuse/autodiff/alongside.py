@@ -6,16 +6,19 @@ backwards waits a second time, and reads what the first one had to write.
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
+from fuse.autodiff.absent import is_null
 from fuse.autodiff.sweep import cast_like, is_discrete, op
-from fuse.expr import Constant, Expr, constant, toposort, variable
+from fuse.expr import Constant, Expr, constant, rebuild, toposort, transform, variable
 from fuse.frontend import elementwise as ew
+from fuse.frontend.arithmetic import kept_reciprocal
 from fuse.frontend.loops import Body, arguments, loop_node, results
-from fuse.op import DISCONNECTED, ZERO
+from fuse.op import ZERO
 
 MOST = 4  # numbers to differentiate by
+FORMULAS = 64  # operations that make the loop's arguments of them
 # Ops with finite slopes wherever their values are finite: tangents of zero then stay zero, as they do backwards.
 _SMOOTH = {
     "add", "sub", "mul", "neg", "sqr", "true_div", "reciprocal", "abs", "maximum", "minimum", "switch", "cast", "fill",
@@ -25,20 +28,74 @@ _SMOOTH = {
 
 
 def gradient(
-    given: Sequence[Expr | None], out: Expr, wanted: Sequence[bool], body: Body, params: dict[str, Any]
-) -> list[Any] | None:
-    """The cotangents of a loop's arguments that are ``wanted``; None where they are found backwards.
+    g: Any, out: Expr, reach: Collection[Expr], ends: Collection[Expr]
+) -> dict[Expr, Any] | None:
+    """The cotangents of the few numbers in terms of which the loop ``out`` is known; None: they are found backwards.
 
-    ``given`` are the cotangents of the final states and of the kept values.
+    ``g`` are the cotangents of its results, ``reach`` has the nodes whose cotangents are wanted. The numbers are those
+    of ``ends`` or what is no formula of numbers: a variance that starts at ``w / (1 - a - b)`` needs no tangent of
+    its own.
     """
-    targets = [k for k, w in enumerate(wanted[1:]) if w]
+    body: Body = out.params["body"]
+    params = {k: v for k, v in out.params.items() if k != "body"}
     plain = not params.keys() - {"label", "nonempty"} and body.until is None
     numbers = all(x.type.ndim == 0 and (is_discrete(x) or x.type.dtype.startswith("float")) for x in body.inputs)
-    if not plain or not numbers or not 0 < len(targets) <= MOST or min(targets) < len(body.sequences):
+    if not plain or not numbers or not isinstance(g, tuple) or any(is_null(h) for h in g):
         return None
-    nodes = [n for n in toposort(body.outputs) if not n.is_leaf]
-    if any(n.op.name not in _SMOOTH or n.type.ndim for n in nodes) or any(is_discrete(body.inputs[k]) for k in targets):
+    wanted = [k for k, arg in enumerate(out.args[1:]) if arg in reach]
+    if not wanted or min(wanted) < len(body.sequences) or any(is_discrete(body.inputs[k]) for k in wanted):
         return None
+    if not all(_is_smooth(n) for n in toposort(body.outputs) if not n.is_leaf):
+        return None
+    roots = _roots([out.args[1 + k] for k in wanted], reach, ends)
+    if roots is None:
+        return None
+    from fuse.autodiff.forward import tangents
+
+    targets: list[dict[int, Expr]] = []
+    for root in roots:
+        one = constant(1, dtype=root.type.dtype)
+        found = tangents([out.args[1 + k] for k in wanted], {**dict.fromkeys(roots), root: one})
+        targets.append({k: t for k, t in zip(wanted, found, strict=True) if isinstance(t, Expr) and not is_zero(t)})
+        fading = [k for k in targets[-1] if not _only_adds(body, k - len(body.sequences))]
+        if fading and max(fading) < len(body.sequences) + len(body.states):
+            return None  # where a state starts is soon forgotten: its tangent fades, and subnormal numbers are slow
+    given = [None if not isinstance(h, Expr) or is_zero(h) else h for h in g]
+    return dict(zip(roots, _totals(given, out, body, params, targets), strict=True))
+
+
+def _is_smooth(node: Expr) -> bool:
+    """Whether a node is a smooth function of numbers, a power such as ``x ** 2`` among them."""
+    if node.op.name == "pow" and isinstance(node.args[1], Constant) and not node.args[1].type.ndim:
+        exponent = node.args[1].data.item()
+        whole = isinstance(exponent, (int, float)) and exponent >= 1 and float(exponent).is_integer()
+        return whole and not node.type.ndim
+    return node.op.name in _SMOOTH and not node.type.ndim and not any(a.type.ndim for a in node.args)
+
+
+def _roots(values: Sequence[Expr], reach: Collection[Expr], ends: Collection[Expr]) -> list[Expr] | None:
+    """The numbers that ``values`` are formulas of; None where they are too many, or the formulas are no small ones."""
+    roots: dict[Expr, None] = {}
+    seen: dict[Expr, None] = {}
+    stack = list(values)
+    while stack:
+        node = stack.pop()
+        if node in seen or node not in reach:
+            continue
+        seen[node] = None
+        if node in ends or node.is_leaf or not _is_smooth(node):
+            roots[node] = None
+        else:
+            stack += node.args
+    if len(roots) > MOST or len(seen) > FORMULAS or any(not r.type.dtype.startswith("float") for r in roots):
+        return None
+    return list(roots)
+
+
+def _totals(
+    given: Sequence[Expr | None], out: Expr, body: Body, params: dict[str, Any], targets: Sequence[dict[int, Expr]]
+) -> list[Any]:
+    """The derivative for each of ``targets``: the tangents of some arguments of the loop."""
     from fuse.autodiff.forward import tangents
 
     sequences, inits, fixed = arguments(out)
@@ -48,12 +105,19 @@ def gradient(
     starts: list[Expr] = []
     nexts: list[Expr] = []
     kept: list[Expr] = []
+    more: dict[Expr, Expr] = {}  # outer tangents of fixed values, by the leaves that stand for them
     finals_of: list[dict[int, int]] = []  # for each target, by state: which of the new states is its tangent
     kept_of: list[dict[int, int]] = []
-    for k in targets:
-        one = constant(1, dtype=inner.inputs[k].type.dtype)
-        dots = {k - a: variable(inner.inputs[k].type)} if k < a + count else {}
-        seeds: dict[Expr, Any] = {} if k < a + count else {inner.inputs[k]: one}
+    for target in targets:
+        dots = {k - a: variable(inner.inputs[k].type) for k in target if k < a + count}
+        seeds: dict[Expr, Any] = {}
+        for k, t in target.items():
+            x = inner.inputs[k]
+            if k >= a + count:
+                t = cast_like(t, x)
+                seeds[x] = t if isinstance(t, Constant) else variable(x.type)
+                if not isinstance(t, Constant):
+                    more[seeds[x]] = t
         while True:  # states get a tangent as soon as another one's reaches them
             found = tangents(inner.outputs, {**seeds, **{inner.states[s]: v for s, v in dots.items()}})
             new = [s for s in range(count) if isinstance(found[s], Expr) and s not in dots
@@ -63,29 +127,68 @@ def gradient(
             dots.update({s: variable(inner.states[s].type) for s in new})
         finals_of.append({s: len(states) + i for i, s in enumerate(dots)})
         states += dots.values()
-        starts += [one if s == k - a else constant(0, dtype=v.type.dtype) for s, v in dots.items()]
+        starts += [cast_like(target[a + s], v) if a + s in target else constant(0, dtype=v.type.dtype)
+                   for s, v in dots.items()]
         nexts += [_dense(found[s], v) for s, v in dots.items()]
         moving = [m for m in range(len(inner.ys))
                   if isinstance(given[count + m], Expr) and isinstance(found[count + m], Expr)]
         kept_of.append({m: len(kept) + i for i, m in enumerate(moving)})
         kept += [_dense(found[count + m], inner.ys[m]) for m in moving]
+    slopes = _divided_once([*nexts, *kept], inner.outputs)
+    nexts, kept = slopes[: len(nexts)], slopes[len(nexts) :]
     whole = Body(
-        inner.sequences, [*inner.states, *states], inner.fixed, [*inner.nexts, *nexts], [*inner.ys, *kept],
+        inner.sequences, [*inner.states, *states], [*inner.fixed, *more], [*inner.nexts, *nexts], [*inner.ys, *kept],
     )
-    node = loop_node(out.args[0], sequences, [*inits, *starts], fixed, whole, **params)
+    node = loop_node(out.args[0], sequences, [*inits, *starts], [*fixed, *more.values()], whole, **params)
     finals, values, _ = results(node)
-    result: list[Any] = [DISCONNECTED] * len(wanted)
-    for k, by_state, by_kept in zip(targets, finals_of, kept_of, strict=True):
-        terms = [ew.mul(g, finals[count + i]) for s, i in by_state.items() if (g := given[s]) is not None]
+    totals: list[Any] = []
+    for by_state, by_kept in zip(finals_of, kept_of, strict=True):
+        terms = [ew.mul(h, finals[count + i]) for s, i in by_state.items() if (h := given[s]) is not None]
         terms += [
-            op("sum", ew.mul(g, values[len(inner.ys) + i]), axis=(0,), dtype=g.type.dtype)
-            for m, i in by_kept.items() if (g := given[count + m]) is not None
+            op("sum", ew.mul(h, values[len(inner.ys) + i]), axis=(0,), dtype=h.type.dtype)
+            for m, i in by_kept.items() if (h := given[count + m]) is not None
         ]
         total: Any = ZERO
         for term in terms:
             total = term if total is ZERO else ew.add(total, term)
-        result[1 + k] = total if total is ZERO else cast_like(total, inner.inputs[k])
-    return result
+        totals.append(total)
+    return totals
+
+
+def _divided_once(values: Sequence[Expr], known: Sequence[Expr]) -> list[Expr]:
+    """``values`` with products by one reciprocal where they divide by the same number twice or more.
+
+    What is in ``known``, the user's own formula, keeps its quotients.
+    """
+    own = set(toposort(known))
+    quotients = [
+        n for n in toposort(values) if n.op.name == "true_div" and n not in own and not isinstance(n.args[1], Constant)
+        and n.type.ndim == 0 and all(a.type == n.type for a in n.args)
+    ]
+    divisors = [n.args[1] for n in quotients]
+    often = {n for n in quotients if divisors.count(n.args[1]) > 1}
+
+    def visit(node: Expr, args: tuple[Expr, ...]) -> Expr:
+        if node in often:
+            return ew.mul(args[0], kept_reciprocal(args[1]))
+        return rebuild(node, args) if args else node
+
+    return transform(values, visit) if often else list(values)
+
+
+def _only_adds(body: Body, k: int) -> bool:
+    """Whether the state ``k`` is one to which steps add, and which they do not read otherwise: its tangent is 1."""
+    if not 0 <= k < len(body.states):
+        return False
+    state = body.states[k]
+    node, others = body.nexts[k], [*body.nexts[:k], *body.nexts[k + 1 :], *body.ys]
+    while node.op.name == "add" and node is not state:
+        after = [a for a in node.args if state in toposort([a])]
+        if len(after) != 1:
+            return False
+        others += [a for a in node.args if a is not after[0]]
+        [node] = after
+    return node is state and state not in toposort(others)
 
 
 def _dense(t: Any, like: Expr) -> Expr:

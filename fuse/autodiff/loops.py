@@ -19,6 +19,7 @@ from fuse.frontend.lazy import guards, has_choices
 from fuse.frontend.lengths import has_rows, is_steady
 from fuse.frontend.loops import DERIVATIVES, LOOP, Body, arguments, loop_node, results
 from fuse.op import DISCONNECTED, ZERO
+from fuse.testvalues import after
 from fuse.types import TensorType
 
 # Ops whose value in a step is kept rather than computed again: products, and what needs more than a few instructions.
@@ -30,7 +31,7 @@ _LIGHT = {
 
 
 def reverse(g: Sequence[Any], out: Expr, steps: Expr, *args: Expr, body: Body, **params: Any) -> list[Any]:
-    """The cotangents of a loop's arguments; those that are not ``wanted`` may be left out."""
+    """The cotangents of a loop's arguments."""
     found = _pulled(g, out, steps, *args, body=body, **params)
     used = _used(body, [h is not DISCONNECTED and h is not None for h in g])
     return [found[0], *[h if x in used else DISCONNECTED for x, h in zip(body.inputs, found[1:], strict=True)]]
@@ -50,16 +51,13 @@ def _used(body: Body, given: Sequence[bool]) -> set[Expr]:
 
 
 def _pulled(
-    g: Sequence[Any], out: Expr, steps: Expr, *args: Expr, body: Body, wanted: Sequence[bool], **params: Any
+    g: Sequence[Any], out: Expr, steps: Expr, *args: Expr, body: Body, **params: Any
 ) -> list[Any]:
     sequences, inits, fixed = arguments(out)
     count = len(body.states)
     given = [h if isinstance(h, Expr) else None for h in g]
     if body.until is not None:
         given = given[:-1]
-    found = alongside.gradient([None if alongside.is_zero(h) else h for h in given], out, wanted, body, params)
-    if found is not None:
-        return found
     inner = body.opened()
     wrt = [x for x in inner.inputs if not is_discrete(x)]
     live = [k for k, x in enumerate(inner.states) if not is_discrete(x)]
@@ -302,4 +300,4 @@ def batched_part(batch: batching.Batch, node: Expr, args: list[Expr], flags: lis
 
 
 batching.RULES.update(loop=batched, part=batched_part)
-DERIVATIVES.update(reverse=reverse, forward=forward_rule)
+DERIVATIVES.update(reverse=reverse, forward=forward_rule, alongside=after(alongside.gradient))

@@ -13,6 +13,7 @@ from fuse.autodiff.absent import NullType, grad_not_implemented, is_disconnected
 from fuse.errors import FuseTypeError, ShapeError
 from fuse.expr import Expr, as_expr, constant, toposort
 from fuse.frontend.lazy import IFELSE, edge_guard, guards, has_choices, under
+from fuse.frontend.loops import DERIVATIVES, LOOP
 from fuse.op import DISCONNECTED, OPS, ZERO, _Marker
 from fuse.types import TensorType
 
@@ -80,6 +81,12 @@ def cotangents(
             g = _leaving(node, 0, g, lazy, node)
             terms.setdefault((node.args[0], node.params["i"]), []).append(ZERO if is_discrete(node) else g)
             continue
+        if node.op is LOOP and not lazy:
+            numbers = DERIVATIVES["alongside"](g, node, reach, targets | known.keys())
+            if numbers is not None:
+                for arg, h in numbers.items():
+                    terms.setdefault(arg, []).append(h)
+                continue
         chosen = node.op is IFELSE and isinstance(g, Expr) and not is_null(g)
         pulled = [ZERO, g, g] if chosen else pull_back(node, g, wanted)
         for k, (arg, h) in enumerate(zip(node.args, pulled, strict=True)):
@@ -156,8 +163,7 @@ def pull_back(node: Expr, g: Any, wanted: Sequence[bool]) -> list[Cotangent]:
     if node.op.kind == "elementwise":
         raw = [_elementwise_rule(node, i, rule, g, w) for i, (rule, w) in enumerate(zip(rules, wanted, strict=True))]
     else:
-        choice = {"wanted": wanted} if node.op.chooses else {}
-        raw = list(rules(g, node, *node.args, **node.params, **choice))
+        raw = list(rules(g, node, *node.args, **node.params))
         if len(raw) != len(node.args):
             raise FuseTypeError(f"the gradient of {node.op} has {len(raw)} entries for {len(node.args)} arguments")
     return [_fit(node, i, h) if w else DISCONNECTED for i, (h, w) in enumerate(zip(raw, wanted, strict=True))]

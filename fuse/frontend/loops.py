@@ -268,7 +268,7 @@ DERIVATIVES: dict[str, Callable[..., Any]] = {}
 
 LOOP = register(Op(
     name="loop", kind="opaque", numpy=_run, infer=_infer, shape=_shape, doc=(__doc__ or "").splitlines()[0],
-    chooses=True, grad=after(lambda g, out, *args, **params: DERIVATIVES["reverse"](g, out, *args, **params)),
+    grad=after(lambda g, out, *args, **params: DERIVATIVES["reverse"](g, out, *args, **params)),
     jvp=after(lambda tangents, out, *args, **params: DERIVATIVES["forward"](tangents, out, *args, **params)),
 ))
 
