@@ -76,6 +76,8 @@ _SECTIONS = frozenset(
 
 def _convert(name: str, value: Any) -> Any:
     kind = _TYPES[name]
+    if name == "mode" and hasattr(value, "backend"):  # a Mode itself
+        return value
     if name == "recycle" and (value := int(value)) < 0:
         raise ValueError(f"config.recycle is a number of bytes, 0 or more, not {value}")
     if kind is bool and isinstance(value, str):

@@ -62,10 +62,10 @@ class Type:
         """``var`` as a variable of this type where its type says the same; else None."""
         return var if var.type == self else None
 
-    def is_valid_value(self, value: Any) -> bool:
-        """Whether ``value`` is a value of this type."""
+    def is_valid_value(self, value: Any, strict: bool = True) -> bool:
+        """Whether ``value`` is a value of this type, or with ``strict=False`` can be made one."""
         try:
-            self.filter(value, strict=True)
+            self.filter(value, strict=strict)
         except (TypeError, ValueError):
             return False
         return True
@@ -81,6 +81,11 @@ class Type:
     def values_eq_approx(self, a: Any, b: Any) -> bool:
         """Whether two values are equal up to rounding."""
         return self.values_eq(a, b)
+
+    @staticmethod
+    def may_share_memory(a: Any, b: Any) -> bool:
+        """Whether a change of ``a`` may change ``b``."""
+        return a is b
 
     def copied(self, value: Any) -> Any:
         """A value that shares nothing with ``value``."""

@@ -274,10 +274,10 @@ class TensorType(Type):
         """
         return np.zeros(shape, dtype=self.dtype)
 
-    def is_valid_value(self, value: Any) -> bool:
-        """Whether ``value`` is an array of exactly this type."""
+    def is_valid_value(self, value: Any, strict: bool = True) -> bool:
+        """Whether ``value`` is an array of exactly this type; with ``strict=False`` whether it can be made one."""
         try:
-            return self.filter(value, strict=True) is value
+            return self.filter(value, strict=strict) is value or not strict
         except FuseError:
             return False
 

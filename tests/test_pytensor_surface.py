@@ -87,8 +87,8 @@ A, B, V, W = RNG.normal(size=(2, 3, 4)), RNG.normal(size=(2, 4, 3)), RNG.normal(
 FUNCTIONS = {
     "vecdot": (lambda: pt.vecdot(V, V[0]), lambda: np.vecdot(V, V[0])),
     "vecdot complex": (lambda: pt.vecdot(V * 1j, V + 1j), lambda: np.vecdot(V * 1j, V + 1j)),
-    "matvec": (lambda: pt.matvec(A, V), lambda: np.matvec(A, V)),
-    "vecmat": (lambda: pt.vecmat(W, A), lambda: np.vecmat(W, A)),
+    "matvec": (lambda: pt.matvec(A, V), lambda: np.einsum("bij,bj->bi", A, V)),
+    "vecmat": (lambda: pt.vecmat(W, A), lambda: np.einsum("bi,bij->bj", W, A)),
     "geomspace": (lambda: pt.geomspace(2.0, 50.0, 5), lambda: np.geomspace(2.0, 50.0, 5)),
     "tril": (lambda: pt.tril_indices(3, 1, 4)[1], lambda: np.tril_indices(3, 1, 4)[1]),
     "triu": (lambda: pt.triu_indices(3, 1, 4)[1], lambda: np.triu_indices(3, 1, 4)[1]),
@@ -118,6 +118,8 @@ FUNCTIONS = {
         lambda: scipy.linalg.solve_sylvester(A[0, :, :3], B[0, :2, :2], W.T),
     ),
     "ix_": (lambda: pt.as_tensor(A)[pt.basic.ix_([1], [0, 2], [3])], lambda: A[np.ix_([1], [0, 2], [3])]),
+    "convolve": (lambda: pt.convolve(V[0], W[0], "same"), lambda: np.convolve(V[0], W[0], "same")),
+    "of integers": (lambda: pt.convolve([1, 2], [4, 5, 6], "valid"), lambda: np.convolve([4, 5, 6], [1, 2], "valid")),
     "interpolate1d": (
         lambda: pt.interpolate1d([0.0, 1.0, 3.0], [0.0, 1.0, -1.0], extrapolate=False)([-1.0, 0.5, 2.0, 9.0]),
         lambda: np.interp([-1.0, 0.5, 2.0, 9.0], [0.0, 1.0, 3.0], [0.0, 1.0, -1.0]),

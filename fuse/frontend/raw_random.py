@@ -47,6 +47,46 @@ class RandomStateType(Type):
 random_state_type = RandomStateType()
 
 
+class RandomGeneratorType(Type):
+    """The type of NumPy's ``Generator`` objects.
+
+    >>> random_generator_type("rng").type
+    RandomGeneratorType
+    """
+
+    __props__ = ()
+
+    def filter(self, value: Any, strict: bool = False, allow_downcast: bool | None = None) -> Any:
+        if not isinstance(value, np.random.Generator):
+            raise FuseTypeError(f"a numpy.random.Generator is needed, not {type(value).__name__}")
+        return value
+
+    @staticmethod
+    def may_share_memory(a: Any, b: Any) -> bool:
+        """Whether a draw from ``a`` moves ``b`` on."""
+        return a.bit_generator is b.bit_generator
+
+    def values_eq(self, a: Any, b: Any) -> bool:
+        """Whether two generators will draw the same numbers."""
+        return _equal_states(a.bit_generator.state, b.bit_generator.state)
+
+
+def _equal_states(a: Any, b: Any) -> bool:
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(_equal_states(a[k], b[k]) for k in a)
+    return bool(np.array_equal(a, b))
+
+
+random_generator_type = RandomGeneratorType()
+
+
+def generator_type(value: Any) -> Type | None:
+    """The type of a generator of NumPy's; None for anything else."""
+    if isinstance(value, np.random.Generator):
+        return random_generator_type
+    return random_state_type if isinstance(value, np.random.RandomState) else None
+
+
 class RandomFunction(Op):
     """The op of a method of ``RandomState`` (a name), or of a function ``fn(generator, *args, size)``.
 

@@ -68,7 +68,8 @@ class SharedVariable(Expr):
         >>> shared([1.0, 2.0]).get_value()
         array([1., 2.])
         """
-        return self.container.value if borrow else self.container.read()
+        container = self.container
+        return container.value if borrow else _copied(self.type, container)
 
     def set_value(self, new_value: Any, borrow: bool = False) -> None:
         """Replace the value, by a copy unless ``borrow``; sizes may change where the type leaves them open.
@@ -82,6 +83,9 @@ class SharedVariable(Expr):
         """
         value = self.type.filter(new_value, strict=self.strict, allow_downcast=self.allow_downcast)
         borrowed = borrow and value is new_value
+        if not isinstance(self.type, TensorType):
+            self.container.value = value if borrowed else self.type.copied(value)
+            return
         self.container.value = value if borrowed else _own(value, new_value)
         self.container.borrowed = value if borrowed else None
 
@@ -100,6 +104,8 @@ class SharedVariable(Expr):
 
     def __reduce__(self) -> Any:
         update = None if self.default_update is None else _flatten(self.default_update)
+        if not isinstance(self.type, TensorType):
+            return shared, (self.container.value, self.name)
         fields = (self.type.dtype, self.type.shape, self.name, self.container.value, self.strict, self.allow_downcast)
         return _restored, fields, update  # the update comes last: it may refer to this variable
 
@@ -109,7 +115,7 @@ class SharedVariable(Expr):
     def _own_copy(self, memo: dict[int, Any]) -> Expr:
         known = memo.get(id(self))
         if known is None:
-            cell = Container(self.container.read())
+            cell = Container(_copied(self.type, self.container))
             known = memo[id(self)] = _leaf(self.type, self.name, cell, self.strict, self.allow_downcast)
             known.default_update = copy.deepcopy(self.default_update, memo)
         return known
@@ -120,6 +126,10 @@ def _restored(
 ) -> SharedVariable:
     """A variable of a pickle: always a new one, so that neither it nor the one that was stored changes the other."""
     return _leaf(TensorType(dtype, shape), name, Container(_own(value, None)), strict, allow_downcast)
+
+
+def _copied(type_: Any, container: Container) -> Any:
+    return container.read() if isinstance(type_, TensorType) else type_.copied(container.value)
 
 
 def _own(value: np.ndarray[Any, Any], given: Any) -> np.ndarray[Any, Any]:
@@ -144,7 +154,7 @@ def shared(
     value: Any, name: str | None = None, strict: bool = False, allow_downcast: bool | None = None,
     borrow: bool = False, broadcastable: Any = None, shape: Any = None, device: str | None = None, **ignored: Any,
 ) -> SharedVariable:
-    """A shared variable that starts with ``value``: a number, an array, or a list of numbers.
+    """A shared variable that starts with ``value``: a number, an array, a list of numbers, or a generator of NumPy's.
 
     An int is int64 and a float float64. The array is copied unless ``borrow``. Sizes may change later, unless
     ``shape`` (a size or None per axis) or ``broadcastable`` fixes them. Functions on a GPU keep the value in its
@@ -163,6 +173,12 @@ def shared(
         resolve(device)
     if is_masked(value):
         raise FuseTypeError("a masked array has no meaning in an expression; use value.filled(...)")
+    if isinstance(value, (np.random.Generator, np.random.RandomState)):
+        from fuse.frontend.raw_random import generator_type
+
+        kind: Any = generator_type(value)
+        own: Any = value if borrow else kind.copied(value)
+        return _leaf(kind, name, Container(own), strict, allow_downcast)
     try:
         array = np.asarray(value)
     except ValueError as error:

@@ -22,16 +22,16 @@ from fuse.frontend.nonzero import nonzero
 from fuse.frontend.selecting import searchsorted
 from fuse.frontend.sizes import as_size, as_size_expr, as_sizes, normalize_axes, size_mul, sizes_of, static_int
 from fuse.frontend.tensor import NotScalarConstantError, get_scalar_constant_value
-from fuse.types import DISCRETE, dtype_name, inexact, promote
+from fuse.types import DISCRETE, FLOATING, dtype_name, inexact, promote
 
 e, euler_gamma, inf, nan, newaxis, pi = np.e, np.euler_gamma, np.inf, np.nan, None, np.pi
 NoneSliceConst = slice(None)
 __all__ = [
-    "NoneSliceConst", "atleast_Nd", "concat_with_broadcast", "dense_dot", "e", "euler_gamma", "geomspace",
-    "get_underlying_scalar_constant_value", "inf", "infer_static_shape", "interpolate1d", "ix_", "join_dims", "kn",
-    "log1pexp", "matvec", "nan", "newaxis", "pack", "pi", "shape_tuple", "slice_at_axis", "specify_broadcastable",
-    "split_dims", "tril_indices", "tril_indices_from", "triu_indices", "triu_indices_from", "unpack", "vecdot",
-    "vecmat", "vectorize",
+    "NoneSliceConst", "atleast_Nd", "concat_with_broadcast", "convolve", "convolve1d", "dense_dot", "e", "euler_gamma",
+    "geomspace", "get_underlying_scalar_constant_value", "inf", "infer_static_shape", "interpolate1d", "ix_",
+    "join_dims", "kn", "log1pexp", "matvec", "nan", "newaxis", "pack", "pi", "shape_tuple", "slice_at_axis",
+    "specify_broadcastable", "split_dims", "tril_indices", "tril_indices_from", "triu_indices", "triu_indices_from",
+    "unpack", "vecdot", "vecmat", "vectorize",
 ]
 
 log1pexp = ew.softplus
@@ -72,6 +72,36 @@ def vecmat(x1: Any, x2: Any, dtype: Any = None) -> Expr:
 def dense_dot(a: Any, b: Any) -> Expr:
     """``dot`` of two arrays."""
     return dot(a, b)
+
+
+def convolve1d(in1: Any, in2: Any, mode: str = "full") -> Expr:
+    """The convolution of two vectors: 'full', 'valid' (where they overlap wholly) or 'same' (as long as the longer).
+
+    >>> convolve1d([1.0, 2.0, 3.0], [1.0, 10.0]).eval()
+    array([ 1., 12., 23., 30.])
+    """
+    from fuse.tensor.signal.conv import conv2d
+
+    x, y = as_expr(in1), as_expr(in2)
+    if x.type.ndim != 1 or y.type.ndim != 1:
+        raise FuseValueError("inputs to `convolve` must be 1-dim.")
+    if mode not in ("full", "valid", "same"):
+        raise FuseValueError(f"mode must be one of 'full', 'valid' and 'same', not {mode!r}")
+    dtype = promote(x.type.dtype, y.type.dtype)
+    work = dtype if dtype in FLOATING else "float64"
+    whole = conv2d(ew.cast(x, work)[None], ew.cast(y, work)[None], border_mode="full")[0]
+    if work != dtype:
+        whole = ew.cast(ew.round(whole), dtype)
+    if mode == "full":
+        return whole
+    n, m = [as_size_expr(sizes_of(v)[0]) for v in (x, y)]
+    longer, shorter = ew.maximum(n, m), ew.minimum(n, m)
+    return whole[shorter - 1 : longer] if mode == "valid" else whole[(shorter - 1) // 2 :][:longer]
+
+
+def convolve(a: Any, v: Any, mode: str = "full") -> Expr:
+    """``convolve1d``, as NumPy calls it."""
+    return convolve1d(a, v, mode)
 
 
 def kn(n: Any, x: Any) -> Expr:

@@ -10,4 +10,6 @@ _MODULES = ("conv", "downsample", "pool")
 def __getattr__(name: str) -> _Any:
     if name in _MODULES:
         return _importlib.import_module(f"fuse.tensor.signal.{name}")
+    if name in ("convolve1d",):
+        return getattr(_importlib.import_module("fuse.tensor.newer"), name)
     raise _no_attribute("fuse.tensor.signal", name)

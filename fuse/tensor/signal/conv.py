@@ -35,3 +35,11 @@ def conv2d(
     sizes = sizes_of(out)
     kept = [sizes[0]] * (x.type.ndim == 3) + [sizes[1]] * (w.type.ndim == 3) + [*sizes[2:]]
     return reshape(out, tuple(kept), ndim=len(kept))
+
+
+def __getattr__(name: str) -> Any:
+    if name == "convolve1d":
+        from fuse.tensor.newer import convolve1d
+
+        return convolve1d
+    raise AttributeError(f"module 'fuse.tensor.signal.conv' has no attribute {name!r}")
