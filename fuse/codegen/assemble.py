@@ -59,6 +59,7 @@ class Placement:
         operands: Mapping[Expr, tuple[Operand, ...]],
         layout_of: Callable[[Expr], str],
         long: Placement | None = None,
+        far: bool = False,
     ) -> None:
         self.region = region
         self.sizes = sizes
@@ -70,6 +71,7 @@ class Placement:
         self.rank = axis_ranks(region, self.levels, layout_of)
         self.inner = min(self.rank, key=lambda a: self.rank[a]) if self.rank else None
         self.levels = with_index_levels(self.levels, region, self.order, self.inner)
+        self.far = far  # whether rows are longer than the cache
         self.long = long  # the same with lanes along rows, where these lanes are rows
         if long is not None:
             self.inner = min(self.levels[-2], key=lambda a: self.rank[a])

@@ -80,8 +80,8 @@ class Emitter(ABC):
         """Where in the scratch memory ``local`` the element of this iteration is."""
 
     @abstractmethod
-    def tiles(self, tile: Axis, rows: Axis, lanes: Axis, size: int) -> None:
-        """The size of an axis that counts tiles of rows, of ``size`` bytes for each lane."""
+    def tiles(self, tile: Axis, rows: Axis, lanes: Axis | None, size: int) -> None:
+        """The size of an axis that counts tiles of rows, of ``size`` bytes for each lane, or else pieces of one row."""
 
     def resolve(self, name: str, dtype: str) -> tuple[str, Any]:
         """How a kernel calls ``mathlib.name`` at ``dtype``: the text to call, and the function to provide under it."""

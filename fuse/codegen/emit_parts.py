@@ -32,12 +32,13 @@ from fuse.codegen.kernel import (
     walk,
 )
 from fuse.codegen.lanes import FEW_ROWS, NARROW_BLOCK, longest_sweep
+from fuse.codegen.longrows import LONG_ROW, PIECE_BYTES
 from fuse.codegen.native import NO_MEMORY, PLAN
 from fuse.codegen.onesweep import TILE_BYTES, TILE_ROWS
 from fuse.codegen.parallel import BLOCK_WORK, BLOCKS, at_once, crossing, segments, shared_loop, work_text
 from fuse.codegen.pool import ASK, MUCH, MUCH_WORK, OTHER
 from fuse.codegen.runner import OUT_OF_BOUNDS
-from fuse.codegen.text import as_dtype
+from fuse.codegen.text import as_dtype, is_innermost
 
 ROWS = 8  # of a block at least, where each has memory for a row of sums
 PIECES = 4  # into how many pieces each thread's share is cut
@@ -58,10 +59,14 @@ class PartEmitter(StreamEmitter):
         self.slots = 0
         self.tiled: Axis | None = None
 
-    def tiles(self, tile: Axis, rows: Axis, lanes: Axis, size: int) -> None:
+    def tiles(self, tile: Axis, rows: Axis, lanes: Axis | None, size: int) -> None:
         """How many rows a tile has, and how many tiles there are: from sizes alone, as results depend on it."""
-        across, down = self.size_text[lanes], self.size_text[rows]
-        self.line(f"{tile.name}_rows = larger({TILE_BYTES} // larger({across} * {size}, 1), {TILE_ROWS})")
+        down = self.size_text[rows]
+        if lanes is None:
+            self.line(f"{tile.name}_rows = {max(PIECE_BYTES // size // CHUNK, 1) * CHUNK}")
+        else:
+            across = self.size_text[lanes]
+            self.line(f"{tile.name}_rows = larger({TILE_BYTES} // larger({across} * {size}, 1), {TILE_ROWS})")
         self.line(f"{tile.name}s = ({down} + {tile.name}_rows - 1) // {tile.name}_rows")
         self.size_text[tile] = f"{tile.name}s"
         self.tiled = tile
@@ -71,6 +76,13 @@ class PartEmitter(StreamEmitter):
         assert self.tiled is not None
         tile, axis = self.tiled.name, s.axis
         low = f"{tile} * {tile}_rows"
+        if is_innermost(s):
+            self.line(f"{axis.name}_low = {low}")
+            self.line(f"{axis.name}_high = smaller({axis.name}_low + {tile}_rows, {self.size_text[axis]})")
+            self.bounds[axis] = f"{axis.name}_low", f"{axis.name}_high"
+            self.loop(replace(s, kind="serial"))
+            del self.bounds[axis]
+            return
         self.line(f"for {axis.name} in range({low}, smaller({low} + {tile}_rows, {self.size_text[axis]})):")
         self.depth += 1
         self.body(s.body)
@@ -183,6 +195,11 @@ class PartEmitter(StreamEmitter):
             tall = f"{height} > {FEW_ROWS} and {self.size_text[lanes]} < {MANY_LANES}"
             strips = any(isinstance(s, Loop) and s.kind == "block" for s in self.kernel.body)
             unfit = f"({tall})" if strips else f"not ({tall})"
+            self.line(f"if part.segment == {ASK} and {total} >= {MUCH_WORK} and {unfit}:")
+            self.line(f"    return {OTHER}")
+        if self.kernel.long is not None:
+            along, size, is_long = self.kernel.long
+            unfit = f"{self.size_text[along]} * {size} {'<' if is_long else '>='} {LONG_ROW}"
             self.line(f"if part.segment == {ASK} and {total} >= {MUCH_WORK} and {unfit}:")
             self.line(f"    return {OTHER}")
         self.line(f"if part.segment == {ASK}{'' if memory != '0' else f' and {total} >= {MUCH_WORK}'}:")

@@ -54,7 +54,7 @@ class SumEmitter(StepEmitter):
         """(accumulator, dtype) of the sums whose loop has a long body."""
         found: dict[str, str] = {}
         for s in walk(self.kernel.body):
-            if isinstance(s, Loop) and s.kind == "serial" and is_innermost(s) and len(s.body) > SHORT_BODY:
+            if isinstance(s, Loop) and s.kind in ("serial", "tile") and is_innermost(s) and len(s.body) > SHORT_BODY:
                 for c in s.body:
                     if (
                         isinstance(c, Combine)

@@ -222,7 +222,7 @@ class Kernel:
     scalars: tuple[Scalar, ...]
     axes: tuple[Axis, ...]
     # For each axis of run-time size: ("buffer", name, dimensions whose product it is), ("scalar", name), or
-    # ("tiles", rows, lanes, bytes of a row per lane) where it counts tiles of rows that stay in cache.
+    # ("tiles", rows, lanes, bytes of a row per lane): tiles of rows that stay in cache, or without lanes pieces of one.
     sizes: tuple[tuple[Any, ...], ...]
     locals: tuple[Local, ...]
     body: tuple[Any, ...]
@@ -232,6 +232,8 @@ class Kernel:
     turned: bool = False
     short: int = 0  # up to so many elements such rows are short
     tall: tuple[Axis, tuple[Axis, ...]] | None = None  # lanes and rows, where a kernel by strips has one by rows
+    # The axis along rows, the bytes read of each of its elements, and whether the kernel is the one for long rows.
+    long: tuple[Axis, int, bool] | None = None
 
     def __str__(self) -> str:
         return "\n".join(_listing(self))

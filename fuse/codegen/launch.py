@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -11,10 +11,11 @@ from fuse.codegen import emit_cpu, emit_parts
 from fuse.codegen.byrows import by_rows, tall_axes
 from fuse.codegen.collapse import collapse
 from fuse.codegen.emit_cpu import Source
-from fuse.codegen.kernel import Axis, Combine, Kernel, Local, check
+from fuse.codegen.kernel import Axis, Combine, Kernel, Local, Loop, check
 from fuse.codegen.lanes import MANY_ROWS
 from fuse.codegen.load import Kernel as BlockOperation
 from fuse.codegen.load import compile_kernel, key_of
+from fuse.codegen.longrows import in_pieces, may_be_long
 from fuse.codegen.nest import Binding
 from fuse.codegen.onesweep import one_sweep
 from fuse.codegen.order import walks_alike
@@ -32,6 +33,12 @@ from fuse.expr import Expr
 Array = Any
 
 
+def _alike(one: Binding, other: Binding) -> bool:
+    """Whether two kernels are called with the same arrays and numbers, but for scratch memory."""
+    arrays = [[x for x in binding.buffers if not isinstance(x, Local)] for binding in (one, other)]
+    return arrays[0] == arrays[1] and one.scalars == other.scalars
+
+
 class Launcher(Runner):
     """The kernels of one region, scheduled and compiled when arrays of their layouts come."""
 
@@ -45,6 +52,7 @@ class Launcher(Runner):
         self.bases = tuple([b for b in binding.buffers if not isinstance(b, Local)])
         self.scalars = binding.scalars
         self.default = kernel
+        self.longs: dict[Layouts, tuple[Axis, int, bool] | None] = {}
         self.is_tape = emit_cpu.has_tape(kernel)
         self.sources: dict[Layouts, Source] = {}
         super().__init__(len(self.bases), alike=walks_alike(kernel))
@@ -53,7 +61,11 @@ class Launcher(Runner):
         """The kernel for the given layouts and flags, and what its parameters stand for."""
         known: Mapping[Expr, str] = dict(zip(self.bases, layouts, strict=False))
         turned, tall = TURNED in layouts, BY_ROWS in layouts
-        kernel, binding = schedule(self.region, self.sizes, self.operands, lambda base: known.get(base, "C"), turned)
+
+        def layout_of(base: Expr) -> str:
+            return known.get(base, "C")
+
+        kernel, binding = schedule(self.region, self.sizes, self.operands, layout_of, turned)
         kernel = check(collapse(kernel))
         if any(map(is_long, bodies(kernel))):
             return replace(kernel, rows=None), binding  # a tape has one table
@@ -62,7 +74,22 @@ class Launcher(Runner):
             apart = by_rows(kernel)
             merged = apart if self.exact else one_sweep(apart)
             kernel = apart if any(map(is_long, bodies(merged))) else merged
+        elif (tall or THREADED in layouts) and not (turned or self.exact) and may_be_long(kernel):
+            far, other = self.for_long_rows(layout_of)
+            if far.long is not None and _alike(other, binding):
+                if tall:
+                    return far, other
+                kernel = replace(kernel, long=(*far.long[:2], False))
         return check(in_row_blocks(split(kernel))), binding
+
+    def for_long_rows(self, layout_of: Callable[[Expr], str]) -> tuple[Kernel, Binding]:
+        """The kernel for rows that do not stay in cache, which has `long` where that is another one."""
+        kernel, binding = schedule(self.region, self.sizes, self.operands, layout_of, far=True)
+        found = split(in_pieces(check(staged(collapse(kernel)))))
+        shared = any(isinstance(s, Loop) and s.split is not None for s in found.body)
+        if not shared or any(map(is_long, bodies(found))):
+            found = replace(found, long=None)
+        return check(found), binding
 
     def emitted(self, kernel: Kernel, layouts: Layouts) -> Source:
         return emit_cpu.emit(kernel, THREADED in layouts or BY_ROWS in layouts)
@@ -117,10 +144,19 @@ class Launcher(Runner):
 
         if not is_much(self.default, size):
             return super().expected(flags, layouts, arrays, args)
-        tall = self.default.tall
+        tall, long = self.default.tall, self.long_rows(layouts)
+        if long is not None and not flags and size(long[0]) * long[1] >= emit_parts.LONG_ROW:
+            return [BY_ROWS]
         if tall is not None and not flags and set(layouts) == {"C"} and emit_parts.is_tall(*tall, size):
             return [BY_ROWS]
         return [THREADED, *flags]
+
+    def long_rows(self, layouts: Layouts) -> tuple[Axis, int, bool] | None:
+        """What tells rows for which there is another kernel, with arrays of these layouts."""
+        if layouts not in self.longs:
+            long = may_be_long(self.default) and not self.exact and not self.is_tape
+            self.longs[layouts] = self.scheduled((*layouts, THREADED))[0].long if long else None
+        return self.longs[layouts]
 
     def size(self, axis: int, args: Sequence[Any]) -> int:
         """The size of an axis in a call."""

@@ -30,7 +30,7 @@ TILE_ROWS = 16  # of a tile at least: each has rows of statistics
 Partial = tuple[str, int, str]  # the reduction, of which value, its dtype
 
 
-class _Tiles(Sweeps):
+class Tiles(Sweeps):
     """The partial statistics of tiles of rows."""
 
     def __init__(self, kernel: Kernel, rows: Axis, lanes: Axis) -> None:
@@ -52,13 +52,13 @@ class _Tiles(Sweeps):
         return self.partials.setdefault((op, core, dtype), f"part{len(self.partials)}")
 
     def at(self, buffer: str, dtype: str) -> int:
-        return self.values.load(buffer, (self.tile, self.lanes), dtype, COLUMN)
+        return self.values.load(buffer, self.place, dtype, COLUMN)
 
     def together(self, found: list[tuple[Any, tuple[Term, ...]]]) -> Loop:
         """The loop over tiles that takes the place of a sweep."""
         wanted: list[tuple[Any, int, str]] = []
         for s, terms in found:
-            wide = s.dtype if isinstance(s, Update) or s.op.name != "sum" else "float64"
+            wide = self.wide(s)
             total: int | None = None
             for term in terms:
                 value = self.share(s.op.name, term, wide)
@@ -69,7 +69,15 @@ class _Tiles(Sweeps):
             wanted.append((s, total, wide))
         body = [*self.values.statements([v for _, v, _ in wanted])]
         body += [replace(s, value=self.values.name(v), value_dtype=wide) for s, v, wide in wanted]
-        return Loop(self.tile, (Loop(self.lanes, tuple(body)),))
+        return Loop(self.tile, self.in_lanes(body))
+
+    def wide(self, s: Any) -> str:
+        """The dtype in which the sums of tiles are put together."""
+        return s.dtype if isinstance(s, Update) or s.op.name != "sum" else "float64"
+
+    def in_lanes(self, body: list[Any]) -> tuple[Any, ...]:
+        """What is done for each column."""
+        return (Loop(self.lanes, tuple(body)),)
 
     def share(self, op: str, term: Term, dtype: str) -> int:
         """What a tile adds to the sum of a term, before what comes after."""
@@ -116,7 +124,7 @@ class _Tiles(Sweeps):
             step = Update("count", (self.tile,), OPS["sum"], "float64", "one", "float64")
             body += [Const("nothing", "float64", 0.0), Store("count", (self.tile,), "nothing")]
             body.append(Loop(self.rows, (one, step), "tile"))
-        body += [self.cleared(first), self.summed(first), self.referred(), self.cleared(others), self.summed(others)]
+        body += [self.cleared(first), self.summed(first), *self.referred(), self.cleared(others), self.summed(others)]
         return Loop(self.tile, tuple(body))
 
     def cleared(self, partials: dict[Partial, str]) -> Loop:
@@ -138,7 +146,7 @@ class _Tiles(Sweeps):
     def value_dtype(self, core: int, dtype: str) -> str:
         return dtype if isinstance(self.values.made[core][0], str) else self.values.dtype(core)
 
-    def referred(self) -> Loop:
+    def referred(self) -> tuple[Any, ...]:
         """What the values of a tile are taken about: its largest value, or 0 where that is infinite; its mean."""
         body: list[Any] = []
         wanted: list[Partial] = []
@@ -161,8 +169,8 @@ class _Tiles(Sweeps):
                     mean = values.compute(like, (mean,), COLUMN)
                 wanted.append((name, mean, dtype))
         body += values.statements([v for _, v, _ in wanted])
-        body += [Store(name, (self.tile, self.lanes), values.name(v)) for name, v, _ in wanted]
-        return Loop(self.lanes, tuple(body))
+        body += [Store(name, self.place, values.name(v)) for name, v, _ in wanted]
+        return self.in_lanes(body)
 
     def buffers(self) -> list[Buffer]:
         both = 1 + self.lanes.width
@@ -177,7 +185,7 @@ def one_sweep(kernel: Kernel) -> Kernel:
     lanes, down = kernel.tall
     if len(down) != 1:
         return kernel
-    rows, tiles, body, merged = down[0], _Tiles(kernel, down[0], lanes), list(kernel.body), []
+    rows, tiles, body, merged = down[0], Tiles(kernel, down[0], lanes), list(kernel.body), []
     for k, s in enumerate(body):
         if isinstance(s, Loop) and s.axis == rows:
             inner = s.body[0] if len(s.body) == 1 else None

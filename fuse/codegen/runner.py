@@ -20,7 +20,7 @@ Layouts = tuple[str, ...]
 Callback = Callable[..., int]
 
 OK, WRONG_LAYOUT, WRONG_SIZE, OUT_OF_BOUNDS, EMPTY_REDUCTION = range(5)  # what a kernel returns; and NO_MEMORY
-BY_ROWS = "rows"  # after the layouts: that for much work on tall arrays
+BY_ROWS = "rows"  # after the layouts: that for much work on tall arrays, or on long rows
 THREADED = "threads"  # after the layouts: the kernel for much work, which threads share
 TURNED = "turned"  # after the layouts: that for short rows, with lanes over rows
 FLAGS = (BY_ROWS, THREADED, TURNED)

@@ -176,7 +176,7 @@ class _Scheduler(Placement):
         key = base, own, prefix[:own]
         if key not in self.names:
             differs = next(x for x in range(own) if context[x] != prefix[x])
-            in_cache = self.long is not None or self.levels[differs] and self.lane_level is None
+            in_cache = self.long is not None or self.levels[differs] and self.lane_level is None and not self.far
             limit = REPEAT_IN_ROW if in_cache else REPEAT_IN_SWEEP
             if self.repeat_cost(base, prefix) <= limit:
                 self.names[key], self.times[key] = self.compute(base, own, prefix[:own], 0)
@@ -371,12 +371,13 @@ def schedule(
     operands: Mapping[Expr, tuple[Operand, ...]],
     layout_of: Callable[[Expr], str],
     turned: bool = False,
+    far: bool = False,
 ) -> tuple[Kernel, Binding]:
     """The kernel of ``region`` for the given layouts of its arrays, and what its parameters stand for.
 
-    ``turned``: with lanes over rows, for short ones, where the kernel has `rows`.
+    ``turned``: with lanes over rows, for short ones, where the kernel has `rows`. ``far``: rows do not stay in cache.
     """
-    long = _Scheduler(region, sizes, operands, layout_of).placed()
+    long = _Scheduler(region, sizes, operands, layout_of, far=far).placed()
     found = long.assembled()
     if turned and found[0].rows is not None:
         other = _Scheduler(region, sizes, operands, layout_of, long).placed().assembled()

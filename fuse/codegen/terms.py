@@ -35,6 +35,17 @@ class Term:
     deviation: int = -1
 
 
+class Named(str):
+    """The name of a value that is defined outside the loops, and its dtype."""
+
+    dtype: str
+
+    def __new__(cls, name: str, dtype: str) -> Named:
+        found = super().__new__(cls, name)
+        found.dtype = dtype
+        return found
+
+
 @dataclass
 class Values:
     """Values of a kernel's loops by number: what is computed alike is one value, whichever sweep it stands in."""
@@ -112,6 +123,7 @@ class Sweeps:
 
     def __init__(self, rows: Axis, lanes: Axis, tile: Axis, kept: set[str], constants: Mapping[str, Const]) -> None:
         self.rows, self.lanes, self.tile = rows, lanes, tile
+        self.place: tuple[Axis, ...] = tile, lanes  # of what a tile knows, in memory
         self.values = Values(rows, lanes, kept, constants)
         self.begun = False  # whether a sweep has been read: what is stored before it, tiles of rows can read
         self.tops: dict[int, int] = {}  # the value of a largest one: of what
@@ -135,7 +147,7 @@ class Sweeps:
                     of = ROW if self.rows in s.axes else FIXED
                     names[s.name] = values.number(("position", s.axes, s.dtype), replace(s, name=""), (), of)
                 case Compute():
-                    args = tuple([names[a] if a in names else values.outer(a) for a in s.args])
+                    args = tuple([names[a] if a in names else self.outer(a) for a in s.args])
                     names[s.name] = self.computed(s, args)
                 case Update() | Combine():
                     if s.value not in names or (terms := self.terms(s, names[s.value])) is None:
@@ -144,6 +156,10 @@ class Sweeps:
                 case _:
                     return None
         return found
+
+    def outer(self, name: str) -> int:
+        """A value that a sweep uses and does not define."""
+        return self.values.outer(name)
 
     def terms(self, s: Any, value: int) -> tuple[Term, ...] | None:
         of = self.values.classes[value]
@@ -241,7 +257,7 @@ class Sweeps:
         else:
             return None
         name = self.centres.setdefault((op, row, s.dtype), f"about{len(self.centres)}")
-        centre = self.values.load(name, (self.tile, self.lanes), s.dtype, ROW)
+        centre = self.values.load(name, self.place, s.dtype, ROW)
         return (Term(kind, self.again(s, row, centre), (), (row, column), unit),)
 
     def is_top(self, column: int, row: int) -> bool:
@@ -278,13 +294,17 @@ class Sweeps:
     def know(self, found: list[tuple[Any, tuple[Term, ...]]]) -> None:
         """Take in the sums and largest values of a sweep, which later ones are taken about."""
         for s, terms in found:
-            if isinstance(s, Update) and len(terms) == 1 and terms[0].kind == "plain" and not terms[0].after:
+            column = self.result(s)
+            if column is not None and len(terms) == 1 and terms[0].kind == "plain" and not terms[0].after:
                 core = terms[0].core
                 if s.op.name == "max" and s.dtype in REAL and s.dtype == s.value_dtype:
-                    column = self.values.load(s.buffer, s.index, s.dtype)
                     self.tops[column] = core
                 elif s.op.name == "sum" and s.dtype in REAL and s.value_dtype in REAL:
                     self.sums[core] = s.dtype
+
+    def result(self, s: Any) -> int | None:
+        """The value of a reduction, as later sweeps know it."""
+        return self.values.load(s.buffer, s.index, s.dtype) if isinstance(s, Update) else None
 
 
 def _with_after(term: Term, name: str, column: int) -> Term | None:

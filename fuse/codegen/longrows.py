@@ -1,0 +1,199 @@
+"""Long rows: statistics that need one another from one reading of a row that does not stay in cache.
+
+A loop over rows sweeps each row once for every statistic that needs another: a variance the mean, a sum of exponentials
+the largest value. Where a row is larger than the cache, each sweep reads it from memory again. Here pieces of the row,
+which stay in the first-level cache, have statistics of their own, which are put together as those of tiles of rows are
+(`onesweep`). What later sweeps need again is computed again rather than kept: a row kept is read from memory too.
+Statistics of everything are those of one row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from fuse.codegen.kernel import (
+    Axis,
+    Buffer,
+    Combine,
+    Compute,
+    Const,
+    Init,
+    Kernel,
+    Load,
+    Loop,
+    Position,
+    Store,
+    Update,
+    walk,
+)
+from fuse.codegen.onesweep import Partial, Tiles
+from fuse.codegen.terms import COLUMN, FIXED, ROW, Named, Term
+from fuse.op import OPS
+
+LONG_ROW = 1 << 19  # bytes of what is read of a row: half of a second-level cache
+PIECE_BYTES = 1 << 14  # of a piece: it is read twice, the second time from the first-level cache
+SUMMED = ("sum", "prod", "max", "min")
+
+
+class _Pieces(Tiles):
+    """The partial statistics of pieces of a row."""
+
+    def __init__(self, kernel: Kernel, along: Axis, body: Sequence[Any], written: set[str]) -> None:
+        super().__init__(kernel, along, along)
+        self.place = (self.tile,)
+        self.written = written
+        self.inside = {s.acc for s in body if isinstance(s, Init)} | {s.name for s in body if hasattr(s, "name")}
+        self.known: dict[str, int] = {}  # values of the row as sweeps name them
+        self.made_of: dict[str, int] = {}  # and as they were computed
+
+    # ------------------------------------------------------------ what is known of a row
+    def outer(self, name: str) -> int:
+        if name in self.known:
+            return self.known[name]
+        return self.values.number(("name", name), name, (), None) if name in self.inside else self.values.outer(name)
+
+    def can_read(self, loop: Loop) -> bool:
+        """Whether a sweep reads what is given and leaves nothing but statistics of the row."""
+        return all(isinstance(s, (Const, Compute, Position, Combine)) or self.is_given(s) for s in loop.body)
+
+    def is_given(self, s: Any) -> bool:
+        return isinstance(s, Load) and s.buffer not in self.written
+
+    def statement(self, s: Any) -> None:
+        """Take in what is computed of the row between two sweeps."""
+        match s:
+            case Load() if self.is_given(s) and not any(isinstance(i, str) for i in s.index):
+                self.known[s.name] = self.made_of[s.name] = self.values.load(s.buffer, s.index, s.dtype)
+            case Const():
+                self.known[s.name] = self.made_of[s.name] = self.values.constant(s.value, s.dtype)
+            case Compute() if all(a in self.made_of or a not in self.inside for a in s.args):
+                args = [self.made_of[a] if a in self.made_of else self.values.outer(a) for a in s.args]
+                value = self.computed(s, tuple(args))
+                of = self.values.classes[value]
+                if of in (FIXED, COLUMN):
+                    self.made_of[s.name] = value
+                    self.known[s.name] = value if of == FIXED else self.named(s.name, s.dtype)
+                    self.defined[self.known[s.name]] = value
+
+    def named(self, name: str, dtype: str) -> int:
+        """A statistic, or what is computed of some, by its name."""
+        return self.values.number(("name", name), Named(name, dtype), (), COLUMN)
+
+    def result(self, s: Any) -> int | None:
+        found = self.known[s.acc] = self.made_of[s.acc] = self.named(s.acc, s.dtype)
+        return found
+
+    def terms(self, s: Any, value: int) -> tuple[Term, ...] | None:
+        if self.values.classes[value] not in (ROW, FIXED):
+            return super().terms(s, value)
+        ordered = s.op.name not in ("max", "min") or not s.dtype.startswith("complex")
+        return (Term("plain", value),) if s.op.name in SUMMED and s.dtype != "bool" and ordered else None
+
+    def wide(self, s: Any) -> str:
+        return str(s.dtype)
+
+    def in_lanes(self, body: list[Any]) -> tuple[Any, ...]:
+        return tuple(body)
+
+    # ------------------------------------------------------------ the sweep over pieces
+    def sweep(self) -> Loop:
+        """The one loop over the row: in each piece first what others are taken about, then all the others."""
+        centres = [self.partial(*key) for key in self.first]
+        first = {key: name for key, name in self.partials.items() if name in centres}
+        others = {key: name for key, name in self.partials.items() if name not in centres}
+        self.counted = self.counted or any(op == "sum" for op, _, _ in self.about)
+        body = [*(self.count() if self.counted else ()), *self.pieces(first), *self.referred(), *self.pieces(others)]
+        return Loop(self.tile, tuple(body))
+
+    def count(self) -> tuple[Any, ...]:
+        """The length of a piece; LLVM sees what the loop comes to."""
+        step = Combine("length", OPS["sum"], "int64", "one", "int64")
+        to_real = ("length",), ("int64",), ("int64",), (("dtype", "float64"),)
+        wide = Compute("length_real", "float64", OPS["cast"], *to_real)
+        loop = Loop(self.rows, (Const("one", "int64", 1), step), "tile")
+        return Init("length", OPS["sum"], "int64"), loop, wide, Store("count", self.place, "length_real")
+
+    def pieces(self, partials: dict[Partial, str]) -> list[Any]:
+        if not partials:
+            return []
+        body = [*self.values.statements([core for _, core, _ in partials])]
+        for (op, core, dtype), name in partials.items():
+            body.append(Combine(f"{name}_of", OPS[op], dtype, self.values.name(core), self.value_dtype(core, dtype)))
+        starts = [Init(f"{name}_of", OPS[op], dtype) for (op, _, dtype), name in partials.items()]
+        ends = [Store(name, self.place, f"{name}_of") for name in partials.values()]
+        return [*starts, Loop(self.rows, tuple(body), "tile"), *ends]
+
+    def memory(self) -> tuple[Buffer, ...]:
+        return tuple([replace(b, ndim=1) for b in self.buffers()])
+
+
+def may_be_long(kernel: Kernel) -> bool:
+    """Whether rows are swept more than once; what `in_pieces` makes of that is another question."""
+    return any(len(_sweeps(body)) > 1 for body in _bodies(kernel.body))
+
+
+def in_pieces(kernel: Kernel) -> Kernel:
+    """``kernel`` with as many sweeps over its rows as can be made one, and `long`; itself where that is none."""
+    written = {s.buffer for s in walk(kernel.body) if isinstance(s, (Store, Update))}
+    for body in _bodies(kernel.body):
+        if len(_sweeps(body)) > 1 and (found := _merged(kernel, body, written)) is not None:
+            new, pieces, sweep = found
+            read = {s.buffer for s in walk((sweep,)) if isinstance(s, Load) and pieces.rows in s.index}
+            size = sum(np.dtype(b.dtype).itemsize for b in kernel.buffers if b.name in read)
+            own = len(kernel.sizes)
+            return replace(
+                kernel,
+                buffers=(*kernel.buffers, *pieces.memory()),
+                axes=(*kernel.axes[:own], pieces.tile, *kernel.axes[own:]),
+                sizes=(*kernel.sizes, ("tiles", pieces.rows, None, size)),
+                body=_with_body(kernel.body, body, new),
+                long=(pieces.rows, size, True),
+            )
+    return kernel
+
+
+def _merged(
+    kernel: Kernel, body: tuple[Any, ...], written: set[str]
+) -> tuple[tuple[Any, ...], _Pieces, Loop] | None:
+    along = body[_sweeps(body)[0]].axis
+    pieces = _Pieces(kernel, along, body, written)
+    found = []
+    for k, s in enumerate(body):
+        if isinstance(s, Loop):
+            terms = pieces.read(s.body) if k in _sweeps(body) and pieces.can_read(s) else None
+            if terms is None:
+                break
+            pieces.know(terms)
+            found.append((k, terms))
+        else:
+            pieces.statement(s)
+    out = list(body)
+    for k, terms in found:
+        out[k] = pieces.together(terms)
+    if not pieces.first:
+        return None
+    sweep = pieces.sweep()
+    out.insert(found[0][0], sweep)
+    return tuple(out), pieces, sweep
+
+
+def _bodies(body: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    """The bodies of a kernel's loops, outermost first."""
+    return [body, *[s.body for s in walk(body) if isinstance(s, Loop) and s.kind == "serial"]]
+
+
+def _sweeps(body: tuple[Any, ...]) -> list[int]:
+    """Where in a body the loops are that sweep along the axis of its first one."""
+    loops = [k for k, s in enumerate(body) if isinstance(s, Loop)]
+    flat = [k for k in loops if body[k].kind == "serial" and not any(isinstance(c, Loop) for c in body[k].body)]
+    return [k for k in flat if body[k].axis == body[loops[0]].axis] if flat and flat[0] == loops[0] else []
+
+
+def _with_body(body: tuple[Any, ...], old: tuple[Any, ...], new: tuple[Any, ...]) -> tuple[Any, ...]:
+    if body is old:
+        return new
+    return tuple([replace(s, body=_with_body(s.body, old, new)) if isinstance(s, Loop) else s for s in body])
