@@ -15,6 +15,7 @@ from fuse.codegen.emit_rows import Rows
 from fuse.codegen.emit_steps import StepEmitter
 from fuse.codegen.inline import constant_text, inline
 from fuse.codegen.kernel import Axis, Combine, Init, Kernel, Loop, Update, walk
+from fuse.codegen.rowsums import row_sum
 from fuse.codegen.text import as_dtype, cast, is_innermost, typed
 
 CHUNK = 512  # elements summed before their sum is added, compensated, to the total
@@ -238,10 +239,9 @@ class SumEmitter(StepEmitter):
             self.part(s, start, stop)
             for acc in accs:
                 del self.rowed[acc]
-                self.line(f"for k in range({even} - {start}):")
-                self.line(f"    {acc}_part = radd({acc}_part, load({acc}_row, k))")
-                self.line(f"for k in range({even} - {start}, {stop} - {start}):")
-                self.line(f"    {acc}_part = {acc}_part + load({acc}_row, k)")
+                counts = f"{even} - {start}, {stop} - {start}"
+                self.line(f"{acc}_part = row_sum({acc}_row, {counts}, {acc}_part)")
+            self.helpers["row_sum"] = row_sum
 
     @contextmanager
     def summed_lanes(self, accs: Mapping[str, str]) -> Iterator[None]:
