@@ -51,7 +51,7 @@ PATTERNS = {
         "size-1 axes": [(1, 3), (2, 1), (1, 1)], "0-d": [()] * 3, "empty": [(0, 3), (3,), ()]},
 }
 # Whose gradient is meant to be another than the derivative; test_gradient_identities has them.
-IDENTITIES = {"zero_grad", "grad_clip", "grad_scale", "disconnected_grad", "consider_constant", "undefined_grad"}
+IDENTITIES = {name for name, op in OPS.items() if op.meta.get("for_gradients")}
 # At 0 the slope is not the mean of those around it.
 AT_ZERO = {"elu": "the slope from below, as Theano has it", "poch": "NaN, for 0 times infinity"}
 NOT_FORMULAS = {"philox": "random integers", "broadcast_size": "sizes"}

@@ -124,10 +124,6 @@ def _to_sizes(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> 
     return node.op(x, batch.size, *args[1:])
 
 
-def _unbroadcast(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
-    return node.op(*batch.all(args, flags), **node.params)
-
-
 def _positions(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
     _static(node, flags, 0)
     raise AssertionError("unreachable: a batched node has a batched argument")
@@ -200,13 +196,16 @@ def _gather(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Ex
     if not any(flags[1:]):
         return _batch_first(node.op(_batch_last(args[0]), *args[1:]))
     rank = max(i.type.ndim for i in node.args[1:])
-    indices = [
-        _ranked(i, rank) if f else dimshuffle(i, "x", *range(i.type.ndim))
-        for i, f in zip(args[1:], flags[1:], strict=True)
-    ]
-    if not flags[0]:
-        return node.op(args[0], *indices)
-    return node.op(args[0], dimshuffle(op("iota", batch.size), 0, *["x"] * rank), *indices)
+    rows, *indices = _batched_indices(batch, rank, args[1:], flags[1:])
+    return node.op(args[0], *[rows] * flags[0], *indices)
+
+
+def _batched_indices(batch: Batch, rank: int, indices: list[Expr], flags: list[bool]) -> list[Expr]:
+    """The index that counts the batch, and ``indices`` of the entries' rank ``rank``, as they broadcast together."""
+    rows = dimshuffle(op("iota", batch.size), 0, *["x"] * rank)
+    return [rows, *[
+        _ranked(i, rank) if f else dimshuffle(i, "x", *range(i.type.ndim)) for i, f in zip(indices, flags, strict=True)
+    ]]
 
 
 def _write_gather(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
@@ -214,12 +213,8 @@ def _write_gather(batch: Batch, node: Expr, args: list[Expr], flags: list[bool])
     rank = max(i.type.ndim for i in node.args[2:])
     region = rank + node.args[0].type.ndim - len(node.args[2:])
     if any(flags[2:]):
-        indices = [
-            _ranked(i, rank) if f else dimshuffle(i, "x", *range(i.type.ndim))
-            for i, f in zip(args[2:], flags[2:], strict=True)
-        ]
-        rows = dimshuffle(op("iota", batch.size), 0, *["x"] * rank)
-        return node.op(x, _ranked(y, region), rows, *indices, **node.params)
+        indices = _batched_indices(batch, rank, args[2:], flags[2:])
+        return node.op(x, _ranked(y, region), *indices, **node.params)
     return _batch_first(node.op(_batch_last(x), _batch_last(_ranked(y, region)), *args[2:], **node.params))
 
 
@@ -260,8 +255,8 @@ def _batched_dot(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) 
     return dimshuffle(out, *kept)
 
 
-def _stacked_matrices(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
-    """Ops that take stacks of matrices: one more leading axis."""
+def _one_axis_more(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    """Ops that take any number of leading axes, such as those of stacks of matrices."""
     return node.op(*batch.all(args, flags), **node.params)
 
 
@@ -330,6 +325,7 @@ EACH = Op(name="each", kind="opaque", numpy=_each_value, infer=_each_type, grad=
           doc="An op called once per entry of a leading axis.")
 OPS.setdefault(EACH.name, EACH)
 
+
 def _composite(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
     from fuse.autodiff.batching_formulas import composite  # for few graphs
 
@@ -352,7 +348,7 @@ RULES: dict[str, Rule] = {
     "dimshuffle": _dimshuffle,
     "broadcast_to": _to_sizes,
     "reshape": _to_sizes,
-    "unbroadcast": _unbroadcast,
+    "unbroadcast": _one_axis_more,
     "ifelse": _ifelse,
     "iota": _positions,
     "linear_index": _positions,
@@ -372,7 +368,7 @@ RULES: dict[str, Rule] = {
     ),
     **dict.fromkeys(
         "matrix_inverse det slogdet cholesky eigh eigvalsh eigh_pair eig svd svdvals pinv qr qr_r expm".split(),
-        _stacked_matrices,
+        _one_axis_more,
     ),
     "solve": _solve,
     "solve_triangular": _solve,

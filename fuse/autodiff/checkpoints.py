@@ -29,14 +29,14 @@ def reverse_in_segments(out: Expr, given: Sequence[Expr | None], checkpoint: int
     segments = ew.int_div(ew.sub(ew.add(steps, length), constant(1, dtype="int64")), length)
     numbers = iota(segments)
     # Forwards, for the states before each segment.
-    segment = _Segment(body, sequences, inits, fixed, steps, length)
+    segment = _Segment(body, sequences, fixed, steps, length)
     inner = loop_node(segment.count, segment.slices, segment.states, segment.fixed, _without_ys(body))
     forward = Body([segment.number], segment.states, segment.outer, results(inner)[0], segment.states)
     known = [*segment.arguments]
     starts = results(loop_node(segments, [numbers], inits, known, forward))[1]
     # Backwards, with the steps of each segment done again.
     count = len(body.states)
-    segment = _Segment(body, sequences, inits, fixed, steps, length)
+    segment = _Segment(body, sequences, fixed, steps, length)
     inner = loop_node(segment.count, segment.slices, segment.states, segment.fixed, body)
     finals, kept, _ = results(inner)
     live = [k for k, x in enumerate(body.states) if not is_discrete(x)]
@@ -82,8 +82,7 @@ class _Segment:
     """Leaves for a step over one segment, and the parts of the sequences that belong to it."""
 
     def __init__(
-        self, body: Body, sequences: Sequence[Expr], inits: Sequence[Expr], fixed: Sequence[Expr], steps: Expr,
-        length: Expr,
+        self, body: Body, sequences: Sequence[Expr], fixed: Sequence[Expr], steps: Expr, length: Expr
     ) -> None:
         self.number = variable(constant(0, dtype="int64").type)
         self.steps, self.length = variable(steps.type), variable(length.type)

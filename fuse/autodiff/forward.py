@@ -28,9 +28,6 @@ from fuse.op import DISCONNECTED, ZERO, _Marker
 # does not depend on the inputs; for a node with several results, a tuple of these.
 Tangent = Any
 
-# What says where a value stands: no function of it that could be differentiated, as in Theano.
-_PLACES = ("argmax", "argmin", "argsort")
-
 
 @testvalues.after
 def Rop(
@@ -94,7 +91,7 @@ def push_forward(node: Expr, inner: Sequence[Tangent]) -> Tangent:
     if node.op.kind == "shape":
         return None
     inner = [t if isinstance(t, Expr) else None for t in inner]
-    if node.op.name in _PLACES:
+    if node.op.meta.get("position"):  # where a value stands is no function of it that could be differentiated
         return None
     if is_discrete(node) or all(t is None for t in inner):
         return ZERO

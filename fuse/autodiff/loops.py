@@ -66,7 +66,7 @@ def _pulled(
     beside = {  # integers pass nothing on to what is no integer
         m: variable(y.type) for m, y in enumerate(inner.ys) if given[count + m] is not None and not is_discrete(y)
     }
-    heads: list[tuple[Expr, Any]] = [(cast_to(inner.nexts[k], after[k]), after[k]) for k in live]
+    heads: list[tuple[Expr, Any]] = [(cast_like(inner.nexts[k], after[k]), after[k]) for k in live]
     heads += [(inner.ys[m], v) for m, v in beside.items()]
     pulled = cotangents(heads, wrt)
     absent = {x: h for x, h in pulled.items() if is_null(h)}
@@ -87,8 +87,8 @@ def _pulled(
     sums = [w for w in inner.fixed if isinstance(pulled.get(w), Expr)]
     places = {w: variable(w.type) for w in sums}
     connected = [x for x in inner.sequences if isinstance(pulled.get(x), Expr)]
-    nexts = [as_type(recalled(pulled[inner.states[k]], after[k]), after[k]) for k in live]
-    nexts += [as_type(ew.add(places[w], recalled(pulled[w], w)), places[w]) for w in sums]
+    nexts = [cast_like(recalled(pulled[inner.states[k]], after[k]), after[k]) for k in live]
+    nexts += [cast_like(ew.add(places[w], recalled(pulled[w], w)), places[w]) for w in sums]
     stored = list(dict.fromkeys(known.values()))
     backward = Body(
         [*inner.sequences, *stored, *beside.values()], [*[after[k] for k in live], *places.values()], inner.fixed,
@@ -107,7 +107,7 @@ def _pulled(
     flowing = [h for m in beside if (h := given[count + m]) is not None]
     reversed_ = [backwards(x, length, back) for x in (*sequences, *trajectories, *flowing)]
     start = [filled(inits[k], 0.0) if (h := given[k]) is None else h for k in live]
-    start = [cast_to(s, inner.states[k]) for s, k in zip(start, live, strict=True)]
+    start = [cast_like(s, inner.states[k]) for s, k in zip(start, live, strict=True)]
     start += [filled(fixed[inner.fixed.index(w)], 0.0) for w in sums]
     own = {k: v for k, v in params.items() if k == "label"}
     node = loop_node(back, reversed_, start, fixed, backward, **own)
@@ -136,15 +136,6 @@ def _pulled(
 
 def _absent(h: Any, x: Expr) -> Any:
     return ZERO if h is ZERO or is_discrete(x) else h if not isinstance(h, Expr) else ZERO
-
-
-def cast_to(x: Expr, like: Expr) -> Expr:
-    return x if x.type.dtype == like.type.dtype else cast_like(x, like)
-
-
-def as_type(value: Expr, like: Expr) -> Expr:
-    """``value`` in the dtype of ``like``, which it has the shape of."""
-    return cast_like(value, like)
 
 
 def backwards(x: Expr, length: Expr, back: Expr) -> Expr:

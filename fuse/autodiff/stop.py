@@ -1,6 +1,7 @@
 """Identities whose gradient is not one: cut, zeroed, scaled or clipped on the way back."""
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,13 @@ def _identity(x: Any, *others: Any) -> Any:
     return np.broadcast_arrays(x, *others)[0] if others else x
 
 
-@elementwise(numpy=_identity, dtype=_first, grad=(ZERO,), builtin=True, sympy="x")
+# An op that is its first argument but for the gradient; in a function, where none is taken any more, it goes.
+_identity_but = partial(
+    elementwise, numpy=_identity, dtype=_first, sympy="x", meta={"for_gradients": True}, builtin=True
+)
+
+
+@_identity_but(grad=(ZERO,))
 def zero_grad(x):
     """``x``, through which no gradient flows: derivatives are zero, but the input counts as connected.
 
@@ -32,7 +39,7 @@ def zero_grad(x):
     return x
 
 
-@elementwise(numpy=_identity, dtype=_first, grad=(DISCONNECTED,), builtin=True, sympy="x")
+@_identity_but(grad=(DISCONNECTED,))
 def disconnected_grad(x):
     """``x``, cut from differentiation: ``grad`` treats the result as something that does not depend on ``x``.
 
@@ -47,7 +54,7 @@ def disconnected_grad(x):
 stop_gradient = disconnected_grad
 
 
-@elementwise(numpy=_identity, dtype=_first, grad=(ZERO,), builtin=True, sympy="x")
+@_identity_but(grad=(ZERO,))
 def consider_constant(x):
     """``x``, taken as a constant by ``grad`` (Theano's older name for ``zero_grad``).
 
@@ -59,10 +66,7 @@ def consider_constant(x):
     return x
 
 
-@elementwise(
-    numpy=_identity, dtype=_first, builtin=True, sympy="x",
-    grad=(lambda g, out, x: grad_undefined("undefined_grad", 0, x),),
-)
+@_identity_but(grad=(lambda g, out, x: grad_undefined("undefined_grad", 0, x),))
 def undefined_grad(x):
     """``x``, whose gradient is undefined: taking one through it raises NullTypeGradError.
 
@@ -75,9 +79,8 @@ def undefined_grad(x):
     return x
 
 
-@elementwise(
-    numpy=_identity, dtype=_first, builtin=True, sympy="x", name="grad_clip",
-    grad=(lambda g, out, x, low, high: op("clip", g, low, high), DISCONNECTED, DISCONNECTED),
+@_identity_but(
+    name="grad_clip", grad=(lambda g, out, x, low, high: op("clip", g, low, high), DISCONNECTED, DISCONNECTED)
 )
 def _grad_clip(x, low, high):
     """``x``, whose gradient is limited to the interval from ``low`` to ``high``."""
@@ -95,10 +98,7 @@ def grad_clip(x: Any, lower_bound: Any, upper_bound: Any) -> Expr:
     return _grad_clip(*_fitting(x, lower_bound, upper_bound))
 
 
-@elementwise(
-    numpy=_identity, dtype=_first, builtin=True, sympy="x", name="grad_scale",
-    grad=(lambda g, out, x, factor: op("mul", g, factor), DISCONNECTED),
-)
+@_identity_but(name="grad_scale", grad=(lambda g, out, x, factor: op("mul", g, factor), DISCONNECTED))
 def _grad_scale(x, factor):
     """``x``, whose gradient is multiplied by ``factor``."""
     return x

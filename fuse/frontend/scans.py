@@ -31,6 +31,7 @@ def _position_fields(find: Callable[..., Any]) -> dict[str, Any]:
         "infer": _position_type,
         "shape": lambda node, s: tuple([n for a, n in enumerate(s) if a != node.params["axis"]]),
         "grad": lambda g, out, x, axis: (ZERO,),
+        "meta": {"position": True},
     }
 
 

@@ -56,7 +56,7 @@ def sort(op: Op, x: Any, axis: Any = -1, kind: str | None = None, order: None = 
 @op_record(
     "opaque", numpy=lambda x, axis: np.argsort(x, axis=axis, kind="stable"),
     infer=lambda x, *, axis: TensorType("int64", x.type.shape), shape=lambda node, s: s,
-    grad=lambda g, out, x, axis: (ZERO,),
+    grad=lambda g, out, x, axis: (ZERO,), meta={"position": True},
 )
 def argsort(op: Op, x: Any, axis: Any = -1, kind: str | None = None, order: None = None) -> Expr:
     """The positions (int64) that sort ``x`` along ``axis``; equal elements keep their order.

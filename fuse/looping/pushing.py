@@ -168,7 +168,7 @@ def can_batch(values: Sequence[Expr], loop: Opened, edge: Collection[Expr] = ())
     if not all(has_all(loop.sequences[x], loop.steps) for x in loop.sequences.keys() & {*order, *edge}):
         return False  # the loop tells that a sequence is too short
     for node in order:
-        if node.op.stateful or node.op.name in ("loop",):
+        if node.op.stateful or node.op.name == "loop":
             return False
         if node.is_leaf or wide.isdisjoint(node.args):
             continue

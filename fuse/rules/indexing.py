@@ -116,7 +116,7 @@ def _as_slice(positions: range) -> tuple[Any, ...]:
 def index_below_elementwise(node: Expr, context: Context) -> Expr | None:
     """f(x, y)[i] is f(x[i], y[i]) for an elementwise op with no other reader: only what is read is computed."""
     x, *rest = node.args
-    if x.op.kind != "elementwise" or x in context.frozen or context.uses.get(x, 1) > 1 or x.op.name in ("fill",):
+    if x.op.kind != "elementwise" or x in context.frozen or context.uses.get(x, 1) > 1 or x.op.name == "fill":
         return None
     if node.op.name == "subtensor" and not _shrinks(node):
         return None

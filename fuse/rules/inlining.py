@@ -36,10 +36,6 @@ def _visit(node: Expr, args: tuple[Expr, ...]) -> Expr:
     return rebuild(node, args)
 
 
-# Identities whose gradient is not one.
-_IDENTITIES = frozenset(("consider_constant", "disconnected_grad", "grad_clip", "grad_scale", "zero_grad"))
-
-
 def without_identities(outputs: Sequence[Expr]) -> list[Expr]:
     """``outputs`` of a function, in which nothing is differentiated any more, without the identities of gradients.
 
@@ -49,10 +45,10 @@ def without_identities(outputs: Sequence[Expr]) -> list[Expr]:
     True
     """
     def visit(node: Expr, args: tuple[Expr, ...]) -> Expr:
-        if node.op.name in _IDENTITIES and args[0].type == node.type and not any(a.type.ndim for a in args[1:]):
+        if node.op.meta.get("for_gradients") and args[0].type == node.type and not any(a.type.ndim for a in args[1:]):
             return args[0]
         return rebuild(node, args) if args else node
 
-    if not any(node.op.name in _IDENTITIES for node in toposort(outputs)):
+    if not any(node.op.meta.get("for_gradients") for node in toposort(outputs)):
         return list(outputs)
     return transform(outputs, visit)
