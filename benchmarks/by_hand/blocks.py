@@ -9,6 +9,7 @@ from benchmarks.by_hand.mathematics import ORDERED, SUMS, exp, log, maximum
 __all__ = [
     "BLOCK",
     "add_exp",
+    "add_product",
     "add_rows",
     "exp_below",
     "exp_flat",
@@ -25,6 +26,7 @@ BLOCK = 2048  # elements: 16 KiB of float64, half of a first-level cache
 
 _sums = numba.njit(**SUMS)
 _ordered = numba.njit(**ORDERED)
+_inline = numba.njit(forceinline=True, **ORDERED)
 
 
 @_sums
@@ -123,3 +125,16 @@ def add_rows(x, first, last, low, sums):
         row = x[i, low : low + sums.shape[0]]
         for j in range(sums.shape[0]):
             sums[j] += row[j]
+
+
+@_inline
+def add_product(row, matrix, out):
+    """Add the product of a vector and a matrix to ``out``: the matrix's rows are added up, four in one pass."""
+    n, m = matrix.shape
+    for k in range(0, n // 4 * 4, 4):
+        a, b, c, d = row[k], row[k + 1], row[k + 2], row[k + 3]
+        for j in range(m):
+            out[j] += a * matrix[k, j] + b * matrix[k + 1, j] + c * matrix[k + 2, j] + d * matrix[k + 3, j]
+    for k in range(n // 4 * 4, n):
+        for j in range(m):
+            out[j] += row[k] * matrix[k, j]

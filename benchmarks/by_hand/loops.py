@@ -7,6 +7,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from benchmarks.by_hand.blocks import add_product
 from benchmarks.by_hand.mathematics import ORDERED, SUMS, tanh
 from benchmarks.records import Data
 from benchmarks.workloads.loops import DT, LIMIT
@@ -96,13 +97,7 @@ def _rnn(inputs: Data) -> Any:
             new, old = hidden[t + 1], hidden[t]
             for j in range(new.shape[0]):
                 new[j] = rows[t, j] + bias[j]
-            for k in range(0, new.shape[0] // 4 * 4, 4):
-                a, b, c, d = old[k], old[k + 1], old[k + 2], old[k + 3]
-                for j in range(new.shape[0]):
-                    new[j] += a * w[k, j] + b * w[k + 1, j] + c * w[k + 2, j] + d * w[k + 3, j]
-            for k in range(new.shape[0] // 4 * 4, new.shape[0]):
-                for j in range(new.shape[0]):
-                    new[j] += old[k] * w[k, j]
+            add_product(old, w, new)
             for j in range(new.shape[0]):
                 new[j] = tanh(new[j])
             for j in range(new.shape[0]):
@@ -117,13 +112,7 @@ def _rnn(inputs: Data) -> Any:
             for j in range(out.shape[0]):
                 slope[j] = (back[j] + 2.0 * (out[j] - target[t, j])) * (1.0 - out[j] * out[j])
             back[:] = 0.0
-            for k in range(0, out.shape[0] // 4 * 4, 4):
-                a, b, c, d = slope[k], slope[k + 1], slope[k + 2], slope[k + 3]
-                for j in range(out.shape[0]):
-                    back[j] += a * turned[k, j] + b * turned[k + 1, j] + c * turned[k + 2, j] + d * turned[k + 3, j]
-            for k in range(out.shape[0] // 4 * 4, out.shape[0]):
-                for j in range(out.shape[0]):
-                    back[j] += slope[k] * turned[k, j]
+            add_product(slope, turned, back)
 
     def kernel(x, target, h, w, u, bias):
         cost = forward(x @ u, h, w, bias, target, hidden)

@@ -51,6 +51,13 @@ def below_tops(x, buffer, tops):
 
 
 @_sums
+def _exponentials(rows, buffer, tops):
+    """Put the exponentials of ``rows`` less their highest values into ``buffer``, one row behind the other."""
+    below_tops(rows, buffer, tops)
+    exp_flat(buffer[: rows.shape[0] * rows.shape[1]])
+
+
+@_sums
 def _long_row(x, buffer):
     """Return the highest value of a row and the sum of the exponentials below it."""
     top = x[0]
@@ -88,8 +95,7 @@ def _softmax_rows(x, out):
     if n <= BLOCK:
         for first in range(0, x.shape[0], group):
             rows = x[first : first + group]
-            below_tops(rows, buffer, tops)
-            exp_flat(buffer[: rows.shape[0] * n])
+            _exponentials(rows, buffer, tops)
             for i in range(rows.shape[0]):
                 part = buffer[i * n : i * n + n]
                 _scaled(part, one / total(part), out[first + i])
@@ -110,8 +116,7 @@ def _log_softmax_rows(x, out):
     if n <= BLOCK:
         for first in range(0, x.shape[0], group):
             rows = x[first : first + group]
-            below_tops(rows, buffer, tops)
-            exp_flat(buffer[: rows.shape[0] * n])
+            _exponentials(rows, buffer, tops)
             for i in range(rows.shape[0]):
                 _less(rows[i], tops[i] + log(total(buffer[i * n : i * n + n])), out[first + i])
         return
@@ -149,8 +154,7 @@ def _softmax_gradient_rows(x, w, out, costs):
     if n <= BLOCK:
         for first in range(0, x.shape[0], group):
             rows = x[first : first + group]
-            below_tops(rows, buffer, tops)
-            exp_flat(buffer[: rows.shape[0] * n])
+            _exponentials(rows, buffer, tops)
             for i in range(rows.shape[0]):
                 e, weights = buffer[i * n : i * n + n], w[first + i]
                 scale = one / total(e)
@@ -193,8 +197,7 @@ def _log_softmax_gradient_rows(x, w, out, costs):
     if n <= BLOCK:
         for first in range(0, x.shape[0], group):
             rows = x[first : first + group]
-            below_tops(rows, buffer, tops)
-            exp_flat(buffer[: rows.shape[0] * n])
+            _exponentials(rows, buffer, tops)
             for i in range(rows.shape[0]):
                 e, weights = buffer[i * n : i * n + n], w[first + i]
                 found, mass = total(e), total(weights)

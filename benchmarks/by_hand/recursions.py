@@ -7,6 +7,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from benchmarks.by_hand.blocks import add_product
 from benchmarks.by_hand.mathematics import ORDERED, log, sigmoid, tanh
 from benchmarks.records import Data
 from benchmarks.workloads.recursions import PERIOD
@@ -100,17 +101,9 @@ def _smoothing_gradient(inputs: Data) -> Any:
 
 @_inline
 def _row_times(row, matrix, out):
-    """The product of a vector and a matrix, whose rows are added up, four in one pass."""
-    n, m = matrix.shape
-    for j in range(m):
+    for j in range(matrix.shape[1]):
         out[j] = 0.0
-    for k in range(0, n // 4 * 4, 4):
-        a, b, c, d = row[k], row[k + 1], row[k + 2], row[k + 3]
-        for j in range(m):
-            out[j] += a * matrix[k, j] + b * matrix[k + 1, j] + c * matrix[k + 2, j] + d * matrix[k + 3, j]
-    for k in range(n // 4 * 4, n):
-        for j in range(m):
-            out[j] += row[k] * matrix[k, j]
+    add_product(row, matrix, out)
 
 
 def _hidden(inputs: Data) -> Any:
