@@ -32,6 +32,15 @@ def _sort_grad(g: Expr, out: Expr, x: Expr, axis: int) -> tuple[Any, ...]:
     return (take_along_axis(g, place, axis),)
 
 
+def _ordered(op: Op, x: Any, axis: Any, order: None) -> Expr:
+    if order is not None:
+        raise FuseValueError("order= sorts records by field; expressions have no fields")
+    if is_symbolic(axis) and as_expr(x).type.ndim:
+        return by_axis(as_expr(axis), as_expr(x).type.ndim, lambda k: op(x, axis=k), op.name)
+    x, axis = _along(x, axis)
+    return op(x, axis=axis)
+
+
 @op_record(
     "opaque", numpy=lambda x, axis: np.sort(x, axis=axis, kind="stable"), infer=lambda x, *, axis: x.type,
     shape=lambda node, s: s, grad=_sort_grad,
@@ -45,12 +54,7 @@ def sort(op: Op, x: Any, axis: Any = -1, kind: str | None = None, order: None = 
     >>> sort(T.constant([3.0, 1.0, 2.0])).eval()
     array([1., 2., 3.])
     """
-    if order is not None:
-        raise FuseValueError("order= sorts records by field; expressions have no fields")
-    if is_symbolic(axis) and as_expr(x).type.ndim:
-        return by_axis(as_expr(axis), as_expr(x).type.ndim, lambda k: op(x, axis=k), op.name)
-    x, axis = _along(x, axis)
-    return op(x, axis=axis)
+    return _ordered(op, x, axis, order)
 
 
 @op_record(
@@ -65,12 +69,7 @@ def argsort(op: Op, x: Any, axis: Any = -1, kind: str | None = None, order: None
     >>> argsort(T.constant([3.0, 1.0, 2.0])).eval()
     array([1, 2, 0])
     """
-    if order is not None:
-        raise FuseValueError("order= sorts records by field; expressions have no fields")
-    if is_symbolic(axis) and as_expr(x).type.ndim:
-        return by_axis(as_expr(axis), as_expr(x).type.ndim, lambda k: op(x, axis=k), op.name)
-    x, axis = _along(x, axis)
-    return op(x, axis=axis)
+    return _ordered(op, x, axis, order)
 
 
 # ---------------------------------------------------------------- unique
