@@ -162,6 +162,10 @@ def test_static_sizes_and_broadcasting():
         f(np.ones((3, 2)), A[None])
     with pytest.raises(ShapeError):
         f(value, np.ones((2, 3)))
+    for of_row in (T.join(0, row, row), row.T, T.sort(row)):  # steps without a kernel, which would check sizes itself
+        h = settled([row], of_row, A[None])
+        with pytest.raises(ShapeError):
+            h(np.ones((2, 3)))
     u, v = T.dmatrices("u", "v")
     g = settled([u, v], u + v, value, value)
     assert np.array_equal(g(value, A[None]), value + A)

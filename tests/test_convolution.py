@@ -233,6 +233,33 @@ def test_gradients_of_pooling():
     T.verify_grad(lambda a: T.grad(T.sqr(pool.pool_2d(a, (2, 2), True)).sum(), a), [x], rng=np.random.RandomState(1))
 
 
+def test_windows_that_do_not_fit():
+    for size, window, stride in itertools.product(((8, 5), (2, 2), (12, 1)), ((9, 9), (3, 3)), ((1, 1), (10, 10))):
+        x = np.ones((1, *size))
+        got = evaluated(lambda a, w=window, s=stride: pool.pool_2d(a, w, True, s), x)
+        assert list(got.shape) == pool.Pool.out_shape(x.shape, window, True, stride)
+        assert pool.pool_2d(T.constant(x), window, True, stride).type.shape == got.shape
+    with pytest.raises(ShapeError):
+        pool.Pool.out_shape((3,), (2, 2))
+
+
+def test_theanos_ops_of_pooled_gradients():
+    x, g = RNG.normal(size=(4, 7)), RNG.normal(size=(2, 3))
+    largest = np.where(x[:, :6] == np.kron(pooled(x, (2, 2), True, (2, 2), (0, 0), "max"), np.ones((2, 2))), 1, 0)
+    rest = {"ws": (2, 2), "stride": None, "pad": None}
+    spread = np.pad(np.kron(g, np.ones((2, 2))), ((0, 0), (0, 1)))
+    a, b = T.dmatrices("a", "b")
+    both = [
+        pool.AveragePoolGrad(True, "sum")(a, b, **rest),
+        pool.MaxPoolGrad(True)(a, pool.pool_2d(a, (2, 2), True), b, **rest),
+        pool.DownsampleFactorMaxGradGrad(True)(a, pool.pool_2d(a, (2, 2), True), T.constant(spread), (2, 2)),
+    ]
+    average, top, again = fuse.function([a, b], both)(x, g)
+    np.testing.assert_allclose(average, spread)
+    np.testing.assert_allclose(top, spread * np.pad(largest, ((0, 0), (0, 1))))
+    np.testing.assert_allclose(again, g)
+
+
 def test_equal_largest_elements_share_the_gradient():
     got = evaluated(lambda a: T.grad(pool.pool_2d(a, (2, 2), True).sum(), a), np.array([[1.0, 1.0], [0.0, 1.0]]))
     np.testing.assert_array_equal(got, [[1, 1], [0, 1]])

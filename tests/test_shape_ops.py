@@ -238,6 +238,17 @@ def test_arange_has_numpys_bits():
         assert np.array_equal(got, np.arange(*args))
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_arange_at_run_time_has_numpys_bits(dtype):
+    bounds = [T.scalar(dtype=dtype) for _ in range(3)]
+    f = fuse.function(bounds, T.arange(*bounds))
+    rng = np.random.default_rng(7)
+    for _ in range(60):
+        low, high, step = rng.uniform(-10, 10), rng.uniform(-10, 30), rng.uniform(0.1, 2) * rng.choice([-1, 1])
+        args = [np.dtype(dtype).type(v) for v in (low, high, step)]
+        np.testing.assert_array_equal(f(*args), np.arange(*map(float, args), dtype=dtype))
+
+
 @pytest.mark.parametrize("bounds", [(0, 5, 1), (3, 3, 1), (4, 1, 1), (0, 10, 3), (10, 0, -4), (0, 10, -1)])
 def test_arange_of_run_time_integers(bounds):
     start, stop, step = T.iscalars("start", "stop", "step")

@@ -22,7 +22,7 @@ from fuse.codegen.syntax import parse
 from fuse.expr import Expr
 
 ARRAY = re.compile(r"type\((x\d+)\) is not ndarray or \1\.dtype is not (dtype_\w+) or \1\.ndim != (\d+)((?: or .*)?)")
-STATIC = re.compile(r" or (x\d+)\.shape\[(\d+)\] != (\d+)")
+STATIC = re.compile(r"\(?x\d+\.shape\[(\d+)\] != (\d+)\)?")  # ast.unparse sets parentheses as it likes
 INTEGER = re.compile(r"type\((x\d+)\) is not int or not (-?\d+) <= \1 <= (-?\d+)")
 FLOAT = re.compile(r"type\((x\d+)\) is not float")
 ARITHMETIC = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.FloorDiv: "divide"}
@@ -139,8 +139,11 @@ class _Translator:
         register = self.registers[name]
         if found := ARRAY.fullmatch(test):
             self.words("array", register, Pointer(self.scope[found[2]]), int(found[3]))
-            for _, axis, size in STATIC.findall(found[4]):
-                self.words("check", self.dimension(register, int(axis)), self.number(int(size)))
+            for part in found[4].split(" or ")[1:]:
+                static = STATIC.fullmatch(part)
+                if static is None:
+                    raise Untranslatable(part)
+                self.words("check", self.dimension(register, int(static[1])), self.number(int(static[2])))
         elif FLOAT.fullmatch(test):
             self.words("float64", register, Pointer(np.dtype("float64")))
         elif found := INTEGER.fullmatch(test):

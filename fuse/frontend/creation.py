@@ -23,7 +23,8 @@ from fuse.frontend.sizes import (
     sizes_of,
     static_int,
 )
-from fuse.types import DISCRETE, INTEGER, dtype_name
+from fuse.op import elementwise, numeric
+from fuse.types import DISCRETE, FLOATING, INTEGER, dtype_name
 
 
 def _number(value: Any, dtype: Any) -> Expr:
@@ -275,8 +276,20 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Ex
     if all(e.type.dtype in DISCRETE for e in (first, last, by)):
         return ew.cast(_line(first, by, ramp), dtype)
     # NumPy's own steps: the difference of the first two values, each rounded to the dtype
-    low, delta = ew.cast(first, dtype), ew.sub(ew.cast(ew.add(first, by), dtype), ew.cast(first, dtype))
-    return ew.cast(_line(_folded(low), _folded(delta), ramp), dtype)
+    low, second = ew.cast(first, dtype), ew.cast(ew.add(first, by), dtype)
+    inner = "float32" if dtype == "float16" else dtype
+    low, second = _folded(ew.cast(low, inner)), _folded(ew.cast(second, inner))
+    ramp = ew.cast(ramp, inner) if inner in FLOATING else ramp
+    return ew.cast(_line(low, _folded(_rounded_step(low, second)), ramp), dtype)
+
+
+@elementwise(
+    name="rounded_step", dtype=numeric, numpy=lambda first, second: second - first, sympy="y - x", builtin=True,
+    grad=(lambda g, out, first, second: -g, lambda g, out, first, second: g),
+)
+def _rounded_step(first, second):
+    """``second - first``, which no rule knows for a difference: ``(x + y) - x`` is not ``y`` here."""
+    return second - first
 
 
 def _bound(value: Any) -> Expr:

@@ -167,6 +167,8 @@ def split(x: Any, splits_size: Any, n_splits: int | None = None, axis: int = 0) 
     sizes = as_sizes(splits_size, n_splits)
     if n_splits is not None and n_splits != len(sizes):
         raise FuseValueError(f"split into {n_splits} pieces needs {n_splits} sizes, not {len(sizes)}")
+    if any(isinstance(n, int) and n < 0 for n in sizes):
+        raise FuseValueError(f"the sizes of a split are not negative: {sizes}")
     known, total = x.type.shape[axis], size_sum(sizes)
     if known is not None and isinstance(total, int) and total != known:
         raise ShapeError(f"the sizes {sizes} of a split do not add up to the size {known} of axis {axis}")

@@ -19,7 +19,7 @@ from fuse.frontend.indexing import inc_subtensor
 from fuse.frontend.layout import dimshuffle, iota
 from fuse.frontend.reductions import max as max_
 from fuse.frontend.reductions import sum as sum_
-from fuse.frontend.sizes import Size, size_add, size_floordiv, size_max, size_mul, size_sub, sizes_of
+from fuse.frontend.sizes import Size, as_size, size_add, size_floordiv, size_max, size_mul, size_sub, sizes_of
 from fuse.frontend.subtensor import gather
 from fuse.op import Op, op_record
 from fuse.types import COMPLEX, FLOATING, TensorType
@@ -41,14 +41,20 @@ def _places(size: Size, window: int, stride: int, whole: bool) -> Size:
     return size_add(size_max(size_floordiv(size_add(size_sub(size_sub(size, 1), window), stride), stride), 0), 1)
 
 
+def _along(size: Size, window: int, stride: int) -> Size:
+    """Whole windows along ``size`` elements; where that is a number, none along fewer than a window."""
+    found = windows_along(size, window, stride)
+    return max(found, 0) if isinstance(found, int) else found
+
+
 def _slices(x: Expr, window: Ints, strides: Ints) -> list[tuple[Any, ...]]:
     """For each element of the window, where in ``x`` it is for all windows."""
-    found = [windows_along(*at) for at in zip(sizes_of(x)[-len(window) :], window, strides, strict=True)]
+    found = [_along(*at) for at in zip(sizes_of(x)[-len(window) :], window, strides, strict=True)]
     return [
         (
             ...,
             *[
-                slice(k, size_add(k, size_add(size_mul(size_sub(n, 1), s), 1)), s)
+                slice(k, size_add(k, size_add(size_mul(size_sub(n, 1), s), 1)) if n != 0 else k, s)
                 for k, n, s in zip(at, found, strides, strict=True)
             ],
         )
@@ -61,7 +67,7 @@ def _gathered(x: Expr, window: Ints, strides: Ints) -> Expr:
     n = len(window)
     indices = []
     for i, (size, k, s) in enumerate(zip(sizes_of(x)[-n:], window, strides, strict=True)):
-        place = ew.mul(iota(windows_along(size, k, s)), s)
+        place = ew.mul(iota(size_max(windows_along(size, k, s), 0)), s)
         at = ew.add(dimshuffle(place, 0, "x"), iota(k))
         indices.append(dimshuffle(at, ["x"] * i + [0] + ["x"] * (n - 1) + [1] + ["x"] * (n - 1 - i)))
     first = dimshuffle(x, [*range(x.type.ndim - n, x.type.ndim), *range(x.type.ndim - n)])
@@ -73,7 +79,7 @@ def _gathered(x: Expr, window: Ints, strides: Ints) -> Expr:
 def _window_type(x: Expr, *, window: Ints, strides: Ints) -> TensorType:
     n = len(window)
     sizes: list[Any] = [
-        None if s is None else windows_along(s, k, t)
+        None if s is None else _along(s, k, t)
         for s, k, t in zip(x.type.shape[-n:], window, strides, strict=True)
     ]
     return TensorType(x.type.dtype, (*x.type.shape[:-n], *sizes))
@@ -82,7 +88,7 @@ def _window_type(x: Expr, *, window: Ints, strides: Ints) -> TensorType:
 def _window_shape(node: Expr, x: Any) -> tuple[Any, ...]:
     window, strides = node.params["window"], node.params["strides"]
     n = len(window)
-    return (*x[:-n], *[windows_along(*at) for at in zip(x[-n:], window, strides, strict=True)])
+    return (*x[:-n], *[_along(*at) for at in zip(x[-n:], window, strides, strict=True)])
 
 
 def _largest_values(x: Any, window: Ints, strides: Ints) -> Any:
@@ -128,6 +134,26 @@ def _total(x: Expr, window: Ints, strides: Ints) -> Expr:
 
 
 # ---------------------------------------------------------------- what users call
+def pooled_shape(
+    imgshape: Sequence[Any], ws: Any = None, ignore_border: bool = False, stride: Any = None, pad: Any = None,
+    ndim: int = 2, ds: Any = None, st: Any = None, padding: Any = None,
+) -> list[Any]:
+    """The sizes of a pooling of sizes ``imgshape`` over its last ``ndim`` axes.
+
+    >>> pooled_shape((9, 8, 6), (2, 2)), pooled_shape((7, 7), (3, 3), ignore_border=True, stride=(2, 2))
+    ([9, 4, 3], [3, 3])
+    """
+    ws, stride, pad = _older_names(ndim, ws, stride, pad, ds, st, padding)
+    window, sizes = _sizes(ws, ndim, "ws", 1), list(imgshape)
+    if len(sizes) < ndim:
+        raise ShapeError(f"pooling over {ndim} axes needs as many sizes, not {sizes}")
+    strides = window if stride is None else _sizes(stride, ndim, "stride", 1)
+    pads = (0,) * ndim if pad is None else _sizes(pad, ndim, "pad", 0)
+    grown = [size_add(as_size(n), 2 * p) for n, p in zip(sizes[-ndim:], pads, strict=True)]
+    found = [_places(n, k, s, ignore_border) for n, k, s in zip(grown, window, strides, strict=True)]
+    return [*sizes[:-ndim], *found]
+
+
 def pool_2d(
     input: Any, ws: Any = None, ignore_border: bool | None = None, stride: Any = None, pad: Any = (0, 0),
     mode: str = "max", ds: Any = None, st: Any = None, padding: Any = None,

@@ -5,14 +5,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from fuse.expr import Expr
+from fuse.autodiff.forward import Rop
+from fuse.autodiff.reverse import Lop
+from fuse.expr import Expr, as_expr
 from fuse.frontend import conv, neighbours, nnet, pooling
 from fuse.tensor.op_classes import op_class
 
 __all__ = [
     "AbstractConv2d", "AbstractConv2d_gradInputs", "AbstractConv2d_gradWeights", "AbstractConv3d",
-    "AbstractConv3d_gradInputs", "AbstractConv3d_gradWeights", "CrossentropyCategorical1Hot",
-    "CrossentropySoftmaxArgmax1HotWithBias", "Images2Neibs", "LogSoftmax", "Pool", "Softmax", "SoftmaxWithBias",
+    "AbstractConv3d_gradInputs", "AbstractConv3d_gradWeights", "AveragePoolGrad", "CrossentropyCategorical1Hot",
+    "CrossentropySoftmaxArgmax1HotWithBias", "DownsampleFactorMaxGradGrad", "Images2Neibs", "LogSoftmax", "MaxPoolGrad",
+    "Pool", "Softmax", "SoftmaxWithBias",
 ]
 
 Softmax = op_class("Softmax", "softmax", lambda: nnet.softmax)
@@ -36,6 +39,41 @@ def _pool(ignore_border: bool = False, mode: str = "max", ndim: int = 2, openmp:
 
 
 Pool = op_class("Pool", "largest_in_windows", _pool)
+
+
+def _max_grad(ignore_border: bool = False, ndim: int = 2, openmp: Any = None) -> Callable[..., Expr]:
+    def build(x: Any, maxout: Any, gz: Any, ws: Any, stride: Any = None, pad: Any = None) -> Expr:
+        x = as_expr(x)
+        return Lop(pooling.pooled(ndim, x, ws, ignore_border, stride, pad, "max"), x, gz)
+
+    return build
+
+
+def _average_grad(ignore_border: bool = False, mode: str = "average_inc_pad", ndim: int = 2) -> Callable[..., Expr]:
+    def build(x: Any, gz: Any, ws: Any, stride: Any = None, pad: Any = None) -> Expr:
+        x = as_expr(x)
+        return Lop(pooling.pooled(ndim, x, ws, ignore_border, stride, pad, mode), x, gz)
+
+    return build
+
+
+def _max_tangent(
+    ignore_border: bool = False, mode: str = "max", ndim: int = 2, openmp: Any = None
+) -> Callable[..., Expr]:
+    def build(x: Any, *rest: Any) -> Expr:  # of MaxPoolRop: no output between
+        tangent, ws, stride, pad = (*(rest[1:] if getattr(rest[1], "ndim", 0) > 1 else rest), None, None)[:4]
+        x = as_expr(x)
+        return Rop(pooling.pooled(ndim, x, ws, ignore_border, stride, pad, "max"), x, as_expr(tangent))
+
+    return build
+
+
+MaxPoolGrad = op_class("MaxPoolGrad", "", _max_grad, "The gradient of Pool of mode 'max'.")
+AveragePoolGrad = op_class("AveragePoolGrad", "", _average_grad, "The gradient of Pool of the other modes.")
+DownsampleFactorMaxGradGrad = op_class(
+    "DownsampleFactorMaxGradGrad", "", _max_tangent, "The gradient of MaxPoolGrad: changes at the largest elements."
+)
+Pool.out_shape = staticmethod(pooling.pooled_shape)  # type: ignore[attr-defined]
 
 
 def _convolution(n: int, function: Callable[..., Expr]) -> Callable[..., Any]:
