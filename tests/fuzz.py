@@ -21,7 +21,7 @@ from random_programs import Array, RandomProgram, make_program, stepped
 
 import fuse
 from fuse import reference, rules
-from fuse.codegen import interpret
+from fuse.codegen import device, interpret
 from fuse.codegen.launch import Launcher
 from fuse.expr import Expr, substitute, toposort
 from fuse.frontend.loops import LOOP
@@ -357,8 +357,12 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--kernels", action="store_true", help="also check every kernel against the kernel interpreter")
     parser.add_argument("--no-minimise", action="store_true")
+    parser.add_argument("--device", default="cpu", help="cuda: on a GPU; simulator: in Numba's simulator, slowly")
     parser.add_argument("--seconds", type=float, default=1e9, help="stop after so long")
     options = parser.parse_args()
+    if options.device == "simulator":
+        device.simulate()
+    fuse.config.device = "cpu" if options.device == "cpu" else "cuda"
     first, _, last = options.seeds.partition(":")
     failed, start, seed = [], time.time(), int(first)
     for seed in range(int(first), int(last or int(first) + 1)):

@@ -74,9 +74,8 @@ class DeviceWriter(SizeNames):
                     self.line(f"{name} = {self.give('resident', resident(leaf.container))}()")
                 else:
                     self.line(f"{name} = {self.give('cell', leaf.container)}.value")
-            elif leaf.op is CONSTANT:
-                is_array = isinstance(leaf.type, TensorType)
-                self.env[leaf] = self.constant(leaf) if is_array else self.give("c", leaf.data)
+            elif leaf.op is CONSTANT and not isinstance(leaf.type, TensorType):
+                self.env[leaf] = self.give("c", leaf.data)
         head = len(self.lines)
         self.check_guards()
         for unit in self.plan.units:
@@ -106,7 +105,7 @@ class DeviceWriter(SizeNames):
                 made.append(to_device(leaf.data))
             return made[0]
 
-        name = self.fresh("c")
+        name = self.env[leaf] = self.fresh("c")
         self.line(f"{name} = {self.give('constant', there)}()")
         return name
 
@@ -117,7 +116,9 @@ class DeviceWriter(SizeNames):
             if node.op.name != "unbroadcast":
                 chain.append(node)
             node = node.args[0]
-        if node not in self.env and self.sizes.is_host(node):
+        if node.op is CONSTANT and node not in self.env:
+            self.constant(node)
+        elif node not in self.env and self.sizes.is_host(node):
             name = self.env[node] = self.fresh("t")
             self.line(f"{name} = number({self.size(self.sizes.host(node))}, 'int64')")
         if node not in self.env:
@@ -289,7 +290,7 @@ class HostStep:
 
 
 def _there(value: Any) -> Any:
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list)):
         return tuple([_there(v) for v in value])
     return to_device(value) if isinstance(value, (np.ndarray, np.generic)) else value
 

@@ -277,8 +277,8 @@ class SimulatedDevice(Device):
 
     simulated = True
     name = "Numba's CUDA simulator"
-    multiprocessors = 2
-    threads = 32
+    multiprocessors = 2  # so few threads, each of Python's, that loops over blocks go round
+    threads = 8
     block = 8
     capability = (9, 0)
 

@@ -1,0 +1,315 @@
+"""Programs on a GPU, in Numba's simulator: every op of the table, reductions, rows, columns, scatters, state.
+
+The simulator runs the generated kernels in plain Python, a thread for each of theirs, so arrays are small here.
+`python -m tests.fuzz --device simulator` runs random programs.
+"""
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from elementwise_cases import KERNEL_DTYPES, cases, operands, wrong_places
+from fuzz import failure
+from random_programs import make_program
+
+import fuse
+import fuse.tensor as T
+from fuse import types as ty
+from fuse.codegen import device, mathlib
+from fuse.codegen.cuda_array import DeviceArray, to_device
+from fuse.codegen.cuda_launch import Launches
+from fuse.codegen.inline import compute_dtype, inline
+from fuse.codegen.kernel import Axis, Buffer, Compute, Kernel, Load, Loop, Store, check
+from fuse.errors import DeviceError, FuseTypeError, ShapeError
+from fuse.reference import evaluate
+
+device.simulate()
+rng = np.random.default_rng(5)
+X = rng.normal(size=(5, 13))
+V, W = rng.normal(size=13), rng.normal(size=5)
+
+
+def on_both(inputs, outputs, values, **options):
+    """The results of a function on the device and of the interpreter."""
+    f = fuse.function(inputs, outputs, device="cuda", **options)
+    given = {v: v.type.filter(a) for v, a in zip(inputs, values, strict=True)}
+    want = evaluate(outputs, given)
+    got = f(*values)
+    for have, need in zip(got, want, strict=True):
+        need = np.asarray(need)
+        assert isinstance(have, np.ndarray) and have.dtype == need.dtype and have.shape == need.shape
+        tolerance = 1e-4 if need.dtype in ("float32", "complex64") else 1e-11
+        np.testing.assert_allclose(have, need, rtol=tolerance, atol=tolerance)
+    return f
+
+
+# ---------------------------------------------------------------- ops of the table
+def kernel_of(ops, want):
+    """One loop with every op in it, and the ops that have a text for GPUs."""
+    axis = Axis("i0", None)
+    body = [Load(f"x{k}", d, f"a{k}", (axis,)) for k, d in enumerate(want)]
+    buffers, kept = [Buffer(f"a{k}", d, 1) for k, d in enumerate(want)], []
+    names = tuple([f"x{k}" for k in range(len(want))])
+    for op, params, out in ops:
+        work = "float32" if out == "float16" else out
+        statement = Compute(f"v{len(kept)}", work, op, names, want, want, tuple(sorted(params.items())))
+        emitter = _probe(op, params, want)
+        if emitter is None:
+            continue
+        body += [statement, Store(f"o{len(kept)}", (axis,), statement.name)]
+        buffers.append(Buffer(f"o{len(kept)}", out, 1, True))
+        kept.append((op, params, out))
+    sizes = (("buffer", "a0", 0),)
+    return check(Kernel(tuple(buffers), (), (axis,), sizes, (), (Loop(axis, tuple(body)),))), kept
+
+
+def _probe(op, params, want):
+    def resolve(name, dtype):
+        found = mathlib.resolve(name, dtype, "cuda")
+        return (found, None) if isinstance(found, str) else (name, found)
+
+    try:
+        return inline(op, ["a", "b", "c"][: len(want)], dict(params), compute_dtype(want), resolve, "t")
+    except FuseTypeError:
+        return None
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("dtype", KERNEL_DTYPES)
+def test_every_elementwise_op(dtype, count):
+    wrong = []
+    for want, ops in cases(dtype, count).items():
+        kernel, kept = kernel_of(ops, want)
+        arrays = [np.ascontiguousarray(a[:: max(len(a) // 60, 1)]) for a in operands(want)]
+        outputs = [to_device(np.zeros(len(arrays[0]), out)) for _, _, out in kept]
+        Launches(kernel)([*map(to_device, arrays), *outputs], None)
+        for (op, params, out), made in zip(kept, outputs, strict=True):
+            have = made.get()
+            bad = wrong_places(op, params, out, arrays, have)
+            wrong += [(op.name, params, *(a[k] for a in arrays), "gives", have[k]) for k in np.flatnonzero(bad)[:3]]
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int32", "bool", "complex64"])
+def test_every_reduction(dtype):
+    x = ty.TensorType(dtype, (None, None, None))("x")
+    data = (rng.normal(size=(3, 4, 6)) * 3).astype(dtype)
+    names = ("sum", "prod") if dtype.startswith("complex") else ("sum", "prod", "max", "min", "all", "any")
+    on_both([x], [getattr(T, name)(x, axis=axis) for name in names for axis in (None, 0, 2)], [data])
+    turned = data.transpose(2, 0, 1)[::-1]
+    on_both([x], [getattr(T, name)(x, axis=axis) for name in names[::2] for axis in (1, (0, 2))], [turned])
+
+
+# ---------------------------------------------------------------- fused formulas
+def formulas():
+    x, v, w = T.dmatrix("x"), T.dvector("v"), T.dvector("w")
+    for axis in (0, 1):
+        m = x - x.max(axis, keepdims=True)
+        soft = T.exp(m) / T.exp(m).sum(axis, keepdims=True)
+        norm = (x - x.mean(axis, keepdims=True)) / T.sqrt(x.var(axis, keepdims=True) + 1e-5)
+        scale = v if axis == 1 else w.dimshuffle(0, "x")
+        yield f"softmax {axis}", [x], [soft], [X]
+        yield f"softmax gradient {axis}", [x], [T.grad((soft**2).sum(), x)], [X]
+        yield f"logsumexp {axis}", [x], [T.log(T.exp(m).sum(axis)), x.var(axis)], [X]
+        yield f"layer norm {axis}", [x, v, w], [norm * scale + 1], [X, V, W]
+        slopes = T.grad(T.sin(norm * scale).sum(), [x, v if axis else w])
+        yield f"layer norm gradient {axis}", [x, v, w], slopes, [X, V, W]
+    yield "whole", [x], [x.var(), (x - x.mean()) / x.std(), T.exp(x - x.max()).sum()], [X]
+    yield "broadcast", [x, v, w], [x * v + w.dimshuffle(0, "x"), T.outer(v, w)], [X, V, W]
+    yield "views", [x], [x.T * 2 + 1, x[::-1, 1::2] * 3, x[1:, 2:] - x[:-1, :-2], x.flatten()[::3] + 1], [X]
+    yield "products", [x, v], [T.dot(x, v), T.nnet.sigmoid(T.dot(x, x.T)), T.grad(T.tanh(T.dot(x, v)).sum(), v)], [X, V]
+
+
+@pytest.mark.parametrize("case", list(formulas()), ids=lambda c: c[0])
+def test_fused_formulas(case):
+    _, inputs, outputs, values = case
+    on_both(inputs, outputs, values, on_unused_input="ignore")
+
+
+@pytest.mark.parametrize("block", [1, 64])
+def test_any_size_of_blocks(block, monkeypatch):
+    monkeypatch.setattr(device.current(), "block", block)
+    monkeypatch.setattr(device.current(), "threads", block)
+    x = T.dmatrix("x")
+    tall = rng.normal(size=(150, 3))
+    on_both([x], [T.nnet.softmax(x), x.sum(0), x.sum(), T.nnet.softmax(x.T), x.var(1)], [tall])
+
+
+def test_one_kernel_for_a_row_formula_and_its_launches():
+    x = T.dmatrix("x")
+    f = fuse.function([x], T.nnet.softmax(x), device="cuda")
+    assert len(f.fn.kernels) == 1 and "a group of threads each" in f.explain()
+    with device.counted() as seen:
+        f(X)
+    assert seen()["launches"] == 1
+
+
+# ---------------------------------------------------------------- indices
+def test_gathers_and_scatters():
+    x, v, i = T.dmatrix("x"), T.dvector("v"), T.lvector("i")
+    at = np.array([1, 3, 1, 0, -1])
+    outputs = [
+        x[i], x[i].sum(), T.grad((x[i] ** 2).sum(), x), v[i] * 2, T.grad((v[i] ** 2).sum(), v),
+        T.set_subtensor(v[i], 7.0), T.inc_subtensor(x[:, i], 1.0), x[i, i + 1],
+    ]
+    on_both([x, v, i], outputs, [X, V, at])
+
+
+def test_an_index_out_of_bounds_is_an_error_that_leaves_shared_variables_alone():
+    v, i, s = T.dvector("v"), T.lvector("i"), fuse.shared(1.0)
+    f = fuse.function([v, i], v[i].sum(), updates=[(s, s + v[i].sum())], device="cuda")
+    with pytest.raises(IndexError):
+        f(V, [0, 99])
+    assert s.get_value() == 1.0
+    f(V, [0, 1])
+    assert s.get_value() == pytest.approx(1 + V[0] + V[1])
+
+
+def test_the_largest_of_nothing_is_an_error():
+    x = T.dmatrix("x")
+    f = fuse.function([x], x.max(1), device="cuda")
+    assert f(np.zeros((0, 3))).shape == (0,)
+    with pytest.raises(ValueError):
+        f(np.zeros((2, 0)))
+
+
+# ---------------------------------------------------------------- state
+def test_shared_variables_stay_on_the_device():
+    x, w = T.dmatrix("x"), fuse.shared(np.zeros(13))
+    cost = ((T.dot(x, w) - 1) ** 2).mean()
+    update = [(w, w - 0.1 * T.grad(cost, w))]
+    step = fuse.function([x], cost, updates=update, device="cuda")
+    costs = [float(step(X)) for _ in range(4)]
+    trained = w.get_value()
+    w.set_value(np.zeros(13))
+    plain = fuse.function([x], cost, updates=update)
+    np.testing.assert_allclose(costs, [float(plain(X)) for _ in range(4)], rtol=1e-12)
+    np.testing.assert_allclose(trained, w.get_value(), rtol=1e-12)
+    free = fuse.function([], [], updates=[(w, w * 2)], device="cuda")
+    free()
+    with device.counted() as seen:
+        free()
+    assert "bytes to the host" not in seen() and "bytes to the device" not in seen()
+    np.testing.assert_allclose(w.get_value(), 4 * trained, rtol=1e-12)
+
+
+def test_draws_are_those_of_the_cpu():
+    from fuse.tensor.shared_randomstreams import RandomStreams
+
+    def draws(where):
+        streams = RandomStreams(7)
+        outputs = [streams.uniform((3, 5)), streams.normal((4,)), streams.binomial((6,), p=0.3)]
+        f = fuse.function([], outputs, device=where)
+        return [*f(), *f()]
+
+    for a, b in zip(draws("cpu"), draws("cuda"), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-14)
+
+
+def test_arrays_on_the_device_come_and_go_without_copies():
+    x = T.dmatrix("x")
+    f = fuse.function([x], [x + 1, x.sum()], device="cuda")
+    given = to_device(X)
+
+    class Foreign:  # what another library's array looks like
+        __cuda_array_interface__ = given.__cuda_array_interface__
+
+    with device.counted() as seen:
+        total, _ = f(given)
+        again, _ = f(Foreign())
+    assert isinstance(total, DeviceArray) and "bytes to the device" not in seen() and "bytes to the host" not in seen()
+    np.testing.assert_array_equal(np.asarray(total), X + 1)
+    np.testing.assert_array_equal(again.get(), X + 1)
+    kept = f.on_device(X)
+    assert all(isinstance(a, DeviceArray) for a in kept)
+    np.testing.assert_array_equal(f(kept[0])[0].get(), X + 1 + 1)
+
+
+def test_sizes_of_one_at_run_time_broadcast():
+    x, y = T.dmatrices("x", "y")
+    f = fuse.function([x, y], x + y, device="cuda")
+    np.testing.assert_array_equal(f(X, X[:1]), X + X[:1])
+    with pytest.raises(ValueError):
+        f(X, X[:2])
+
+
+# ---------------------------------------------------------------- device arrays
+def test_views_are_numpy_s():
+    a = rng.normal(size=(4, 5, 6))
+    d = to_device(a)
+    back, none = slice(None, None, -1), slice(0, 0)
+    for index in [(1,), (back,), (..., 2), (slice(1, 3), None, -1), (0, slice(4, None, -2), none)]:
+        np.testing.assert_array_equal(d[index].get(), a[index])
+        np.testing.assert_array_equal(d[index].copy().get(), a[index])
+    np.testing.assert_array_equal(d.transpose(2, 0, 1).get(), a.transpose(2, 0, 1))
+    np.testing.assert_array_equal(d.T.reshape(6, -1).get(), a.T.reshape(6, -1))
+    np.testing.assert_array_equal(d[0].diagonal(1).get(), a[0].diagonal(1))
+    np.testing.assert_array_equal(d[:, :1].broadcast_to((4, 5, 6)).get(), np.broadcast_to(a[:, :1], (4, 5, 6)))
+    with pytest.raises(ShapeError):
+        d.reshape(7, 7)
+    with pytest.raises(IndexError):
+        d[4]
+
+
+# ---------------------------------------------------------------- where there is no GPU
+def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {k: v for k, v in os.environ.items() if k != "NUMBA_ENABLE_CUDASIM"} | {"CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, env=clean | environment, timeout=120)
+
+
+def test_a_gpu_that_is_not_there_is_an_error_and_auto_takes_the_cpu_with_one_warning():
+    code = """
+import warnings, fuse, fuse.tensor as T
+x = T.dvector()
+for make in (lambda: fuse.function([x], x + 1, device="cuda"), lambda: fuse.shared(1.0, device="cuda")):
+    try:
+        make()
+    except fuse.errors.DeviceError as error:
+        print("refused:", "NVIDIA" in str(error))
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    print(fuse.function([x], x + 1, device="auto")([1.0]), fuse.function([x], x + 2, device="auto")([1.0]), len(seen))
+"""
+    done = run(code)
+    assert done.stdout.split("\n")[:3] == ["refused: True", "refused: True", "[2.] [3.] 1"], done.stderr
+
+
+def test_flags_choose_the_device():
+    code = """
+import fuse, fuse.tensor as T
+x = T.dvector()
+f = fuse.function([x], x * 2)
+print(f.maker.mode.device, f([1]))
+"""
+    done = run(code, FUSE_FLAGS="device=gpu", NUMBA_ENABLE_CUDASIM="1")
+    assert done.stdout.strip() == "cuda [2.]", done.stderr
+    with pytest.raises(ValueError, match="CUDA_VISIBLE_DEVICES=3"):
+        fuse.config.device = "cuda3"
+
+
+def test_a_function_of_the_cpu_has_no_results_on_a_device():
+    x = T.dscalar("x")
+    with pytest.raises(FuseTypeError, match="device='cuda'"):
+        fuse.function([x], x + 1).on_device(1.0)
+
+
+def test_memory_that_there_is_not(monkeypatch):
+    def none(size):
+        raise MemoryError("out of memory")
+
+    monkeypatch.setattr(device.current(), "allocate", none)
+    monkeypatch.setattr(device.current(), "free", {})
+    with pytest.raises(DeviceError, match="no memory for"):
+        to_device(np.zeros(10**5))
+
+
+# ---------------------------------------------------------------- random programs
+@pytest.mark.parametrize("seed", range(2000, 2010))
+@pytest.mark.parametrize("mode", ["default", "strict"])
+def test_random_programs(seed, mode):
+    with fuse.config.change_flags(device="cuda"):
+        assert failure(make_program(seed), mode) is None
