@@ -24,7 +24,7 @@ from fuse.frontend.special import (
     xlogy,
 )
 from fuse.frontend.transcendental import exp, inexact_real, log
-from fuse.op import elementwise
+from fuse.op import elementwise, inexact
 
 if TYPE_CHECKING:
     from fuse.codegen import mathlib
@@ -357,7 +357,8 @@ def sinc(x: Any) -> Expr:
     from fuse.frontend.transcendental import sin
 
     x = as_expr(x)
-    x = cast(x, inexact_real(x.dtype)[1]) * literal(pi, cast(x, inexact_real(x.dtype)[1]))
+    x = cast(x, inexact(x.dtype)[1])
+    x = x * literal(pi, x)
     at_zero = eq(x, 0)
     safe = switch(at_zero, literal(1, x), x)
     # beyond its value at 0 the derivatives there: those of 1 - x**2 / 6

@@ -11,20 +11,12 @@ import numpy as np
 
 from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Expr, as_expr
-from fuse.frontend import axes, creation, interpolation, join, linalg, reductions, scans, sizes, statistics
+from fuse.frontend import axes, creation, join, layout, linalg, reductions, scans, sizes, statistics
 from fuse.frontend import elementwise as ew
 from fuse.types import DISCRETE
 
-# Functions that mean the same under the same name among the public names of fuse.tensor (numpy or numpy.linalg).
-SAME = set(
-    """allclose matrix_transpose unique einsum interp digitize quantile percentile nanquantile isin cross convolve
-    correlate cov corrcoef histogram cholesky det matrix_inverse matrix_power slogdet solve tensordot outer trace
-    diagonal matmul eig eigh eigvals eigvalsh svd qr pinv lstsq matrix_rank cond tensorinv tensorsolve
-    svdvals""".split()
-)
-
-# T.inv is 1 / x, as in Theano.
-RENAMED = {"numpy.linalg.inv": "matrix_inverse"}
+# Functions, of numpy or numpy.linalg, that fuse.tensor has under the same name.
+SAME = frozenset("allclose cov interp matmul matrix_transpose outer tensordot unique".split())
 
 # What to write instead of functions that expressions cannot have.
 INSTEAD = {
@@ -53,12 +45,9 @@ def builder(function: Any, name: str) -> Callable[..., Any]:
     own = FUNCTIONS.get(function)
     if own is not None:
         return own
-    word = RENAMED.get(name, function.__name__)
+    word = function.__name__
     if word in SAME:
-        for module in ("fuse.tensor", "fuse.tensor.nlinalg"):
-            found = getattr(importlib.import_module(module), word, None)
-            if found is not None:
-                return found
+        return getattr(importlib.import_module("fuse.tensor"), word)
     hint = INSTEAD.get(word, "see fuse.tensor for what there is, and fuse.as_op for a function of arrays of your own")
     raise FuseTypeError(f"{name} has no counterpart for expressions: {hint}")
 
@@ -148,13 +137,6 @@ def _fmod(x: Any, y: Any) -> Expr:
     left, right = ew.abs(x), ew.abs(y)
     rest = ew.mod(left, right)
     return ew.switch(ew.lt(x, 0), ew.neg(rest), rest)
-
-
-def _sinc(x: Any) -> Expr:
-    zero = ew.eq(x, 0)
-    y = ew.mul(as_expr(np.pi), ew.switch(zero, 1, x))
-    y = ew.cast(y, as_expr(x).type.dtype) if as_expr(x).type.dtype not in DISCRETE else y
-    return ew.switch(zero, 1, ew.true_div(ew.sin(y), y))
 
 
 def _select(conditions: Sequence[Any], choices: Sequence[Any], default: Any = 0) -> Expr:
@@ -308,6 +290,14 @@ def _cross(a: Any, b: Any, axis: int = -1) -> Expr:
     return axes.moveaxis(join.stack(parts, axis=-1), -1, axis)
 
 
+def _last_diagonal(x: Any, /, *, offset: int = 0) -> Expr:
+    return layout.diagonal(x, offset, -2, -1)
+
+
+def _last_trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Expr:
+    return reductions.sum(_last_diagonal(x, offset=offset), axis=-1, dtype=dtype)
+
+
 def _triangle(make: Callable[..., Any]) -> Callable[..., Any]:
     def build(arr: Any, k: int = 0) -> Any:
         return make(sizes.sizes_of(arr)[-2], k=k, m=sizes.sizes_of(arr)[-1])
@@ -321,14 +311,14 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.append: _append, np.array_split: _split, np.column_stack: _column_stack, np.dstack: _dstack,
     **{getattr(np, n): functools.partial(_split_along, axis) for n, axis in (("vsplit", 0), ("hsplit", 1),
                                                                              ("dsplit", 2))},
-    np.rollaxis: _rollaxis, np.diagflat: _diagflat, np.ediff1d: _ediff1d, np.sinc: _sinc, np.select: _select,
+    np.rollaxis: _rollaxis, np.diagflat: _diagflat, np.ediff1d: _ediff1d, np.select: _select,
     np.polyval: _polyval, np.vander: _vander, np.isin: _isin, np.fix: ew.trunc,
     np.nansum: _nansum, np.nanprod: _without_nan(reductions.prod, lambda a: 1),
     np.nanmax: _extreme(reductions.max, -np.inf), np.nanmin: _extreme(reductions.min, np.inf),
     np.nanmean: _nanmean, np.nanvar: _nanvar, np.nanstd: _nanstd, np.count_nonzero: _count_nonzero,
     np.nancumsum: lambda a, axis=None: scans.cumsum(ew.switch(ew.isnan(a), as_expr(np.asarray(0, a.type.dtype)), a),
                                                     axis=axis),
-    np.gradient: _gradient, np.cross: _cross, np.interp: interpolation.interp,
+    np.gradient: _gradient, np.cross: _cross,
     np.linalg.multi_dot: lambda arrays: linalg.matrix_dot(*arrays),
     np.tril_indices_from: _triangle(np.tril_indices), np.triu_indices_from: _triangle(np.triu_indices),
     np.isrealobj: lambda x: not x.type.dtype.startswith("complex"),
@@ -338,6 +328,7 @@ _NEW: dict[str, Callable[..., Any]] = {  # older versions of NumPy do not have t
     "trapezoid": _trapezoid, "trapz": _trapezoid, "unstack": _unstack, "astype": _astype,
     "cumulative_sum": _cumulative(scans.cumsum, 0), "cumulative_prod": _cumulative(scans.cumprod, 1),
     "linalg.vecdot": _vecdot, "linalg.vector_norm": _vector_norm, "linalg.cross": _cross,
+    "linalg.diagonal": _last_diagonal, "linalg.trace": _last_trace,
 }
 for _name, _build in _NEW.items():
     _home: Any = np.linalg if _name.startswith("linalg.") else np
