@@ -6,7 +6,7 @@ from typing import Any
 
 from fuse.compiled import function
 from fuse.internals import lookup as _lookup
-from fuse.mode import Mode, get_mode
+from fuse.mode import Mode
 
 __all__ = ["CLinker", "DualLinker", "Linker", "OpWiseCLinker", "PerformLinker", "VM_Linker"]
 
@@ -21,7 +21,7 @@ class Linker:
     array([4., 6.])
     """
 
-    mode: str = "FAST_RUN"
+    mode: str | Mode = "FAST_RUN"
 
     def __init__(self, *_: Any, **__: Any) -> None:
         self.fgraph: Any = None
@@ -38,29 +38,17 @@ class Linker:
             raise ValueError("a linker makes functions of a graph: linker.accept(graph).make_function()")
         found = list(self.fgraph.outputs)
         single = unpack_single and len(found) == 1
-        inputs, chosen = list(self.fgraph.inputs), self._mode()
-        return function(inputs, found[0] if single else found, mode=chosen, on_unused_input="ignore")
-
-    def _mode(self) -> Mode:
-        return get_mode(self.mode)
+        inputs = list(self.fgraph.inputs)
+        return function(inputs, found[0] if single else found, mode=self.mode, on_unused_input="ignore")
 
 
 class PerformLinker(Linker):
     """One operation after the other, by NumPy."""
 
-    def _mode(self) -> Mode:
-        return Mode("py", None)
+    mode = Mode("py", None)
 
 
 class OpWiseCLinker(Linker):
-    """Compiled kernels."""
-
-
-class CLinker(OpWiseCLinker):
-    """Compiled kernels."""
-
-
-class VM_Linker(OpWiseCLinker):
     """Compiled kernels."""
 
 
@@ -68,5 +56,8 @@ class DualLinker(Linker):
     """Both ways, whose results are compared."""
 
     mode = "DebugMode"
+
+
+CLinker = VM_Linker = OpWiseCLinker
 
 __getattr__ = _lookup(__name__)
