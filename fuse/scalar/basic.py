@@ -13,7 +13,7 @@ from fuse.frontend.elementwise import *
 from fuse.frontend.tensor import as_tensor_variable as as_scalar
 from fuse.frontend.tensor import constant as constant
 from fuse.scalar.classes import *
-from fuse.tensor.op_classes import op_class as _op_class
+from fuse.tensor.op_classes import plain_classes as _plain_classes
 from fuse.types import COMPLEX, CONTINUOUS, DISCRETE, FLOATING, INTEGER, TensorType, dtype_name, promote
 
 IntegerDivisionError = TypeError
@@ -129,10 +129,7 @@ _CLASSES = {
     "ArcSinh": "arcsinh", "ArcTanh": "arctanh", "Real": "real", "Imag": "imag", "Angle": "angle", "Conj": "conj",
     "Erf": "erf", "Erfc": "erfc", "Gamma": "gamma", "GammaLn": "gammaln", "Psi": "psi",
 }
-globals().update({
-    name: _op_class(name, function, lambda *_, function=function, **__: globals()[function])
-    for name, function in _CLASSES.items()
-})
+globals().update(_plain_classes(_CLASSES, globals()))
 Identity = lambda *_, **__: identity  # noqa: E731
 second, scalar_sigmoid = fill, sigmoid
 

@@ -28,7 +28,7 @@ from fuse.frontend.incomplete import (
     hyp2f1,
     owens_t,
 )
-from fuse.tensor.op_classes import op_class as _op_class
+from fuse.tensor.op_classes import plain_classes as _plain_classes
 
 imported_scipy_special = True
 
@@ -42,9 +42,6 @@ _CLASSES = {
     # made of others here: these classes build, and no node is of them
     "Chi2SF": "chi2sf", "GammaL": "gammal", "GammaU": "gammau",
 }
-globals().update({
-    name: _op_class(name, function, lambda *_, function=function, **__: globals()[function])
-    for name, function in _CLASSES.items()
-})
+globals().update(_plain_classes(_CLASSES, globals()))
 
 __all__ = [name for name in globals() if not name.startswith("_")]

@@ -6,7 +6,7 @@ parameters filled in.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -107,6 +107,11 @@ def op_class(name: str, ops: str | Callable[[Any], bool], build: Callable[..., A
 def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
     """The builder of a class without parameters of importance: ``Class(...)(*args)`` is ``function(*args)``."""
     return lambda *params, **named: function
+
+
+def plain_classes(names: Mapping[str, str], functions: Mapping[str, Any]) -> dict[str, OpClass]:
+    """A class without parameters for each op: ``names`` gives the op by class, ``functions`` what a call makes."""
+    return {name: op_class(name, op, _plain(functions[op])) for name, op in names.items()}
 
 
 def _split(splits: int) -> Callable[..., Any]:
