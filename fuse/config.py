@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Flags:
-    """Every flag with its default. Unknown Theano flags are accepted with a warning and ignored."""
+    """Every flag that changes something, with its default; Theano's others are kept, with a warning, and ignored."""
 
     floatX: str = "float64"
     device: str = "cpu"
@@ -22,13 +22,8 @@ class Flags:
     compute_test_value: str = "off"
     exception_verbosity: str = "low"
     profile: bool = False
-    allow_gc: bool = True
-    cast_policy: str = "custom"
-    int_division: str = "floatX"
-    warn_float64: str = "ignore"
     threads: int = 0  # 0: as many as the process may have
     recycle: int = 1 << 30  # bytes of dropped results kept for those to come; 0: none
-    print_progress: bool = False
 
 
 _CHOICES = {
@@ -42,7 +37,9 @@ _TYPES = {f.name: type(f.default) for f in fields(Flags)}
 # Theano's flags without a meaning here, which programs read: their defaults. Dotted names are reached as
 # config.section.name; a section takes any name.
 _FOREIGN = {
-    "linker": "cvm", "openmp": False, "cxx": "", "compute_test_value_opt": "off", "optimizer_verbose": False,
+    "allow_gc": True, "cast_policy": "custom", "int_division": "floatX", "warn_float64": "ignore",
+    "print_progress": False, "linker": "cvm", "openmp": False, "cxx": "", "compute_test_value_opt": "off",
+    "optimizer_verbose": False,
     "optimizer_including": "", "optimizer_excluding": "", "print_test_value": False, "print_active_device": True,
     "force_device": False, "reoptimize_unpickled_function": False, "profile_memory": False, "profile_optimizer": False,
     "NanGuardMode.nan_is_error": True, "NanGuardMode.inf_is_error": True, "NanGuardMode.big_is_error": True,
