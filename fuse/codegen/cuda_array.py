@@ -15,7 +15,7 @@ from fuse.errors import DTypeError, ShapeError
 class Memory:
     """A block of device memory, which goes back to the pool when the last array on it is gone."""
 
-    __slots__ = ("block", "flat", "on", "owner", "size")
+    __slots__ = ("block", "flat", "on", "owner", "pointer", "size")
 
     def __init__(self, count: int, on: device.Device, block: Any = None, owner: Any = None) -> None:
         self.on = on
@@ -24,6 +24,7 @@ class Memory:
         self.size: int = count
         if block is None:
             self.block, self.size = on.take(count)
+        self.pointer = on.pointer(self.block)
         self.flat: dict[Any, Any] = {}  # what kernels take, by dtype, first byte and count
 
     def typed(self, dtype: str, start: int, count: int) -> Any:
@@ -101,6 +102,11 @@ class DeviceArray:
             if self.steps[k] == 1:
                 return f"S{k}"
         return "S-1"
+
+    @property
+    def address(self) -> int:
+        """Where the first element is."""
+        return int(self.memory.pointer + self.start * self.itemsize)
 
     def flat(self) -> Any:
         """The memory as kernels take it: of a contiguous array its elements, of any other the whole block."""
@@ -249,9 +255,9 @@ class DeviceArray:
     # ------------------------------------------------------------ other libraries
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
-        pointer = self.memory.on.pointer(self.memory.block) + self.start * self.itemsize
+        address = self.address if self.size else 0
         return {
-            "shape": self.shape, "typestr": self.dtype.str, "data": (pointer if self.size else 0, False), "version": 3,
+            "shape": self.shape, "typestr": self.dtype.str, "data": (address, False), "version": 3,
             "strides": None if self.is_contiguous else self.strides,
         }
 

@@ -155,6 +155,9 @@ class Launches:
                     values.append(total)
                 case "lanes":
                     values.append(lanes)
+                case "wide":
+                    axis, count, among = argument.of
+                    values.append(int(is_wide(axis, count, among, arrays, sizes)))
         if number not in self.compiled:
             is_array = [a.kind in ("array", "partials", "copies", "status") for a in source.arguments]
             self.compiled[number] = on.compile(source.text, source.entry, source.helpers, source.dtypes, is_array)
@@ -205,6 +208,16 @@ class Launches:
     def cells(self, name: str) -> list[Axis]:
         index = next(s.index for s in walk(self.kernel.body) if isinstance(s, (Store, Update)) and s.buffer == name)
         return [a for a in index if isinstance(a, Axis)]
+
+
+def is_wide(
+    axis: Axis, count: int, among: Sequence[tuple[str, bool]], arrays: Mapping[str, DeviceArray],
+    sizes: Mapping[Axis, int],
+) -> bool:
+    """Whether all accesses along ``axis`` may take ``count`` elements at once: each at a multiple of its bytes."""
+    if any(has_rows for _, has_rows in among) and sizes[axis] % count:
+        return False
+    return all(arrays[name].address % (count * arrays[name].itemsize) == 0 for name, _ in among)
 
 
 class EmptyReduction(Exception):

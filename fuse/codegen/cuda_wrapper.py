@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -180,18 +180,22 @@ class DeviceWriter(SizeNames):
         """A region with an op that has no text for GPUs: its kernel runs on the host."""
         bases = list(dict.fromkeys([*region.loads, *region.whole, *_outside(region, self.operands)]))
         bases = [b for b in bases if b not in region.amap or b in region.loads]
-        new = {b: b.type() for b in bases if not is_literal(b)}
-        outputs = substitute(list(region.outputs), new)
-        names = self.host_call(list(new), list(new.values()), list(outputs))
+        names = self.host_call(bases, list(region.outputs))
         for node, name in zip(region.outputs, names, strict=True):
             self.env[node] = name
         self.steps.append(("on the host", f"{', '.join(str(n.op) for n in region.outputs)}: {why}"))
 
-    def host_call(self, values: list[Expr], inputs: list[Expr], outputs: list[Expr]) -> list[str]:
-        """Compute ``outputs`` of ``values``, which ``inputs`` stand for, by a program of the CPU."""
-        program = self.give("host", HostStep(inputs, outputs))
+    def host_call(self, values: Sequence[Expr], nodes: Sequence[Expr]) -> list[str]:
+        """Compute ``nodes`` from ``values``, and what sizes are read from, by a program of the CPU."""
+        new = {v: v.type() for v in values if not is_literal(v)}
+        outputs = substitute(list(nodes), new)
+        known = set(new.values())
+        further = {x: x.type() for x in leaves(outputs) if x.op in (INPUT, SHARED) and x not in known}
+        outputs = substitute(outputs, further)
+        new |= further
+        program = self.give("host", HostStep(list(new.values()), list(outputs)))
         names = [self.fresh("t") for _ in outputs]
-        arguments = [self.array(v) if isinstance(v.type, TensorType) else self.env[v] for v in values]
+        arguments = [self.array(v) if isinstance(v.type, TensorType) else self.env[v] for v in new]
         self.line(f"{', '.join(names)}, = {program}({', '.join(arguments)})")
         return names
 
@@ -211,9 +215,7 @@ class DeviceWriter(SizeNames):
             self.line(f"{self.env[node]} = {self.give('call', found)}({', '.join(arguments)})")
             self.steps.append(("library call", str(node.op)))
             return
-        new = {a: a.type() for a in node.args if not is_literal(a)}
-        (again,) = substitute([node], new)
-        (self.env[node],) = self.host_call(list(new), list(new.values()), [again])
+        (self.env[node],) = self.host_call(node.args, [node])
         self.steps.append(("on the host", f"{node.op}, used at {origin_text(node.origin)}"))
 
     def whole(self, number: Expr) -> str:

@@ -244,7 +244,69 @@ def intrinsics() -> dict[str, Any]:
     def half(x: Any) -> Any:
         return types.float32(types.float16(x))
 
-    return {f.__name__: cuda.jit(device=True)(f) for f in (fma, f2i, i2f, f2i32, i2f32, fabs, copysign, half)}
+    found = {f.__name__: cuda.jit(device=True)(f) for f in (fma, f2i, i2f, f2i32, i2f32, fabs, copysign, half)}
+    for count in (2, 4):
+        found |= {f"load{count}": _loading(count), f"store{count}": _storing(count)}
+    return found
+
+
+def _vector(context: Any, builder: Any, array: Any, args: Sequence[Any], count: int) -> Any:
+    """A pointer to ``count`` neighbouring elements."""
+    from llvmlite import ir
+
+    pointer = builder.gep(context.make_array(array)(context, builder, value=args[0]).data, [args[1]])
+    return builder.bitcast(pointer, ir.PointerType(ir.VectorType(context.get_data_type(array.dtype), count)))
+
+
+def _loading(count: int) -> Any:
+    from llvmlite import ir
+    from numba.core import types
+    from numba.cuda.extending import intrinsic
+
+    @intrinsic
+    def load(typingctx: Any, array: Any, at: Any) -> Any:
+        def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            width = count * array.dtype.bitwidth // 8
+            read = builder.load(_vector(context, builder, array, args, count), align=width)
+            parts = [builder.extract_element(read, ir.Constant(ir.IntType(32), k)) for k in range(count)]
+            return context.make_tuple(builder, signature.return_type, parts)
+
+        return types.UniTuple(array.dtype, count)(array, types.int64), build
+
+    return load
+
+
+def _storing(count: int) -> Any:
+    from llvmlite import ir
+    from numba.core import types
+    from numba.cuda.extending import intrinsic
+
+    def build_for(array: Any) -> Any:
+        def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            kind = context.get_data_type(array.dtype)
+            made = ir.Constant(ir.VectorType(kind, count), ir.Undefined)
+            for k in range(count):
+                value = context.cast(builder, args[2 + k], signature.args[2 + k], array.dtype)
+                made = builder.insert_element(made, value, ir.Constant(ir.IntType(32), k))
+            width = count * array.dtype.bitwidth // 8
+            builder.store(made, _vector(context, builder, array, args, count), align=width)
+            return context.get_dummy_value()
+
+        return build
+
+    if count == 2:
+
+        @intrinsic
+        def store(typingctx: Any, array: Any, at: Any, a: Any, b: Any) -> Any:
+            return types.none(array, types.int64, a, b), build_for(array)
+
+        return store
+
+    @intrinsic
+    def store4(typingctx: Any, array: Any, at: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+        return types.none(array, types.int64, a, b, c, d), build_for(array)
+
+    return store4
 
 
 _device_functions: dict[Any, Any] = {}

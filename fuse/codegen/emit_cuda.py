@@ -11,9 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fuse.codegen.cuda_combine import Combining
 from fuse.codegen.cuda_parts import Done, Part, parts_of
+from fuse.codegen.cuda_wide import Wide, copies, widened
 from fuse.codegen.emit import Emitter
-from fuse.codegen.inline import constant_text, inline
+from fuse.codegen.inline import constant_text
 from fuse.codegen.kernel import (
     Axis,
     Combine,
@@ -30,8 +32,6 @@ from fuse.codegen.text import as_dtype, cast, is_innermost, parameter_dtype, sca
 
 WARP = 32
 OUT_OF_BOUNDS = 1
-_PLAIN = {"sum": "+", "prod": "*"}
-_BOOLEAN = {"max": "|", "min": "&", "any": "|", "all": "&", "sum": "|", "prod": "&"}
 _SUMMED = ("float32", "float64")
 
 
@@ -41,7 +41,8 @@ class Argument:
 
     Kinds: "array" and "stride" (buffer, dimension) of a buffer, "scalar", "size" of an axis, "partials" and "count" of
     an accumulator, "copies" and "cells" of a buffer that each group has for itself, "extent" (the size of a dimension)
-    and "offset" (of the first element) of a buffer, "status", "total" and "lanes".
+    and "offset" (of the first element) of a buffer, "status", "total" and "lanes",
+    "wide" of (axis, elements at once, arrays): whether sizes and places in memory allow it.
     """
 
     kind: str
@@ -60,75 +61,6 @@ class PartSource:
     dtypes: tuple[str, ...]  # of each argument
     writes: tuple[bool, ...]  # of each argument: whether it is an array that the launch writes
     helpers: Mapping[str, Any]
-
-
-class _Combining:
-    """Functions that put two partial results together, and the partial results of several threads."""
-
-    def __init__(self, emitter: Emitter) -> None:
-        self.emitter = emitter
-        self.texts: list[str] = []
-        self.names: dict[tuple[str, str], int] = {}
-
-    def of(self, op: Any, dtype: str) -> int:
-        key = (op.name, dtype)
-        if key not in self.names:
-            number = self.names[key] = len(self.names)
-            self.texts += [self.combine(number, op, dtype), _TOGETHER.format(k=number, other=_exchanged(dtype))]
-        return self.names[key]
-
-    def combine(self, number: int, op: Any, dtype: str) -> str:
-        lines: list[str] = []
-        if dtype == "bool" and op.name in _BOOLEAN:
-            result = f"a {_BOOLEAN[op.name]} b"
-        elif op.name in _PLAIN:
-            result = as_dtype(f"a {_PLAIN[op.name]} b", dtype)
-        else:
-            lines, result, helpers = inline(op, ["a", "b"], {}, dtype, self.emitter.resolve, "c")
-            self.emitter.helpers.update(helpers)
-            result = as_dtype(result, dtype)
-        body = "".join(f"    {text}\n" for text in lines)
-        return f"@device\ndef combine{number}(a, b):\n{body}    return {result}\n"
-
-
-# Lanes of a row are neighbours (``apart`` is 1), or ``apart`` threads from one another; their number is a power of two.
-_TOGETHER = '''@device
-def together{k}(value, lanes, apart, room):
-    tid = cuda.threadIdx.x
-    if apart == 1:
-        offset = min(lanes, 32) // 2
-        while offset > 0:
-            other = {other}
-            value = combine{k}(value, other)
-            offset //= 2
-        if lanes > 32:
-            if tid % 32 == 0:
-                room[tid // 32] = value
-            cuda.syncthreads()
-            first = tid // lanes * (lanes // 32)
-            value = room[first]
-            for j in range(1, lanes // 32):
-                value = combine{k}(value, room[first + j])
-            cuda.syncthreads()
-    else:
-        room[tid] = value
-        cuda.syncthreads()
-        value = room[tid % apart]
-        for j in range(1, lanes):
-            value = combine{k}(value, room[tid % apart + j * apart])
-        cuda.syncthreads()
-    return value
-'''
-
-
-def _exchanged(dtype: str) -> str:
-    if dtype.startswith("complex"):
-        return f"{dtype}(complex(exchange(value.real, offset), exchange(value.imag, offset)))"
-    if dtype in ("int32", "int64", "float32", "float64"):
-        return "exchange(value, offset)"
-    wide = "int64" if dtype in ("uint64", "uint32") else "int32"
-    taken = f"exchange({wide}(value), offset)"
-    return f"{taken} != 0" if dtype == "bool" else f"{dtype}({taken})"
 
 
 class _Lengths(dict[Axis, str]):
@@ -155,7 +87,7 @@ class CudaEmitter(Emitter):
         self.arguments: dict[str, tuple[Argument, str, bool]] = {}
         self.scalars = {s.name: parameter_dtype(s.dtype) for s in kernel.scalars}
         self.size_text: dict[Axis, str] = _Lengths(self)
-        self.combining = _Combining(self)
+        self.combining = Combining(self)
         self.rooms: dict[str, None] = {}
         self.lost: set[str] = set()  # sums whose rounding errors are kept beside them
         self.in_lanes = False
@@ -292,7 +224,7 @@ class CudaEmitter(Emitter):
     def point(self, local: str) -> str:
         raise AssertionError("rows of lanes are for processors with vectors")
 
-    def tiles(self, tile: Axis, rows: Axis, lanes: Axis, size: int) -> None:
+    def tiles(self, tile: Axis, rows: Axis, lanes: Axis | None, size: int) -> None:
         raise AssertionError("tiles of rows are for processors with caches")
 
     def offset(self, buffer: str, index: Index) -> str:
@@ -401,17 +333,45 @@ class CudaEmitter(Emitter):
         self.line(f"{s.name} = together{k}({s.name}, cuda.blockDim.x, 1, {self.room(s.dtype)})")
 
     def loop(self, s: Loop) -> None:
-        axis = s.axis
-        if is_innermost(s) and not self.part.alone:
-            self.line(f"for {axis.name} in range(first, {self.size_text[axis]}, step):")
-            self.in_lanes = True
-        else:
-            self.line(f"for {axis.name} in range({self.size_text[axis]}):")
+        axis, shared = s.axis, is_innermost(s) and not self.part.alone
+        self.in_lanes = shared
+        start = "first"
+        if shared and (wide := widened(s, self.buffers)) is not None:
+            start = self.groups_of(s, wide)
+        n = self.size_text[axis]
+        self.line(f"for {axis.name} in range({f'{start}, {n}, step' if shared else n}):")
         self.depth += 1
         self.body(s.body)
         self.depth -= 1
-        if is_innermost(s):
-            self.in_lanes = False
+        self.in_lanes = False
+
+    def groups_of(self, s: Loop, wide: Wide) -> str:
+        """The loop over whole groups of elements; the text of where a thread begins with the rest."""
+        axis, count, n = s.axis.name, wide.count, self.size_text[s.axis]
+        allowed = self.argument(f"wide_{axis}", Argument("wide", (s.axis, count, wide.arrays)), "int64")
+        self.line(f"{axis}_groups = {n} // {count} * {allowed}")
+        self.line(f"for {axis}_group in range(first, {axis}_groups, step):")
+        self.depth += 1
+        self.line(f"{axis} = {axis}_group * {count}")
+        loads = [x for x in wide.accesses if isinstance(x, Load)]
+        for x in loads:
+            names = ", ".join([f"{x.name}_{k}" for k in range(count)])
+            self.line(f"{names} = load{count}({self.array(x.buffer)}, {self.offset(x.buffer, x.index)})")
+        for k, body in enumerate(copies(s, wide)):
+            if k:
+                self.line(f"{axis} = {axis}_group * {count} + {k}")
+            self.body(body)
+        self.line(f"{axis} = {axis}_group * {count}")
+        own = {x.name for x in s.body if hasattr(x, "name")}
+        for x in wide.accesses:
+            if isinstance(x, Store):
+                value = [self.final(f"{x.value}_{k}" if x.value in own else x.value) for k in range(count)]
+                guard = self.guard(x.buffer, x.index)
+                at = self.offset(x.buffer, x.index)
+                text = f"store{count}({self.array(x.buffer, True)}, {at}, {', '.join(value)})"
+                self.line(f"if {guard}: {text}" if guard else text)
+        self.depth -= 1
+        return f"{axis}_groups * {count} + first"
 
 
 def emit(kernel: Kernel) -> tuple[PartSource, ...]:

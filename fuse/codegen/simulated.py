@@ -79,9 +79,20 @@ def _namespace() -> dict[str, Any]:
         "copysign": kept(np.copysign), "f2i": bits("float64", "int64"), "i2f": bits("int64", "float64"),
         "f2i32": bits("float32", "int32"), "i2f32": bits("int32", "float32"), "device": lambda function: function,
     }  # fmt: skip
+    for count in (2, 4):
+        scope |= {f"load{count}": _loading(count), f"store{count}": _storing}
     for name in SCALARS:
         scope[name] = _cast(name.strip("_"))
     return scope
+
+
+def _loading(count: int) -> Callable[[Any, int], tuple[Any, ...]]:
+    return lambda array, at: tuple([array[at + k] for k in range(count)])
+
+
+def _storing(array: Any, at: int, *values: Any) -> None:
+    for k, value in enumerate(values):
+        array[at + k] = value
 
 
 # Lanes hand each other values through memory; blocks run one after the other, so one such memory does.

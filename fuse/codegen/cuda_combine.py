@@ -1,0 +1,81 @@
+"""Reductions among threads, as text: what puts two partial results together, and those of several lanes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fuse.codegen.emit import Emitter
+from fuse.codegen.inline import inline
+from fuse.codegen.text import as_dtype
+
+_PLAIN = {"sum": "+", "prod": "*"}
+_BOOLEAN = {"max": "|", "min": "&", "any": "|", "all": "&", "sum": "|", "prod": "&"}
+
+
+class Combining:
+    """Functions that put two partial results together, and the partial results of several threads."""
+
+    def __init__(self, emitter: Emitter) -> None:
+        self.emitter = emitter
+        self.texts: list[str] = []
+        self.names: dict[tuple[str, str], int] = {}
+
+    def of(self, op: Any, dtype: str) -> int:
+        key = (op.name, dtype)
+        if key not in self.names:
+            number = self.names[key] = len(self.names)
+            self.texts += [self.combine(number, op, dtype), _TOGETHER.format(k=number, other=_exchanged(dtype))]
+        return self.names[key]
+
+    def combine(self, number: int, op: Any, dtype: str) -> str:
+        lines: list[str] = []
+        if dtype == "bool" and op.name in _BOOLEAN:
+            result = f"a {_BOOLEAN[op.name]} b"
+        elif op.name in _PLAIN:
+            result = as_dtype(f"a {_PLAIN[op.name]} b", dtype)
+        else:
+            lines, result, helpers = inline(op, ["a", "b"], {}, dtype, self.emitter.resolve, "c")
+            self.emitter.helpers.update(helpers)
+            result = as_dtype(result, dtype)
+        body = "".join(f"    {text}\n" for text in lines)
+        return f"@device\ndef combine{number}(a, b):\n{body}    return {result}\n"
+
+
+# Lanes of a row are neighbours (``apart`` is 1), or ``apart`` threads from one another; their number is a power of two.
+_TOGETHER = '''@device
+def together{k}(value, lanes, apart, room):
+    tid = cuda.threadIdx.x
+    if apart == 1:
+        offset = min(lanes, 32) // 2
+        while offset > 0:
+            other = {other}
+            value = combine{k}(value, other)
+            offset //= 2
+        if lanes > 32:
+            if tid % 32 == 0:
+                room[tid // 32] = value
+            cuda.syncthreads()
+            first = tid // lanes * (lanes // 32)
+            value = room[first]
+            for j in range(1, lanes // 32):
+                value = combine{k}(value, room[first + j])
+            cuda.syncthreads()
+    else:
+        room[tid] = value
+        cuda.syncthreads()
+        value = room[tid % apart]
+        for j in range(1, lanes):
+            value = combine{k}(value, room[tid % apart + j * apart])
+        cuda.syncthreads()
+    return value
+'''
+
+
+def _exchanged(dtype: str) -> str:
+    if dtype.startswith("complex"):
+        return f"{dtype}(complex(exchange(value.real, offset), exchange(value.imag, offset)))"
+    if dtype in ("int32", "int64", "float32", "float64"):
+        return "exchange(value, offset)"
+    wide = "int64" if dtype in ("uint64", "uint32") else "int32"
+    taken = f"exchange({wide}(value), offset)"
+    return f"{taken} != 0" if dtype == "bool" else f"{dtype}({taken})"

@@ -1,0 +1,88 @@
+"""Wide accesses: a loop of a GPU that reads and writes several neighbouring elements at once, up to 16 bytes.
+
+One instruction then moves what takes four, and a thread has all its loads under way before it computes. The loop is
+written twice: for whole groups of elements, where memory allows it (``wide``), and for those that are left over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fuse.codegen.kernel import Axis, Bounded, Buffer, Combine, Compute, Const, Load, Loop, Position, Store
+
+WIDE_BYTES = 16
+MOST = 160  # statements of all copies of a body: a longer one waits for arithmetic, not for memory
+_MOVED = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
+
+
+@dataclass(frozen=True)
+class Wide:
+    """``count`` elements at once: the loads and stores that do it, and (buffer, whether rows follow one another)."""
+
+    count: int
+    accesses: tuple[Any, ...]
+    arrays: tuple[tuple[str, bool], ...]
+
+
+def widened(loop: Loop, buffers: Mapping[str, Buffer]) -> Wide | None:
+    """How the innermost ``loop`` reads and writes wide; None where it does not pay or cannot be."""
+    known = (Load, Store, Compute, Const, Position, Combine, Bounded)
+    if not all(isinstance(s, known) for s in loop.body):
+        return None
+    found = [s for s in loop.body if isinstance(s, (Load, Store)) and _is_along(s, loop.axis, buffers[s.buffer])]
+    if not found:
+        return None
+    stores = {s.buffer for s in loop.body if isinstance(s, Store)}
+    if any(isinstance(s, Load) and s.buffer in stores for s in loop.body):
+        return None  # what it stores it reads
+    width = max([np.dtype(buffers[s.buffer].dtype).itemsize for s in found])
+    count = min(WIDE_BYTES // width, 4)
+    if count < 2 or count * len(loop.body) > MOST:
+        return None
+    rows = {s.buffer: len(s.index) > 1 for s in found}
+    return Wide(count, tuple(found), tuple(sorted(rows.items())))
+
+
+def _is_along(s: Any, axis: Axis, buffer: Buffer) -> bool:
+    """Whether neighbours of an access along ``axis`` are neighbours in memory."""
+    whole = all(isinstance(i, Axis) for i in s.index) and buffer.dtype in _MOVED
+    contiguous = buffer.scratch or buffer.layout == "C"
+    return bool(whole and contiguous and s.index[-1:] == (axis,) and s.index.count(axis) == 1)
+
+
+def copies(loop: Loop, wide: Wide) -> list[tuple[Any, ...]]:
+    """The body for each element of a group, its values named apart; without its wide accesses."""
+    own = {s.name for s in loop.body if hasattr(s, "name")}
+    out = []
+    for k in range(wide.count):
+
+        def named(name: Any, k: int = k) -> Any:
+            return f"{name}_{k}" if name in own else name
+
+        body: list[Any] = []
+        for s in loop.body:
+            if s in wide.accesses:
+                continue
+            match s:
+                case Load():
+                    index = tuple([named(i) if isinstance(i, str) else i for i in s.index])
+                    s = replace(s, name=named(s.name), index=index)
+                case Const() | Position():
+                    s = replace(s, name=named(s.name))
+                case Bounded():
+                    size = named(s.size) if isinstance(s.size, str) else s.size
+                    s = replace(s, name=named(s.name), value=named(s.value), size=size)
+                case Compute():
+                    s = replace(s, name=named(s.name), args=tuple(map(named, s.args)))
+                case Store():
+                    index = tuple([named(i) if isinstance(i, str) else i for i in s.index])
+                    s = replace(s, index=index, value=named(s.value))
+                case Combine():
+                    s = replace(s, value=named(s.value))
+            body.append(s)
+        out.append(tuple(body))
+    return out
