@@ -16,7 +16,7 @@ import numpy as np
 
 from fuse.codegen.emit import first_indices
 from fuse.codegen.emit_streams import StreamEmitter
-from fuse.codegen.emit_sums import CHUNK, REORDERED
+from fuse.codegen.emit_sums import CHUNK, REORDERED, SHORT_BODY
 from fuse.codegen.inline import constant_text
 from fuse.codegen.kernel import (
     Axis,
@@ -80,7 +80,10 @@ class PartEmitter(StreamEmitter):
             self.line(f"{axis.name}_low = {low}")
             self.line(f"{axis.name}_high = smaller({axis.name}_low + {tile}_rows, {self.size_text[axis]})")
             self.bounds[axis] = f"{axis.name}_low", f"{axis.name}_high"
+            if len(s.body) <= SHORT_BODY:  # a piece is one chunk
+                self.single.add(axis)
             self.loop(replace(s, kind="serial"))
+            self.single.discard(axis)
             del self.bounds[axis]
             return
         self.line(f"for {axis.name} in range({low}, smaller({low} + {tile}_rows, {self.size_text[axis]})):")

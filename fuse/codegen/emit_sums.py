@@ -7,7 +7,7 @@ chunk's sum is added to the total with its rounding error kept. The user's arith
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ from fuse.codegen.kernel import Axis, Combine, Init, Kernel, Loop, Update, walk
 from fuse.codegen.rowsums import row_sum
 from fuse.codegen.text import as_dtype, cast, is_innermost, typed
 
-CHUNK = 512  # elements summed before their sum is added, compensated, to the total
+CHUNK = 1024  # elements of float32 summed before their sum is added, compensated, to the total; of float64 half as many
 LANES = 8  # a sum's elements beyond a multiple of this are added in order: short sums then round as NumPy's do
 SHORT_BODY = 16  # statements that are written twice (for the lanes and for the rest) rather than kept in a row
 
@@ -146,8 +146,9 @@ class SumEmitter(StepEmitter):
         accs = {c.acc: c for c in sums}
         c, start, stop, even = f"c{axis.name}", f"{axis.name}_start", f"{axis.name}_stop", f"{axis.name}_even"
         low, high = self.range(axis)
-        if low == "0" and (axis in self.single or axis.size is not None and axis.size <= CHUNK):
-            self.line(f"{even} = {high} - {high} % {LANES}")
+        chunk = chunk_of(sums)
+        if axis in self.single or low == "0" and axis.size is not None and axis.size <= chunk:
+            self.line(f"{even} = {high} - {high if low == '0' else f'({high} - {low})'} % {LANES}")
             self.chunk(s, accs, low, even, high)
             for acc in accs:
                 if self.is_fresh(acc):
@@ -156,10 +157,10 @@ class SumEmitter(StepEmitter):
                     self.add_compensated(acc)
         else:
             n, first = (high, "") if low == "0" else (f"{high} - {low}", f"{low} + ")
-            self.line(f"for {c} in range(({n} + {CHUNK - 1}) // {CHUNK}):")
+            self.line(f"for {c} in range(({n} + {chunk - 1}) // {chunk}):")
             self.depth += 1
-            self.line(f"{start} = {first}{c} * {CHUNK}")
-            self.line(f"{stop} = smaller({start} + {CHUNK}, {high})")
+            self.line(f"{start} = {first}{c} * {chunk}")
+            self.line(f"{stop} = smaller({start} + {chunk}, {high})")
             self.line(f"{even} = {stop} - ({stop} - {start}) % {LANES}")
             self.chunk(s, accs, start, even, stop)
             fresh = [acc for acc in accs if self.is_fresh(acc)] if low == "0" else []
@@ -167,7 +168,7 @@ class SumEmitter(StepEmitter):
                 if acc not in fresh:
                     self.add_compensated(acc)
             if fresh:  # most rows are one chunk, of which nothing is lost
-                self.line(f"if {n} <= {CHUNK}:")
+                self.line(f"if {n} <= {chunk}:")
                 for acc in fresh:
                     self.line(f"    {acc} = 0.0 + float64({acc}_part)")
                 self.line("else:")
@@ -210,7 +211,8 @@ class SumEmitter(StepEmitter):
     def in_two_forms(self, s: Loop) -> None:
         """A loop over rows twice: for rows that are one chunk, and for longer ones."""
         (along,) = [c.axis for c in s.body if isinstance(c, Loop)]
-        self.line(f"if {self.size_text[along]} <= {CHUNK}:")
+        sums = [x for c in s.body if isinstance(c, Loop) for x in c.body if _is_float_sum(x)]
+        self.line(f"if {self.size_text[along]} <= {chunk_of(sums)}:")
         self.depth += 1
         self.single.add(along)
         self.loop(s)
@@ -275,6 +277,11 @@ class SumEmitter(StepEmitter):
     def total(self, acc: str, dtype: str) -> None:
         total = f"{acc} + {acc}_lost if {acc}_lost == {acc}_lost else {acc}"
         self.line(f"{acc}_total = {as_dtype(f'({total})', dtype)}")
+
+
+def chunk_of(sums: Sequence[Combine]) -> int:
+    """How many elements a chunk of these sums has: the same number of additions for each lane of a vector."""
+    return CHUNK if all(s.dtype == "float32" for s in sums) else CHUNK // 2
 
 
 def _is_float_sum(s: Any) -> bool:
