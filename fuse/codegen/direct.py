@@ -14,7 +14,8 @@ from numba.core import callconv, types
 from fuse.codegen import intrinsics, often
 from fuse.codegen.native import ArgType
 from fuse.codegen.target import Unsupported, target
-from fuse.codegen.walk import I32, I64, LOOP, Helper, Value, Walk
+from fuse.codegen.values import I32, I64, Helper, Value
+from fuse.codegen.walk import LOOP, Walk
 
 __all__ = ["LOOP", "Unsupported", "module_texts"]
 

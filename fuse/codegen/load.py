@@ -183,7 +183,7 @@ def surroundings() -> tuple:
     here = Path(__file__).parent
     loader = hashlib.sha256()
     parts = ("blas direct entry far gemms intrinsics lower native often parts pool scipys scopes steps streams target "
-             "turning unlike walk")
+             "turning unlike values walk")
     for module in parts.split():
         try:
             loader.update((here / f"{module}.py").read_bytes())
