@@ -10,7 +10,7 @@ import pytest
 
 import fuse
 import fuse.tensor as T
-from fuse.codegen import load, plans
+from fuse.codegen import load, plan_data, plans
 from fuse.frontend.decompositions import cholesky, slogdet
 
 # name -> (lines that make the outputs, the rest of function's arguments, the arguments of its calls)
@@ -223,7 +223,7 @@ def test_everything_in_a_scope_can_be_stored():
     for step in steps:
         program = fuse.function([x, y, n], step, on_unused_input="ignore").fn
         assert hasattr(plans.Origin(program), "order")
-        describe = plans._Describer(program, plans.Origin(program).order)
+        describe = plan_data.Describer(program, plans.Origin(program).order)
         for name, value in program.planned.scope.items():
             if name != "__builtins__" and not name.startswith(("kernel", "launch", "serve", "program")):
                 json.dumps(describe(value))

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fuse.codegen.fusion import Plan, Planner
+from fuse.codegen.finishing import Plan
+from fuse.codegen.fusion import Planner
 from fuse.codegen.region import MAX_ARRAYS, NODE_LIMITS, Region
 from fuse.codegen.sizes import Sizes
 from fuse.codegen.tape import LONG

@@ -9,9 +9,10 @@ set to an outer one and is then available to the following sweep over the inner 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from fuse.codegen.finishing import Plan, finished
 from fuse.codegen.merging import merge_others
+from fuse.codegen.precedence import Precedence
 from fuse.codegen.region import (
     ACROSS,
     CHEAP,
@@ -43,16 +44,9 @@ from fuse.codegen.sizes import Size, Sizes
 from fuse.expr import Expr, toposort
 
 
-@dataclass(frozen=True)
-class Plan:
-    """The units of a graph in an order of execution: regions, and single nodes (opaque calls and views)."""
-
-    units: tuple[Region | Expr, ...]
-    cuts: tuple[tuple[Expr, str], ...]
-    operands: dict[Expr, tuple[Operand, ...]]  # of each fused node, seen through views
-
-
 class Planner:
+    """Puts one node after the other, operands first, into a region that it can join, or into a new one."""
+
     def __init__(self, outputs: Sequence[Expr], sizes: Sizes, max_nodes: int, small_first: bool = False) -> None:
         self.sizes = sizes
         self.max_nodes = max_nodes
@@ -61,9 +55,7 @@ class Planner:
         self.outputs = outputs
         self.unit_of: dict[Expr, int] = {}
         self.units: list[Region | Expr] = []
-        self.before: list[int] = []  # for each unit the set of units it needs, as bits, transitively
-        self.needed_by: list[set[int]] = []  # the units that need each: enough of them that all others follow
-        self.needs: list[set[int]] = []  # the same the other way round
+        self.order = Precedence()
         self.readers: dict[Expr, list[int]] = {}
         self.operands: dict[Expr, tuple[Operand, ...]] = {}
         self.repeat_cost: dict[Expr, int] = {}
@@ -78,28 +70,11 @@ class Planner:
                 self.place(node)
             elif not node.is_leaf and node.op.name not in SEEN_THROUGH:
                 self.place_single(node)
-        return self.finish()
+        return finished(self)
 
     def new_unit(self, unit: Region | Expr) -> int:
         self.units.append(unit)
-        self.before.append(0)
-        self.needed_by.append(set())
-        self.needs.append(set())
-        return len(self.units) - 1
-
-    def depend(self, unit: int, on: int) -> None:
-        """Note that ``unit`` runs after ``on``; keep the transitive sets of everything behind it."""
-        if unit == on or self.before[unit] >> on & 1:
-            return
-        self.needed_by[on].add(unit)
-        self.needs[unit].add(on)
-        add = self.before[on] | 1 << on
-        stack = [unit]
-        while stack:
-            u = stack.pop()
-            if self.before[u] | add != self.before[u]:
-                self.before[u] |= add
-                stack.extend(self.needed_by[u])
+        return self.order.add()
 
     def behind(self, base: Expr) -> list[Expr]:
         """The values that must exist for ``base`` to be read: itself, or for a size what it is read from."""
@@ -111,7 +86,7 @@ class Planner:
 
     def depend_on_value(self, unit: int, base: Expr) -> None:
         for value in self.behind(base):
-            self.depend(unit, self.unit_of[value])
+            self.order.depend(unit, self.unit_of[value])
 
     def size_bases(self, node: Expr) -> list[Expr]:
         """The values computed here from which the sizes of ``node``, and of what it reduces, are read."""
@@ -206,7 +181,7 @@ class Planner:
         if is_long and not region.flat:
             return too_long
         measured = [self.unit_of[base] for base in self.size_bases(node)]
-        if any(unit == number or self.before[unit] >> number & 1 for unit in measured):
+        if any(unit == number or self.order.is_after(unit, number) for unit in measured):
             return "its size is known only after the same kernel"
         gather, scatter = node.op.name in INDEXED, node.op.name in SCATTERS
         inside: list[Operand] = []
@@ -222,7 +197,7 @@ class Planner:
             else:
                 outside.append(operand)
                 for unit in [self.unit_of[base] for base in self.behind(operand.base)]:
-                    if unit == number or self.before[unit] >> number & 1:
+                    if unit == number or self.order.is_after(unit, number):
                         return "an operand is needed as a whole before, and depends on the same kernel"
         extra = [o.base for o in repeated]
         clones = self.clones(extra, region)
@@ -233,7 +208,7 @@ class Planner:
                     operand.base not in clones
                     and operand.base not in region.amap
                     and of_operand is not None
-                    and (of_operand == number or self.before[of_operand] >> number & 1)
+                    and (of_operand == number or self.order.is_after(of_operand, number))
                 ):
                     return "a repeated operand depends on the same kernel"
         new_sizes = list(region.sizes)
@@ -243,7 +218,7 @@ class Planner:
         if meets_itself(region, repeated, axes, node, self.operands, self.sizes):
             for operand in repeated:  # one value has one place in a kernel: what is wanted at several is read
                 for unit in [self.unit_of[base] for base in self.behind(operand.base)]:
-                    if unit == number or self.before[unit] >> number & 1:
+                    if unit == number or self.order.is_after(unit, number):
                         return "one value would be needed at two different places of the same loops"
             outside, repeated = outside + repeated, []
         flat = region.stays_flat(node, operands, axes, len(new_sizes))
@@ -282,7 +257,7 @@ class Planner:
         region.amap[node] = result
         self.unit_of.setdefault(node, number)
         for unit in measured:
-            self.depend(number, unit)
+            self.order.depend(number, unit)
         for operand in outside:
             self.add_load(region, number, operand, operand_axes(operand, axes, node, self.sizes))
         for operand in repeated:
@@ -371,79 +346,3 @@ class Planner:
                     found[k] = len(new_sizes)
                     new_sizes.append(size)
         return tuple(found)
-
-    # ------------------------------------------------------------ finishing
-    def finish(self) -> Plan:
-        """Keep what the outputs need, note what each region must store, and order the units."""
-        wanted: dict[int, set[Expr]] = {}
-        order: dict[int, set[int]] = {}
-        visited: set[tuple[int, Expr]] = set()
-        stack: list[tuple[int, Expr]] = []
-
-        def want(value: Expr, user: int | None) -> None:
-            for base in self.behind(value):
-                want_value(base, user)
-
-        def want_value(base: Expr, user: int | None) -> None:
-            unit = self.unit_of[base]
-            if user is not None and unit != user:
-                order.setdefault(user, set()).add(unit)
-            order.setdefault(unit, set())
-            if isinstance(self.units[unit], Region):
-                wanted.setdefault(unit, set()).add(base)
-            if (unit, base) not in visited:
-                visited.add((unit, base))
-                stack.append((unit, base))
-
-        for output in self.outputs:
-            want(see_through(output, self.sizes).base if hasattr(output.type, "shape") else output, None)
-            for base in self.size_bases(output):
-                want(base, None)
-        used: dict[int, set[Expr]] = {}
-        while stack:
-            number, node = stack.pop()
-            unit = self.units[number]
-            for base in [b for n in (node, *node.args) for b in self.size_bases(n)]:
-                if base is not node and self.unit_of[base] != number:
-                    want(base, number)
-            if isinstance(unit, Region):
-                used.setdefault(number, set()).add(node)
-                for i, operand in enumerate(self.operands[node]):
-                    base = operand.base
-                    whole = node.op.name in INDEXED and i == 0
-                    if base.op.name in GENERATORS and not (whole and base.op.name != "iota"):
-                        continue
-                    if base in unit.amap and base not in unit.across and not whole:
-                        if (number, base) not in visited:
-                            visited.add((number, base))
-                            stack.append((number, base))
-                    else:
-                        want(base, number)
-            else:
-                for arg in node.args:
-                    want(see_through(arg, self.sizes).base if hasattr(arg.type, "shape") else arg, number)
-        for number, nodes in used.items():
-            region = self.units[number]
-            assert isinstance(region, Region)
-            region.amap = {n: m for n, m in region.amap.items() if n in nodes}
-            region.outputs = [n for n in region.amap if n in wanted.get(number, ())]
-        done: list[int] = []
-        state: dict[int, int] = {}
-        for root in sorted(order):
-            todo = [root]
-            while todo:
-                u = todo[-1]
-                if state.get(u) == 2:
-                    todo.pop()
-                    continue
-                waiting = [d for d in sorted(order.get(u, ())) if state.get(d) != 2]
-                if waiting and state.get(u) != 1:
-                    state[u] = 1
-                    todo.extend(waiting)
-                elif waiting:
-                    raise AssertionError("fusion made a cycle of kernels")
-                else:
-                    state[u] = 2
-                    done.append(u)
-                    todo.pop()
-        return Plan(tuple([self.units[u] for u in done]), tuple(self.cuts), self.operands)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fuse.codegen.fusion import Plan
+from fuse.codegen.finishing import Plan
 from fuse.codegen.region import SEEN_THROUGH, Region, see_through
 from fuse.codegen.sizes import Sizes
 from fuse.expr import Expr

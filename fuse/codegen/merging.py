@@ -34,9 +34,9 @@ def merge_others(planner: Planner, node: Expr, operands: tuple[Operand, ...], nu
         source = planner.units[other]
         if operand.base.op.name in GENERATORS or not isinstance(source, Region) or operand.base in source.across:
             continue
-        if planner.before[number] >> other & 1 and not _direct(planner, number, other):
+        if planner.order.is_after(number, other) and not planner.order.is_direct(number, other):
             continue
-        if planner.before[other] >> number & 1:
+        if planner.order.is_after(other, number):
             continue
         if len(source.amap) + len(region.amap) > planner.max_nodes and not _both_flat(region, source):
             continue
@@ -48,12 +48,6 @@ def _both_flat(region: Region, source: Region) -> bool:
     if not (region.flat and source.flat and len(region.sizes) == len(source.sizes)):
         return False
     return not any(b in region.loads for b in source.domain) and not any(b in source.loads for b in region.domain)
-
-
-def _direct(planner: Planner, number: int, other: int) -> bool:
-    """Whether ``number`` needs ``other`` only through values read directly, with no unit between."""
-    needed = planner.before[number]
-    return not any(needed >> unit & 1 for unit in planner.needed_by[other])
 
 
 def _merge(
@@ -132,11 +126,6 @@ def _merge(
     for base in source.loads:
         readers = planner.readers[base]
         planner.readers[base] = [number if r == other else r for r in readers]
-    # The merged region needs what either needed; whoever needed the other needs this one now.
-    for unit in list(planner.needs[other]):
-        planner.depend(number, unit)
-    for unit in list(planner.needed_by[other]):
-        if unit != number:
-            planner.depend(unit, number)
+    planner.order.merge(number, other)
     planner.units[other] = Region(other)  # empty: dropped at the end
     return True

@@ -8,28 +8,35 @@ Object code is not in here: the loader keeps it under each kernel's key, and a p
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import importlib
 import os
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fuse.codegen import load
-from fuse.codegen.native import ArgType
+from fuse.codegen.plan_data import (
+    Describer,
+    Unstorable,
+    array_of,
+    data_of,
+    data_of_recipe,
+    data_of_type,
+    named,
+    recipe_of,
+    stub,
+    undata,
+)
 from fuse.codegen.runner import TURNED, Callback, Layouts, Recipe, Runner, SizeMismatch, rearranged, unmade
-from fuse.codegen.taped import TapeRecipe, with_tape
+from fuse.codegen.taped import with_tape
 from fuse.config import config
-from fuse.expr import CONSTANT, INPUT, SHARED, Constant, Expr, toposort
+from fuse.expr import CONSTANT, INPUT, SHARED, Expr, toposort
 from fuse.frontend.loops import Body
 from fuse.op import OPS, USER_REWRITES
-from fuse.types import TensorType, TupleType
 
 if TYPE_CHECKING:
     from fuse.codegen.launch import Launcher
@@ -38,47 +45,8 @@ if TYPE_CHECKING:
 
 Array = Any
 MEMORY_LIMIT = 512  # plans kept for being asked for again
-ARRAY_LIMIT = 1 << 16  # bytes of a constant that planning made; larger ones are not stored
 
 _records: OrderedDict[str, dict[str, Any]] = OrderedDict()
-
-
-class Unstorable(Exception):
-    """Something that cannot be described as data."""
-
-
-# ---------------------------------------------------------------- plain data
-def _data(value: Any) -> Any:
-    """``value`` for JSON, tuples told from lists; raises Unstorable."""
-    if value is None or type(value) in (bool, int, float, str):
-        return value
-    if type(value) is tuple:
-        return {"tuple": [_data(v) for v in value]}
-    if type(value) is complex:
-        return {"complex": [value.real, value.imag]}
-    raise Unstorable(type(value).__name__)
-
-
-def _undata(value: Any) -> Any:
-    if isinstance(value, dict):
-        if "tuple" in value:
-            return tuple([_undata(v) for v in value["tuple"]])
-        return complex(*value["complex"])
-    return value
-
-
-def _type(type_: Any) -> Any:
-    if isinstance(type_, TensorType):
-        return [type_.dtype, list(type_.shape)]
-    if isinstance(type_, TupleType):
-        return {"tuple": [_type(t) for t in type_.elements]}
-    raise Unstorable(type(type_).__name__)
-
-
-def _untype(data: Any) -> Any:
-    if isinstance(data, dict):
-        return TupleType(tuple([_untype(t) for t in data["tuple"]]))
-    return TensorType(data[0], data[1])
 
 
 # ---------------------------------------------------------------- what a plan depends on
@@ -103,11 +71,11 @@ def _environment() -> str:
 def _line(node: Expr, index: Mapping[Expr, int]) -> Any:
     """What a constant or an operation is; raises Unstorable where that is more than data."""
     if node.op is CONSTANT:
-        return "constant", _type(node.type), hashlib.sha256(np.ascontiguousarray(node.data).data).hexdigest()
+        return "constant", data_of_type(node.type), hashlib.sha256(np.ascontiguousarray(node.data).data).hexdigest()
     if OPS.get(node.op.name) is not node.op:
         raise Unstorable(node.op.name)
-    params = [(k, _body(v) if isinstance(v, Body) else _data(v)) for k, v in sorted(node.params.items())]
-    return node.op.name, [index[a] for a in node.args], params, _type(node.type)
+    params = [(k, _body(v) if isinstance(v, Body) else data_of(v)) for k, v in sorted(node.params.items())]
+    return node.op.name, [index[a] for a in node.args], params, data_of_type(node.type)
 
 
 def _body(body: Body) -> Any:
@@ -115,7 +83,7 @@ def _body(body: Body) -> Any:
     order = toposort([*body.inputs, *body.outputs])
     index = {node: i for i, node in enumerate(order)}
     own = {x: k for k, x in enumerate(body.inputs)}
-    lines = [("input", own[n], _type(n.type)) if n in own else _line(n, index) for n in order]
+    lines = [("input", own[n], data_of_type(n.type)) if n in own else _line(n, index) for n in order]
     counts = len(body.sequences), len(body.states), len(body.fixed), len(body.ys)
     return counts, lines, [index[o] for o in body.outputs]
 
@@ -132,14 +100,14 @@ def structure(program: Program, order: Sequence[Expr]) -> str | None:
     lines: list[Any] = [kind, repr(flags)]
     try:
         for node in order:
-            type_ = _type(node.type)
+            type_ = data_of_type(node.type)
             if node.op is INPUT:
                 lines.append(("input", position[node], type_))
             elif node.op is SHARED:
                 lines.append(("shared", cells.setdefault(id(node.container), len(cells)), type_))
             else:
                 lines.append(_line(node, index))
-        lines.append([_type(v.type) for v in program.inputs])
+        lines.append([data_of_type(v.type) for v in program.inputs])
         lines.append([index[o] for o in program.outputs])
         lines.append([(index[t], index[v]) for t, v in program.updates])
     except (Unstorable, KeyError):
@@ -192,7 +160,7 @@ class Origin:
         for number, kernel in enumerate(record["kernels"]):
             runner = Stored(self, number, kernel, record["text"])
             for layouts, entry in kernel["variants"]:
-                recipe = _recipe(entry)
+                recipe = recipe_of(entry)
                 callback = _callback(recipe)
                 if callback is None:
                     return None
@@ -212,7 +180,7 @@ class Origin:
         if self.key is None:
             return
         self.runners = list(planned.launchers)
-        describe = _Describer(self.program, self.order)
+        describe = Describer(self.program, self.order)
         try:
             scope = {name: describe(value) for name, value in planned.scope.items() if not isinstance(value, Runner)}
             shared = [describe.index[s] for s in planned.shared]
@@ -233,7 +201,7 @@ class Origin:
             stored = [(layouts, recipe) for layouts, recipe in runner.recipes.items() if recipe.key]
             kernels.append({
                 "count": runner.count, "orders": runner.orders, "alike": runner.alike,
-                "variants": [[list(x), _recipe_data(r)] for x, r in stored],
+                "variants": [[list(x), data_of_recipe(r)] for x, r in stored],
             })
         self.record = {**self.record, "kernels": kernels}
         _remember(self.key, self.record)
@@ -243,11 +211,11 @@ class Origin:
     def _value(self, data: Any) -> Any:
         kind, value = data
         if kind == "data":
-            return _undata(value)
+            return undata(value)
         if kind == "list":
             return []
         if kind == "name":
-            return _named(*value)
+            return named(*value)
         if kind == "dtype":
             return np.dtype(value)
         if kind == "shared":
@@ -255,14 +223,14 @@ class Origin:
         if kind == "constant":
             return self.order[value].data
         if kind == "array":
-            return _array(*value)
+            return array_of(*value)
         if kind == "input":
             return self.program.inputs[value]
         if kind == "node":
-            return _stub(value, self.order)
+            return stub(value, self.order)
         if kind == "call":
             function, arguments = value
-            return _named(*function)(*[self._value(a) for a in arguments])
+            return named(*function)(*[self._value(a) for a in arguments])
         raise ValueError(f"a plan holds a {kind}")
 
 
@@ -320,95 +288,6 @@ def enter(scope: dict[str, Any], number: int, runner: Runner) -> None:
     runner.install = install
 
 
-# ---------------------------------------------------------------- describing
-class _Describer:
-    """Describes values of a wrapper's scope as data, in terms of the formulas as the user wrote them."""
-
-    def __init__(self, program: Program, order: Sequence[Expr]) -> None:
-        self.inputs = {v: i for i, v in enumerate(program.inputs)}
-        self.index = {node: i for i, node in enumerate(order)}
-        self.cells = {id(n.container): i for i, n in enumerate(order) if n.op is SHARED}
-        self.constants = {id(n.data): i for i, n in enumerate(order) if isinstance(n, Constant)}
-        self.lines = {n.origin: i for i, n in enumerate(order)}
-
-    def __call__(self, value: Any) -> Any:
-        made_by = getattr(value, "made_by", None)
-        if made_by is not None:
-            return ["call", [_name(made_by[0]), [self(a) for a in made_by[1:]]]]
-        if isinstance(value, Expr):
-            return ["input", self.inputs[value]] if value in self.inputs else ["node", self.node(value)]
-        if isinstance(value, np.dtype):
-            return ["dtype", value.name]
-        if isinstance(value, np.ndarray):
-            if id(value) in self.constants:
-                return ["constant", self.constants[id(value)]]
-            return ["array", _array_data(value)]
-        if id(value) in self.cells:
-            return ["shared", self.cells[id(value)]]
-        if type(value) is list and not value:
-            return ["list", None]
-        if callable(value):
-            return ["name", _name(value)]
-        return ["data", _data(value)]
-
-    def node(self, node: Expr) -> Any:
-        """What a call at run time reads of its node: op, parameters, types, and the user's line."""
-        if OPS.get(node.op.name) is not node.op:
-            raise Unstorable(node.op.name)
-        params = [(k, _data(v)) for k, v in node.params.items()]
-        types = [_type(a.type) for a in node.args]
-        return [node.op.name, params, _type(node.type), types, self.lines.get(node.origin)]
-
-
-def _stub(data: Any, order: Sequence[Expr]) -> Expr:
-    """A node to be read by a call at run time: its arguments are only types."""
-    name, params, type_, types, line = data
-    origin = None if line is None else order[line].origin
-    args = tuple([_bare(INPUT, (), {}, _untype(t), None) for t in types])
-    return _bare(OPS[name], args, {k: _undata(v) for k, v in params}, _untype(type_), origin)
-
-
-def _bare(op: Any, args: tuple[Expr, ...], params: dict[str, Any], type_: Any, origin: Any) -> Expr:
-    node = object.__new__(Expr)
-    node.op, node.args, node.params, node.type = op, args, MappingProxyType(params), type_
-    node.origin, node.name, node._tag, node._cache = origin, None, None, None
-    return node
-
-
-def _name(value: Any) -> list[str]:
-    """Module and qualified name under which ``value`` is imported."""
-    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
-    if module is None or name is None or module.split(".")[0] not in ("fuse", "numpy", "builtins"):
-        raise Unstorable(repr(value))
-    try:
-        if _named(module, name) is not value:
-            raise Unstorable(repr(value))
-    except (AttributeError, ImportError):
-        raise Unstorable(repr(value)) from None
-    return [module, name]
-
-
-def _named(module: str, name: str) -> Any:
-    if module.split(".")[0] not in ("fuse", "numpy", "builtins"):
-        raise ValueError(module)
-    found: Any = importlib.import_module(module)
-    for part in name.split("."):
-        found = getattr(found, part)
-    return found
-
-
-def _array_data(value: Array) -> list[Any]:
-    if value.nbytes > ARRAY_LIMIT or value.dtype.hasobject:
-        raise Unstorable("a large array")
-    return [value.dtype.name, list(value.shape), base64.b64encode(value.tobytes()).decode()]
-
-
-def _array(dtype: str, shape: list[int], text: str) -> Array:
-    value = np.frombuffer(base64.b64decode(text), dtype).reshape(shape)
-    value.flags.writeable = False
-    return value
-
-
 def _callback(recipe: Recipe) -> Callback | None:
     """The compiled kernel of a recipe, with its tape; None where some of it is not stored."""
     kernel: Callback | None = load.stored_kernel(recipe.key, recipe.text, recipe.argtypes)
@@ -416,35 +295,3 @@ def _callback(recipe: Recipe) -> Callback | None:
         return kernel
     operations = [load.stored_kernel(*step, block=True) for step in recipe.tape.steps]
     return None if None in operations else with_tape(kernel, recipe.tape, operations)
-
-
-def _types_data(argtypes: Sequence[ArgType]) -> list[Any]:
-    return [[a.dtype, a.ndim, a.writable] for a in argtypes]
-
-
-def _types(data: Sequence[Any]) -> tuple[ArgType, ...]:
-    return tuple([ArgType(*t) for t in data])
-
-
-def _recipe_data(r: Recipe) -> dict[str, Any]:
-    data: dict[str, Any] = {
-        "key": r.key, "text": r.text, "entry": r.entry, "types": _types_data(r.argtypes), "scratch": r.scratch,
-        "direct": r.direct,
-    }
-    if r.tape is not None:
-        t = r.tape
-        steps = [[key, text, _types_data(argtypes)] for key, text, argtypes in t.steps]
-        constants = [[dtype, _data(value)] for dtype, value in t.constants]
-        data["tape"] = [steps, t.code, t.registers, t.width, constants, t.slots]
-    return data
-
-
-def _recipe(data: Mapping[str, Any]) -> Recipe:
-    scratch = tuple([(dtype, tuple([(k, d) for k, d in sizes])) for dtype, sizes in data["scratch"]])
-    tape = None
-    if "tape" in data:
-        steps, code, registers, width, constants, slots = data["tape"]
-        steps = tuple([(key, text, _types(types)) for key, text, types in steps])
-        constants = tuple([(dtype, _undata(value)) for dtype, value in constants])
-        tape = TapeRecipe(steps, tuple(code), registers, width, constants, slots)
-    return Recipe(data["key"], data["text"], data["entry"], _types(data["types"]), scratch, data["direct"], tape)

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fuse.codegen.calls import product_call, remembered
 from fuse.codegen.native import ArgType
 from fuse.expr import Expr
+
+if TYPE_CHECKING:
+    from fuse.codegen.wrapper import Writer
 
 Array = Any
 
@@ -132,3 +135,41 @@ def product_into(node: Expr, left: int, right: int) -> Callable[..., Any]:
         return product(a.T if left == TRANSPOSED else a, b.T if right == TRANSPOSED else b, out)
 
     return call
+
+
+# ---------------------------------------------------------------- in the wrapper
+def write_product(writer: Writer, node: Expr, name: str, arguments: list[str]) -> None:
+    """NumPy's dot as a step of the wrapper."""
+    call = writer.give("call", product_call(node))
+    plain = f"{call}({', '.join(arguments)})"
+    if node.type.ndim == 0:
+        writer.line(f"{name} = asarray({plain})")
+        return
+    small = writer.is_small(node)
+    fresh = f"recycled({writer.shape_text(node)}, {writer.dtype(node.type.dtype)})"
+    into = f"{call}({', '.join([*arguments, fresh])})"
+    made = plain if not small else f"{plain} if {small} else {into}"
+    if node in writer.given:
+        out = writer.given[node]
+        straight = f"{call}({', '.join([*arguments, out])})"
+        made = f"{straight} if {_fits(writer, node)} else {made}"
+    writer.line(f"{name} = {made}")
+
+
+def write_small_product(writer: Writer, node: Expr, name: str) -> None:
+    """A product of operands that may be small: by a loop of ours, and by NumPy's dot where that refuses."""
+    (left, a), (right, b) = map(form_of, node.args)
+    made = writer.empty_text(node)
+    if node in writer.given:
+        made = f"{writer.given[node]} if {_fits(writer, node)} else {made}"
+    arguments = ", ".join([writer.materialised(a), writer.materialised(b), name])
+    writer.line(f"{name} = {made}")
+    small = writer.give("small", small_product(node.type.dtype, left, right))
+    call = writer.give("call", product_into(node, left, right))
+    writer.line(f"if {small}({arguments}): {call}({arguments})")
+    writer.owned.add(node)
+    writer.env[node] = name
+
+
+def _fits(writer: Writer, node: Expr) -> str:
+    return f"fits_product({writer.given[node]}, {writer.shape_text(node)}, {writer.apart()})"

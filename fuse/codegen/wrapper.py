@@ -21,7 +21,6 @@ from fuse.codegen.calls import (
     is_integer,
     is_view,
     opaque_call,
-    product_call,
     scalar_filter,
     shuffle_text,
     view_call,
@@ -36,7 +35,7 @@ from fuse.codegen.liveness import escaping, last_uses
 from fuse.codegen.loop_run import write_loop
 from fuse.codegen.order import orders
 from fuse.codegen.overwrite import over_input
-from fuse.codegen.products import can_be_small, form_of, is_product, product_into, small_product
+from fuse.codegen.products import can_be_small, is_product, write_product, write_small_product
 from fuse.codegen.region import SCATTERS, SEEN_THROUGH, Operand, Region, is_literal
 from fuse.codegen.runner import SizeMismatch
 from fuse.codegen.stores import changed_copy, into_views, is_slice_store, part_of, prepare, store
@@ -347,7 +346,7 @@ class Writer(SizeNames):
             return
         name = self.fresh("t")
         if is_product(node) and can_be_small(node):
-            self.small_product(node, name)
+            write_small_product(self, node, name)
             return
         arguments = [self.argument(node, k) for k in range(len(node.args))]
         in_place = node.op.meta.get("inplace")
@@ -357,7 +356,7 @@ class Writer(SizeNames):
             self.line(f"{call}({', '.join([name, *arguments[1:]])})")
             self.owned.add(node)
         elif is_product(node):
-            self.product(node, name, arguments)
+            write_product(self, node, name, arguments)
             self.owned.add(node)
         elif node.op.name in ("loop", "part"):
             write_loop(self, node, name, arguments)
@@ -366,38 +365,6 @@ class Writer(SizeNames):
         else:
             call = self.give("call", opaque_call(node))
             self.line(f"{name} = {call}({', '.join(arguments)})")
-        self.env[node] = name
-
-    def product(self, node: Expr, name: str, arguments: list[str]) -> None:
-        """NumPy's dot."""
-        call = self.give("call", product_call(node))
-        plain = f"{call}({', '.join(arguments)})"
-        if node.type.ndim == 0:
-            self.line(f"{name} = asarray({plain})")
-        else:
-            small = self.is_small(node)
-            fresh = f"recycled({self.shape_text(node)}, {self.dtype(node.type.dtype)})"
-            into = f"{call}({', '.join([*arguments, fresh])})"
-            made = plain if not small else f"{plain} if {small} else {into}"
-            if node in self.given:
-                out = self.given[node]
-                straight = f"{call}({', '.join([*arguments, out])})"
-                made = f"{straight} if fits_product({out}, {self.shape_text(node)}, {self.apart()}) else {made}"
-            self.line(f"{name} = {made}")
-
-    def small_product(self, node: Expr, name: str) -> None:
-        """A product of operands that may be small: by a loop of ours, and by NumPy's dot where that refuses."""
-        (left, a), (right, b) = map(form_of, node.args)
-        made = self.empty_text(node)
-        if node in self.given:
-            out = self.given[node]
-            made = f"{out} if fits_product({out}, {self.shape_text(node)}, {self.apart()}) else {made}"
-        arguments = ", ".join([self.materialised(a), self.materialised(b), name])
-        self.line(f"{name} = {made}")
-        small = self.give("small", small_product(node.type.dtype, left, right))
-        call = self.give("call", product_into(node, left, right))
-        self.line(f"if {small}({arguments}): {call}({arguments})")
-        self.owned.add(node)
         self.env[node] = name
 
     def argument(self, node: Expr, k: int) -> str:
