@@ -93,7 +93,7 @@ class Op:
 
     def __reduce__(self) -> Any:
         if OPS.get(self.name) is self:
-            return _by_name, (self.name,)
+            return by_name, (self.name,)
         return super().__reduce__()
 
     def infer_type(self, *args: Expr, **params: Any) -> TensorType:
@@ -163,14 +163,22 @@ class Op:
 
 OPS: dict[str, Op] = {}
 
-# Modules whose ops are registered when somebody first asks for one of their names.
-SELDOM = tuple([f"fuse.frontend.{name}" for name in ("bessel", "incomplete", "spectral", "factors")])
+# Modules with ops, besides those of fuse.frontend, that are imported when something first needs them.
+_ELSEWHERE = ("fuse.autodiff.custom", "fuse.autodiff.stop", "fuse.looping.branches", "fuse.printing.show")
 
 
-def _by_name(name: str) -> Op:
-    """The record that a pickle names: another process may not have imported its module yet."""
-    for module in SELDOM if name not in OPS else ():
-        importlib.import_module(module)
+def by_name(name: str) -> Op:
+    """The record that a pickle or a file names: its module may not have been imported yet. KeyError for no op.
+
+    >>> by_name("correlate")
+    correlate
+    """
+    if name not in OPS:
+        import pkgutil
+
+        found = pkgutil.iter_modules(importlib.import_module("fuse.frontend").__path__, "fuse.frontend.")
+        for module in (*[m.name for m in found], *_ELSEWHERE):
+            importlib.import_module(module)
     return OPS[name]
 
 

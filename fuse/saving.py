@@ -6,10 +6,8 @@ variables and of inputs with values.
 """
 from __future__ import annotations
 
-import importlib
 import io
 import json
-import pkgutil
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -24,7 +22,7 @@ from fuse.expr import CONSTANT, INPUT, SHARED, Expr, constant, make, toposort, v
 from fuse.frontend.loops import Body
 from fuse.frontend.shared import Container, SharedVariable, _leaf
 from fuse.mode import Mode, NanGuard
-from fuse.op import OPS
+from fuse.op import OPS, by_name
 from fuse.signature import In, Signature
 from fuse.types import TensorType
 
@@ -74,16 +72,6 @@ def _type(data: Any) -> TensorType:
     if not isinstance(dtype, str) or not all(n is None or type(n) is int and n >= 0 for n in shape):
         raise ValueError(f"the type {data!r:.60}")
     return TensorType(dtype, shape)
-
-
-def _known(name: str) -> Any:
-    """The op of this name; those of modules that nothing has needed so far are loaded first."""
-    if name not in OPS:
-        import fuse.frontend
-
-        for module in pkgutil.iter_modules(fuse.frontend.__path__):
-            importlib.import_module(f"fuse.frontend.{module.name}")
-    return OPS[name]
 
 
 def _mode_data(mode: Mode) -> dict[str, Any]:
@@ -246,7 +234,7 @@ class _Reader:
         return _leaf(found, _text(name), cell, bool(strict), None if allow_downcast is None else bool(allow_downcast))
 
     def op(self, name: str, args: list[Any], params: dict[str, Any], label: Any) -> Expr:
-        op = _known(name)
+        op = by_name(name)
         if op.kind == "leaf" or op.nargs is not None and len(args) != op.nargs:
             raise ValueError(f"{name} of {len(args)} operands")
         given = {_word(k): self.param((name, k), v) for k, v in params.items()}
@@ -254,7 +242,6 @@ class _Reader:
         if node.name is None:
             node.name = _text(label)
         return node
-
 
     def param(self, place: tuple[str, str], value: Any) -> Any:
         if place in TEXTS and isinstance(value, str):
