@@ -134,3 +134,52 @@ def test_a_number_of_slogdet_in_a_formula() -> None:
     f = fuse.function([x, y], T.exp(nlinalg.slogdet(x)[1]) + y)
     for _ in range(5):  # the fourth call goes another way
         np.testing.assert_allclose(f(2.0 * np.eye(3), 1.0), 9.0)
+
+
+# Formulas of a matrix and a stack that walk along axes; the same in NumPy.
+ALONG: dict[str, tuple[Any, Any]] = {
+    "argmax": (lambda a, s: T.argmax(a), lambda a, s: np.argmax(a)),
+    "argmax of columns": (lambda a, s: T.argmax(a, axis=0), lambda a, s: np.argmax(a, axis=0)),
+    "argmin of rows": (lambda a, s: T.argmin(a.T, axis=0), lambda a, s: np.argmin(a, axis=1)),
+    "argmin of a stack": (lambda a, s: T.argmin(s, axis=1), lambda a, s: np.argmin(s, axis=1)),
+    "argmax of integers": (lambda a, s: T.argmax(T.cast(a * 3, "int64"), axis=1),
+                           lambda a, s: np.argmax((a * 3).astype("int64"), axis=1)),
+    "cumsum": (lambda a, s: T.cumsum(a, axis=1), lambda a, s: np.cumsum(a, axis=1)),
+    "cumprod": (lambda a, s: T.cumprod(s, axis=0), lambda a, s: np.cumprod(s, axis=0)),
+    "cumsum of all": (lambda a, s: T.cumsum(a), lambda a, s: np.cumsum(a)),
+    "diagonal": (lambda a, s: T.diag(a) * 2, lambda a, s: np.diag(a) * 2),
+    "diagonal above": (lambda a, s: T.diagonal(a, 1) * 2, lambda a, s: np.diagonal(a, 1) * 2),
+    "diagonal below": (lambda a, s: T.diagonal(a.T, -1) * 2, lambda a, s: np.diagonal(a.T, -1) * 2),
+    "batched_dot": (lambda a, s: T.batched_dot(s, s.dimshuffle(0, 2, 1)), lambda a, s: s @ s.swapaxes(1, 2)),
+    "matmul": (lambda a, s: s @ s.dimshuffle(0, 2, 1), lambda a, s: s @ s.swapaxes(1, 2)),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_along_axes(dtype: str) -> None:
+    a, s = T.tensor3("a", dtype), T.tensor3("s", dtype)
+
+    def step(m: Any, total: Any, s: Any) -> Any:
+        m = T.switch(total < 1e30, m, -m)  # else all of it would be computed before the loop
+        found = [f(m, T.switch(total < 1e30, s, -s)) for f, _ in ALONG.values()]
+        return [total + T.cast(sum(x.sum() for x in found), dtype), *found]
+
+    outputs, _ = fuse.scan(step, [a], [T.zeros((), dtype), *[None] * len(ALONG)], [s])
+    f = fuse.function([a, s], outputs[1:])
+    assert "not compiled" not in f.source
+    for steps, shape, stack in ((3, (4, 4), (2, 3, 4)), (2, (1, 1), (1, 1, 2)), (1, (3, 5), (3, 5, 9))):
+        x, y = RNG.standard_normal((steps, *shape)).astype(dtype), RNG.standard_normal(stack).astype(dtype)
+        for found, (name, (_, formula)) in zip(f(x, y), ALONG.items(), strict=True):
+            expected = np.array([formula(each, y) for each in x])
+            assert found.dtype == expected.dtype, name
+            np.testing.assert_allclose(found, expected, 2e-6 if dtype == "float32" else 1e-13, err_msg=name)
+
+
+def test_positions_of_what_is_no_number_and_of_nothing() -> None:
+    x = T.matrix("x")
+    at, _ = fuse.scan(lambda row, last: T.argmax(row * T.switch(last < 5, 1.0, 2.0)), [x], [np.int64(0)])
+    f = fuse.function([x], at)
+    assert "not compiled" not in f.source
+    assert f([[1.0, np.nan, 2.0, np.nan], [3.0, 3.0, -np.inf, 1.0]]).tolist() == [1, 0]
+    with pytest.raises(fuse.errors.FuseError):
+        f(np.empty((2, 0)))

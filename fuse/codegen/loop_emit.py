@@ -211,15 +211,25 @@ def _rows_added(
         body = [f"{name}_b{u} = load({b.buffer}, {b.at(at(u), j)})" for u in range(count)]
         for r in row:
             body.append(f"{t}{r} = load({target[r]})")
-            body += [f"{t}{r} = fma({name}_{r}_{u}, {name}_b{u}, {t}{r})" for u in range(count)]
-            body.append(f"store({target[r]}, {t}{r})")
+            apart = 2 if count == 4 else 1  # sums side by side, neither of which waits for the other: for short rows
+            if apart == 2:
+                body.append(f"{t}{r}o = {name}_{r}_1 * {name}_b1")
+                body += [f"{t}{r}o = fma({name}_{r}_{u}, {name}_b{u}, {t}{r}o)" for u in range(3, count, 2)]
+            body += [f"{t}{r} = fma({name}_{r}_{u}, {name}_b{u}, {t}{r})" for u in range(0, count, apart)]
+            body.append(f"store({target[r]}, {t}{r} + {t}{r}o)" if apart == 2 else f"store({target[r]}, {t}{r})")
         return [*weights, *sweep(_single(body))]
+
+    def blocks(unroll: int, start: str, stop: str) -> list[str]:
+        return [
+            f"for {k}b in range({start}, {stop}):", f"    {k}s = {k}b * {unroll}",
+            *_indented(added(unroll, lambda u: f"({k}s + {u})")),
+        ]
 
     return [
         *sweep([f"store({each}, {zero})" for each in target]),
-        f"for {k}b in range({n1} // {unroll}):", f"    {k}s = {k}b * {unroll}",
-        *_indented(added(unroll, lambda u: f"({k}s + {u})")),
-        f"for {k} in range({n1} // {unroll} * {unroll}, {n1}):", *_indented(added(1, lambda u: k)),
+        *blocks(unroll, "0", f"{n1} // {unroll}"),
+        *(blocks(4, f"{n1} // 8 * 2", f"{n1} // 4") if unroll == 8 else []),
+        f"for {k} in range({n1} // 4 * 4, {n1}):", *_indented(added(1, lambda u: k)),
     ]
 
 

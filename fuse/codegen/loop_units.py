@@ -12,6 +12,7 @@ from fuse.codegen.expand import expand, settle
 from fuse.codegen.inline import constant_text
 from fuse.codegen.kernel import Local, check
 from fuse.codegen.load import ArgType
+from fuse.codegen.loop_along import ALONG
 from fuse.codegen.loop_calls import call_own
 from fuse.codegen.loop_emit import Merge, NotCompiled, Place, copy_lines, dot_lines, plus, product, total
 from fuse.codegen.loop_matrices import MATRICES
@@ -25,6 +26,8 @@ from fuse.expr import CONSTANT, Constant, Expr, make
 from fuse.frontend.loops import Body
 from fuse.looping.branches import of_one_size
 from fuse.op import OPS
+
+_UNITS = {**UNITS, **MATRICES, **ALONG}
 
 
 class Units:
@@ -306,10 +309,8 @@ class Units:
             pass
         elif node.op.name == "loop":
             self.inner_loop(node)
-        elif node.op.name in UNITS:
-            UNITS[node.op.name](self, node)
-        elif node.op.name in MATRICES:
-            MATRICES[node.op.name](self, node)
+        elif node.op.name in _UNITS:
+            _UNITS[node.op.name](self, node)
         elif "numba" in node.op.meta:
             call_own(self, node)
         else:

@@ -103,7 +103,19 @@ def _reshape(w: Writer, node: Expr) -> None:
     w.values[node] = Place(source.buffer, source.offset, shape)
 
 
+def _diagonal(w: Writer, node: Expr) -> None:
+    """The diagonal of a matrix: a place that goes along both axes at once."""
+    x, k = w.place(node.args[0]), node.params["offset"]
+    if len(x.shape) != 2 or node.params["axis1"] > node.params["axis2"]:
+        raise NotCompiled("diagonals of stacks")
+    name = w.fresh("p")
+    w.lines.append(f"{name} = {total([x.offset, plus(str(abs(k)), x.stride(1 if k > 0 else 0))])}")
+    step = total([x.stride(0), x.stride(1)])
+    w.values[node] = Place(x.buffer, name, w.shape(node), (step,))
+
+
 UNITS = {
     "subtensor": _subtensor, "set_subtensor": _stored, "inc_subtensor": _stored, "join": _join,
     "make_vector": _make_vector, "reshape": _reshape, "chosen": _chosen,
+    "diagonal": _diagonal,
 }

@@ -14,6 +14,7 @@ from fuse.looping.opened import Closed, Opened, always
 from fuse.op import OPS
 
 MANY_KEPT = 3  # values of a step that are kept so that others can be computed of them afterwards
+_ONE_BY_ONE = ("loop", "solve_triangular")  # a stack of systems is a call of SciPy's for each, a loop's are its own
 _VIEWS = ("dimshuffle", "broadcast_to", "fill", "unbroadcast", "part")
 
 
@@ -168,7 +169,7 @@ def can_batch(values: Sequence[Expr], loop: Opened, edge: Collection[Expr] = ())
     if not all(has_all(loop.sequences[x], loop.steps) for x in loop.sequences.keys() & {*order, *edge}):
         return False  # the loop tells that a sequence is too short
     for node in order:
-        if node.op.stateful or node.op.name == "loop":
+        if node.op.stateful or node.op.name in _ONE_BY_ONE:
             return False
         if node.is_leaf or wide.isdisjoint(node.args):
             continue

@@ -1,0 +1,97 @@
+"""Units of a loop's body that walk along one axis: positions of extremes, cumulative sums; and stacks of products."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fuse.codegen.loop_emit import NotCompiled, Place, dot_lines
+from fuse.expr import Expr
+
+if TYPE_CHECKING:
+    from fuse.codegen.loop_units import Units as Writer
+
+_NUMBERS = ("float64", "float32", "int64")
+
+
+def _around(w: Writer, place: Place, axis: int) -> tuple[list[str], list[str]]:
+    """Lines of loops over all axes but one, and an index in them that lacks this one."""
+    index = [w.fresh("o") for _ in place.shape]
+    rest = [(i, n) for d, (i, n) in enumerate(zip(index, place.shape, strict=True)) if d != axis]
+    return ["    " * d + f"for {i} in range({n}):" for d, (i, n) in enumerate(rest)], index
+
+
+def _position(w: Writer, node: Expr) -> None:
+    """The first largest or smallest element; one that is no number counts as either."""
+    arg, axis = node.args[0], node.params["axis"]
+    if arg.type.dtype not in _NUMBERS:
+        raise NotCompiled(f"{node.op.name} of this dtype")
+    x = w.place(arg)
+    loops, index = _around(w, x, axis)
+    u = w.fresh("m")
+    best, at, value, k = f"{u}_best", f"{u}_at", f"{u}_value", f"{u}_k"
+    first = x.at(*["0" if d == axis else i for d, i in enumerate(index)])
+    now = x.at(*[k if d == axis else i for d, i in enumerate(index)])
+    beyond = ">" if node.op.name == "argmax" else "<"
+    lines = [
+        f"{best} = load({x.buffer}, {first})", f"{at} = 0", f"for {k} in range(1, {x.shape[axis]}):",
+        f"    {value} = load({x.buffer}, {now})",
+        f"    if ({value} {beyond} {best}) | (({value} != {value}) & ({best} == {best})):",
+        f"        {best} = {value}", f"        {at} = {k}",
+    ]
+    w.lines += [f"if {x.shape[axis]} < 1:", "    return 3"]
+    if node.type.ndim:
+        out = w.new(node)
+        lines.append(f"store({out.buffer}, {out.at(*[i for d, i in enumerate(index) if d != axis])}, {at})")
+        w.values[node] = out
+    else:
+        w.values[node] = at
+    w.lines += [*loops, *["    " * len(loops) + line for line in lines]]
+
+
+def _cumulative(w: Writer, node: Expr) -> None:
+    arg, axis, dtype = node.args[0], node.params["axis"], node.type.dtype
+    if dtype not in _NUMBERS or arg.type.dtype != dtype:
+        raise NotCompiled(f"{node.op.name} of this dtype")
+    x, out = w.place(arg), w.new(node)
+    loops, index = _around(w, x, axis)
+    u = w.fresh("m")
+    k = index[axis]
+    start = {"float64": "0.0", "float32": "float32(0.0)", "int64": "0"}[dtype]
+    lines = [
+        f"{u} = {start}", f"for {k} in range({x.shape[axis]}):", f"    {u}_value = load({x.buffer}, {x.at(*index)})",
+        f"    {u} = {u}_value if {k} == 0 else {u} {'+' if node.op.name == 'cumsum' else '*'} {u}_value",
+        f"    store({out.buffer}, {out.at(*index)}, {u})",
+    ]
+    w.lines += [*loops, *["    " * len(loops) + line for line in lines]]
+    w.values[node] = out
+
+
+def _stack(w: Writer, node: Expr) -> None:
+    """The products of two stacks of matrices, one by one."""
+    dtype = node.type.dtype
+    if dtype not in ("float64", "float32") or any(a.type.dtype != dtype for a in node.args):
+        raise NotCompiled(f"{node.op.name} of this dtype")
+    a, b = [w.place(arg) for arg in node.args]
+    if len(a.shape) != 3 or len(b.shape) != 3:
+        raise NotCompiled(node.op.name)
+    differ: Sequence[tuple[str, str]] = [(a.shape[0], b.shape[0]), (a.shape[2], b.shape[1])]
+    for m, n in differ:
+        if m != n:
+            if node.op.name != "batched_dot" and "1" in (m, n):
+                raise NotCompiled(node.op.name)
+            w.lines += [f"if {m} != {n}:", "    return 3"]
+    out = w.new(node)
+    u = w.fresh("b")
+    rows = {f"{u}_a": a, f"{u}_b": b, f"{u}_out": out}
+    left, right, product = [x.row(name) for name, x in rows.items()]
+    w.lines += [
+        f"for {u} in range({a.shape[0]}):", *[f"    {name} = {x.at(u)}" for name, x in rows.items()],
+        *["    " + line for line in dot_lines(w.fresh("d"), dtype, left, right, product)],
+    ]
+    w.values[node] = out
+
+
+ALONG = {
+    "argmax": _position, "argmin": _position, "cumsum": _cumulative, "cumprod": _cumulative, "batched_dot": _stack,
+    "matmul": _stack,
+}
