@@ -14,7 +14,7 @@ from typing import Any
 
 from fuse.codegen import tape
 from fuse.codegen.emit import first_indices
-from fuse.codegen.emit_lanes import LaneEmitter
+from fuse.codegen.emit_groups import GroupEmitter
 from fuse.codegen.emit_sums import CHUNK
 from fuse.codegen.kernel import (
     Buffer,
@@ -47,7 +47,7 @@ class Source:
     tape: tape.Tape | None = None
 
 
-class CpuEmitter(LaneEmitter):
+class CpuEmitter(GroupEmitter):
     """The whole of a kernel. ``much``: threads may share it; ``tapes``: long bodies may become tapes."""
 
     target = "cpu"
@@ -127,6 +127,9 @@ class CpuEmitter(LaneEmitter):
             combined = [c for c in s.body if isinstance(c, Combine) and c.acc in self.compensated]
             with self.summed_lanes({c.acc: c.dtype for c in combined}):
                 self.lanes(s)
+            return
+        if s.width:
+            self.in_groups(s)
             return
         if s.kind == "tile":
             self.tile(s)

@@ -34,7 +34,7 @@ from fuse.codegen.kernel import (
 from fuse.codegen.lanes import FEW_ROWS, NARROW_BLOCK, longest_sweep
 from fuse.codegen.longrows import LONG_ROW, PIECE_BYTES
 from fuse.codegen.native import NO_MEMORY, PLAN
-from fuse.codegen.onesweep import TILE_BYTES, TILE_ROWS
+from fuse.codegen.onesweep import MOST_TILE_ROWS, TILE_BYTES, TILE_ROWS
 from fuse.codegen.parallel import BLOCK_WORK, BLOCKS, at_once, crossing, segments, shared_loop, work_text
 from fuse.codegen.pool import ASK, MUCH, MUCH_WORK, OTHER
 from fuse.codegen.runner import OUT_OF_BOUNDS
@@ -66,19 +66,19 @@ class PartEmitter(StreamEmitter):
             self.line(f"{tile.name}_rows = {max(PIECE_BYTES // size // CHUNK, 1) * CHUNK}")
         else:
             across = self.size_text[lanes]
-            self.line(f"{tile.name}_rows = larger({TILE_BYTES} // larger({across} * {size}, 1), {TILE_ROWS})")
+            near = f"smaller({TILE_BYTES} // larger({across} * {size}, 1), {MOST_TILE_ROWS})"
+            self.line(f"{tile.name}_rows = larger({near}, {TILE_ROWS})")
         self.line(f"{tile.name}s = ({down} + {tile.name}_rows - 1) // {tile.name}_rows")
         self.size_text[tile] = f"{tile.name}s"
         self.tiled = tile
 
     def tile(self, s: Loop) -> None:
         """The rows of a tile."""
-        assert self.tiled is not None
-        tile, axis = self.tiled.name, s.axis
-        low = f"{tile} * {tile}_rows"
+        low, high = self.rows_of(s)
         if is_innermost(s):
+            axis = s.axis
             self.line(f"{axis.name}_low = {low}")
-            self.line(f"{axis.name}_high = smaller({axis.name}_low + {tile}_rows, {self.size_text[axis]})")
+            self.line(f"{axis.name}_high = {high.replace(low, f'{axis.name}_low')}")
             self.bounds[axis] = f"{axis.name}_low", f"{axis.name}_high"
             if len(s.body) <= SHORT_BODY:  # a piece is one chunk
                 self.single.add(axis)
@@ -86,10 +86,18 @@ class PartEmitter(StreamEmitter):
             self.single.discard(axis)
             del self.bounds[axis]
             return
-        self.line(f"for {axis.name} in range({low}, smaller({low} + {tile}_rows, {self.size_text[axis]})):")
+        self.line(f"for {s.axis.name} in range({low}, {high}):")
         self.depth += 1
         self.body(s.body)
         self.depth -= 1
+
+    def rows_of(self, s: Loop) -> tuple[str, str]:
+        """The text of the first row of a loop over rows, or over those of a tile, and of the one after its last."""
+        if s.kind != "tile":
+            return self.range(s.axis)
+        assert self.tiled is not None
+        low = f"{self.tiled.name} * {self.tiled.name}_rows"
+        return low, f"smaller({low} + {self.tiled.name}_rows, {self.size_text[s.axis]})"
 
     def leave(self, status: str) -> None:
         """Return ``status``, giving back the memory of this part."""

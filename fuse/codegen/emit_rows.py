@@ -1,7 +1,8 @@
-"""Rows side by side as source text: a loop over lanes whose rows are walked together, several in one loop.
+"""Rows side by side: a loop whose rows are walked together, several in one loop along them.
 
-Each row keeps values and accumulators of its own; what does not depend on the row is read once for all of them, and a
-sum over rows is loaded and stored once. Rows beyond a multiple of their number are walked one by one.
+What does not depend on the row is read once for all of them, and a sum over rows is loaded and stored once. Rows of a
+block's lanes have accumulators of their own (`rowblocks.py`); those of a group are added up for each column
+(`rowgroups.py`). Rows beyond a multiple of their number are walked one by one.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from fuse.codegen.kernel import Axis, Combine, Compute, Get, Init, Load, Loop, P
 
 
 class Rows:
-    """``count`` copies of the body of a loop over lanes, each for a row of its own."""
+    """``count`` copies of the body of a loop over rows, each for its own row; ``summed``: the rows are added up."""
 
-    def __init__(self, loop: Loop, count: int) -> None:
-        self.axis = loop.axis
+    def __init__(self, loop: Loop, count: int, summed: bool = False) -> None:
+        self.axis, self.summed = loop.axis, summed
         self.copies = tuple([Axis(f"{loop.axis.name}_row{k}", loop.axis.size) for k in range(count)])
         self.varying: set[str] = set()  # values and accumulators that each row has for itself
         self.find_varying(loop.body)
@@ -26,9 +27,9 @@ class Rows:
             match s:
                 case Loop():
                     self.find_varying(s.body)
-                case Init() | Combine():
+                case Init() | Combine() if not self.summed:
                     self.varying.add(s.acc)
-                case Get():
+                case Get() if not self.summed:
                     self.varying.add(s.name)
                 case Load() if self.axis in s.index:
                     self.varying.add(s.name)

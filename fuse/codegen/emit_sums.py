@@ -135,7 +135,10 @@ class SumEmitter(StepEmitter):
     def update(self, s: Update) -> None:
         at = self.offset(s.buffer, s.index)
         value = cast(self.final(s.value), s.value_dtype, s.dtype)
-        self.line(self.kept(s.buffer, at, f"{REORDERED[s.op.name]}({self.loaded(s.buffer, at)}, {value})"))
+        old = self.loaded(s.buffer, at)
+        in_order = self.in_order and s.op.name == "sum" and s.dtype in ("float32", "float64")
+        new = f"{old} + {value}" if in_order else f"{REORDERED[s.op.name]}({old}, {value})"
+        self.line(self.kept(s.buffer, at, new))
 
     def chunked(self, s: Loop, sums: list[Combine]) -> None:
         """The loop in chunks; each chunk's sum, which vectorises, is added to the total with the rounding error kept.

@@ -22,6 +22,7 @@ from fuse.codegen.order import walks_alike
 from fuse.codegen.parallel import is_much, split
 from fuse.codegen.region import Operand, Region
 from fuse.codegen.rowblocks import in_row_blocks
+from fuse.codegen.rowgroups import in_row_groups
 from fuse.codegen.runner import BY_ROWS, THREADED, TURNED, Callback, Layouts, Recipe, Runner, rearranged
 from fuse.codegen.schedule import schedule
 from fuse.codegen.sizes import Sizes
@@ -80,7 +81,7 @@ class Launcher(Runner):
                 if tall:
                     return far, other
                 kernel = replace(kernel, long=(*far.long[:2], False))
-        return check(in_row_blocks(split(kernel))), binding
+        return check(in_row_groups(in_row_blocks(split(kernel)))), binding
 
     def for_long_rows(self, layout_of: Callable[[Expr], str]) -> tuple[Kernel, Binding]:
         """The kernel for rows that do not stay in cache, which has `long` where that is another one."""

@@ -24,8 +24,9 @@ from fuse.codegen.kernel import Axis, Buffer, Compute, Const, Kernel, Load, Loop
 from fuse.codegen.terms import COLUMN, FIXED, Sweeps, Term
 from fuse.op import OPS
 
-TILE_BYTES = 1 << 18  # of the rows of a tile: they are read twice, the second time from the second-level cache
+TILE_BYTES = 1 << 19  # of the rows of a tile: they are read twice, the second time from the second-level cache
 TILE_ROWS = 16  # of a tile at least: each has rows of statistics
+MOST_TILE_ROWS = 512  # at most: a tile's own sums of float32 are float32
 
 Partial = tuple[str, int, str]  # the reduction, of which value, its dtype
 
@@ -41,6 +42,11 @@ class Tiles(Sweeps):
         self.first: dict[Partial, None] = {}  # partials that others are taken about
         self.about: dict[Partial, str] = {}  # buffers of what others are taken about
         self.counted = False
+        read: dict[str, set[str]] = {}
+        for s in walk(kernel.body):
+            if isinstance(s, Load) and s.buffer in kept:
+                read.setdefault(s.buffer, set()).add(s.dtype)
+        self.narrow = {name for name, dtypes in read.items() if dtypes == {"float32"}}  # whatever they are added up in
 
     def reference(self, op: str, row: int, dtype: str) -> str:
         """The buffer of what a tile's values are taken about."""
@@ -54,6 +60,20 @@ class Tiles(Sweeps):
     def at(self, buffer: str, dtype: str) -> int:
         return self.values.load(buffer, self.place, dtype, COLUMN)
 
+    def held(self, s: Any) -> str:
+        """The dtype of a tile's own sum: its rows are few."""
+        narrow = isinstance(s, Update) and s.op.name == "sum" and s.value_dtype == "float32" and s.buffer in self.narrow
+        return "float32" if narrow else self.wide(s)
+
+    def found(self, op: str, core: int, held: str, dtype: str) -> int:
+        """The value of a tile's partial, held as such, in another dtype."""
+        value = self.at(self.partial(op, core, held), held)
+        return value if held == dtype else self.cast(value, held, dtype)
+
+    def cast(self, value: int, have: str, dtype: str) -> int:
+        like = Compute("", dtype, OPS["cast"], ("",), (have,), (have,), (("dtype", dtype),))
+        return self.values.compute(like, (value,), COLUMN)
+
     def together(self, found: list[tuple[Any, tuple[Term, ...]]]) -> Loop:
         """The loop over tiles that takes the place of a sweep."""
         wanted: list[tuple[Any, int, str]] = []
@@ -61,7 +81,7 @@ class Tiles(Sweeps):
             wide = self.wide(s)
             total: int | None = None
             for term in terms:
-                value = self.share(s.op.name, term, wide)
+                value = self.share(s.op.name, term, self.held(s), wide)
                 for name, by in term.after:
                     value = self.values.apply(name, wide, (value, wide), (by, self.values.dtype(by)))
                 total = value if total is None else self.values.apply("add", wide, (total, wide), (value, wide))
@@ -79,9 +99,9 @@ class Tiles(Sweeps):
         """What is done for each column."""
         return (Loop(self.lanes, tuple(body)),)
 
-    def share(self, op: str, term: Term, dtype: str) -> int:
+    def share(self, op: str, term: Term, held: str, dtype: str) -> int:
         """What a tile adds to the sum of a term, before what comes after."""
-        own = self.at(self.partial(op, term.core, dtype), dtype)
+        own = self.found(op, term.core, held, dtype)
         if term.about is None:
             return own
         row, column = term.about
@@ -94,19 +114,19 @@ class Tiles(Sweeps):
         narrow = self.values.dtype(term.core)
         centre = self.at(self.reference("sum", row, narrow), narrow)
         step = self.values.apply("sub", dtype, (centre, narrow), (column, kind))
-        change = self.values.apply("mul", dtype, (step, dtype), self.weight(term.unit, dtype))
+        change = self.values.apply("mul", dtype, (step, dtype), self.weight(term.unit, held, dtype))
         if term.kind == "square":
-            rest = self.at(self.partial("sum", term.deviation, dtype), dtype)
+            rest = self.found("sum", term.deviation, held, dtype)
             rest = self.values.apply("add", dtype, (rest, dtype), (rest, dtype))
             rest = self.values.apply("mul", dtype, (rest, dtype), (term.unit, narrow))
             change = self.values.apply("add", dtype, (change, dtype), (rest, dtype))
             change = self.values.apply("mul", dtype, (change, dtype), (step, dtype))
         return self.values.apply("add", dtype, (own, dtype), (change, dtype))
 
-    def weight(self, unit: int, dtype: str) -> tuple[int, str]:
+    def weight(self, unit: int, held: str, dtype: str) -> tuple[int, str]:
         """(value, dtype) of the sum of ``unit`` over the rows of a tile."""
         if self.values.classes[unit] != FIXED:
-            return self.at(self.partial("sum", unit, dtype), dtype), dtype
+            return self.found("sum", unit, held, dtype), dtype
         self.counted = True
         count = self.values.load("count", (self.tile,), "float64", COLUMN)
         return self.values.apply("mul", dtype, (count, "float64"), (unit, self.values.dtype(unit))), dtype
@@ -164,10 +184,7 @@ class Tiles(Sweeps):
                 total = self.at(self.partial("sum", row, wide), wide)
                 count = values.load("count", (self.tile,), "float64", COLUMN)
                 mean = values.apply("true_div", wide, (total, wide), (count, "float64"))
-                if wide != dtype:
-                    like = Compute("", dtype, OPS["cast"], ("",), (wide,), (wide,), (("dtype", dtype),))
-                    mean = values.compute(like, (mean,), COLUMN)
-                wanted.append((name, mean, dtype))
+                wanted.append((name, mean if wide == dtype else self.cast(mean, wide, dtype), dtype))
         body += values.statements([v for _, v, _ in wanted])
         body += [Store(name, self.place, values.name(v)) for name, v, _ in wanted]
         return self.in_lanes(body)

@@ -236,7 +236,12 @@ class Sweeps:
         """A term under an operation that is linear in it, with another value of the row."""
         if term.kind in ("difference", "square") and (varies or term.kind == "difference"):
             return None
+        if by is not None and not varies and term.kind == "linear":
+            return _with_after(term, s.op.name, by)  # deviations are summed once, whatever their factors
         rest = () if by is None else (by,)
+        is_one = term.unit >= 0 and self.values.made[term.unit][0] == Const("", self.values.dtype(term.unit), 1.0)
+        if by is not None and is_one and s.op.name == "mul":
+            return replace(term, core=self.again(s, term.core, by), unit=by)
         unit = -1 if term.unit < 0 else self.again(s, term.unit, *rest)
         if unit >= 0 and not varies and self.values.classes[term.unit] == FIXED:
             self.values.classes[unit] = FIXED
@@ -291,6 +296,10 @@ class Sweeps:
                     if not self.begun and self.values.classes[value] == FIXED:
                         self.values.classes[loaded] = FIXED
 
+    def held(self, s: Any) -> str:
+        """The dtype in which what is summed is held."""
+        return str(s.dtype)
+
     def know(self, found: list[tuple[Any, tuple[Term, ...]]]) -> None:
         """Take in the sums and largest values of a sweep, which later ones are taken about."""
         for s, terms in found:
@@ -300,7 +309,7 @@ class Sweeps:
                 if s.op.name == "max" and s.dtype in REAL and s.dtype == s.value_dtype:
                     self.tops[column] = core
                 elif s.op.name == "sum" and s.dtype in REAL and s.value_dtype in REAL:
-                    self.sums[core] = s.dtype
+                    self.sums[core] = self.held(s)
 
     def result(self, s: Any) -> int | None:
         """The value of a reduction, as later sweeps know it."""
