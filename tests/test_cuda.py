@@ -138,6 +138,24 @@ def test_any_size_of_blocks(block, monkeypatch):
     on_both([x], [T.nnet.softmax(x), x.sum(0), x.sum(), T.nnet.softmax(x.T), x.var(1)], [tall])
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_few_long_rows_are_done_in_chunks(axis, monkeypatch):
+    monkeypatch.setattr(device.current(), "threads", 32)
+    x, g, s = T.dmatrix("x"), T.dvector("g"), fuse.shared(0.0)
+    long = rng.normal(size=(2, 150))
+    scale = g.dimshuffle(*(("x", 0) if axis else (0, "x")))
+    norm = (x - x.mean(axis, keepdims=True)) / T.sqrt(x.var(axis, keepdims=True) + 1e-5) * scale
+    cost = T.sin(norm).sum()
+    m = x - x.max(axis, keepdims=True)
+    outputs = [T.exp(m) / T.exp(m).sum(axis, keepdims=True), x.sum(axis), cost, *T.grad(cost, [x, g])]
+    f = on_both([x, g], outputs, [long if axis else long.T.copy(), rng.normal(size=150)], updates=[(s, s + 1)])
+    assert any("in chunks" in line for line in f.explain().splitlines())
+    soft = fuse.function([x], outputs[0], device="cuda")
+    with device.counted() as seen:
+        soft(long if axis else long.T.copy())
+    assert seen()["launches"] == 3
+
+
 def test_one_kernel_for_a_row_formula_and_its_launches():
     x = T.dmatrix("x")
     f = fuse.function([x], T.nnet.softmax(x), device="cuda")

@@ -37,6 +37,7 @@ from fuse.expr import Expr
 from fuse.op import OPS
 
 COPIES = 64 << 20  # bytes of all copies of a result that groups add up in
+LONG_LANE = 8  # elements of each lane that are worth chunks of rows
 MOST_BLOCKS = 1024  # whose parts of a sum every block of the next launch reads
 
 
@@ -64,8 +65,10 @@ class Launches:
         self.kernel = kernel
         self.scratch_axes = shapes or {}
         self.sources = emit(kernel)
+        chunked = emit(kernel, True)
+        self.chunked = chunked if any(s.part.chunked for s in chunked) else ()  # for few long rows
         self.private = private_buffers(kernel, [s.part for s in self.sources])
-        self.compiled: dict[int, Any] = {}
+        self.compiled: dict[PartSource, Any] = {}
         self.accs = {
             s.acc: s for s in walk(kernel.body) if isinstance(s, Init)
         }
@@ -99,31 +102,45 @@ class Launches:
         if any(not sizes[a] for a in kernel.nonempty):
             raise EmptyReduction
         state: dict[str, Any] = {}
-        for number, source in enumerate(self.sources):
-            self.launch(on, number, source, arrays, numbers, sizes, state, status)
+        few = bool(self.chunked) and any(self.is_few(on, s, sizes) for s in self.sources)
+        for source in self.chunked if few else self.sources:
+            self.launch(on, source, arrays, numbers, sizes, state, status)
+
+    def is_few(self, on: device.Device, source: PartSource, sizes: Mapping[Axis, int]) -> bool:
+        """Whether a part's groups leave half of the device's threads idle while they have much to do."""
+        part = source.part
+        if not part.groups or part.alone or not part.lanes:
+            return False
+        total = math.prod(sizes[a] for a in part.groups)
+        blocks, threads, lanes = self.geometry(on, source, total, sizes)
+        along = max([sizes[a] for a in part.lanes])
+        return bool(total) and 2 * blocks * threads <= on.multiprocessors * on.threads and along >= LONG_LANE * lanes
 
     def launch(
-        self, on: device.Device, number: int, source: PartSource, arrays: dict[str, DeviceArray],
+        self, on: device.Device, source: PartSource, arrays: dict[str, DeviceArray],
         numbers: Mapping[str, Any], sizes: Mapping[Axis, int], state: dict[str, Any], status: DeviceArray | None,
     ) -> None:
         part = source.part
         total = math.prod(sizes[a] for a in part.groups)
         blocks, threads, lanes = self.geometry(on, source, total, sizes)
-        slots = blocks * (threads // lanes)
+        slots = total if part.chunked else blocks * (threads // lanes)
+        chunks = self.chunks(on, source, blocks, lanes, sizes) if part.chunked else 1
         if part.groups and not total and not part.accs:
             return
         for buffer in self.kernel.buffers:
-            if buffer.scratch and buffer.name not in arrays and buffer.name in self.reads(number):
+            if buffer.scratch and buffer.name not in arrays and buffer.name in reads(source):
                 shape = self.scratch_shape(buffer, sizes)
                 count = math.prod(shape)
                 arrays[buffer.name] = empty((slots * count,) if buffer.name in self.private else shape, buffer.dtype)
                 state[f"{buffer.name} cells"] = count
         copies: dict[str, DeviceArray] = {}
         for name in part.copied:
-            copies[name] = empty((slots, max(arrays[name].size, 1)), self.copied_dtype(name))
+            copies[name] = empty((blocks * (threads // lanes), max(arrays[name].size, 1)), self.copied_dtype(name))
             on.clear(copies[name].flat())
         for acc in part.accs:
-            state[acc.acc] = empty((blocks,), acc.dtype)
+            state[acc.acc] = empty((blocks * chunks,), acc.dtype)
+        for acc in part.rows:
+            state[acc.acc] = empty((total, chunks), acc.dtype)
         values = []
         for argument in source.arguments:
             match argument.kind:
@@ -142,7 +159,7 @@ class Launches:
                 case "partials":
                     values.append(state[argument.of].flat())
                 case "count":
-                    values.append(state[argument.of].size)
+                    values.append(state[argument.of].shape[-1])
                 case "copies":
                     values.append(copies[argument.of].flat())
                 case "cells":
@@ -158,15 +175,20 @@ class Launches:
                 case "wide":
                     axis, count, among = argument.of
                     values.append(int(is_wide(axis, count, among, arrays, sizes)))
-        if number not in self.compiled:
+        if source not in self.compiled:
             is_array = [a.kind in ("array", "partials", "copies", "status") for a in source.arguments]
-            self.compiled[number] = on.compile(source.text, source.entry, source.helpers, source.dtypes, is_array)
-        on.launch(self.compiled[number], blocks, threads, values)
+            self.compiled[source] = on.compile(source.text, source.entry, source.helpers, source.dtypes, is_array)
+        on.launch(self.compiled[source], (blocks, chunks), threads, values)
         for name in part.copied:
             add_copies(arrays[name], copies[name])
 
-    def reads(self, number: int) -> set[str]:
-        return {a.of for a in self.sources[number].arguments if a.kind == "array"}
+    def chunks(
+        self, on: device.Device, source: PartSource, blocks: int, lanes: int, sizes: Mapping[Axis, int]
+    ) -> int:
+        """In how many chunks, of a block each, the loops of a group are done."""
+        along = max([sizes[a] for a in source.part.lanes], default=1)
+        most = max(on.multiprocessors * on.threads // on.block // blocks, 1)
+        return max(min(most, -(-along // (LONG_LANE // 2 * lanes)), MOST_BLOCKS), 1)
 
     def copied_dtype(self, name: str) -> str:
         return next(s.dtype for s in walk(self.kernel.body) if isinstance(s, Update) and s.buffer == name)
@@ -218,6 +240,11 @@ def is_wide(
     if any(has_rows for _, has_rows in among) and sizes[axis] % count:
         return False
     return all(arrays[name].address % (count * arrays[name].itemsize) == 0 for name, _ in among)
+
+
+def reads(source: PartSource) -> set[str]:
+    """The buffers that a launch is given."""
+    return {a.of for a in source.arguments if a.kind == "array"}
 
 
 class EmptyReduction(Exception):

@@ -4,6 +4,9 @@ A kernel is a sequence of statements and loops at its outermost level. Each loop
 end of a launch is a barrier for all threads. What stands between the loops costs next to nothing and is computed again
 by every launch that needs it, by each thread for itself.
 
+Few long rows would leave most of a GPU idle. There each loop of a row is a launch as well, over *chunks* of the row,
+whose results the next launch puts together (`in_chunks`).
+
 Within a launch, *groups* of threads run over the outer axes, and the threads of a group, its *lanes*, over the
 innermost loops. What a group sums up is put together where the sum is complete, so that every lane has it. A loop
 whose iterations meet in memory has copies of that memory, one per group, which are added up, in order, by a launch
@@ -12,8 +15,8 @@ behind it: the bits of a result depend on the sizes and on the device, never on 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fuse.codegen.kernel import (
@@ -44,6 +47,7 @@ class Part:
     ``accs`` are accumulators that begin outside of the launch: each block leaves what it has of them. ``copied`` are
     the buffers of which each group has a copy of its own. ``lanes`` is what the innermost loops run over; ``spread``
     says that neighbouring threads belong to neighbouring groups, where the groups' last axis is the one along memory.
+    ``chunked``: several blocks share the loops of a group; each leaves a part of its accumulators, ``rows``.
     ``alone``: one lane per group; ``ordered``: one group, in whose outer loops every thread meets all iterations.
     """
 
@@ -56,6 +60,8 @@ class Part:
     spread: bool = False
     alone: bool = False
     ordered: bool = False
+    rows: tuple[Init, ...] = ()
+    chunked: bool = False
 
     @property
     def is_flat(self) -> bool:
@@ -63,52 +69,103 @@ class Part:
         return not self.groups
 
 
-def parts_of(kernel: Kernel) -> list[Part]:
-    """The launches of ``kernel``, in order."""
+def parts_of(kernel: Kernel, chunked: bool = False) -> list[Part]:
+    """The launches of ``kernel``, in order; with ``chunked`` those for few long rows."""
     scratch = {b.name for b in kernel.buffers if b.scratch}
     found: list[Part] = []
     before: list[Any] = []
     pending = False  # whether something at the outermost level is still to be written
     for s in kernel.body:
         if isinstance(s, Loop):
-            found.append(_part(kernel, tuple(before), s, scratch))
+            part = _needed(_part(kernel, tuple(before), s, scratch))
+            found += chunked and in_chunks(part) or [part]
             before = [b for b in before if not isinstance(b, EFFECTS)]
-            before.extend(Done(acc.acc, acc.op, acc.dtype) for acc in found[-1].accs)
-            done = {acc.acc for acc in found[-1].accs}
+            before.extend(Done(acc.acc, acc.op, acc.dtype) for acc in part.accs)
+            done = {acc.acc for acc in part.accs}
             before = [b for b in before if not (isinstance(b, Init) and b.acc in done)]
             pending = False
         else:
             before.append(s)
             pending = pending or isinstance(s, EFFECTS)
     if pending or not found:
-        found.append(Part(tuple(before), (), ()))
-    return [_needed(p) for p in found]
+        found.append(_needed(Part(tuple(before), (), ())))
+    return found
 
 
 @dataclass(frozen=True)
 class Done:
-    """An accumulator that an earlier launch has left parts of: they are put together where it is needed."""
+    """An accumulator that an earlier launch has left parts of: they are put together where it is needed.
+
+    ``of_row``: each group has parts of its own.
+    """
 
     name: str
     op: Any
     dtype: str
+    of_row: bool = False
 
 
 def _needed(part: Part) -> Part:
     """``part`` with the statements before it that it needs, and its own stores."""
-    needed = {name for s in walk(part.body) for name in _reads(s)} | {acc.acc for acc in part.accs}
-    kept: list[Any] = []
-    for s in reversed(part.before):
+    begun = {acc.acc for acc in part.accs}
+    return replace(part, before=_slice(part.before, {name for s in walk(part.body) for name in _reads(s)}, begun))
+
+
+def _slice(
+    before: Sequence[Any], needed: set[str], begun: set[str], outer: Collection[str] = ()
+) -> tuple[Any, ...]:
+    """Those of the statements ``before`` something that define what it needs, and those that write or add.
+
+    The starts of accumulators in ``begun`` are left out; additions to the ``outer`` ones are for this launch to make.
+    """
+    needed, kept = needed | begun, []
+    for s in reversed(before):
         name = s.acc if isinstance(s, (Init, Combine)) else getattr(s, "name", "")
-        if isinstance(s, EFFECTS) or name in needed:
-            if isinstance(s, Init) and any(a.acc == s.acc for a in part.accs):
-                continue
+        adds = isinstance(s, Combine) and s.acc in outer
+        if (adds or isinstance(s, EFFECTS) or name in needed) and not (isinstance(s, Init) and s.acc in begun):
             kept.append(s)
-            needed.update(_reads(s))
-    return Part(
-        tuple(reversed(kept)), part.groups, part.body, part.accs, part.copied, part.lanes, part.spread, part.alone,
-        part.ordered,
-    )
+            needed = needed | set(_reads(s))
+    return tuple(reversed(kept))
+
+
+def in_chunks(part: Part) -> list[Part] | None:
+    """The launches of a part whose groups are few and whose loops long; None where chunks need each other."""
+    loops = [s for s in part.body if isinstance(s, Loop)]
+    nested = [s for loop in loops for s in walk(loop.body)]
+    if not part.groups or part.alone or not loops or any(isinstance(s, Init) for s in nested):
+        return None
+    outer = {acc.acc: acc for acc in part.accs}
+    found: list[Part] = []
+    before: list[Any] = []
+
+    def launch(body: tuple[Any, ...]) -> None:
+        begun = {s.acc: s for s in before if isinstance(s, Init)}
+        summed = dict.fromkeys(c.acc for c in walk(body) if isinstance(c, Combine))
+        rows = tuple([begun[a] for a in summed if a in begun])
+        own = _slice(before, {n for s in walk(body) for n in _reads(s)}, {acc.acc for acc in rows}, set(outer))
+        whole = (*own, *body)
+        met = {s.buffer for s in walk(whole) if isinstance(s, Update)}
+        used = {c.acc for c in walk(whole) if isinstance(c, Combine)}
+        found.append(replace(
+            part, body=whole, accs=tuple([a for a in part.accs if a.acc in used]), rows=rows, chunked=True,
+            lanes=_lane_axes(whole), copied=tuple([b for b in part.copied if b in met]),
+        ))
+        done = [Done(acc.acc, acc.op, acc.dtype, True) for acc in rows]
+        rest = [s for s in before if not isinstance(s, EFFECTS) and not (isinstance(s, Combine) and s.acc in outer)]
+        before[:] = [s for s in rest if not (isinstance(s, Init) and s.acc in summed)] + done
+
+    for s in part.body:
+        if isinstance(s, Loop):
+            launch((s,))
+        else:
+            before.append(s)
+    if any(isinstance(s, EFFECTS) or isinstance(s, Combine) and s.acc in outer for s in before):
+        launch(())
+    return [replace(p, before=_slice(part.before, _wanted(p), {a.acc for a in p.accs})) for p in found]
+
+
+def _wanted(part: Part) -> set[str]:
+    return {name for s in walk(part.body) for name in _reads(s)}
 
 
 def _reads(s: Any) -> tuple[str, ...]:

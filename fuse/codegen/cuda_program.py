@@ -125,6 +125,8 @@ class DeviceProgram:
             lines.append(f"\nkernel {number}: {len(launches.sources)} launches\n{region.default}")
             for k, source in enumerate(launches.sources):
                 lines.append(f"  launch {k}: {describe(source.part)}")
+            for k, source in enumerate(launches.chunked):
+                lines.append(f"  with few long rows, launch {k}: {describe(source.part)}")
         return "\n".join(lines)
 
 
@@ -141,4 +143,5 @@ def describe(part: Any) -> str:
     how = "one thread each" if part.alone else f"a group of threads each over {lanes}"
     side = ", neighbours side by side" if part.spread else ""
     met = f"; {', '.join(part.copied)} in copies, added up in order" if part.copied else ""
-    return f"points of ({over}), {how}{side}{met}"
+    cut = ", in chunks" if part.chunked else ""
+    return f"points of ({over}), {how}{cut}{side}{met}"

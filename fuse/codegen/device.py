@@ -104,7 +104,7 @@ class Device:
         """The kernel ``entry`` of a source, to be launched with arguments of these dtypes."""
         raise NotImplementedError
 
-    def launch(self, kernel: Any, blocks: int, threads: int, arguments: Sequence[Any]) -> None:
+    def launch(self, kernel: Any, blocks: tuple[int, int], threads: int, arguments: Sequence[Any]) -> None:
         raise NotImplementedError
 
 
@@ -174,7 +174,7 @@ class NumbaDevice(Device):
         self.counts["compiled kernels"] += 1
         return _cuda().jit(_signature(dtypes, arrays))(function_of(text, entry, helpers))
 
-    def launch(self, kernel: Any, blocks: int, threads: int, arguments: Sequence[Any]) -> None:
+    def launch(self, kernel: Any, blocks: tuple[int, int], threads: int, arguments: Sequence[Any]) -> None:
         self.counts["launches"] += 1
         kernel[blocks, threads](*arguments)
 
@@ -381,7 +381,7 @@ class SimulatedDevice(Device):
         self.counts["compiled kernels"] += 1
         return kernel_of(_cuda(), text, entry, helpers, tuple(dtypes), tuple(arrays))
 
-    def launch(self, kernel: Any, blocks: int, threads: int, arguments: Sequence[Any]) -> None:
+    def launch(self, kernel: Any, blocks: tuple[int, int], threads: int, arguments: Sequence[Any]) -> None:
         self.counts["launches"] += 1
         with _lock:  # one block at a time, for all threads
             kernel(blocks, threads, arguments)

@@ -50,7 +50,7 @@ class Argument:
     dimension: int = -1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PartSource:
     """The source of one launch: its functions, the last of which is the kernel, and what it is called with."""
 
@@ -127,8 +127,10 @@ class CudaEmitter(Emitter):
                 self.line("group, lane, apart = cuda.threadIdx.x % here, cuda.threadIdx.x // here, here")
             else:
                 self.line("group, lane, apart = cuda.threadIdx.x // lanes, cuda.threadIdx.x % lanes, 1")
-            self.line("first, step, live = lane, lanes, True")
-            self.line("slot = cuda.blockIdx.x * here + group")
+            self.line("slot, live = cuda.blockIdx.x * here + group, True")
+            chunk = part.chunked
+            all_ = "first, step = lane + cuda.blockIdx.y * lanes, lanes * cuda.gridDim.y"
+            self.line(all_ if chunk else "first, step = lane, lanes")
         for s in part.before:
             self.statement(s)
         for acc in part.accs:
@@ -138,14 +140,18 @@ class CudaEmitter(Emitter):
             self.line(f"for base in range(cuda.blockIdx.x * here, {total}, cuda.gridDim.x * here):")
             self.depth += 1
             self.line(f"live = base + group < {total}")
-            self.line(f"place = base + group if live else {total} - 1")
+            self.line(f"place = row = base + group if live else {total} - 1")
             for k, axis in enumerate(reversed(part.groups)):
                 if k == len(part.groups) - 1:
                     self.line(f"{axis.name} = place")
                 else:
                     self.line(f"{axis.name} = place % {self.size_text[axis]}")
                     self.line(f"place = place // {self.size_text[axis]}")
+        for acc in part.rows:
+            self.init(acc)
         self.body(part.body)
+        for acc in part.rows:
+            self.finish_row(acc)
         if part.groups:
             self.depth -= 1
         for acc in part.accs:
@@ -234,7 +240,7 @@ class CudaEmitter(Emitter):
             text = f"{start} + {text}"
         if buffer in self.private and self.part.groups:
             cells = self.argument(f"{buffer}_cells", Argument("cells", buffer), "int64")
-            text = f"slot * {cells} + {text}"
+            text = f"{'row' if self.part.chunked else 'slot'} * {cells} + {text}"
         return text
 
     def checked(self, index: tuple[Any, ...]) -> str:
@@ -248,8 +254,13 @@ class CudaEmitter(Emitter):
         if self.part.groups:
             text += " and live"
         if not self.in_lanes and not (self.part.alone and self.part.ordered):
-            text += " and lane == 0"
+            text += f" and {self.once}"
         return text.removeprefix(" and ")
+
+    @property
+    def once(self) -> str:
+        """The condition under which one thread of a group does what they all could."""
+        return "lane == 0 and cuda.blockIdx.y == 0" if self.part.chunked else "lane == 0"
 
     def stored(self, s: Store, value: str) -> str:
         guard = self.guard(s.buffer, s.index)
@@ -316,11 +327,20 @@ class CudaEmitter(Emitter):
         assert acc.op.identity is not None
         if uniform:  # every lane has it
             nothing = typed(constant_text(acc.op.identity(acc.dtype), acc.dtype), acc.dtype)
-            value = f"{value} if lane == 0 else {nothing}"
+            value = f"{value} if {self.once} else {nothing}"
         k = self.combining.of(acc.op, acc.dtype)
         self.line(f"{acc.acc} = together{k}({value}, cuda.blockDim.x, 1, {self.room(acc.dtype)})")
         self.line("if cuda.threadIdx.x == 0:")
-        self.line(f"    {partials}[cuda.blockIdx.x] = {acc.acc}")
+        self.line(f"    {partials}[cuda.blockIdx.y * cuda.gridDim.x + cuda.blockIdx.x] = {acc.acc}")
+
+    def finish_row(self, acc: Init) -> None:
+        """Leave what this chunk has of an accumulator of its row."""
+        k = self.combining.of(acc.op, acc.dtype)
+        partials = self.argument(f"{acc.acc}_parts", Argument("partials", acc.acc), acc.dtype, True)
+        self.line(f"{acc.acc} = together{k}({self.final(acc.acc)}, lanes, apart, {self.room(acc.dtype)})")
+        self.line("if live and lane == 0:")
+        self.line(f"    {partials}[row * cuda.gridDim.y + cuda.blockIdx.y] = {acc.acc}")
+        self.lost.discard(acc.acc)
 
     def total(self, s: Done) -> None:
         """An accumulator of an earlier launch, from what its blocks left."""
@@ -328,6 +348,11 @@ class CudaEmitter(Emitter):
         partials = self.argument(f"{s.name}_parts", Argument("partials", s.name), s.dtype)
         count = self.argument(f"{s.name}_count", Argument("count", s.name), "int64")
         self.line(f"{s.name} = {typed(constant_text(s.op.identity(s.dtype), s.dtype), s.dtype)}")
+        if s.of_row:
+            self.line(f"for j in range(lane, {count}, lanes):")
+            self.line(f"    {s.name} = combine{k}({s.name}, {partials}[row * {count} + j])")
+            self.line(f"{s.name} = together{k}({s.name}, lanes, apart, {self.room(s.dtype)})")
+            return
         self.line(f"for j in range(cuda.threadIdx.x, {count}, cuda.blockDim.x):")
         self.line(f"    {s.name} = combine{k}({s.name}, {partials}[j])")
         self.line(f"{s.name} = together{k}({s.name}, cuda.blockDim.x, 1, {self.room(s.dtype)})")
@@ -374,12 +399,12 @@ class CudaEmitter(Emitter):
         return f"{axis}_groups * {count} + first"
 
 
-def emit(kernel: Kernel) -> tuple[PartSource, ...]:
-    """The launches of ``kernel``, in order.
+def emit(kernel: Kernel, chunked: bool = False) -> tuple[PartSource, ...]:
+    """The launches of ``kernel``, in order; with ``chunked`` those for few long rows.
 
     Raises FuseTypeError for what has no text for GPUs.
     """
-    parts = parts_of(kernel)
+    parts = parts_of(kernel, chunked)
     private = private_buffers(kernel, parts)
     return tuple([CudaEmitter(kernel, part, number, private).emit() for number, part in enumerate(parts)])
 

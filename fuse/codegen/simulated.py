@@ -109,7 +109,7 @@ def exchange(value, offset):
 
 def kernel_of(
     cuda: Any, text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool]
-) -> Callable[[int, int, Sequence[Any]], None]:
+) -> Callable[[tuple[int, int], int, Sequence[Any]], None]:
     """What launches the kernel ``entry`` of a source with (blocks, threads, arguments)."""
     scope = {**_namespace(), "cuda": cuda, "between": [None] * _SIZE}
     scope |= {name: _helper(helper) for name, helper in helpers.items()}
@@ -130,7 +130,7 @@ def kernel_of(
     casts = [None if is_array else scope[f"{d}_" if d == "bool" else d] for d, is_array in pairs]
     from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
 
-    def launch(blocks: int, threads: int, arguments: Sequence[Any]) -> None:
+    def launch(blocks: tuple[int, int], threads: int, arguments: Sequence[Any]) -> None:
         given = [FakeCUDAArray(a) if c is None else int(c(a)) if _is_whole(d) else c(a)
                  for a, c, d in zip(arguments, casts, dtypes, strict=True)]  # fmt: skip
         run[blocks, threads](*given)
