@@ -57,6 +57,8 @@ class Expr:
 
     def __new__(cls, type: Any = None, owner: Any = None, index: Any = None, name: str | None = None) -> Any:
         """Theano's ``Variable(type, None, None, name)``: a new input; everything else is made by operations."""
+        if cls is Constant and isinstance(type, Type):  # Theano's ``Constant(type, data, name)``
+            return typed_constant(type, owner, index or name)
         if cls is not Expr or owner is not None or not isinstance(type, Type):
             text = "expressions are made by operations and constructors such as fuse.tensor.vector('x')"
             raise FuseTypeError(text)

@@ -17,6 +17,7 @@ from fuse.errors import DisconnectedInputError, GradientError, NullTypeGradError
 from fuse.tensor.op_classes import op_class as _op_class
 
 disconnected_type = DisconnectedType()
+pullback, pushforward = Lop, Rop  # as PyTensor calls them
 # Theano's ops by name, and their classes.
 consider_constant_, zero_grad_, disconnected_grad_ = consider_constant, zero_grad, disconnected_grad
 

@@ -18,6 +18,7 @@ INTERNALS: dict[str, tuple[str, str]] = {
     ),
     "fuse.breakpoint": ("PdbBreakpoint", "fuse.Print shows values while a function runs"),
     "fuse.compile.function.types": ("Supervisor FunctionMaker", "use fuse.function"),
+    "fuse.compile.ops": ("update_placeholder TypeCastingOp load_back register_*", "own ops are written in Python"),
     "fuse.compile.maker": ("FunctionMaker", "use fuse.function"),
     "fuse.compile.function_module": ("_pickle_Function convert_function_input FunctionMaker", "use fuse.function"),
     "fuse.compile.mode": (

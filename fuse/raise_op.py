@@ -27,7 +27,7 @@ class CheckAndRaise(Op):
     >>> f(3.0)
     Traceback (most recent call last):
     ...
-    fuse.frontend.class_op.PerformError: CheckAndRaise.perform raised ValueError: too large...
+    ValueError: too large
     """
 
     __props__ = ("msg", "exc_type")
@@ -36,7 +36,7 @@ class CheckAndRaise(Op):
     def __init__(self, exc_type: type[Exception], msg: str = "") -> None:
         if not issubclass(exc_type, Exception):
             raise ValueError("`exc_type` must be an Exception subclass")
-        self.exc_type, self.msg = exc_type, msg
+        self.exc_type, self.msg, self.passed_on = exc_type, msg, (exc_type,)
 
     def __str__(self) -> str:
         return f"CheckAndRaise{{{self.exc_type}({self.msg})}}"
@@ -58,7 +58,7 @@ class CheckAndRaise(Op):
     def connection_pattern(self, node: Apply) -> list[list[int]]:
         return [[1], *[[0]] * (len(node.inputs) - 1)]
 
-    def infer_shape(self, fgraph: Any, node: Any, shapes: list[Any]) -> list[Any]:
+    def infer_shape(self, node: Apply, shapes: list[Any]) -> list[Any]:
         return [shapes[0]]
 
 
@@ -76,4 +76,5 @@ class Assert(_Assert):
 
 assert_op = Assert()
 
-__all__ = ["Assert", "CheckAndRaise", "ExceptionType", "assert_op"]
+exception_type = ExceptionType()
+__all__ = ["Assert", "CheckAndRaise", "ExceptionType", "assert_op", "exception_type"]

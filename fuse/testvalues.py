@@ -35,6 +35,9 @@ def get_test_value(node: Any) -> Any:
     return value
 
 
+Expr.get_test_value = get_test_value  # type: ignore[attr-defined]
+
+
 def get_debug_values(*args: Any) -> list[Any]:
     """[The test values of ``args``], to be looped over; [] where there are none or ``compute_test_value`` is "off".
 

@@ -156,3 +156,54 @@ def test_sizes_that_are_declared():
     with pytest.raises(TypeError, match="integers"):
         pt.basic.infer_static_shape((2.5,))
     assert pt.get_underlying_scalar_constant_value(n, raise_not_constant=False) is n
+
+
+def test_ops_whose_infer_shape_takes_the_graph_first():
+    class Twice(fuse.Op):
+        __props__ = ()
+
+        def make_node(self, x):
+            return fuse.Apply(self, [x], [x.type()])
+
+        def perform(self, node, inputs, output_storage):
+            output_storage[0][0] = 2 * inputs[0]
+
+        def infer_shape(self, fgraph, node, shapes):
+            assert fgraph is None
+            return shapes
+
+    x = pt.dvector("x")
+    out, shape = fuse.function([x], [Twice()(x), Twice()(x).shape])([1.0, 2.0])
+    assert out.tolist() == [2.0, 4.0] and shape.tolist() == [2]
+
+
+def test_constants_compare_by_value():
+    nan = pt.constant([1.0, np.nan])
+    assert nan.signature() == pt.constant([1.0, np.nan]).signature() != pt.constant([1.0, 2.0]).signature()
+    assert pt.constant(2).equals(2) and not pt.constant(2).equals(3)
+    assert fuse.Constant(pt.TensorType("int8", (None,)), [1, 2]).data.dtype == "int8"
+
+
+def test_constant_masks_are_measured_when_they_are_used():
+    x = pt.dmatrix("x")
+    rows = fuse.function([x], x[np.array([True, False])])
+    np.testing.assert_array_equal(rows([[1.0], [2.0]]), [[1.0]])
+    for wrong in ([[1.0]], [[1.0], [2.0], [3.0]]):
+        with pytest.raises(IndexError, match="does not match"):
+            rows(wrong)
+
+
+def test_duplicates_may_be_ignored():
+    x = pt.dvector("x")
+    at = np.array([0, 0, 1])
+    add, once = pt.inc_subtensor(x[at], 1.0), pt.inc_subtensor(x[at], 1.0, ignore_duplicates=True)
+    found = fuse.function([x], [add, once])([0.0, 0.0])
+    assert found[0].tolist() == [2.0, 1.0] and found[1].tolist() == [1.0, 1.0]
+
+
+def test_ranges_between_arrays():
+    low, high = np.array([0.0, 1.0]), np.array([4.0, -3.0])
+    found, step = pt.linspace(low, high, 5, retstep=True, axis=-1)
+    want, gap = np.linspace(low, high, 5, retstep=True, axis=-1)
+    np.testing.assert_allclose(found.eval(), want)
+    np.testing.assert_allclose(step.eval(), gap)

@@ -166,3 +166,35 @@ def test_a_users_own_distribution():
 def test_the_default_mode_may_be_a_mode():
     with fuse.config.change_flags(mode=fuse.Mode("py", None)):
         assert int(fuse.function([], pt.constant(1) + 1)()) == 2
+
+
+# ---------------------------------------------------------------- loops
+def test_streams_within_loops():
+    stream = RandomStream(seed=1)
+    start = pt.constant(0.0, dtype="float64")
+    out, updates = fuse.scan(lambda x: x + stream.normal(), outputs_info=start, n_steps=4)
+    f = fuse.function([], out, updates=updates)
+    own = np.random.default_rng(np.random.SeedSequence(1).spawn(1)[0])
+    np.testing.assert_allclose(f(), np.cumsum(own.normal(size=4)))
+    np.testing.assert_allclose(f(), np.cumsum(own.normal(size=4)))
+
+
+def test_gradients_of_loops_with_draws():
+    stream, w = RandomStream(seed=1), pt.dscalar("w")
+    out, _ = fuse.scan(lambda x: x * w * stream.normal(), outputs_info=pt.constant(1.0, dtype="float64"), n_steps=4)
+    value, slope = fuse.function([w], [out[-1], fuse.grad(out[-1], w)], no_default_updates=True)(0.5)
+    assert float(slope) == pytest.approx(4 * float(value) / 0.5)
+
+
+def test_a_generator_is_carried_through_a_loop():
+    rng = fuse.shared(np.random.default_rng(3))
+
+    def step(x, generator):
+        after, draw = pt.random.normal(rng=generator, return_next_rng=True)
+        return x + draw, after
+
+    (xs, last), _ = fuse.scan(step, outputs_info=[pt.constant(0.0, dtype="float64"), rng], n_steps=3)
+    f = fuse.function([], xs, updates={rng: last})
+    own = np.random.default_rng(3)
+    for _ in range(2):
+        np.testing.assert_allclose(f(), np.cumsum(own.normal(size=3)))

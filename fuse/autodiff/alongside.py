@@ -16,6 +16,7 @@ from fuse.frontend import elementwise as ew
 from fuse.frontend.arithmetic import kept_reciprocal
 from fuse.frontend.loops import Body, arguments, loop_node, results
 from fuse.op import ZERO
+from fuse.types import only_arrays
 
 MOST = 4  # numbers to differentiate by
 FORMULAS = 64  # operations that make the loop's arguments of them
@@ -39,7 +40,9 @@ def gradient(
     body: Body = out.params["body"]
     params = {k: v for k, v in out.params.items() if k != "body"}
     plain = not params.keys() - {"label", "nonempty"} and body.until is None
-    numbers = all(x.type.ndim == 0 and (is_discrete(x) or x.type.dtype.startswith("float")) for x in body.inputs)
+    numbers = all(only_arrays(x.type) for x in body.inputs) and all(
+        x.type.ndim == 0 and (is_discrete(x) or x.type.dtype.startswith("float")) for x in body.inputs
+    )
     if not plain or not numbers or not isinstance(g, tuple) or any(is_null(h) for h in g):
         return None
     wanted = [k for k, arg in enumerate(out.args[1:]) if arg in reach]

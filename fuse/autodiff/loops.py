@@ -20,7 +20,7 @@ from fuse.frontend.lengths import has_rows, is_steady
 from fuse.frontend.loops import DERIVATIVES, LOOP, Body, arguments, loop_node, results
 from fuse.op import DISCONNECTED, ZERO
 from fuse.testvalues import after
-from fuse.types import TensorType
+from fuse.types import TensorType, only_arrays
 
 # Ops whose value in a step is kept rather than computed again: products, and what needs more than a few instructions.
 _DEAR_KINDS = ("opaque", "reduction", "composite")
@@ -188,6 +188,10 @@ def _kept(inner: Body, needed: Sequence[Expr]) -> tuple[list[Expr], dict[Expr, E
     already, moving = {*inner.nexts, *inner.ys}, {*inner.sequences, *inner.states}
     while stack:
         node = stack.pop()
+        drawn = only_arrays(node.type) and not all(only_arrays(a.type) for a in node.args)  # by a generator, say
+        if drawn:
+            known[node] = variable(node.type)
+            continue
         worth = node in varying and not node.is_leaf and (node in already or is_dear(node) and is_steady(node, moving))
         if node in inner.states or worth and not lazy.get(node):
             known[node] = variable(node.type)

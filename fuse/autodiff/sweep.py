@@ -41,7 +41,8 @@ def is_tensor(node: Expr) -> bool:
 
 
 def is_discrete(node: Expr) -> bool:
-    return is_tensor(node) and node.type.dtype in ty.DISCRETE
+    """Whether values have no derivative: integers, and objects of a user's own types."""
+    return node.type.dtype in ty.DISCRETE if is_tensor(node) else not isinstance(node.type, ty.TupleType)
 
 
 def cotangents(

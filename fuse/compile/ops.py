@@ -7,6 +7,7 @@ from fuse.frontend.apply import Apply
 from fuse.frontend.as_op import FromFunctionOp as FromFunctionOp
 from fuse.frontend.as_op import as_op as as_op
 from fuse.frontend.class_op import Op
+from fuse.internals import lookup as _lookup
 
 
 class ViewOp(Op):
@@ -59,3 +60,5 @@ class DeepCopyOp(ViewOp):
 
 
 deep_copy_op = DeepCopyOp()
+
+__getattr__ = _lookup(__name__)

@@ -137,5 +137,18 @@ def clone_variable(expr: Expr, name: str | None = None) -> Expr:
     return variable(expr.type, name or expr.name)
 
 
-for _name, _member in (("owner", property(owner)), ("index", property(output_index)), ("clone", clone_variable)):
+def equals(expr: Expr, other: Any) -> bool:
+    """Whether ``other``, a value or an expression, is the same formula; constants are by type and value."""
+    return as_expr(other) is expr
+
+
+def signature(constant: Constant) -> tuple[Any, ...]:
+    """The type and the bytes of a constant: equal for equal ones, NaN included."""
+    return constant.type, constant.data.tobytes()
+
+
+for _name, _member in (
+    ("owner", property(owner)), ("index", property(output_index)), ("clone", clone_variable), ("equals", equals),
+):
     setattr(Expr, _name, _member)
+Constant.signature = signature  # type: ignore[attr-defined]

@@ -76,3 +76,6 @@ def as_op(
         return FromFunctionOp(fn, listed(itypes), listed(otypes), infer_shape)
 
     return decorate
+
+
+wrap_py = as_op

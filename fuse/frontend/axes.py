@@ -282,7 +282,7 @@ def specify_shape(op: Op, x: Any, shape: Any, *more: Any) -> Expr:
             raise SpecifiedShapeError(f"specify_shape gives {len(shape)} sizes for {x.type.ndim} dimensions")
         shape = [have if want is None else want for have, want in zip(sizes_of(x), shape, strict=True)]
     sizes = as_sizes(shape, x.type.ndim)
-    if sizes == tuple(x.type.shape):
+    if sizes == sizes_of(x):
         return x
     return op(x, *map(as_size_expr, sizes))
 
@@ -380,8 +380,8 @@ def patternbroadcast(x: Any, broadcastable: Sequence[bool]) -> Expr:
 
 
 # ---------------------------------------------------------------- broadcasting several together
-def broadcast_shape(*xs: Any) -> tuple[Any, ...]:
-    """The sizes to which the expressions broadcast: ints or 0-d int64 expressions.
+def broadcast_shape(*xs: Any, arrays_are_shapes: bool = False, **_: Any) -> tuple[Any, ...]:
+    """The sizes to which the expressions (or shapes, if they are) broadcast: ints or 0-d int64 expressions.
 
     Raises ShapeError where sizes known at build time do not go together.
 
@@ -392,7 +392,7 @@ def broadcast_shape(*xs: Any) -> tuple[Any, ...]:
     >>> n.type
     TensorType(int64, scalar)
     """
-    return broadcast_sizes([sizes_of(as_expr(x)) for x in xs])
+    return broadcast_sizes([as_sizes(tuple(x)) if arrays_are_shapes else sizes_of(as_expr(x)) for x in xs])
 
 
 def broadcast_arrays(*xs: Any) -> list[Expr]:

@@ -252,7 +252,7 @@ def _bind(node: Expr) -> Callable[..., Any]:
         storage: list[list[Any]] = [[None] for _ in types]
         try:
             instance.perform(view, inputs, storage)
-        except FuseError:
+        except (FuseError, *getattr(instance, "passed_on", ())):  # raised for the user of the function
             raise
         except Exception as error:
             text = f"{type(instance).__name__}.perform raised {type(error).__name__}: {error}"
@@ -374,12 +374,19 @@ def _shape(node: Expr, *arg_shapes: tuple[Any, ...]) -> Any:
     view = Apply._view(node)
     instance = view.op
     given = [s and tuple(as_expr(np.int64(n)) if isinstance(n, int) else n for n in s) for s in arg_shapes]
-    found = instance.infer_shape(view, given)
+    # PyTensor passes the graph first
+    found = instance.infer_shape(*([None] if _takes_graph(instance.infer_shape) else []), view, given)
     if len(found) != len(view.outputs):
         method = f"{type(instance).__name__}.infer_shape"
         raise FuseValueError(f"{method} gave {len(found)} shapes for {len(view.outputs)} outputs")
     shapes = [s and tuple(_size(n) for n in s) for s in found]
     return tuple(shapes) if isinstance(node.type, TupleType) else shapes[0]
+
+
+def _takes_graph(infer_shape: Callable[..., Any]) -> bool:
+    """Whether it is infer_shape(fgraph, node, shapes), not infer_shape(node, shapes)."""
+    given = inspect.signature(infer_shape).parameters.values()
+    return sum(p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty for p in given) > 2
 
 
 def _size(n: Any) -> Any:

@@ -339,8 +339,12 @@ def _minus(a: Expr, b: Expr) -> Expr:
     return a if isinstance(b, Constant) and b.data == 0 else ew.sub(a, b)
 
 
-def linspace(start: Any, stop: Any, num: Any = 50, endpoint: bool = True, dtype: Any = None) -> Expr:
+def linspace(
+    start: Any, stop: Any, num: Any = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0
+) -> Any:
     """``num`` evenly spaced values from ``start`` to ``stop`` (included, unless ``endpoint`` is false).
+
+    The bounds may be arrays: ``axis`` is then that of the values. With ``retstep`` also the distance of two values.
 
     >>> linspace(0, 1, 5).type
     TensorType(float64, (5,))
@@ -352,14 +356,19 @@ def linspace(start: Any, stop: Any, num: Any = 50, endpoint: bool = True, dtype:
     gaps = size_max(size_sub(n, 1) if endpoint else n, 1)
     step = ew.true_div(ew.sub(last, first), ew.cast(as_size_expr(gaps), work))
     ramp = iota(n)
+    if rank := max(step.type.ndim, first.type.ndim):
+        ramp = dimshuffle(ramp, [0, *["x"] * rank])
     values = ew.add(ew.mul(ew.cast(ramp, work), _folded(step)), _folded(first))
     if endpoint and not (isinstance(n, int) and n < 2):  # the last value is exact, whatever rounding did
         ends = ew.and_(ew.eq(ramp, gaps), ew.gt(ramp, 0))
         values = ew.switch(ends, last, values)
-    if dtype is None:
-        return values
-    target = dtype_name(dtype)
-    return ew.cast(ew.floor(values) if target in INTEGER else values, target)
+    if axis and rank:
+        at = axis % (rank + 1)
+        values = dimshuffle(values, [*range(1, at + 1), 0, *range(at + 1, rank + 1)])
+    if dtype is not None:
+        target = dtype_name(dtype)
+        values = ew.cast(ew.floor(values) if target in INTEGER else values, target)
+    return (values, step) if retstep else values
 
 
 def logspace(start: Any, stop: Any, num: Any = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None) -> Expr:

@@ -260,7 +260,9 @@ def _padded(index: Expr, rank: int) -> Expr:
 
 
 # ---------------------------------------------------------------- storing
-def set_subtensor(x: Expr, y: Any, inplace: bool = False, tolerate_inplace_aliasing: bool = False) -> Expr:
+def set_subtensor(
+    x: Expr, y: Any, inplace: bool = False, tolerate_inplace_aliasing: bool = False, ignore_duplicates: bool = False
+) -> Expr:
     """A copy of ``base`` in which the part ``x = base[...]`` is replaced by ``y``, which broadcasts to it.
 
     ``x`` is written as the indexed expression itself. Of an element that is indexed twice the last value stays.
@@ -276,9 +278,12 @@ def set_subtensor(x: Expr, y: Any, inplace: bool = False, tolerate_inplace_alias
 
 
 def inc_subtensor(
-    x: Expr, y: Any, inplace: bool = False, set_instead_of_inc: bool = False, tolerate_inplace_aliasing: bool = False
+    x: Expr, y: Any, inplace: bool = False, set_instead_of_inc: bool = False, tolerate_inplace_aliasing: bool = False,
+    ignore_duplicates: bool = False,
 ) -> Expr:
     """A copy of ``base`` in which ``y`` is added to the part ``x = base[...]``; repeated indices add up.
+
+    With ``ignore_duplicates`` they do not, as in NumPy's ``base[...] += y``: the last one stays.
 
     >>> import fuse.tensor as T
     >>> v = T.vector("v")
@@ -287,6 +292,8 @@ def inc_subtensor(
     """
     if set_instead_of_inc:
         return set_subtensor(x, y)
+    if ignore_duplicates:
+        return set_subtensor(x, ew.cast(ew.add(x, y), x.type.dtype))
     return _store(x, y, inc_subtensor_op, inc_gather_op, "inc_subtensor")
 
 

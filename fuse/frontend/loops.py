@@ -92,7 +92,13 @@ class Body:
 
 def _place(number: int, type_: TensorType) -> Expr:
     """The leaf of every body that stands for input ``number`` of this type."""
-    return leaf(Expr, INPUT, type_, None, uid=f"loop input {number} {type_.dtype} {type_.shape}")
+    kind = f"{type_.dtype} {type_.shape}" if is_array(type_) else f"{type(type_).__module__} {type_}"
+    return leaf(Expr, INPUT, type_, None, uid=f"loop input {number} {kind}")
+
+
+def is_array(type_: Any) -> bool:
+    """Whether values of this type are arrays, not objects of a user's own types, such as generators."""
+    return isinstance(type_, TensorType)
 
 
 def _open(like: Body, inputs: Sequence[Expr], outputs: Sequence[Expr]) -> Body:
@@ -121,6 +127,10 @@ def _infer(steps: Expr, *args: Expr, body: Body, **_: Any) -> Any:
         raise FuseTypeError(f"a loop of {len(body.inputs)} inputs got {len(args)}")
     for k, (x, arg) in enumerate(zip(body.inputs, args, strict=True)):
         extra = k < len(body.sequences)
+        if not is_array(x.type):
+            if arg.type != x.type:
+                raise FuseTypeError(f"a value of a loop is a {arg.type}, where the body has {x.type}")
+            continue
         if arg.type.dtype != x.type.dtype or arg.type.ndim != x.type.ndim + extra:
             what = "sequence" if extra else "state" if k < len(body.sequences) + len(body.states) else "value"
             raise FuseTypeError(
@@ -138,7 +148,7 @@ def _shape(node: Expr, *shapes: tuple[Any, ...]) -> tuple[tuple[Any, ...], ...]:
     a = len(body.sequences)
     outer = {x: s[1:] if k < a else s for k, (x, s) in enumerate(zip(body.inputs, shapes[1:], strict=True))}
     finals = [tuple([m if m is not None else n for m, n in zip(x.type.shape, outer[x], strict=True)])
-              for x in body.states]
+              if is_array(x.type) else () for x in body.states]
     branch = node.params.get("branch")
     if branch == "lazy":  # sizes of what may not be computed
         return tuple([(None,) * (1 + y.type.ndim) for y in body.ys])
@@ -188,6 +198,8 @@ def checked(steps: Any, arrays: Sequence[Array], body: Body, nonempty: bool = Fa
     if nonempty and not count:
         raise FuseValueError("the last of no steps was asked for: the loop has n_steps = 0")
     for k, (x, value) in enumerate(zip(body.inputs, arrays, strict=True)):
+        if not is_array(x.type):
+            continue
         shape = np.shape(value)
         if k < len(body.sequences):
             if shape[0] < count:
@@ -207,12 +219,15 @@ def stepwise(step: Callable[..., Sequence[Array]]) -> Callable[..., list[Array]]
         count = checked(steps, arrays, body, nonempty)
         a, b = len(body.sequences), len(body.sequences) + len(body.states)
         sequences, fixed = [np.asarray(x) for x in arrays[:a]], arrays[b:]
-        states = [np.array(x) for x in arrays[a:b]]
+        own = [is_array(x.type) for x in body.states]
+        states = [np.array(x) if yes else x for x, yes in zip(arrays[a:b], own, strict=True)]
         kept: list[Any] = [None] * len(body.ys)
         done = 0
         while done < count:
             found = step(*[np.asarray(s[done]) for s in sequences], *states, *fixed)
-            states = [_same(new, old, k) for k, (new, old) in enumerate(zip(found, states, strict=False))]
+            states = [
+                _same(new, old, k) if own[k] else new for k, (new, old) in enumerate(zip(found, states, strict=False))
+            ]
             for k, value in enumerate(found[len(states):len(states) + len(kept)]):
                 if kept[k] is None:
                     room = count if body.until is None else min(count, 64)
@@ -233,7 +248,7 @@ def stepwise(step: Callable[..., Sequence[Array]]) -> Callable[..., list[Array]]
         else:
             shapes = _empty_shapes(arrays, body)
             kept = [np.empty((0, *s), y.type.dtype) for s, y in zip(shapes, body.ys, strict=True)]
-        finals = [np.array(x) for x in states]
+        finals = [np.array(x) if yes else x for x, yes in zip(states, own, strict=True)]
         return [*finals, *kept, *([np.asarray(done, "int64")] if body.until is not None else [])]
 
     return run
@@ -254,7 +269,10 @@ def _empty_shapes(arrays: Sequence[Array], body: Body) -> list[tuple[int, ...]]:
         x: np.shape(v)[1:] if k < a else np.shape(v) for k, (x, v) in enumerate(zip(body.inputs, arrays, strict=True))
     }
     shapes: list[Any] = []
-    fixed = {x: constant(v) for x, v in zip(body.inputs, arrays, strict=True) if x in body.fixed and not x.type.ndim}
+    fixed = {
+        x: constant(v) for x, v in zip(body.inputs, arrays, strict=True)
+        if x in body.fixed and is_array(x.type) and not x.type.ndim
+    }
     for y in body.ys:
         sizes = [_outer_size(n, outer, fixed) for n in shape_of(y)]
         read = [n for n in sizes if isinstance(n, Expr)]

@@ -9,6 +9,7 @@ import numpy as np
 from fuse.errors import FuseIndexError, ShapeError
 from fuse.expr import Constant, Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
+from fuse.frontend.asserting import required
 from fuse.frontend.parts import parts
 from fuse.frontend.sizes import as_size_expr
 from fuse.op import DISCONNECTED, Op, op_record
@@ -40,7 +41,13 @@ def nonzero_op(op: Op, x: Expr, *sizes: Expr) -> Expr:
 def nonzero_within(mask: Expr, sizes: Sequence[Any]) -> Sequence[Expr]:
     """One index vector per axis of ``mask``; at run time its shape must be ``sizes`` where these are given."""
     if isinstance(mask, Constant):
-        return [constant(i.astype("int64")) for i in np.nonzero(mask.data)]
+        places: list[Expr] = [constant(i.astype("int64")) for i in np.nonzero(mask.data)]
+        open_ = [(n, m) for n, m in zip(sizes, mask.data.shape, strict=False) if not isinstance(n, int)]
+        if open_:  # the positions are known, whether they fit is not
+            text = f"a bool index of shape {mask.data.shape} does not match the indexed axes"
+            fits = [ew.eq(as_size_expr(n), constant(m, dtype="int64")) for n, m in open_]
+            places[0] = required(places[0], fits, text, "FuseIndexError")
+        return places
     return parts(nonzero_op(mask, *map(as_size_expr, sizes)))
 
 

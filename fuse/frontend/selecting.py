@@ -39,7 +39,7 @@ def _into_range(indices: Expr, size: Any, mode: str) -> Expr:
     return ew.minimum(ew.maximum(indices, 0), ew.sub(size, 1))
 
 
-def take(a: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> Expr:
+def take(a: Any, indices: Any, axis: int | None = None, mode: str | None = "raise") -> Expr:
     """The elements (or slices along ``axis``) of ``a`` at ``indices``; without an axis ``a`` counts as flat.
 
     ``mode``: "raise" an error out of bounds, "wrap" around, or "clip" to the ends (no negative indices then).
@@ -49,7 +49,7 @@ def take(a: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> 
     >>> take(m, [2, 0], axis=1).eval({m: [[1.0, 2.0, 3.0]]})
     array([[3., 1.]])
     """
-    a = as_expr(a)
+    a, mode = as_expr(a), mode or "raise"
     if axis is None:
         a, axis = _flat(a), 0
     axis = normalize_axis(axis, a.type.ndim)

@@ -29,6 +29,7 @@ def hex_digest(x: _np.ndarray[_Any, _Any]) -> str:
 
 
 var_descriptor = min_informative_str
+dprint = debugprint
 
 
 def __getattr__(name: str) -> bool | str:

@@ -130,6 +130,8 @@ _CLASSES = {
     "Erf": "erf", "Erfc": "erfc", "Gamma": "gamma", "GammaLn": "gammaln", "Psi": "psi",
 }
 globals().update(_plain_classes(_CLASSES, globals()))
+scalar_maximum, scalar_minimum, Reciprocal = maximum, minimum, globals()["Inv"]
+ScalarMaximum, ScalarMinimum, Sign = [globals()[name] for name in ("Maximum", "Minimum", "Sgn")]
 Identity = lambda *_, **__: identity  # noqa: E731
 second, scalar_sigmoid = fill, sigmoid
 

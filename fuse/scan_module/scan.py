@@ -18,7 +18,7 @@ from fuse.scan_module.scan_utils import (
     read_sequences,
     settled,
 )
-from fuse.types import TensorType
+from fuse.types import TensorType, only_arrays
 from fuse.updates import OrderedUpdates
 
 
@@ -89,13 +89,27 @@ def scan(
     updates = OrderedUpdates()
     for target, final in zip(order, finals[len(finals) - len(order):], strict=True):
         updates[target] = final
-    outputs = kept[: len(returned.outputs)]
+    steps_kept = iter(kept)
+    lasts = _first_finals(states, finals)
+    outputs = [
+        next(steps_kept) if only_arrays(o.type) else last for o, last in zip(returned.outputs, lasts, strict=True)
+    ]
     for output, expr in zip(outputs, returned.outputs, strict=True):
         if expr.name and output.name is None:
             output.name = expr.name
     if return_list or len(outputs) > 1:
         return outputs, updates
     return (outputs[0] if outputs else None), updates
+
+
+def _first_finals(states: Sequence[State | None], finals: Sequence[Expr]) -> list[Any]:
+    """For each output its state after the last step, where it is one."""
+    rest = iter(finals)
+    found: list[Any] = []
+    for state in states:
+        mine = [next(rest) for _ in state.leaves] if state is not None else [None]
+        found.append(mine[0])
+    return found
 
 
 def _closed(
@@ -125,9 +139,10 @@ def _closed(
         _check_strict(outside, strict)
     replaced = {x: variable(x.type, x.name) for x in outside}
     roots = substitute(roots, replaced)
+    kept = [y for y in roots[len(nexts) : len(nexts) + count] if only_arrays(y.type)]
     body = Body(
-        elements, [*carried, *cells.values()], [*known, *replaced.values()], roots[: len(nexts)],
-        roots[len(nexts) : len(nexts) + count], roots[-1] if ends else None,
+        elements, [*carried, *cells.values()], [*known, *replaced.values()], roots[: len(nexts)], kept,
+        roots[-1] if ends else None,
     )
     return loop_node(steps, cut, [*inits, *cells], [*known.values(), *outside], body, **params), list(cells)
 
@@ -147,6 +162,8 @@ def _check_strict(outside: Sequence[Expr], given: Sequence[Expr]) -> None:
 
 def _fitted(target: Any, value: Expr) -> Expr:
     """The new value of a shared variable in a step, in its type."""
+    if value.type == target.type:
+        return value
     if value.type.dtype != target.type.dtype or value.type.ndim != target.type.ndim:
         raise FuseTypeError(
             f"fn updates the shared variable {target.name or target} ({target.type.describe()}) with a "

@@ -10,7 +10,7 @@ from fuse.expr import SHARED, Constant, Expr, as_expr, constant, leaves, rebuild
 from fuse.frontend import elementwise as ew
 from fuse.frontend.graph import equal_computations as equal_computations
 from fuse.frontend.sizes import static_int
-from fuse.types import DISCRETE, TensorType
+from fuse.types import DISCRETE, TensorType, only_arrays
 
 
 class until:
@@ -145,6 +145,9 @@ class State:
         self.initial, self.taps = info.initial, info.taps
         self.depth = -min(info.taps)
         self.recast = False
+        if not only_arrays(self.initial.type):  # an object such as a generator: its last value is the result
+            self.leaves = [variable(self.initial.type, self.initial.name)]
+            return
         shape = self.initial.type.shape
         type_ = TensorType(self.initial.type.dtype, shape if self.depth == 1 else shape[1:])
         name = self.initial.name
@@ -165,6 +168,8 @@ class State:
         needed in; any other change is the error that Theano tells.
         """
         have, new = self.type, value.type
+        if not only_arrays(have) and have == new:
+            return {}
         name = self.initial.name or self.initial
         if new.ndim != have.ndim:
             raise FuseTypeError(

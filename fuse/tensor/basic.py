@@ -15,8 +15,8 @@ def _allclose(a, b, rtol=None, atol=None):
     """Whether two arrays agree, with the tolerance that fits the less accurate dtype."""
     a, b = _np.asarray(a), _np.asarray(b)
     bits = {_np.finfo(x.dtype).bits for x in (a, b) if x.dtype.kind in "fc"}
-    loose = 1e-3 if 16 in bits else 1e-5 if 32 in bits else 1e-10
-    return _np.allclose(a, b, rtol=loose if rtol is None else rtol, atol=loose if atol is None else atol)
+    rough, near = (5e-2, 5e-3) if 16 in bits else (1e-5, 1e-5) if 32 in bits else (1e-5, 1e-8)
+    return _np.allclose(a, b, rtol=rough if rtol is None else rtol, atol=near if atol is None else atol)
 
 
 # _convert_to_int8(x), ...: casts by name

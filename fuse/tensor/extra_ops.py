@@ -1,6 +1,5 @@
 """Theano's ``tensor.extra_ops``."""
 from fuse.frontend.axes import broadcast_arrays as broadcast_arrays
-from fuse.frontend.axes import broadcast_shape as broadcast_shape
 from fuse.frontend.axes import squeeze as squeeze
 from fuse.frontend.creation import linspace as linspace
 from fuse.frontend.creation import logspace as logspace
@@ -17,6 +16,7 @@ from fuse.frontend.signal_windows import bartlett as bartlett
 from fuse.frontend.sorting import unique as unique
 from fuse.tensor.cpu_contiguous import CpuContiguous as CpuContiguous
 from fuse.tensor.cpu_contiguous import cpu_contiguous as cpu_contiguous
+from fuse.tensor.newer import broadcast_shape_exprs as broadcast_shape
 from fuse.tensor.newer import concat_with_broadcast as concat_with_broadcast
 from fuse.tensor.newer import geomspace as geomspace
 from fuse.tensor.op_classes import Alloc as BroadcastTo

@@ -12,7 +12,7 @@ from fuse.errors import AxisError, FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
 from fuse.frontend import numpy_more
-from fuse.frontend.axes import atleast_nd, broadcast_arrays, moveaxis, specify_shape
+from fuse.frontend.axes import atleast_nd, broadcast_arrays, broadcast_shape, moveaxis, specify_shape
 from fuse.frontend.bessel import kv
 from fuse.frontend.creation import linspace, tri
 from fuse.frontend.join import concatenate, split
@@ -148,6 +148,15 @@ def infer_static_shape(shape: Any) -> tuple[list[Expr], tuple[int | None, ...]]:
         if s.type.dtype not in DISCRETE or s.type.ndim:
             raise FuseTypeError(f"Shapes must be scalar integers; got {s}")
     return exprs, tuple([static_int(s) for s in exprs])
+
+
+def broadcast_shape_exprs(*arrays: Any, arrays_are_shapes: bool = False, **_: Any) -> tuple[Expr, ...]:
+    """The sizes to which arrays, or shapes, broadcast, each an expression.
+
+    >>> [int(n.data) for n in broadcast_shape_exprs((2, 1), (3,), arrays_are_shapes=True)]
+    [2, 3]
+    """
+    return tuple(map(as_size_expr, broadcast_shape(*arrays, arrays_are_shapes=arrays_are_shapes)))
 
 
 def shape_tuple(x: Any) -> tuple[Expr, ...]:

@@ -314,8 +314,18 @@ Cholesky = op_class(
 )
 Solve = op_class(
     "Solve", "solve solve_triangular",
-    lambda A_structure="general", lower=False, overwrite_A=False, overwrite_b=False: partial(_solved, A_structure),
+    lambda A_structure="general", lower=False, overwrite_A=False, overwrite_b=False, assume_a=None, **_: partial(
+        _solved, _structure(assume_a) if assume_a else A_structure
+    ),
 )
+
+
+def _structure(assume_a: str) -> str:
+    """Theano's name for what SciPy says of a matrix."""
+    known = {"gen": "general", "sym": "symmetric", "her": "symmetric", "pos": "symmetric"}
+    if assume_a not in known:
+        raise FuseValueError(f"{assume_a!r} is not a recognized matrix structure: {', '.join(known)}")
+    return known[assume_a]
 
 
 def _solved(structure: str, a: Any, b: Any) -> Expr:
