@@ -54,7 +54,7 @@ def function(
     * ``inputs``: a list of variables, ``In(variable, value=..., ...)`` or (variable, default);
     * ``outputs``: an expression, a list, a dict of them, or None; results are fresh arrays (0-d for scalars);
     * ``updates``: new values of shared variables, stored after the outputs are computed: a dict or list of pairs;
-    * ``givens``: replacements in the graph (of inputs, shared variables, any expression), made all at once;
+    * ``givens``: replacements in the graph (of variables that are no inputs, shared ones, expressions), all at once;
     * ``no_default_updates``: True, or a list of shared variables (random streams) that the call does not advance;
     * ``mode``: a name or a Mode: 'FAST_RUN', 'FAST_COMPILE', 'strict', 'fast', 'DebugMode' (default: ``config.mode``);
     * ``allow_input_downcast``: cast values even where they lose precision;
@@ -321,13 +321,23 @@ class Function:
         profile: Any = None,
     ) -> Function:
         """The same function again: with shared variables exchanged (``swap``: old -> new), or without its updates."""
+        values = [
+            c.value if i.update is None or c.value is None else i.type.copied(c.value)
+            for i, c in zip(self.maker.inputs, self.input_storage, strict=True)
+        ]
+        return self._copied(swap, delete_updates, name, profile, values)
+
+    def _copied(
+        self, swap: Any, delete_updates: bool, name: str | None, profile: Any, values: Sequence[Any]
+    ) -> Function:
+        """A copy whose inputs have these values, or these cells."""
         graph = self.maker.signature
         exchange = checked_swap(swap, self.get_shared())
         updates = () if delete_updates else graph.updates
         roots = substitute([*graph.outputs, *graph.states, *[v for _, v in updates]], exchange)
         count = len(graph.outputs)
         fresh = iter(roots[count : count + len(graph.states)])
-        ins = tuple([copied_input(i, cell, fresh) for i, cell in zip(graph.inputs, self.input_storage, strict=True)])
+        ins = tuple([copied_input(i, value, fresh) for i, value in zip(graph.inputs, values, strict=True)])
         targets = [exchange.get(t, t) for t, _ in updates]
         pairs = tuple(zip(targets, roots[count + len(graph.states) :], strict=True))
         again = Signature(ins, graph.leaves, tuple(roots[:count]), graph.keys, graph.shape, pairs)
@@ -337,7 +347,8 @@ class Function:
         return self.copy()
 
     def __deepcopy__(self, memo: Any) -> Function:
-        return self.copy(swap={s: deepcopy(s, memo) for s in self.get_shared()})
+        swap = {s: deepcopy(s, memo) for s in self.get_shared()}
+        return self._copied(swap, False, None, None, [deepcopy(c, memo) for c in self.input_storage])
 
     def free(self) -> None:
         """Give back the memory that is kept between calls for results to come (see ``config.recycle``)."""
@@ -398,7 +409,7 @@ class Function:
             *graph.leaves, *[i.variable for i in graph.inputs], *[t for t, _ in graph.updates], *graph.roots,
         ]
         cells = zip(graph.inputs, self.input_storage, strict=True)
-        options = [(i.name, c.value, i.strict, i.allow_downcast, i.mutable) for i, c in cells]
+        options = [(i.name, c, i.strict, i.allow_downcast, i.mutable) for i, c in cells]
         state = {
             "graph": pack(roots), "options": options, "has_update": has_update, "outputs": len(graph.outputs),
             "updates": len(graph.updates), "keys": graph.keys, "shape": graph.shape, "mode": self.maker.mode,

@@ -50,6 +50,10 @@ class FuseValueError(FuseError, ValueError):
     """A parameter outside what the operation allows."""
 
 
+class GivenInputError(FuseValueError, RuntimeError):
+    """A replacement for a variable that the function takes as an input."""
+
+
 class AxisError(FuseValueError, IndexError):
     """An axis that an expression has not: a ValueError and an IndexError, as NumPy's."""
 

@@ -47,6 +47,8 @@ class In:
     ) -> None:
         if not isinstance(variable, Expr):
             raise FuseTypeError(f"an input is a symbolic variable, not {type(variable).__name__} {variable!r:.60}")
+        if name is not None and not isinstance(name, str):
+            raise FuseTypeError(f"the name of an input is a string, not {type(name).__name__} {name!r:.60}")
         self.variable = variable
         self.name = name if name is not None else variable.name if autoname else None
         self.value = value

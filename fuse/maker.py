@@ -99,6 +99,13 @@ class Cell:
         """The array for one call, which may overwrite it where the input is mutable."""
         return self.type.copied(self._value) if self._input.mutable and self._value is not None else self._value
 
+    def __reduce__(self) -> Any:
+        item = self._input
+        plain = In(
+            item.variable, name=item.name, strict=item.strict, allow_downcast=item.allow_downcast, mutable=item.mutable
+        )
+        return Cell, (plain, self._value)
+
     def __repr__(self) -> str:
         return f"<{self.name}: {self._value}>"
 
@@ -289,11 +296,11 @@ def python_signature(graph: Signature, names: Mapping[str, int], cells: Sequence
     return inspect.Signature(parameters)
 
 
-def copied_input(item: In, cell: Cell, updates: Any) -> In:
+def copied_input(item: In, value: Any, updates: Any) -> In:
     """An input as another function takes it, with the next of ``updates`` where it has one."""
     update = None if item.update is None else next(updates)
     return In(
-        item.variable, name=item.name, value=cell.value, update=update, mutable=item.mutable, strict=item.strict,
+        item.variable, name=item.name, value=value, update=update, mutable=item.mutable, strict=item.strict,
         allow_downcast=item.allow_downcast,
     )
 

@@ -12,6 +12,7 @@ from fuse.errors import (
     FuseError,
     FuseTypeError,
     FuseValueError,
+    GivenInputError,
     MissingInputError,
     ShapeError,
     UnusedInputError,
@@ -63,6 +64,12 @@ def signature(
     shape, keys, outs = read_outputs(outputs)
     own = read_updates(updates)
     replaced = replacements(givens, "givens", strict_givens)
+    for item in ins:
+        if item.variable in replaced:
+            raise GivenInputError(
+                f"givens replaces {named(item.variable, 'variable')}, an input of the function, so that the value of "
+                f"the call would be ignored or changed: write the replacement into the expression, with fuse.clone"
+            )
     # An intermediate expression as an input is cut off from what computes it.
     leaves = tuple([i.variable if i.variable.op.name == "input" else variable(i.type, i.name) for i in ins])
     cut = {i.variable: leaf for i, leaf in zip(ins, leaves, strict=True) if i.variable is not leaf}
@@ -131,8 +138,6 @@ def _read_input(item: Any, index: int) -> In:
     if not isinstance(found.type, Type):
         raise FuseTypeError(f"input {index} is a {found.type.describe()}, not a tensor")
     if found.update is not None:
-        if found.value is None:
-            raise FuseValueError(f"In({named(found.variable, 'variable')}, update=...) needs a value= to start from")
         _check_type(found.variable, found.update, "the update of input")
     return found
 

@@ -279,6 +279,29 @@ def test_other_pooling():
     np.testing.assert_array_equal(same, want)
 
 
+# ---------------------------------------------------------------- larger images
+@pytest.mark.parametrize("ratio", [1, 2, 3, 6, (7, 4), (24, 20)])
+def test_bilinear_upsampling(ratio):
+    x = RNG.normal(size=(2, 1, 3, 5))
+    up, down = ratio if isinstance(ratio, tuple) else (ratio, 1)
+    common = np.gcd(up, down)
+    up, down = up // common, down // common
+
+    def larger(values):  # the first value (up - 1) // 2 times more, then up places from each value to the next
+        places = np.arange(0, len(values) * up, down) - (up - 1) // 2
+        return np.interp(places / up, np.arange(len(values)), values)
+
+    want = np.apply_along_axis(larger, 3, np.apply_along_axis(larger, 2, x))
+    given = {"frac_ratio": ratio} if isinstance(ratio, tuple) else {"ratio": ratio}
+    np.testing.assert_allclose(evaluated(lambda a: abstract_conv.bilinear_upsampling(a, **given), x), want, atol=1e-12)
+    if not isinstance(ratio, tuple):
+        n = T.iscalar()
+        f = fuse.function([n], abstract_conv.bilinear_upsampling(T.constant(x), n))
+        np.testing.assert_allclose(f(ratio), want, atol=1e-12)
+        kernel = fuse.function([n], abstract_conv.bilinear_kernel_1D(n, normalize=False))(ratio)
+        np.testing.assert_array_equal(kernel, np.convolve(np.ones(ratio), np.ones(ratio)))
+
+
 # ---------------------------------------------------------------- patches
 def test_patches_and_back():
     x = RNG.normal(size=(2, 3, 4, 6))

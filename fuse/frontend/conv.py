@@ -4,15 +4,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from fuse.errors import FuseTypeError, FuseValueError, ShapeError
-from fuse.expr import Expr, as_expr, constant
-from fuse.frontend import elementwise as ew
+from fuse.errors import FuseValueError, ShapeError
+from fuse.expr import Expr, as_expr
 from fuse.frontend.convolution import border_mode_to_pad, convolution, filter_gradient, input_gradient, padded
-from fuse.frontend.join import concatenate
-from fuse.frontend.layout import dimshuffle, reshape
 from fuse.frontend.sizes import size_add, size_mul, size_sub, sizes_of, static_int
+from fuse.frontend.upsampling import bilinear_kernel_1D as bilinear_kernel_1D
+from fuse.frontend.upsampling import bilinear_kernel_2D as bilinear_kernel_2D
+from fuse.frontend.upsampling import bilinear_upsampling as bilinear_upsampling
 
 __all__ = [
     "bilinear_kernel_1D", "bilinear_kernel_2D", "bilinear_upsampling", "border_mode_to_pad", "causal_conv1d", "conv2d",
@@ -236,68 +234,6 @@ def causal_conv1d(
         1, padded(x, [(before, 0)]), filters, None, filter_shape, "valid", subsample, filter_flip, filter_dilation,
         num_groups,
     )
-
-
-# ---------------------------------------------------------------- upsampling
-def bilinear_kernel_1D(ratio: int, normalize: bool = True) -> Expr:
-    """The triangle of ``2 * ratio - 1`` weights that interpolates linearly between elements ``ratio`` apart.
-
-    With ``normalize`` its largest weight is 1, so that the elements themselves are kept.
-
-    >>> bilinear_kernel_1D(2).eval()
-    array([0.5, 1. , 0.5])
-    """
-    half = np.arange(1, ratio + 1)
-    kernel = np.concatenate([half, half[-2::-1]]).astype("float64")
-    return constant(kernel / ratio if normalize else kernel)
-
-
-def bilinear_kernel_2D(ratio: int, normalize: bool = True) -> Expr:
-    """The outer product of ``bilinear_kernel_1D`` with itself.
-
-    >>> bilinear_kernel_2D(1).eval()
-    array([[1.]])
-    """
-    kernel = bilinear_kernel_1D(ratio, normalize)
-    return ew.mul(dimshuffle(kernel, 0, "x"), kernel)
-
-
-def bilinear_upsampling(
-    input: Any, ratio: int | None = None, frac_ratio: Any = None, batch_size: Any = None,
-    num_input_channels: Any = None, use_1D_kernel: bool = True,
-) -> Expr:
-    """Images (images, channels, rows, columns) made ``ratio`` times larger by linear interpolation in each direction.
-
-    Beyond the last row and column their values are repeated. ``ratio`` is an integer known while the graph is built.
-
-    >>> import fuse.tensor as T
-    >>> x = T.tensor4("x")
-    >>> bilinear_upsampling(x, 2).eval({x: [[[[1.0, 3.0]]]]})
-    array([[[[1., 2., 3., 3.],
-             [1., 2., 3., 3.]]]])
-    """
-    if frac_ratio is not None or static_int(ratio) is None:
-        raise FuseTypeError("bilinear_upsampling takes an integer ratio that is known while the graph is built")
-    x, ratio = as_expr(input), int(ratio)  # type: ignore[arg-type]
-    if x.type.ndim != 4:
-        raise ShapeError(f"bilinear_upsampling takes images of rank 4, not a {x.type.describe()}")
-    for axis in (2, 3):
-        x = _interpolated(x, axis, ratio)
-    return x
-
-
-def _interpolated(x: Expr, axis: int, ratio: int) -> Expr:
-    """Along ``axis``, ``ratio`` places for each element, between it and the next (or itself at the end)."""
-    lead = (slice(None),) * axis
-    after = concatenate([x[(*lead, slice(1, None))], x[(*lead, slice(-1, None))]], axis=axis)
-    weights = constant(np.arange(ratio) / ratio)
-    weight = dimshuffle(ew.cast(weights, x.type.dtype), *["x"] * (axis + 1), 0, *["x"] * (x.type.ndim - axis - 1))
-    pattern = [*range(axis + 1), "x", *range(axis + 1, x.type.ndim)]
-    here, there = dimshuffle(x, pattern), dimshuffle(after, pattern)
-    mixed = ew.add(here, ew.mul(ew.sub(there, here), weight))
-    sizes = list(sizes_of(x))
-    sizes[axis] = size_mul(sizes[axis], ratio)
-    return reshape(mixed, tuple(sizes), ndim=x.type.ndim)
 
 
 # ---------------------------------------------------------------- shapes

@@ -97,21 +97,23 @@ def _forward(of: Callable[..., Expr]) -> Callable[..., Expr]:
 def _wrt_inputs(of: Callable[..., Expr]) -> Callable[..., Expr]:
     """Arguments (filters, gradient, spatial sizes of the input)."""
     return lambda args, imshp, kshp, **options: of(
-        args[1], args[0], imshp if len(args) < 3 else (None, None, *_entries(args[2], imshp)), kshp, **options
+        args[1], args[0], imshp if len(args) < 3 else _sizes(args), kshp, **options
     )
 
 
 def _wrt_weights(of: Callable[..., Expr]) -> Callable[..., Expr]:
     """Arguments (input, gradient, spatial sizes of the filters)."""
     return lambda args, imshp, kshp, **options: of(
-        args[0], args[1], kshp if len(args) < 3 else (None, None, *_entries(args[2], kshp)), imshp, **options
+        args[0], args[1], kshp if len(args) < 3 else _sizes(args), imshp, **options
     )
 
 
-def _entries(sizes: Any, shape: Any) -> list[Any]:
+def _sizes(args: Any) -> tuple[Any, ...]:
+    """A shape of which the third argument tells the spatial sizes: a list, or a vector."""
+    sizes = args[2]
     if isinstance(sizes, Expr):
-        return [sizes[i] for i in range(sizes.type.shape[0] or len(shape) - 2)]
-    return list(sizes)
+        sizes = [sizes[i] for i in range(sizes.type.shape[0] or as_expr(args[0]).type.ndim - 2)]
+    return None, None, *sizes
 
 
 AbstractConv2d = op_class("AbstractConv2d", "correlate", _convolution(2, _forward(conv.conv2d)))
