@@ -16,7 +16,7 @@ import os  # noqa: E402
 import sys  # noqa: E402
 
 from benchmarks.machine import processor_time  # noqa: E402
-from benchmarks.peers import PEERS, Unsupported  # noqa: E402
+from benchmarks.peers import PEERS, failure  # noqa: E402
 
 __all__ = ["main"]
 
@@ -39,10 +39,8 @@ def main(peer: str, workload: str, size: str) -> dict[str, object]:
     try:
         program = module.build(record, inputs)
         found = program.results(program.function(*program.arguments))
-    except Unsupported:
-        return {"unsupported": True}
     except Exception as error:  # whatever a peer raises is a cell of the table
-        return {"error": f"{type(error).__name__}: {error}"[:300]}
+        return failure(error)
     end, processor = time.perf_counter(), processor_time() - idle
     wrong = disagreement(found, record.expected(inputs))
     times = {"import": imported - _START, "answer": end - begin, "processor": processor}

@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.machine import processor_time
-from benchmarks.peers import PEERS, Unsupported
+from benchmarks.peers import PEERS, failure
 from benchmarks.records import disagreement
 from benchmarks.workloads import FIRST_ANSWERS, WORKLOADS
 
@@ -44,10 +44,8 @@ def _seconds(module: Any, workload: str, size: str) -> dict[str, Any]:
     try:
         program = module.build(record, inputs)
         found = program.results(program.function(*program.arguments))
-    except Unsupported:
-        return {"unsupported": True}
     except Exception as error:  # whatever a peer raises is a cell of the table
-        return {"error": f"{type(error).__name__}: {error}"[:300]}
+        return failure(error)
     times = {"seconds": perf_counter() - begin, "processor": processor_time() - processor}
     wrong = disagreement(found, record.expected(inputs))
     return {"error": wrong} if wrong else times

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import PEERS, Unsupported
+from benchmarks.peers import PEERS, failure
 from benchmarks.workloads import WORKLOADS
 
 __all__ = ["main", "peak", "reset"]
@@ -57,10 +57,8 @@ def main(peer: str, workload: str, size: str) -> dict[str, Any]:
         for _ in range(2):
             program.function(*program.arguments)
         return {"peak": peak(), "bytes": moved}
-    except Unsupported:
-        return {"unsupported": True}
     except Exception as error:  # whatever a peer raises is a cell of the table
-        return {"error": f"{type(error).__name__}: {error}"[:300]}
+        return failure(error)
 
 
 if __name__ == "__main__":

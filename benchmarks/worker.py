@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import PEERS, PeerModule, Unsupported
+from benchmarks.peers import PEERS, PeerModule, failure
 from benchmarks.records import disagreement
 from benchmarks.workloads import WORKLOADS
 
@@ -55,11 +55,8 @@ class Worker:
         arguments = {key: value for key, value in request.items() if key != "do"}
         try:
             return do[request["do"]](**arguments)
-        except Unsupported:
-            return {"unsupported": True}
         except Exception as error:  # whatever a peer raises is a cell of the table
-            text = str(error).strip().splitlines()
-            return {"error": f"{type(error).__name__}: {text[0] if text else ''}"[:300]}
+            return failure(error)
 
     def describe(self) -> dict[str, Any]:
         """Import the peer; say its version and its Python's."""

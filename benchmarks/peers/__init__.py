@@ -11,15 +11,23 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from benchmarks.records import Data, Program, Workload
 
-__all__ = ["PEERS", "Peer", "PeerModule", "Unsupported"]
+__all__ = ["PEERS", "Peer", "PeerModule", "Unsupported", "failure"]
 
 
 class Unsupported(Exception):
     """The peer has no program for the workload: a gap in the table, not an error."""
+
+
+def failure(error: Exception) -> dict[str, Any]:
+    """Return what a table's cell says of what a peer raised: that it cannot, or the error's first line."""
+    if isinstance(error, Unsupported):
+        return {"unsupported": True}
+    text = str(error).strip().splitlines()
+    return {"error": f"{type(error).__name__}: {text[0] if text else ''}"[:300]}
 
 
 class PeerModule(Protocol):
