@@ -18,7 +18,7 @@ def _first(*dtypes: str, **_: Any) -> tuple[tuple[str, ...], str]:
 
 
 def _identity(x: Any, *others: Any) -> Any:
-    return np.broadcast_arrays(x, *others)[0] if others else x
+    return np.broadcast_to(x, np.broadcast_shapes(*map(np.shape, (x, *others)))) if others else x
 
 
 # An op that is its first argument but for the gradient; in a function, where none is taken any more, it goes.

@@ -394,7 +394,11 @@ def cast(x: Any, dtype: Any) -> Expr:
     return x if x.dtype == name else _cast(x, dtype=name)
 
 
-@elementwise(dtype=filled, numpy=lambda model, value: np.broadcast_arrays(model, value)[1], latex="#2",
+def _broadcast_value(model: Any, value: Any) -> Any:
+    return np.broadcast_to(value, np.broadcast_shapes(np.shape(model), np.shape(value)))
+
+
+@elementwise(dtype=filled, numpy=_broadcast_value, latex="#2",
              grad=(DISCONNECTED, lambda g, out, model, value: g), builtin=True)
 def fill(model, value):
     """``value`` broadcast against ``model``, of which only the shape is used.
