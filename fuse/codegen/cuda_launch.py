@@ -176,8 +176,9 @@ class Launches:
                     axis, count, among = argument.of
                     values.append(int(is_wide(axis, count, among, arrays, sizes)))
         if source not in self.compiled:
-            is_array = [a.kind in ("array", "partials", "copies", "status") for a in source.arguments]
-            self.compiled[source] = on.compile(source.text, source.entry, source.helpers, source.dtypes, is_array)
+            self.compiled[source] = on.compile(
+                source.text, source.entry, source.helpers, source.dtypes, source.arrays
+            )
         on.launch(self.compiled[source], (blocks, chunks), threads, values)
         for name in part.copied:
             add_copies(arrays[name], copies[name])

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from fuse.codegen.device_math import numpy_of_device
 from fuse.codegen.simulated import SCALARS
 from fuse.devices import is_simulated, resolve
 from fuse.errors import DeviceError
@@ -172,14 +173,15 @@ class NumbaDevice(Device):
         self, text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool]
     ) -> Any:
         self.counts["compiled kernels"] += 1
-        return _cuda().jit(_signature(dtypes, arrays))(function_of(text, entry, helpers))
+        return _cuda().jit(signature(dtypes, arrays))(function_of(text, entry, helpers))
 
     def launch(self, kernel: Any, blocks: tuple[int, int], threads: int, arguments: Sequence[Any]) -> None:
         self.counts["launches"] += 1
         kernel[blocks, threads](*arguments)
 
 
-def _signature(dtypes: Sequence[str], arrays: Sequence[bool]) -> tuple[Any, ...]:
+def signature(dtypes: Sequence[str], arrays: Sequence[bool]) -> tuple[Any, ...]:
+    """The types of a kernel's arguments: contiguous vectors, and numbers."""
     from numba.core import types
 
     found = []
@@ -189,12 +191,33 @@ def _signature(dtypes: Sequence[str], arrays: Sequence[bool]) -> tuple[Any, ...]
     return tuple(found)
 
 
+def ptx(
+    text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool],
+    capability: tuple[int, int],
+) -> str:
+    """The PTX of a kernel for cards of a compute capability; no driver is needed."""
+    cuda = _cuda()
+    from numba.cuda import dispatcher
+
+    asked = dispatcher.get_current_device
+    with _lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # A function of the device asks the driver for the capability that it is compiled for.
+        dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
+        try:
+            kernel, kinds = function_of(text, entry, helpers), signature(dtypes, arrays)
+            found, _ = cuda.compile(kernel, kinds, cc=capability, device=False, abi="numba", output="ptx")
+        finally:
+            dispatcher.get_current_device = asked
+    return str(found)
+
+
 def function_of(text: str, entry: str, helpers: Mapping[str, Any]) -> Any:
     """The Python function of a source, in a scope with what kernels for numba-cuda use."""
     cuda = _cuda()
     from numba.core import types
 
-    scope: dict[str, Any] = {"cuda": cuda, "math": math, "np": np}
+    scope: dict[str, Any] = {"cuda": cuda, "math": math, "np": numpy_of_device()}
     scope |= {"device": cuda.jit(device=True), "exchange": _shuffle()}
     scope |= {name: getattr(types, name) for name in SCALARS}
     scope |= intrinsics()
@@ -321,7 +344,7 @@ def device_function(helper: Any) -> Any:
         cuda = _cuda()
         from numba.core import types
 
-        scope = dict(helper.__globals__)
+        scope = {name: numpy_of_device() if value is np else value for name, value in helper.__globals__.items()}
         names = helper.__code__.co_names
         scope |= {name: getattr(types, name) for name in names if name in SCALARS}
         scope |= {name: f for name, f in intrinsics().items() if name in names}
@@ -409,13 +432,28 @@ def _cuda() -> Any:
     return cuda
 
 
-@cache
 def current() -> Device:
     """The device that programs run on; raises DeviceError, which says what is missing, where there is none."""
+    return getattr(_state, "device", None) or _found()
+
+
+@cache
+def _found() -> Device:
     import numba.core.config  # noqa: F401  (reads the environment)
 
     resolve("cuda")
     return SimulatedDevice() if is_simulated() else NumbaDevice()
+
+
+@contextmanager
+def working_on(chosen: Device) -> Iterator[Device]:
+    """``chosen`` as the current device of this thread, inside a block."""
+    before = getattr(_state, "device", None)
+    _state.device = chosen
+    try:
+        yield chosen
+    finally:
+        _state.device = before
 
 
 def _first_line(error: BaseException) -> str:

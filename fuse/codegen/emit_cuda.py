@@ -33,6 +33,7 @@ from fuse.codegen.text import as_dtype, cast, is_innermost, parameter_dtype, sca
 WARP = 32
 OUT_OF_BOUNDS = 1
 _SUMMED = ("float32", "float64")
+_ARRAYS = ("array", "partials", "copies", "status")
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,11 @@ class PartSource:
     dtypes: tuple[str, ...]  # of each argument
     writes: tuple[bool, ...]  # of each argument: whether it is an array that the launch writes
     helpers: Mapping[str, Any]
+
+    @property
+    def arrays(self) -> tuple[bool, ...]:
+        """Of each argument: whether it is an array."""
+        return tuple([a.kind in _ARRAYS for a in self.arguments])
 
 
 class _Lengths(dict[Axis, str]):

@@ -33,10 +33,8 @@ def cast(text: str, have: str, want: str) -> str:
     if have in CONTINUOUS and want in _VIA:
         return f"{want}({_VIA[want]}({text}))"
     if have in CONTINUOUS and want == "uint64":
-        high = 2.0**63
-        return (
-            f"(uint64(int64({text})) if not {text} >= {high!r} else uint64(int64({text} - {high!r})) ^ uint64({2**63}))"
-        )
+        high = repr(2.0**63) if have in ("float64", "complex128") else f"float32({2.0**63!r})"
+        return f"(uint64(int64({text})) if not {text} >= {high} else uint64(int64({text} - {high})) ^ uint64({2**63}))"
     return f"{scalar_type(want)}({text})"
 
 
