@@ -21,6 +21,7 @@ from typing import Any
 from fuse.codegen import device
 from fuse.codegen.cuda_launch import Launches
 from fuse.codegen.cuda_program import DeviceProgram
+from fuse.codegen.device_code import ptx
 from fuse.codegen.emit_cuda import PartSource
 from fuse.devices import is_simulated
 from fuse.errors import DeviceError
@@ -95,7 +96,7 @@ class Compiler(device.Device):
         self, text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool]
     ) -> Compiled:
         self.counts["compiled kernels"] += 1
-        return Compiled(text, device.ptx(text, entry, helpers, dtypes, arrays, self.capability), self.capability)
+        return Compiled(text, ptx(text, entry, helpers, dtypes, arrays, self.capability), self.capability)
 
 
 @contextmanager

@@ -1,0 +1,215 @@
+"""The kernel language of the provider (`device.py`): generated source as functions for numba-cuda.
+
+Kernels name ``cuda``, ``math``, ``np``, the types of numbers, and what stands here: intrinsics, loads and stores of
+several elements, the exchange of values within a warp.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import cache
+from types import FunctionType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from fuse.codegen.device_math import numpy_of_device
+from fuse.codegen.simulated import SCALARS
+from fuse.errors import DeviceError
+
+_lock = threading.RLock()
+
+
+@cache
+def numba_cuda() -> Any:
+    """The module ``numba.cuda``."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            from numba import cuda
+        except Exception as error:
+            raise DeviceError(f"numba.cuda cannot be used: {first_line(error)}; pip install 'fuse[cuda]'") from None
+    return cuda
+
+
+def first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def signature(dtypes: Sequence[str], arrays: Sequence[bool]) -> tuple[Any, ...]:
+    """The types of a kernel's arguments: contiguous vectors, and numbers."""
+    from numba.core import types
+
+    found = []
+    for dtype, is_array in zip(dtypes, arrays, strict=True):
+        kind = types.boolean if dtype == "bool" else getattr(types, dtype)
+        found.append(kind[::1] if is_array else kind)
+    return tuple(found)
+
+
+def ptx(
+    text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool],
+    capability: tuple[int, int],
+) -> str:
+    """The PTX of a kernel for cards of a compute capability; no driver is needed."""
+    cuda = numba_cuda()
+    from numba.cuda import dispatcher
+
+    asked = dispatcher.get_current_device
+    with _lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # A function of the device asks the driver for the capability that it is compiled for.
+        dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
+        try:
+            kernel, kinds = function_of(text, entry, helpers), signature(dtypes, arrays)
+            found, _ = cuda.compile(kernel, kinds, cc=capability, device=False, abi="numba", output="ptx")
+        finally:
+            dispatcher.get_current_device = asked
+    return str(found)
+
+
+def function_of(text: str, entry: str, helpers: Mapping[str, Any]) -> Any:
+    """The Python function of a source, in a scope with what kernels for numba-cuda use."""
+    cuda = numba_cuda()
+    from numba.core import types
+
+    scope: dict[str, Any] = {"cuda": cuda, "math": math, "np": numpy_of_device()}
+    scope |= {"device": cuda.jit(device=True), "exchange": _shuffle()}
+    scope |= {name: getattr(types, name) for name in SCALARS}
+    scope |= intrinsics()
+    scope |= {name: device_function(helper) for name, helper in helpers.items()}
+    exec(compile(text, f"<fuse {entry}>", "exec"), scope)
+    return scope[entry]
+
+
+@cache
+def _shuffle() -> Any:
+    cuda = numba_cuda()
+
+    def exchange(value: Any, offset: Any) -> Any:
+        return cuda.shfl_xor_sync(0xFFFFFFFF, value, offset)
+
+    return cuda.jit(device=True)(exchange)
+
+
+@cache
+def intrinsics() -> dict[str, Any]:
+    """What the functions of mathlib call besides ``math``, for numba-cuda."""
+    cuda = numba_cuda()
+    from numba.core import types
+    from numba.cuda import libdevice
+
+    def fma(x: Any, y: Any, z: Any) -> Any:
+        return cuda.fma(x, y, z)
+
+    def f2i(x: Any) -> Any:
+        return libdevice.double_as_longlong(x)
+
+    def i2f(x: Any) -> Any:
+        return libdevice.longlong_as_double(x)
+
+    def f2i32(x: Any) -> Any:
+        return libdevice.float_as_int(x)
+
+    def i2f32(x: Any) -> Any:
+        return libdevice.int_as_float(x)
+
+    def fabs(x: Any) -> Any:
+        return abs(x)
+
+    def copysign(x: Any, y: Any) -> Any:
+        return math.copysign(x, y)
+
+    def half(x: Any) -> Any:
+        return types.float32(types.float16(x))
+
+    found = {f.__name__: cuda.jit(device=True)(f) for f in (fma, f2i, i2f, f2i32, i2f32, fabs, copysign, half)}
+    for count in (2, 4):
+        found |= {f"load{count}": _loading(count), f"store{count}": _storing(count)}
+    return found
+
+
+def _vector(context: Any, builder: Any, array: Any, args: Sequence[Any], count: int) -> Any:
+    """A pointer to ``count`` neighbouring elements."""
+    from llvmlite import ir
+
+    pointer = builder.gep(context.make_array(array)(context, builder, value=args[0]).data, [args[1]])
+    return builder.bitcast(pointer, ir.PointerType(ir.VectorType(context.get_data_type(array.dtype), count)))
+
+
+def _loading(count: int) -> Any:
+    from llvmlite import ir
+    from numba.core import types
+    from numba.cuda.extending import intrinsic
+
+    @intrinsic
+    def load(typingctx: Any, array: Any, at: Any) -> Any:
+        def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            width = count * array.dtype.bitwidth // 8
+            read = builder.load(_vector(context, builder, array, args, count), align=width)
+            parts = [builder.extract_element(read, ir.Constant(ir.IntType(32), k)) for k in range(count)]
+            return context.make_tuple(builder, signature.return_type, parts)
+
+        return types.UniTuple(array.dtype, count)(array, types.int64), build
+
+    return load
+
+
+def _storing(count: int) -> Any:
+    from llvmlite import ir
+    from numba.core import types
+    from numba.cuda.extending import intrinsic
+
+    def build_for(array: Any) -> Any:
+        def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            kind = context.get_data_type(array.dtype)
+            made = ir.Constant(ir.VectorType(kind, count), ir.Undefined)
+            for k in range(count):
+                value = context.cast(builder, args[2 + k], signature.args[2 + k], array.dtype)
+                made = builder.insert_element(made, value, ir.Constant(ir.IntType(32), k))
+            width = count * array.dtype.bitwidth // 8
+            builder.store(made, _vector(context, builder, array, args, count), align=width)
+            return context.get_dummy_value()
+
+        return build
+
+    if count == 2:
+
+        @intrinsic
+        def store(typingctx: Any, array: Any, at: Any, a: Any, b: Any) -> Any:
+            return types.none(array, types.int64, a, b), build_for(array)
+
+        return store
+
+    @intrinsic
+    def store4(typingctx: Any, array: Any, at: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+        return types.none(array, types.int64, a, b, c, d), build_for(array)
+
+    return store4
+
+
+_device_functions: dict[Any, Any] = {}
+
+
+def device_function(helper: Any) -> Any:
+    """A helper of a kernel, and the functions that it calls, as functions of the device."""
+    if not isinstance(helper, FunctionType):
+        return helper
+    known = _device_functions.get(helper)
+    if known is None:
+        cuda = numba_cuda()
+        from numba.core import types
+
+        scope = {name: numpy_of_device() if value is np else value for name, value in helper.__globals__.items()}
+        names = helper.__code__.co_names
+        scope |= {name: getattr(types, name) for name in names if name in SCALARS}
+        scope |= {name: f for name, f in intrinsics().items() if name in names}
+        for name in names:
+            if name not in intrinsics() and isinstance(scope.get(name), FunctionType) and scope[name] is not helper:
+                scope[name] = device_function(scope[name])
+        function = FunctionType(helper.__code__, scope, helper.__name__, helper.__defaults__, helper.__closure__)
+        known = _device_functions[helper] = cuda.jit(device=True)(function)
+    return known
