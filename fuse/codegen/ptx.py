@@ -108,8 +108,9 @@ def compiling(capability: Capability = (9, 0)) -> Iterator[Compiler]:
 
 
 def compiled(launches: Launches, compiler: Compiler) -> tuple[Compiled, ...]:
-    """The kernels of some launches, in order."""
-    return tuple([_compiled(source, compiler) for source in launches.sources])
+    """The kernels of some launches, in order; those for few long rows behind the others."""
+    texts = {source.text: source for source in (*launches.sources, *launches.chunked)}
+    return tuple([_compiled(source, compiler) for source in texts.values()])
 
 
 def _compiled(source: PartSource, compiler: Compiler) -> Compiled:
