@@ -243,16 +243,22 @@ class Units:
         source, shape = node.args[0], self.shape(node)
         if source.type.ndim == 0:
             out = self.new(node)
-            index = [self.fresh("f") for _ in shape]
-            number = as_dtype(self.number(source), node.type.dtype)
-            loops = ["    " * d + f"for {i} in range({n}):" for d, (i, n) in enumerate(zip(index, shape, strict=True))]
-            self.lines += [*loops, "    " * len(index) + f"store({out.buffer}, {out.at(*index)}, {number})"]
+            self.filled(out, node)
             return out
         found = self.place(source)
         lead = len(shape) - len(found.shape)
         own = [found.stride(d) if self.size(n) == shape[lead + d] else "0" for d, n in enumerate(
             self.sizes.of[source])]
         return Place(found.buffer, found.offset, shape, ("0",) * lead + tuple(own))
+
+    def filled(self, out: Place, node: Expr) -> None:
+        """Write the number that ``node`` repeats to all of ``out``."""
+        index = [self.fresh("f") for _ in out.shape]
+        number = as_dtype(self.number(node.args[0]), node.type.dtype)
+        loops = ["    " * d + f"for {i} in range({n}):" for d, (i, n) in enumerate(zip(index, out.shape, strict=True))]
+        if index:
+            loops.append("    " * len(index) + "independent()")
+        self.lines += [*loops, "    " * len(index) + f"store({out.buffer}, {out.at(*index)}, {number})"]
 
     def scratch(self, dtype: str, shape: Sequence[str]) -> Place:
         name = self.argument(dtype, 1, True, ("scratch", dtype, tuple(shape)))

@@ -18,8 +18,11 @@ def _subtensor(w: Writer, node: Expr) -> None:
 
 def _stored(w: Writer, node: Expr) -> None:
     """set_subtensor and inc_subtensor: a copy of the array, of which a part is changed."""
-    out = w.new(node)
-    w.lines += copy_lines(w.fresh("c"), w.place(node.args[0]), out)
+    out, base = w.new(node), node.args[0]
+    if base.op.name == "broadcast_to" and base.args[0].type.ndim == 0 and base not in w.values:
+        w.filled(out, base)
+    else:
+        w.lines += copy_lines(w.fresh("c"), w.place(base), out)
     value, dtype = node.args[1], node.type.dtype
     if value.type.dtype != dtype:
         raise NotCompiled("a store of another dtype")
@@ -43,6 +46,8 @@ def _stored(w: Writer, node: Expr) -> None:
             raise NotCompiled("an increment of this dtype")
         text = f"load({part.buffer}, {at}) + {text}"
     lines = ["    " * d + f"for {i} in range({n}):" for d, (i, n) in enumerate(zip(index, sizes, strict=True))]
+    if index:
+        lines.append("    " * len(index) + "independent()")
     w.lines += [*lines, "    " * len(index) + f"store({part.buffer}, {at}, {text})"]
     w.values[node] = out
 
