@@ -238,6 +238,18 @@ def test_arange_has_numpys_bits():
         assert np.array_equal(got, np.arange(*args))
 
 
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_repeats_at_run_time(axis):
+    x, counts = T.dmatrix("x"), T.lvector("counts")
+    f = fuse.function([x, counts], T.repeat(x, counts, axis))
+    value = np.arange(6.0).reshape(2, 3)
+    each = np.arange(6 if axis is None else value.shape[axis])
+    for given in (each, np.array([3]), np.array([0])):  # one count is for all elements
+        np.testing.assert_array_equal(f(value, given), np.repeat(value, given, axis))
+    with pytest.raises(ValueError):
+        f(value, [1, 2, 3, 4])
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_arange_at_run_time_has_numpys_bits(dtype):
     bounds = [T.scalar(dtype=dtype) for _ in range(3)]

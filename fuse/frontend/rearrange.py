@@ -45,23 +45,25 @@ def tile(x: Any, reps: Any, ndim: int | None = None) -> Expr:
     return reshape(wide, [size_mul(n, c) for c, n in zip(counts, sizes, strict=True)])
 
 
-def _repeat_indices_type(counts: Expr) -> TensorType:
+def _repeat_indices_type(counts: Expr, *size: Expr) -> TensorType:
     if counts.type.ndim != 1 or counts.type.dtype not in DISCRETE:
         raise FuseTypeError(f"the counts of repeat are integers, one per element, not a {counts.type.describe()}")
     return TensorType("int64", (None,))
 
 
 @op_record(
-    "opaque", numpy=lambda counts: np.repeat(np.arange(counts.size), counts), infer=_repeat_indices_type,
-    grad=lambda g, out, counts: (DISCONNECTED,),
+    "opaque", numpy=lambda counts, *size: np.repeat(np.arange(size[0] if size else counts.size), counts),
+    infer=_repeat_indices_type, grad=lambda g, out, *args: (DISCONNECTED,) * len(args),
 )
-def repeat_indices(op: Op, counts: Any) -> Expr:
+def repeat_indices(op: Op, counts: Any, *size: Any) -> Expr:
     """0 repeated ``counts[0]`` times, 1 repeated ``counts[1]`` times, ...: int64.
+
+    With a ``size``, that many numbers; a single count is then for each of them.
 
     >>> repeat_indices([2, 0, 3]).eval()
     array([0, 0, 2, 2, 2])
     """
-    return op(counts)
+    return op(counts, *size)
 
 
 def repeat(x: Any, repeats: Any, axis: int | None = None) -> Expr:
@@ -81,7 +83,8 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Expr:
     if counts.type.ndim == 1 and counts.type.shape[0] == 1:
         counts = dimshuffle(counts)
     if counts.type.ndim:
-        return x[(slice(None),) * axis + (repeat_indices(counts),)]
+        # the size tells whether there is a count for each element, or one for all
+        return x[(slice(None),) * axis + (repeat_indices(counts, as_size_expr(sizes_of(x)[axis])),)]
     n = as_size(counts, "repeats")
     sizes = list(sizes_of(x))
     spread = dimshuffle(x, [*range(axis + 1), "x", *range(axis + 1, x.type.ndim)])
