@@ -25,6 +25,7 @@ from fuse.frontend.layout import dimshuffle, reshape
 from fuse.frontend.sizes import as_size_expr, size_product, sizes_of
 from fuse.frontend.systems import solve
 from fuse.op import DISCONNECTED, Op
+from fuse.optimize.methods import WITH_JACOBIAN, reads
 from fuse.types import TensorType
 
 Array = Any
@@ -80,7 +81,7 @@ class Equations:
         residuals, derivative, both = self.compiled
         if both is None:
             method = self.method or "hybr"
-            jac = (lambda z: derivative(z, *params)) if method in _WITH_JACOBIAN else None
+            jac = (lambda z: derivative(z, *params)) if method in WITH_JACOBIAN else None
             return optimize.root(lambda z: residuals(z, *params), start, jac=jac, method=method)
 
         def value(z: Array) -> Any:
@@ -88,7 +89,10 @@ class Equations:
             return float(cost), gradient
 
         method = self.method or "BFGS"
-        wants = {"hess": lambda z: derivative(z, *params)} if method.lower() in _WITH_HESSIAN else {}
+        known = reads(method)
+        if not known:
+            return optimize.minimize(lambda z: value(z)[0], start, method=method)
+        wants = {"hess": lambda z: derivative(z, *params)} if {"hess", "hessp"} & set(known) else {}
         return optimize.minimize(value, start, jac=True, method=method, **wants)
 
     def _polished(self, found: Any, params: Sequence[Array]) -> Array:
@@ -114,10 +118,6 @@ class Equations:
                 f"give a start that is nearer, or another method"
             )
         return z
-
-
-_WITH_JACOBIAN = ("hybr", "lm")
-_WITH_HESSIAN = ("newton-cg", "dogleg", "trust-ncg", "trust-krylov", "trust-exact", "trust-constr")
 
 
 def _norm(x: Array) -> float:

@@ -77,16 +77,16 @@ def minimize(
         raise ShapeError(f"minimize needs a scalar cost, not a {value.type.describe()}: .sum() or .mean() of it?")
     if value.type.dtype not in ("float32", "float64"):
         raise FuseTypeError(f"minimize needs a cost that is a real number, not {value.type.dtype}")
-    reads = _reads(method)
-    gradient = problem.gradient(value) if "jac" in reads and (jac is None or jac is True) else None
+    known = reads(method)
+    gradient = problem.gradient(value) if "jac" in known and (jac is None or jac is True) else None
     given: dict[str, Any] = {"jac": jac, "hess": hess, "hessp": hessp}
     if gradient is None:
         fun = problem.compile(value)
     else:
         fun, given["jac"] = problem.compile([value, gradient]), True
-        if "hessp" in reads and hess is None and hessp is None:
+        if "hessp" in known and hess is None and hessp is None:
             given["hessp"] = _product(problem, gradient)
-        elif "hess" in reads and hess is None:
+        elif "hess" in known and hess is None:
             given["hess"] = _last(problem.compile(problem.jacobian(gradient)))
     result = scipy.optimize.minimize(
         _as_numbers(fun), problem.start, method=method, bounds=problem.limits(bounds),
@@ -164,7 +164,8 @@ def least_squares(
 
 
 # ---------------------------------------------------------------- parts
-def _reads(method: Any) -> tuple[str, ...]:
+def reads(method: Any) -> tuple[str, ...]:
+    """What a method of minimize reads besides the value; FuseValueError for one that SciPy has not."""
     if callable(method):  # a method of the user's own
         return ("jac",)
     known = READS.get(method if method is None else str(method).lower())
