@@ -194,6 +194,27 @@ def test_the_largest_of_nothing_is_an_error():
         f(np.zeros((2, 0)))
 
 
+# ---------------------------------------------------------------- loops
+def test_loops_and_their_gradients():
+    x, h, w, a, n = T.dmatrix("x"), T.dvector("h"), T.dmatrix("w"), T.dscalar("a"), T.lscalar("n")
+    states, _ = fuse.scan(lambda xt, ht, w: T.tanh(xt + T.dot(ht, w)), sequences=x, outputs_info=h, non_sequences=w)
+    cost = (states**2).sum()
+    values = [rng.normal(size=(4, 3)), rng.normal(size=3), rng.normal(size=(3, 3)) / 3]
+    on_both([x, h, w], [states, cost, *T.grad(cost, [x, h, w])], values)
+    powers, _ = fuse.scan(lambda p, a: p * a + 1, outputs_info=T.constant(1.0), non_sequences=a, n_steps=n)
+    on_both([a, n], [powers, T.grad(powers.sum(), a)], [0.5, 5])
+    on_both([a, n], [powers], [0.5, 0])
+    doubled = fuse.while_loop(lambda c: c[1] < 100.0, lambda c: (c[0] + 1, c[1] * 2), (T.constant(0), a))
+    on_both([a], list(doubled), [3.0])
+
+
+def test_a_lazy_choice():
+    x, c = T.dvector("x"), T.lscalar("c")
+    chosen = fuse.ifelse.ifelse(c, T.exp(x), x * 2)
+    on_both([x, c], [chosen, T.grad(chosen.sum(), x)], [V, 1])
+    on_both([x, c], [chosen, T.grad(chosen.sum(), x)], [V, 0])
+
+
 # ---------------------------------------------------------------- state
 def test_shared_variables_stay_on_the_device():
     x, w = T.dmatrix("x"), fuse.shared(np.zeros(13))
@@ -270,6 +291,24 @@ def test_views_are_numpy_s():
         d.reshape(7, 7)
     with pytest.raises(IndexError):
         d[4]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "int32", "bool", "complex64"])
+def test_dlpack(dtype):
+    a = (rng.normal(size=(3, 4)) * 3).astype(dtype)
+    d = to_device(a)
+    taken = np.from_dlpack(d.T[1:])
+    np.testing.assert_array_equal(taken, a.T[1:])
+    with device.counted() as seen:
+        kept = np.from_dlpack(d)
+        del d
+    np.testing.assert_array_equal(kept, a)  # its memory is kept as long as somebody has it
+    assert not seen()
+    d = to_device(a)
+    d.__dlpack__()  # nobody takes it
+    np.testing.assert_array_equal(np.from_dlpack(d, copy=True), a)
+    with pytest.raises(BufferError):
+        d.__dlpack__(dl_device=(2, 3))
 
 
 # ---------------------------------------------------------------- where there is no GPU

@@ -18,6 +18,7 @@ from fuse.codegen import device
 from fuse.codegen.assume import assume_picks, assume_rows
 from fuse.codegen.cuda_array import DeviceArray, is_on_device
 from fuse.codegen.cuda_launch import DeviceRegion, EmptyReduction
+from fuse.codegen.cuda_loops import NoSteps
 from fuse.codegen.cuda_wrapper import DeviceWriter, Refused
 from fuse.codegen.expand import expand, settle
 from fuse.codegen.program import Program
@@ -81,7 +82,7 @@ class DeviceProgram:
         """The results, where they are."""
         try:
             return self._run(*values)
-        except (Refused, EmptyReduction, ValueError, IndexError, OverflowError) as error:
+        except (Refused, EmptyReduction, NoSteps, ValueError, IndexError, OverflowError) as error:
             if isinstance(error, FuseError):
                 raise
             hosted = [np.asarray(v) if is_on_device(v) else v for v in values]

@@ -14,6 +14,7 @@ from fuse.codegen.cuda_array import DeviceArray, empty, is_on_device, to_device
 from fuse.codegen.cuda_calls import call_of
 from fuse.codegen.cuda_cells import keeping, resident
 from fuse.codegen.cuda_launch import DeviceRegion, add_into, copy_into
+from fuse.codegen.cuda_loops import device_loop
 from fuse.codegen.host import SizeNames
 from fuse.codegen.program import Program
 from fuse.codegen.region import SCATTERS, SEEN_THROUGH, Region, is_literal
@@ -23,6 +24,9 @@ from fuse.types import TensorType
 
 if TYPE_CHECKING:
     from fuse.codegen.cuda_program import DeviceProgram
+
+
+SAME_MEMORY = ("subtensor", "reshape", "rebroadcast", "specify_shape", "chosen", "ifelse")  # that an operand has
 
 
 class Refused(Exception):
@@ -208,6 +212,19 @@ class DeviceWriter(SizeNames):
         if name in ("subtensor", "set_subtensor", "inc_subtensor", "reshape", "rebroadcast", "specify_shape"):
             self.view(node)
             return
+        if name == "loop":
+            first = self.whole(node.args[0])
+            arguments = [first, *[self.array(a) for a in node.args[1:]]]
+            self.env[node] = self.fresh("t")
+            self.line(f"{self.env[node]} = {self.give('loop', device_loop(node))}({', '.join(arguments)})")
+            self.steps.append(("loop", f"step by step, {origin_text(node.origin)}"))
+            return
+        if name in ("chosen", "ifelse"):
+            rows = node.params.get("rows", (False, False))
+            texts = [f"{self.array(a)}{'[0]' * row}" for a, row in zip(node.args[1:], rows, strict=True)]
+            self.env[node] = self.fresh("t")
+            self.line(f"{self.env[node]} = {texts[0]} if {self.whole(node.args[0])} else {texts[1]}")
+            return
         found = call_of(node)
         if found is not None:
             arguments = [self.array(a) if isinstance(a.type, TensorType) else self.env[a] for a in node.args]
@@ -257,7 +274,7 @@ class DeviceWriter(SizeNames):
         if not isinstance(value.type, TensorType):
             return self.env[value]
         name = self.array(value)
-        fresh = value in self.env and not value.is_leaf and value.op.kind != "view" and value.op.name != "subtensor"
+        fresh = value in self.env and not value.is_leaf and value.op.kind != "view" and value.op.name not in SAME_MEMORY
         if fresh and sum(r is value for r in self.results) == 1:
             return name
         copied = self.fresh("t")
