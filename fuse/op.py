@@ -230,7 +230,13 @@ class _Public:
         self.op = op
         self._call: Callable[..., Expr] = call or op
 
-    def __call__(self, *args: Any, **params: Any) -> Expr:
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        if params and self.op.kind == "elementwise":  # Theano's ops take these
+            name, listed = params.pop("name", None), params.pop("return_list", False)
+            found = self._call(*args, **params)
+            if name is not None:
+                found.name = name
+            return [found] if listed else found
         return self._call(*args, **params)
 
     def __get__(self, owner: Any, cls: Any = None) -> Any:  # a method, where it stands in a class

@@ -207,7 +207,9 @@ class TensorType(Type):
         entries = shape if shape is not None else broadcastable
         return TensorType(dtype or self.dtype, self.shape if entries is None else entries)
 
-    def __call__(self, name: str | None = None) -> Any:
+    def __call__(self, name: str | None = None, *, shape: Any = None) -> Any:
+        if shape is not None:
+            return self.clone(shape=_refined(self, tuple(shape)))(name)
         if 0 in self.shape:  # a broadcast pattern written with 0 and 1; no input is always empty
             return typebase._make_input(TensorType(self.dtype, [n or None for n in self.shape]), name)
         return typebase._make_input(self, name)
@@ -318,6 +320,12 @@ class TupleType:
         return f"TupleType{self.describe()}"
 
     __repr__ = __str__
+
+
+def _refined(type_: TensorType, shape: Shape) -> Shape:
+    if len(shape) != type_.ndim:
+        raise ShapeError(f"a {type_.describe()} has {type_.ndim} dimensions, not {len(shape)}")
+    return shape
 
 
 def only_arrays(type_: Any) -> bool:

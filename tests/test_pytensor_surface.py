@@ -207,3 +207,36 @@ def test_ranges_between_arrays():
     want, gap = np.linspace(low, high, 5, retstep=True, axis=-1)
     np.testing.assert_allclose(found.eval(), want)
     np.testing.assert_allclose(step.eval(), gap)
+
+
+def test_options_that_pytensors_functions_take():
+    x = pt.dmatrix("x", shape=(2, None))
+    assert x.type.shape == (2, None)
+    with pytest.raises(ValueError, match="2 dimensions"):
+        pt.dmatrix("x", shape=(2,))
+    assert pt.exp(x, name="e").name == "e" and pt.add(x, 1, return_list=True)[0] is pt.add(x, 1)
+    assert pt.matmul(x, x.T, dtype="float32").dtype == "float32"
+    a = np.array([[2.0, 0.5], [0.5, 1.0]])
+    found = pt.linalg.solve(a, a, check_finite=False, overwrite_b=True).eval()
+    np.testing.assert_allclose(found, np.eye(2), atol=1e-12)
+    np.testing.assert_allclose(pt.linalg.cholesky(a, check_finite=False).eval(), np.linalg.cholesky(a))
+    v = pt.dvector("v")
+    slopes = fuse.gradient.jacobian(v**2, v, vectorize=True)
+    np.testing.assert_array_equal(slopes.eval({v: [1.0, 2.0]}), [[2, 0], [0, 4]])
+
+
+def test_loops_may_return_outputs_alone():
+    x = pt.dvector("x")
+    start = pt.constant(0.0, dtype="float64")
+    sums = fuse.scan(lambda v, s: s + v, sequences=x, outputs_info=start, return_updates=False)
+    last = fuse.reduce(lambda v, s: s + v, x, start, return_updates=False)
+    assert fuse.function([x], [sums, last])([1.0, 2.0])[0].tolist() == [1.0, 3.0]
+    count = fuse.shared(0)
+    with pytest.raises(ValueError, match="return_updates"):
+        fuse.scan(lambda v: (v, {count: count + 1}), sequences=x, return_updates=False)
+
+
+def test_the_graph_inside_an_op():
+    x, s = pt.dscalar("x"), fuse.shared(2.0)
+    op = fuse.OpFromGraph([x], [x * s])
+    assert op.inner_inputs == [x, s] and op.inner_outputs == [x * s] and op.shared_inputs == [s]

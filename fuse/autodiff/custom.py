@@ -281,6 +281,10 @@ class OpFromGraph:
     def __str__(self) -> str:
         return self.name
 
+    inner_inputs = property(lambda self: [*self.inputs, *self.shared_inputs])  # as PyTensor calls them
+    inner_outputs = property(lambda self: list(self.outputs))
+    shared_inputs = property(lambda self: [x for x in self.graph.captured if x.op.name == "shared"])
+
     def __call__(self, *args: Any, **_: Any) -> Any:
         results = self.graph(*args)
         return results[0] if len(results) == 1 else results

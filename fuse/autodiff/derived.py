@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from fuse import testvalues
-from fuse.autodiff.batching import dimshuffle, vectorize
+from fuse.autodiff import batching
+from fuse.autodiff.batching import dimshuffle
 from fuse.autodiff.functions import also_of_functions
 from fuse.autodiff.reverse import _check_choices, _complain, _like, _nodes, _stabilized, _targets, derived, grad
 from fuse.autodiff.sweep import cotangents, filled, is_discrete, is_null, op
@@ -22,12 +23,13 @@ def jacobian(
     wrt: Any,
     consider_constant: Iterable[Expr] | None = None,
     disconnected_inputs: str = "raise",
+    vectorize: bool = True,
 ) -> Any:
     """All first derivatives of ``expression``: an expression of shape ``expression.shape + wrt.shape``.
 
     ``wrt`` is one expression or a list or tuple of them, and so is the result. The rows of the Jacobian are computed
-    together, by one reverse sweep with a leading axis more; lengths may be known at run time only. Of a Python function
-    it is another function, ``jacrev``.
+    together, by one reverse sweep with a leading axis more, whatever ``vectorize`` (PyTensor's) says; lengths may be
+    known at run time only. Of a Python function it is another function, ``jacrev``.
 
     >>> import fuse, fuse.tensor as T
     >>> x = T.dvector("x")
@@ -54,7 +56,7 @@ def jacobian(
     for g in live.values():
         if is_null(g):
             raise NullTypeGradError(f"the Jacobian passes through an op without one: {g.type.describe()}")
-    batched = vectorize(list(live.values()), {row: _identity(expression, count)}, count)
+    batched = batching.vectorize(list(live.values()), {row: _identity(expression, count)}, count)
     rows = dict(zip(live, batched, strict=True))
     shaped = [_shaped(expression, t, rows.get(t), found[t] is DISCONNECTED, disconnected_inputs) for t in targets]
     return _like(wrt, derived(shaped, [expression]))

@@ -36,6 +36,7 @@ def Rop(
     eval_points: Any,
     disconnected_outputs: str = "raise",
     return_disconnected: str = "zero",
+    use_op_rop_implementation: bool = True,
 ) -> Any:
     """The Jacobian of ``f`` with respect to ``wrt`` times the column vector ``eval_points``.
 

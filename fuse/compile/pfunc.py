@@ -41,7 +41,7 @@ def rebuild_collect_shared(
     outputs: Any, inputs: Any = None, replace: Any = None, updates: Any = None, rebuild_strict: bool = True,
     copy_inputs_over: bool = True, no_default_updates: Any = False,
 ) -> tuple[Any, Any, list[Any]]:
-    """``outputs`` with ``replace`` done: (inputs, outputs, [copies, updates, as pairs, shared variables, values]).
+    """``outputs`` with ``replace`` done: (inputs, outputs, [copies, updates, as pairs, shared variables]).
 
     >>> import fuse, fuse.tensor as T
     >>> x, s = T.dscalar("x"), fuse.shared(1.0)
@@ -62,5 +62,5 @@ def rebuild_collect_shared(
             if default is not None and s not in kept and s not in changes:
                 changes[s] = default
     copies = dict(zip(found, made, strict=True))
-    rest = [copies, changes, list(changes.items()), list(dict.fromkeys([*shared, *changes])), list(changes.values())]
+    rest = [copies, changes, list(changes.items()), list(dict.fromkeys([*shared, *changes]))]
     return list(inputs or []), made[0] if single else made, rest

@@ -230,11 +230,14 @@ def _cholesky(op: Op, x: Expr, *, lower: bool, on_error: str) -> Expr:
     return op(x, lower=lower, **({} if on_error == "raise" else {"on_error": on_error}))
 
 
-def cholesky(x: Any, lower: bool = True, on_error: str = "raise") -> Expr:
+def cholesky(
+    x: Any, lower: bool = True, on_error: str = "raise", *, check_finite: bool = False, overwrite_a: bool = False
+) -> Expr:
     """The triangular factor of a symmetric positive definite matrix: ``L`` of ``x = L L^T`` or ``U`` of ``x = U^T U``.
 
     Only the triangle named by ``lower`` is read, and the gradient is nonzero only there. Of a stack of matrices each.
     Where ``x`` is not positive definite a MatrixError is raised at run time, or with ``on_error="nan"`` all is NaN.
+    SciPy's ``check_finite`` and ``overwrite_a`` are accepted, without effect.
 
     >>> import fuse.tensor as T
     >>> m = T.matrix("m")

@@ -36,7 +36,7 @@ def _dimshuffle_type(x: Expr, *, pattern: tuple[Any, ...]) -> TensorType:
     ndim = x.type.ndim
     kept = [d for d in pattern if d != "x"]
     if len(set(kept)) < len(kept):
-        raise FuseValueError(f"dimshuffle pattern {pattern} names an axis twice")
+        raise FuseValueError(f"an axis may not appear twice in a dimshuffle pattern, as in {pattern}")
     for d in kept:
         if not 0 <= d < ndim:
             raise FuseValueError(f"dimshuffle pattern {pattern} names axis {d} of an expression with {ndim} dimensions")

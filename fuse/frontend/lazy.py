@@ -21,7 +21,7 @@ Literal = tuple[Expr, bool]  # a condition, and whether it holds
 
 def _infer(condition: Expr, then: Expr, other: Expr) -> TensorType:
     if condition.type.ndim:
-        raise FuseTypeError(f"the condition of ifelse is a scalar, not a {condition.type.describe()}")
+        raise FuseTypeError(f"The condition argument of ifelse is a scalar, not a {condition.type.describe()}")
     if then.type.dtype != other.type.dtype or then.type.ndim != other.type.ndim:
         raise FuseTypeError(
             f"the two branches of ifelse have the same dtype and number of dimensions, not {then.type.describe()} and "

@@ -13,7 +13,7 @@ from fuse.frontend import elementwise as ew
 from fuse.frontend.layout import broadcast_to, dimshuffle, reshape, sum_to
 from fuse.frontend.sizes import broadcast_sizes, normalize_axis, size_product, sizes_of, static_int
 from fuse.op import Op, op_record
-from fuse.types import Shape, TensorType, shape_text
+from fuse.types import Shape, TensorType, dtype_name, shape_text
 
 # Cotangents follow fuse.frontend.complexes: g stands for dz -> real(g * dz), so no rule here conjugates.
 
@@ -119,7 +119,7 @@ def _matmul(op: Op, x: Expr, y: Expr) -> Expr:
     return op(x, y)
 
 
-def matmul(x: Any, y: Any) -> Expr:
+def matmul(x: Any, y: Any, dtype: Any = None) -> Expr:
     """``x @ y`` as in NumPy: matrices in the last two axes, the others broadcast; vectors count as a row and a column.
 
     Raises ShapeError for scalars and for sizes that do not match.
@@ -128,6 +128,8 @@ def matmul(x: Any, y: Any) -> Expr:
     >>> matmul(T.tensor("float64", shape=(5, 2, 3)), T.tensor("float64", shape=(3,))).type
     TensorType(float64, (5, 2))
     """
+    if dtype is not None:
+        return ew.cast(matmul(x, y), dtype_name(dtype))
     x, y = as_expr(x), as_expr(y)
     if not x.type.ndim or not y.type.ndim:
         raise ShapeError("matmul (@) needs at least one dimension in each operand: multiply by a scalar with *")

@@ -78,13 +78,15 @@ _STRUCTURES = {
 
 
 def solve(
-    a: Any, b: Any, assume_a: str = "gen", lower: bool = False, transposed: bool = False, b_ndim: int | None = None
+    a: Any, b: Any, assume_a: str = "gen", lower: bool = False, transposed: bool = False, b_ndim: int | None = None,
+    *, check_finite: bool = False, overwrite_a: bool = False, overwrite_b: bool = False,
 ) -> Expr:
     """The solution ``x`` of the linear system ``a x = b`` (``a.T x = b`` with ``transposed``).
 
     ``b`` is a vector, or a matrix of right-hand sides in its columns; leading axes of both broadcast, and ``b_ndim=1``
     says that ``b`` is a stack of vectors. ``assume_a`` names what ``a`` is: "gen", "sym" or "pos" (of which the
-    triangle named by ``lower`` is read), "lower triangular" or "upper triangular".
+    triangle named by ``lower`` is read), "lower triangular" or "upper triangular". SciPy's ``check_finite`` and
+    ``overwrite_...`` are accepted, without effect.
 
     Raises MatrixError at run time where ``a`` is singular.
 
@@ -166,7 +168,7 @@ _TRANSPOSED = {0: "", 1: "T", 2: "C", "N": "", "T": "T", "C": "C"}  # False is 0
 
 def solve_triangular(
     a: Any, b: Any, lower: bool = False, trans: bool | int | str = False, unit_diagonal: bool = False,
-    b_ndim: int | None = None,
+    b_ndim: int | None = None, *, check_finite: bool = False, overwrite_b: bool = False,
 ) -> Expr:
     """The solution ``x`` of ``a x = b`` for a triangular matrix ``a``.
 

@@ -40,7 +40,7 @@ class ScalarType(TensorType):
     def __init__(self, dtype: Any) -> None:
         super().__init__(dtype, ())
 
-    def __call__(self, name: str | None = None) -> Expr:
+    def __call__(self, name: str | None = None, *, shape: Any = None) -> Expr:
         return variable(TensorType(self.dtype, ()), name)
 
     def __eq__(self, other: object) -> Any:

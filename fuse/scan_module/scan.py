@@ -27,8 +27,8 @@ def scan(
     fn: Callable[..., Any], sequences: Any = None, outputs_info: Any = None, non_sequences: Any = None,
     n_steps: Any = None, truncate_gradient: int = -1, go_backwards: bool = False, mode: Any = None,
     name: str | None = None, profile: Any = False, allow_gc: Any = None, strict: bool = False,
-    return_list: bool = False, checkpoint: int | None = None,
-) -> tuple[Any, OrderedUpdates]:
+    return_list: bool = False, checkpoint: int | None = None, return_updates: bool = True,
+) -> Any:
     """Call ``fn`` once, on symbols, and repeat what it wrote for every step: (outputs, updates), as Theano's scan.
 
     ``fn`` takes the elements of the sequences (one for each tap), then the earlier values of the outputs (one for each
@@ -45,7 +45,8 @@ def scan(
       again; 0: about the root of all steps;
     * ``mode``, ``profile``, ``allow_gc``: accepted; the loop is part of the function it is used in.
 
-    Every output has one row per step. ``updates`` belong into ``function(..., updates=updates)``.
+    Every output has one row per step. ``updates`` belong into ``function(..., updates=updates)``; with
+    ``return_updates=False`` the outputs are all that is returned (FuseValueError where there are updates).
 
     Raises FuseTypeError where a value that is carried on changes its type, FuseValueError for what makes no loop.
 
@@ -97,9 +98,13 @@ def scan(
     for output, expr in zip(outputs, returned.outputs, strict=True):
         if expr.name and output.name is None:
             output.name = expr.name
-    if return_list or len(outputs) > 1:
-        return outputs, updates
-    return (outputs[0] if outputs else None), updates
+    found: Any = outputs if return_list or len(outputs) > 1 else outputs[0] if outputs else None
+    if return_updates:
+        return found, updates
+    if updates:
+        names = ", ".join([str(t.name or t) for t in updates])
+        raise FuseValueError(f"with return_updates=False a loop has no updates, but it updates {names}")
+    return found
 
 
 def _first_finals(states: Sequence[State | None], finals: Sequence[Expr]) -> list[Any]:

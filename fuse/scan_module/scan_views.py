@@ -5,13 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 from fuse.scan_module.scan import scan
-from fuse.updates import OrderedUpdates
 
 
 def map(
     fn: Callable[..., Any], sequences: Any, non_sequences: Any = None, truncate_gradient: int = -1,
-    go_backwards: bool = False, mode: Any = None, name: str | None = None,
-) -> tuple[Any, OrderedUpdates]:
+    go_backwards: bool = False, mode: Any = None, name: str | None = None, return_updates: bool = True,
+) -> Any:
     """``fn`` of every element of the sequences: (outputs, updates).
 
     >>> import fuse, fuse.tensor as T
@@ -20,13 +19,14 @@ def map(
     >>> norms.eval({m: [[3.0, 4.0], [0.0, 2.0]]})
     array([5., 2.])
     """
-    return scan(fn, sequences, None, non_sequences, None, truncate_gradient, go_backwards, mode, name)
+    return scan(fn, sequences, None, non_sequences, None, truncate_gradient, go_backwards, mode, name,
+                return_updates=return_updates)
 
 
 def reduce(
     fn: Callable[..., Any], sequences: Any, outputs_info: Any, non_sequences: Any = None, go_backwards: bool = False,
-    mode: Any = None, name: str | None = None,
-) -> tuple[Any, OrderedUpdates]:
+    mode: Any = None, name: str | None = None, return_updates: bool = True,
+) -> Any:
     """The last outputs of ``scan``: what is left when ``fn(element, ..., so far, ...)`` has met every element.
 
     >>> import fuse, fuse.tensor as T
@@ -35,18 +35,18 @@ def reduce(
     >>> float(largest.eval({x: [1.0, 5.0, 2.0]}))
     5.0
     """
-    outputs, updates = scan(
-        fn, sequences, outputs_info, non_sequences, None, -1, go_backwards, mode, name,
+    found = scan(
+        fn, sequences, outputs_info, non_sequences, None, -1, go_backwards, mode, name, return_updates=return_updates,
     )
-    if isinstance(outputs, (list, tuple)):
-        return [x[-1] for x in outputs], updates
-    return outputs[-1], updates
+    outputs = found[0] if return_updates else found
+    last = [x[-1] for x in outputs] if isinstance(outputs, (list, tuple)) else outputs[-1]
+    return (last, found[1]) if return_updates else last
 
 
 def foldl(
     fn: Callable[..., Any], sequences: Any, outputs_info: Any, non_sequences: Any = None, mode: Any = None,
-    name: str | None = None,
-) -> tuple[Any, OrderedUpdates]:
+    name: str | None = None, return_updates: bool = True,
+) -> Any:
     """``reduce`` from the first element to the last.
 
     >>> import fuse, fuse.tensor as T
@@ -55,13 +55,13 @@ def foldl(
     >>> int(number.eval({digits: [1, 2, 3]}))
     123
     """
-    return reduce(fn, sequences, outputs_info, non_sequences, False, mode, name)
+    return reduce(fn, sequences, outputs_info, non_sequences, False, mode, name, return_updates)
 
 
 def foldr(
     fn: Callable[..., Any], sequences: Any, outputs_info: Any, non_sequences: Any = None, mode: Any = None,
-    name: str | None = None,
-) -> tuple[Any, OrderedUpdates]:
+    name: str | None = None, return_updates: bool = True,
+) -> Any:
     """``reduce`` from the last element to the first.
 
     >>> import fuse, fuse.tensor as T
@@ -70,4 +70,4 @@ def foldr(
     >>> int(number.eval({digits: [1, 2, 3]}))
     321
     """
-    return reduce(fn, sequences, outputs_info, non_sequences, True, mode, name)
+    return reduce(fn, sequences, outputs_info, non_sequences, True, mode, name, return_updates)

@@ -170,7 +170,7 @@ def get_vector_length(v: Any) -> int:
     if v.type.ndim != 1:
         raise ShapeError(f"get_vector_length takes a vector, not a {v.type.describe()}")
     if v.type.shape[0] is None:
-        raise FuseValueError(f"the length of {v} is not known while the graph is built")
+        raise FuseValueError(f"Length of {v} cannot be determined: it is not known while the graph is built")
     return v.type.shape[0]
 
 
