@@ -57,16 +57,6 @@ def _statements(op: Op) -> list[ast.stmt]:
     return body
 
 
-def argument_names(op: Op) -> list[str]:
-    """The names of the kernel's arguments, parameters of the node last."""
-    arguments = _definition(op).args
-    return [a.arg for a in (*arguments.posonlyargs, *arguments.args)] + [a.arg for a in arguments.kwonlyargs]
-
-
-def has_varargs(op: Op) -> bool:
-    return _definition(op).args.vararg is not None
-
-
 @cache
 def kernel_cost(op: Op) -> int:
     """A rough count of the arithmetic operations of one evaluation, read off the kernel's text.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fuse.codegen.calls import is_checked
-from fuse.codegen.kernel import Load, Loop, Store, walk
 from fuse.codegen.launch import Launcher
 from fuse.codegen.region import INDEXED, Region, see_through
 from fuse.codegen.tape import is_long
@@ -127,19 +126,18 @@ def _may_fail(unit: Any) -> bool:
 
 def _one_sweep(launcher: Launcher, target: Expr, value: Expr) -> bool:
     """Whether, in every schedule of the kernel, ``value`` is written in the loop that reads ``target``, after that."""
-    region = launcher.region
-    reduced = [region.amap.get(node) for node in region.domain]
-    if region.across or any(axes is None or any(a is not None for a in axes) for axes in reduced):
+    if not launcher.reduces_to_numbers:
         return False
     names = [b.name for b in launcher.default.buffers]
     read, written = names[launcher.bases.index(target)], names[launcher.bases.index(value)]
-    loops = [s.body for s in walk(launcher.default.body) if isinstance(s, Loop)] or [launcher.default.body]
-    uses = [body for body in loops if any(isinstance(s, Load) and s.buffer == read for s in body)]
-    stores = [body for body in loops if any(isinstance(s, Store) and s.buffer == written for s in body)]
-    if len(uses) != 1 or uses != stores or is_long(uses[0]):  # a tape reads an array where a value of it is used
+    found = launcher.accesses
+    loads, stores = found.loads.get(read, ()), found.stores.get(written, ())
+    bodies = {number for number, _ in (*loads, *stores)}
+    if not loads or not stores or len(bodies) > 1:
         return False
-    loads = [k for k, s in enumerate(uses[0]) if isinstance(s, Load) and s.buffer == read]
-    return all(k > loads[-1] for k, s in enumerate(uses[0]) if isinstance(s, Store) and s.buffer == written)
+    if is_long(found.bodies[loads[0][0]]):  # a tape reads an array where a value of it is used
+        return False
+    return min(stores) > max(loads)
 
 
 def _unit_reads(unit: Any, value: Expr) -> bool:

@@ -272,6 +272,26 @@ def uses(statement: Any) -> tuple[str, ...]:
     return ()
 
 
+@dataclass(frozen=True)
+class Accesses:
+    """Where loop bodies load and store each buffer: (number of the body, place in it)."""
+
+    bodies: tuple[tuple[Any, ...], ...]
+    loads: dict[str, list[tuple[int, int]]]
+    stores: dict[str, list[tuple[int, int]]]
+
+
+def accesses(kernel: Kernel) -> Accesses:
+    """The accesses of all loops, each loop's own; of a kernel without loops those of its body."""
+    found = Accesses(tuple([s.body for s in walk(kernel.body) if isinstance(s, Loop)]) or (kernel.body,), {}, {})
+    for number, body in enumerate(found.bodies):
+        for place, s in enumerate(body):
+            if isinstance(s, (Load, Store)):
+                table = found.loads if isinstance(s, Load) else found.stores
+                table.setdefault(s.buffer, []).append((number, place))
+    return found
+
+
 def prune(body: tuple[Any, ...]) -> tuple[Any, ...]:
     """``body`` without values that nothing uses and loops that do nothing; an index is checked, used or not."""
     while True:

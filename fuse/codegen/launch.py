@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -11,7 +12,7 @@ from fuse.codegen import emit_cpu, emit_parts
 from fuse.codegen.byrows import by_rows, tall_axes
 from fuse.codegen.collapse import collapse
 from fuse.codegen.emit_cpu import Source
-from fuse.codegen.kernel import Axis, Combine, Kernel, Local, Loop, check
+from fuse.codegen.kernel import Accesses, Axis, Combine, Kernel, Local, Loop, accesses, check
 from fuse.codegen.lanes import MANY_ROWS
 from fuse.codegen.load import Kernel as BlockOperation
 from fuse.codegen.load import compile_kernel, key_of
@@ -57,6 +58,17 @@ class Launcher(Runner):
         self.is_tape = emit_cpu.has_tape(kernel)
         self.sources: dict[Layouts, Source] = {}
         super().__init__(len(self.bases), alike=walks_alike(kernel))
+
+    @cached_property
+    def accesses(self) -> Accesses:
+        """Where the kernel for contiguous arrays loads and stores."""
+        return accesses(self.default)
+
+    @cached_property
+    def reduces_to_numbers(self) -> bool:
+        """Whether the region reduces nothing but to single numbers."""
+        reduced = [self.region.amap.get(node) for node in self.region.domain]
+        return not self.region.across and all(axes is not None and axes == (None,) * len(axes) for axes in reduced)
 
     def scheduled(self, layouts: Layouts) -> tuple[Kernel, Binding]:
         """The kernel for the given layouts and flags, and what its parameters stand for."""

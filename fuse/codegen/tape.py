@@ -21,7 +21,6 @@ from fuse.codegen.load import ArgType
 LONG = 300  # operations of a loop body from which on it is a tape
 WIDEST, NARROWEST = 512, 64  # elements of a block
 IN_CACHE = 1 << 20  # bytes that the registers of a tape should fit
-STAGED = 32  # operands that are copied to a row of the kernel before each block, at most
 
 
 SUM = """
