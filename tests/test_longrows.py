@@ -119,6 +119,26 @@ def test_a_spread_beside_a_large_mean_keeps_its_digits():
     np.testing.assert_allclose(whole, a.astype(WIDE).var(), rtol=2e-14)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_heads_far_from_what_they_stand_for_cost_few_digits(dtype):
+    with config.change_flags(floatX=dtype):
+        x = T.matrix("x", dtype)
+        f = fuse.function([x], [x.var(1), x.mean(1)])
+    a, place = RNG.normal(size=(6, 4000)), np.arange(4000)
+    a[0] += 1e8
+    a[1, 0] = 1e6
+    a[2, :64] = 1e6  # the head of the first piece
+    a[3, place % 512 < 64] += 1e6
+    a[4] = 0.1
+    a[5, place < 512] = 1e6
+    a = a.astype(dtype)
+    eps, wide = np.finfo(dtype).eps, a.astype(WIDE)
+    for have, want in zip(f(a), (wide.var(1), wide.mean(1)), strict=True):
+        rounded = (wide.mean(1) * eps) ** 2  # of the mean
+        np.testing.assert_array_less(abs(have - want), 16 * eps * abs(want) + rounded + 1e-30)
+    assert f(a)[1][4] == a[4, 0]
+
+
 def test_statistics_of_everything_and_of_rows_of_more_axes():
     x, y = T.dtensor3("x"), T.dmatrix("y")
     z = x - y.dimshuffle(0, 1, "x")

@@ -131,11 +131,11 @@ class CpuEmitter(GroupEmitter):
         if s.width:
             self.in_groups(s)
             return
-        if s.kind == "tile":
+        if s.kind in ("tile", "head"):
             self.tile(s)
             return
         sums = [c for c in s.body if isinstance(c, Combine) and c.acc in self.compensated] if is_innermost(s) else []
-        if sums and not self.is_short(axis):
+        if sums and not self.is_short(axis) and axis != self.tiled:
             self.chunked(s, sums)
             return
         if self.has_two_forms(s):

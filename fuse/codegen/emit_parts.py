@@ -35,7 +35,7 @@ from fuse.codegen.lanes import FEW_ROWS, NARROW_BLOCK, longest_sweep
 from fuse.codegen.longrows import LONG_ROW, PIECE_BYTES
 from fuse.codegen.native import NO_MEMORY, PLAN
 from fuse.codegen.onesweep import MOST_TILE_ROWS, TILE_BYTES, TILE_ROWS
-from fuse.codegen.parallel import BLOCK_WORK, BLOCKS, at_once, crossing, segments, shared_loop, work_text
+from fuse.codegen.parallel import BLOCK_WORK, BLOCKS, HEAD, at_once, crossing, segments, shared_loop, work_text
 from fuse.codegen.pool import ASK, MUCH, MUCH_WORK, OTHER
 from fuse.codegen.runner import OUT_OF_BOUNDS
 from fuse.codegen.text import as_dtype, is_innermost
@@ -93,11 +93,12 @@ class PartEmitter(StreamEmitter):
 
     def rows_of(self, s: Loop) -> tuple[str, str]:
         """The text of the first row of a loop over rows, or over those of a tile, and of the one after its last."""
-        if s.kind != "tile":
+        if s.kind not in ("tile", "head"):
             return self.range(s.axis)
         assert self.tiled is not None
         low = f"{self.tiled.name} * {self.tiled.name}_rows"
-        return low, f"smaller({low} + {self.tiled.name}_rows, {self.size_text[s.axis]})"
+        count = f"{self.tiled.name}_rows" if s.kind == "tile" else f"{self.tiled.name}_rows // {HEAD}"
+        return low, f"smaller({low} + {count}, {self.size_text[s.axis]})"
 
     def leave(self, status: str) -> None:
         """Return ``status``, giving back the memory of this part."""

@@ -55,7 +55,8 @@ class SumEmitter(StepEmitter):
         """(accumulator, dtype) of the sums whose loop has a long body."""
         found: dict[str, str] = {}
         for s in walk(self.kernel.body):
-            if isinstance(s, Loop) and s.kind in ("serial", "tile") and is_innermost(s) and len(s.body) > SHORT_BODY:
+            long = isinstance(s, Loop) and is_innermost(s) and len(s.body) > SHORT_BODY
+            if long and s.kind in ("serial", "tile", "head"):
                 for c in s.body:
                     if (
                         isinstance(c, Combine)
@@ -108,7 +109,7 @@ class SumEmitter(StepEmitter):
             target = self.partial[s.acc]
             self.line(f"{target} = {self.combined(s, target, value)}")
         elif s.acc in self.compensated:
-            self.line(f"{s.acc}_part = {value}")
+            self.line(f"{s.acc}_part = {self.final(s.value) if s.value_dtype == 'float64' else value}")
             self.add_compensated(s.acc)
             self.total(s.acc, s.dtype)
         else:

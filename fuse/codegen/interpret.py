@@ -110,9 +110,9 @@ class _Run:
                 self.body(s.body)
             case Loop():
                 rows = range(self.sizes[s.axis])
-                if s.kind == "tile":
+                if s.kind in ("tile", "head"):
                     first = self.index[self.tiles] * TILE
-                    rows = rows[first : first + TILE]
+                    rows = rows[first : first + (TILE if s.kind == "tile" else 1)]
                 for i in rows:
                     self.index[s.axis] = i
                     self.body(s.body)

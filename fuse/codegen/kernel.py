@@ -203,7 +203,8 @@ class Loop:
 
     ``kind``: "serial"; "block" (``axis`` in cache-sized blocks, or of ``width``, narrower where rows ``along`` an axis
     are long) around "lane" loops (one block; those of some ``width`` walk so many rows side by side); "tile" (the rows
-    of one tile, in a loop over tiles). Rows of a serial or a tile's loop of some ``width`` are added up in such groups.
+    of one tile, in a loop over tiles); "head" (an eighth of them). Rows of a serial or a tile's loop of some ``width``
+    are added up in such groups.
     """
 
     axis: Axis

@@ -3,8 +3,9 @@
 A loop over rows sweeps each row once for every statistic that needs another: a variance the mean, a sum of exponentials
 the largest value. Where a row is larger than the cache, each sweep reads it from memory again. Here pieces of the row,
 which stay in the first-level cache, have statistics of their own, which are put together as those of tiles of rows are
-(`onesweep`). What later sweeps need again is computed again rather than kept: a row kept is read from memory too.
-Statistics of everything are those of one row.
+(`onesweep`), about the mean of the head of each: a centre need not be the mean, it must only lie within what the piece
+holds. What later sweeps need again is computed again rather than kept: a row kept is read from memory too. Statistics
+of everything are those of one row.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from fuse.codegen.kernel import (
     walk,
 )
 from fuse.codegen.onesweep import Partial, Tiles
-from fuse.codegen.terms import COLUMN, FIXED, ROW, Named, Term
+from fuse.codegen.terms import COLUMN, FIXED, REAL, ROW, Named, Term
 from fuse.op import OPS
 
 LONG_ROW = 1 << 19  # bytes of what is read of a row: half of a second-level cache
@@ -47,6 +48,7 @@ class _Pieces(Tiles):
         self.place = (self.tile,)
         self.written = written
         self.inside = {s.acc for s in body if isinstance(s, Init)} | {s.name for s in body if hasattr(s, "name")}
+        self.heads: dict[tuple[int, str], str] = {}  # accumulators of (value, dtype) over the head of a piece
         self.known: dict[str, int] = {}  # values of the row as sweeps name them
         self.made_of: dict[str, int] = {}  # and as they were computed
 
@@ -94,10 +96,51 @@ class _Pieces(Tiles):
         return (Term("plain", value),) if s.op.name in SUMMED and s.dtype != "bool" and ordered else None
 
     def wide(self, s: Any) -> str:
+        return "float64" if s.op.name == "sum" and s.dtype in REAL else str(s.dtype)
+
+    def held(self, s: Any) -> str:
         return str(s.dtype)
 
     def in_lanes(self, body: list[Any]) -> tuple[Any, ...]:
         return tuple(body)
+
+    # ------------------------------------------------------------ what pieces are taken about
+    def reference(self, op: str, row: int, dtype: str) -> str:
+        if op == "max":
+            return super().reference(op, row, dtype)
+        self.heads.setdefault((row, self.sums[row]), f"head{len(self.heads)}")
+        self.about[op, row, dtype] = self.centres[op, row, dtype]
+        return self.about[op, row, dtype]
+
+    def centre(self, mean: int, dtype: str) -> int:
+        return self.finite(mean, dtype)
+
+    def sample(self, row: int, wide: str) -> tuple[int, int]:
+        return self.named(self.heads[row, wide], wide), self.named("head_count", "float64")
+
+    def share(self, op: str, term: Term, held: str, dtype: str) -> int:
+        """As of tiles; where a row is infinite somewhere, it deviates from its mean by what is no number.
+
+        What a sum is taken about takes part in it once for all: of a row of nearly equal values little is rounded.
+        """
+        about = "sum", term.core, self.values.dtype(term.core) if self.values.classes[term.core] == ROW else ""
+        if op == "sum" and term.kind == "plain" and about in self.about:
+            row, kind = term.core, about[2]
+            centre = self.values.load(self.about[about], self.place, kind, ROW)
+            like = Compute("", kind, OPS["sub"], ("",) * 2, (kind,) * 2, (kind,) * 2)
+            rest = self.found("sum", self.values.compute(like, (row, centre), ROW), held, dtype)
+            self.counted = True
+            count = self.values.load("count", self.place, "float64", COLUMN)
+            whole = self.values.apply("mul", dtype, (count, "float64"), (self.at(self.about[about], kind), kind))
+            return self.values.apply("add", dtype, (whole, dtype), (rest, dtype))
+        found = super().share(op, term, held, dtype)
+        if term.kind != "linear" or term.about is None:
+            return found
+        row, column = term.about
+        narrow, kind = self.values.dtype(term.core), self.values.dtype(column)
+        centre = self.at(self.reference("sum", row, narrow), narrow)
+        step = self.values.apply("sub", dtype, (centre, narrow), (column, kind)), dtype
+        return self.values.apply("add", dtype, (found, dtype), (self.values.apply("sub", dtype, step, step), dtype))
 
     # ------------------------------------------------------------ the sweep over pieces
     def sweep(self) -> Loop:
@@ -105,17 +148,29 @@ class _Pieces(Tiles):
         centres = [self.partial(*key) for key in self.first]
         first = {key: name for key, name in self.partials.items() if name in centres}
         others = {key: name for key, name in self.partials.items() if name not in centres}
-        self.counted = self.counted or any(op == "sum" for op, _, _ in self.about)
-        body = [*(self.count() if self.counted else ()), *self.pieces(first), *self.referred(), *self.pieces(others)]
+        body = self.count("tile", "piece") if self.counted else []
+        if self.counted:
+            body.append(Store("count", self.place, "piece_count"))
+        body += [*self.pieces(first), *self.head(), *self.referred(), *self.pieces(others)]
         return Loop(self.tile, tuple(body))
 
-    def count(self) -> tuple[Any, ...]:
-        """The length of a piece; LLVM sees what the loop comes to."""
-        step = Combine("length", OPS["sum"], "int64", "one", "int64")
-        to_real = ("length",), ("int64",), ("int64",), (("dtype", "float64"),)
-        wide = Compute("length_real", "float64", OPS["cast"], *to_real)
-        loop = Loop(self.rows, (Const("one", "int64", 1), step), "tile")
-        return Init("length", OPS["sum"], "int64"), loop, wide, Store("count", self.place, "length_real")
+    def count(self, kind: str, name: str) -> list[Any]:
+        """The length of a piece, or of its head; LLVM sees what the loop comes to."""
+        step = Combine(f"{name}_length", OPS["sum"], "int64", f"{name}_one", "int64")
+        to_real = (f"{name}_length",), ("int64",), ("int64",), (("dtype", "float64"),)
+        wide = Compute(f"{name}_count", "float64", OPS["cast"], *to_real)
+        loop = Loop(self.rows, (Const(f"{name}_one", "int64", 1), step), kind)
+        return [Init(f"{name}_length", OPS["sum"], "int64"), loop, wide]
+
+    def head(self) -> list[Any]:
+        """The sums over the head of a piece."""
+        if not self.heads:
+            return []
+        body = [*self.values.statements([row for row, _ in self.heads])]
+        for (row, wide), name in self.heads.items():
+            body.append(Combine(name, OPS["sum"], wide, self.values.name(row), self.value_dtype(row, wide)))
+        starts = [Init(name, OPS["sum"], wide) for (_, wide), name in self.heads.items()]
+        return [*self.count("head", "head"), *starts, Loop(self.rows, tuple(body), "head")]
 
     def pieces(self, partials: dict[Partial, str]) -> list[Any]:
         if not partials:
@@ -172,9 +227,9 @@ def _merged(
         else:
             pieces.statement(s)
     out = list(body)
-    for k, terms in found:
+    for k, terms in reversed(found):  # so that what values are taken about is known where these are summed up
         out[k] = pieces.together(terms)
-    if not pieces.first:
+    if not (pieces.first or pieces.heads):
         return None
     sweep = pieces.sweep()
     out.insert(found[0][0], sweep)

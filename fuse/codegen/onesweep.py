@@ -174,20 +174,33 @@ class Tiles(Sweeps):
         for (op, row, dtype), name in self.about.items():
             if op == "max":
                 top = self.at(self.partial("max", row, dtype), dtype)
-                like = Compute("", "bool", OPS["isinf"], ("",), (dtype,), (dtype,))
-                none = values.compute(like, (top,), COLUMN)
-                zero = values.constant(0.0, dtype)
-                like = Compute("", dtype, OPS["switch"], ("",) * 3, ("bool", dtype, dtype), ("bool", dtype, dtype))
-                wanted.append((name, values.compute(like, (none, zero, top), COLUMN), dtype))
+                wanted.append((name, self.finite(top, dtype), dtype))
             else:
                 wide = self.sums[row]
-                total = self.at(self.partial("sum", row, wide), wide)
-                count = values.load("count", (self.tile,), "float64", COLUMN)
+                total, count = self.sample(row, wide)
                 mean = values.apply("true_div", wide, (total, wide), (count, "float64"))
-                wanted.append((name, mean if wide == dtype else self.cast(mean, wide, dtype), dtype))
+                mean = mean if wide == dtype else self.cast(mean, wide, dtype)
+                wanted.append((name, self.centre(mean, dtype), dtype))
         body += values.statements([v for _, v, _ in wanted])
         body += [Store(name, self.place, values.name(v)) for name, v, _ in wanted]
         return self.in_lanes(body)
+
+    def finite(self, value: int, dtype: str) -> int:
+        """A value, or 0 in the place of an infinite one."""
+        like = Compute("", "bool", OPS["isinf"], ("",), (dtype,), (dtype,))
+        none = self.values.compute(like, (value,), COLUMN)
+        zero = self.values.constant(0.0, dtype)
+        like = Compute("", dtype, OPS["switch"], ("",) * 3, ("bool", dtype, dtype), ("bool", dtype, dtype))
+        return self.values.compute(like, (none, zero, value), COLUMN)
+
+    def centre(self, mean: int, dtype: str) -> int:
+        """What values with this mean are taken about."""
+        return mean
+
+    def sample(self, row: int, wide: str) -> tuple[int, int]:
+        """The sum of what a tile's mean is taken of, and of how many values."""
+        total = self.at(self.partial("sum", row, wide), wide)
+        return total, self.values.load("count", (self.tile,), "float64", COLUMN)
 
     def buffers(self) -> list[Buffer]:
         both = 1 + self.lanes.width

@@ -37,6 +37,7 @@ from fuse.codegen.pool import MUCH_WORK
 
 # Work is counted in units of about 1/40 nanosecond: one byte moved, or one operation of a vector's element.
 BLOCKS = 64  # at most so many blocks of a reduction
+HEAD = 8  # of the rows of a tile, or of a piece of a row, one in so many is its head
 BLOCK_WORK = 1 << 19  # of a block of a reduction at least: the number of blocks is part of the result
 
 
@@ -190,8 +191,9 @@ def work_text(kernel: Kernel, loop: Loop, size: Callable[[Axis], str], whole: bo
     def inner(s: Loop) -> str:
         if s.kind == "block":  # its lanes are counted by the loops inside
             return body(s.body)
-        if s.kind == "tile":
-            return f"({size(s.axis)} // larger({size(tiles[0])}, 1) + 1) * ({body(s.body)})"
+        if s.kind in ("tile", "head"):
+            share = "" if s.kind == "tile" else f" // {HEAD}"
+            return f"({size(s.axis)} // larger({size(tiles[0])}, 1){share} + 1) * ({body(s.body)})"
         return f"{size(s.axis)} * ({body(s.body)})"
 
     return inner(loop) if whole else body(loop.body)
