@@ -173,7 +173,7 @@ def dot_lines(name: str, dtype: str, a: Place, b: Place, out: Place | None) -> l
             f"for {name}_b in range({n0} // {TOGETHER}):",
             *_indented(_rows_added(name, zero, a, b, out, together, UNROLL // 2)),
             f"for {i} in range({n0} // {TOGETHER} * {TOGETHER}, {n0}):",
-            *_indented(_rows_added(f"{name}_r", zero, a, b, out, [i], UNROLL)),
+            *_indented(_rows_added(f"{name}_r", zero, a, b, out, [i], UNROLL // 2)),
         ]
     lines: list[str] = []
     indent = ""
