@@ -99,6 +99,24 @@ class Weighted(fuse.Op):
         return [w * output_grads[0], grad_undefined(self, 1, w, "weights are data"), DisconnectedType()()]
 
 
+class Halves(fuse.Op):
+    """Two outputs; each depends on one of the two inputs."""
+
+    __props__ = ()
+
+    def make_node(self, x, y):
+        return fuse.Apply(self, [x, y], [x.type(), y.type()])
+
+    def perform(self, node, inputs, output_storage):
+        output_storage[0][0], output_storage[1][0] = 3 * inputs[0], 5 * inputs[1]
+
+    def connection_pattern(self, node):
+        return [[True, False], [False, True]]
+
+    def grad(self, inputs, output_grads):
+        return [3 * output_grads[0], 5 * output_grads[1]]
+
+
 def an_op(**members):
     """An op on one vector with these methods."""
     def make_node(self, x):
@@ -458,3 +476,12 @@ def test_pickled_graphs_keep_their_ops():
     assert again is y
     f = pickle.loads(pickle.dumps(fuse.function([x], y)))
     assert f([1.0, 2.0]).tolist() == [7, 9]
+
+
+def test_an_output_without_a_gradient_spoils_what_it_depends_on_only():
+    x, y, how = T.dvector("x"), T.dvector("y"), T.dvector("how")
+    first, second = Halves()(x, y)
+    cost = Weighted()(first, second, how).sum()  # without a gradient for its second input
+    assert fuse.function([x, y, how], fuse.grad(cost, x))([1.0], [2.0], [0.0]) == 30
+    with pytest.raises(fuse.errors.NullTypeGradError, match="weights are data"):
+        fuse.grad(cost, y)

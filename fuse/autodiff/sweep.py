@@ -12,6 +12,7 @@ from fuse import types as ty
 from fuse.autodiff.absent import NullType, grad_not_implemented, is_disconnected, is_null
 from fuse.errors import FuseTypeError, ShapeError
 from fuse.expr import Expr, as_expr, constant, toposort
+from fuse.frontend.apply import Apply
 from fuse.frontend.lazy import IFELSE, edge_guard, guards, has_choices, under
 from fuse.frontend.loops import DERIVATIVES, LOOP
 from fuse.op import DISCONNECTED, OPS, ZERO, _Marker
@@ -152,6 +153,13 @@ def pull_back(node: Expr, g: Any, wanted: Sequence[bool]) -> list[Cotangent]:
     """
     null = next((p for p in (g if isinstance(g, tuple) else (g,)) if is_null(p)), None)
     if null is not None:
+        pattern = _connections(node) if isinstance(g, tuple) else None
+        if pattern is not None:  # an output without a gradient spoils that of the inputs which it depends on
+            spoilt = [any(c and is_null(p) for c, p in zip(row, g, strict=True)) for row in pattern]
+            rest = tuple([DISCONNECTED if is_null(p) else p for p in g])
+            known = any(not isinstance(p, _Marker) for p in rest)
+            found = pull_back(node, rest, wanted) if known else [DISCONNECTED] * len(node.args)
+            return [null if s else h for s, h in zip(spoilt, found, strict=True)]
         return [DISCONNECTED if _is_disconnected_rule(node, i) else null for i in range(len(node.args))]
     if g is ZERO or is_discrete(node):
         return [DISCONNECTED if _is_disconnected_rule(node, i) else ZERO for i in range(len(node.args))]
@@ -168,6 +176,12 @@ def pull_back(node: Expr, g: Any, wanted: Sequence[bool]) -> list[Cotangent]:
         if len(raw) != len(node.args):
             raise FuseTypeError(f"the gradient of {node.op} has {len(raw)} entries for {len(node.args)} arguments")
     return [_fit(node, i, h) if w else DISCONNECTED for i, (h, w) in enumerate(zip(raw, wanted, strict=True))]
+
+
+def _connections(node: Expr) -> Any:
+    """Which outputs each input of a user's op is connected to, where the op says so."""
+    instance: Any = node.op.meta.get("instance")
+    return instance.connection_pattern(Apply._view(node)) if hasattr(instance, "connection_pattern") else None
 
 
 def _is_disconnected_rule(node: Expr, i: int) -> bool:
