@@ -51,6 +51,8 @@ def assembly(pause: str) -> str:
         return f"%{name} = getelementptr i8, ptr {base}, i64 {offset}"
 
     state, next_ = at("state", "%pool", STATE), at("next", "%pool", NEXT)
+    fields = {"fn": FUNCTION, "context": CONTEXT, "segment": SEGMENT, "items": ITEMS, "chunk": CHUNK}
+    job = "\n  ".join([at(f"{name}_at", "%pool", offset) for name, offset in fields.items()])
     return f"""
 declare i64 @llvm.smin.i64(i64, i64)
 declare i64 @llvm.smax.i64(i64, i64)
@@ -101,11 +103,7 @@ done:
 define internal void @work(ptr %pool) {{
   {next_}
   {at("status", "%pool", STATUS)}
-  {at("fn_at", "%pool", FUNCTION)}
-  {at("context_at", "%pool", CONTEXT)}
-  {at("segment_at", "%pool", SEGMENT)}
-  {at("items_at", "%pool", ITEMS)}
-  {at("chunk_at", "%pool", CHUNK)}
+  {job}
   %fn = load ptr, ptr %fn_at
   %context = load ptr, ptr %context_at
   %segment = load i64, ptr %segment_at
@@ -205,11 +203,7 @@ entry:
   {state}
   {next_}
   {at("status", "%pool", STATUS)}
-  {at("fn_at", "%pool", FUNCTION)}
-  {at("context_at", "%pool", CONTEXT)}
-  {at("segment_at", "%pool", SEGMENT)}
-  {at("items_at", "%pool", ITEMS)}
-  {at("chunk_at", "%pool", CHUNK)}
+  {job}
   {at("quiet", "%pool", QUIET)}
   store atomic i64 0, ptr %quiet monotonic, align 8
   store ptr %fn, ptr %fn_at
