@@ -62,8 +62,8 @@ class Tiles(Sweeps):
 
     def held(self, s: Any) -> str:
         """The dtype of a tile's own sum: its rows are few."""
-        narrow = isinstance(s, Update) and s.op.name == "sum" and s.value_dtype == "float32" and s.buffer in self.narrow
-        return "float32" if narrow else self.wide(s)
+        narrow = s.buffer in self.narrow if isinstance(s, Update) else s.dtype == "float32"
+        return "float32" if narrow and s.op.name == "sum" and s.value_dtype == "float32" else self.wide(s)
 
     def found(self, op: str, core: int, held: str, dtype: str) -> int:
         """The value of a tile's partial, held as such, in another dtype."""
