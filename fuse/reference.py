@@ -108,6 +108,8 @@ _KINDS = ((IndexError, FuseIndexError), (ZeroDivisionError, FuseValueError), (Va
 
 def _told(error: Exception, node: Expr, args: Sequence[Array]) -> Exception:
     """``error`` as one of fuse's that names the operation, the shapes and the user's line."""
+    if isinstance(error, getattr(node.op.meta.get("instance"), "passed_on", ())):  # an op that raises for its user
+        return error
     if getattr(error, "has_context", False):
         return error
     kind = type(error) if isinstance(error, FuseError) else next(new for old, new in _KINDS if isinstance(error, old))

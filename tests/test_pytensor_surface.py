@@ -77,6 +77,12 @@ def test_check_and_raise():
     assert list(map(float, f(1.0))) == [2.0, 2.0]
     with pytest.raises(KeyError, match="too large"):
         f(3.0)
+
+    class Mine(ValueError):
+        pass
+
+    with pytest.raises(Mine, match=r"^mine$"):
+        CheckAndRaise(Mine, "mine")(x, x < 2).eval({x: 3.0})
     with pytest.raises(ValueError, match="Exception subclass"):
         CheckAndRaise(int)
     assert op == CheckAndRaise(KeyError, "too large") != CheckAndRaise(ValueError, "too large")
