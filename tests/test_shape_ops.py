@@ -248,6 +248,9 @@ def test_repeats_at_run_time(axis):
         np.testing.assert_array_equal(f(value, given), np.repeat(value, given, axis))
     with pytest.raises(ValueError):
         f(value, [1, 2, 3, 4])
+    one = T.TensorType("int64", (1,))("one")
+    twice = fuse.function([x, one], T.repeat(x, one, axis))
+    np.testing.assert_array_equal(twice(value, [2]), np.repeat(value, 2, axis))
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

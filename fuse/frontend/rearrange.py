@@ -81,7 +81,7 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Expr:
     axis = normalize_axis(axis, x.type.ndim)
     counts = as_expr(repeats)
     if counts.type.ndim == 1 and counts.type.shape[0] == 1:
-        counts = dimshuffle(counts)
+        counts = counts[0]
     if counts.type.ndim:
         # the size tells whether there is a count for each element, or one for all
         return x[(slice(None),) * axis + (repeat_indices(counts, as_size_expr(sizes_of(x)[axis])),)]
