@@ -165,6 +165,26 @@ def test_one_kernel_for_a_row_formula_and_its_launches():
     assert seen()["launches"] == 1
 
 
+def test_lanes_find_in_scratch_memory_what_they_stored():
+    """Sweeps over one row agree on how many elements a thread takes at once, and on when they may."""
+    x, y = T.fmatrix("x"), T.fmatrix("y")
+    long = x
+    for k in range(30):
+        long = T.tanh(long + y * k)
+    e = T.exp(long)
+    f = fuse.function([x, y], e / e.sum(1, keepdims=True), device="cuda")
+    for source in f.fn.regions[0].launches(("C",) * len(f.fn.regions[0].bases))[0].sources:
+        kept = [line for line in source.text.splitlines() if "_cells + " in line]
+        assert kept and not any("load4(" in line or "store4(" in line for line in kept)
+    light = fuse.function([x, y], T.exp(x) / T.exp(x + y).sum(1, keepdims=True) * y, device="cuda")
+    text = light.source
+    assert text.count("load4(") >= 3 and text.count("wide_i1") == 1 + text.count("// 4 * wide_i1")
+    a, b = rng.normal(size=(2, 3, 8)).astype("f4")
+    for values in ((a, b), (a[:, 1:], b[:, 1:]), (a[1:], b[1:])):
+        want = np.exp(values[0]) / np.exp(values[0] + values[1]).sum(1, keepdims=True) * values[1]
+        np.testing.assert_allclose(light(*values), want, rtol=1e-5)
+
+
 # ---------------------------------------------------------------- indices
 def test_gathers_and_scatters():
     x, v, i = T.dmatrix("x"), T.dvector("v"), T.lvector("i")
@@ -174,6 +194,21 @@ def test_gathers_and_scatters():
         T.set_subtensor(v[i], 7.0), T.inc_subtensor(x[:, i], 1.0), x[i, i + 1],
     ]
     on_both([x, v, i], outputs, [X, V, at])
+
+
+def test_copies_of_a_large_result_are_few(monkeypatch):
+    from fuse.codegen import cuda_launch
+
+    monkeypatch.setattr(cuda_launch, "COPIES", 2 * 8 * len(V))
+    v, i = T.dvector("v"), T.lvector("i")
+    at = rng.integers(0, len(V), 40)
+    f = on_both([v, i], [T.grad((v[i] ** 2).sum(), v)], [V, at])
+    region = f.fn.regions[-1]
+    launches, _ = region.launches(("C",) * len(region.bases))
+    source = next(s for s in launches.sources if s.part.copied)
+    sizes = dict.fromkeys(launches.kernel.axes, len(V))
+    blocks, threads, lanes = launches.geometry(device.current(), source, 40, sizes)
+    assert blocks * threads // lanes <= 2
 
 
 def test_an_index_out_of_bounds_is_an_error_that_leaves_shared_variables_alone():

@@ -225,8 +225,11 @@ class Launches:
         for name in part.copied:
             dtype = np.dtype(self.copied_dtype(name))
             cells = math.prod(sizes[p] for a in self.cells(name) for p in (a.parts or (a,)))
-            blocks = max(min(blocks, COPIES // max(cells * dtype.itemsize * groups, 1)), 1)
-        return blocks, on.block, lanes
+            slots = max(COPIES // max(cells * dtype.itemsize, 1), 1)
+            while groups > max(slots, 1):
+                groups //= 2
+            blocks = max(min(blocks, slots // groups), 1)
+        return blocks, groups * lanes, lanes
 
     def cells(self, name: str) -> list[Axis]:
         index = next(s.index for s in walk(self.kernel.body) if isinstance(s, (Store, Update)) and s.buffer == name)

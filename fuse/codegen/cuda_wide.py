@@ -6,14 +6,29 @@ written twice: for whole groups of elements, where memory allows it (``wide``), 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from fuse.codegen.kernel import Axis, Bounded, Buffer, Combine, Compute, Const, Load, Loop, Position, Store
+from fuse.codegen.kernel import (
+    Axis,
+    Bounded,
+    Buffer,
+    Combine,
+    Compute,
+    Const,
+    Load,
+    Loop,
+    Position,
+    Store,
+    Update,
+    walk,
+)
+from fuse.codegen.text import is_innermost
 
+ACCESSES = (Load, Store, Update)
 WIDE_BYTES = 16
 MOST = 160  # statements of all copies of a body: a longer one waits for arithmetic, not for memory
 _MOVED = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
@@ -28,8 +43,30 @@ class Wide:
     arrays: tuple[tuple[str, bool], ...]
 
 
-def widened(loop: Loop, buffers: Mapping[str, Buffer]) -> Wide | None:
-    """How the innermost ``loop`` reads and writes wide; None where it does not pay or cannot be."""
+def widened(body: Sequence[Any], buffers: Mapping[str, Buffer]) -> dict[Loop, Wide]:
+    """How the innermost loops of ``body`` read and write wide.
+
+    Loops over one axis agree: they take as many elements at once, and may do so under one condition. So a lane finds
+    in scratch memory what it has stored there itself; where one of the loops that use such memory cannot be wide, none
+    of them is.
+    """
+    loops = [s for s in walk(tuple(body)) if isinstance(s, Loop) and is_innermost(s)]
+    found: dict[Loop, Wide] = {}
+    for axis in dict.fromkeys(loop.axis for loop in loops):
+        own = [loop for loop in loops if loop.axis == axis]
+        kept = [loop for loop in own if any(buffers[s.buffer].scratch for s in loop.body if isinstance(s, ACCESSES))]
+        plans = {loop: plan for loop in own if (plan := _widened(loop, buffers)) is not None}
+        if not all(loop in plans for loop in kept):
+            plans = {loop: plan for loop, plan in plans.items() if loop not in kept}
+        if plans:
+            count = min([plan.count for plan in plans.values()])
+            arrays = tuple(sorted({pair for plan in plans.values() for pair in plan.arrays}))
+            found |= {loop: Wide(count, plan.accesses, arrays) for loop, plan in plans.items()}
+    return found
+
+
+def _widened(loop: Loop, buffers: Mapping[str, Buffer]) -> Wide | None:
+    """How one loop reads and writes wide; None where it does not pay or cannot be."""
     known = (Load, Store, Compute, Const, Position, Combine, Bounded)
     if not all(isinstance(s, known) for s in loop.body):
         return None

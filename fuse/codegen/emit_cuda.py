@@ -97,6 +97,7 @@ class CudaEmitter(Emitter):
         self.rooms: dict[str, None] = {}
         self.lost: set[str] = set()  # sums whose rounding errors are kept beside them
         self.in_lanes = False
+        self.wide = widened(part.body, self.buffers)
 
     # ------------------------------------------------------------ arguments
     def argument(self, name: str, argument: Argument, dtype: str, writes: bool = False) -> str:
@@ -367,8 +368,8 @@ class CudaEmitter(Emitter):
         axis, shared = s.axis, is_innermost(s) and not self.part.alone
         self.in_lanes = shared
         start = "first"
-        if shared and (wide := widened(s, self.buffers)) is not None:
-            start = self.groups_of(s, wide)
+        if shared and s in self.wide:
+            start = self.groups_of(s, self.wide[s])
         n = self.size_text[axis]
         self.line(f"for {axis.name} in range({f'{start}, {n}, step' if shared else n}):")
         self.depth += 1
