@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from elementwise_cases import ELEMENTWISE, arity, examples, node_of
+
 import fuse
 import fuse.tensor as T
 from fuse import types as ty
@@ -17,13 +19,13 @@ from fuse.codegen.mathlib import complexes
 from fuse.expr import Expr, variable
 from fuse.frontend.random import RandomStreams
 from fuse.types import TensorType
-from tests.elementwise_cases import ELEMENTWISE, arity, examples, node_of
 
 Formula = tuple[list[Expr], list[Expr]]
 BATCH = 10  # ops in one kernel
+AXES = (None, 2, 0, (0, 1), (1, 2), (0, 2))
+PLACES = ((1, 2, "rows"), (0, 2, "columns"), (0, 1, "a vector"))
 FLOATS = ("float32", "float64")
 IN_FLOAT64 = object()  # stands for a function that computes float32 through float64
-QUICK = ("bool", "int8", "int64", "uint64", "float16", "float32", "float64", "complex64", "complex128")
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def mixed() -> Iterator[Case]:
 
 
 # ---------------------------------------------------------------- reductions
-def reductions(dtypes: Sequence[str]) -> Iterator[Case]:
+def reductions(dtypes: Sequence[str], axes: Sequence[Any] = AXES) -> Iterator[Case]:
     def made(dtype: str, axis: Any) -> Formula:
         x = tensor(dtype, 3)
         found = [f(x, axis=axis) for f in (T.sum, T.prod, T.all, T.any)]
@@ -137,37 +139,45 @@ def reductions(dtypes: Sequence[str]) -> Iterator[Case]:
         return [x], found
 
     for dtype in dtypes:
-        for axis in (None, 2, 0, (0, 1), (1, 2), (0, 2)):
+        for axis in axes:
             narrow = is_narrow(dtype) and dtype != "float16"
             yield Case(f"{dtype}: reductions over {axis}", partial(made, dtype, axis), narrow)
 
 
 # ---------------------------------------------------------------- rows and columns
-def rows(dtypes: Sequence[str]) -> Iterator[Case]:
-    def softmax(x: Expr, axis: int) -> Expr:
-        return T.special.softmax(x, axis=axis)
+def softmax(x: Expr, axis: int) -> Expr:
+    return T.special.softmax(x, axis=axis)
 
-    def log_softmax(x: Expr, axis: int) -> Expr:
-        return T.special.log_softmax(x, axis=axis)
 
-    def logsumexp(x: Expr, axis: int) -> Expr:
-        return T.logsumexp(x, axis=axis)
+def log_softmax(x: Expr, axis: int) -> Expr:
+    return T.special.log_softmax(x, axis=axis)
 
-    def variance(x: Expr, axis: int) -> Expr:
-        return T.var(x, axis=axis)
 
-    def layer_norm(x: Expr, axis: int) -> Expr:
-        small = T.constant(1e-5, dtype=x.dtype)
-        return (x - x.mean(axis, keepdims=True)) / T.sqrt(x.var(axis, keepdims=True) + small)
+def logsumexp(x: Expr, axis: int) -> Expr:
+    return T.logsumexp(x, axis=axis)
 
+
+def variance(x: Expr, axis: int) -> Expr:
+    return T.var(x, axis=axis)
+
+
+def layer_norm(x: Expr, axis: int) -> Expr:
+    small = T.constant(1e-5, dtype=x.dtype)
+    return (x - x.mean(axis, keepdims=True)) / T.sqrt(x.var(axis, keepdims=True) + small)
+
+
+ROWS = (softmax, log_softmax, logsumexp, variance, layer_norm)
+
+
+def rows(dtypes: Sequence[str], functions: Sequence[Any] = ROWS, places: Sequence[Any] = PLACES) -> Iterator[Case]:
     def made(f: Callable[[Expr, int], Expr], dtype: str, axis: int, ndim: int, grad: bool) -> Formula:
         x = tensor(dtype, ndim)
         found = f(x, axis)
         return [x], [fuse.grad((found * T.cos(x) if found.ndim == ndim else found).sum(), x) if grad else found]
 
     for dtype in dtypes:
-        for f in (softmax, log_softmax, logsumexp, variance, layer_norm):
-            for axis, ndim, where in ((1, 2, "rows"), (0, 2, "columns"), (0, 1, "a vector")):
+        for f in functions:
+            for axis, ndim, where in places:
                 for grad in (False, True):
                     name = f"{dtype}: {f.__name__} of {where}{', gradient' if grad else ''}"
                     yield Case(name, partial(made, f, dtype, axis, ndim, grad), is_narrow(dtype))
@@ -199,12 +209,12 @@ def indexed(dtypes: Sequence[str]) -> Iterator[Case]:
                 yield Case(f"{where}: gradient of a gather", partial(gradient, dtype, ndim), narrow)
 
 
-def draws() -> Iterator[Case]:
+def draws(dtypes: Sequence[str]) -> Iterator[Case]:
     def made(kind: str, dtype: str) -> Formula:
         n = tensor("int64", 0)
         return [n], [getattr(RandomStreams(7), kind)(size=(n,), dtype=dtype)]
 
-    for dtype in FLOATS:
+    for dtype in dtypes:
         for kind in ("uniform", "normal"):
             yield Case(f"{dtype}: {kind} draws", partial(made, kind, dtype))
 
@@ -249,6 +259,27 @@ def several(dtypes: Sequence[str]) -> Iterator[Case]:
             yield Case(f"{dtype}: arrays laid out as {' and '.join(layouts)}", named, narrow, layouts)
 
 
+def vectors(dtypes: Sequence[str]) -> Iterator[Case]:
+    """Contiguous arrays along which neighbouring threads go: several elements with one instruction."""
+
+    def doubled(dtype: str) -> Formula:
+        x, y = tensor(dtype, 2), tensor(dtype, 2)
+        return [x, y], [x * 2 + y]
+
+    def summed(dtype: str, axis: int | None) -> Formula:
+        x = tensor(dtype, 2)
+        return [x], [x.sum(axis)]
+
+    width = {"int32": "v4.u32", "float32": "v4.f32", "int64": "v2.u64", "float64": "v2.f64"}
+    for dtype in [d for d in dtypes if d in width]:
+        load, store = [rf"{move}.global(.nc)?.{width[dtype]}" for move in ("ld", "st")]
+        narrow = is_narrow(dtype)
+        yield Case(f"{dtype}: 16 bytes at once", partial(doubled, dtype), narrow, promises=(load, store))
+        if dtype in FLOATS:
+            yield Case(f"{dtype}: a sum, 16 bytes at once", partial(summed, dtype, None), narrow, promises=(load,))
+            yield Case(f"{dtype}: sums of rows, 16 bytes at once", partial(summed, dtype, 1), narrow, promises=(load,))
+
+
 def own_kernels(dtypes: Sequence[str]) -> Iterator[Case]:
     """The kernels that fuse itself launches between those of formulas."""
     for dtype in dtypes:
@@ -261,13 +292,16 @@ def own_kernels(dtypes: Sequence[str]) -> Iterator[Case]:
 
 
 def cases(quick: bool) -> list[Case]:
-    """What is compiled; ``quick`` leaves dtypes out that differ little from others."""
-    dtypes = QUICK if quick else ty.DTYPES
-    plain = [d for d in dtypes if d not in ("float16", "bool")]
+    """What is compiled; ``quick`` leaves out what differs little from the rest."""
+    if quick:
+        return [
+            *elementwise(("int64", "float32")), *reductions(("float32",), (None, 2, 0)), *reductions(("bool",), (2,)),
+            *rows(("float32",), (softmax, layer_norm), PLACES[:2]), *vectors(("float32", "int64")),
+            *indexed(("float32",)), *draws(("float32",)), *several(("float32",)),
+            *own_kernels(("float16", "complex64")),
+        ]
+    plain = [d for d in ty.DTYPES if d not in ("float16", "bool")]
     return [
-        *elementwise(("bool", "int64", "float32", "float64") if quick else dtypes), *mixed(),
-        *reductions(("bool", "uint64", "float32", "complex64") if quick else dtypes),
-        *rows(FLOATS[:1] if quick else ("float16", *FLOATS)),
-        *indexed(FLOATS[:1] if quick else plain), *draws(), *several(FLOATS[:1] if quick else FLOATS),
-        *own_kernels(("float16", "float32") if quick else dtypes),
+        *elementwise(ty.DTYPES), *mixed(), *reductions(ty.DTYPES), *rows(("float16", *FLOATS)), *vectors(ty.DTYPES),
+        *indexed(plain), *draws(FLOATS), *several(FLOATS), *own_kernels(ty.DTYPES),
     ]
