@@ -12,6 +12,7 @@ from typing import Any
 from fuse.config import config
 
 _COLUMNS = ("share", "time", "calls", "each", "GB/s", "compiling", "from cache", "step")
+_ON_DEVICE = ("of a copy", "launches", "MB there", "MB back", "allocations")
 _at_exit: list[Profile] = []
 
 
@@ -98,6 +99,10 @@ class Profile:
         ``calls``, ``seconds`` (without compiling), ``share`` of the time of all calls, ``bytes`` (of the arrays read
         and written, in all calls), ``gb_per_s``, ``compile_seconds``, ``compiles``, and ``cache_hits``: kernels that
         were compiled before, by this process or another one.
+
+        Steps of a GPU also have ``launches``, ``bytes_to_device`` and ``bytes_to_host`` (copied), ``allocations`` (of
+        memory that the pool did not have), and kernels ``bandwidth_share``: of the bytes that the card copies in that
+        time, None in the simulator.
         """
         total = self.fct_call_time
         found = []
@@ -113,6 +118,7 @@ class Profile:
                 "share": step.seconds / total if total else 0.0, "bytes": step.bytes,
                 "gb_per_s": step.bytes / step.seconds / 1e9 if step.seconds else 0.0,
                 "compile_seconds": step.compile_seconds, "compiles": step.compiles, "cache_hits": step.cache_hits,
+                **step.further(),
             })
         found.sort(key=lambda row: -row["seconds"])
         rest = max(total - sum(row["seconds"] for row in found) - compiling, 0.0)
@@ -161,10 +167,13 @@ class Profile:
         records = self.records()
         shown = records if limit is None or len(records) <= limit + 1 else [*records[:limit], records[-1]]
         rows = [_row(r) for r in shown]
+        if any("launches" in r for r in records):
+            rows = [(*row[:5], *_on_device(r), *row[5:]) for row, r in zip(rows, shown, strict=True)]
         if len(shown) < len(records):
             seconds = sum(r["seconds"] for r in records[limit:-1])
             left = len(records) - len(shown)
-            rows.insert(-1, ("", _seconds(seconds), *[""] * 5, f"{left} further step{'s' if left > 1 else ''}"))
+            blank = [""] * (len(rows[-1]) - 3)
+            rows.insert(-1, ("", _seconds(seconds), *blank, f"{left} further step{'s' if left > 1 else ''}"))
         return rows
 
     def _text(self, limit: int | None) -> str:
@@ -172,8 +181,8 @@ class Profile:
         rows = self._rows(limit)
         if not rows:
             return "\n".join(lines)
-        table = [_COLUMNS, *rows]
-        widths = [max(len(row[k]) for row in table) for k in range(len(_COLUMNS) - 1)]
+        table = [_titles(rows), *rows]
+        widths = [max(len(row[k]) for row in table) for k in range(len(rows[0]) - 1)]
         for row in table:
             cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=False)]
             lines.append(f"  {'  '.join(cells)}  {row[-1]}".rstrip())
@@ -184,14 +193,15 @@ class Profile:
 
     def _repr_html_(self) -> str:
         head = "".join(f"<div>{escape(line.strip())}</div>" for line in self._head())
-        titles = "".join(f"<th>{escape(c)}</th>" for c in _COLUMNS)
-        last = len(_COLUMNS) - 1
+        table = self._rows(None)
+        titles = "".join(f"<th>{escape(c)}</th>" for c in _titles(table))
+        last = len(_titles(table)) - 1
         rows = "".join(
             "<tr>" + "".join(
                 f'<td style="text-align: {"left" if k == last else "right"}">{escape(cell)}</td>'
                 for k, cell in enumerate(row)
             ) + "</tr>"
-            for row in self._rows(None)
+            for row in table
         )
         return f"{head}<table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>"
 
@@ -203,6 +213,20 @@ def _row(r: dict[str, Any]) -> tuple[str, ...]:
     return (
         f"{100 * r['share']:.1f} %", _seconds(r["seconds"]), str(r["calls"]), _seconds(r["seconds"] / r["calls"]),
         speed, compiling, str(r["cache_hits"] or ""), f"{_shortened(r['step'], 70)}{where}",
+    )
+
+
+def _titles(rows: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The titles of the columns: those of a GPU where the rows have them."""
+    longer = rows and len(rows[0]) > len(_COLUMNS)
+    return (*_COLUMNS[:5], *_ON_DEVICE, *_COLUMNS[5:]) if longer else _COLUMNS
+
+
+def _on_device(r: dict[str, Any]) -> tuple[str, ...]:
+    share = r.get("bandwidth_share")
+    sizes = [f"{r.get(name, 0) / 1e6:.3g}" if r.get(name) else "" for name in ("bytes_to_device", "bytes_to_host")]
+    return (
+        f"{100 * share:.0f} %" if share else "", str(r.get("launches") or ""), *sizes, str(r.get("allocations") or "")
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -176,9 +177,11 @@ class Launches:
                     axis, count, among = argument.of
                     values.append(int(is_wide(axis, count, among, arrays, sizes)))
         if source not in self.compiled:
+            start = time.perf_counter()
             self.compiled[source] = on.compile(
                 source.text, source.entry, source.helpers, source.dtypes, source.arrays
             )
+            on.compiling += time.perf_counter() - start
         on.launch(self.compiled[source], (blocks, chunks), threads, values)
         for name in part.copied:
             add_copies(arrays[name], copies[name])

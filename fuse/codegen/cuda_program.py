@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fuse import rules
-from fuse.codegen import device
+from fuse.codegen import device, load
 from fuse.codegen.assume import assume_picks, assume_rows
 from fuse.codegen.cuda_array import DeviceArray, is_on_device
 from fuse.codegen.cuda_launch import DeviceRegion, EmptyReduction
@@ -52,10 +52,12 @@ class DeviceProgram:
         results, more = assume_rows(results)
         self.results, self.sizes = settle(without_detours(expand(results)), [*assumed, *more])
         self._check_inputs()
+        load.count("planned")
         writer = DeviceWriter(self)
         self.plan, self.wrapper_source, self.scope = writer.plan, writer.text, writer.scope
         self.regions: list[DeviceRegion] = writer.regions
         self.steps = writer.steps
+        self.made: Callable[[Any, str], object] = lambda other, why: None  # told of programs made for some calls
         exec(compile(self.wrapper_source, "<fuse device wrapper>", "exec"), self.scope)
         self._run: Callable[..., list[Any]] = self.scope["program"]
 
@@ -71,12 +73,24 @@ class DeviceProgram:
     @cached_property
     def on_host(self) -> Program:
         """The same function on the CPU, for calls that need sizes of 1 to broadcast and for errors to be told."""
-        return Program(self.inputs, self.outputs, self.updates, self.mode)
+        found = Program(self.inputs, self.outputs, self.updates, self.mode)
+        self.made(found, "on the CPU")
+        return found
 
     def __call__(self, *values: Any) -> list[Any]:
         stays = any(map(is_on_device, values))
         found = self.launched(values)
-        return found if stays else [a.get() if isinstance(a, DeviceArray) else a for a in found]
+        return found if stays else self.fetched(found)
+
+    def fetched(self, results: Sequence[Any]) -> list[Any]:
+        """Results as arrays of the host."""
+        return [a.get() if isinstance(a, DeviceArray) else a for a in results]
+
+    def watched(self, steps: list[Any], note: str) -> None:
+        """Time the steps from now on, for a profile."""
+        from fuse.codegen.cuda_watching import watch_device
+
+        watch_device(self, steps, note)
 
     def launched(self, values: Sequence[Any]) -> list[Any]:
         """The results, where they are."""
@@ -90,7 +104,7 @@ class DeviceProgram:
 
     def into(self, values: Sequence[Any], outs: Sequence[Array | None]) -> list[Array]:
         """The results, copied into the arrays given for them."""
-        return [a.get() if isinstance(a, DeviceArray) else a for a in self.launched(values)]
+        return self.fetched(self.launched(values))
 
     def __reduce__(self) -> Any:
         return DeviceProgram, (self.inputs, self.outputs, self.updates, self.mode)

@@ -10,10 +10,11 @@ small arrays, where there is no GPU. It is used where NUMBA_ENABLE_CUDASIM is se
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, cached_property
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,6 +40,7 @@ class Device:
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
+        self.compiling = 0.0  # seconds
         self.free: dict[int, list[Any]] = {}
 
     # ------------------------------------------------------------ memory
@@ -96,6 +98,30 @@ class Device:
 
     def synchronize(self) -> None:
         """Wait until all launches have run."""
+
+    @cached_property
+    def bandwidth(self) -> float | None:
+        """Bytes per second that copies on the device read and write, measured once; None in the simulator."""
+        if self.simulated:
+            return None
+        for size in (1 << 28, 1 << 24):
+            try:
+                return self._copied(size)
+            except Exception:
+                self.drop()  # too little memory
+        return None
+
+    def _copied(self, size: int) -> float:
+        blocks = self.allocate(size), self.allocate(size)
+        seconds = []
+        for _ in range(6):
+            self.synchronize()
+            start = time.perf_counter()
+            for _ in range(4):
+                self.copy(*blocks)
+            self.synchronize()
+            seconds.append((time.perf_counter() - start) / 4)
+        return 2 * size / min(seconds)
 
     # ------------------------------------------------------------ kernels
     def compile(

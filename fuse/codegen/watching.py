@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from fuse.codegen import load
 from fuse.codegen.interpreted import DebugProgram, ReferenceProgram
 from fuse.codegen.region import Region
@@ -48,12 +46,16 @@ class Step:
         self.inside = 0.0
         self.bytes += sum([_bytes(a) for a in arrays])
 
+    def further(self) -> dict[str, Any]:
+        """Entries of its record that only some kinds of steps have."""
+        return {}
+
 
 def _bytes(value: Any) -> int:
     """Bytes of memory that reading all of a value touches: a dimension of stride 0 is one element."""
     if isinstance(value, (list, tuple)):
         return sum([_bytes(v) for v in value])
-    if not isinstance(value, (np.ndarray, np.generic)):
+    if not hasattr(value, "strides") or isinstance(value, type):
         return 0
     if 0 not in value.strides:
         return int(value.nbytes)
@@ -76,8 +78,13 @@ def _watch(program: Any, steps: list[Step], note: str) -> None:
         _interpreted(program.plain, steps, " (interpreter)")
     elif isinstance(program, ReferenceProgram):
         _interpreted(program, steps, note)
+    elif hasattr(program, "watched"):
+        program.watched(steps, note)
     else:
         _compiled(program, steps, note)
+
+
+watch_further = _watch  # a program that a watched one made
 
 
 def _interpreted(program: ReferenceProgram, steps: list[Step], note: str) -> None:
