@@ -1,0 +1,24 @@
+"""What tests/test_cuda.py shows in the simulator, on the device: ops, reductions, formulas, loops, state, draws."""
+
+from __future__ import annotations
+
+from test_cuda import (  # noqa: F401
+    test_an_index_out_of_bounds_is_an_error_that_leaves_shared_variables_alone,
+    test_arrays_on_the_device_come_and_go_without_copies,
+    test_draws_are_those_of_the_cpu,
+    test_every_elementwise_op,
+    test_every_reduction,
+    test_fused_formulas,
+    test_gathers_and_scatters,
+    test_loops_and_their_gradients,
+    test_one_kernel_for_a_row_formula_and_its_launches,
+    test_random_programs,
+    test_shared_variables_stay_on_the_device,
+    test_sizes_of_one_at_run_time_broadcast,
+    test_the_largest_of_nothing_is_an_error,
+    test_views_are_numpy_s,
+)
+from test_cuda_profile import (  # noqa: F401
+    test_bytes_are_those_of_the_arrays_that_a_kernel_reads_and_writes,
+    test_calls_that_the_host_serves_are_watched_too,
+)
