@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import re
 import sys
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 
 from fuse.errors import DeviceError
 
 _NAMES = re.compile(r"(cpu|cuda|gpu|auto)(\d*)")
 _warned: list[str] = []
+_here = threading.local()
 
 
 def canonical(name: str) -> str:
@@ -39,7 +43,7 @@ def resolve(name: str) -> str:
     such a GPU raises DeviceError, which says what is missing.
     """
     kind = canonical(name)
-    if kind == "cpu" or is_simulated():
+    if kind == "cpu" or is_simulated() or getattr(_here, "assumed", False):
         return "cpu" if kind == "cpu" else "cuda"
     usable, text = gpu()
     if usable:
@@ -53,6 +57,17 @@ def resolve(name: str) -> str:
         _warned.append(text)
         warnings.warn(f"device='auto' is the CPU here: {text}", stacklevel=3)
     return "cpu"
+
+
+@contextmanager
+def assumed() -> Iterator[None]:
+    """Take a GPU to be there inside a block, in this thread: for looking at what would run on it."""
+    before = getattr(_here, "assumed", False)
+    _here.assumed = True
+    try:
+        yield
+    finally:
+        _here.assumed = before
 
 
 def is_simulated() -> bool:

@@ -187,7 +187,7 @@ def rows(dtypes: Sequence[str], functions: Sequence[Any] = ROWS, places: Sequenc
 def indexed(dtypes: Sequence[str]) -> Iterator[Case]:
     def gathered(dtype: str, ndim: int) -> Formula:
         x, i = tensor(dtype, ndim), tensor("int64", 1)
-        return [x, i], [x[i] * 2, x[i, i] if ndim == 2 else x[i[::-1]]]
+        return [x, i], [x[i] + x[i], x[i, i] if ndim == 2 else x[i[::-1]]]
 
     def scattered(dtype: str, ndim: int, adds: bool) -> Formula:
         x, i, y = tensor(dtype, ndim), tensor("int64", 1), tensor(dtype, ndim)
@@ -247,10 +247,17 @@ def spread(dtype: str) -> Formula:
     return [x, v], [x * v + v[:, None][:1], T.outer(v, v)]
 
 
+def recurrent(dtype: str) -> Formula:
+    """A loop whose steps the host launches."""
+    x, w, h = tensor(dtype, 2), tensor(dtype, 2), tensor(dtype, 1)
+    states, _ = fuse.scan(lambda v, h: T.tanh(T.sqrt(T.exp(v) + (w * h).sum(1)) - h), sequences=[x], outputs_info=[h])
+    return [x, w, h], [states]
+
+
 def several(dtypes: Sequence[str]) -> Iterator[Case]:
     for dtype in dtypes:
         narrow = is_narrow(dtype)
-        for formula in (stencil, turned, spread):
+        for formula in (stencil, turned, spread, recurrent):
             yield Case(f"{dtype}: {formula.__name__}", partial(formula, dtype), narrow)
         yield Case(f"{dtype}: Black-Scholes", partial(black_scholes, dtype, False), narrow)
         yield Case(f"{dtype}: Black-Scholes with greeks", partial(black_scholes, dtype, True), narrow)

@@ -23,9 +23,10 @@ from fuse.codegen.cuda_launch import Launches
 from fuse.codegen.cuda_program import DeviceProgram
 from fuse.codegen.device_code import ptx
 from fuse.codegen.emit_cuda import PartSource
-from fuse.devices import is_simulated
+from fuse.devices import assumed, is_simulated
 from fuse.errors import DeviceError
 from fuse.expr import Expr
+from fuse.frontend.loops import LOOP
 
 Capability = tuple[int, int]
 
@@ -92,6 +93,9 @@ class Compiler(device.Device):
         super().__init__()
         self.capability = capability
 
+    def allocate(self, size: int) -> Any:
+        raise DeviceError("there is nothing to run on")
+
     def compile(
         self, text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool]
     ) -> Compiled:
@@ -101,8 +105,16 @@ class Compiler(device.Device):
 
 @contextmanager
 def compiling(capability: Capability = (9, 0)) -> Iterator[Compiler]:
-    """Plan programs for a GPU inside a block without one: they can be looked at and compiled, not called."""
-    with device.working_on(Compiler(capability)) as compiler:
+    """Plan programs for a GPU inside a block without one: they can be looked at and compiled, not called.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x = T.fvector("x")
+    >>> with compiling():
+    ...     f = fuse.function([x], T.exp(x), device="cuda")
+    >>> "math.exp" in f.source
+    True
+    """
+    with assumed(), device.working_on(Compiler(capability)) as compiler:
         assert isinstance(compiler, Compiler)
         yield compiler
 
@@ -133,14 +145,20 @@ def kernels_of(
     inputs: Sequence[Expr], outputs: Sequence[Expr], capability: Capability = (9, 0),
     layouts: Sequence[str] | None = None,
 ) -> tuple[tuple[Compiled, ...], list[str]]:
-    """The kernels as `ptx_of` gives them, and what of the formula runs on the host and why."""
+    """The kernels as `ptx_of` gives them, those of loops' bodies last, and what runs on the host and why."""
     found: list[Compiled] = []
+    hosted: list[str] = []
+    programs: list[tuple[Sequence[Expr], Sequence[Expr]]] = [(inputs, outputs)]
     with compiling(capability) as compiler:
-        program = DeviceProgram(inputs, outputs)
-        for region in program.regions:
-            wanted = ("C",) * len(region.bases) if layouts is None else tuple(layouts)
-            found.extend(compiled(region.launches(wanted)[0], compiler))
-    return tuple(found), [what for kind, what in program.steps if kind == "on the host"]
+        while programs:
+            program = DeviceProgram(*programs.pop())
+            for region in program.regions:
+                wanted = ("C",) * len(region.bases) if layouts is None else tuple(layouts)
+                found.extend(compiled(region.launches(wanted)[0], compiler))
+            hosted += [what for kind, what in program.steps if kind == "on the host"]
+            loops = [u.params["body"] for u in program.plan.units if isinstance(u, Expr) and u.op is LOOP]
+            programs += [(body.inputs, body.outputs) for body in loops]
+    return tuple(found), hosted
 
 
 def can_assemble() -> bool:
