@@ -311,3 +311,15 @@ def test_extrema_find_nan_at_every_place(dtype):
     zeros = np.zeros((4, 33), dtype)
     zeros[::2] = -0.0
     assert f(zeros)[0] == 0 and f(zeros)[1] == 0
+
+
+def test_a_short_sum_of_single_precision_is_taken_in_double_as_in_theano():
+    x = T.fmatrix("x")
+    data = np.array([[1e8, 1, -1e8], [1, 1e8, -1e8]], "f4")
+    for expression in (x.sum(1), x.mean(1) * 3, (x * 1).sum(1), T.sum(x.T, axis=0)):
+        f = fuse.function([x], expression)
+        for rows in (1, 2):
+            got = f(data[:rows])
+            assert got.dtype == "float32"
+            np.testing.assert_allclose(got, [1.0, 1.0][:rows], rtol=1e-6)
+    assert fuse.function([x], x.sum())(data[:1]) == 1.0

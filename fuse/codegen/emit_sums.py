@@ -107,6 +107,8 @@ class SumEmitter(StepEmitter):
             self.line(f"store({s.acc}_row, {self.rowed[s.acc]}, {value})")
         elif s.acc in self.partial:
             target = self.partial[s.acc]
+            if s.dtype == "float32" and self.in_order and s.acc in self.compensated:
+                value = f"float64({value})"
             self.line(f"{target} = {self.combined(s, target, value)}")
         elif s.acc in self.compensated:
             self.line(f"{s.acc}_part = {self.final(s.value) if s.value_dtype == 'float64' else value}")
@@ -230,11 +232,15 @@ class SumEmitter(StepEmitter):
 
     def chunk(self, s: Loop, accs: Mapping[str, Combine], start: str, even: str, stop: str) -> None:
         """The sums of one chunk."""
-        for acc, combine in accs.items():
-            self.line(f"{acc}_part = {typed('0.0', combine.dtype)}")
         if len(s.body) <= SHORT_BODY or self.beside is not None:
-            self.partial.update({acc: f"{acc}_part" for acc in accs})
+            narrow = [acc for acc, combine in accs.items() if combine.dtype == "float32"]
+            self.partial.update({acc: f"{acc}_lanes" if acc in narrow else f"{acc}_part" for acc in accs})
+            for acc, combine in accs.items():
+                self.line(f"{self.partial[acc]} = {typed('0.0', combine.dtype)}")
             self.part(s, start, even)
+            for acc in narrow:  # the rest costs no more in float64, and short sums are then exact, as Theano's
+                self.partial[acc] = f"{acc}_part"
+                self.line(f"{acc}_part = float64({acc}_lanes)")
             self.in_order = True
             self.part(s, even, stop)
             self.in_order = False
@@ -243,10 +249,10 @@ class SumEmitter(StepEmitter):
         else:
             self.rowed.update(dict.fromkeys(accs, f"{s.axis.name} - {start}"))
             self.part(s, start, stop)
-            for acc in accs:
+            for acc, combine in accs.items():
                 del self.rowed[acc]
                 counts = f"{even} - {start}, {stop} - {start}"
-                self.line(f"{acc}_part = row_sum({acc}_row, {counts}, {acc}_part)")
+                self.line(f"{acc}_part = row_sum({acc}_row, {counts}, {typed('0.0', combine.dtype)})")
             self.helpers["row_sum"] = row_sum
 
     @contextmanager

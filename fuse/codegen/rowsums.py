@@ -10,14 +10,15 @@ from typing import Any
 
 from fuse.codegen.syntax import parse
 
-# Elements before ``even`` in any order, the rest one after another.
+# Elements before ``even`` in any order, the rest one after another, in float64.
 TEXT = """
 def row_sum(row, even, count, total):
     for k in range(even):
         total = radd(total, load(row, k))
+    rest = float64(total)
     for k in range(even, count):
-        total = total + load(row, k)
-    return total
+        rest = rest + float64(load(row, k))
+    return rest
 """
 
 
