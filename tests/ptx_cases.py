@@ -308,7 +308,10 @@ def cases(quick: bool) -> list[Case]:
             *own_kernels(("float16", "complex64")),
         ]
     plain = [d for d in ty.DTYPES if d not in ("float16", "bool")]
+    each = ("float32", "float64", "int64", "complex64")
     return [
-        *elementwise(ty.DTYPES), *mixed(), *reductions(ty.DTYPES), *rows(("float16", *FLOATS)), *vectors(ty.DTYPES),
-        *indexed(plain), *draws(FLOATS), *several(FLOATS), *own_kernels(ty.DTYPES),
+        *elementwise(ty.DTYPES), *mixed(), *reductions(each),
+        *reductions([d for d in ty.DTYPES if d not in each], (None, 2)), *rows(("float32",)),
+        *rows(("float64",), (softmax, layer_norm)), *rows(("float16",), (softmax, layer_norm), PLACES[:1]),
+        *vectors(ty.DTYPES), *indexed(plain), *draws(FLOATS), *several(FLOATS), *own_kernels(ty.DTYPES),
     ]
