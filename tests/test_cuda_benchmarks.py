@@ -1,0 +1,38 @@
+"""The benchmarks for GPUs: every kind of case runs and is right in the simulator; without a GPU they say so."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.gpu.cases import CASES
+from benchmarks.gpu.cli import main
+from fuse.codegen import device
+
+ROOT = Path(__file__).parents[1]
+device.simulate()
+
+
+@pytest.mark.parametrize("kind", ["tanh f4", "whole/dot f8", "softmax 128 f4", "greeks f8", "density f4", "logistic"])
+def test_cases_are_right_in_the_simulator(kind, tmp_path, capsys):
+    assert any(kind in case.name for case in CASES)
+    assert main(["--check", "--peers", "fuse", "--only", kind, "--output", str(tmp_path / "found.json")]) == 0
+    (record,) = json.loads((tmp_path / "found.json").read_text())["records"]
+    assert record["seconds"]["fuse"] > 0 and not record["failures"]
+    assert "times mean nothing" in capsys.readouterr().out
+
+
+def test_the_simulator_has_no_speed():
+    assert main([]) == 2
+
+
+def test_without_a_gpu_the_command_says_what_is_missing():
+    clean = {k: v for k, v in os.environ.items() if k != "NUMBA_ENABLE_CUDASIM"} | {"CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", "benchmarks.gpu"]
+    done = subprocess.run(command, capture_output=True, text=True, env=clean, cwd=ROOT, timeout=120)
+    assert done.returncode == 2 and "nothing to measure: " in done.stderr and "Traceback" not in done.stderr
