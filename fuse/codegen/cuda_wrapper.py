@@ -13,6 +13,7 @@ from fuse.codegen.choosing import plan
 from fuse.codegen.cuda_array import DeviceArray, empty, is_on_device, to_device
 from fuse.codegen.cuda_calls import call_of
 from fuse.codegen.cuda_cells import keeping, resident
+from fuse.codegen.cuda_inplace import in_place
 from fuse.codegen.cuda_launch import DeviceRegion, add_into, copy_into
 from fuse.codegen.cuda_loops import device_loop
 from fuse.codegen.host import SizeNames
@@ -157,8 +158,11 @@ class DeviceWriter(SizeNames):
             return
         number = len(self.regions)
         self.regions.append(found)
+        over = in_place(self, region, found)
         for node in region.outputs:
-            if node.op.name in SCATTERS and not is_literal(self.operands[node][0].base):
+            if node in over:
+                self.env[node] = self.array(over[node])
+            elif node.op.name in SCATTERS and not is_literal(self.operands[node][0].base):
                 copied = self.fresh("t")
                 self.line(f"{copied} = {self.array(node.args[0])}.copy()")
                 self.env[node] = copied

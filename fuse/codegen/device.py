@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, cached_property
 from types import SimpleNamespace
 from typing import Any
@@ -47,9 +47,8 @@ class Device:
     def take(self, count: int) -> Any:
         """A block of at least ``count`` bytes: one that was given back, or a new one. Blocks have a few sizes only."""
         size = _rounded(count)
-        kept = self.free.get(size)
-        if kept:
-            return kept.pop(), size
+        with suppress(KeyError, IndexError):  # another thread may take the last one, or drop all
+            return self.free[size].pop(), size
         self.counts["allocations"] += 1
         try:
             return self.allocate(size), size

@@ -18,6 +18,14 @@ from test_cuda import (  # noqa: F401
     test_the_largest_of_nothing_is_an_error,
     test_views_are_numpy_s,
 )
+from test_cuda_memory import (  # noqa: F401
+    test_an_elementwise_update_is_written_over_the_old_value,
+    test_every_update_is_that_of_the_cpu,
+    test_free_gives_what_no_array_uses_back,
+    test_results_are_written_into_the_arrays_given_for_them,
+    test_two_variables_that_take_each_other_s_value,
+    test_values_that_users_hold_are_not_written_over,
+)
 from test_cuda_profile import (  # noqa: F401
     test_bytes_are_those_of_the_arrays_that_a_kernel_reads_and_writes,
     test_calls_that_the_host_serves_are_watched_too,
