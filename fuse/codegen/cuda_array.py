@@ -258,7 +258,7 @@ class DeviceArray:
         address = self.address if self.size else 0
         return {
             "shape": self.shape, "typestr": self.dtype.str, "data": (address, False), "version": 3,
-            "strides": None if self.is_contiguous else self.strides,
+            "strides": None if self.is_contiguous else self.strides, "stream": 1,  # where kernels run
         }
 
     def __dlpack_device__(self) -> tuple[int, int]:
@@ -326,5 +326,7 @@ def foreign(array: Any) -> DeviceArray:
     high = sum(max(step * (n - 1), 0) for n, step in zip(shape, steps, strict=True))
     count = (high - low + 1) * kind.itemsize
     on = device.current()
+    if told.get("stream") is not None:  # what computes it on another stream may not have ended
+        on.synchronize()
     block = on.wrapped(pointer + low * kind.itemsize, count, array)
     return DeviceArray(Memory(count, on, block, array), kind, shape, steps, -low)
