@@ -310,3 +310,14 @@ def test_a_cast_to_half_floats_rounds_where_it_stands(mode):
     np.testing.assert_allclose(got[1], np.sqrt(want), rtol=2e-3)
     np.testing.assert_allclose(got[2], np.tanh(want[0]), rtol=2e-3)
     np.testing.assert_array_equal(got[3], want.astype("float64") - values)
+
+
+def test_a_layout_in_which_an_index_is_checked_elsewhere():
+    """The kernel for it has other numbers among its arguments than the one for contiguous arrays."""
+    row = TensorType("int32", (1, None))("row")
+    x, i = T.dmatrix("x"), T.lscalar("i")
+    f = fuse.function([row, x, i], ((x - (i & row)) * 2)[np.array([-2, 2, 1, -2])], mode="strict")
+    whole = np.arange(34, dtype="int32").reshape(1, 34)
+    values = np.arange(51.0).reshape(3, 17)
+    for given in (whole[:, :17], whole[:, ::-2], whole[:, ::2], whole.T[:17].T):
+        np.testing.assert_array_equal(f(given, values, 3), ((values - (3 & given)) * 2)[[-2, 2, 1, -2]])

@@ -36,7 +36,7 @@ def device_loop(node: Expr) -> Callable[..., tuple[Any, ...]]:
         if not program:
             from fuse.codegen.cuda_program import DeviceProgram
 
-            program.append(DeviceProgram(body.inputs, body.outputs))
+            program.append(DeviceProgram(body.inputs, body.outputs, (), "strict"))  # rewritten with the whole
         return [_there(v) for v in program[0].launched(values)]
 
     def run(steps: Any, *arrays: DeviceArray) -> tuple[Any, ...]:

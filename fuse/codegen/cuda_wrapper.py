@@ -304,7 +304,7 @@ class HostStep:
     """Part of a program that runs on the CPU: device arrays come to the host, and its results go back."""
 
     def __init__(self, inputs: list[Expr], outputs: list[Expr]) -> None:
-        self.program = Program(inputs, outputs)
+        self.program = Program(inputs, outputs, (), "strict")  # rewritten as the whole was, before
 
     def __call__(self, *arrays: Any) -> tuple[Any, ...]:
         device.current().counts["steps on the host"] += 1

@@ -120,6 +120,9 @@ class Launcher(Runner):
         if self.is_tape and layouts != plain:
             return rearranged(self.compiled(plain), plain, self.source().argtypes), None
         kernel, binding = self.scheduled(layouts)
+        arrays = tuple([b for b in binding.buffers if not isinstance(b, Local)])
+        if (arrays, binding.scalars) != (self.bases, self.scalars):  # an index may be checked elsewhere
+            return rearranged(self.compiled(plain), plain, self.source().argtypes), None
         source = self.sources[layouts] = self.emitted(kernel, layouts)
         found = compile_kernel(source.text, source.entry, source.argtypes, source.helpers)
         key = key_of(found)
@@ -135,8 +138,7 @@ class Launcher(Runner):
             for b in kernel.buffers
             if b.scratch and not b.lent  # what a thread has for itself it allocates
         ])
-        direct = binding.scalars == self.scalars
-        return found, Recipe(key, source.text, source.entry, source.argtypes, scratch, direct, tape)
+        return found, Recipe(key, source.text, source.entry, source.argtypes, scratch, tape)
 
     def block(self, step: Step) -> BlockOperation:
         """The compiled block operation."""

@@ -162,7 +162,6 @@ def types_of(data: Sequence[Any]) -> tuple[ArgType, ...]:
 def data_of_recipe(r: Recipe) -> dict[str, Any]:
     data: dict[str, Any] = {
         "key": r.key, "text": r.text, "entry": r.entry, "types": data_of_types(r.argtypes), "scratch": r.scratch,
-        "direct": r.direct,
     }
     if r.tape is not None:
         t = r.tape
@@ -180,4 +179,4 @@ def recipe_of(data: Mapping[str, Any]) -> Recipe:
         steps = tuple([(key, text, types_of(types)) for key, text, types in steps])
         constants = tuple([(dtype, undata(value)) for dtype, value in constants])
         tape = TapeRecipe(steps, tuple(code), registers, width, constants, slots)
-    return Recipe(data["key"], data["text"], data["entry"], types_of(data["types"]), scratch, data["direct"], tape)
+    return Recipe(data["key"], data["text"], data["entry"], types_of(data["types"]), scratch, tape)

@@ -279,8 +279,7 @@ def enter(scope: dict[str, Any], number: int, runner: Runner) -> None:
     """Put a runner into a wrapper's scope: as ``launch<n>``, and as ``kernel<n>`` until its kernel takes that place."""
     name = f"kernel{number}"
     scope[f"launch{number}"] = runner
-    direct = [x for x, recipe in runner.recipes.items() if recipe.direct]
-    scope[name] = runner.variants[direct[-1]] if direct else unmade
+    scope[name] = runner.variants[list(runner.recipes)[-1]] if runner.recipes else unmade
 
     def install(fast: Callback) -> None:
         scope[name] = fast

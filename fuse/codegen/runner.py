@@ -42,7 +42,6 @@ class Recipe:
     argtypes: tuple[ArgType, ...]
     # dtype and sizes of each scratch array: (size, None), (argument, dimension), or (argument, -1) for a number
     scratch: tuple[tuple[str, tuple[tuple[int, int | None], ...]], ...]
-    direct: bool  # may stand in the wrapper itself: takes the wrapper's arguments as they are
     tape: TapeRecipe | None = None
 
 
@@ -123,8 +122,7 @@ class Runner:
         if recipe is not None:
             kernel = with_scratch(kernel, self.count, recipe) if recipe.scratch else kernel
             self.recipes[layouts] = recipe
-            if recipe.direct:
-                self.install(kernel)
+            self.install(kernel)
         self.variants[layouts] = kernel
         return kernel
 
@@ -160,7 +158,7 @@ class Runner:
         if status:
             self.fail(status, arrays)
         form = (*layouts, *flags)
-        if form in self.recipes and self.recipes[form].direct:
+        if form in self.recipes:
             self.install(self.variants[form])  # calls of one function are mostly alike
         return results
 
