@@ -79,6 +79,8 @@ def perturbed(outputs: Sequence[Expr], values: dict[Expr, Array], mode: str, run
         if name in SIGNED:  # the sign of a NaN is anything
             args = [np.where(np.isnan(a), np.copysign(np.nan, sign), a).astype(a.dtype) for a in map(np.asarray, args)]
         out = reference.apply(node, args)
+        if name == "sum" and dtype == "float32" and run == 2:  # kernels add some elements in float64: less overflows
+            out = np.sum(args[0], node.params["axis"], "float64").astype(dtype)
         if (name in SUMS or not node.op.meta.get("zero_sign", True)) and getattr(out, "dtype", None) in REALS:
             out = np.where(out == 0, np.copysign(np.zeros((), out.dtype), sign), out)
         if name in ("log_softmax", "logsumexp") and not exact:  # near 0 they are differences of numbers near 1

@@ -152,7 +152,7 @@ def lgamma(x):
     mirrored = -(joined(f, k, less_than_f(f)) + inside)
     value = mirrored if x < 0.0 else inside
     value = INFINITY if ((x <= 0.0) & (nearest == x)) | (x == INFINITY) else value
-    return value if x == x else x
+    return value if (x == x) & (x != -INFINITY) else x  # -inf of -inf, as in SciPy, and so in Theano
 
 
 def gamma_exponent(x):
