@@ -81,6 +81,8 @@ def perturbed(outputs: Sequence[Expr], values: dict[Expr, Array], mode: str, run
         out = reference.apply(node, args)
         if name == "sum" and dtype == "float32" and run == 2:  # kernels add some elements in float64: less overflows
             out = np.sum(args[0], node.params["axis"], "float64").astype(dtype)
+        if dtype == "float16" and run == 3:  # kernels compute in float32: what overflows is finite within them
+            out = np.nan_to_num(out, nan=np.nan, posinf=np.finfo(dtype).max, neginf=np.finfo(dtype).min)
         if (name in SUMS or not node.op.meta.get("zero_sign", True)) and getattr(out, "dtype", None) in REALS:
             out = np.where(out == 0, np.copysign(np.zeros((), out.dtype), sign), out)
         if name in ("log_softmax", "logsumexp") and not exact:  # near 0 they are differences of numbers near 1

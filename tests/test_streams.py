@@ -38,8 +38,8 @@ def test_only_large_results_are_streamed():
     x = T.dvector("x")
     f = fuse.function([x], x + 1)
     f(np.ones(N))
-    (kernel,) = kernels(f.fn)
-    assert f">= {processor.cache_bytes()}\n" in kernel.source and "stream(" in kernel.source
+    streaming = [k.source for k in kernels(f.fn) if "stream(" in k.source]  # of those that are much work
+    assert streaming and all(f">= {processor.cache_bytes()}\n" in source for source in streaming)
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="other processors have other instructions")

@@ -8,7 +8,7 @@ import pytest
 
 import fuse
 import fuse.tensor as T
-from fuse.op import OPS, SELDOM
+from fuse.op import OPS, by_name
 
 SHAPES = [(2, 3), (0, 3), (3, 0), (1, 1), (1000, 10), (10, 1000), (7, 300_000), (300_000, 3)]
 
@@ -85,10 +85,10 @@ def test_reductions_are_part_of_kernels(axis):
 
 def test_names_of_ops_that_load_later_are_others_too():
     """Bessel's functions are registered when first asked for: after a user's op of that name as well."""
-    assert SELDOM
     j0 = fuse.elementwise(name="j0")(third)
     x = T.vector("x")
     got = fuse.function([x], j0(x) + T.j0(x))(np.array([1.0, 2.0]))
     from scipy.special import j0 as bessel
 
     np.testing.assert_allclose(got, np.array([1.0, 2.0]) / 3 + bessel([1.0, 2.0]))
+    assert by_name("j0") is not j0
