@@ -333,3 +333,11 @@ def test_functions_that_copy_a_sign_are_cast_to_half_floats(dtype):
     plain = fuse.function([x], [op(x) for op in odd], mode="strict")(values)
     for got, want in zip(f(values), plain, strict=True):
         np.testing.assert_array_equal(got, want.astype("float32").astype("float16"))
+
+
+def test_a_negative_zero_added_to_zeros_is_zero():
+    """The sum was taken for the value itself, in mode strict too."""
+    y, at = T.dvector("y"), T.lvector("at")
+    zeros = T.zeros((y.shape[0], 3))
+    f = fuse.function([y, at], T.inc_subtensor(zeros[T.arange(y.shape[0]), at], y), mode="strict")
+    assert not np.signbit(f(np.full(4, -0.0), np.array([0, 1, 2, 0]))).any()

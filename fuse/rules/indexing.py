@@ -359,7 +359,7 @@ def _per_row(node: Expr, value: Expr, rest: Any, context: Context) -> Expr | Non
     )
 
 
-@procedure("80: one place per row", "inc_gather")
+@procedure("80: one place per row", "inc_gather", "signed-zero")
 def one_hot_increment(node: Expr, context: Context) -> Expr | None:
     """inc_gather(zeros(n, m), g, iota(n), y) chooses g where the column is y, else 0: elementwise, so that it fuses."""
     found = _picks(node)
