@@ -323,18 +323,6 @@ def test_a_layout_in_which_an_index_is_checked_elsewhere():
         np.testing.assert_array_equal(f(given, values, 3), ((values - (3 & given)) * 2)[[-2, 2, 1, -2]])
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_functions_that_copy_a_sign_are_cast_to_half_floats(dtype):
-    """LLVM took the sign of arcsin from a double, for which processors have no rounding to half floats."""
-    x = TensorType(dtype, (None,))("x")
-    odd = [T.arcsin, T.arctan, T.sinh, T.arcsinh, T.tanh, T.arctanh, T.erf, T.sin, T.tan, T.sgn, T.trunc, T.deg2rad]
-    f = fuse.function([x], [T.cast(op(x), "float16") for op in odd], mode="strict")
-    values = np.array([-0.9, -0.0, 0.0, 0.3, np.nan], dtype)
-    plain = fuse.function([x], [op(x) for op in odd], mode="strict")(values)
-    for got, want in zip(f(values), plain, strict=True):
-        np.testing.assert_array_equal(got, want.astype("float32").astype("float16"))
-
-
 def test_a_negative_zero_added_to_zeros_is_zero():
     """The sum was taken for the value itself, in mode strict too."""
     y, at = T.dvector("y"), T.lvector("at")

@@ -411,9 +411,8 @@ def is_constant(typingctx, x):
 def half(typingctx, x):
     """A float32 rounded to what a half float holds."""
     def build(context, builder, signature, args):
+        rounded = builder.fpext(builder.fptrunc(args[0], ir.HalfType()), ir.FloatType())
         # Looking for a sign, LLVM goes back over roundings to a double, which it cannot make a half one at once.
-        single = _call(builder, "llvm.canonicalize", args[0])
-        rounded = builder.fpext(builder.fptrunc(single, ir.HalfType()), ir.FloatType())
         return _call(builder, "llvm.canonicalize", rounded)
     return types.float32(types.float32), build
 
