@@ -329,3 +329,23 @@ def test_a_negative_zero_added_to_zeros_is_zero():
     zeros = T.zeros((y.shape[0], 3))
     f = fuse.function([y, at], T.inc_subtensor(zeros[T.arange(y.shape[0]), at], y), mode="strict")
     assert not np.signbit(f(np.full(4, -0.0), np.array([0, 1, 2, 0]))).any()
+
+
+def test_all_single_floats_are_rounded_to_half_floats_as_numpy_does():
+    x = T.fvector("x")
+    f = fuse.function([x], T.cast(T.cast(x, "float16"), "float32") + 0, mode="strict")
+    bits = np.concatenate([np.arange(0, 2**32, 65521, dtype="uint64"), np.arange(0x33000000, 0x48000000, 4095)])
+    values = np.concatenate([bits.astype("uint32"), np.uint32([0x477FEFFF, 0x477FF000, 0x38800000])]).view("f4")
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(f(values), values.astype("float16").astype("f4"))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", ["arcsin", "arctan", "sinh", "arcsinh", "tanh", "arctanh", "erf", "sin", "tan", "sgn",
+                                  "trunc", "deg2rad"])
+def test_odd_functions_are_cast_to_half_floats(name, dtype):
+    x = T.vector("x", dtype)
+    values = np.linspace(-0.9, 0.9, 41).astype(dtype)
+    plain = fuse.function([x], getattr(T, name)(x))(values)
+    halves = fuse.function([x], T.cast(getattr(T, name)(x), "float16"))(values)
+    np.testing.assert_array_equal(halves, plain.astype("float32").astype("float16"))

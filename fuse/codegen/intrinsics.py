@@ -1,4 +1,4 @@
-"""The names generated kernels use: array access without shape or sign checks, and arithmetic Python cannot spell.
+"""The names generated kernels use: array access without shape or sign checks, and what combines values in any order.
 
 Importing this module imports numba, so only `load` imports it, when the first kernel has to be compiled.
 """
@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 
-import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, errors, types
@@ -14,7 +13,7 @@ from numba.core.datamodel import models
 from numba.core.extending import intrinsic, make_attribute_wrapper, register_model
 from numba.np.numpy_support import from_dtype
 
-from fuse.codegen import far, parts, steps, turning, unlike
+from fuse.codegen import parts, scalars, steps, turning, unlike
 from fuse.codegen.native import MANY_ARRAYS, PART
 
 REORDER = ("reassoc", "nsz")
@@ -335,19 +334,12 @@ def _complex_product(builder, a, b):
             builder.fadd(times(a.real, b.imag), times(a.imag, b.real), flags=REORDER))
 
 
-def _call(builder, name, *args, fastmath=()):
-    """Call the overloaded LLVM intrinsic `name` on values of one type."""
-    return builder.call(builder.module.declare_intrinsic(name, [args[0].type],
-                                                         ir.FunctionType(args[0].type, [a.type for a in args])), args,
-                        fastmath=fastmath)
-
-
 def _extremum(floating, comparison):
     def integer(builder, a, b, signed):
         compare = builder.icmp_signed if signed else builder.icmp_unsigned
         return builder.select(compare(comparison, a, b), a, b)
     # Which zero is the larger one takes x86 as long as everything else; NumPy's maximum does not say either.
-    return (lambda b, x, y: _call(b, floating, x, y, fastmath=("nsz",))), integer
+    return (lambda b, x, y: scalars.call(b, floating, x, y, fastmath=("nsz",))), integer
 
 
 radd = _combine("radd", "``acc + v``, a sum LLVM may reorder.",
@@ -359,79 +351,10 @@ vmax = _combine("vmax", "The larger value; NaN where either is.", *_extremum("ll
 vmin = _combine("vmin", "The smaller value; NaN where either is.", *_extremum("llvm.minimum", "<"))
 
 
-# -- scalar operations without a Python spelling -----------------------------------------------------------------------
-
-def _floating(name, llvm_name, arity):
-    """An intrinsic of `arity` floats of one type; anything that is not float32 alone is float64."""
-    def typer(typingctx, *values):
-        kinds = {types.unliteral(v) for v in values}
-        kind = types.float32 if kinds == {types.float32} else types.float64
-        return kind(*[kind] * arity), lambda context, builder, signature, args: _call(builder, llvm_name, *args)
-    bodies = {1: lambda typingctx, x: typer(typingctx, x), 2: lambda typingctx, x, y: typer(typingctx, x, y),
-              3: lambda typingctx, x, y, z: typer(typingctx, x, y, z)}
-    body = bodies[arity]
-    body.__name__, body.__doc__ = name, f"LLVM's ``{llvm_name}`` in the precision of the arguments."
-    return intrinsic(body)
-
-
-def _far(function):
-    """An intrinsic `(x, near) -> near`, where x is not far: see `fuse.codegen.far`."""
-    def typer(typingctx, x, near):
-        kind = types.float32 if types.unliteral(x) == types.float32 else types.float64
-        def build(context, builder, signature, args):
-            value = args[0].type
-            name = far.symbol(function, f"f{kind.bitwidth}")
-            llvm.add_symbol(name, id(typer))        # numba links helpers to run them, which nobody does
-            return builder.call(cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(value, [value, value]), name), args)
-        return kind(kind, kind), build
-    typer.__name__ = f"far_{function}"
-    typer.__doc__ = f"``near``, or where `x` is far from 0 the C library's ``{function}(x)``."
-    return intrinsic(typer)
-
-
-def _bitcast(name, source, target):
-    def typer(typingctx, x):
-        return target(source), lambda context, builder, signature, args: builder.bitcast(
-            args[0], context.get_value_type(target))
-    typer.__name__, typer.__doc__ = name, f"The bits of a {source} as {target}."
-    return intrinsic(typer)
-
-
-@intrinsic
-def is_constant(typingctx, x):
-    """Whether LLVM knows the value of `x` by the time that loops become vectors."""
-    def build(context, builder, signature, args):
-        kind = ir.FunctionType(ir.IntType(1), [args[0].type])
-        return builder.call(builder.module.declare_intrinsic("llvm.is.constant", [args[0].type], kind), args)
-    return types.boolean(types.unliteral(x)), build
-
-
-@intrinsic
-def half(typingctx, x):
-    """A float32 rounded to what a half float holds."""
-    def build(context, builder, signature, args):
-        rounded = builder.fpext(builder.fptrunc(args[0], ir.HalfType()), ir.FloatType())
-        # Looking for a sign, LLVM goes back over roundings to a double, which it cannot make a half one at once.
-        return _call(builder, "llvm.canonicalize", rounded)
-    return types.float32(types.float32), build
-
-
-fma = _floating("fma", "llvm.fma", 3)
-rint = _floating("rint", "llvm.rint", 1)
-fabs = _floating("fabs", "llvm.fabs", 1)
-copysign = _floating("copysign", "llvm.copysign", 2)
-f2i = _bitcast("f2i", types.float64, types.int64)
-i2f = _bitcast("i2f", types.int64, types.float64)
-f2i32 = _bitcast("f2i32", types.float32, types.int32)
-i2f32 = _bitcast("i2f32", types.int32, types.float32)
-far_sin, far_cos, far_tan = _far("sin"), _far("cos"), _far("tan")
-
 SCALARS = ("bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128 "
            "intp uintp").split()
 INTRINSICS = (load, store, size, stride, misaligned, refused, scratch, heap, lent, missing, release, address,
-              independent, radd, rmul, vmax, vmin, is_constant, half, fma, rint, fabs, copysign, f2i, i2f, f2i32, i2f32,
-              far_sin, far_cos, far_tan, *parts.INTRINSICS, steps.run, turning.turn)
+              independent, radd, rmul, vmax, vmin, *scalars.INTRINSICS, *parts.INTRINSICS, steps.run, turning.turn)
 
 
 def namespace() -> dict[str, object]:

@@ -182,8 +182,8 @@ def surroundings() -> tuple:
     import numpy
     here = Path(__file__).parent
     loader = hashlib.sha256()
-    parts = ("blas direct entry far gemms intrinsics lower native often parts pool scipys scopes steps streams target "
-             "turning unlike values walk")
+    parts = ("blas direct entry far gemms intrinsics lower native often parts pool scalars scipys scopes steps streams "
+             "target turning unlike values walk")
     for module in parts.split():
         try:
             loader.update((here / f"{module}.py").read_bytes())

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from fuse.codegen.mathlib.specialise import horner, polynomial
 
 if TYPE_CHECKING:
-    from fuse.codegen.intrinsics import f2i as to_bits
-    from fuse.codegen.intrinsics import far_cos, far_sin, far_tan, fma
-    from fuse.codegen.intrinsics import i2f as from_bits
+    from fuse.codegen.scalars import f2i as to_bits
+    from fuse.codegen.scalars import far_cos, far_sin, far_tan, fma
+    from fuse.codegen.scalars import i2f as from_bits
 
     MAGIC = TWO_OVER_PI = QUARTER_1 = QUARTER_2 = QUARTER_3 = PI_HIGH = PI_LOW = HALF_PI_HIGH = HALF_PI_LOW = 1.0
     SIGN = SIGN_SHIFT = 1

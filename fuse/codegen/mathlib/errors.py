@@ -9,9 +9,9 @@ from fuse.codegen.mathlib.specialise import polynomial, side_by_side
 from fuse.codegen.mathlib.vector import exponential, joined, less_than_f, parts_of_any, scaled
 
 if TYPE_CHECKING:
-    from fuse.codegen.intrinsics import f2i as to_bits
-    from fuse.codegen.intrinsics import fma
-    from fuse.codegen.intrinsics import i2f as from_bits
+    from fuse.codegen.scalars import f2i as to_bits
+    from fuse.codegen.scalars import fma
+    from fuse.codegen.scalars import i2f as from_bits
 
     ERF_ONE = ERFC_ZERO = ERFCX_OVERFLOW = ERFCX_FAR = 1.0
     TWO_OVER_ROOT_PI = TWO_OVER_ROOT_PI_REST = 1.0

@@ -16,7 +16,7 @@ from fuse.codegen.mathlib.specialise import in_float64, polynomial, side_by_side
 from fuse.codegen.mathlib.vector import between, joined, less_than_f, parts_of_any, scaled
 
 if TYPE_CHECKING:
-    from fuse.codegen.intrinsics import fma
+    from fuse.codegen.scalars import fma
 
     LGAMMA_START = EULER = PSI_ROOT = PSI_ROOT_REST = ROOT_HALF = 1.0
     LOG2_E = LOG2_E_REST = HALF_LOG2_TAU = HALF_LOG2_TAU_REST = MAGIC = LN2 = 1.0

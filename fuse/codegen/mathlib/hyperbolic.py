@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from fuse.codegen.mathlib.specialise import polynomial
 
 if TYPE_CHECKING:
-    from fuse.codegen.intrinsics import f2i as to_bits
-    from fuse.codegen.intrinsics import fma
-    from fuse.codegen.intrinsics import i2f as from_bits
+    from fuse.codegen.scalars import f2i as to_bits
+    from fuse.codegen.scalars import fma
+    from fuse.codegen.scalars import i2f as from_bits
 
     whole = int
     MAGIC = LOG2_E = LN2_HIGH = LN2_LOW = SINH_HIGHEST = SINH_LOWEST = LARGE = 1.0

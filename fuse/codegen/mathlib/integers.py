@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from fuse.codegen.intrinsics import is_constant
+    from fuse.codegen.scalars import is_constant
 
     float64 = float
     int64 = uint64 = int

@@ -11,9 +11,9 @@ from fuse.codegen.mathlib.specialise import horner, in_float64, polynomial, side
 from fuse.codegen.mathlib.vector import between, parts, parts_of_any, scaled
 
 if TYPE_CHECKING:
-    from fuse.codegen.intrinsics import f2i as to_bits
-    from fuse.codegen.intrinsics import fma
-    from fuse.codegen.intrinsics import i2f as from_bits
+    from fuse.codegen.scalars import f2i as to_bits
+    from fuse.codegen.scalars import fma
+    from fuse.codegen.scalars import i2f as from_bits
 
     MAGIC = EXP2_LOWEST = EXP2_HIGHEST = FIRST_TERM = FIRST_TERM_REST = SECOND_TERM = SMALLEST = LARGEST = 1.0
     CBRT_SMALL = CBRT_LIFT = CBRT_LOWER = CBRT_START = SQUARE_LARGE = SQUARE_SMALL = SQUARE_UP = SQUARE_DOWN = 1.0

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from fuse.codegen.mathlib.specialise import polynomial, side_by_side
 
 if TYPE_CHECKING:
-    from fuse.codegen.intrinsics import f2i as to_bits
-    from fuse.codegen.intrinsics import fma
-    from fuse.codegen.intrinsics import i2f as from_bits
+    from fuse.codegen.scalars import f2i as to_bits
+    from fuse.codegen.scalars import fma
+    from fuse.codegen.scalars import i2f as from_bits
 
     whole = int
     MAGIC = LOG2_E = LN2_HIGH = LN2_LOW = LN2 = LN2_REST = EXP_LOWEST = EXP_HIGHEST = EXP_OVERFLOW = LIFT_SCALE = 1.0
