@@ -3,11 +3,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from forcing import much_work
 from test_onesweep import ONE, WIDE, bits, close, formulas, softmax_slope, values_for
 
 import fuse
 import fuse.tensor as T
-from fuse.codegen import emit_parts, interpret, parallel, plans, pool, runner, threads
+from fuse.codegen import interpret
 from fuse.codegen.kernel import check
 from fuse.codegen.program import compile_program
 from fuse.codegen.runner import BY_ROWS
@@ -20,16 +21,8 @@ NARROW = ("logsumexp", "variance", "softmax gradient", "layer norm gradient")
 @pytest.fixture(autouse=True)
 def every_row_is_long(monkeypatch):
     """Every array is much work, every row long, and pieces have one chunk."""
-    for module in (emit_parts, parallel, runner):
-        monkeypatch.setattr(module, "MUCH_WORK", 1)
-    monkeypatch.setattr(plans, "structure", lambda program, order: None)
-    monkeypatch.setattr(emit_parts, "LONG_ROW", 1)
-    monkeypatch.setattr(emit_parts, "PIECE_BYTES", 1)
-    with config.change_flags(threads=3):
-        threads.prepare()
-        threads._set(pool.GRAIN_AT, 1)
+    with much_work(monkeypatch, 3, LONG_ROW=1, PIECE_BYTES=1):
         yield
-    threads._set(pool.GRAIN_AT, threads.grain())
 
 
 def along_rows(dtype, name):

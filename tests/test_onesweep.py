@@ -3,10 +3,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from forcing import much_work
 
 import fuse
 import fuse.tensor as T
-from fuse.codegen import emit_parts, interpret, parallel, plans, pool, runner, threads
+from fuse.codegen import interpret
 from fuse.codegen.kernel import check
 from fuse.codegen.program import compile_program
 from fuse.codegen.runner import BY_ROWS
@@ -19,19 +20,8 @@ WIDE = np.longdouble
 @pytest.fixture(autouse=True)
 def by_rows_in_small_tiles(monkeypatch):
     """Every array is much work and tall, and tiles have few rows."""
-    for module in (emit_parts, parallel, runner):
-        monkeypatch.setattr(module, "MUCH_WORK", 1)
-    monkeypatch.setattr(plans, "structure", lambda program, order: None)
-    monkeypatch.setattr(emit_parts, "BLOCK_WORK", 1 << 6)
-    monkeypatch.setattr(emit_parts, "ROWS", 2)
-    monkeypatch.setattr(emit_parts, "FEW_ROWS", 1)
-    monkeypatch.setattr(emit_parts, "TILE_BYTES", 1)
-    monkeypatch.setattr(emit_parts, "TILE_ROWS", 5)
-    with config.change_flags(threads=3):
-        threads.prepare()
-        threads._set(pool.GRAIN_AT, 1)
+    with much_work(monkeypatch, 3, BLOCK_WORK=1 << 6, ROWS=2, FEW_ROWS=1, TILE_BYTES=1, TILE_ROWS=5):
         yield
-    threads._set(pool.GRAIN_AT, threads.grain())
 
 
 def softmax(x):

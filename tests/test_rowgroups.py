@@ -3,14 +3,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from forcing import much_work
 
 import fuse
 import fuse.tensor as T
-from fuse.codegen import emit_parts, parallel, plans, pool, runner, threads
+from fuse.codegen import plans
 from fuse.codegen.kernel import Loop, walk
 from fuse.codegen.program import compile_program
 from fuse.codegen.runner import BY_ROWS
-from fuse.config import config
 
 RNG = np.random.default_rng(11)
 ROWS = (1, 2, 7, 8, 9, 17, 23, 40)
@@ -39,17 +39,8 @@ def formulas(dtype):
 @pytest.fixture
 def by_rows(monkeypatch):
     """Every array is much work and tall, and tiles have nineteen rows."""
-    for module in (emit_parts, parallel, runner):
-        monkeypatch.setattr(module, "MUCH_WORK", 1)
-    monkeypatch.setattr(plans, "structure", lambda program, order: None)
-    monkeypatch.setattr(emit_parts, "FEW_ROWS", 0)
-    monkeypatch.setattr(emit_parts, "TILE_BYTES", 1)
-    monkeypatch.setattr(emit_parts, "TILE_ROWS", 19)
-    with config.change_flags(threads=2):
-        threads.prepare()
-        threads._set(pool.GRAIN_AT, 1)
+    with much_work(monkeypatch, 2, FEW_ROWS=0, TILE_BYTES=1, TILE_ROWS=19):
         yield
-    threads._set(pool.GRAIN_AT, threads.grain())
 
 
 def agree(dtype):

@@ -10,11 +10,12 @@ import threading
 
 import numpy as np
 import pytest
+from forcing import much_work
 from random_programs import make_program
 
 import fuse
 import fuse.tensor as T
-from fuse.codegen import emit_parts, emit_streams, parallel, plans, pool, runner, threads
+from fuse.codegen import emit_streams, pool, threads
 from fuse.codegen.kernel import Loop, check
 from fuse.codegen.program import compile_program
 from fuse.config import config
@@ -38,21 +39,12 @@ def everything_is_much(request, monkeypatch):
     if request.param == "streaming":
         monkeypatch.setattr(emit_streams, "cache_bytes", lambda: 1)
         monkeypatch.setattr(emit_streams, "ROW", 1)
-    for module in (emit_parts, parallel, runner):
-        monkeypatch.setattr(module, "MUCH_WORK", 1)
-    monkeypatch.setattr(plans, "structure", lambda program, order: None)  # such plans are not for others
-    monkeypatch.setattr(emit_parts, "BLOCK_WORK", 1 << 6)
-    monkeypatch.setattr(emit_parts, "UNIT", 1)
-    monkeypatch.setattr(emit_parts, "FEW_ROWS", 8)
-    monkeypatch.setattr(emit_parts, "MANY_LANES", 50)
-    monkeypatch.setattr(emit_parts, "ROWS", 2)
-    monkeypatch.setattr(emit_parts, "TILE_BYTES", 1)
-    monkeypatch.setattr(emit_parts, "TILE_ROWS", 3)
-    monkeypatch.setattr(emit_parts, "LANE_UNIT", 16)
-    monkeypatch.setattr(emit_parts, "WIDE_LANE_UNIT", 16)
-    threads._set(pool.GRAIN_AT, 1)
-    yield
-    threads._set(pool.GRAIN_AT, threads.grain())
+    thresholds = {
+        "BLOCK_WORK": 1 << 6, "UNIT": 1, "FEW_ROWS": 8, "MANY_LANES": 50, "ROWS": 2, "TILE_BYTES": 1, "TILE_ROWS": 3,
+        "LANE_UNIT": 16, "WIDE_LANE_UNIT": 16,
+    }
+    with much_work(monkeypatch, 4, **thresholds):
+        yield
 
 
 def bits(values):

@@ -24,7 +24,7 @@ from fuse.codegen.expand import expand, settle
 from fuse.codegen.host import SizeNames
 from fuse.codegen.kernel import Buffer, Local, check
 from fuse.codegen.launch import Launcher
-from fuse.codegen.region import SCATTERS, SEEN_THROUGH, Region, is_literal
+from fuse.codegen.region import SCATTERS, Region, is_literal
 from fuse.codegen.schedule import schedule
 from fuse.codegen.syntax import parse
 from fuse.codegen.texts import Texts
@@ -143,8 +143,7 @@ class _Writer(SizeNames):
         for unit in self.plan.units:
             self.region(unit) if isinstance(unit, Region) else self.single(unit)
             self.check_guards()
-        for guard in self.guards:
-            self.differ(self.size(guard.left), self.size(guard.right))
+        self.check_remaining()
         returned = [self.result(r) for r in self.results]
         self.line(f"return ({', '.join(returned)}{',' if len(returned) == 1 else ''})")
         return f"def compute({', '.join(names)}):\n" + "\n".join(self.lines) + "\n"
@@ -158,18 +157,9 @@ class _Writer(SizeNames):
             self.contiguous.add(name)
             for d, n in enumerate(leaf.type.shape):
                 if n is not None and leaf.op is not CONSTANT:
-                    self.differ(f"{name}.shape[{d}]", str(n))
+                    self.compare(f"{name}.shape[{d}]", str(n))
 
-    def check_guards(self) -> None:
-        waiting = []
-        for guard in self.guards:
-            if self.is_known(guard.left) and self.is_known(guard.right):
-                self.differ(self.raw_size(guard.left), self.raw_size(guard.right))
-            else:
-                waiting.append(guard)
-        self.guards = waiting
-
-    def differ(self, left: str, right: str) -> None:
+    def compare(self, left: str, right: str) -> None:
         if left != right:
             self.line(f"if {left} != {right}: raise ValueError('sizes do not fit (1 broadcasts by type only)')")
 
@@ -183,11 +173,7 @@ class _Writer(SizeNames):
 
     def array(self, node: Expr) -> str:
         """A name of the value as an array; views on top of what exists are made here."""
-        chain = []
-        while node not in self.env and node.op.name in SEEN_THROUGH:
-            if node.op.name != "unbroadcast":
-                chain.append(node)
-            node = node.args[0]
+        node, chain = self.without_views(node)
         if node not in self.env and self.sizes.is_host(node):
             self.env[node] = self.filled(self.size(self.sizes.host(node)), "int64")
         if node not in self.env:
@@ -195,7 +181,7 @@ class _Writer(SizeNames):
         name = self.env[node]
         if node.is_leaf and not node.type.ndim:  # a number
             name = self.filled(name, node.type.dtype)
-        for view in reversed(chain):
+        for view in chain:
             if view.op.name == "broadcast_to":
                 sizes = "".join([f"{self.size(self.sizes.host(a))}, " for a in view.args[1:]])
                 text = f"np.broadcast_to({name}, ({sizes}))"
@@ -264,13 +250,6 @@ class _Writer(SizeNames):
             words[word] = self.texts.meant(word, {word: helper}, "kernel")
         return "@compiled\n" + self.texts.renamed(definition, name, words)
 
-    def scalar(self, source: Any) -> str:
-        if isinstance(source, tuple):
-            return self.size(source[1])
-        if self.sizes.is_host(source):
-            return self.size(self.sizes.host(source))
-        return self.env[source]
-
     def copied(self, name: str) -> str:
         new = self.fresh("t")
         self.line(f"{new} = {name}.copy()")
@@ -327,11 +306,11 @@ class _Writer(SizeNames):
             text = arguments[0]
             for d, is_one in enumerate(node.params["pattern"]):
                 if is_one:
-                    self.differ(f"{text}.shape[{d}]", "1")
+                    self.compare(f"{text}.shape[{d}]", "1")
         elif node.op.name == "specify_shape":
             text = arguments[0]
             for d, wanted in enumerate(node.args[1:]):
-                self.differ(f"{text}.shape[{d}]", self.whole(wanted))
+                self.compare(f"{text}.shape[{d}]", self.whole(wanted))
         elif node.op.name == "make_vector":
             self.env[node] = name = self.empty(node)
             for k, argument in enumerate(arguments):

@@ -21,10 +21,11 @@ from fuse.codegen.cuda_launch import DeviceRegion, EmptyReduction
 from fuse.codegen.cuda_loops import NoSteps
 from fuse.codegen.cuda_wrapper import DeviceWriter, Refused
 from fuse.codegen.expand import expand, settle
+from fuse.codegen.planning import check_inputs
 from fuse.codegen.program import Program
 from fuse.codegen.written import without_detours
-from fuse.errors import FuseError, MissingInputError, origin_text
-from fuse.expr import INPUT, Expr, leaves
+from fuse.errors import FuseError
+from fuse.expr import Expr
 from fuse.looping.tidy import tidied
 from fuse.rules.inlining import without_identities
 
@@ -51,7 +52,7 @@ class DeviceProgram:
         results = tidied(rules.optimize(without_identities(chosen), mode=mode, trace=self.trace), mode)
         results, more = assume_rows(results)
         self.results, self.sizes = settle(without_detours(expand(results)), [*assumed, *more])
-        self._check_inputs()
+        check_inputs(self.results, self.inputs)
         load.count("planned")
         writer = DeviceWriter(self)
         self.plan, self.wrapper_source, self.scope = writer.plan, writer.text, writer.scope
@@ -60,15 +61,6 @@ class DeviceProgram:
         self.made: Callable[[Any, str], object] = lambda other, why: None  # told of programs made for some calls
         exec(compile(self.wrapper_source, "<fuse device wrapper>", "exec"), self.scope)
         self._run: Callable[..., list[Any]] = self.scope["program"]
-
-    def _check_inputs(self) -> None:
-        known = set(self.inputs)
-        for leaf in leaves(self.results):
-            if leaf.op is INPUT and leaf not in known:
-                raise MissingInputError(
-                    f"the variable {leaf.name or 'without a name'} ({leaf.type.describe()}, made at "
-                    f"{origin_text(leaf.origin)}) is needed, but is not among the inputs"
-                )
 
     @cached_property
     def on_host(self) -> Program:

@@ -54,14 +54,8 @@ class DeviceWriter(SizeNames):
         self.scope[name] = value
         return name
 
-    def check_guards(self) -> None:
-        waiting = []
-        for guard in self.guards:
-            if self.is_known(guard.left) and self.is_known(guard.right):
-                self.line(f"if {self.raw_size(guard.left)} != {self.raw_size(guard.right)}: raise Refused")
-            else:
-                waiting.append(guard)
-        self.guards = waiting
+    def compare(self, left: str, right: str) -> None:
+        self.line(f"if {left} != {right}: raise Refused")
 
     # ------------------------------------------------------------ the text
     def write(self) -> str:
@@ -89,8 +83,7 @@ class DeviceWriter(SizeNames):
             else:
                 self.single(unit)
             self.check_guards()
-        for guard in self.guards:
-            self.line(f"if {self.size(guard.left)} != {self.size(guard.right)}: raise Refused")
+        self.check_remaining()
         values = [self.result(r) for r in self.results]
         if self.checked:
             self.lines.insert(head, "    status = clear()")
@@ -116,11 +109,7 @@ class DeviceWriter(SizeNames):
 
     def array(self, node: Expr) -> str:
         """A name of the value as a device array; views on top of what exists are made here."""
-        chain = []
-        while node not in self.env and node.op.name in SEEN_THROUGH:
-            if node.op.name != "unbroadcast":
-                chain.append(node)
-            node = node.args[0]
+        node, chain = self.without_views(node)
         if node.op is CONSTANT and node not in self.env:
             self.constant(node)
         elif node not in self.env and self.sizes.is_host(node):
@@ -133,7 +122,7 @@ class DeviceWriter(SizeNames):
             new = self.fresh("t")
             self.line(f"{new} = number({name}, {node.type.dtype!r})")
             name = new
-        for view in reversed(chain):
+        for view in chain:
             if view.op.name == "broadcast_to":
                 sizes = "".join([f"{self.size(self.sizes.host(a))}, " for a in view.args[1:]])
                 text = f"{name}.broadcast_to(({sizes}))"
@@ -176,13 +165,6 @@ class DeviceWriter(SizeNames):
         self.scope[f"kernel{number}"] = found
         self.line(f"kernel{number}([{', '.join(arrays)}], [{', '.join(numbers)}], {status})")
         self.steps.append((f"kernel {number}", ", ".join(str(n.op) for n in region.outputs)))
-
-    def scalar(self, source: Any) -> str:
-        if isinstance(source, tuple):
-            return self.size(source[1])
-        if self.sizes.is_host(source):
-            return self.size(self.sizes.host(source))
-        return self.env[source]
 
     def hosted(self, region: Region, why: str) -> None:
         """A region with an op that has no text for GPUs: its kernel runs on the host."""

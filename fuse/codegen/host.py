@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
+from typing import Any
 
-from fuse.codegen.region import see_through
+from fuse.codegen.region import SEEN_THROUGH, see_through
 from fuse.codegen.sizes import Guard, Size, Sizes, in_ints
 from fuse.expr import CONSTANT, Expr, toposort
 
 
-class SizeNames:
-    """The lines of a wrapper so far, and the names in it of arrays (``env``) and of ints (``host_names``)."""
+class SizeNames(ABC):
+    """The lines of a wrapper so far, and the names in it of arrays (``env``) and of ints (``host_names``).
+
+    Each target says in ``compare`` what becomes of a call whose sizes break a guard.
+    """
 
     def __init__(self, sizes: Sizes) -> None:
         self.sizes = sizes
@@ -66,15 +71,40 @@ class SizeNames:
         return self.is_known(self.sizes.find(size))
 
     def check_guards(self) -> None:
-        """Emit each guard as soon as both its sides are known."""
+        """Write each guard as soon as both its sides are known."""
         waiting = []
         for guard in self.guards:
-            left, right = guard.left, guard.right
-            if self.is_known(left) and self.is_known(right):
-                self.line(f"if {self.raw_size(left)} != {self.raw_size(right)}: return serve(({self.arguments}))")
+            if self.is_known(guard.left) and self.is_known(guard.right):
+                self.compare(self.raw_size(guard.left), self.raw_size(guard.right))
             else:
                 waiting.append(guard)
         self.guards = waiting
+
+    def check_remaining(self) -> None:
+        """Write the guards that are left behind all units: of sizes that only shapes speak of."""
+        for guard in self.guards:
+            self.compare(self.size(guard.left), self.size(guard.right))
+
+    @abstractmethod
+    def compare(self, left: str, right: str) -> None:
+        """A line that gives the call up where two sizes are not the same."""
+
+    def scalar(self, source: Any) -> str:
+        """The text of a number that a kernel takes: a value of no axes, or ``("size", size)``."""
+        if isinstance(source, tuple):
+            return self.size(source[1])
+        if self.sizes.is_host(source):
+            return self.size(self.sizes.host(source))
+        return self.env[source]
+
+    def without_views(self, node: Expr) -> tuple[Expr, list[Expr]]:
+        """What ``node`` is a view of and has a name or is computed, and the views on top of that, innermost first."""
+        chain = []
+        while node not in self.env and node.op.name in SEEN_THROUGH:
+            if node.op.name != "unbroadcast":  # equal sizes are guarded, so nothing is left to sum
+                chain.append(node)
+            node = node.args[0]
+        return node, chain[::-1]
 
     def is_known(self, size: Size) -> bool:
         values = [t.args[0] if t.op.name == "shape_i" else t for t in self.sizes.terminals(size)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fuse import rules
@@ -54,7 +55,7 @@ class Planned:
             self.matrices = matrices(self.results, self.sizes)
         if program.products == "swept":
             self.results, self.sizes = swept(self.results, self.sizes, self.assumed)
-        self._check_inputs()
+        check_inputs(self.results, self.inputs)
         self.shared = [leaf for leaf in leaves(self.results) if leaf.op is SHARED]
         writer = Writer(self)
         self.launchers: list[Launcher] = writer.launchers
@@ -62,11 +63,13 @@ class Planned:
         self.wrapper_source = writer.text
         self.scope = writer.scope
 
-    def _check_inputs(self) -> None:
-        known = set(self.inputs)
-        for leaf in leaves(self.results):
-            if leaf.op is INPUT and leaf not in known:
-                raise MissingInputError(
-                    f"the variable {leaf.name or 'without a name'} ({leaf.type.describe()}, made at "
-                    f"{origin_text(leaf.origin)}) is needed, but is not among the inputs"
-                )
+
+def check_inputs(results: Sequence[Expr], inputs: Sequence[Expr]) -> None:
+    """Raise MissingInputError where ``results`` need a variable that is not among ``inputs``."""
+    known = set(inputs)
+    for leaf in leaves(results):
+        if leaf.op is INPUT and leaf not in known:
+            raise MissingInputError(
+                f"the variable {leaf.name or 'without a name'} ({leaf.type.describe()}, made at "
+                f"{origin_text(leaf.origin)}) is needed, but is not among the inputs"
+            )

@@ -36,7 +36,7 @@ from fuse.codegen.loop_run import write_loop
 from fuse.codegen.order import orders
 from fuse.codegen.overwrite import over_input
 from fuse.codegen.products import can_be_small, is_product, write_product, write_small_product
-from fuse.codegen.region import SCATTERS, SEEN_THROUGH, Operand, Region, is_literal
+from fuse.codegen.region import SCATTERS, Operand, Region, is_literal
 from fuse.codegen.runner import SizeMismatch
 from fuse.codegen.stores import changed_copy, into_views, is_slice_store, part_of, prepare, store
 from fuse.codegen.swept import Matrix
@@ -196,10 +196,12 @@ class Writer(SizeNames):
                 self.single(unit, position)
             self.release(position)
             self.check_guards()
-        for guard in self.guards:  # sizes that only shapes speak of
-            self.line(f"if {self.size(guard.left)} != {self.size(guard.right)}: return serve(({self.arguments}))")
+        self.check_remaining()
         self.finish()
         return f"def program({', '.join(names)}):\n" + "\n".join(self.lines) + "\n"
+
+    def compare(self, left: str, right: str) -> None:
+        self.line(f"if {left} != {right}: return serve(({self.arguments}))")
 
     def look_for_large(self, matrices: Sequence[Matrix]) -> None:
         """Leave a call with a large matrix to the plan in which products with it are part of kernels."""
@@ -251,13 +253,9 @@ class Writer(SizeNames):
 
     def materialised(self, node: Expr) -> str:
         """A name for the value of ``node``; views on top of what exists are made here."""
-        chain = []
-        while node not in self.env and node.op.name in SEEN_THROUGH:
-            if node.op.name != "unbroadcast":  # equal sizes are guarded, so nothing is left to sum
-                chain.append(node)
-            node = node.args[0]
-        base, name = node, self.as_array(node)
-        for view in reversed(chain):
+        base, chain = self.without_views(node)
+        name = self.as_array(base)
+        for view in chain:
             new = self.fresh("t")
             if view.op.name == "dimshuffle":
                 self.line(f"{new} = {name}{shuffle_text(view)}")
@@ -317,7 +315,7 @@ class Writer(SizeNames):
             self.owned.add(node)
         launcher.orders = orders(region, launcher.bases, made)
         arrays = [self.as_array(b) for b in launcher.bases]
-        arguments = ", ".join([*arrays, *[self.scalar_text(s) for s in launcher.scalars]])
+        arguments = ", ".join([*arrays, *[self.scalar(s) for s in launcher.scalars]])
         kernel, general = f"kernel{number}", f"launch{number}"
         call = f"{general}({arguments})"
         if launcher.orders:  # arrays in another order of memory than the one of the inputs are replaced
@@ -326,13 +324,6 @@ class Writer(SizeNames):
         self.line("try:")
         self.line(f"    if {kernel}({arguments}): {call}")
         self.line(f"except SizeMismatch: return serve(({self.arguments}))")
-
-    def scalar_text(self, source: Any) -> str:
-        if isinstance(source, tuple):
-            return self.size(source[1])
-        if self.sizes.is_host(source):
-            return self.size(self.sizes.host(source))
-        return self.env[source]
 
     def single(self, node: Expr, position: int) -> None:
         if is_slice_store(self, node):
