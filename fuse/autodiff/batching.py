@@ -260,6 +260,11 @@ def _one_axis_more(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]
     return node.op(*batch.all(args, flags), **node.params)
 
 
+def _fourier_back(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    """Its second argument is a size."""
+    return one_by_one(batch, node, args, flags) if flags[1] else node.op(args[0], args[1])
+
+
 def _solve(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
     """Linear systems, whose leading axes broadcast; vectors become columns of matrices."""
     vector = node.args[1].type.ndim == 1
@@ -370,6 +375,9 @@ RULES: dict[str, Rule] = {
         "matrix_inverse det slogdet cholesky eigh eigvalsh eigh_pair eig svd svdvals pinv qr qr_r expm".split(),
         _one_axis_more,
     ),
+    "fourier": _one_axis_more,
+    "fourier_half": _one_axis_more,
+    "fourier_back": _fourier_back,
     "solve": _solve,
     "solve_triangular": _solve,
     "part": lambda batch, node, args, flags: op("part", args[0], i=node.params["i"]),

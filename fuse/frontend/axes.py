@@ -21,6 +21,7 @@ from fuse.frontend.sizes import (
     static_int,
 )
 from fuse.op import DISCONNECTED, Op, op_record
+from fuse.trace import TRACE
 from fuse.types import TensorType
 
 
@@ -118,6 +119,8 @@ def squeeze(x: Any, axis: Any = None) -> Expr:
     """
     x = as_expr(x)
     known = [a for a, n in enumerate(x.type.shape) if n == 1]
+    if axis is None and TRACE.active and None in x.type.shape:  # the function is then traced with sizes
+        raise ShapeError(f"squeeze() needs the sizes of a {x.type.describe()}: say which axis, squeeze(x, axis=...)")
     drop = known if axis is None else normalize_axes(axis, x.type.ndim)
     if any(a not in known for a in drop):
         x = addbroadcast(x, *drop)

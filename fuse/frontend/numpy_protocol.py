@@ -118,6 +118,7 @@ _LATER = {
     "decompositions": "det slogdet", "systems": "solve", "spectral": "eig eigh pinv",
     "factors": "lstsq norm qr tensorinv tensorsolve", "linalg": "matrix_power",
 }
+_FFT = "fft ifft fftn ifftn fft2 ifft2 rfft irfft rfftn irfftn rfft2 irfft2 hfft ihfft fftshift ifftshift".split()
 _LINALG = {getattr(np.linalg, name): _later(module, name) for module, names in _LATER.items() for name in names.split()}
 
 
@@ -156,6 +157,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.reshape: _reshape, np.where: _where, np.stack: _stack, np.split: _split, np.shape: _shape, np.round: _round,
     np.around: _round, np.ndim: _ndim, np.size: _size, np.copy: _copy,
     **_LINALG, np.linalg.inv: _later("decompositions", "matrix_inverse"), np.linalg.svd: _svd,
+    **{getattr(np.fft, name): _later("fourier", name) for name in _FFT},
     np.linalg.eigvalsh: _eigvalsh, np.linalg.cholesky: _cholesky, np.einsum: _later("einsum", "einsum"),
     np.i0: _later("bessel", "i0"), np.sinc: _later("incomplete", "sinc"),
     np.average: statistics.mean, np.clip: _clip,
