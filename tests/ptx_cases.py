@@ -231,6 +231,12 @@ def black_scholes(dtype: str, greeks: bool) -> Formula:
     return [s, k, t, r, v], [price, *(fuse.grad(price.sum(), [s, k, t, r, v]) if greeks else [])]
 
 
+def differences(dtype: str) -> Formula:
+    """Nothing is left of equal products, unless one of them is rounded together with the difference."""
+    x, y = tensor(dtype, 1), tensor(dtype, 1)
+    return [x, y], [x * x - y * y]
+
+
 def stencil(dtype: str) -> Formula:
     x = tensor(dtype, 2)
     inner = x[1:-1, 1:-1]
@@ -249,16 +255,54 @@ def spread(dtype: str) -> Formula:
 
 def recurrent(dtype: str) -> Formula:
     """A loop whose steps the host launches."""
-    x, w, h = tensor(dtype, 2), tensor(dtype, 2), tensor(dtype, 1)
-    states, _ = fuse.scan(lambda v, h: T.tanh(T.sqrt(T.exp(v) + (w * h).sum(1)) - h), sequences=[x], outputs_info=[h])
-    return [x, w, h], [states]
+    x, h = tensor(dtype, 2), tensor(dtype, 2)
+    states, _ = fuse.scan(lambda v, h: softmax(h, 1) * v + v[:, None] * h.sum(0), sequences=[x], outputs_info=[h])
+    return [x, h], [states]
+
+
+def of_each_thread(dtype: str) -> Formula:
+    """A loop over elements that have nothing to do with each other, and its gradient."""
+    x, h, a = tensor(dtype, 2), tensor(dtype, 1), tensor(dtype, 0)
+    states, _ = fuse.scan(lambda v, h: T.sqrt(T.exp(v * a) + h) - h, sequences=[x], outputs_info=[h])
+    return [x, h, a], [states, fuse.grad((states**2).sum(), h)]
+
+
+def of_each_block(dtype: str) -> Formula:
+    """A recurrent layer on a batch: a block for each of its rows."""
+    x, w, h = tensor(dtype, 3), tensor(dtype, 2), tensor(dtype, 2)
+    states, _ = fuse.scan(lambda v, h: softmax(v + T.dot(h, w), 1) + h, sequences=[x], outputs_info=[h])
+    return [x, w, h], [states, fuse.grad((states**2).sum(), h)]
+
+
+def of_one_block(dtype: str) -> Formula:
+    """Rows, columns, sums of everything and numbers, one after the other in each step."""
+    x, h, c = tensor(dtype, 2), tensor(dtype, 2), tensor(dtype, 0)
+
+    def step(v: Expr, h: Expr, c: Expr) -> list[Expr]:
+        new = T.tanh(h.T + v).max(1, keepdims=True) + layer_norm(h, 0) + T.dot(v, h) * c
+        return [new, T.sqrt((new * new).sum()) + T.dot(v, v)]
+
+    (states, numbers), _ = fuse.scan(step, sequences=[x], outputs_info=[h, c])
+    return [x, h, c], [states, numbers]
+
+
+def ends_early(dtype: str) -> Formula:
+    h, a = tensor(dtype, 0), tensor(dtype, 0)
+    states, _ = fuse.scan(lambda h: (h * a + a, fuse.scan_module.until(h > 20)), outputs_info=[h], n_steps=50)
+    return [h, a], [states]
+
+
+LOOPS = (recurrent, of_each_thread, of_each_block, of_one_block, ends_early)
 
 
 def several(dtypes: Sequence[str]) -> Iterator[Case]:
     for dtype in dtypes:
         narrow = is_narrow(dtype)
-        for formula in (stencil, turned, spread, recurrent):
+        for formula in (stencil, turned, spread, *LOOPS):
             yield Case(f"{dtype}: {formula.__name__}", partial(formula, dtype), narrow)
+        bits = dtype.replace("float", "f")
+        apart = rf"mul\.rn\.{bits}", rf"sub\.rn\.{bits}"
+        yield Case(f"{dtype}: products rounded one by one", partial(differences, dtype), narrow, promises=apart)
         yield Case(f"{dtype}: Black-Scholes", partial(black_scholes, dtype, False), narrow)
         yield Case(f"{dtype}: Black-Scholes with greeks", partial(black_scholes, dtype, True), narrow)
         for layouts in (("S1", "S1"), ("S0", "S0"), ("S-1", "S1"), ("S0", "C")):

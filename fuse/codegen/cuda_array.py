@@ -10,6 +10,7 @@ import numpy as np
 
 from fuse.codegen import device
 from fuse.errors import DTypeError, ShapeError
+from fuse.types import DTYPES
 
 
 class Memory:
@@ -310,9 +311,11 @@ def is_on_device(value: Any) -> bool:
 
 
 def foreign(array: Any) -> DeviceArray:
-    """An array of another library, where it stands. Raises DTypeError where its strides are no whole elements."""
+    """An array of another library, where it stands. Raises DTypeError for what fuse has no dtype for."""
     told = array.__cuda_array_interface__
     kind, shape = np.dtype(told["typestr"]), tuple(told["shape"])
+    if kind.name not in DTYPES:
+        raise DTypeError(f"an array of {told['typestr']} on a GPU, for which fuse has no dtype (such as bfloat16)")
     pointer = told["data"][0]
     strides = told.get("strides")
     steps = contiguous_steps(shape)

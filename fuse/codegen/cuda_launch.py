@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -51,10 +51,10 @@ class _Scheduler1(_Scheduler):
 
 
 def schedule(
-    region: Region, sizes: Sizes, operands: Mapping[Expr, tuple[Operand, ...]], layouts: Mapping[Expr, str]
+    region: Region, sizes: Sizes, operands: Mapping[Expr, tuple[Operand, ...]], layout_of: Callable[[Expr], str]
 ) -> tuple[Kernel, Binding]:
     """The kernel of ``region`` as a GPU runs it, and what its parameters stand for."""
-    found = _Scheduler1(region, sizes, operands, lambda base: layouts.get(base, "C")).placed()
+    found = _Scheduler1(region, sizes, operands, layout_of).placed()
     kernel, binding = found.assembled()
     return check(collapse(replace(kernel, rows=None, tall=None))), binding
 
@@ -330,7 +330,7 @@ class DeviceRegion:
 
     def __init__(self, region: Region, sizes: Sizes, operands: Mapping[Expr, tuple[Operand, ...]]) -> None:
         self.region, self.sizes_of, self.operands = region, sizes, operands
-        kernel, binding = schedule(region, sizes, operands, {})
+        kernel, binding = schedule(region, sizes, operands, lambda base: "C")
         self.default = kernel
         self.bases = tuple([b for b in binding.buffers if not isinstance(b, Local)])
         self.scalars = binding.scalars
@@ -341,7 +341,7 @@ class DeviceRegion:
         """The kernels for these layouts, and in which order they take the arrays and numbers of a call."""
         if layouts not in self.variants:
             known = dict(zip(self.bases, layouts, strict=True))
-            kernel, binding = schedule(self.region, self.sizes_of, self.operands, known)
+            kernel, binding = schedule(self.region, self.sizes_of, self.operands, lambda base: known.get(base, "C"))
             bases = [b for b in binding.buffers if not isinstance(b, Local)]
             order = [self.bases.index(b) for b in bases]
             order += [len(self.bases) + self.scalars.index(s) for s in binding.scalars]

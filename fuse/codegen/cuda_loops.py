@@ -9,11 +9,13 @@ reads one number per step.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fuse.codegen.cuda_array import DeviceArray, empty, to_device
+from fuse.codegen.cuda_loop_run import Unsuited, device_loop_of
 from fuse.expr import Expr
 from fuse.frontend.loops import Body, checked
 from fuse.frontend.sizes import shape_of
@@ -27,9 +29,13 @@ class NoSteps(Exception):
 
 
 def device_loop(node: Expr) -> Callable[..., tuple[Any, ...]]:
-    """What computes a loop of (steps, sequences, initial states, fixed values): its results by number."""
+    """What computes a loop of (steps, sequences, initial states, fixed values): its results by number.
+
+    ``whole`` of it is the loop as one launch, or None; ``how`` says which, in words.
+    """
     body: Body = node.params["body"]
     branch, nonempty = node.params.get("branch"), bool(node.params.get("nonempty"))
+    whole, why = (None, "a choice") if branch else device_loop_of(body)
     program: list[DeviceProgram] = []
 
     def step(values: list[Any]) -> list[Any]:
@@ -39,11 +45,14 @@ def device_loop(node: Expr) -> Callable[..., tuple[Any, ...]]:
             program.append(DeviceProgram(body.inputs, body.outputs, (), "strict"))  # rewritten with the whole
         return [_there(v) for v in program[0].launched(values)]
 
-    def run(steps: Any, *arrays: DeviceArray) -> tuple[Any, ...]:
+    def run(steps: Any, *arrays: DeviceArray, status: DeviceArray | None = None) -> tuple[Any, ...]:
         count = checked(int(steps), arrays, body, nonempty)
         a, b = len(body.sequences), len(body.sequences) + len(body.states)
         states, fixed = list(arrays[a:b]), arrays[b:]
         kept: list[Any] = [None] * len(body.ys)
+        if whole is not None and count > 1:
+            with suppress(Unsuited):
+                return whole(count, arrays, status)
         if branch:
             values = [*[s[0] for s in arrays[:a]], *states, *fixed]
             return tuple([v.reshape((1, *v.shape)) for v in step(values)]) if count else ((),) * len(body.ys)
@@ -66,6 +75,8 @@ def device_loop(node: Expr) -> Callable[..., tuple[Any, ...]]:
         ends = [to_device(np.asarray(done, np.int64))] if body.until is not None else []
         return (*finals, *[k[:done] for k in kept], *ends)
 
+    run.whole = whole  # type: ignore[attr-defined]
+    run.how = whole.described if whole else f"step by step ({why})"  # type: ignore[attr-defined]
     return run
 
 

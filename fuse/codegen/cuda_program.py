@@ -57,7 +57,7 @@ class DeviceProgram:
         writer = DeviceWriter(self)
         self.plan, self.wrapper_source, self.scope = writer.plan, writer.text, writer.scope
         self.regions: list[DeviceRegion] = writer.regions
-        self.steps = writer.steps
+        self.steps, self.loops = writer.steps, writer.loops
         self.made: Callable[[Any, str], object] = lambda other, why: None  # told of programs made for some calls
         exec(compile(self.wrapper_source, "<fuse device wrapper>", "exec"), self.scope)
         self._run: Callable[..., list[Any]] = self.scope["program"]
@@ -120,6 +120,7 @@ class DeviceProgram:
                 note = "" if set(layouts) <= {"C"} else f" (layouts {', '.join(layouts)})"
                 texts = "\n\n".join([s.text for s in launches.sources])
                 parts.append(f"# kernel {number}{note}\n{texts}")
+        parts += [f"# loop, {loop.described}\n{loop.text.text}" for loop in self.loops]
         return "\n".join([*parts, "# wrapper", self.wrapper_source])
 
     def explain(self) -> str:

@@ -15,6 +15,7 @@ from fuse.codegen.cuda_calls import call_of
 from fuse.codegen.cuda_cells import keeping, resident
 from fuse.codegen.cuda_inplace import in_place
 from fuse.codegen.cuda_launch import DeviceRegion, add_into, copy_into
+from fuse.codegen.cuda_loop_run import DeviceLoop
 from fuse.codegen.cuda_loops import device_loop
 from fuse.codegen.host import SizeNames
 from fuse.codegen.program import Program
@@ -44,6 +45,7 @@ class DeviceWriter(SizeNames):
         self.plan = plan(self.results, self.sizes)
         self.operands = self.plan.operands
         self.regions: list[DeviceRegion] = []
+        self.loops: list[DeviceLoop] = []  # those that are one launch
         self.steps: list[tuple[str, str]] = []  # what runs where, for people
         self.scope: dict[str, Any] = {"empty": empty, "to_device": to_device, "Refused": Refused, "number": number}
         self.checked = False
@@ -202,8 +204,14 @@ class DeviceWriter(SizeNames):
             first = self.whole(node.args[0])
             arguments = [first, *[self.array(a) for a in node.args[1:]]]
             self.env[node] = self.fresh("t")
-            self.line(f"{self.env[node]} = {self.give('loop', device_loop(node))}({', '.join(arguments)})")
-            self.steps.append(("loop", f"step by step, {origin_text(node.origin)}"))
+            call: Any = device_loop(node)
+            if call.whole:
+                self.loops.append(call.whole)
+                if call.whole.text.checks:
+                    self.checked = True
+                    arguments.append("status=status")
+            self.line(f"{self.env[node]} = {self.give('loop', call)}({', '.join(arguments)})")
+            self.steps.append(("loop", f"{call.how}, {origin_text(node.origin)}"))
             return
         if name in ("chosen", "ifelse"):
             rows = node.params.get("rows", (False, False))

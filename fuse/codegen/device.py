@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from fuse.codegen.device_code import first_line, function_of, numba_cuda, signature
+from fuse.codegen.device_code import first_line, function_of, numba_cuda, rounding_each, signature
 from fuse.devices import is_simulated, resolve
 from fuse.errors import DeviceError
 
@@ -197,7 +197,8 @@ class NumbaDevice(Device):
         self, text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool]
     ) -> Any:
         self.counts["compiled kernels"] += 1
-        return numba_cuda().jit(signature(dtypes, arrays))(function_of(text, entry, helpers))
+        with rounding_each():
+            return numba_cuda().jit(signature(dtypes, arrays))(function_of(text, entry, helpers))
 
     def launch(self, kernel: Any, blocks: tuple[int, int], threads: int, arguments: Sequence[Any]) -> None:
         self.counts["launches"] += 1

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from types import FunctionType, SimpleNamespace
 from typing import Any
@@ -50,6 +51,24 @@ def signature(dtypes: Sequence[str], arrays: Sequence[bool]) -> tuple[Any, ...]:
     return tuple(found)
 
 
+@contextmanager
+def rounding_each() -> Iterator[None]:
+    """What is compiled inside rounds products and sums one by one, as the CPU does.
+
+    NVVM would make a * b + c one operation, so that a * b - c * d is not zero where both products are the same; where
+    it is asked for by name (``fma``), it stays. numba-cuda hands this option on, but has none of its own for it.
+    """
+    from numba.cuda.cudadrv import nvvm
+
+    with _lock:
+        compile_ir = nvvm.compile_ir
+        nvvm.compile_ir = lambda ir, **options: compile_ir(ir, **{**options, "fma": False})
+        try:
+            yield
+        finally:
+            nvvm.compile_ir = compile_ir
+
+
 def ptx(
     text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool],
     capability: tuple[int, int],
@@ -59,7 +78,7 @@ def ptx(
     from numba.cuda import dispatcher
 
     asked = dispatcher.get_current_device
-    with _lock, warnings.catch_warnings():
+    with rounding_each(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # A function of the device asks the driver for the capability that it is compiled for.
         dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)

@@ -1,7 +1,7 @@
 """The units of a loop's body, as text: kernels, products, slices and joins with the values they read and make."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from fuse.codegen.collapse import collapse
 from fuse.codegen.emit_cpu import CpuEmitter
 from fuse.codegen.expand import expand, settle
 from fuse.codegen.inline import constant_text
-from fuse.codegen.kernel import Local, check
+from fuse.codegen.kernel import Kernel, Local, check
 from fuse.codegen.load import ArgType
 from fuse.codegen.loop_along import ALONG
 from fuse.codegen.loop_calls import call_own
@@ -282,15 +282,14 @@ class Units:
             found = self.values.get(base)
             return found.layout if isinstance(found, Place) else "C"
 
-        kernel, binding = schedule(region, self.sizes, self.plan.operands, layout)
-        kernel = check(replace(collapse(kernel), rows=None))
-        source = CpuEmitter(kernel, tapes=False).emit()  # a loop has no tapes
+        kernel, binding = self.scheduled(region, layout)
+        text = self.written(kernel)
         arrays: dict[str, Place | str] = {}
         results: dict[str, str] = {}
         for buffer, base in zip(kernel.buffers, binding.buffers, strict=True):
             if isinstance(base, Local):
                 sizes = [region.sizes[int(p.name[1:])] for a in base.axes for p in a.parts or (a,)]
-                arrays[buffer.name] = self.scratch(base.dtype, [self.size(n) for n in sizes])
+                arrays[buffer.name] = self.local(buffer.name, base.dtype, [self.size(n) for n in sizes])
                 continue
             if base.op is CONSTANT:
                 raise NotCompiled("an array of constants")
@@ -305,8 +304,22 @@ class Units:
         scalars = {}
         for scalar, what in zip(kernel.scalars, binding.scalars, strict=True):
             scalars[scalar.name] = self.size(what[1]) if isinstance(what, tuple) else self.number(what)
+        self.lines += Merge(self.fresh("u") + "_", arrays, scalars, results).statements(text)
+
+    def scheduled(self, region: Region, layout: Callable[[Expr], str]) -> tuple[Kernel, Any]:
+        """The kernel of a region for arrays laid out as ``layout`` says, and what its parameters stand for."""
+        kernel, binding = schedule(region, self.sizes, self.plan.operands, layout)
+        return check(replace(collapse(kernel), rows=None)), binding
+
+    def written(self, kernel: Kernel) -> str:
+        """The text of a kernel."""
+        source = CpuEmitter(kernel, tapes=False).emit()  # a loop has no tapes
         self.root.helpers.update(source.helpers)
-        self.lines += Merge(self.fresh("u") + "_", arrays, scalars, results).statements(source.text)
+        return source.text
+
+    def local(self, buffer: str, dtype: str, shape: Sequence[str]) -> Place:
+        """Scratch memory of the kernel written last."""
+        return self.scratch(dtype, shape)
 
     def single(self, node: Expr) -> None:
         if is_product(node):
@@ -396,6 +409,8 @@ class Units:
 
     def index(self, value: Any, dynamic: Sequence[Expr], n: str) -> str:
         """The text of an index, checked."""
+        if isinstance(value, int) and n.isdigit() and 0 <= value < int(n):
+            return str(value)
         name = self.fresh("i")
         if isinstance(value, tuple):
             number = self.number(dynamic[value[1]])

@@ -148,16 +148,19 @@ def kernels_of(
     """The kernels as `ptx_of` gives them, those of loops' bodies last, and what runs on the host and why."""
     found: list[Compiled] = []
     hosted: list[str] = []
-    programs: list[tuple[Sequence[Expr], Sequence[Expr]]] = [(inputs, outputs)]
+    programs: list[tuple[Sequence[Expr], Sequence[Expr], bool]] = [(inputs, outputs, True)]
     with compiling(capability) as compiler:
         while programs:
-            program = DeviceProgram(*programs.pop())
+            given, wanted_of, always = programs.pop()
+            program = DeviceProgram(given, wanted_of)
             for region in program.regions:
                 wanted = ("C",) * len(region.bases) if layouts is None else tuple(layouts)
                 found.extend(compiled(region.launches(wanted)[0], compiler))
-            hosted += [what for kind, what in program.steps if kind == "on the host"]
+            found.extend([loop.compiled(compiler) for loop in program.loops])
+            hosted += [what for kind, what in program.steps if kind == "on the host" and always]
             loops = [u.params["body"] for u in program.plan.units if isinstance(u, Expr) and u.op is LOOP]
-            programs += [(body.inputs, body.outputs) for body in loops]
+            whole = {loop.body for loop in program.loops}  # step by step for large sizes alone
+            programs += [(body.inputs, body.outputs, always and body not in whole) for body in loops]
     return tuple(found), hosted
 
 

@@ -1,0 +1,216 @@
+"""Kernels within a loop on a GPU: their statements for the threads of one block, or for one thread.
+
+What is a launch otherwise is a part of a step here; a barrier of the block stands behind it. The text reaches arrays
+by ``load``, ``store``, ``size`` and ``stride``, as that of kernels for CPUs does, and is put into the loop as theirs.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+from fuse.codegen import mathlib
+from fuse.codegen.cuda_combine import Combining
+from fuse.codegen.cuda_parts import Done, Part, parts_of
+from fuse.codegen.emit import Emitter
+from fuse.codegen.emit_cuda import Argument, CudaEmitter, private_buffers
+from fuse.codegen.inline import constant_text
+from fuse.codegen.kernel import Combine, Init, Kernel, Loop, walk
+from fuse.codegen.loop_emit import NotCompiled
+from fuse.codegen.text import is_innermost, scalar_type, typed
+
+SYNC = "cuda.syncthreads()"
+LANES = '''@device
+def lanes_for(along, most):
+    lanes = 1
+    while lanes < along and lanes < most:
+        lanes *= 2
+    return lanes
+'''
+
+
+class Functions:
+    """Functions that all kernels of a loop share: partial results put together, and memory of the block for that."""
+
+    def __init__(self) -> None:
+        self.helpers: dict[str, Any] = {}
+        self.rooms: dict[str, None] = {}
+        self.combining = Combining(self)  # type: ignore[arg-type]
+        self.checks = False
+
+    def resolve(self, name: str, dtype: str) -> tuple[str, Any]:
+        found = mathlib.resolve(name, dtype, "cuda")
+        return (found, None) if isinstance(found, str) else (f"{name}_{dtype}", found)
+
+    def room(self, dtype: str) -> str:
+        self.rooms[dtype] = None
+        return f"room_{dtype}"
+
+    def together(self, op: Any, dtype: str, value: str, lanes: str = "cuda.blockDim.x", apart: str = "1") -> str:
+        """The text of what the lanes of a group, or all threads, have of a value, put together."""
+        return f"together{self.combining.of(op, dtype)}({value}, {lanes}, {apart}, {self.room(dtype)})"
+
+    @property
+    def text(self) -> str:
+        return "\n\n".join([LANES, *self.combining.texts])
+
+    @property
+    def memory(self) -> list[str]:
+        return [f"room_{d} = cuda.shared.array(1024, {scalar_type(d)})" for d in self.rooms]
+
+
+class BlockEmitter(CudaEmitter):
+    """Writes a kernel for one block, or with ``alone`` for one thread, as a part of a longer function."""
+
+    def __init__(self, kernel: Kernel, functions: Functions, alone: bool) -> None:
+        self.parts = parts_of(kernel)
+        super().__init__(kernel, self.parts[0], 0, private_buffers(kernel, self.parts))
+        self.size_text = {}
+        self.functions, self.one_thread = functions, alone
+        self.combining, self.helpers = functions.combining, functions.helpers
+        self.wide = {}
+
+    # ------------------------------------------------------------ what a launch would be given
+    def argument(self, name: str, argument: Argument, dtype: str, writes: bool = False) -> str:
+        match argument.kind:
+            case "scalar" | "array":
+                return name
+            case "cells":
+                return self.cells(argument.of)
+            case "status":
+                self.functions.checks = True
+                return "status"
+        raise NotCompiled(f"a launch with {argument.kind}")
+
+    def cells(self, buffer: str) -> str:
+        return " * ".join([self.size(buffer, d) for d in range(self.buffers[buffer].ndim)]) or "1"
+
+    def room(self, dtype: str) -> str:
+        return self.functions.room(dtype)
+
+    def size(self, buffer: str, dimension: int) -> str:
+        return Emitter.size(self, buffer, dimension)
+
+    def step(self, buffer: str, dimension: int) -> str:
+        return Emitter.step(self, buffer, dimension)
+
+    def loaded(self, buffer: str, at: str) -> str:
+        return Emitter.loaded(self, buffer, at)
+
+    def kept(self, buffer: str, at: str, value: str) -> str:
+        return Emitter.kept(self, buffer, at, value)
+
+    def offset(self, buffer: str, index: Any) -> str:
+        text = Emitter.offset(self, buffer, index)
+        if buffer in self.private and self.part.groups:
+            text = f"slot * ({self.cells(buffer)}) + {text}"
+        return text
+
+    def guard(self, buffer: str, index: Any) -> str:
+        if self.one_thread:
+            return self.checked(index).removeprefix(" and ")
+        if buffer in self.buffers and not self.buffers[buffer].ndim and not self.part.groups:
+            return ""  # a number, which every thread has
+        return super().guard(buffer, index)
+
+    # ------------------------------------------------------------ whole
+    def written(self) -> str:
+        """The text of a function that does what the kernel does."""
+        self.name_sizes()
+        for part in self.parts:
+            self.part = part
+            self.part_of_block(part)
+        return "def kernel():\n" + "\n".join([*self.lines, "    return 0"]) + "\n"
+
+    def part_of_block(self, part: Part) -> None:
+        if part.copied or part.rows or part.chunked:
+            raise NotCompiled("sums that groups of threads meet in")
+        if self.one_thread:
+            self.line("lane, lanes, apart, live = 0, 1, 1, True")
+            self.serial(part)
+            return
+        if part.alone and part.ordered:
+            if part.accs or part.groups:
+                raise NotCompiled("a sum in the order of its terms")
+            self.line("lane, lanes, apart, live = 0, 1, 1, True")
+            self.line("if cuda.threadIdx.x == 0:")
+            self.depth += 1
+            self.serial(part)
+            self.depth -= 1
+        elif part.is_flat:
+            self.line("lane, lanes, apart, live = cuda.threadIdx.x, cuda.blockDim.x, 1, True")
+            self.line("first, step = lane, lanes")
+            self.serial(part)
+        else:
+            self.grouped(part)
+        for acc in part.accs:
+            self.finish(acc)
+        self.line(SYNC)
+
+    def serial(self, part: Part) -> None:
+        for s in part.before:
+            self.statement(s)
+        for acc in part.accs:
+            self.init(acc)
+        self.body(part.body)
+
+    def grouped(self, part: Part) -> None:
+        total = " * ".join([self.size_text[a] for a in part.groups])
+        self.line(f"total = {total}")
+        along = " , ".join(dict.fromkeys(self.size_text[a] for a in part.lanes))
+        along = "1" if part.alone or not along else f"max({along}, 1)"
+        most = "max(cuda.blockDim.x // lanes_for(total, 32), 1)" if part.spread else "cuda.blockDim.x"
+        self.line(f"lanes = lanes_for({along}, {most})")
+        self.line("here = cuda.blockDim.x // lanes")
+        if part.spread:
+            self.line("group, lane, apart = cuda.threadIdx.x % here, cuda.threadIdx.x // here, here")
+        else:
+            self.line("group, lane, apart = cuda.threadIdx.x // lanes, cuda.threadIdx.x % lanes, 1")
+        self.line("slot, live, first, step = group, True, lane, lanes")
+        for s in part.before:
+            self.statement(s)
+        for acc in part.accs:
+            self.init(acc)
+        self.line("for base in range(0, total, here):")
+        self.depth += 1
+        self.line("live = base + group < total")
+        self.line("place = base + group if live else total - 1")
+        for k, axis in enumerate(reversed(part.groups)):
+            if k == len(part.groups) - 1:
+                self.line(f"{axis.name} = place")
+            else:
+                self.line(f"{axis.name} = place % {self.size_text[axis]}")
+                self.line(f"place = place // {self.size_text[axis]}")
+        self.body(part.body)
+        self.depth -= 1
+
+    def complete(self, acc: Init, loop: Loop) -> None:
+        if not self.one_thread:
+            super().complete(acc, loop)
+
+    def finish(self, acc: Init) -> None:
+        """Every thread has the whole of an accumulator."""
+        value = self.final(acc.acc)
+        innermost = [s for s in walk(self.part.body) if isinstance(s, Loop) and is_innermost(s)]
+        if not any(isinstance(c, Combine) and c.acc == acc.acc for s in innermost for c in s.body):
+            assert acc.op.identity is not None
+            self.line(f"whole = {value}")
+            self.line(f"{acc.acc} = {typed(constant_text(acc.op.identity(acc.dtype), acc.dtype), acc.dtype)}")
+            self.line("if lane == 0:")
+            self.line(f"    {acc.acc} = whole")
+            value = acc.acc
+        self.line(f"{acc.acc} = {self.functions.together(acc.op, acc.dtype, value)}")
+        self.lost.discard(acc.acc)
+
+    def total(self, s: Done) -> None:
+        """What an earlier part has left is there."""
+
+    def loop(self, s: Loop) -> None:
+        if not self.one_thread:
+            super().loop(s)
+            return
+        self.line(f"for {s.axis.name} in range({self.size_text[s.axis]}):")
+        self.depth += 1
+        self.body(s.body)
+        self.depth -= 1
+
+
+__all__ = ["BlockEmitter", "Functions", "SYNC"]
