@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import itertools
-import secrets
+import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -269,7 +269,7 @@ def _leaf_op(name: str) -> Any:
     return {"input": INPUT, "constant": CONSTANT, "shared": SHARED}[name]
 
 
-_uid_prefix = secrets.token_hex(6)
+_uid_prefix = os.urandom(6).hex()
 _uid_count = itertools.count()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fuse.codegen.accumulate import AddedProduct
+from fuse.codegen.added import AddedProduct
 from fuse.codegen.call_words import REGISTERS, Pointer, Words
 from fuse.codegen.frames import Frame
 from fuse.codegen.products import SmallProduct

@@ -1,16 +1,22 @@
-"""The call of a compiled loop: Python text written for its recipe, which makes its arrays and enters it."""
+"""The call of a compiled loop: Python text written for its recipe, which makes its arrays and enters it.
+
+Stored plans make these calls by name, so nothing of planning is imported here.
+"""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fuse.codegen import memory
-from fuse.codegen.loop_plan import LoopRecipe
+from fuse.codegen import load, memory
+from fuse.codegen.calls import remembered
+from fuse.codegen.native import ArgType
 from fuse.codegen.runner import SizeMismatch
 
 Array = Any
+Argument = tuple[Any, ...]
 MAPPED = 1 << 17  # bytes that the C library asks of the system anew each time
 PIECE = 1 << 14  # steps of a loop of unknown length for which memory is made at first
 LONGEST = 1 << 24  # steps of one entry into a loop: between them Ctrl-C is heard
@@ -34,6 +40,26 @@ def walkable(x: Array) -> Array:
     if not x.flags.aligned or x.strides[0] % x.itemsize or x.ndim > 1 and len(x) and not x[0].flags.c_contiguous:
         return np.ascontiguousarray(x)
     return x
+
+
+@dataclass(frozen=True)
+class LoopRecipe:
+    """A compiled loop as data: ``arguments`` says for each array what it is, ``results`` where each result is.
+
+    Arguments: ("sequence", k), ("fixed", k), ("turned", k) (a matrix, transposed), ("state", k) (a number),
+    ("halves", k) (an array's memory twice), ("rows", k) (its value before the first and after each step),
+    ("kept", m, sizes), ("scratch", dtype, sizes), ("done",). Results: (index of the argument, how it is read).
+    """
+
+    key: str
+    text: str
+    argtypes: tuple[tuple[Any, ...], ...]
+    measure: str  # Python text: the sizes of the loop from the arrays, or None where they are not as planned
+    arguments: tuple[Argument, ...]
+    results: tuple[tuple[Any, ...], ...]
+    sequences: int
+    states: int
+    ends: bool  # whether the loop may end early
 
 
 def called(recipe: LoopRecipe, kernel: Callable[..., int]) -> Callable[..., list[Array]]:
@@ -103,6 +129,35 @@ def called(recipe: LoopRecipe, kernel: Callable[..., int]) -> Callable[..., list
     exec(compile(text, "<fuse loop>", "exec"), scope)
     run: Callable[..., list[Array]] = scope["run"]
     return run
+
+
+@remembered
+def compiled(*data: Any) -> Callable[..., list[Array]]:
+    """The function that runs the loop of this recipe, on (steps, sequences, initial states, fixed values).
+
+    It raises SizeMismatch where the loop does not serve: the interpreter then tells what is wrong, or computes it.
+    """
+    recipe = LoopRecipe(*data)
+    kernel = load.stored_kernel(recipe.key, recipe.text, tuple([ArgType(*t) for t in recipe.argtypes]))
+    if kernel is None:
+        raise KeyError(recipe.key)
+    run: Any = called(recipe, kernel)
+    growing = recipe.ends and grows(recipe)
+    run.owned = tuple([how in ("number", "rows") and not growing for _, how in recipe.results])
+    return run
+
+
+@remembered
+def nonempty(run: Callable[..., list[Array]]) -> Callable[..., list[Array]]:
+    """``run``, for which no steps are an error."""
+
+    def call(steps: Any, *given: Array) -> list[Array]:
+        if int(steps) < 1:
+            raise SizeMismatch
+        return run(steps, *given)
+
+    call.owned = run.owned  # type: ignore[attr-defined]
+    return call
 
 
 def grows(recipe: LoopRecipe) -> bool:

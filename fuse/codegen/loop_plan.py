@@ -7,12 +7,12 @@ with loops in them are kept on disk like any other.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from fuse import rules
 from fuse.codegen.load import ArgType, compile_kernel, key_of
 from fuse.codegen.loop_emit import NotCompiled, Place, copy_lines, plus, total
+from fuse.codegen.loop_entry import Argument, LoopRecipe
 from fuse.codegen.loop_units import Units
 from fuse.codegen.sizes import Size, in_ints
 from fuse.codegen.text import as_dtype
@@ -21,28 +21,6 @@ from fuse.frontend.loops import Body, arguments
 from fuse.looping.branches import is_deep
 from fuse.looping.tidy import tidied
 from fuse.op import OPS
-
-Argument = tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class LoopRecipe:
-    """A compiled loop as data: ``arguments`` says for each array what it is, ``results`` where each result is.
-
-    Arguments: ("sequence", k), ("fixed", k), ("turned", k) (a matrix, transposed), ("state", k) (a number),
-    ("halves", k) (an array's memory twice), ("rows", k) (its value before the first and after each step),
-    ("kept", m, sizes), ("scratch", dtype, sizes), ("done",). Results: (index of the argument, how it is read).
-    """
-
-    key: str
-    text: str
-    argtypes: tuple[tuple[Any, ...], ...]
-    measure: str  # Python text: the sizes of the loop from the arrays, or None where they are not as planned
-    arguments: tuple[Argument, ...]
-    results: tuple[tuple[Any, ...], ...]
-    sequences: int
-    states: int
-    ends: bool  # whether the loop may end early
 
 
 class LoopWriter(Units):

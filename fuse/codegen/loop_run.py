@@ -6,35 +6,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from fuse.codegen import load
-from fuse.codegen.calls import remembered
 from fuse.codegen.loop_emit import NotCompiled
-from fuse.codegen.loop_entry import called, grows
-from fuse.codegen.loop_plan import LoopRecipe, compile_loop
-from fuse.codegen.native import ArgType
-from fuse.codegen.runner import SizeMismatch
+from fuse.codegen.loop_entry import compiled, nonempty
+from fuse.codegen.loop_plan import compile_loop
 from fuse.expr import Expr, make
 from fuse.frontend.loops import Body, stepwise
 from fuse.looping.branches import is_deep
 from fuse.op import OPS
 
 Array = Any
-
-
-@remembered
-def compiled(*data: Any) -> Callable[..., list[Array]]:
-    """The function that runs the loop of this recipe, on (steps, sequences, initial states, fixed values).
-
-    It raises SizeMismatch where the loop does not serve: the interpreter then tells what is wrong, or computes it.
-    """
-    recipe = LoopRecipe(*data)
-    kernel = load.stored_kernel(recipe.key, recipe.text, tuple([ArgType(*t) for t in recipe.argtypes]))
-    if kernel is None:
-        raise KeyError(recipe.key)
-    run: Any = called(recipe, kernel)
-    growing = recipe.ends and grows(recipe)
-    run.owned = tuple([how in ("number", "rows") and not growing for _, how in recipe.results])
-    return run
 
 
 def write_loop(writer: Any, node: Expr, name: str, arguments: Sequence[str]) -> None:
@@ -86,19 +66,6 @@ def loop_texts(wrapper: str, scope: Mapping[str, Any]) -> dict[str, str]:
 
 def _plain(value: Any) -> Any:
     return tuple([_plain(v) for v in value]) if isinstance(value, (tuple, list)) else value
-
-
-@remembered
-def nonempty(run: Callable[..., list[Array]]) -> Callable[..., list[Array]]:
-    """``run``, for which no steps are an error."""
-
-    def call(steps: Any, *given: Array) -> list[Array]:
-        if int(steps) < 1:
-            raise SizeMismatch
-        return run(steps, *given)
-
-    call.owned = run.owned  # type: ignore[attr-defined]
-    return call
 
 
 def _branch(body: Body) -> Callable[..., list[Any]]:

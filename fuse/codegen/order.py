@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fuse.codegen.kernel import Kernel, Load, Loop, Position, Store, walk
-
 if TYPE_CHECKING:
+    from fuse.codegen.kernel import Kernel
     from fuse.codegen.region import Region
     from fuse.expr import Expr
 
@@ -40,6 +39,8 @@ def orders(region: Region, bases: Sequence[Expr], made: Sequence[Expr]) -> tuple
 
 def walks_alike(kernel: Kernel) -> bool:
     """Whether a kernel for C order is one for any order that all its arrays share, as it walks each from end to end."""
+    from fuse.codegen.kernel import Load, Loop, Position, Store, walk  # not needed where a plan was kept
+
     if len({b.ndim for b in kernel.buffers}) != 1 or any(source[0] != "buffer" for source in kernel.sizes):
         return False
     loops = [s for s in walk(kernel.body) if isinstance(s, Loop)]

@@ -15,7 +15,6 @@ import numpy as np
 
 from fuse import reference
 from fuse.codegen import load, memory, plans
-from fuse.codegen.loop_run import loop_texts
 from fuse.codegen.runner import Runner
 from fuse.errors import FuseError
 from fuse.expr import SHARED, Expr, substitute
@@ -182,6 +181,8 @@ class Program:
     @property
     def source(self) -> str:
         """The generated Python: every kernel (for contiguous arrays, and each other layout met), then the wrapper."""
+        from fuse.codegen.loop_run import loop_texts
+
         parts = []
         for number, runner in enumerate(self.launchers):
             contiguous = ("C",) * runner.count
