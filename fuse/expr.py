@@ -246,6 +246,7 @@ class _LeafOp:
     numpy = kernel = grad = define = shape = sympy = latex = symbol = jvp = host = integers_from = None
     stateful = linear = False
     doc = ""
+    traits: frozenset[str] = frozenset()
     precedence = 0
     nargs = 0
 

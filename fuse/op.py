@@ -40,6 +40,15 @@ _MANY_TYPES = 5000
 # Before the names of ops that are not fuse's own, since rules and the code generator know fuse's by name: a user's
 # "log" is none of theirs. `str(op)` leaves it out.
 USERS = "user:"
+# What an op may say of itself in ``traits``; whoever asks reads it there, so that a new op needs no line elsewhere.
+TRAITS = {
+    "count": "an integer that counts something: it is not below zero, and does not overflow",
+    "finite-slopes": "its derivatives are finite wherever its value is, but for overflow: a tangent of zero stays zero",
+    "increasing": "of any real numbers, the larger one has the larger value or the same: extrema stay where they are",
+    "light": "about one instruction: it is computed again rather than kept",
+    "nonnegative": "its value is not below zero wherever it is a real float",
+    "test": "of bools it is a bool in Python too, as `True + True` is not",
+}
 USER_REWRITES: dict[str, Callable[..., Any]] = {}  # by name; see fuse.rules.user
 DtypeRule = Callable[..., tuple[tuple[str, ...], str]]
 
@@ -85,6 +94,7 @@ class Op:
     integers_from: int | None = None  # the first argument of a view or store that is an index or a size
     doc: str = ""
     meta: dict[str, Any] = field(default_factory=dict)
+    traits: frozenset[str] = frozenset()  # of TRAITS
 
     def __repr__(self) -> str:
         return self.name.removeprefix(USERS)
@@ -278,6 +288,13 @@ def _named(name: str, builtin: bool) -> str:
     return name if builtin else USERS + name
 
 
+def _traits(words: str) -> frozenset[str]:
+    found = frozenset(words.split())
+    if unknown := found - TRAITS.keys():
+        raise ValueError(f"an op has the traits {', '.join(TRAITS)}, not {', '.join(sorted(unknown))}")
+    return found
+
+
 def elementwise(
     *,
     numpy: Callable[..., Any] | None = None,
@@ -285,14 +302,16 @@ def elementwise(
     grad: Sequence[Any] | None = None,
     name: str | None = None,
     builtin: bool = False,
+    traits: str = "",
     **fields: Any,
 ) -> Callable[[Callable[..., Any]], Callable[..., Expr]]:
     """Make an elementwise op of the decorated scalar function.
 
     ``grad`` has one entry per argument: ``lambda g, out, *args: ...`` in expressions, ZERO, or text that says why
-    there is none. The body may call
+    there is none; ``traits`` are words of TRAITS. The body may call
     ``mathlib.NAME`` (see fuse.codegen.mathlib), use ``a if c else b``, locals and arithmetic. A user's own op is the
     same with nothing to register; without ``numpy`` the function itself, vectorised, is the reference.
+    Raises ValueError for a trait that is none.
 
     >>> import fuse, fuse.tensor as T
     >>> @fuse.elementwise(grad=(lambda g, out, x: g * 3 * x * x,))
@@ -309,7 +328,7 @@ def elementwise(
         op = Op(
             name=_named(name or fn.__name__, builtin), kind="elementwise", kernel=fn, dtypes=dtype, nargs=arity,
             numpy=numpy or _vectorised(fn), grad=tuple(grad) if grad is not None else None,
-            doc=_clean_doc(fn), **fields,
+            doc=_clean_doc(fn), traits=_traits(traits), **fields,
         )
         if builtin:
             register(op)
@@ -381,7 +400,8 @@ def op_record(
 
     def decorate(fn: Callable[..., Any]) -> Callable[..., Expr]:
         name = fields.pop("name", fn.__name__)
-        op = register(Op(name=name, kind=kind, numpy=numpy, infer=infer, doc=_clean_doc(fn), **fields))
+        traits = _traits(fields.pop("traits", ""))
+        op = register(Op(name=name, kind=kind, numpy=numpy, infer=infer, doc=_clean_doc(fn), traits=traits, **fields))
 
         @functools.wraps(fn)
         def builder(*args: Any, **kwargs: Any) -> Expr:

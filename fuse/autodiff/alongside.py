@@ -20,12 +20,6 @@ from fuse.types import only_arrays
 
 MOST = 4  # numbers to differentiate by
 FORMULAS = 64  # operations that make the loop's arguments of them
-# Ops with finite slopes wherever their values are finite: tangents of zero then stay zero, as they do backwards.
-_SMOOTH = {
-    "add", "sub", "mul", "neg", "sqr", "true_div", "reciprocal", "abs", "maximum", "minimum", "switch", "cast", "fill",
-    "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "sinh", "cosh", "tanh", "arctan", "sigmoid",
-    "softplus", "erf", "erfc", "eq", "neq", "lt", "le", "gt", "ge", "and_", "or_", "invert", "xor", "sgn", "relu",
-}
 
 
 def gradient(
@@ -48,7 +42,7 @@ def gradient(
     wanted = [k for k, arg in enumerate(out.args[1:]) if arg in reach]
     if not wanted or min(wanted) < len(body.sequences) or any(is_discrete(body.inputs[k]) for k in wanted):
         return None
-    if not all(_is_smooth(n) for n in toposort(body.outputs) if not n.is_leaf):
+    if not all(_has_finite_slopes(n) for n in toposort(body.outputs) if not n.is_leaf):
         return None
     roots = _roots([out.args[1 + k] for k in wanted], reach, ends)
     if roots is None:
@@ -67,13 +61,13 @@ def gradient(
     return dict(zip(roots, _totals(given, out, body, params, targets), strict=True))
 
 
-def _is_smooth(node: Expr) -> bool:
-    """Whether a node is a smooth function of numbers, a power such as ``x ** 2`` among them."""
+def _has_finite_slopes(node: Expr) -> bool:
+    """Whether tangents of zero stay zero through a function of numbers, as they do backwards; ``x ** 2`` is one."""
     if node.op.name == "pow" and isinstance(node.args[1], Constant) and not node.args[1].type.ndim:
         exponent = node.args[1].data.item()
         whole = isinstance(exponent, (int, float)) and exponent >= 1 and float(exponent).is_integer()
         return whole and not node.type.ndim
-    return node.op.name in _SMOOTH and not node.type.ndim and not any(a.type.ndim for a in node.args)
+    return "finite-slopes" in node.op.traits and not node.type.ndim and not any(a.type.ndim for a in node.args)
 
 
 def _roots(values: Sequence[Expr], reach: Collection[Expr], ends: Collection[Expr]) -> list[Expr] | None:
@@ -86,7 +80,7 @@ def _roots(values: Sequence[Expr], reach: Collection[Expr], ends: Collection[Exp
         if node in seen or node not in reach:
             continue
         seen[node] = None
-        if node in ends or node.is_leaf or not _is_smooth(node):
+        if node in ends or node.is_leaf or not _has_finite_slopes(node):
             roots[node] = None
         else:
             stack += node.args

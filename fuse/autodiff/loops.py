@@ -24,10 +24,6 @@ from fuse.types import TensorType, only_arrays
 
 # Ops whose value in a step is kept rather than computed again: products, and what needs more than a few instructions.
 _DEAR_KINDS = ("opaque", "reduction", "composite")
-_LIGHT = {
-    "add", "sub", "mul", "neg", "cast", "sqr", "abs", "maximum", "minimum", "switch", "eq", "neq", "lt", "le", "gt",
-    "ge", "fill", "and_", "or_", "invert", "sgn", "true_div", "clip",
-}
 
 
 def reverse(g: Sequence[Any], out: Expr, steps: Expr, *args: Expr, body: Body, **params: Any) -> list[Any]:
@@ -208,7 +204,7 @@ def is_dear(node: Expr) -> bool:
     if not hasattr(node.type, "shape"):
         return False
     if node.op.kind == "elementwise":
-        return node.op.name not in _LIGHT
+        return "light" not in node.op.traits
     return node.op.kind in _DEAR_KINDS and node.op.name not in ("part", "subtensor")
 
 

@@ -26,15 +26,11 @@ class Guard:
     node: Expr
 
 
-# Ops whose bool is Python's too: arithmetic of bools is not, True + True being 2 there.
-_TESTS = frozenset(("eq", "neq", "lt", "le", "gt", "ge", "and_", "or_", "switch"))
-
-
 def in_ints(node: Expr) -> bool:
     """Whether Python's ints give what ``node`` gives: a 0-d formula of integers, in int64, or a test of some."""
     if node.op.host is None and node.op.name != "cast" or node.type.ndim:
         return False
-    exact = node.type.dtype == "int64" or node.type.dtype == "bool" and node.op.name in _TESTS
+    exact = node.type.dtype == "int64" or node.type.dtype == "bool" and "test" in node.op.traits
     return exact and all(a.type.ndim == 0 and a.type.dtype in _INTEGRAL for a in node.args)
 
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 @elementwise(dtype=inexact_real, numpy=scipy_special("expit"), sympy="1/(1 + exp(-x))", latex=r"\sigma(#1)",
-             domain=(-5.0, 5.0), grad=(lambda g, out, x: g * out * (1 - out),), builtin=True)
+             domain=(-5.0, 5.0), grad=(lambda g, out, x: g * out * (1 - out),), builtin=True,
+             traits="finite-slopes nonnegative increasing")
 def sigmoid(x):
     """The logistic function ``1 / (1 + exp(-x))``, without overflow.
 
@@ -29,7 +30,8 @@ def sigmoid(x):
 
 
 @elementwise(dtype=inexact_real, numpy=lambda x: np.logaddexp(x, np.zeros_like(x)), sympy="log(1 + exp(x))",
-             latex=r"\log(1 + e^{#1})", domain=(-5.0, 5.0), grad=(lambda g, out, x: g * sigmoid(x),), builtin=True)
+             latex=r"\log(1 + e^{#1})", domain=(-5.0, 5.0), grad=(lambda g, out, x: g * sigmoid(x),), builtin=True,
+             traits="finite-slopes nonnegative increasing")
 def softplus(x):
     """``log(1 + exp(x))``, without overflow and accurate far below 0.
 
@@ -42,7 +44,7 @@ def softplus(x):
 @elementwise(
     name="relu", dtype=inexact_real, numpy=lambda x: np.maximum(x, 0) + np.zeros_like(x), sympy="Max(x, 0)",
     latex=r"\max(#1, 0)", domain=(-5.0, 5.0),
-    grad=(lambda g, out, x: switch(x > 0, g, switch(x < 0, 0, g * 0.5)),), builtin=True,
+    grad=(lambda g, out, x: switch(x > 0, g, switch(x < 0, 0, g * 0.5)),), builtin=True, traits="finite-slopes",
 )
 def _relu(x):
     """``x`` where it is positive, else 0 (or ``alpha * x``); its derivative at 0 is the mean of the two slopes.

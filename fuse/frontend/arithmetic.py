@@ -73,7 +73,8 @@ def chained(binary: Callable[..., Expr]) -> Callable[..., Expr]:
 # ---------------------------------------------------------------- sums and products
 @chained
 @elementwise(dtype=same, numpy=np.add, symbol="+", precedence=10, sympy="x + y", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x, y: g, lambda g, out, x, y: g), host="({0} + {1})", builtin=True)
+             grad=(lambda g, out, x, y: g, lambda g, out, x, y: g), host="({0} + {1})", builtin=True,
+             traits="finite-slopes light")
 def add(x, y):
     """``x + y``; of bools the logical or. Takes more operands: ``add(a, b, c)`` is ``(a + b) + c``.
 
@@ -84,7 +85,8 @@ def add(x, y):
 
 
 @elementwise(dtype=numeric, numpy=np.subtract, symbol="-", precedence=10, sympy="x - y", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x, y: g, lambda g, out, x, y: -g), host="({0} - {1})", builtin=True)
+             grad=(lambda g, out, x, y: g, lambda g, out, x, y: -g), host="({0} - {1})", builtin=True,
+             traits="finite-slopes light")
 def sub(x, y):
     """``x - y``. Raises FuseTypeError for two bools.
 
@@ -97,7 +99,7 @@ def sub(x, y):
 @chained
 @elementwise(dtype=same, numpy=np.multiply, symbol="*", precedence=11, sympy="x*y", latex=r"#1 \cdot #2",
              domain=(-5.0, 5.0), grad=(lambda g, out, x, y: g * y, lambda g, out, x, y: g * x),
-             host="({0} * {1})", builtin=True)
+             host="({0} * {1})", builtin=True, traits="finite-slopes light")
 def mul(x, y):
     """``x * y``; of bools the logical and. Takes more operands: ``mul(a, b, c)`` is ``(a * b) * c``.
 
@@ -108,7 +110,7 @@ def mul(x, y):
 
 
 @elementwise(dtype=numeric, numpy=np.negative, symbol="-", precedence=12, sympy="-x", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: -g,), host="(-{0})", builtin=True)
+             grad=(lambda g, out, x: -g,), host="(-{0})", builtin=True, traits="finite-slopes light")
 def neg(x):
     """``-x``, modulo 2**n for integers. Raises FuseTypeError for bool.
 
@@ -119,7 +121,8 @@ def neg(x):
 
 
 @elementwise(dtype=same, numpy=np.square, sympy="x**2", latex="#1^{2}", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g * 2 * x,), host="({0} * {0})", builtin=True)
+             grad=(lambda g, out, x: g * 2 * x,), host="({0} * {0})", builtin=True,
+             traits="finite-slopes light nonnegative")
 def sqr(x):
     """``x * x``.
 
@@ -141,7 +144,8 @@ def _over(g: Expr, y: Expr) -> Expr:
 
 @elementwise(name="true_div", dtype=quotient, numpy=np.true_divide, symbol="/", precedence=11, sympy="x/y",
              latex=r"\frac{#1}{#2}", domain=(0.5, 5.0),
-             grad=(lambda g, out, x, y: _over(g, y), lambda g, out, x, y: _over(-(g * out), y)), builtin=True)
+             grad=(lambda g, out, x, y: _over(g, y), lambda g, out, x, y: _over(-(g * out), y)), builtin=True,
+             traits="finite-slopes light")
 def _true_div(x, y):
     """``x / y``: ±inf or NaN where ``y`` is 0. Integers and bools divide as floatX.
 
@@ -161,7 +165,7 @@ def true_div(x: Any, y: Any) -> Expr:
 
 
 @elementwise(numpy=lambda x: np.ones_like(x) / x, ufunc=np.reciprocal, sympy="1/x", latex=r"\frac{1}{#1}",
-             domain=(0.5, 5.0), grad=(lambda g, out, x: -(g * out) * out,), builtin=True)
+             domain=(0.5, 5.0), grad=(lambda g, out, x: -(g * out) * out,), builtin=True, traits="finite-slopes")
 def reciprocal(x):
     """``1 / x`` in floating point.
 
@@ -282,7 +286,8 @@ def _abs_rule(g: Any, out: Any, x: Any) -> Any:
 
 
 @elementwise(name="abs", dtype=magnitude, numpy=np.absolute, sympy="Abs(x)", latex=r"\left|#1\right|",
-             domain=(-5.0, 5.0), grad=(_abs_rule,), meta={"holomorphic": False}, host="abs({0})", builtin=True)
+             domain=(-5.0, 5.0), grad=(_abs_rule,), meta={"holomorphic": False}, host="abs({0})", builtin=True,
+             traits="finite-slopes light nonnegative")
 def abs(x):
     """The absolute value; of complex numbers the modulus, a real number. Its derivative at 0 is 0.
 
@@ -303,7 +308,7 @@ def _sgn_rule(g: Any, out: Any, x: Any) -> Any:
 
 
 @elementwise(dtype=numeric, numpy=np.sign, sympy="sign(x)", latex=r"\operatorname{sgn} #1", domain=(-5.0, 5.0),
-             grad=(_sgn_rule,), meta={"holomorphic": False}, builtin=True)
+             grad=(_sgn_rule,), meta={"holomorphic": False}, builtin=True, traits="finite-slopes light")
 def sgn(x):
     """-1, 0 or 1 as ``x`` is negative, zero or positive; NaN for NaN; ``x / abs(x)`` for complex numbers.
 
@@ -316,7 +321,7 @@ def sgn(x):
 # ---------------------------------------------------------------- extrema
 @elementwise(dtype=same, numpy=np.maximum, sympy="Max(x, y)", latex=r"\max(#1, #2)", domain=(-5.0, 5.0),
              grad=(lambda g, out, x, y: switch(x >= y, g, 0), lambda g, out, x, y: switch(x < y, g, 0)),
-             meta={"zero_sign": False}, host="max({0}, {1})", builtin=True)
+             meta={"zero_sign": False}, host="max({0}, {1})", builtin=True, traits="finite-slopes light")
 def maximum(x, y):
     """The larger of ``x`` and ``y``; NaN where either is. On a tie the gradient goes to ``x``.
 
@@ -328,7 +333,7 @@ def maximum(x, y):
 
 @elementwise(dtype=same, numpy=np.minimum, sympy="Min(x, y)", latex=r"\min(#1, #2)", domain=(-5.0, 5.0),
              grad=(lambda g, out, x, y: switch(x <= y, g, 0), lambda g, out, x, y: switch(x > y, g, 0)),
-             meta={"zero_sign": False}, host="min({0}, {1})", builtin=True)
+             meta={"zero_sign": False}, host="min({0}, {1})", builtin=True, traits="finite-slopes light")
 def minimum(x, y):
     """The smaller of ``x`` and ``y``; NaN where either is. On a tie the gradient goes to ``x``.
 
@@ -351,7 +356,7 @@ def ordered(*dtypes: str, **_: Any) -> tuple[tuple[str, ...], str]:
     grad=(lambda g, out, x, low, high: switch(x >= low, switch(x <= high, g, 0), 0),
           lambda g, out, x, low, high: switch(x < low, switch(low <= high, g, 0), 0),
           lambda g, out, x, low, high: switch(maximum(x, low) > high, g, 0)),
-    meta={"zero_sign": False}, host="min(max({0}, {1}), {2})", builtin=True,
+    meta={"zero_sign": False}, host="min(max({0}, {1}), {2})", builtin=True, traits="light",
 )
 def clip(x, low, high):
     """``x`` limited to [``low``, ``high``]: ``minimum(maximum(x, low), high)``. At a bound the gradient goes to ``x``.
@@ -376,6 +381,7 @@ def _fits(x: Any, dtype: str) -> Any:
     grad=(lambda g, out, x, dtype: g if dtype not in ty.DISCRETE and x.dtype not in ty.DISCRETE else ZERO,),
     linear=True, builtin=True,
     meta={"params": ("dtype",), "examples": tuple({"dtype": d} for d in ty.DTYPES), "defined": _fits},
+    traits="finite-slopes light",
 )
 def _cast(x, dtype):
     """``x`` converted to ``dtype`` (a name, a NumPy dtype or type): towards zero from float to integer.
@@ -399,7 +405,7 @@ def _broadcast_value(model: Any, value: Any) -> Any:
 
 
 @elementwise(dtype=filled, numpy=_broadcast_value, latex="#2",
-             grad=(DISCONNECTED, lambda g, out, model, value: g), builtin=True)
+             grad=(DISCONNECTED, lambda g, out, model, value: g), builtin=True, traits="finite-slopes light")
 def fill(model, value):
     """``value`` broadcast against ``model``, of which only the shape is used.
 
@@ -416,7 +422,8 @@ def _size_type(*dtypes: str) -> tuple[tuple[str, ...], str]:
 
 
 @chained
-@elementwise(dtype=_size_type, numpy=lambda x, y: np.where(x == 1, y, x), grad=NO_GRADIENT, builtin=True)
+@elementwise(dtype=_size_type, numpy=lambda x, y: np.where(x == 1, y, x), grad=NO_GRADIENT, builtin=True,
+             traits="count")
 def broadcast_size(x, y):
     """The size of an axis where sizes ``x``, ``y``, ... meet: the first that is not 1.
 

@@ -53,7 +53,7 @@ def chosen(condition: str, first: str, second: str) -> tuple[tuple[str, ...], st
 
 # ---------------------------------------------------------------- comparisons
 @elementwise(dtype=compared, numpy=np.equal, symbol="==", precedence=5, sympy="Eq(x, y)", latex="#1 = #2",
-             grad=NO_GRADIENT, host="({0} == {1})", builtin=True)
+             grad=NO_GRADIENT, host="({0} == {1})", builtin=True, traits="finite-slopes light test")
 def eq(x, y):
     """Whether ``x`` equals ``y``: bool. (``==`` between expressions is identity, as in Theano.)
 
@@ -64,7 +64,7 @@ def eq(x, y):
 
 
 @elementwise(dtype=compared, numpy=np.not_equal, symbol="!=", precedence=5, sympy="Ne(x, y)", latex=r"#1 \neq #2",
-             grad=NO_GRADIENT, host="({0} != {1})", builtin=True)
+             grad=NO_GRADIENT, host="({0} != {1})", builtin=True, traits="finite-slopes light test")
 def neq(x, y):
     """Whether ``x`` differs from ``y``: bool; true where either is NaN.
 
@@ -75,7 +75,7 @@ def neq(x, y):
 
 
 @elementwise(dtype=compared, numpy=np.less, symbol="<", precedence=5, sympy="x < y", latex="#1 < #2",
-             grad=NO_GRADIENT, host="({0} < {1})", builtin=True)
+             grad=NO_GRADIENT, host="({0} < {1})", builtin=True, traits="finite-slopes light test")
 def lt(x, y):
     """Whether ``x`` is less than ``y``: bool; complex numbers in lexicographic order, as in NumPy.
 
@@ -86,7 +86,7 @@ def lt(x, y):
 
 
 @elementwise(dtype=compared, numpy=np.less_equal, symbol="<=", precedence=5, sympy="x <= y", latex=r"#1 \leq #2",
-             grad=NO_GRADIENT, host="({0} <= {1})", builtin=True)
+             grad=NO_GRADIENT, host="({0} <= {1})", builtin=True, traits="finite-slopes light test")
 def le(x, y):
     """Whether ``x`` is at most ``y``: bool.
 
@@ -97,7 +97,7 @@ def le(x, y):
 
 
 @elementwise(dtype=compared, numpy=np.greater, symbol=">", precedence=5, sympy="x > y", latex="#1 > #2",
-             grad=NO_GRADIENT, host="({0} > {1})", builtin=True)
+             grad=NO_GRADIENT, host="({0} > {1})", builtin=True, traits="finite-slopes light test")
 def gt(x, y):
     """Whether ``x`` is greater than ``y``: bool.
 
@@ -108,7 +108,7 @@ def gt(x, y):
 
 
 @elementwise(dtype=compared, numpy=np.greater_equal, symbol=">=", precedence=5, sympy="x >= y", latex=r"#1 \geq #2",
-             grad=NO_GRADIENT, host="({0} >= {1})", builtin=True)
+             grad=NO_GRADIENT, host="({0} >= {1})", builtin=True, traits="finite-slopes light test")
 def ge(x, y):
     """Whether ``x`` is at least ``y``: bool.
 
@@ -123,7 +123,7 @@ def ge(x, y):
     dtype=chosen, numpy=np.where, sympy="Piecewise((y, x), (z, True))",
     latex=r"\begin{cases} #2 & \text{if } #1 \\ #3 & \text{otherwise} \end{cases}",
     grad=(ZERO, lambda g, out, c, a, b: switch(c, g, 0), lambda g, out, c, a, b: switch(c, 0, g)),
-    ufunc=np.where, host="({1} if {0} else {2})", builtin=True,
+    ufunc=np.where, host="({1} if {0} else {2})", builtin=True, traits="finite-slopes light test",
 )
 def switch(condition, first, second):
     """``first`` where ``condition`` holds (is not zero), ``second`` elsewhere; both are computed.
@@ -186,7 +186,7 @@ def signbit(x):
 
 # ---------------------------------------------------------------- bits
 @elementwise(dtype=bitwise, numpy=np.bitwise_and, symbol="&", precedence=8, latex=r"#1 \wedge #2",
-             sympy="And(x, y)", grad=NO_GRADIENT, host="({0} & {1})", builtin=True)
+             sympy="And(x, y)", grad=NO_GRADIENT, host="({0} & {1})", builtin=True, traits="finite-slopes light test")
 def and_(x, y):
     """Bitwise and; of bools the logical one.
 
@@ -197,7 +197,7 @@ def and_(x, y):
 
 
 @elementwise(dtype=bitwise, numpy=np.bitwise_or, symbol="|", precedence=6, latex=r"#1 \vee #2",
-             sympy="Or(x, y)", grad=NO_GRADIENT, host="({0} | {1})", builtin=True)
+             sympy="Or(x, y)", grad=NO_GRADIENT, host="({0} | {1})", builtin=True, traits="finite-slopes light test")
 def or_(x, y):
     """Bitwise or; of bools the logical one.
 
@@ -208,7 +208,7 @@ def or_(x, y):
 
 
 @elementwise(dtype=bitwise, numpy=np.bitwise_xor, symbol="^", precedence=7, latex=r"#1 \oplus #2",
-             sympy="Xor(x, y)", grad=NO_GRADIENT, builtin=True)
+             sympy="Xor(x, y)", grad=NO_GRADIENT, builtin=True, traits="finite-slopes")
 def xor(x, y):
     """Bitwise exclusive or; of bools the logical one.
 
@@ -219,7 +219,7 @@ def xor(x, y):
 
 
 @elementwise(dtype=bitwise, numpy=np.invert, symbol="~", precedence=12, latex=r"\neg #1",
-             sympy="Not(x)", grad=(ZERO,), builtin=True)
+             sympy="Not(x)", grad=(ZERO,), builtin=True, traits="finite-slopes light")
 def invert(x):
     """Every bit flipped; of a bool the logical not.
 

@@ -81,7 +81,7 @@ def _shape_i_type(x: Expr, *, axis: int) -> TensorType:
 
 @op_record(
     "shape", numpy=lambda x, axis: np.int64(x.shape[axis]), infer=_shape_i_type, shape=lambda node, s: (),
-    grad=lambda g, out, x, axis: (DISCONNECTED,),
+    grad=lambda g, out, x, axis: (DISCONNECTED,), traits="count",
 )
 def shape_i(op: Op, x: Any, axis: int) -> Expr:
     """The size of ``x`` along ``axis``, as a 0-d int64 expression; a constant where it is known.

@@ -64,6 +64,7 @@ def _softmax_pull(g: Expr, s: Expr, axis: int) -> Expr:
     shape=lambda node, x: x, grad=lambda g, out, x, axis: (_softmax_pull(g, out, axis),),
     jvp=lambda tangents, out, x, axis: _softmax_pull(tangents[0], out, axis),
     latex=r"\operatorname{softmax}\left(#1\right)",
+    traits="nonnegative",
 )
 def _softmax(op: Op, x: Expr, *, axis: int) -> Expr:
     """``exp(x) / sum(exp(x))`` along ``axis``."""

@@ -77,7 +77,7 @@ def _gaussian(g: Any, out: Any, x: Any, sign: float) -> Any:
 
 
 @elementwise(dtype=inexact_real, numpy=scipy_special("erf"), sympy="erf(x)", domain=(-3.0, 3.0),
-             grad=(lambda g, out, x: _gaussian(g, out, x, 1.0),), builtin=True)
+             grad=(lambda g, out, x: _gaussian(g, out, x, 1.0),), builtin=True, traits="finite-slopes increasing")
 def erf(x):
     """The error function, ``2/sqrt(pi)`` times the integral of ``exp(-t**2)`` from 0 to ``x``.
 
@@ -87,7 +87,8 @@ def erf(x):
     return mathlib.erf(x)
 
 
-@special_function(sympy="erfc(x)", domain=(-3.0, 3.0), grad=(lambda g, out, x: _gaussian(g, out, x, -1.0),))
+@special_function(sympy="erfc(x)", domain=(-3.0, 3.0), grad=(lambda g, out, x: _gaussian(g, out, x, -1.0),),
+                  traits="finite-slopes nonnegative")
 def erfc(x):
     """``1 - erf(x)``, accurate for large ``x``.
 
@@ -99,7 +100,7 @@ def erfc(x):
 
 @special_function(
     sympy="exp(x**2)*erfc(x)", domain=(-3.0, 3.0),
-    grad=(lambda g, out, x: g * (2 * x * out - literal(2 / _sqrt(_pi), out)),),
+    grad=(lambda g, out, x: g * (2 * x * out - literal(2 / _sqrt(_pi), out)),), traits="nonnegative",
 )
 def erfcx(x):
     """``exp(x**2) * erfc(x)``, which decreases as ``1 / (x * sqrt(pi))`` where ``erfc`` underflows.

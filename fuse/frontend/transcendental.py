@@ -35,7 +35,8 @@ _COMPLEX_TOO = {"defined": finite_if_complex}
 
 # ---------------------------------------------------------------- exponentials and logarithms
 @elementwise(numpy=np.exp, sympy="exp(x)", latex="e^{#1}", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g * out,), meta=_COMPLEX_TOO, builtin=True)
+             grad=(lambda g, out, x: g * out,), meta=_COMPLEX_TOO, builtin=True,
+             traits="finite-slopes nonnegative increasing")
 def exp(x):
     """The exponential function of ``x``.
 
@@ -46,7 +47,8 @@ def exp(x):
 
 
 @elementwise(numpy=np.exp2, sympy="2**x", latex="2^{#1}", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g * out * literal(_log(2), out),), meta=_COMPLEX_TOO, builtin=True)
+             grad=(lambda g, out, x: g * out * literal(_log(2), out),), meta=_COMPLEX_TOO, builtin=True,
+             traits="finite-slopes nonnegative increasing")
 def exp2(x):
     """2 to the power ``x``.
 
@@ -57,7 +59,7 @@ def exp2(x):
 
 
 @elementwise(numpy=np.expm1, sympy="exp(x) - 1", latex="e^{#1} - 1", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g * exp(x),), meta=_COMPLEX_TOO, builtin=True)
+             grad=(lambda g, out, x: g * exp(x),), meta=_COMPLEX_TOO, builtin=True, traits="finite-slopes increasing")
 def expm1(x):
     """``exp(x) - 1``, accurate for small ``x``.
 
@@ -68,7 +70,7 @@ def expm1(x):
 
 
 @elementwise(numpy=np.log, sympy="log(x)", latex=r"\log #1", domain=(0.1, 50.0),
-             grad=(lambda g, out, x: g / x,), meta=_COMPLEX_TOO, builtin=True)
+             grad=(lambda g, out, x: g / x,), meta=_COMPLEX_TOO, builtin=True, traits="finite-slopes")
 def log(x):
     """The natural logarithm of ``x``: -inf at 0, NaN below.
 
@@ -79,7 +81,8 @@ def log(x):
 
 
 @elementwise(numpy=np.log2, sympy="log(x)/log(2)", latex=r"\log_{2} #1", domain=(0.1, 50.0),
-             grad=(lambda g, out, x: g / (x * literal(_log(2), out)),), meta=_COMPLEX_TOO, builtin=True)
+             grad=(lambda g, out, x: g / (x * literal(_log(2), out)),), meta=_COMPLEX_TOO, builtin=True,
+             traits="finite-slopes")
 def log2(x):
     """The logarithm of ``x`` to the base 2.
 
@@ -90,7 +93,8 @@ def log2(x):
 
 
 @elementwise(numpy=np.log10, sympy="log(x)/log(10)", latex=r"\log_{10} #1", domain=(0.1, 50.0),
-             grad=(lambda g, out, x: g / (x * literal(_log(10), out)),), meta=_COMPLEX_TOO, builtin=True)
+             grad=(lambda g, out, x: g / (x * literal(_log(10), out)),), meta=_COMPLEX_TOO, builtin=True,
+             traits="finite-slopes")
 def log10(x):
     """The logarithm of ``x`` to the base 10.
 
@@ -101,7 +105,7 @@ def log10(x):
 
 
 @elementwise(numpy=np.log1p, sympy="log(1 + x)", latex=r"\log(1 + #1)", domain=(-0.9, 50.0),
-             grad=(lambda g, out, x: g / (1 + x),), meta=_COMPLEX_TOO, builtin=True)
+             grad=(lambda g, out, x: g / (1 + x),), meta=_COMPLEX_TOO, builtin=True, traits="finite-slopes")
 def log1p(x):
     """The natural logarithm of ``1 + x``, accurate for small ``x``.
 
@@ -113,7 +117,7 @@ def log1p(x):
 
 # ---------------------------------------------------------------- roots
 @elementwise(numpy=np.sqrt, sympy="sqrt(x)", latex=r"\sqrt{#1}", domain=(0.1, 50.0),
-             grad=(lambda g, out, x: g * 0.5 / out,), meta=_COMPLEX_TOO, builtin=True)
+             grad=(lambda g, out, x: g * 0.5 / out,), meta=_COMPLEX_TOO, builtin=True, traits="nonnegative")
 def sqrt(x):
     """The square root of ``x``; its derivative at 0 is inf.
 
@@ -124,7 +128,7 @@ def sqrt(x):
 
 
 @elementwise(dtype=inexact_real, numpy=np.cbrt, sympy="real_root(x, 3)", latex=r"\sqrt[3]{#1}", domain=(0.1, 50.0),
-             grad=(lambda g, out, x: g / (3 * out * out),), builtin=True)
+             grad=(lambda g, out, x: g / (3 * out * out),), builtin=True, traits="increasing")
 def cbrt(x):
     """The real cube root of a real ``x``.
 
@@ -154,7 +158,7 @@ def _positive(x: Any) -> Any:
 
 # ---------------------------------------------------------------- trigonometry
 @elementwise(numpy=np.sin, sympy="sin(x)", latex=r"\sin #1", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g * cos(x),), meta=_COMPLEX_TOO, builtin=True)
+             grad=(lambda g, out, x: g * cos(x),), meta=_COMPLEX_TOO, builtin=True, traits="finite-slopes")
 def sin(x):
     """The sine of ``x`` in radians.
 
@@ -165,7 +169,7 @@ def sin(x):
 
 
 @elementwise(numpy=np.cos, sympy="cos(x)", latex=r"\cos #1", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: -(g * sin(x)),), meta=_COMPLEX_TOO, builtin=True)
+             grad=(lambda g, out, x: -(g * sin(x)),), meta=_COMPLEX_TOO, builtin=True, traits="finite-slopes")
 def cos(x):
     """The cosine of ``x`` in radians.
 
@@ -209,7 +213,8 @@ def arccos(x):
 
 
 @elementwise(numpy=np.arctan, sympy="atan(x)", latex=r"\arctan #1", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g / (1 + x * x),), meta=_COMPLEX_TOO, builtin=True)
+             grad=(lambda g, out, x: g / (1 + x * x),), meta=_COMPLEX_TOO, builtin=True,
+             traits="finite-slopes increasing")
 def arctan(x):
     """The angle in [-pi/2, pi/2] whose tangent is ``x``.
 
@@ -265,7 +270,7 @@ def rad2deg(x):
 
 # ---------------------------------------------------------------- hyperbolic functions
 @elementwise(numpy=np.sinh, sympy="sinh(x)", latex=r"\sinh #1", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g * cosh(x),), meta=_COMPLEX_TOO, builtin=True)
+             grad=(lambda g, out, x: g * cosh(x),), meta=_COMPLEX_TOO, builtin=True, traits="finite-slopes increasing")
 def sinh(x):
     """The hyperbolic sine of ``x``.
 
@@ -276,7 +281,7 @@ def sinh(x):
 
 
 @elementwise(numpy=np.cosh, sympy="cosh(x)", latex=r"\cosh #1", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g * sinh(x),), meta=_COMPLEX_TOO, builtin=True)
+             grad=(lambda g, out, x: g * sinh(x),), meta=_COMPLEX_TOO, builtin=True, traits="finite-slopes nonnegative")
 def cosh(x):
     """The hyperbolic cosine of ``x``.
 
@@ -287,7 +292,8 @@ def cosh(x):
 
 
 @elementwise(numpy=np.tanh, sympy="tanh(x)", latex=r"\tanh #1", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g * (1 - out * out),), meta=_COMPLEX_TOO, builtin=True)
+             grad=(lambda g, out, x: g * (1 - out * out),), meta=_COMPLEX_TOO, builtin=True,
+             traits="finite-slopes increasing")
 def tanh(x):
     """The hyperbolic tangent of ``x``.
 
@@ -314,7 +320,7 @@ def sech2(x):
 
 
 @elementwise(numpy=np.arcsinh, sympy="asinh(x)", latex=r"\operatorname{arsinh} #1", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g / sqrt(1 + x * x),), meta=_COMPLEX_TOO, builtin=True)
+             grad=(lambda g, out, x: g / sqrt(1 + x * x),), meta=_COMPLEX_TOO, builtin=True, traits="increasing")
 def arcsinh(x):
     """The number whose hyperbolic sine is ``x``.
 

@@ -210,15 +210,12 @@ def log_softmax_of_difference(node: Expr, context: Context) -> Expr | None:
 
 
 # ---------------------------------------------------------------- positions, products
-_MONOTONE = frozenset("exp expm1 exp2 sigmoid tanh softplus sinh arcsinh arctan erf cbrt".split())
-
-
 @procedure("28: argmax of a monotone function", "argmax argmin", "rounding", on="i", same_shape=True, local=True)
 def argmax_of_monotone(node: Expr, context: Context) -> Expr | None:
     """argmax(softmax(x)), argmax(exp(x)), ...: argmax(x)."""
     (x,), axis = node.args, node.params.get("axis")
     rowwise = x.op.name in ("softmax", "log_softmax") and x.params["axis"] == axis
-    if x in context.frozen or not rowwise and x.op.name not in _MONOTONE:
+    if x in context.frozen or not rowwise and "increasing" not in x.op.traits:
         return None
     return make(node.op, x.args, node.params)
 

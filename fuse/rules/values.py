@@ -48,9 +48,6 @@ def number(expr: Expr) -> Any:
 
 
 # ---------------------------------------------------------------- never negative
-_ALWAYS = frozenset(
-    "exp exp2 sqr abs sqrt sigmoid softplus cosh erfc erfcx softmax shape_i iota linear_index broadcast_size".split()
-)
 _IF_BOTH = frozenset("add mul true_div minimum".split())
 _IF_ONE = frozenset({"maximum"})
 _THROUGH = {
@@ -78,9 +75,10 @@ def nonnegative(expr: Expr, depth: int = 4) -> bool:
         return True
     if expr.type.dtype.startswith("complex"):
         return False
-    if name in _ALWAYS:
-        # an integer square or magnitude may wrap
-        return expr.type.dtype.startswith("float") or name in ("shape_i", "iota", "linear_index", "broadcast_size")
+    if "count" in expr.op.traits:
+        return True
+    if "nonnegative" in expr.op.traits:
+        return expr.type.dtype.startswith("float")  # an integer square or magnitude may wrap
     if depth <= 0:
         return False
     if name in _THROUGH:
