@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _BETWEEN = (functools.__file__, contextlib.__file__)  # which call us, and which we call
-_USER_CODE_INSIDE = (os.path.join(_PACKAGE, "demo.py"),)
+_USER_CODE_INSIDE = (os.path.join(PACKAGE, "demo.py"),)
 
 Origin = tuple[str, int]
 
@@ -167,7 +167,7 @@ def user_line(depth: int = 1) -> Origin | None:
     frame = sys._getframe(depth)
     while frame is not None:
         name = frame.f_code.co_filename
-        if not name.startswith(_PACKAGE) and name not in _BETWEEN or name in _USER_CODE_INSIDE:
+        if not name.startswith(PACKAGE) and name not in _BETWEEN or name in _USER_CODE_INSIDE:
             return name, frame.f_lineno
         frame = frame.f_back  # type: ignore[assignment]
     return None

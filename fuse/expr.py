@@ -93,7 +93,7 @@ class Expr:
         return self.op.kind == "leaf"
 
     def __reduce__(self) -> Any:
-        return _unflatten, (_flatten(self),)
+        return unflattened, (flattened(self),)
 
     def _leaf_state(self) -> Any:
         """What, besides the name, finds or makes this leaf again after unpickling."""
@@ -181,7 +181,7 @@ class Constant(Expr):
         return typed_constant(state[0], state[1], name) if isinstance(state, tuple) else constant(state, name=name)
 
 
-_nodes: weakref.WeakValueDictionary[Any, Expr] = weakref.WeakValueDictionary()
+interned: weakref.WeakValueDictionary[Any, Expr] = weakref.WeakValueDictionary()
 
 
 class _Place(threading.local):
@@ -207,13 +207,13 @@ def _new(cls: type[Expr], op: Op, args: tuple[Expr, ...], params: Mapping[str, A
 
 
 # Computes the test value of a node where config.compute_test_value asks for it; set by fuse.testvalues.
-_attach_test_value: Callable[[Expr], None] | None = None
+attach_test_value: Callable[[Expr], None] | None = None
 
 
 def make(op: Op, args: tuple[Expr, ...], params: Mapping[str, Any] = _NO_PARAMS) -> Expr:
     """The node of ``op`` on ``args``: the existing one of the same structure, or a new one with its type inferred."""
     key = (op, args, tuple(sorted(params.items())) if params else ())
-    node = _nodes.get(key)
+    node = interned.get(key)
     if node is None:
         try:
             type_ = op.infer_type(*args, **params)
@@ -221,9 +221,9 @@ def make(op: Op, args: tuple[Expr, ...], params: Mapping[str, Any] = _NO_PARAMS)
             raise with_context(error, op.name, args) from None
         with _LOCK:
             frozen = MappingProxyType(dict(params)) if params else _NO_PARAMS
-            node = _nodes.setdefault(key, _new(Expr, op, args, frozen, type_))
-    if config._flags.compute_test_value != "off" and _attach_test_value is not None:
-        _attach_test_value(node)
+            node = interned.setdefault(key, _new(Expr, op, args, frozen, type_))
+    if config._flags.compute_test_value != "off" and attach_test_value is not None:
+        attach_test_value(node)
     return node
 
 
@@ -239,7 +239,7 @@ def rebuild(node: Expr, args: Sequence[Expr]) -> Expr:
 
 
 # ---------------------------------------------------------------- leaves
-class _LeafOp:
+class LeafOp:
     """The op of a leaf: it has a name and a kind, and its type is given, never inferred."""
 
     kind = "leaf"
@@ -261,9 +261,9 @@ class _LeafOp:
         return _leaf_op, (self.name,)
 
 
-INPUT: Any = _LeafOp("input")
-CONSTANT: Any = _LeafOp("constant")
-SHARED: Any = _LeafOp("shared")
+INPUT: Any = LeafOp("input")
+CONSTANT: Any = LeafOp("constant")
+SHARED: Any = LeafOp("shared")
 
 
 def _leaf_op(name: str) -> Any:
@@ -279,11 +279,11 @@ def leaf(cls: type[Expr], op: Any, type_: TensorType, name: str | None, uid: str
     uid = uid or f"{_uid_prefix}{next(_uid_count):x}"
     key = (op, uid)
     with _LOCK:
-        node = _nodes.get(key)
+        node = interned.get(key)
         if node is None:
             node = _new(cls, op, (), MappingProxyType({"uid": uid}), type_)
             node.name = None if name is None else str(name)
-            _nodes[key] = node
+            interned[key] = node
     return node
 
 
@@ -292,7 +292,7 @@ def variable(type_: TensorType, name: str | None = None) -> Expr:
     return leaf(Expr, INPUT, type_, name)
 
 
-typebase._make_input = variable
+typebase.input_maker = variable
 
 
 def constant(value: Any, name: str | None = None, dtype: Any = None, ndim: int | None = None) -> Constant:
@@ -322,13 +322,13 @@ def constant(value: Any, name: str | None = None, dtype: Any = None, ndim: int |
     data.flags.writeable = False
     type_ = TensorType(data.dtype, data.shape)
     key = (CONSTANT, type_, data.tobytes(), name)
-    node = _nodes.get(key)
+    node = interned.get(key)
     if node is None:
         with _LOCK:
             node = _new(Constant, CONSTANT, (), _NO_PARAMS, type_)
             node._cache = {"data": data}
             node.name = name
-            node = _nodes.setdefault(key, node)
+            node = interned.setdefault(key, node)
     return node  # type: ignore[return-value]
 
 
@@ -342,27 +342,28 @@ def typed_constant(type_: Any, value: Any, name: str | None = None) -> Expr:
     return node
 
 
-typebase._make_constant = typed_constant
+typebase.constant_maker = typed_constant
 
 
 # Lists that hold expressions become a stack; set by fuse.frontend.shape, which comes later in the order of imports.
-_stack: Callable[[Any], Expr] | None = None
+stack_of_list: Callable[[Any], Expr] | None = None
 
 
 def as_expr(value: Any, name: str | None = None, ndim: int | None = None, dtype: Any = None) -> Expr:
     """``value`` as an expression: itself, a constant, or a stack of a list that holds expressions."""
     if isinstance(value, Expr):
         return value
-    if isinstance(value, (list, tuple)) and _holds_expr(value):
-        assert _stack is not None
-        return _stack(value)
+    if isinstance(value, (list, tuple)) and holds_expr(value):
+        assert stack_of_list is not None
+        return stack_of_list(value)
     converted = getattr(value, "_as_expr_", None) or getattr(value, "_as_TensorVariable", None)
     if converted is not None:
         return converted()
     return constant(value, name=name, ndim=ndim, dtype=dtype)
 
 
-def _holds_expr(value: Any) -> bool:
+def holds_expr(value: Any) -> bool:
+    """Whether a value, or a list or tuple of any depth, has an expression in it."""
     stack = [value]
     while stack:
         item = stack.pop()
@@ -385,7 +386,8 @@ def substitute(outputs: Sequence[Expr], replacements: Mapping[Expr, Expr]) -> li
 
 # ---------------------------------------------------------------- pickling: a flat table, so depth does not matter
 # Shared variables stand in the table as themselves: the pickler then stores each once, whatever refers to it.
-def _flatten(*roots: Expr) -> list[Any]:
+def flattened(*roots: Expr) -> list[Any]:
+    """The graph of ``roots`` as a list, without recursion: leaves and ``(op, places of arguments, ...)``, in order."""
     order = toposort(roots)
     index = {node: i for i, node in enumerate(order)}
     table: list[Any] = []
@@ -399,7 +401,8 @@ def _flatten(*roots: Expr) -> list[Any]:
     return table
 
 
-def _unflatten(table: list[Any]) -> Expr:
+def unflattened(table: list[Any]) -> Expr:
+    """The last root of a list that ``flattened`` made."""
     return _nodes_of(table)[-1]
 
 
@@ -422,7 +425,7 @@ def _nodes_of(table: list[Any]) -> list[Expr]:
 
 def pack(roots: Sequence[Expr]) -> Any:
     """Several expressions as one flat table to pickle: what they share is stored once."""
-    table = _flatten(*roots)
+    table = flattened(*roots)
     index = {node: i for i, node in enumerate(toposort(roots))}
     return table, [index[root] for root in roots]
 

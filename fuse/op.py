@@ -20,7 +20,7 @@ from fuse.expr import Expr, as_expr, make
 from fuse.types import TensorType
 
 
-class _Marker:
+class Marker:
     """A named constant of the gradient rules."""
 
     def __init__(self, name: str) -> None:
@@ -30,8 +30,8 @@ class _Marker:
         return self._name
 
 
-ZERO = _Marker("ZERO")  # connected, but the derivative is 0 everywhere (floor, comparisons)
-DISCONNECTED = _Marker("DISCONNECTED")  # only the argument's shape or an index is used
+ZERO = Marker("ZERO")  # connected, but the derivative is 0 everywhere (floor, comparisons)
+DISCONNECTED = Marker("DISCONNECTED")  # only the argument's shape or an index is used
 
 # Types of results, and dtypes, of elementwise ops without parameters, by op and types (dtypes) of operands.
 _KNOWN_SIGNATURES: dict[Any, tuple[tuple[str, ...], str]] = {}

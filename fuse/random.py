@@ -139,7 +139,7 @@ def bernoulli(key: Any, p: Any = 0.5, shape: Shape = None) -> Expr:
     array([False,  True])
     """
     p = as_expr(p)
-    return ew.lt(_Source(key)._uniform(laws._sizes(shape, None, p), laws._float_dtype(None, p)), p)
+    return ew.lt(_Source(key)._uniform(laws.draw_sizes(shape, None, p), laws.float_dtype(None, p)), p)
 
 
 def randint(key: Any, shape: Shape, minval: Any, maxval: Any, dtype: Any = "int64") -> Expr:
@@ -184,7 +184,7 @@ def categorical(key: Any, logits: Any, shape: Shape = None) -> Expr:
     logits = as_expr(logits)
     *outer, count = sizes_of(logits)
     sizes = tuple(outer) if shape is None else laws.as_sizes(shape)
-    return ew.add(logits, gumbel(key, (*sizes, count), dtype=laws._float_dtype(None, logits))).argmax(axis=-1)
+    return ew.add(logits, gumbel(key, (*sizes, count), dtype=laws.float_dtype(None, logits))).argmax(axis=-1)
 
 
 def exponential(key: Any, shape: Shape = None, scale: Any = 1.0, dtype: Any = None) -> Expr:
@@ -285,11 +285,11 @@ def binomial(key: Any, n: Any, p: Any = 0.5, shape: Shape = None, dtype: Any = "
 def _open(key: Any, shape: Shape, dtype: Any, *params: Any) -> list[Expr]:
     """Uniform numbers from (0, 1), both ends left out, and the parameters in their dtype."""
     found = [as_expr(p) for p in params]
-    name = laws._float_dtype(dtype, *found)
-    sizes = laws._sizes(shape, None, *found)
+    name = laws.float_dtype(dtype, *found)
+    sizes = laws.draw_sizes(shape, None, *found)
     inner = "float32" if name == "float16" else name
     kept = laws.MANTISSA[inner] - 1  # (k + 1/2) / 2**kept is exact
-    u = ew.add(laws._unit(_Source(key)._bits(sizes)[0], inner, kept), constant(2.0 ** -(kept + 1), dtype=inner))
+    u = ew.add(laws.unit_interval(_Source(key)._bits(sizes)[0], inner, kept), constant(2.0 ** -(kept + 1), dtype=inner))
     return [ew.cast(x, name) for x in (u, *found)]
 
 

@@ -20,7 +20,7 @@ from fuse.config import config
 from fuse.errors import FuseTypeError, FuseValueError, origin_text
 from fuse.expr import CONSTANT, INPUT, SHARED, Expr, constant, make, toposort, variable
 from fuse.frontend.loops import Body
-from fuse.frontend.shared import Container, SharedVariable, _leaf
+from fuse.frontend.shared import Container, SharedVariable, shared_leaf
 from fuse.mode import Mode, NanGuard
 from fuse.op import OPS, by_name
 from fuse.signature import In, Signature
@@ -231,7 +231,8 @@ class _Reader:
             self.cells[number] = Container(found.filter(self.array(number), strict=True))
         cell = self.cells[number]
         found.filter(cell.value, strict=True)
-        return _leaf(found, _text(name), cell, bool(strict), None if allow_downcast is None else bool(allow_downcast))
+        downcast = None if allow_downcast is None else bool(allow_downcast)
+        return shared_leaf(found, _text(name), cell, bool(strict), downcast)
 
     def op(self, name: str, args: list[Any], params: dict[str, Any], label: Any) -> Expr:
         op = by_name(name)

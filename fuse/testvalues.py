@@ -150,4 +150,4 @@ def after(build: Callable[P, R]) -> Callable[P, R]:
     return built
 
 
-expr._attach_test_value = attach
+expr.attach_test_value = attach

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fuse.errors import _PACKAGE
+from fuse.errors import PACKAGE
 
 
 class _Trace(threading.local):
@@ -38,4 +38,4 @@ def tracing(active: bool = True, single: bool | None = None) -> Iterator[None]:
 
 def by_user(depth: int = 2) -> bool:
     """Whether the function ``depth`` calls up, the caller of the one that asks, is traced and not fuse's own."""
-    return TRACE.active and not sys._getframe(depth).f_code.co_filename.startswith(_PACKAGE)
+    return TRACE.active and not sys._getframe(depth).f_code.co_filename.startswith(PACKAGE)

@@ -93,14 +93,14 @@ class Type:
 
     def make_variable(self, name: str | None = None) -> Any:
         """A new input variable of this type."""
-        return _make_input(self, name)
+        return input_maker(self, name)
 
     def __call__(self, name: str | None = None) -> Any:
         return self.make_variable(name)
 
     def make_constant(self, value: Any, name: str | None = None) -> Any:
         """A constant of this type."""
-        return _make_constant(self, value, name)
+        return constant_maker(self, value, name)
 
     def clone(self) -> Any:
         """The same type."""
@@ -145,5 +145,5 @@ def _too_early(*_: Any) -> Any:
 
 
 # Set by fuse.expr: types come first in the order of imports and cannot make expressions themselves.
-_make_input: Callable[[Any, str | None], Any] = _too_early
-_make_constant: Callable[[Any, Any, str | None], Any] = _too_early
+input_maker: Callable[[Any, str | None], Any] = _too_early
+constant_maker: Callable[[Any, Any, str | None], Any] = _too_early

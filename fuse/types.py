@@ -211,8 +211,8 @@ class TensorType(Type):
         if shape is not None:
             return self.clone(shape=_refined(self, tuple(shape)))(name)
         if 0 in self.shape:  # a broadcast pattern written with 0 and 1; no input is always empty
-            return typebase._make_input(TensorType(self.dtype, [n or None for n in self.shape]), name)
-        return typebase._make_input(self, name)
+            return typebase.input_maker(TensorType(self.dtype, [n or None for n in self.shape]), name)
+        return typebase.input_maker(self, name)
 
     make_variable = __call__
 

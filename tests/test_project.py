@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -108,6 +109,12 @@ def test_imports_go_one_way():
 def test_every_exception_is_needed():
     made = {(name_of(p), layer_of(t)) for p in MODULES for t, _ in imports_of_fuse(p)}
     assert set(EXCEPTIONS) <= made
+
+
+def test_private_names_stay_in_their_modules():
+    theanos = {"fuse.tensor.basic._allclose"}  # Theano's own name of it
+    names = {target for path in MODULES for target, _ in imports_of_fuse(path)}
+    assert not {n for n in names if re.fullmatch(r"_(?!_).*", n.rpartition(".")[2])} - theanos
 
 
 def test_slow_packages_are_imported_in_their_homes_only():

@@ -120,14 +120,14 @@ def test_discrete_laws(name, build, law):
 
 def test_uniform_stays_below_one_and_uses_all_bits():
     top = make(OPS["philox"], tuple(map(T.constant, np.zeros((3,), "uint64"))), {"half": 0})
-    from fuse.frontend.random import MANTISSA, RADIUS, _unit
+    from fuse.frontend.random import MANTISSA, RADIUS, unit_interval
 
     ones = T.constant(np.array(2**64 - 1, "uint64"))
     for dtype, bits in MANTISSA.items():
-        largest = evaluate([_unit(ones, dtype, bits)], {})[0]
+        largest = evaluate([unit_interval(ones, dtype, bits)], {})[0]
         assert largest.dtype == dtype and largest == np.array(1, dtype) - np.array(2.0**-bits, dtype) < 1
     for dtype, bits in RADIUS.items():
-        assert 0 < evaluate([_unit(ones, dtype, bits)], {})[0] <= 1
+        assert 0 < evaluate([unit_interval(ones, dtype, bits)], {})[0] <= 1
     assert top.type.dtype == "uint64"
 
 

@@ -8,7 +8,7 @@ from fuse import testvalues
 from fuse.autodiff import batching
 from fuse.autodiff.batching import dimshuffle
 from fuse.autodiff.functions import also_of_functions
-from fuse.autodiff.reverse import _check_choices, _complain, _like, _nodes, _stabilized, _targets, derived, grad
+from fuse.autodiff.reverse import as_nodes, check_choices, complain, derived, grad, in_form_of, stabilized, targets_of
 from fuse.autodiff.sweep import cotangents, filled, is_discrete, is_null, op
 from fuse.errors import FuseTypeError, NullTypeGradError
 from fuse.expr import Expr, as_expr
@@ -38,16 +38,16 @@ def jacobian(
            [0., 4., 0.],
            [0., 0., 6.]])
     """
-    _check_choices(disconnected_inputs=disconnected_inputs)
+    check_choices(disconnected_inputs=disconnected_inputs)
     expression = as_expr(expression)
-    targets = _targets(wrt, "jacobian")
+    targets = targets_of(wrt, "jacobian")
     if expression.type.dtype not in ("float16", "float32", "float64") and not is_discrete(expression):
         raise FuseTypeError(f"jacobian needs a real expression, not {expression.type.dtype}")
     options: dict[str, Any] = {"consider_constant": consider_constant, "disconnected_inputs": disconnected_inputs}
     if expression.type.ndim == 0:
         return grad(expression, wrt, add_names=False, **options)
-    stop = _nodes(consider_constant)
-    [stable] = _stabilized([expression], [*targets, *stop])
+    stop = as_nodes(consider_constant)
+    [stable] = stabilized([expression], [*targets, *stop])
     row = expression.type()
     found = cotangents([(stable, row)], targets, stop)
     sizes = sizes_of(expression)
@@ -56,13 +56,13 @@ def jacobian(
     for g in live.values():
         if is_null(g):
             raise NullTypeGradError(f"the Jacobian passes through an op without one: {g.type.describe()}")
-    batched = batching.vectorize(list(live.values()), {row: _identity(expression, count)}, count)
+    batched = batching.vectorize(list(live.values()), {row: unit_vectors(expression, count)}, count)
     rows = dict(zip(live, batched, strict=True))
     shaped = [_shaped(expression, t, rows.get(t), found[t] is DISCONNECTED, disconnected_inputs) for t in targets]
-    return _like(wrt, derived(shaped, [expression]))
+    return in_form_of(wrt, derived(shaped, [expression]))
 
 
-def _identity(expression: Expr, count: Expr) -> Expr:
+def unit_vectors(expression: Expr, count: Expr) -> Expr:
     """Row i holds 1 at position i (in C order) of an array of the shape of ``expression``."""
     sizes = list(map(as_size_expr, sizes_of(expression)))
     position = op("linear_index", *sizes) if len(sizes) > 1 else op("iota", *sizes)
@@ -75,7 +75,7 @@ def _shaped(expression: Expr, target: Expr, rows: Expr | None, disconnected: boo
     """The rows with their first axis as the axes of ``expression``; zeros where there are none."""
     sizes = list(map(as_size_expr, [*sizes_of(expression), *sizes_of(target)]))
     if disconnected:
-        _complain(target, disconnected_inputs)
+        complain(target, disconnected_inputs)
     if rows is None:
         return op("broadcast_to", filled(target, 0.0), *sizes)
     return rows if expression.type.ndim == 1 else op("reshape", rows, *sizes)
@@ -98,12 +98,12 @@ def hessian(
     array([[ 6.,  0.],
            [ 0., 12.]])
     """
-    targets = _targets(wrt, "hessian")
+    targets = targets_of(wrt, "hessian")
     first = grad(cost, targets, consider_constant, disconnected_inputs, add_names=False)
     second = [
         jacobian(g, t, consider_constant, disconnected_inputs="ignore") for g, t in zip(first, targets, strict=True)
     ]
-    return _like(wrt, second)
+    return in_form_of(wrt, second)
 
 
 def hessian_vector_product(cost: Expr, wrt: Any, p: Any, **grad_kwargs: Any) -> Any:
@@ -116,7 +116,7 @@ def hessian_vector_product(cost: Expr, wrt: Any, p: Any, **grad_kwargs: Any) -> 
     >>> fuse.gradient.hessian_vector_product((x ** 3).sum(), x, p).eval({x: [1.0, 2.0], p: [1.0, 1.0]})
     array([ 6., 12.])
     """
-    targets = _targets(wrt, "hessian_vector_product")
+    targets = targets_of(wrt, "hessian_vector_product")
     vectors = list(p) if isinstance(p, (list, tuple)) else [p]
     if len(vectors) != len(targets):
         raise FuseTypeError(f"hessian_vector_product got {len(targets)} variables and {len(vectors)} vectors")
@@ -127,4 +127,4 @@ def hessian_vector_product(cost: Expr, wrt: Any, p: Any, **grad_kwargs: Any) -> 
         if product.type.ndim:
             product = op("sum", product, axis=tuple(range(product.type.ndim)), dtype=product.type.dtype)
         total = product if total is None else op("add", total, product)
-    return _like(wrt, grad(total, targets, **{**options, "disconnected_inputs": "ignore"}))
+    return in_form_of(wrt, grad(total, targets, **{**options, "disconnected_inputs": "ignore"}))

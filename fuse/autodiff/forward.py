@@ -8,21 +8,21 @@ from typing import Any
 from fuse import testvalues
 from fuse import types as ty
 from fuse.autodiff.absent import DisconnectedType, grad_not_implemented, is_disconnected, is_null
-from fuse.autodiff.reverse import _check_choices, _stabilized, _targets, derived
+from fuse.autodiff.reverse import check_choices, derived, stabilized, targets_of
 from fuse.autodiff.sweep import (
     Cotangent,
-    _may_broadcast,
     cast_like,
     cotangents,
     filled,
     is_discrete,
     is_tensor,
+    may_broadcast,
     op,
     pull_back,
 )
 from fuse.errors import DisconnectedInputError, FuseValueError, NullTypeGradError, ShapeError
 from fuse.expr import Expr, as_expr, leaves, substitute, toposort
-from fuse.op import DISCONNECTED, ZERO, _Marker
+from fuse.op import DISCONNECTED, ZERO, Marker
 
 # A tangent is an expression in the shape and dtype of its node, ZERO where it is zero everywhere, None where the node
 # does not depend on the inputs; for a node with several results, a tuple of these.
@@ -51,9 +51,9 @@ def Rop(
     >>> fuse.Rop(x ** 2, x, v).eval({x: [1.0, 2.0], v: [1.0, 10.0]})
     array([ 2., 40.])
     """
-    _check_choices(disconnected_inputs=disconnected_outputs, return_disconnected=return_disconnected)
+    check_choices(disconnected_inputs=disconnected_outputs, return_disconnected=return_disconnected)
     heads = list(f) if isinstance(f, (list, tuple)) else [f]
-    targets = _targets(wrt, "Rop")
+    targets = targets_of(wrt, "Rop")
     points = list(eval_points) if isinstance(eval_points, (list, tuple)) else [eval_points]
     if len(points) != len(targets):
         raise FuseValueError(f"Rop got {len(targets)} inputs and {len(points)} eval_points: one per input is needed")
@@ -63,7 +63,7 @@ def Rop(
             start[target] = _checked_tangent(target, point)
     found = [
         ZERO if t is None and _derived_from(h, targets) else t
-        for h, t in zip(heads, tangents(_stabilized(heads, targets), start), strict=True)
+        for h, t in zip(heads, tangents(stabilized(heads, targets), start), strict=True)
     ]
     results = [_result(t, h, disconnected_outputs, return_disconnected) for t, h in zip(found, heads, strict=True)]
     derived(results, [*heads, *start, *start.values()])
@@ -121,7 +121,7 @@ def _scaled(node: Expr, inner: Sequence[Tangent]) -> Tangent:
     """An elementwise op's Jacobian is diagonal, so its reverse rules scale tangents just as well."""
     total: Tangent = None
     for i, (arg, rule, t) in enumerate(zip(node.args, node.op.grad, inner, strict=True)):
-        if t is None or isinstance(rule, _Marker):
+        if t is None or isinstance(rule, Marker):
             total = ZERO if t is not None and rule is ZERO and total is None else total
             continue
         if isinstance(rule, str):
@@ -133,7 +133,7 @@ def _scaled(node: Expr, inner: Sequence[Tangent]) -> Tangent:
         part = rule(t, node, *node.args, **node.params)
         if is_null(part):
             return part
-        if isinstance(part, _Marker):
+        if isinstance(part, Marker):
             total = part if part is ZERO and total is None else total
         else:
             total = op("add", total, part) if isinstance(total, Expr) else part
@@ -143,7 +143,7 @@ def _scaled(node: Expr, inner: Sequence[Tangent]) -> Tangent:
 def _widened(arg: Expr, node: Expr) -> bool:
     """Whether ``arg`` (of the rank of ``node``) is, or may at run time be, broadcast to make ``node``."""
     static = any(n == 1 and m != 1 for n, m in zip(arg.type.shape, node.type.shape, strict=True))
-    return static or _may_broadcast(arg, node)
+    return static or may_broadcast(arg, node)
 
 
 def _typed(node: Expr, t: Tangent) -> Tangent:

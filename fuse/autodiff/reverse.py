@@ -58,10 +58,10 @@ def grad(
     >>> float(fuse.grad(lambda a: a ** 3)(2.0))
     12.0
     """
-    _check_choices(
+    check_choices(
         disconnected_inputs=disconnected_inputs, return_disconnected=return_disconnected, null_gradients=null_gradients
     )
-    targets = _targets(wrt, "grad")
+    targets = targets_of(wrt, "grad")
     known = dict(known_grads or {})
     if cost is None and not known:
         raise FuseValueError("grad needs a cost, or known_grads in its place")
@@ -69,9 +69,9 @@ def grad(
         cost = _scalar_cost(cost)
     for node, g in known.items():
         known[node] = _known_gradient(node, g)
-    stop = _nodes(consider_constant)
+    stop = as_nodes(consider_constant)
     roots = ([cost] if cost is not None else []) + list(known)
-    stable = _stabilized(roots, [*targets, *stop, *known])
+    stable = stabilized(roots, [*targets, *stop, *known])
     outputs: list[tuple[Expr, Cotangent]] = []
     if cost is not None and cost not in known:
         outputs = [(stable[0], filled(cost, 1.0))]
@@ -82,7 +82,7 @@ def grad(
     ]
     if add_names and cost is not None and cost.name:
         _name_results(cost, targets, results)
-    return _like(wrt, derived(results, [*roots, *known.values()]))
+    return in_form_of(wrt, derived(results, [*roots, *known.values()]))
 
 
 def Lop(
@@ -101,18 +101,18 @@ def Lop(
     >>> fuse.Lop(x ** 2, x, v).eval({x: [1.0, 2.0], v: [1.0, 10.0]})
     array([ 2., 40.])
     """
-    _check_choices(disconnected_inputs=disconnected_inputs)
+    check_choices(disconnected_inputs=disconnected_inputs)
     heads = list(f) if isinstance(f, (list, tuple)) else [f]
     points = list(eval_points) if isinstance(eval_points, (list, tuple)) else [eval_points]
     if len(heads) != len(points):
         raise FuseValueError(f"Lop got {len(heads)} outputs and {len(points)} eval_points: one per output is needed")
-    targets = _targets(wrt, "Lop")
+    targets = targets_of(wrt, "Lop")
     points = [_known_gradient(h, p) for h, p in zip(heads, points, strict=True)]
-    stop = _nodes(consider_constant)
-    stable = _stabilized(heads, [*targets, *stop])
+    stop = as_nodes(consider_constant)
+    stable = stabilized(heads, [*targets, *stop])
     found = cotangents(list(zip(stable, points, strict=True)), targets, stop)
     results = [_result(found[t], t, disconnected_inputs, "zero", "raise") for t in targets]
-    return _like(wrt, derived(results, [*heads, *points]))
+    return in_form_of(wrt, derived(results, [*heads, *points]))
 
 
 def subgraph_grad(
@@ -137,7 +137,7 @@ def subgraph_grad(
     """
     if start is None and cost is None:
         raise FuseValueError("subgraph_grad needs a cost, a start, or both")
-    wrt, end = _nodes([wrt] if isinstance(wrt, Expr) else wrt), _nodes([end] if isinstance(end, Expr) else end)
+    wrt, end = as_nodes([wrt] if isinstance(wrt, Expr) else wrt), as_nodes([end] if isinstance(end, Expr) else end)
     targets = list(dict.fromkeys([*wrt, *end]))
     options: dict[str, Any] = {"consider_constant": end, "disconnected_inputs": "ignore"}
     from_start = grad(None, targets, known_grads=start, **options) if start is not None else None
@@ -166,13 +166,15 @@ def derived(results: list[Any], sources: Iterable[Any]) -> list[Any]:
 
 
 # ---------------------------------------------------------------- checks of what users pass
-def _check_choices(**given: str) -> None:
+def check_choices(**given: str) -> None:
+    """FuseValueError where an option of ``grad`` is none of its choices."""
     for name, value in given.items():
         if value not in _CHOICES[name] and str(value).lower() not in _CHOICES[name]:
             raise FuseValueError(f"{name} is one of {', '.join(map(repr, _CHOICES[name]))}, not {value!r}")
 
 
-def _nodes(items: Iterable[Any] | None) -> list[Expr]:
+def as_nodes(items: Iterable[Any] | None) -> list[Expr]:
+    """``items`` as a list of expressions; FuseTypeError for anything else."""
     nodes = [items] if isinstance(items, Expr) else list(items or ())
     for node in nodes:
         if not isinstance(node, Expr):
@@ -180,7 +182,8 @@ def _nodes(items: Iterable[Any] | None) -> list[Expr]:
     return nodes
 
 
-def _targets(wrt: Any, name: str) -> list[Expr]:
+def targets_of(wrt: Any, name: str) -> list[Expr]:
+    """``wrt`` as a list of tensor variables; FuseTypeError, which names the function, for anything else."""
     targets = list(wrt) if isinstance(wrt, (list, tuple)) else [wrt]
     for t in targets:
         if not isinstance(t, Expr):
@@ -228,7 +231,7 @@ def _known_gradient(node: Any, g: Any) -> Cotangent:
     return cast_like(g, node)
 
 
-def _stabilized(outputs: Sequence[Expr], keep: Sequence[Expr]) -> list[Expr]:
+def stabilized(outputs: Sequence[Expr], keep: Sequence[Expr]) -> list[Expr]:
     """The graph with stable ops in place of spellings that overflow, so that their gradients are stable too."""
     from fuse.rules import stabilize  # the rules load when they are first needed
 
@@ -245,7 +248,7 @@ def _result(found: Cotangent, target: Expr, disconnected_inputs: str, absent: st
             )
         return found
     if found is DISCONNECTED:
-        _complain(target, disconnected_inputs)
+        complain(target, disconnected_inputs)
         if absent.lower() == "none":
             return None
         if absent.lower() == "disconnected":
@@ -253,7 +256,8 @@ def _result(found: Cotangent, target: Expr, disconnected_inputs: str, absent: st
     return filled(target, 0.0)
 
 
-def _complain(target: Expr, disconnected_inputs: str) -> None:
+def complain(target: Expr, disconnected_inputs: str) -> None:
+    """Raise, warn or say nothing of a target that the cost does not depend on, as ``disconnected_inputs`` asks."""
     text = (
         f"the cost does not depend on {target.name or target} (or only on its shape or dtype), so its gradient is "
         f"disconnected: was another variable meant? disconnected_inputs='ignore' gives zeros"
@@ -278,5 +282,6 @@ def _name_results(cost: Expr, targets: Sequence[Expr], results: Sequence[Any]) -
             result.name = f"(d{cost.name}/d{target.name})"
 
 
-def _like(wrt: Any, results: list[Any]) -> Any:
+def in_form_of(wrt: Any, results: list[Any]) -> Any:
+    """The results as ``wrt`` was given: a tuple, a list or one."""
     return tuple(results) if isinstance(wrt, tuple) else results if isinstance(wrt, list) else results[0]

@@ -15,11 +15,11 @@ from fuse.expr import Expr, as_expr, constant, toposort
 from fuse.frontend.apply import Apply
 from fuse.frontend.lazy import IFELSE, edge_guard, guards, has_choices, under
 from fuse.frontend.loops import DERIVATIVES, LOOP
-from fuse.op import DISCONNECTED, OPS, ZERO, _Marker
+from fuse.op import DISCONNECTED, OPS, ZERO, Marker
 from fuse.types import TensorType
 
 # What flows: an expression (of the node's shape), ZERO, DISCONNECTED, or a placeholder of NullType.
-Cotangent = Expr | _Marker
+Cotangent = Expr | Marker
 
 
 def op(name: str, *args: Expr, **params: Any) -> Expr:
@@ -124,7 +124,7 @@ def _arrived(node: Expr, terms: Mapping[Any, list[Cotangent]]) -> Any:
     if is_tensor(node):
         return _total(terms.get(node, ()))
     parts = tuple([_total(terms.get((node, i), ())) for i in range(len(node.type.elements))])  # type: ignore[attr-defined]
-    if all(isinstance(p, _Marker) for p in parts):
+    if all(isinstance(p, Marker) for p in parts):
         return ZERO if ZERO in parts else DISCONNECTED
     return parts
 
@@ -157,7 +157,7 @@ def pull_back(node: Expr, g: Any, wanted: Sequence[bool]) -> list[Cotangent]:
         if pattern is not None:  # an output without a gradient spoils that of the inputs which it depends on
             spoilt = [any(c and is_null(p) for c, p in zip(row, g, strict=True)) for row in pattern]
             rest = tuple([DISCONNECTED if is_null(p) else p for p in g])
-            known = any(not isinstance(p, _Marker) for p in rest)
+            known = any(not isinstance(p, Marker) for p in rest)
             found = pull_back(node, rest, wanted) if known else [DISCONNECTED] * len(node.args)
             return [null if s else h for s, h in zip(spoilt, found, strict=True)]
         return [DISCONNECTED if _is_disconnected_rule(node, i) else null for i in range(len(node.args))]
@@ -194,7 +194,7 @@ def _is_disconnected_rule(node: Expr, i: int) -> bool:
 
 def _elementwise_rule(node: Expr, i: int, rule: Any, g: Expr, wanted: bool) -> Any:
     """What ``rule`` makes of ``g`` for argument ``i``; a rule that is text says why there is none."""
-    if not wanted or isinstance(rule, _Marker):
+    if not wanted or isinstance(rule, Marker):
         return rule
     if isinstance(rule, str):
         return grad_not_implemented(node.op.name, i, node, rule)
@@ -258,10 +258,10 @@ def unbroadcast(h: Expr, arg: Expr, out: Expr) -> Expr:
         kept: Any = iter(range(arg.type.ndim))
         pattern = tuple(["x" if a in ones else next(kept) for a in range(arg.type.ndim)])
         h = op("dimshuffle", op("sum", h, axis=tuple(ones), dtype=h.type.dtype), pattern=pattern)
-    return op("unbroadcast", h, arg) if _may_broadcast(arg, out) else h
+    return op("unbroadcast", h, arg) if may_broadcast(arg, out) else h
 
 
-def _may_broadcast(arg: Expr, out: Expr) -> bool:
+def may_broadcast(arg: Expr, out: Expr) -> bool:
     """Whether a size of ``arg`` that is known only at run time may be 1 where that of ``out`` is not."""
     lead = out.type.ndim - arg.type.ndim
     axes = [a for a, n in enumerate(arg.type.shape) if n is None and out.type.shape[lead + a] != 1]

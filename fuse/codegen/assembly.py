@@ -163,7 +163,7 @@ POSITIONAL = 0x80
 
 def builtin(name: str, address: int, flags: int, owner: object) -> Any:
     """A built-in function of Python from machine code that keeps to the protocol ``flags``; ``owner`` is its self."""
-    definition = native._MethodDef(name.encode(), address, flags, None)
+    definition = native.MethodDef(name.encode(), address, flags, None)
     _definitions.append(definition) if owner is None else setattr(owner, "definition", definition)
     new = ctypes.pythonapi.PyCFunction_NewEx
     new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object, ctypes.py_object]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from fuse.codegen.inplace import _reads_once
+from fuse.codegen.inplace import reads_once
 from fuse.codegen.kernel import Compute, Const, Kernel, Load, Loop, Store, walk
 from fuse.codegen.region import INDEXED, Region, see_through
 from fuse.expr import SHARED, Expr, leaves, toposort
@@ -47,7 +47,7 @@ def in_place(writer: DeviceWriter, region: Region, found: DeviceRegion) -> dict[
             and not any(value in u.loads or target in u.loads for u in later if isinstance(u, Region))
             and not any(_base(writer, r) is target for r in writer.results)
             and all(_leaves_alone(writer, u, target) for u in units)
-            and _reads_once(writer, region, target)  # type: ignore[arg-type]
+            and reads_once(writer, region, target)  # type: ignore[arg-type]
             and _by_one_thread(found, target, value)
         ):
             out[value] = target

@@ -32,7 +32,7 @@ from fuse.codegen.kernel import (
 )
 from fuse.codegen.nest import Binding
 from fuse.codegen.region import Operand, Region
-from fuse.codegen.schedule import _Scheduler
+from fuse.codegen.schedule import Scheduler
 from fuse.codegen.sizes import Sizes
 from fuse.expr import Expr
 from fuse.op import OPS
@@ -42,7 +42,7 @@ LONG_LANE = 8  # elements of each lane that are worth chunks of rows
 MOST_BLOCKS = 1024  # whose parts of a sum every block of the next launch reads
 
 
-class _Scheduler1(_Scheduler):
+class _Scheduler1(Scheduler):
     """Loops for threads: no lanes of vectors, and sums in memory in their own dtype."""
 
     def __init__(self, *args: Any) -> None:

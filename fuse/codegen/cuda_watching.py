@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fuse.codegen.region import Region
-from fuse.codegen.watching import Step, _around, _counted, watch_further
+from fuse.codegen.watching import Step, counted, read_around, watch_further
 from fuse.errors import origin_text
 from fuse.expr import toposort
 
@@ -88,8 +88,8 @@ def _said(text: str) -> tuple[str, str]:
 
 def _kernel(region: DeviceRegion, name: str, note: str) -> tuple[str, str]:
     found: Region = region.region
-    nodes = toposort(found.outputs, known=_around(found))
-    return f"kernel {name[6:]}{note}: {_counted(nodes)}", origin_text(found.outputs[-1].origin)
+    nodes = toposort(found.outputs, known=read_around(found))
+    return f"kernel {name[6:]}{note}: {counted(nodes)}", origin_text(found.outputs[-1].origin)
 
 
 def _timed(on: Any, run: Callable[..., Any], step: DeviceStep) -> Callable[..., Any]:

@@ -35,7 +35,7 @@ def in_place_targets(writer: Writer, region: Region, position: int, launcher: La
             continue
         if any(see_through(r, writer.sizes).base is target for r in writer.results if isinstance(r.type, TensorType)):
             continue
-        if not _reads_once(writer, region, target):
+        if not reads_once(writer, region, target):
             continue
         # Two parameters of a kernel may be the same array where both are used at the same index only.
         if any(
@@ -69,7 +69,7 @@ def reused_memory(
                 and base.type.dtype == node.type.dtype
                 and region.loads[base] == region.amap[node]
                 and _one_sweep(launcher, base, node)
-                and _reads_once(writer, region, base)
+                and reads_once(writer, region, base)
             ):
                 out[node] = base
                 break
@@ -91,7 +91,7 @@ def alike_operands(
         and writer.last_use.get(base) == position
         and region.loads[base] == region.amap[node]
         and _one_sweep(launcher, base, node)
-        and _reads_once(writer, region, base)
+        and reads_once(writer, region, base)
     ]
 
 
@@ -100,7 +100,7 @@ def fails_later(writer: Writer, position: int) -> bool:
     return bool(writer.guards) or any(_may_fail(u) for u in writer.plan.units[position + 1 :])
 
 
-def _reads_once(writer: Writer, region: Region, target: Expr) -> bool:
+def reads_once(writer: Writer, region: Region, target: Expr) -> bool:
     """Whether the region reads ``target`` at one place only: that of the loops themselves."""
     want = region.loads[target]
     for node in region.amap:

@@ -72,7 +72,7 @@ def _storage(context, dtype):
     return [ir.IntType(8)] if dtype == types.boolean else [context.get_value_type(dtype)]
 
 
-def _element(context, builder, buffer, value, k):
+def element_pointers(context, builder, buffer, value, k):
     """Pointers to the parts of element `k` and their alignment."""
     parts = _storage(context, buffer.dtype)
     data = cgutils.create_struct_proxy(buffer)(context, builder, value=value).data
@@ -105,7 +105,7 @@ def _is_buffer(a):
 def load(typingctx, a, k):
     """Element `k` counted in elements from the data pointer; any sign, no checks."""
     def build(context, builder, signature, args):
-        pointers, align = _element(context, builder, a, *args)
+        pointers, align = element_pointers(context, builder, a, *args)
         parts = [_grouped(builder, builder.load(p, align=align)) for p in pointers]
         if isinstance(a.dtype, types.Complex):
             number = context.make_complex(builder, a.dtype)
@@ -129,7 +129,7 @@ def write(context, builder, signature, args, mark):
     """The instructions of a store, each given to `mark`."""
     a = signature.args[0]
     value = context.cast(builder, args[2], signature.args[2], a.value)
-    pointers, align = _element(context, builder, a, args[0], args[1])
+    pointers, align = element_pointers(context, builder, a, args[0], args[1])
     if isinstance(a.dtype, types.Complex):
         number = context.make_complex(builder, a.dtype, value=value)
         parts = [number.real, number.imag]
@@ -262,7 +262,7 @@ def lent(typingctx, part, dtype, start):
     buffer = buffer_type(dtype.literal_value, 1, True)
     def build(context, builder, signature, args):
         proxy = cgutils.create_struct_proxy(buffer)(context, builder)
-        base = builder.inttoptr(builder.load(parts._room(builder, context, args[0])), cgutils.voidptr_t)
+        base = builder.inttoptr(builder.load(parts.room_pointer(builder, context, args[0])), cgutils.voidptr_t)
         proxy.data = builder.gep(base, [args[2]])
         proxy.shape = cgutils.pack_array(builder, [I64(0)])
         proxy.strides = cgutils.pack_array(builder, [I64(buffer.itemsize)])
@@ -291,7 +291,7 @@ def release(typingctx, a):
 def address(typingctx, a, k):
     """The address of element `k`, counted in elements from the data pointer."""
     def build(context, builder, signature, args):
-        return builder.ptrtoint(_element(context, builder, a, *args)[0][0], I64)
+        return builder.ptrtoint(element_pointers(context, builder, a, *args)[0][0], I64)
     return types.int64(_is_buffer(a), types.int64), build
 
 

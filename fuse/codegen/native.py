@@ -45,7 +45,7 @@ class ArgType:
         return f"{'writable ' if self.writable else ''}{self.dtype} array of {self.ndim} dimensions"
 
 
-class _MethodDef(ctypes.Structure):
+class MethodDef(ctypes.Structure):
     _fields_ = [("name", ctypes.c_char_p), ("function", ctypes.c_void_p), ("flags", ctypes.c_int),
                 ("doc", ctypes.c_char_p)]
 
@@ -139,7 +139,7 @@ def link(kernel: Kernel, code: bytes, externals: tuple[str, ...],
     if kernel.block:
         kernel._keep = tracker
         return kernel
-    definition = _MethodDef(kernel.name.encode(), kernel.address, 0x80, None)          # METH_FASTCALL
+    definition = MethodDef(kernel.name.encode(), kernel.address, 0x80, None)          # METH_FASTCALL
     kernel._keep = (tracker, definition)
     new = ctypes.pythonapi.PyCFunction_NewEx
     new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object, ctypes.py_object]

@@ -106,7 +106,7 @@ def get(typingctx, part, k, dtype):
     return kind(part, types.int64, dtype), build
 
 
-def _room(builder, context, part):
+def room_pointer(builder, context, part):
     """Pointer to what the plan says of memory: its bytes, and once there is some, where it is."""
     shared = cgutils.create_struct_proxy(Part())(context, builder, value=part).shared
     return builder.bitcast(builder.gep(shared, [I64(SHARED_SLOT // 2)]), I64.as_pointer())
@@ -116,7 +116,7 @@ def _room(builder, context, part):
 def ask(typingctx, part, n):
     """Plan `n` bytes of memory that all parts of this call share."""
     def build(context, builder, signature, args):
-        builder.store(args[1], _room(builder, context, args[0]))
+        builder.store(args[1], room_pointer(builder, context, args[0]))
         return context.get_dummy_value()
     return types.none(part, types.int64), build
 

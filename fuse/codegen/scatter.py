@@ -11,10 +11,10 @@ from fuse.op import OPS
 
 if TYPE_CHECKING:
     from fuse.codegen.nest import Context
-    from fuse.codegen.schedule import _Scheduler
+    from fuse.codegen.schedule import Scheduler
 
 
-def place_scatter(scheduler: _Scheduler, node: Expr, level: int, context: Context) -> None:
+def place_scatter(scheduler: Scheduler, node: Expr, level: int, context: Context) -> None:
     """Emit an inc_gather or set_gather.
 
     Where it starts from one number, that is stored first; otherwise the kernel is given a copy of the first operand.
@@ -44,7 +44,7 @@ def place_scatter(scheduler: _Scheduler, node: Expr, level: int, context: Contex
 
 
 def checked_index(
-    scheduler: _Scheduler, node: Expr, k: int, level: int, prefix: Context, time: int
+    scheduler: Scheduler, node: Expr, k: int, level: int, prefix: Context, time: int
 ) -> tuple[str, int]:
     """(name, earliest time) of the index into dimension ``k`` as a node at this place uses it.
 

@@ -41,7 +41,7 @@ REPEAT_IN_ROW = 4  # operations repeated rather than kept, where keeping means a
 REPEAT_IN_SWEEP = 24  # the same where keeping means a whole array in memory
 
 
-class _Scheduler(Placement):
+class Scheduler(Placement):
     """Places every node of a region, operands first."""
 
     # ------------------------------------------------------------ contexts of primary values
@@ -349,7 +349,7 @@ class _Scheduler(Placement):
         return None if a is None else self.axes[a]
 
     # ------------------------------------------------------------ the tree
-    def placed(self) -> _Scheduler:
+    def placed(self) -> Scheduler:
         """This scheduler with every node placed."""
         for node in self.order:
             if node not in self.region.repeated:
@@ -377,9 +377,9 @@ def schedule(
 
     ``turned``: with lanes over rows, for short ones, where the kernel has `rows`. ``far``: rows do not stay in cache.
     """
-    long = _Scheduler(region, sizes, operands, layout_of, far=far).placed()
+    long = Scheduler(region, sizes, operands, layout_of, far=far).placed()
     found = long.assembled()
     if turned and found[0].rows is not None:
-        other = _Scheduler(region, sizes, operands, layout_of, long).placed().assembled()
+        other = Scheduler(region, sizes, operands, layout_of, long).placed().assembled()
         return other if other[0].rows is not None else (replace(found[0], rows=None), found[1])
     return found

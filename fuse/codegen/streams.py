@@ -45,7 +45,7 @@ def aligned(typingctx, a, k, n):
     """The array from element `k` on, which begins at a multiple of `n` bytes (a literal): LLVM is to know that."""
 
     def build(context, builder, signature, args):
-        (first, *_), _ = intrinsics._element(context, builder, a, args[0], args[1])
+        (first, *_), _ = intrinsics.element_pointers(context, builder, a, args[0], args[1])
         pointer = builder.bitcast(first, cgutils.voidptr_t)
         # From the test for it LLVM knows that a mask changes nothing; it would drop it, and what it tells with it.
         hidden = builder.asm(ir.FunctionType(pointer.type, [pointer.type]), "", "=r,0", [pointer], False)

@@ -196,8 +196,8 @@ def _kernel(program: Any, number: int, note: str) -> tuple[str, str]:
     if planned.wrapper_source != program.wrapper_source:
         return title, ""
     region = [unit for unit in planned.plan.units if isinstance(unit, Region)][number]
-    nodes = toposort(region.outputs, known=_around(region))
-    return f"{title}: {_counted(nodes)}", origin_text(region.outputs[-1].origin)
+    nodes = toposort(region.outputs, known=read_around(region))
+    return f"{title}: {counted(nodes)}", origin_text(region.outputs[-1].origin)
 
 
 def _call(program: Any, name: str, note: str) -> tuple[str, str]:
@@ -214,19 +214,19 @@ def _call(program: Any, name: str, note: str) -> tuple[str, str]:
         return factory.rstrip("0123456789").replace("_", " ") + note, ""
     if node.op.name == "loop":
         body = node.params["body"]
-        described = f"loop: {_counted([n for n in toposort(body.outputs, known=body.inputs) if not n.is_leaf])}"
+        described = f"loop: {counted([n for n in toposort(body.outputs, known=body.inputs) if not n.is_leaf])}"
     else:
         types = ", ".join([a.type.describe() if hasattr(a.type, "describe") else "tuple" for a in node.args])
         described = f"{node.op.name}({types})"
     return described + note, origin_text(node.origin)
 
 
-def _around(region: Region) -> set[Expr]:
+def read_around(region: Region) -> set[Expr]:
     """The nodes from which a region gets its values."""
     return {a for n in region.amap for a in n.args if a not in region.amap}
 
 
-def _counted(nodes: Sequence[Expr]) -> str:
+def counted(nodes: Sequence[Expr]) -> str:
     """The names of ops with their numbers, the eight most frequent ones."""
     counts = Counter([n.op.name for n in nodes])
     names = [f"{name}×{count}" if count > 1 else name for name, count in counts.most_common(8)]

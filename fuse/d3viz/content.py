@@ -11,7 +11,7 @@ from fuse.codegen.loop_run import loop_texts
 from fuse.codegen.region import Region
 from fuse.errors import origin_text
 from fuse.expr import Constant, Expr, toposort
-from fuse.printing.debug import _outputs, inner_graph, inner_lines, listing, node_text, role_names
+from fuse.printing.debug import inner_graph, inner_lines, listing, node_text, outputs_of, role_names
 from fuse.printing.drawing import graph_boxes, leaf_box, type_text
 from fuse.printing.svg import Box, svg
 
@@ -73,7 +73,7 @@ def parts_of(obj: Any) -> list[Part]:
     program = getattr(program, "compiled", program)  # DebugMode's has the compiled one inside
     if program is not None and hasattr(program, "planned"):
         return _function(obj, program)
-    outputs = _outputs(obj)
+    outputs = outputs_of(obj)
     parts = _Parts()
     labels = ["result"] if len(outputs) == 1 else [f"result {k}" for k in range(len(outputs))]
     boxes, edges = graph_boxes(outputs, parts.graph, (), labels)

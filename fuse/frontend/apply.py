@@ -7,8 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from fuse.errors import FuseTypeError
-from fuse.expr import Constant, Expr, as_expr, make, rebuild, variable
-from fuse.expr import _nodes as interned
+from fuse.expr import Constant, Expr, as_expr, interned, make, rebuild, variable
 from fuse.frontend.parts import parts
 from fuse.typebase import Type
 

@@ -136,7 +136,7 @@ def full_like(model: Any, fill_value: Any, dtype: Any = None) -> Expr:
 
 
 # ---------------------------------------------------------------- diagonals and triangles, by comparing positions
-def _offsets(rows: Size, columns: Size) -> Expr:
+def diagonal_offsets(rows: Size, columns: Size) -> Expr:
     """column - row for each element of a matrix."""
     return ew.sub(dimshuffle(iota(columns), "x", 0), dimshuffle(iota(rows), 0, "x"))
 
@@ -149,7 +149,7 @@ def eye(n: Any, m: Any = None, k: Any = 0, dtype: Any = None) -> Expr:
     """
     rows = as_size(n)
     columns = rows if m is None else as_size(m)
-    return ew.cast(ew.eq(_offsets(rows, columns), as_size(k, "k")), dtype or config.floatX)
+    return ew.cast(ew.eq(diagonal_offsets(rows, columns), as_size(k, "k")), dtype or config.floatX)
 
 
 def identity_like(x: Any, dtype: Any = None) -> Expr:
@@ -193,7 +193,7 @@ def tri(N: Any, M: Any = None, k: Any = 0, dtype: Any = None) -> Expr:
     """
     rows = as_size(N)
     columns = rows if M is None else as_size(M)
-    return ew.cast(ew.le(_offsets(rows, columns), as_size(k, "k")), dtype or config.floatX)
+    return ew.cast(ew.le(diagonal_offsets(rows, columns), as_size(k, "k")), dtype or config.floatX)
 
 
 def tril(m: Any, k: Any = 0) -> Expr:
@@ -224,7 +224,7 @@ def _triangle(m: Any, k: Any, keep: Any, what: str) -> Expr:
     m = as_expr(m)
     if m.type.ndim < 2:
         raise ShapeError(f"{what} takes at least a matrix, not a {m.type.describe()}")
-    return ew.switch(keep(_offsets(*sizes_of(m)[-2:]), as_size(k, "k")), m, constant(0, dtype=m.type.dtype))
+    return ew.switch(keep(diagonal_offsets(*sizes_of(m)[-2:]), as_size(k, "k")), m, constant(0, dtype=m.type.dtype))
 
 
 def diag(v: Any, k: int = 0) -> Expr:
@@ -247,7 +247,7 @@ def diag(v: Any, k: int = 0) -> Expr:
         raise FuseTypeError("the offset of diag is an integer known while the graph is built")
     n = size_add(sizes_of(v)[0], abs(offset))
     values = dimshuffle(pad_end(v, n), *((0, "x") if offset >= 0 else ("x", 0)))
-    return ew.switch(ew.eq(_offsets(n, n), offset), values, constant(0, dtype=v.type.dtype))
+    return ew.switch(ew.eq(diagonal_offsets(n, n), offset), values, constant(0, dtype=v.type.dtype))
 
 
 # ---------------------------------------------------------------- ranges

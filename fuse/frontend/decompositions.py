@@ -14,14 +14,14 @@ from fuse.errors import FuseTypeError, FuseValueError, MatrixError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
 from fuse.frontend.layout import dimshuffle
-from fuse.frontend.linalg import _transposed, matmul
+from fuse.frontend.linalg import matmul, transpose_last
 from fuse.frontend.parts import part
 from fuse.frontend.sizes import sizes_of
 from fuse.op import DISCONNECTED, Op, op_record
 from fuse.types import COMPLEX, DISCRETE, TensorType, TupleType, promote, real_of, shape_text
 
 
-def _lapack_dtype(*dtypes: str) -> str:
+def lapack_dtype(*dtypes: str) -> str:
     """The dtype LAPACK computes in: integers become float64, as in ``numpy.linalg``; float16 has no routines."""
     dtype = promote(*["float64" if d in DISCRETE else d for d in dtypes])
     if dtype == "float16":
@@ -29,7 +29,8 @@ def _lapack_dtype(*dtypes: str) -> str:
     return dtype
 
 
-def _square(x: Expr, what: str, ranks: Sequence[int] | None = None) -> None:
+def require_square(x: Expr, what: str, ranks: Sequence[int] | None = None) -> None:
+    """ShapeError where ``x`` is surely no square matrix, or no stack of them of one of these ``ranks``."""
     shape = x.type.shape
     if len(shape) < 2 or ranks is not None and len(shape) not in ranks:
         raise ShapeError(f"{what} takes a matrix, not a {x.type.describe()}")
@@ -37,7 +38,7 @@ def _square(x: Expr, what: str, ranks: Sequence[int] | None = None) -> None:
         raise ShapeError(f"{what} takes a square matrix, not one of shape {shape_text(shape)}")
 
 
-_SINGULAR = (
+SINGULAR = (
     "the matrix has no inverse: pinv and lstsq serve such matrices; else add to the diagonal, x + 1e-6 * eye(n)"
 )
 _NOT_POSITIVE = (
@@ -46,11 +47,11 @@ _NOT_POSITIVE = (
 )
 
 
-def _guarded(what: str, function: Callable[..., Any], advice: str = "") -> Callable[..., Any]:
+def guarded(what: str, function: Callable[..., Any], advice: str = "") -> Callable[..., Any]:
     """``function`` on operands in LAPACK's dtype, with its LinAlgError told as a MatrixError that has some advice."""
 
     def call(*arrays: Any, **params: Any) -> Any:
-        dtype = _lapack_dtype(*[a.dtype.name for a in arrays])
+        dtype = lapack_dtype(*[a.dtype.name for a in arrays])
         try:
             return function(*[np.asarray(a, dtype) for a in arrays], **params)
         except np.linalg.LinAlgError as error:
@@ -62,13 +63,13 @@ def _guarded(what: str, function: Callable[..., Any], advice: str = "") -> Calla
 
 # ---------------------------------------------------------------- inverse and determinant
 def _inverse_type(x: Expr) -> TensorType:
-    _square(x, "matrix_inverse")
+    require_square(x, "matrix_inverse")
     n = x.type.shape[-1] if x.type.shape[-1] is not None else x.type.shape[-2]
-    return TensorType(_lapack_dtype(x.type.dtype), (*x.type.shape[:-2], n, n))
+    return TensorType(lapack_dtype(x.type.dtype), (*x.type.shape[:-2], n, n))
 
 
 def _inverse_grad(g: Expr, out: Expr, x: Expr) -> tuple[Any, ...]:
-    t = _transposed(out)
+    t = transpose_last(out)
     return (ew.neg(matmul(matmul(t, g), t)),)
 
 
@@ -77,10 +78,10 @@ def _inverse_jvp(tangents: Sequence[Any], out: Expr, x: Expr) -> Expr:
 
 
 @op_record(
-    "opaque", name="matrix_inverse", numpy=_guarded("matrix_inverse", np.linalg.inv, _SINGULAR), infer=_inverse_type,
+    "opaque", name="matrix_inverse", numpy=guarded("matrix_inverse", np.linalg.inv, SINGULAR), infer=_inverse_type,
     shape=lambda node, x: x, grad=_inverse_grad, jvp=_inverse_jvp, latex="#1^{-1}",
 )
-def _matrix_inverse(op: Op, x: Expr) -> Expr:
+def inverse_of_square(op: Op, x: Expr) -> Expr:
     """The inverse of square matrices."""
     return op(x)
 
@@ -96,17 +97,17 @@ def matrix_inverse(x: Any) -> Expr:
     array([[0.5 , 0.  ],
            [0.  , 0.25]])
     """
-    return _matrix_inverse(as_expr(x))
+    return inverse_of_square(as_expr(x))
 
 
 def _det_type(x: Expr) -> TensorType:
-    _square(x, "det")
-    return TensorType(_lapack_dtype(x.type.dtype), x.type.shape[:-2])
+    require_square(x, "det")
+    return TensorType(lapack_dtype(x.type.dtype), x.type.shape[:-2])
 
 
 @op_record(
-    "opaque", name="det", numpy=_guarded("det", np.linalg.det), infer=_det_type, shape=lambda node, x: x[:-2],
-    grad=lambda g, out, x: (ew.mul(_as_stack(ew.mul(g, out)), _transposed(_matrix_inverse(x))),), latex=r"\det #1",
+    "opaque", name="det", numpy=guarded("det", np.linalg.det), infer=_det_type, shape=lambda node, x: x[:-2],
+    grad=lambda g, out, x: (ew.mul(_as_stack(ew.mul(g, out)), transpose_last(inverse_of_square(x))),), latex=r"\det #1",
 )
 def _det(op: Op, x: Expr) -> Expr:
     """The determinant of square matrices."""
@@ -130,8 +131,8 @@ def _as_stack(x: Expr) -> Expr:
 
 
 def _slogdet_type(x: Expr) -> Any:
-    _square(x, "slogdet")
-    dtype, shape = _lapack_dtype(x.type.dtype), x.type.shape[:-2]
+    require_square(x, "slogdet")
+    dtype, shape = lapack_dtype(x.type.dtype), x.type.shape[:-2]
     return TupleType((TensorType(dtype, shape), TensorType(real_of(dtype), shape)))
 
 
@@ -140,7 +141,7 @@ def _slogdet_grad(g: Any, out: Expr, x: Expr) -> tuple[Any, ...]:
         return (ew.mul(x, 0),)  # the sign is constant where it has a derivative
     if x.type.dtype in COMPLEX:
         raise FuseTypeError("slogdet has no gradient for complex matrices")
-    return (ew.mul(_as_stack(g[1]), _transposed(_matrix_inverse(x))),)
+    return (ew.mul(_as_stack(g[1]), transpose_last(inverse_of_square(x))),)
 
 
 def _slogdet_numpy(x: Any) -> list[Any]:
@@ -148,7 +149,7 @@ def _slogdet_numpy(x: Any) -> list[Any]:
 
 
 @op_record(
-    "opaque", name="slogdet", numpy=_guarded("slogdet", _slogdet_numpy), infer=_slogdet_type,
+    "opaque", name="slogdet", numpy=guarded("slogdet", _slogdet_numpy), infer=_slogdet_type,
     shape=lambda node, x: (x[:-2], x[:-2]), grad=_slogdet_grad,
 )
 def _slogdet(op: Op, x: Expr) -> Expr:
@@ -190,28 +191,28 @@ def _adjoint(x: Any) -> Any:
 
 
 def _cholesky_type(x: Expr, *, lower: bool, on_error: str = "raise") -> TensorType:
-    _square(x, "cholesky")
-    return TensorType(_lapack_dtype(x.type.dtype), x.type.shape)
+    require_square(x, "cholesky")
+    return TensorType(lapack_dtype(x.type.dtype), x.type.shape)
 
 
-def _cholesky_grad(g: Expr, out: Expr, x: Expr, *, lower: bool, on_error: str = "raise") -> tuple[Any, ...]:
+def cholesky_grad(g: Expr, out: Expr, x: Expr, *, lower: bool, on_error: str = "raise") -> tuple[Any, ...]:
     """Murray's equation 10: S = L^-T phi(L^T g) L^-1, folded into the triangle that was read."""
     from fuse.frontend.creation import eye, tril
-    from fuse.frontend.systems import _solve_triangular
+    from fuse.frontend.systems import triangular_solution
 
     if out.type.dtype in COMPLEX:
         raise FuseTypeError("cholesky has no gradient for complex matrices")
-    factor, g = (out, g) if lower else (_transposed(out), _transposed(g))
+    factor, g = (out, g) if lower else (transpose_last(out), transpose_last(g))
     rows, columns = sizes_of(factor)[-2:]
     diagonal = eye(rows, columns, dtype=factor.type.dtype)
-    below = tril(matmul(_transposed(factor), g))
+    below = tril(matmul(transpose_last(factor), g))
     phi = ew.sub(below, ew.mul(ew.mul(below, diagonal), _half(factor)))
-    upper = _transposed(factor)
-    left = _solve_triangular(upper, phi, lower=False, unit_diagonal=False)
-    s = _transposed(_solve_triangular(upper, _transposed(left), lower=False, unit_diagonal=False))
-    both = ew.add(s, _transposed(s))
+    upper = transpose_last(factor)
+    left = triangular_solution(upper, phi, lower=False, unit_diagonal=False)
+    s = transpose_last(triangular_solution(upper, transpose_last(left), lower=False, unit_diagonal=False))
+    both = ew.add(s, transpose_last(s))
     folded = tril(ew.sub(both, ew.mul(ew.mul(both, diagonal), _half(factor))))
-    folded = folded if lower else _transposed(folded)
+    folded = folded if lower else transpose_last(folded)
     if on_error == "nan":
         folded = ew.switch(ew.isnan(out[..., :1, :1]), as_expr(np.asarray(np.nan, out.type.dtype)), folded)
     return (folded,)
@@ -222,8 +223,8 @@ def _half(like: Expr) -> Expr:
 
 
 @op_record(
-    "opaque", name="cholesky", numpy=_guarded("cholesky", _cholesky_numpy, _NOT_POSITIVE), infer=_cholesky_type,
-    shape=lambda node, x: x, grad=_cholesky_grad,
+    "opaque", name="cholesky", numpy=guarded("cholesky", _cholesky_numpy, _NOT_POSITIVE), infer=_cholesky_type,
+    shape=lambda node, x: x, grad=cholesky_grad,
 )
 def _cholesky(op: Op, x: Expr, *, lower: bool, on_error: str) -> Expr:
     """The triangular factor of symmetric positive definite matrices."""

@@ -16,7 +16,7 @@ from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
 from fuse.frontend.layout import diagonal, dimshuffle
-from fuse.frontend.linalg import _folded, _unfolded, dot, matmul
+from fuse.frontend.linalg import dot, fold_axes, matmul, unfold_axes
 from fuse.frontend.reductions import any as any_
 from fuse.frontend.reductions import sum as sum_
 from fuse.frontend.sizes import sizes_of
@@ -119,7 +119,7 @@ def _pair(x: Expr, a: str, y: Expr, b: str, keep: set[str]) -> tuple[Expr, str]:
     def folded(z: Expr, have: str, *groups: str) -> Expr:
         """``z`` as a stack of matrices or of vectors: an axis for each group."""
         kept = [g for g in groups if g]
-        return _folded(_ordered(z, have, "".join(kept)), [[sizes[c] for c in g] for g in kept])
+        return fold_axes(_ordered(z, have, "".join(kept)), [[sizes[c] for c in g] for g in kept])
 
     if not batch:
         out = dot(folded(x, a, rows, inner), folded(y, b, inner, columns))
@@ -129,7 +129,7 @@ def _pair(x: Expr, a: str, y: Expr, b: str, keep: set[str]) -> tuple[Expr, str]:
         right = right if columns else dimshuffle(right, 0, 1, "x")
         out = matmul(left, right)
         out = dimshuffle(out, [0, *[1] * bool(rows), *[2] * bool(columns)])
-    return _unfolded(out, [sizes[c] for c in names]), names
+    return unfold_axes(out, [sizes[c] for c in names]), names
 
 
 # ---------------------------------------------------------------- all of it

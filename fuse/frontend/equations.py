@@ -8,11 +8,11 @@ from fuse.errors import FuseValueError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
 from fuse.frontend.creation import eye
-from fuse.frontend.decompositions import _square
+from fuse.frontend.decompositions import require_square
 from fuse.frontend.layout import dimshuffle, reshape
 from fuse.frontend.linalg import kron
 from fuse.frontend.sizes import sizes_of
-from fuse.frontend.systems import _adjoint, solve, solve_triangular
+from fuse.frontend.systems import adjoint, solve, solve_triangular
 
 
 def cho_solve(c_and_lower: Any, b: Any, *, b_ndim: int | None = None, **_: Any) -> Expr:
@@ -25,7 +25,7 @@ def cho_solve(c_and_lower: Any, b: Any, *, b_ndim: int | None = None, **_: Any) 
     """
     factor, lower = c_and_lower
     factor = as_expr(factor)
-    first, second = (factor, _adjoint(factor)) if lower else (_adjoint(factor), factor)
+    first, second = (factor, adjoint(factor)) if lower else (adjoint(factor), factor)
     inner = solve_triangular(first, b, lower=True, b_ndim=b_ndim)
     return solve_triangular(second, inner, lower=False, b_ndim=b_ndim)
 
@@ -50,8 +50,8 @@ def solve_sylvester(A: Any, B: Any, Q: Any) -> Expr:
            [2.]])
     """
     a, b, q = _operands(A, B, Q)
-    _square(a, "solve_sylvester", (2,))
-    _square(b, "solve_sylvester", (2,))
+    require_square(a, "solve_sylvester", (2,))
+    require_square(b, "solve_sylvester", (2,))
     one, other = [eye(sizes_of(x)[0], dtype=a.type.dtype) for x in (b, a)]
     return _equation(ew.add(kron(a, one), kron(other, dimshuffle(b, (1, 0)))), q)
 
@@ -63,7 +63,7 @@ def solve_continuous_lyapunov(A: Any, Q: Any) -> Expr:
     array([[2.]])
     """
     a, q = _operands(A, Q)
-    return solve_sylvester(a, _adjoint(a), q)
+    return solve_sylvester(a, adjoint(a), q)
 
 
 def solve_discrete_lyapunov(A: Any, Q: Any, method: str | None = None) -> Expr:
@@ -75,7 +75,7 @@ def solve_discrete_lyapunov(A: Any, Q: Any, method: str | None = None) -> Expr:
     if method not in (None, "direct", "bilinear"):
         raise FuseValueError(f"Parameter 'method' must be one of 'direct' or 'bilinear', found {method}")
     a, q = _operands(A, Q)
-    _square(a, "solve_discrete_lyapunov", (2,))
+    require_square(a, "solve_discrete_lyapunov", (2,))
     product = kron(a, ew.conj(a))
     return _equation(ew.sub(eye(sizes_of(product)[0], dtype=a.type.dtype), product), q)
 

@@ -16,30 +16,30 @@ from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
 from fuse.frontend.axes import moveaxis
-from fuse.frontend.creation import _offsets, tril, zeros, zeros_like
-from fuse.frontend.decompositions import _guarded, _lapack_dtype, _matrix_inverse, _square
+from fuse.frontend.creation import diagonal_offsets, tril, zeros, zeros_like
+from fuse.frontend.decompositions import guarded, inverse_of_square, lapack_dtype, require_square
 from fuse.frontend.indexing import set_subtensor
 from fuse.frontend.join import join, pad_end
 from fuse.frontend.layout import dimshuffle, reshape
-from fuse.frontend.linalg import _transposed, dot, matmul, outer
+from fuse.frontend.linalg import dot, matmul, outer, transpose_last
 from fuse.frontend.logic import literal
 from fuse.frontend.parts import part
 from fuse.frontend.reductions import max as max_
 from fuse.frontend.reductions import min as min_
 from fuse.frontend.reductions import sum as sum_
 from fuse.frontend.sizes import normalize_axis, size_add, size_min, size_product, sizes_of, static_int
-from fuse.frontend.spectral import _NO_COMPLEX, _least, _matrix, _pinv_cotangent, _row, pinv, svd
+from fuse.frontend.spectral import NO_COMPLEX_GRADIENT, as_row, least_size, pinv, pinv_cotangent, require_matrix, svd
 from fuse.frontend.statistics import norm as vector_norm
-from fuse.frontend.systems import _solve_triangular, solve
+from fuse.frontend.systems import solve, triangular_solution
 from fuse.op import DISCONNECTED, Op, op_record
 from fuse.types import COMPLEX, TensorType, TupleType
 
 
 # ---------------------------------------------------------------- qr
 def _qr_type(x: Expr, *, mode: str) -> Any:
-    _matrix(x, "qr")
-    dtype, (*lead, m, n) = _lapack_dtype(x.type.dtype), x.type.shape
-    k = _least(m, n)
+    require_matrix(x, "qr")
+    dtype, (*lead, m, n) = lapack_dtype(x.type.dtype), x.type.shape
+    k = least_size(m, n)
     if mode == "raw":
         return TupleType((TensorType(dtype, (*lead, n, m)), TensorType(dtype, (*lead, k))))
     k = m if mode == "complete" else k
@@ -54,7 +54,7 @@ def _qr_shape(node: Expr, x: Any) -> tuple[Any, ...]:
 
 def _qr_grad(g: Any, out: Expr, x: Expr, *, mode: str) -> tuple[Any, ...]:
     if out.type.elements[0].dtype in COMPLEX:  # type: ignore[attr-defined]
-        raise FuseTypeError(_NO_COMPLEX.format("qr"))
+        raise FuseTypeError(NO_COMPLEX_GRADIENT.format("qr"))
     if mode == "raw":
         raise FuseTypeError("qr(mode='raw') has no gradient: use mode='reduced'")
     m, n = x.type.shape[-2:]
@@ -77,23 +77,23 @@ def _qr_cotangent(g_q: Any, g_r: Any, q: Expr, r: Expr, x: Expr, tall: bool) -> 
         k = sizes_of(q)[-1]
         if g_r is not DISCONNECTED:
             beyond = g_r[..., k:]
-            more, after = matmul(x[..., k:], _transposed(beyond)), matmul(q, beyond)
+            more, after = matmul(x[..., k:], transpose_last(beyond)), matmul(q, beyond)
             g_q, g_r = more if g_q is DISCONNECTED else ew.add(g_q, more), g_r[..., :k]
         else:
             after = zeros_like(x[..., k:])
         r1 = r[..., :k]
-    terms = [] if g_r is DISCONNECTED else [matmul(r1, _transposed(g_r))]
-    terms += [] if g_q is DISCONNECTED else [ew.neg(matmul(_transposed(g_q), q))]
+    terms = [] if g_r is DISCONNECTED else [matmul(r1, transpose_last(g_r))]
+    terms += [] if g_q is DISCONNECTED else [ew.neg(matmul(transpose_last(g_q), q))]
     m = terms[0] if len(terms) == 1 else ew.add(*terms)
-    inner = matmul(q, ew.add(tril(m), _transposed(tril(m, -1))))
+    inner = matmul(q, ew.add(tril(m), transpose_last(tril(m, -1))))
     inner = inner if g_q is DISCONNECTED else ew.add(g_q, inner)
-    first = _transposed(_solve_triangular(r1, _transposed(inner), lower=False, unit_diagonal=False))
+    first = transpose_last(triangular_solution(r1, transpose_last(inner), lower=False, unit_diagonal=False))
     return first if after is None else join(x.type.ndim - 1, first, after)
 
 
 @op_record(
     "opaque", name="qr", infer=_qr_type, shape=_qr_shape, grad=_qr_grad,
-    numpy=_guarded("qr", lambda x, mode: list(np.linalg.qr(x, mode))),
+    numpy=guarded("qr", lambda x, mode: list(np.linalg.qr(x, mode))),
 )
 def _qr(op: Op, x: Expr, mode: str) -> Expr:
     """The factors of ``x = q r``, q with orthonormal columns and r upper triangular."""
@@ -101,7 +101,7 @@ def _qr(op: Op, x: Expr, mode: str) -> Expr:
 
 
 @op_record(
-    "opaque", name="qr_r", numpy=_guarded("qr", lambda x: np.linalg.qr(x, "r")),
+    "opaque", name="qr_r", numpy=guarded("qr", lambda x: np.linalg.qr(x, "r")),
     infer=lambda x: _qr_type(x, mode="reduced").elements[1], shape=lambda node, x: (*x[:-2], size_min(*x[-2:]), x[-1]),
     grad=lambda g, out, x: _qr_grad((DISCONNECTED, g), _qr(x, "reduced"), x, mode="reduced"),
 )
@@ -131,8 +131,8 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 
 # ---------------------------------------------------------------- the exponential
 def _expm_type(x: Expr) -> TensorType:
-    _square(x, "expm")
-    return TensorType(_lapack_dtype(x.type.dtype), x.type.shape)
+    require_square(x, "expm")
+    return TensorType(lapack_dtype(x.type.dtype), x.type.shape)
 
 
 def _scipy_expm(x: Any) -> Any:
@@ -141,7 +141,7 @@ def _scipy_expm(x: Any) -> Any:
     return np.asarray(scipy_expm(x), x.dtype)
 
 
-def _expm_along(x: Expr, direction: Expr) -> Expr:
+def expm_along(x: Expr, direction: Expr) -> Expr:
     """The derivative of expm at ``x`` along ``direction``: the block beside the diagonal of a matrix twice as large."""
     n, last = sizes_of(x)[-1], x.type.ndim - 1
     both = join(last - 1, join(last, x, direction), join(last, zeros_like(x), x))
@@ -149,9 +149,9 @@ def _expm_along(x: Expr, direction: Expr) -> Expr:
 
 
 @op_record(
-    "opaque", name="expm", numpy=_guarded("expm", _scipy_expm), infer=_expm_type, shape=lambda node, x: x,
-    grad=lambda g, out, x: (_expm_along(_transposed(ew.cast(x, out.type.dtype)), g),),
-    jvp=lambda tangents, out, x: _expm_along(ew.cast(x, out.type.dtype), ew.cast(tangents[0], out.type.dtype)),
+    "opaque", name="expm", numpy=guarded("expm", _scipy_expm), infer=_expm_type, shape=lambda node, x: x,
+    grad=lambda g, out, x: (expm_along(transpose_last(ew.cast(x, out.type.dtype)), g),),
+    jvp=lambda tangents, out, x: expm_along(ew.cast(x, out.type.dtype), ew.cast(tangents[0], out.type.dtype)),
     latex="e^{#1}",
 )
 def _expm(op: Op, x: Expr) -> Expr:
@@ -177,11 +177,11 @@ def _lstsq_type(a: Expr, b: Expr, *rcond: Expr) -> Any:
     m, n, rows = *a.type.shape, b.type.shape[0]
     if m is not None and rows is not None and m != rows:
         raise ShapeError(f"lstsq of {m} equations with {rows} right-hand sides")
-    dtype = _lapack_dtype(a.type.dtype, b.type.dtype)
+    dtype = lapack_dtype(a.type.dtype, b.type.dtype)
     real = np.zeros(0, dtype).real.dtype.name
     return TupleType((
         TensorType(dtype, (n, *b.type.shape[1:])), TensorType(real, (None,)), TensorType("int64", ()),
-        TensorType(real, (_least(m, n),)),
+        TensorType(real, (least_size(m, n),)),
     ))
 
 
@@ -191,12 +191,12 @@ def _lstsq_numpy(a: Any, b: Any, *rcond: Any) -> list[Any]:
 
 
 def _lstsq_call(a: Any, b: Any, *rcond: Any) -> Any:
-    return _guarded("lstsq", lambda x, y: _lstsq_numpy(x, y, *rcond))(a, b)
+    return guarded("lstsq", lambda x, y: _lstsq_numpy(x, y, *rcond))(a, b)
 
 
 def _lstsq_grad(g: Any, out: Expr, a: Expr, b: Expr, *rcond: Expr) -> tuple[Any, ...]:
     if out.type.elements[0].dtype in COMPLEX:  # type: ignore[attr-defined]
-        raise FuseTypeError(_NO_COMPLEX.format("lstsq"))
+        raise FuseTypeError(NO_COMPLEX_GRADIENT.format("lstsq"))
     g_a: list[Expr] = []
     g_b: list[Expr] = []
     if g[1] is not DISCONNECTED:
@@ -204,15 +204,15 @@ def _lstsq_grad(g: Any, out: Expr, a: Expr, b: Expr, *rcond: Expr) -> tuple[Any,
         # the residuals are an empty array where the rank is not full
         weights = join(0, g[1], zeros((columns,), dtype=g[1].type.dtype))[:columns]
         g_b.append(ew.mul(ew.sub(b, dot(a, x)), ew.mul(literal(2, g[1]), weights)))
-        g_a.append(ew.neg(outer(g_b[0], x) if b.type.ndim == 1 else dot(g_b[0], _transposed(x))))
+        g_a.append(ew.neg(outer(g_b[0], x) if b.type.ndim == 1 else dot(g_b[0], transpose_last(x))))
     if g[0] is not DISCONNECTED:
         inverse = pinv(a)
-        g_b.append(dot(_transposed(inverse), g[0]))
-        g_inverse = outer(g[0], b) if b.type.ndim == 1 else dot(g[0], _transposed(b))
-        g_a.append(_pinv_cotangent(g_inverse, inverse, a))
+        g_b.append(dot(transpose_last(inverse), g[0]))
+        g_inverse = outer(g[0], b) if b.type.ndim == 1 else dot(g[0], transpose_last(b))
+        g_a.append(pinv_cotangent(g_inverse, inverse, a))
     if g[3] is not DISCONNECTED:
         u, _, vt = svd(a, full_matrices=False)
-        g_a.append(dot(ew.mul(u, _row(g[3])), vt))
+        g_a.append(dot(ew.mul(u, as_row(g[3])), vt))
     totals: list[Any] = [DISCONNECTED if not terms else ew.add(*terms) for terms in (g_a, g_b)]
     return *totals, *[DISCONNECTED for _ in rcond]
 
@@ -251,7 +251,7 @@ def tensorinv(a: Any, ind: int = 2) -> Expr:
         raise FuseValueError(f"ind of tensorinv is a number of axes from 1 to {a.type.ndim}, not {ind!r}")
     first, rest = sizes_of(a)[:number], sizes_of(a)[number:]
     matrix = reshape(a, (size_product(first), size_product(rest)))
-    return reshape(_matrix_inverse(matrix), (*rest, *first))
+    return reshape(inverse_of_square(matrix), (*rest, *first))
 
 
 def tensorsolve(a: Any, b: Any, axes: Sequence[int] | None = None) -> Expr:
@@ -308,7 +308,7 @@ def alloc_diag(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Expr:
     n, lead = size_add(sizes_of(x)[-1], abs(k)), range(x.type.ndim - 1)
     values = pad_end(x, n)
     values = dimshuffle(values, [*lead, x.type.ndim - 1, "x"] if k >= 0 else [*lead, "x", x.type.ndim - 1])
-    out = ew.switch(ew.eq(_offsets(n, n), k), values, literal(0, x))
+    out = ew.switch(ew.eq(diagonal_offsets(n, n), k), values, literal(0, x))
     return moveaxis(out, (-2, -1), (axis1, axis2))
 
 

@@ -14,7 +14,7 @@ from fuse.expr import Expr, as_expr
 from fuse.frontend.arithmetic import cast, reciprocal
 from fuse.frontend.logic import literal
 from fuse.frontend.special import (
-    _ROUGH,
+    ROUGH,
     erf,
     gamma,
     gammaln,
@@ -126,7 +126,7 @@ def _gammainc_da_at(a: float, x: float) -> float:
 
 
 @elementwise(dtype=inexact_real, numpy=_gammainc_da, domain=(0.5, 5.0), builtin=True,
-             meta={**_ROUGH, "defined": lambda a, x: (np.maximum(a, x) < 1e4) & (np.minimum(a, x) > 1e-10)},
+             meta={**ROUGH, "defined": lambda a, x: (np.maximum(a, x) < 1e4) & (np.minimum(a, x) > 1e-10)},
              grad=(_TWICE, lambda g, out, a, x: g * _gamma_density(out, a, x) * (
                  log(cast(x, out.dtype)) - psi(cast(a, out.dtype)))))
 def gammainc_da(a, x):
@@ -266,7 +266,7 @@ def _within_reach(a: Any, b: Any, x: Any) -> Any:
 
 
 @elementwise(dtype=inexact_real, numpy=_betainc_da, domain=(0.1, 0.9), builtin=True,
-             meta={**_ROUGH, "defined": _within_reach},
+             meta={**ROUGH, "defined": _within_reach},
              grad=(_TWICE, _TWICE, lambda g, out, a, b, x: g * _beta_density(out, a, b, x) * (
                  log(cast(x, out.dtype)) - psi(cast(a, out.dtype)) + psi(cast(a, out.dtype) + cast(b, out.dtype)))))
 def betainc_da(a, b, x):

@@ -10,8 +10,7 @@ import numpy as np
 
 from fuse import types as ty
 from fuse.errors import FuseError, FuseIndexError, FuseTypeError, FuseValueError, ShapeError
-from fuse.expr import Constant, Expr, as_expr, constant
-from fuse.expr import _holds_expr as holds_expr
+from fuse.expr import Constant, Expr, as_expr, constant, holds_expr
 from fuse.frontend import elementwise as ew
 from fuse.frontend.layout import dimshuffle, reshape
 from fuse.frontend.nonzero import nonzero_within

@@ -145,7 +145,7 @@ def stack(*tensors: Any, axis: int = 0) -> Expr:
     return join(axis, *[dimshuffle(e, pattern) for e in exprs])
 
 
-_expr._stack = stack
+_expr.stack_of_list = stack
 
 
 def split(x: Any, splits_size: Any, n_splits: int | None = None, axis: int = 0) -> list[Expr]:

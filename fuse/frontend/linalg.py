@@ -52,7 +52,7 @@ def _dot_grad(g: Expr, out: Expr, x: Expr, y: Expr) -> tuple[Any, ...]:
         return dot(y, g), outer(x, g)
     if y.type.ndim == 1:
         return outer(g, y), dot(g, x)
-    return dot(g, _transposed(y)), dot(_transposed(x), g)
+    return dot(g, transpose_last(y)), dot(transpose_last(x), g)
 
 
 def _bilinear_jvp(product: Any) -> Any:
@@ -90,7 +90,7 @@ def dot(x: Any, y: Any) -> Expr:
     return tensordot(x, y, axes=([x.type.ndim - 1], [max(0, y.type.ndim - 2)]))
 
 
-def _transposed(x: Expr) -> Expr:
+def transpose_last(x: Expr) -> Expr:
     """``x`` with its last two axes exchanged."""
     n = x.type.ndim
     return dimshuffle(x, [*range(n - 2), n - 1, n - 2])
@@ -110,7 +110,7 @@ def _matmul_type(x: Expr, y: Expr) -> TensorType:
     "opaque", name="matmul", numpy=_promoted(np.matmul), infer=_matmul_type,
     shape=lambda node, x, y: (*broadcast_sizes([x[:-2], y[:-2]]), x[-2], y[-1]),
     grad=lambda g, out, x, y: (
-        sum_to(_matmul(g, _transposed(y)), x), sum_to(_matmul(_transposed(x), g), y),
+        sum_to(_matmul(g, transpose_last(y)), x), sum_to(_matmul(transpose_last(x), g), y),
     ),
     jvp=_bilinear_jvp(lambda x, y: _matmul(x, y)), latex="#1 #2",
 )
@@ -192,19 +192,20 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Expr:
     rows, columns = [sizes_x[k] for k in kept_x], [sizes_y[k] for k in kept_y]
     # One matrix product; vectors where nothing is kept, so that no axis of size 1 has to be made.
     across_x, across_y = [sizes_x[k] for k in left], [sizes_y[k] for k in right]
-    x = _folded(dimshuffle(x, [*kept_x, *left]), [rows, across_x] if kept_x else [across_x])
-    y = _folded(dimshuffle(y, [*right, *kept_y]), [across_y, columns] if kept_y else [across_y])
-    return _unfolded(_dot(x, y), [*rows, *columns])
+    x = fold_axes(dimshuffle(x, [*kept_x, *left]), [rows, across_x] if kept_x else [across_x])
+    y = fold_axes(dimshuffle(y, [*right, *kept_y]), [across_y, columns] if kept_y else [across_y])
+    return unfold_axes(_dot(x, y), [*rows, *columns])
 
 
-def _folded(x: Expr, groups: Sequence[Sequence[Any]]) -> Expr:
+def fold_axes(x: Expr, groups: Sequence[Sequence[Any]]) -> Expr:
     """``x`` with each group of neighbouring axes made one axis."""
     if all(len(g) == 1 for g in groups):
         return x
     return reshape(x, tuple([size_product(g) for g in groups]))
 
 
-def _unfolded(x: Expr, sizes: Sequence[Any]) -> Expr:
+def unfold_axes(x: Expr, sizes: Sequence[Any]) -> Expr:
+    """``x``, some of whose axes ``fold_axes`` made one, with all its sizes again."""
     return x if len(sizes) == x.type.ndim else reshape(x, tuple(sizes))
 
 
@@ -228,7 +229,7 @@ def _batched_dot_numpy(x: Any, y: Any) -> Any:
 @op_record(
     "opaque", name="batched_dot", numpy=_promoted(_batched_dot_numpy), infer=_batched_dot_type,
     shape=lambda node, x, y: (x[0], x[1], y[2]), jvp=_bilinear_jvp(lambda x, y: _batched_dot(x, y)),
-    grad=lambda g, out, x, y: (_batched_dot(g, _transposed(y)), _batched_dot(_transposed(x), g)),
+    grad=lambda g, out, x, y: (_batched_dot(g, transpose_last(y)), _batched_dot(transpose_last(x), g)),
 )
 def _batched_dot(op: Op, x: Expr, y: Expr) -> Expr:
     """One matrix product for each pair of entries along the first axes, which have the same size."""
@@ -271,8 +272,8 @@ def batched_tensordot(x: Any, y: Any, axes: Any = 2) -> Expr:
     kept_y = [k for k in range(1, y.type.ndim) if k not in right]
     sizes_x, sizes_y = sizes_of(x), sizes_of(y)
     rows, columns = [sizes_x[k] for k in kept_x], [sizes_y[k] for k in kept_y]
-    x = _folded(dimshuffle(x, [0, *kept_x, *left]), [[sizes_x[0]], rows, [sizes_x[k] for k in left]])
-    y = _folded(dimshuffle(y, [0, *right, *kept_y]), [[sizes_y[0]], [sizes_y[k] for k in right], columns])
+    x = fold_axes(dimshuffle(x, [0, *kept_x, *left]), [[sizes_x[0]], rows, [sizes_x[k] for k in left]])
+    y = fold_axes(dimshuffle(y, [0, *right, *kept_y]), [[sizes_y[0]], [sizes_y[k] for k in right], columns])
     out = _batched_dot(x, y)
     return out if len(rows) == len(columns) == 1 else reshape(out, (sizes_x[0], *rows, *columns))
 

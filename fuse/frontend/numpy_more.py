@@ -270,7 +270,8 @@ def _cumulative(scan: Callable[..., Any], start: int) -> Callable[..., Any]:
 
 
 # ---------------------------------------------------------------- products
-def _vecdot(x1: Any, x2: Any, axis: int = -1) -> Expr:
+def vector_dot(x1: Any, x2: Any, axis: int = -1) -> Expr:
+    """Products of the vectors along ``axis``, of which the first is conjugated."""
     return reductions.sum(ew.mul(ew.conj(x1), x2), axis=axis)
 
 
@@ -327,7 +328,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
 _NEW: dict[str, Callable[..., Any]] = {  # older versions of NumPy do not have them
     "trapezoid": _trapezoid, "trapz": _trapezoid, "unstack": _unstack, "astype": _astype,
     "cumulative_sum": _cumulative(scans.cumsum, 0), "cumulative_prod": _cumulative(scans.cumprod, 1),
-    "linalg.vecdot": _vecdot, "linalg.vector_norm": _vector_norm, "linalg.cross": _cross,
+    "linalg.vecdot": vector_dot, "linalg.vector_norm": _vector_norm, "linalg.cross": _cross,
     "linalg.diagonal": _last_diagonal, "linalg.trace": _last_trace,
 }
 for _name, _build in _NEW.items():
@@ -341,7 +342,7 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.float_power: lambda x, y: ew.pow(ew.cast(x, "float64"), ew.cast(y, "float64")),
 }
 for _name, _build in {
-    "vecdot": _vecdot, "matvec": lambda a, v: linalg.matmul(a, v[..., None])[..., 0],
+    "vecdot": vector_dot, "matvec": lambda a, v: linalg.matmul(a, v[..., None])[..., 0],
     "vecmat": lambda v, a: linalg.matmul(ew.conj(v)[..., None, :], a)[..., 0, :],
 }.items():
     if hasattr(np, _name):

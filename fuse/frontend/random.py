@@ -32,13 +32,13 @@ MANTISSA = {"float64": 53, "float32": 24, "float16": 11}
 RADIUS = {"float64": 53, "float32": 32}
 
 
-def _unit(bits: Expr, dtype: str, kept: int) -> Expr:
+def unit_interval(bits: Expr, dtype: str, kept: int) -> Expr:
     """The ``kept`` leading bits of 64 as a number in [0, 1)."""
     leading = ew.right_shift(bits, constant(64 - kept, dtype="uint64"))
     return ew.mul(ew.cast(leading, dtype), constant(2.0**-kept, dtype=dtype))
 
 
-def _float_dtype(dtype: Any, *params: Expr) -> str:
+def float_dtype(dtype: Any, *params: Expr) -> str:
     """The dtype of a continuous distribution: the one asked for, else floatX promoted with the parameters'."""
     if dtype is None:
         floats = [p.type.dtype for p in params if p.type.dtype not in ty.DISCRETE]
@@ -132,7 +132,7 @@ class RandomStreams:
         return low, high
 
     def _uniform(self, sizes: Sequence[Size], dtype: str) -> Expr:
-        return _unit(self._bits(sizes)[0], dtype, MANTISSA[dtype])
+        return unit_interval(self._bits(sizes)[0], dtype, MANTISSA[dtype])
 
     # ---------------------------------------------------------------- continuous
     @_with_state
@@ -146,8 +146,8 @@ class RandomStreams:
         TensorType(float64, (2, 3))
         """
         low, high = as_expr(low), as_expr(high)
-        name = _float_dtype(dtype, low, high)
-        u = self._uniform(_sizes(size, ndim, low, high), name)
+        name = float_dtype(dtype, low, high)
+        u = self._uniform(draw_sizes(size, ndim, low, high), name)
         low, high = ew.cast(low, name), ew.cast(high, name)
         if _is_constant(low, 0) and _is_constant(high, 1):
             return u
@@ -168,14 +168,14 @@ class RandomStreams:
         if truncate:
             return self.truncated_normal(size, avg, std, ndim, dtype)
         avg, std = as_expr(avg), as_expr(std)
-        name = _float_dtype(dtype, avg, std)
+        name = float_dtype(dtype, avg, std)
         inner = "float32" if name == "float16" else name
-        first, second = self._bits(_sizes(size, ndim, avg, std))
+        first, second = self._bits(draw_sizes(size, ndim, avg, std))
         kept = RADIUS[inner]
         # (k + 1/2) / 2**kept lies in (0, 1], so the logarithm is finite.
-        inside = ew.add(_unit(first, inner, kept), constant(2.0 ** -(kept + 1), dtype=inner))
+        inside = ew.add(unit_interval(first, inner, kept), constant(2.0 ** -(kept + 1), dtype=inner))
         radius = ew.sqrt(ew.mul(constant(-2, dtype=inner), ew.log(inside)))
-        angle = ew.mul(constant(2 * np.pi, dtype=inner), _unit(second, inner, MANTISSA[inner]))
+        angle = ew.mul(constant(2 * np.pi, dtype=inner), unit_interval(second, inner, MANTISSA[inner]))
         return _scaled(ew.cast(ew.mul(radius, ew.cos(angle)), name), avg, std)
 
     @_with_state
@@ -185,8 +185,8 @@ class RandomStreams:
     ) -> Expr:
         """Normal numbers within two standard deviations of ``avg``: of others the distribution keeps none."""
         avg, std = as_expr(avg), as_expr(std)
-        name = _float_dtype(dtype, avg, std)
-        u = self._uniform(_sizes(size, ndim, avg, std), "float64")
+        name = float_dtype(dtype, avg, std)
+        u = self._uniform(draw_sizes(size, ndim, avg, std), "float64")
         edge = 0.9544997361036416  # erf(sqrt(2)), the probability of staying within
         inside = ew.mul(constant(edge, dtype="float64"), ew.sub(ew.mul(constant(2, dtype="float64"), u), 1))
         return _scaled(ew.cast(ew.mul(constant(np.sqrt(2.0)), ew.erfinv(inside)), name), avg, std)
@@ -203,9 +203,9 @@ class RandomStreams:
         TensorType(int64, (3,))
         """
         n, p = as_expr(n), as_expr(p if prob is None else prob)
-        sizes = _sizes(size, ndim, n, p)
+        sizes = draw_sizes(size, ndim, n, p)
         if static_int(n) == 1:
-            u = self._uniform(sizes, _float_dtype(None, p))
+            u = self._uniform(sizes, float_dtype(None, p))
             return ew.cast(ew.lt(u, p), ty.dtype_name(dtype))
         return ew.cast(_quantile(self._uniform(sizes, "float64"), n, p, law="binom"), ty.dtype_name(dtype))
 
@@ -215,7 +215,7 @@ class RandomStreams:
     ) -> Expr:
         """Counts of rare events with mean ``lam``."""
         lam = as_expr(lam)
-        u = self._uniform(_sizes(size, ndim, lam), "float64")
+        u = self._uniform(draw_sizes(size, ndim, lam), "float64")
         return ew.cast(_quantile(u, lam, law="poisson"), ty.dtype_name(dtype))
 
     @_with_state
@@ -231,7 +231,7 @@ class RandomStreams:
         for bound in (low, high):
             if bound.type.dtype not in ty.DISCRETE:
                 raise FuseTypeError(f"bounds of random_integers are integers, not a {bound.type.describe()}")
-        u = self._uniform(_sizes(size, ndim, low, high), "float64")
+        u = self._uniform(draw_sizes(size, ndim, low, high), "float64")
         low, high = ew.cast(low, "int64"), ew.cast(high, "int64")
         steps = ew.cast(ew.floor(ew.mul(u, ew.cast(ew.add(ew.sub(high, low), 1), "float64"))), "int64")
         return ew.cast(ew.add(low, steps), ty.dtype_name(dtype))
@@ -351,7 +351,7 @@ class MRG_RandomStreams(RandomStreams):
         super().__init__(seed)
 
 
-def _sizes(size: Any, ndim: int | None, *params: Expr) -> tuple[Size, ...]:
+def draw_sizes(size: Any, ndim: int | None, *params: Expr) -> tuple[Size, ...]:
     """The sizes of a draw; those of the broadcast parameters where ``size`` is None."""
     if size is None:
         return broadcast_sizes([sizes_of(p) for p in params])

@@ -8,7 +8,7 @@ import numpy as np
 
 from fuse.devices import resolve
 from fuse.errors import FuseTypeError
-from fuse.expr import SHARED, Expr, _flatten, _unflatten, leaf
+from fuse.expr import SHARED, Expr, flattened, leaf, unflattened
 from fuse.types import TensorType, is_masked
 
 
@@ -100,23 +100,23 @@ class SharedVariable(Expr):
 
     def clone(self, name: str | None = None) -> SharedVariable:
         """Another variable with the same container: what is stored in one is seen in both."""
-        return _leaf(self.type, name or self.name, self.container, self.strict, self.allow_downcast)
+        return shared_leaf(self.type, name or self.name, self.container, self.strict, self.allow_downcast)
 
     def __reduce__(self) -> Any:
-        update = None if self.default_update is None else _flatten(self.default_update)
+        update = None if self.default_update is None else flattened(self.default_update)
         if not isinstance(self.type, TensorType):
             return shared, (self.container.value, self.name)
         fields = (self.type.dtype, self.type.shape, self.name, self.container.value, self.strict, self.allow_downcast)
         return _restored, fields, update  # the update comes last: it may refer to this variable
 
     def __setstate__(self, update: Any) -> None:
-        self.default_update = _unflatten(update)
+        self.default_update = unflattened(update)
 
     def _own_copy(self, memo: dict[int, Any]) -> Expr:
         known = memo.get(id(self))
         if known is None:
             cell = Container(_copied(self.type, self.container))
-            known = memo[id(self)] = _leaf(self.type, self.name, cell, self.strict, self.allow_downcast)
+            known = memo[id(self)] = shared_leaf(self.type, self.name, cell, self.strict, self.allow_downcast)
             known.default_update = copy.deepcopy(self.default_update, memo)
         return known
 
@@ -125,7 +125,7 @@ def _restored(
     dtype: str, shape: Any, name: str | None, value: np.ndarray[Any, Any], strict: bool, allow_downcast: bool | None
 ) -> SharedVariable:
     """A variable of a pickle: always a new one, so that neither it nor the one that was stored changes the other."""
-    return _leaf(TensorType(dtype, shape), name, Container(_own(value, None)), strict, allow_downcast)
+    return shared_leaf(TensorType(dtype, shape), name, Container(_own(value, None)), strict, allow_downcast)
 
 
 def _copied(type_: Any, container: Container) -> Any:
@@ -139,9 +139,10 @@ def _own(value: np.ndarray[Any, Any], given: Any) -> np.ndarray[Any, Any]:
     return value
 
 
-def _leaf(
+def shared_leaf(
     type_: TensorType, name: str | None, container: Container, strict: bool, allow_downcast: bool | None
 ) -> SharedVariable:
+    """A new shared variable that keeps its value in ``container``."""
     node: Any = leaf(SharedVariable, SHARED, type_, name)
     node.container = container
     node.default_update = None
@@ -178,7 +179,7 @@ def shared(
 
         kind: Any = generator_type(value)
         own: Any = value if borrow else kind.copied(value)
-        return _leaf(kind, name, Container(own), strict, allow_downcast)
+        return shared_leaf(kind, name, Container(own), strict, allow_downcast)
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -190,7 +191,7 @@ def shared(
     array = type_.filter(array)
     borrowed = borrow and array is value and array.flags.writeable
     kept = array if borrowed else _own(array, value)
-    return _leaf(type_, name, Container(kept, borrowed), strict, allow_downcast)
+    return shared_leaf(type_, name, Container(kept, borrowed), strict, allow_downcast)
 
 
 __all__ = ["Container", "SharedVariable", "shared"]

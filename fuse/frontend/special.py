@@ -36,7 +36,7 @@ def _normal(*args: Any, **_: Any) -> Any:
 
 
 # SciPy's own error is as large, relative to the result and near a zero to 1; tests measure ours against mpmath.
-_ROUGH = {"reference_error": 1e-9, "defined": _normal, "zero_sign": False}
+ROUGH = {"reference_error": 1e-9, "defined": _normal, "zero_sign": False}
 
 
 def special_function(**fields: Any) -> Callable[[Callable[..., Any]], Callable[..., Expr]]:
@@ -44,7 +44,7 @@ def special_function(**fields: Any) -> Callable[[Callable[..., Any]], Callable[.
 
     def decorate(kernel: Callable[..., Any]) -> Callable[..., Expr]:
         record = elementwise(
-            dtype=inexact_real, numpy=scipy_special(kernel.__name__), meta=_ROUGH, builtin=True, **fields
+            dtype=inexact_real, numpy=scipy_special(kernel.__name__), meta=ROUGH, builtin=True, **fields
         )
         return record(kernel)
 
@@ -161,7 +161,7 @@ def gammaln(x):
 
 
 @elementwise(dtype=inexact_real, numpy=scipy_special("digamma"), sympy="digamma(x)", latex=r"\psi(#1)",
-             domain=(0.5, 50.0), grad=(lambda g, out, x: g * tri_gamma(x),), meta=_ROUGH, builtin=True)
+             domain=(0.5, 50.0), grad=(lambda g, out, x: g * tri_gamma(x),), meta=ROUGH, builtin=True)
 def psi(x):
     """The digamma function, the derivative of ``gammaln``: NaN at the negative integers, -inf at 0, inf at -0.
 
@@ -188,7 +188,7 @@ def _polygamma(x: Any, n: int = 1) -> Any:
 
 
 @elementwise(dtype=inexact_real, numpy=_polygamma, sympy="polygamma(1, x)", latex=r"\psi_1(#1)",
-             domain=(0.5, 50.0), grad=(lambda g, out, x: g * polygamma(2, x),), meta=_ROUGH, builtin=True)
+             domain=(0.5, 50.0), grad=(lambda g, out, x: g * polygamma(2, x),), meta=ROUGH, builtin=True)
 def tri_gamma(x):
     """The trigamma function, the derivative of ``psi``: inf at 0 and the negative integers.
 
@@ -199,7 +199,7 @@ def tri_gamma(x):
 
 
 @elementwise(name="polygamma", dtype=inexact_real, numpy=_polygamma, domain=(0.5, 50.0),
-             meta={"params": ("n",), "examples": ({"n": 2}, {"n": 5}), **_ROUGH},
+             meta={"params": ("n",), "examples": ({"n": 2}, {"n": 5}), **ROUGH},
              grad=(lambda g, out, x, n: g * polygamma(n + 1, x),), builtin=True)
 def _polygamma_op(x, n):
     """The ``n``-th derivative of ``psi`` for a whole number ``n`` >= 0.

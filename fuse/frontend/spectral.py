@@ -19,10 +19,10 @@ import numpy as np
 from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
-from fuse.frontend.creation import _offsets, tril, triu
-from fuse.frontend.decompositions import _guarded, _lapack_dtype, _square
+from fuse.frontend.creation import diagonal_offsets, tril, triu
+from fuse.frontend.decompositions import guarded, lapack_dtype, require_square
 from fuse.frontend.layout import dimshuffle
-from fuse.frontend.linalg import _transposed, matmul
+from fuse.frontend.linalg import matmul, transpose_last
 from fuse.frontend.logic import literal
 from fuse.frontend.parts import part
 from fuse.frontend.reductions import max as max_
@@ -30,11 +30,11 @@ from fuse.frontend.sizes import size_min, sizes_of
 from fuse.op import DISCONNECTED, Op, op_record
 from fuse.types import COMPLEX, TensorType, TupleType, real_of
 
-_NO_COMPLEX = "{} has no gradient for complex matrices: write the matrix as a real one of twice the size"
+NO_COMPLEX_GRADIENT = "{} has no gradient for complex matrices: write the matrix as a real one of twice the size"
 
 
 # ---------------------------------------------------------------- helpers of gradients
-def _row(x: Expr) -> Expr:
+def as_row(x: Expr) -> Expr:
     """A number per column of a matrix."""
     return dimshuffle(x, [*range(x.type.ndim - 1), "x", x.type.ndim - 1])
 
@@ -59,22 +59,22 @@ def _over_gaps(m: Expr, w: Expr, values: bool) -> Expr:
 
     ``values``: whether the function also depends on ``w`` itself.
     """
-    gaps = ew.sub(_row(w), _column(w))
+    gaps = ew.sub(as_row(w), _column(w))
     apart = ew.gt(ew.abs_(gaps), _column(_noise(w)))
-    difference, total = ew.sub(m, _transposed(m)), ew.add(m, _transposed(m))
+    difference, total = ew.sub(m, transpose_last(m)), ew.add(m, transpose_last(m))
     rounding = literal(float(np.finfo(m.type.dtype).eps) ** 0.5, m)
     small = ew.mul(rounding, max_(ew.abs_(m), axis=(-2, -1), keepdims=True))
     told = ew.gt(ew.abs_(difference), small)
     if values:
         n = sizes_of(m)[-1]
-        told = ew.or_(told, ew.and_(ew.gt(ew.abs_(total), small), ew.neq(_offsets(n, n), 0)))
+        told = ew.or_(told, ew.and_(ew.gt(ew.abs_(total), small), ew.neq(diagonal_offsets(n, n), 0)))
     quotient = ew.true_div(difference, ew.switch(apart, gaps, literal(1, gaps)))
     return ew.switch(apart, quotient, ew.switch(told, literal(float("nan"), m), literal(0, m)))
 
 
-def _folded(g: Expr, lower: bool) -> Expr:
+def folded_triangle(g: Expr, lower: bool) -> Expr:
     """The cotangent of a symmetric matrix of which one triangle is read, from that of all its elements."""
-    both = ew.add(g, _transposed(g))
+    both = ew.add(g, transpose_last(g))
     half = literal(0.5, g)
     whole = ew.mul(half, both)
     return ew.add(tril(whole), tril(whole, -1)) if lower else ew.add(triu(whole), triu(whole, 1))
@@ -82,44 +82,45 @@ def _folded(g: Expr, lower: bool) -> Expr:
 
 def _real(out: TensorType, what: str) -> None:
     if out.dtype in COMPLEX:
-        raise FuseTypeError(_NO_COMPLEX.format(what))
+        raise FuseTypeError(NO_COMPLEX_GRADIENT.format(what))
 
 
 # ---------------------------------------------------------------- symmetric matrices
 def _eigh_type(x: Expr, *, lower: bool) -> Any:
-    _square(x, "eigh")
-    dtype, shape = _lapack_dtype(x.type.dtype), x.type.shape
+    require_square(x, "eigh")
+    dtype, shape = lapack_dtype(x.type.dtype), x.type.shape
     n = shape[-1] if shape[-1] is not None else shape[-2]
     return TupleType((TensorType(real_of(dtype), (*shape[:-2], n)), TensorType(dtype, (*shape[:-2], n, n))))
 
 
-def _inner_cotangent(g: Sequence[Any], w: Expr, v: Expr) -> list[Expr]:
+def inner_cotangent(g: Sequence[Any], w: Expr, v: Expr) -> list[Expr]:
     """The terms of ``v K``, where ``v K v^T`` is the cotangent of a matrix with eigenvalues ``w`` and vectors ``v``."""
     terms = []
     if g[0] is not DISCONNECTED:
-        terms.append(ew.mul(v, _row(g[0])))
+        terms.append(ew.mul(v, as_row(g[0])))
     if g[1] is not DISCONNECTED:
         terms.append(matmul(v, ew.mul(literal(0.5, v), _turned(g, w, v))))
     return terms
 
 
 def _turned(g: Sequence[Any], w: Expr, v: Expr) -> Expr:
-    return _over_gaps(matmul(_transposed(v), g[1]), w, g[0] is not DISCONNECTED)
+    return _over_gaps(matmul(transpose_last(v), g[1]), w, g[0] is not DISCONNECTED)
 
 
-def _sum(terms: Sequence[Expr]) -> Expr:
+def sum_of_terms(terms: Sequence[Expr]) -> Expr:
+    """The sum of one or two terms."""
     return terms[0] if len(terms) == 1 else ew.add(*terms)
 
 
 def _eigh_grad(g: Any, out: Expr, x: Expr, *, lower: bool) -> tuple[Any, ...]:
     w, v = part(out, 0), part(out, 1)
     _real(v.type, "eigh")
-    return (_folded(matmul(_sum(_inner_cotangent(g, w, v)), _transposed(v)), lower),)
+    return (folded_triangle(matmul(sum_of_terms(inner_cotangent(g, w, v)), transpose_last(v)), lower),)
 
 
 @op_record(
     "opaque", name="eigh", infer=_eigh_type, shape=lambda node, x: (x[:-1], x), grad=_eigh_grad,
-    numpy=_guarded("eigh", lambda x, lower: list(np.linalg.eigh(x, "L" if lower else "U"))),
+    numpy=guarded("eigh", lambda x, lower: list(np.linalg.eigh(x, "L" if lower else "U"))),
 )
 def _eigh(op: Op, x: Expr, *, lower: bool) -> Expr:
     """Eigenvalues, ascending, and eigenvectors of symmetric (Hermitian) matrices."""
@@ -157,7 +158,7 @@ def _eigvalsh_grad(g: Expr, out: Expr, x: Expr, *, lower: bool) -> tuple[Any, ..
 
 @op_record(
     "opaque", name="eigvalsh", infer=_eigvalsh_type, shape=lambda node, x: x[:-1], grad=_eigvalsh_grad,
-    numpy=_guarded("eigvalsh", lambda x, lower: np.linalg.eigvalsh(x, "L" if lower else "U")),
+    numpy=guarded("eigvalsh", lambda x, lower: np.linalg.eigvalsh(x, "L" if lower else "U")),
 )
 def _eigvalsh(op: Op, x: Expr, *, lower: bool) -> Expr:
     """Eigenvalues of symmetric (Hermitian) matrices, ascending."""
@@ -176,7 +177,7 @@ def eigvalsh(a: Any, b: Any = None, lower: bool = True) -> Expr:
     """
     if b is None:
         return _eigvalsh(as_expr(a), lower=bool(lower))
-    return part(_eigh_pair(as_expr(a), as_expr(b), lower=bool(lower)), 0)
+    return part(generalised_eigh(as_expr(a), as_expr(b), lower=bool(lower)), 0)
 
 
 def _scipy_eigh(a: Any, b: Any, *, lower: bool) -> list[Any]:
@@ -191,36 +192,36 @@ def _scipy_eigh(a: Any, b: Any, *, lower: bool) -> list[Any]:
 
 
 def _eigh_pair_type(a: Expr, b: Expr, *, lower: bool) -> Any:
-    _square(a, "eigvalsh")
-    _square(b, "eigvalsh")
+    require_square(a, "eigvalsh")
+    require_square(b, "eigvalsh")
     if a.type.ndim != b.type.ndim:
         raise ShapeError(f"eigvalsh takes two matrices of one shape, not {a.type.describe()} and {b.type.describe()}")
     w, v = _eigh_type(a, lower=lower).elements
-    dtype = _lapack_dtype(a.type.dtype, b.type.dtype)
+    dtype = lapack_dtype(a.type.dtype, b.type.dtype)
     return TupleType((TensorType(real_of(dtype), w.shape), TensorType(dtype, v.shape)))
 
 
-def _eigh_pair_grad(g: Any, out: Expr, a: Expr, b: Expr, *, lower: bool) -> tuple[Any, ...]:
+def generalised_eigh_grad(g: Any, out: Expr, a: Expr, b: Expr, *, lower: bool) -> tuple[Any, ...]:
     """With V^T b V = 1: da as for one matrix; db has -w, or means of two, and changes the lengths of vectors."""
     w, v = part(out, 0), part(out, 1)
     _real(v.type, "eigvalsh of two matrices")
     terms = []
     if g[0] is not DISCONNECTED:
-        terms.append(ew.mul(v, _row(ew.mul(g[0], w))))
+        terms.append(ew.mul(v, as_row(ew.mul(g[0], w))))
     if g[1] is not DISCONNECTED:
-        m = matmul(_transposed(v), g[1])
-        means = ew.mul(literal(0.25, v), ew.add(_row(w), _column(w)))
-        lengths = ew.mul(literal(0.25, v), ew.add(m, _transposed(m)))
+        m = matmul(transpose_last(v), g[1])
+        means = ew.mul(literal(0.25, v), ew.add(as_row(w), _column(w)))
+        lengths = ew.mul(literal(0.25, v), ew.add(m, transpose_last(m)))
         terms.append(matmul(v, ew.add(ew.mul(means, _turned(g, w, v)), lengths)))
-    g_a = matmul(_sum(_inner_cotangent(g, w, v)), _transposed(v))
-    return _folded(g_a, lower), _folded(ew.neg(matmul(_sum(terms), _transposed(v))), lower)
+    g_a = matmul(sum_of_terms(inner_cotangent(g, w, v)), transpose_last(v))
+    return folded_triangle(g_a, lower), folded_triangle(ew.neg(matmul(sum_of_terms(terms), transpose_last(v))), lower)
 
 
 @op_record(
-    "opaque", name="eigh_pair", infer=_eigh_pair_type, shape=lambda node, a, b: (a[:-1], a), grad=_eigh_pair_grad,
-    numpy=_guarded("eigvalsh", _scipy_eigh, "the second matrix must be positive definite"),
+    "opaque", name="eigh_pair", infer=_eigh_pair_type, shape=lambda node, a, b: (a[:-1], a), grad=generalised_eigh_grad,
+    numpy=guarded("eigvalsh", _scipy_eigh, "the second matrix must be positive definite"),
 )
-def _eigh_pair(op: Op, a: Expr, b: Expr, *, lower: bool) -> Expr:
+def generalised_eigh(op: Op, a: Expr, b: Expr, *, lower: bool) -> Expr:
     """Eigenvalues and eigenvectors of ``a v = w b v``."""
     return op(a, b, lower=lower)
 
@@ -234,13 +235,13 @@ def _eig_numpy(x: Any) -> list[Any]:
 
 
 def _eig_type(x: Expr) -> Any:
-    _square(x, "eig")
+    require_square(x, "eig")
     v = _eigh_type(x, lower=True).elements[1]
     return TupleType((TensorType(v.dtype, v.shape[:-1]), v))
 
 
 @op_record(
-    "opaque", name="eig", infer=_eig_type, shape=lambda node, x: (x[:-1], x), numpy=_guarded("eig", _eig_numpy),
+    "opaque", name="eig", infer=_eig_type, shape=lambda node, x: (x[:-1], x), numpy=guarded("eig", _eig_numpy),
     grad="for symmetric matrices take eigh, whose eigenvalues and vectors have one",
 )
 def _eig(op: Op, x: Expr) -> Expr:
@@ -263,21 +264,23 @@ def eig(a: Any) -> tuple[Expr, Expr]:
 
 
 # ---------------------------------------------------------------- singular values
-def _least(m: int | None, n: int | None) -> int | None:
+def least_size(m: int | None, n: int | None) -> int | None:
+    """The smaller of two sizes, as far as it is known."""
     if 1 in (m, n) or 0 in (m, n):
         return min(k for k in (m, n) if k is not None)
     return None if m is None or n is None else min(m, n)
 
 
-def _matrix(x: Expr, what: str) -> None:
+def require_matrix(x: Expr, what: str) -> None:
+    """ShapeError where ``x`` has fewer than two axes."""
     if x.type.ndim < 2:
         raise ShapeError(f"{what} takes a matrix, not a {x.type.describe()}")
 
 
 def _svd_type(x: Expr, *, full_matrices: bool) -> Any:
-    _matrix(x, "svd")
-    dtype, (*lead, m, n) = _lapack_dtype(x.type.dtype), x.type.shape
-    k = _least(m, n)
+    require_matrix(x, "svd")
+    dtype, (*lead, m, n) = lapack_dtype(x.type.dtype), x.type.shape
+    k = least_size(m, n)
     return TupleType((
         TensorType(dtype, (*lead, m, m if full_matrices else k)), TensorType(real_of(dtype), (*lead, k)),
         TensorType(dtype, (*lead, n if full_matrices else k, n)),
@@ -312,32 +315,32 @@ def _svd_cotangent(g: Sequence[Any], u: Expr, s: Expr, vt: Expr) -> Expr:
     Inside, with P and Q the antisymmetric parts of ``u^T g_u`` and ``v^T g_v``, (P s_j + s_i Q) / (s_j^2 - s_i^2) is
     written ``(P + Q) / 2 (s_j - s_i) + (P - Q) / 2 (s_j + s_i)``: only the first has no value at equal s.
     """
-    terms = [] if g[1] is DISCONNECTED else [ew.mul(u, _row(g[1]))]
+    terms = [] if g[1] is DISCONNECTED else [ew.mul(u, as_row(g[1]))]
     beyond = []
     inverse = _reciprocal_where(ew.gt(s, _noise(s)), s)
     inner, whole = [], []  # P and Q with the sign of the latter in the second term; what they are made of
     if g[0] is not DISCONNECTED:
-        within = matmul(_transposed(u), g[0])
-        inner.append((ew.sub(within, _transposed(within)), 0.5))
+        within = matmul(transpose_last(u), g[0])
+        inner.append((ew.sub(within, transpose_last(within)), 0.5))
         whole.append(within)
-        terms.append(ew.mul(ew.sub(g[0], matmul(u, within)), _row(inverse)))
+        terms.append(ew.mul(ew.sub(g[0], matmul(u, within)), as_row(inverse)))
     if g[2] is not DISCONNECTED:
-        within = matmul(vt, _transposed(g[2]))
-        inner.append((ew.sub(within, _transposed(within)), -0.5))
+        within = matmul(vt, transpose_last(g[2]))
+        inner.append((ew.sub(within, transpose_last(within)), -0.5))
         whole.append(within)
-        beyond.append(matmul(u, ew.mul(_column(inverse), ew.sub(g[2], matmul(_transposed(within), vt)))))
+        beyond.append(matmul(u, ew.mul(_column(inverse), ew.sub(g[2], matmul(transpose_last(within), vt)))))
     if inner:
-        sums = ew.add(_row(s), _column(s))
-        both = ew.mul(literal(0.5, u), _over_gaps(_sum(whole), s, g[1] is not DISCONNECTED))
-        apart = _sum([ew.mul(p, literal(half, u)) for p, half in inner])
+        sums = ew.add(as_row(s), _column(s))
+        both = ew.mul(literal(0.5, u), _over_gaps(sum_of_terms(whole), s, g[1] is not DISCONNECTED))
+        apart = sum_of_terms([ew.mul(p, literal(half, u)) for p, half in inner])
         apart = ew.mul(apart, _reciprocal_where(ew.gt(sums, _column(_noise(s))), sums))
         terms.append(matmul(u, ew.add(both, apart)))
-    return _sum([*([matmul(_sum(terms), vt)] if terms else []), *beyond])
+    return sum_of_terms([*([matmul(sum_of_terms(terms), vt)] if terms else []), *beyond])
 
 
 @op_record(
     "opaque", name="svd", infer=_svd_type, shape=_svd_shape, grad=_svd_grad,
-    numpy=_guarded("svd", lambda x, full_matrices: list(np.linalg.svd(x, full_matrices=full_matrices))),
+    numpy=guarded("svd", lambda x, full_matrices: list(np.linalg.svd(x, full_matrices=full_matrices))),
 )
 def _svd(op: Op, x: Expr, full_matrices: bool) -> Expr:
     """Left singular vectors, singular values (descending) and transposed right singular vectors."""
@@ -345,7 +348,7 @@ def _svd(op: Op, x: Expr, full_matrices: bool) -> Expr:
 
 
 @op_record(
-    "opaque", name="svdvals", numpy=_guarded("svd", lambda x: np.linalg.svd(x, compute_uv=False)),
+    "opaque", name="svdvals", numpy=guarded("svd", lambda x: np.linalg.svd(x, compute_uv=False)),
     infer=lambda x: _svd_type(x, full_matrices=False).elements[1],
     shape=lambda node, x: (*x[:-2], size_min(*x[-2:])),
     grad=lambda g, out, x: _svd_grad((DISCONNECTED, g, DISCONNECTED), _svd(x, False), x, full_matrices=False),
@@ -373,27 +376,27 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
 
 # ---------------------------------------------------------------- the pseudo-inverse
 def _pinv_type(x: Expr, *, rcond: float, hermitian: bool) -> TensorType:
-    _matrix(x, "pinv")
+    require_matrix(x, "pinv")
     (*lead, m, n) = x.type.shape
-    return TensorType(_lapack_dtype(x.type.dtype), (*lead, n, m))
+    return TensorType(lapack_dtype(x.type.dtype), (*lead, n, m))
 
 
-def _pinv_cotangent(g: Expr, p: Expr, x: Expr) -> Expr:
+def pinv_cotangent(g: Expr, p: Expr, x: Expr) -> Expr:
     """Golub and Pereyra's equation 4.12, of a matrix whose rank does not change."""
     if p.type.dtype in COMPLEX:
-        raise FuseTypeError(_NO_COMPLEX.format("pinv"))
-    t = _transposed(p)
+        raise FuseTypeError(NO_COMPLEX_GRADIENT.format("pinv"))
+    t = transpose_last(p)
     left, right = matmul(matmul(p, t), g), matmul(g, matmul(t, p))
-    first = ew.neg(matmul(matmul(p, _transposed(g)), p))
+    first = ew.neg(matmul(matmul(p, transpose_last(g)), p))
     second = ew.sub(left, matmul(matmul(left, x), p))
     third = ew.sub(right, matmul(p, matmul(x, right)))
-    return _transposed(ew.add(first, second, third))
+    return transpose_last(ew.add(first, second, third))
 
 
 @op_record(
     "opaque", name="pinv", infer=_pinv_type, shape=lambda node, x: (*x[:-2], x[-1], x[-2]),
-    numpy=_guarded("pinv", lambda x, rcond, hermitian: np.linalg.pinv(x, rcond, hermitian)),
-    grad=lambda g, out, x, **_: (_pinv_cotangent(g, out, x),), latex="#1^{+}",
+    numpy=guarded("pinv", lambda x, rcond, hermitian: np.linalg.pinv(x, rcond, hermitian)),
+    grad=lambda g, out, x, **_: (pinv_cotangent(g, out, x),), latex="#1^{+}",
 )
 def _pinv(op: Op, x: Expr, *, rcond: float, hermitian: bool) -> Expr:
     """The Moore-Penrose inverse of matrices."""

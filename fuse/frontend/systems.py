@@ -13,9 +13,9 @@ from fuse import types as ty
 from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
-from fuse.frontend.decompositions import _SINGULAR, _guarded, _lapack_dtype, _square, cholesky
+from fuse.frontend.decompositions import SINGULAR, cholesky, guarded, lapack_dtype, require_square
 from fuse.frontend.layout import dimshuffle, sum_to
-from fuse.frontend.linalg import _transposed, matmul, outer
+from fuse.frontend.linalg import matmul, outer, transpose_last
 from fuse.frontend.sizes import broadcast_sizes
 from fuse.op import Op, op_record
 from fuse.types import TensorType, shape_text
@@ -23,7 +23,7 @@ from fuse.types import TensorType, shape_text
 
 # ---------------------------------------------------------------- any square matrix
 def _solve_type(a: Expr, b: Expr, **_: Any) -> TensorType:
-    _square(a, "solve")
+    require_square(a, "solve")
     if b.type.ndim < 1 or b.type.ndim == 1 and a.type.ndim > 2:
         raise ShapeError(f"the right-hand side of solve is a vector or a matrix, not a {b.type.describe()}")
     vector = b.type.ndim == 1
@@ -31,7 +31,7 @@ def _solve_type(a: Expr, b: Expr, **_: Any) -> TensorType:
     n = a.type.shape[-1] if a.type.shape[-1] is not None else a.type.shape[-2]
     if n is not None and rows is not None and n != rows:
         raise ShapeError(f"solve of {n} equations with a right-hand side of shape {shape_text(b.type.shape)}")
-    dtype, n = _lapack_dtype(a.type.dtype, b.type.dtype), rows if n is None else n
+    dtype, n = lapack_dtype(a.type.dtype, b.type.dtype), rows if n is None else n
     if vector:
         return TensorType(dtype, (n,))
     batch = ty.broadcast_static([a.type.shape[:-2], b.type.shape[:-2]])
@@ -43,11 +43,11 @@ def _solve_shape(node: Expr, a: Any, b: Any) -> tuple[Any, ...]:
 
 
 def _columns_outer(u: Expr, v: Expr) -> Expr:
-    return outer(u, v) if u.type.ndim == 1 else matmul(u, _transposed(v))
+    return outer(u, v) if u.type.ndim == 1 else matmul(u, transpose_last(v))
 
 
 def _solve_grad(g: Expr, out: Expr, a: Expr, b: Expr) -> tuple[Any, ...]:
-    g_b = _solve(_transposed(a), g)
+    g_b = _solve(transpose_last(a), g)
     return _summed(ew.neg(_columns_outer(g_b, out)), a), _summed(g_b, b)
 
 
@@ -62,7 +62,7 @@ def _solve_columns(function: Callable[..., Any], a: Any, b: Any, **params: Any) 
 
 
 @op_record(
-    "opaque", name="solve", numpy=_guarded("solve", lambda a, b: _solve_columns(np.linalg.solve, a, b), _SINGULAR),
+    "opaque", name="solve", numpy=guarded("solve", lambda a, b: _solve_columns(np.linalg.solve, a, b), SINGULAR),
     infer=_solve_type, shape=_solve_shape, grad=_solve_grad,
 )
 def _solve(op: Op, a: Expr, b: Expr) -> Expr:
@@ -103,20 +103,21 @@ def solve(
     a, b, column = _operands(as_expr(a), as_expr(b), b_ndim)
     if structure == "positive" and not transposed:
         factor = cholesky(a, lower=lower)
-        below, above = (factor, _adjoint(factor)) if lower else (_adjoint(factor), factor)
-        inner = _solve_triangular(below, b, lower=True, unit_diagonal=False)
-        return _without(_solve_triangular(above, inner, lower=False, unit_diagonal=False), column)
+        below, above = (factor, adjoint(factor)) if lower else (adjoint(factor), factor)
+        inner = triangular_solution(below, b, lower=True, unit_diagonal=False)
+        return _without(triangular_solution(above, inner, lower=False, unit_diagonal=False), column)
     if structure:
         from fuse.frontend.creation import tril, triu
 
         beyond = tril(a, -1) if lower else triu(a, 1)
-        mirrored = _transposed(beyond) if structure == "symmetric" else _adjoint(beyond)
+        mirrored = transpose_last(beyond) if structure == "symmetric" else adjoint(beyond)
         a = ew.add(tril(a) if lower else triu(a), mirrored)
-    return _without(_solve(_transposed(a) if transposed else a, b), column)
+    return _without(_solve(transpose_last(a) if transposed else a, b), column)
 
 
-def _adjoint(x: Expr) -> Expr:
-    return _transposed(ew.conj(x) if x.type.dtype in ty.COMPLEX else x)
+def adjoint(x: Expr) -> Expr:
+    """The conjugate transposes of matrices."""
+    return transpose_last(ew.conj(x) if x.type.dtype in ty.COMPLEX else x)
 
 
 def _operands(a: Expr, b: Expr, b_ndim: int | None) -> tuple[Expr, Expr, bool]:
@@ -148,17 +149,17 @@ def _scipy_triangular(a: Any, b: Any, *, lower: bool, unit_diagonal: bool) -> An
 def _triangular_grad(g: Expr, out: Expr, a: Expr, b: Expr, *, lower: bool, unit_diagonal: bool) -> tuple[Any, ...]:
     from fuse.frontend.creation import tril, triu
 
-    g_b = _solve_triangular(_transposed(a), g, lower=not lower, unit_diagonal=unit_diagonal)
+    g_b = triangular_solution(transpose_last(a), g, lower=not lower, unit_diagonal=unit_diagonal)
     g_a = ew.neg(_columns_outer(g_b, out))
     offset = 1 if unit_diagonal else 0  # a unit diagonal is not read
     return _summed(tril(g_a, -offset) if lower else triu(g_a, offset), a), _summed(g_b, b)
 
 
 @op_record(
-    "opaque", name="solve_triangular", numpy=_guarded("solve_triangular", _scipy_triangular, _SINGULAR),
+    "opaque", name="solve_triangular", numpy=guarded("solve_triangular", _scipy_triangular, SINGULAR),
     infer=_solve_type, shape=_solve_shape, grad=_triangular_grad,
 )
-def _solve_triangular(op: Op, a: Expr, b: Expr, *, lower: bool, unit_diagonal: bool) -> Expr:
+def triangular_solution(op: Op, a: Expr, b: Expr, *, lower: bool, unit_diagonal: bool) -> Expr:
     """The solution x of ``a x = b`` for a triangular ``a``."""
     return op(a, b, lower=lower, unit_diagonal=unit_diagonal)
 
@@ -183,8 +184,8 @@ def solve_triangular(
     if trans not in _TRANSPOSED:
         raise FuseTypeError(f"trans of solve_triangular is 0, 1, 2, 'N', 'T' or 'C', not {trans!r}")
     if _TRANSPOSED[trans]:
-        a, lower = _adjoint(a) if _TRANSPOSED[trans] == "C" else _transposed(a), not lower
-    return _without(_solve_triangular(a, b, lower=bool(lower), unit_diagonal=bool(unit_diagonal)), column)
+        a, lower = adjoint(a) if _TRANSPOSED[trans] == "C" else transpose_last(a), not lower
+    return _without(triangular_solution(a, b, lower=bool(lower), unit_diagonal=bool(unit_diagonal)), column)
 
 
 __all__ = ["solve", "solve_triangular"]

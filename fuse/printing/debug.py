@@ -41,7 +41,7 @@ def debugprint(
      |x [id C]
     """
     known = _Ids(ids)
-    outputs = _outputs(obj)
+    outputs = outputs_of(obj)
     lines = _tree_lines(outputs, depth, print_type, known, stop_on_name)
     inner = inner_graphs(outputs)
     for k, (node, graph) in enumerate(inner):
@@ -57,7 +57,8 @@ def debugprint(
     return file
 
 
-def _outputs(obj: Any) -> list[Expr]:
+def outputs_of(obj: Any) -> list[Expr]:
+    """The expressions that an expression, a compiled function, a graph or a list of those stands for."""
     if isinstance(obj, Expr):
         return [obj]
     if hasattr(obj, "maker"):
@@ -65,7 +66,7 @@ def _outputs(obj: Any) -> list[Expr]:
     if hasattr(obj, "outputs"):
         return list(obj.outputs)
     if isinstance(obj, (list, tuple)):
-        return [o for item in obj for o in _outputs(item)]
+        return [o for item in obj for o in outputs_of(item)]
     raise FuseTypeError(f"only expressions, lists of them and compiled functions print, not {type(obj).__name__}")
 
 
@@ -182,7 +183,7 @@ def listing(obj: Any, limit: int = 400) -> str:
     v3: float64 () = add(v2, 1)
     return v3
     """
-    outputs = _outputs(obj)
+    outputs = outputs_of(obj)
     order = [n for n in toposort(outputs) if not isinstance(n, Constant) or n.type.ndim]
     number = {node: f"v{i}" for i, node in enumerate(order)}
     half = limit // 2

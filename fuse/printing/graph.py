@@ -6,7 +6,7 @@ from typing import Any
 
 from fuse.errors import FuseError, FuseValueError
 from fuse.expr import Constant, Expr, toposort
-from fuse.printing.debug import _outputs, node_text
+from fuse.printing.debug import node_text, outputs_of
 
 _NODES = 500
 _SHAPES = {"input": ("box", "#d5f5e3"), "shared": ("box", "#d6eaf8"), "constant": ("box", "#f2f3f4")}
@@ -47,7 +47,7 @@ def mermaid(obj: Any) -> str:
       n0 --> n1
       n0 --> n1
     """
-    nodes, missing = _drawn(_outputs(obj))
+    nodes, missing = _drawn(outputs_of(obj))
     number = {node: i for i, node in enumerate(nodes)}
     lines = ["graph TD"]
     for node, i in number.items():
@@ -74,7 +74,7 @@ def dot_text(
       n0 -> n1;
     }
     """
-    outputs = _outputs(obj)
+    outputs = outputs_of(obj)
     nodes, missing = _drawn(outputs)
     number = {node: i for i, node in enumerate(nodes)}
     lines = ["digraph fuse {"]
@@ -143,7 +143,7 @@ def pydotprint(
     except ImportError as error:
         from fuse.printing.drawing import drawing
 
-        drawn = drawing(_outputs(fct)).encode("utf-8")
+        drawn = drawing(outputs_of(fct)).encode("utf-8")
         if kind == "svg":
             return Picture(drawn, kind) if return_image else _write(path, drawn, print_output_file)
         beside = os.path.splitext(path)[0]

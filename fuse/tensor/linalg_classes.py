@@ -8,12 +8,12 @@ from typing import Any
 from fuse.errors import FuseTypeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import decompositions, equations, factors, linalg, spectral, systems
-from fuse.frontend.linalg import _transposed, matmul
-from fuse.tensor.op_classes import Cholesky, Det, ExtractDiag, MatrixInverse, Solve, _plain, op_class
+from fuse.frontend.linalg import matmul, transpose_last
+from fuse.tensor.op_classes import Cholesky, Det, ExtractDiag, MatrixInverse, Solve, op_class, plain_builder
 
 MatrixPinv = op_class("MatrixPinv", "pinv", lambda hermitian=False: partial(spectral.pinv, hermitian=hermitian))
-SLogDet = op_class("SLogDet", "slogdet", _plain(decompositions.slogdet))
-Eig = op_class("Eig", "eig", _plain(spectral.eig))
+SLogDet = op_class("SLogDet", "slogdet", plain_builder(decompositions.slogdet))
+Eig = op_class("Eig", "eig", plain_builder(spectral.eig))
 Eigh = op_class("Eigh", "eigh", lambda UPLO="L": partial(spectral.eigh, UPLO=UPLO))
 Eigvalsh = op_class("Eigvalsh", "eigvalsh eigh_pair", lambda lower=True: partial(spectral.eigvalsh, lower=lower))
 QRFull = op_class("QRFull", "qr", lambda mode="reduced": partial(factors.qr, mode=mode))
@@ -23,10 +23,10 @@ SVD = op_class(
         spectral.svd, full_matrices=full_matrices, compute_uv=compute_uv
     ),
 )
-Expm = op_class("Expm", "expm", _plain(factors.expm))
+Expm = op_class("Expm", "expm", plain_builder(factors.expm))
 TensorInv = op_class("TensorInv", "matrix_inverse", lambda ind=2: partial(factors.tensorinv, ind=ind))
 TensorSolve = op_class("TensorSolve", "solve", lambda axes=None: partial(factors.tensorsolve, axes=axes))
-KroneckerProduct = op_class("KroneckerProduct", "reshape", _plain(linalg.kron))
+KroneckerProduct = op_class("KroneckerProduct", "reshape", plain_builder(linalg.kron))
 SolveTriangular = op_class(
     "SolveTriangular", "solve_triangular", lambda **given: partial(systems.solve_triangular, **given)
 )
@@ -34,7 +34,7 @@ CholeskySolve = op_class(
     "CholeskySolve", "solve_triangular", lambda lower=True, **given: lambda c, b: equations.cho_solve((c, lower), b)
 )
 SolveBase = op_class("SolveBase", "solve solve_triangular", lambda **given: systems.solve)
-BlockDiagonal = op_class("BlockDiagonal", "set_subtensor", _plain(factors.block_diag))
+BlockDiagonal = op_class("BlockDiagonal", "set_subtensor", plain_builder(factors.block_diag))
 # Theano has this class without a function: called with matrices it serves as one.
 lstsq = op_class("lstsq", "lstsq", lambda *given, **named: factors.lstsq(*given, **named) if given else factors.lstsq)
 
@@ -46,14 +46,14 @@ def _vector_on_diagonal(x: Any) -> Expr:
     return factors.alloc_diag(x)
 
 
-AllocDiag = op_class("AllocDiag", "switch", _plain(_vector_on_diagonal))
+AllocDiag = op_class("AllocDiag", "switch", plain_builder(_vector_on_diagonal))
 alloc_diag = AllocDiag()
 
 
 # ---------------------------------------------------------------- gradients that Theano has as ops of their own
 def CholeskyGrad(lower: bool = True) -> Callable[..., Expr]:
     """What makes of a matrix, its factor and the factor's cotangent that of the matrix."""
-    return lambda x, factor, g: decompositions._cholesky_grad(
+    return lambda x, factor, g: decompositions.cholesky_grad(
         as_expr(g), as_expr(factor), as_expr(x), lower=lower, on_error="raise"
     )[0]
 
@@ -63,8 +63,8 @@ def EighGrad(UPLO: str = "L") -> Callable[..., Expr]:
 
     def build(x: Any, w: Any, v: Any, g_w: Any, g_v: Any) -> Expr:
         w, v = as_expr(w), as_expr(v)
-        inner = spectral._sum(spectral._inner_cotangent((as_expr(g_w), as_expr(g_v)), w, v))
-        return spectral._folded(matmul(inner, _transposed(v)), UPLO in "Ll")
+        inner = spectral.sum_of_terms(spectral.inner_cotangent((as_expr(g_w), as_expr(g_v)), w, v))
+        return spectral.folded_triangle(matmul(inner, transpose_last(v)), UPLO in "Ll")
 
     return build
 
@@ -73,16 +73,16 @@ def EigvalshGrad(lower: bool = True) -> Callable[..., list[Expr]]:
     """What makes of two matrices and the cotangent of their eigenvalues those of the matrices."""
 
     def build(a: Any, b: Any, g: Any) -> list[Expr]:
-        node = spectral._eigh_pair(as_expr(a), as_expr(b), lower=lower)
+        node = spectral.generalised_eigh(as_expr(a), as_expr(b), lower=lower)
         given = (as_expr(g), spectral.DISCONNECTED)
-        return list(spectral._eigh_pair_grad(given, node, *node.args, lower=lower))
+        return list(spectral.generalised_eigh_grad(given, node, *node.args, lower=lower))
 
     return build
 
 
 def ExpmGrad() -> Callable[..., Expr]:
     """What makes of a matrix and the cotangent of its exponential that of the matrix."""
-    return lambda x, g: factors._expm_along(_transposed(as_expr(x)), as_expr(g))
+    return lambda x, g: factors.expm_along(transpose_last(as_expr(x)), as_expr(g))
 
 
 def _zero_disconnected(outputs: Any, grads: Any) -> list[Any]:

@@ -48,7 +48,7 @@ def vecdot(x1: Any, x2: Any, dtype: Any = None) -> Expr:
     >>> vecdot([[1.0, 2.0], [3.0, 4.0]], [1.0, 10.0]).eval()
     array([21., 43.])
     """
-    return _typed(numpy_more._vecdot(x1, x2), dtype)
+    return _typed(numpy_more.vector_dot(x1, x2), dtype)
 
 
 def matvec(x1: Any, x2: Any, dtype: Any = None) -> Expr:

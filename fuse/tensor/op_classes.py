@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from fuse.errors import FuseValueError
-from fuse.expr import Expr, _LeafOp, as_expr
+from fuse.expr import Expr, LeafOp, as_expr
 from fuse.frontend import (
     axes,
     creation,
@@ -44,7 +44,7 @@ class OpClass(type):
     build: Callable[..., Any]
 
     def __instancecheck__(cls, op: Any) -> bool:
-        if isinstance(op, (Op, _LeafOp)):
+        if isinstance(op, (Op, LeafOp)):
             return bool(cls.has(op))
         return cls in type(op).__mro__ or cls is Elemwise and hasattr(type(op), "impl")  # a user's own op on scalars
 
@@ -104,14 +104,14 @@ def op_class(name: str, ops: str | Callable[[Any], bool], build: Callable[..., A
                               "__module__": __name__})
 
 
-def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
+def plain_builder(function: Callable[..., Any]) -> Callable[..., Any]:
     """The builder of a class without parameters of importance: ``Class(...)(*args)`` is ``function(*args)``."""
     return lambda *params, **named: function
 
 
 def plain_classes(names: Mapping[str, str], functions: Mapping[str, Any]) -> dict[str, OpClass]:
     """A class without parameters for each op: ``names`` gives the op by class, ``functions`` what a call makes."""
-    return {name: op_class(name, op, _plain(functions[op])) for name, op in names.items()}
+    return {name: op_class(name, op, plain_builder(functions[op])) for name, op in names.items()}
 
 
 def _split(splits: int) -> Callable[..., Any]:
@@ -217,10 +217,10 @@ MaxAndArgmax = op_class(
 )
 Argmax = op_class("Argmax", "argmax", lambda axis=None: partial(scans.argmax, axis=axis))
 
-Dot = op_class("Dot", "dot", _plain(linalg.dot))
+Dot = op_class("Dot", "dot", plain_builder(linalg.dot))
 MatMul = op_class("MatMul", "matmul", lambda dtype=None: linalg.matmul)
-BatchedDot = op_class("BatchedDot", "batched_dot", _plain(linalg.batched_dot))
-Join = op_class("Join", "join", _plain(join.join))
+BatchedDot = op_class("BatchedDot", "batched_dot", plain_builder(linalg.batched_dot))
+Join = op_class("Join", "join", plain_builder(join.join))
 Split = op_class("Split", "subtensor", _split)
 Reshape = op_class(
     "Reshape", "reshape", lambda ndim, name=None: lambda x, shape: layout.reshape(x, shape, ndim=ndim)
@@ -228,13 +228,13 @@ Reshape = op_class(
 Flatten = op_class("Flatten", "reshape", lambda outdim=1: partial(axes.flatten, ndim=outdim))
 Rebroadcast = op_class("Rebroadcast", "rebroadcast unbroadcast", _rebroadcast)
 Unbroadcast = op_class("Unbroadcast", "rebroadcast unbroadcast", lambda *at: lambda x: axes.unbroadcast(x, *at))
-SpecifyShape = op_class("SpecifyShape", "specify_shape", _plain(axes.specify_shape))
-Shape = op_class("Shape", "shape make_vector", _plain(sizes.shape))
+SpecifyShape = op_class("SpecifyShape", "specify_shape", plain_builder(axes.specify_shape))
+Shape = op_class("Shape", "shape make_vector", plain_builder(sizes.shape))
 Shape_i = op_class("Shape_i", "shape_i", lambda i: lambda x: sizes.shape_i(x, i))
 MakeVector = op_class(
     "MakeVector", "make_vector", lambda dtype="int64": lambda *items: ew.cast(sizes.make_vector(*items), dtype)
 )
-Alloc = op_class("Alloc", "broadcast_to", _plain(creation.alloc))
+Alloc = op_class("Alloc", "broadcast_to", plain_builder(creation.alloc))
 AllocEmpty = op_class(
     "AllocEmpty", "broadcast_to", lambda dtype: lambda *shape: creation.zeros(shape, dtype=dtype),
     "An array to be filled: zeros here.",
@@ -252,8 +252,8 @@ ExtractDiag = op_class(
 AllocDiag = op_class("AllocDiag", "set_gather inc_gather", lambda offset=0, axis1=0, axis2=1: partial(
     _on_diagonal, offset, axis1, axis2
 ))
-ScalarFromTensor = op_class("ScalarFromTensor", "", _plain(as_expr), "Scalars are 0-d tensors: no op here.")
-TensorFromScalar = op_class("TensorFromScalar", "", _plain(as_expr), "Scalars are 0-d tensors: no op here.")
+ScalarFromTensor = op_class("ScalarFromTensor", "", plain_builder(as_expr), "Scalars are 0-d tensors: no op here.")
+TensorFromScalar = op_class("TensorFromScalar", "", plain_builder(as_expr), "Scalars are 0-d tensors: no op here.")
 
 Subtensor = op_class("Subtensor", "subtensor", lambda idx_list: lambda x, *args: as_expr(x)[tuple(idx_list)])
 AdvancedSubtensor = op_class("AdvancedSubtensor", "gather", lambda: lambda x, *at: as_expr(x)[at])
@@ -283,12 +283,12 @@ CumOp = op_class(
 )
 DiffOp = op_class("DiffOp", "sub", lambda n=1, axis=-1: partial(extra_ops.diff, n=n, axis=axis))
 RepeatOp = op_class("RepeatOp", "gather", lambda axis=None: partial(rearrange.repeat, axis=axis))
-FillDiagonal = op_class("FillDiagonal", "switch", _plain(extra_ops.fill_diagonal))
-FillDiagonalOffset = op_class("FillDiagonalOffset", "switch", _plain(extra_ops.fill_diagonal_offset))
+FillDiagonal = op_class("FillDiagonal", "switch", plain_builder(extra_ops.fill_diagonal))
+FillDiagonalOffset = op_class("FillDiagonalOffset", "switch", plain_builder(extra_ops.fill_diagonal_offset))
 SearchsortedOp = op_class(
     "SearchsortedOp", "searchsorted", lambda side="left": partial(selecting.searchsorted, side=side)
 )
-Bartlett = op_class("Bartlett", "bartlett", _plain(signal_windows.bartlett))
+Bartlett = op_class("Bartlett", "bartlett", plain_builder(signal_windows.bartlett))
 RavelMultiIndex = op_class(
     "RavelMultiIndex", "ravel_multi_index",
     lambda mode="raise", order="C": lambda *at: extra_ops.ravel_multi_index(at[:-1], at[-1], mode, order),
@@ -303,10 +303,10 @@ Unique = op_class(
 )
 SortOp = op_class("SortOp", "sort", lambda kind=None, order=None: sorting.sort)
 ArgSortOp = op_class("ArgSortOp", "argsort", lambda kind=None, order=None: sorting.argsort)
-TopKOp = op_class("TopKOp", "argsort", _plain(ranking.topk))
+TopKOp = op_class("TopKOp", "argsort", plain_builder(ranking.topk))
 
-MatrixInverse = op_class("MatrixInverse", "matrix_inverse", _plain(decompositions.matrix_inverse))
-Det = op_class("Det", "det", _plain(decompositions.det))
+MatrixInverse = op_class("MatrixInverse", "matrix_inverse", plain_builder(decompositions.matrix_inverse))
+Det = op_class("Det", "det", plain_builder(decompositions.det))
 Cholesky = op_class(
     "Cholesky", "cholesky", lambda lower=True, on_error="raise", **_: partial(
         decompositions.cholesky, lower=lower, on_error=on_error

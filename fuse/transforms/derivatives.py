@@ -281,11 +281,11 @@ def _columns(heads: Sequence[Expr], v: Expr) -> list[Expr]:
     if v.type.ndim == 0:
         return list(Rop(list(heads), v, filled(v, 1.0), disconnected_outputs="ignore"))
     direction = v.type()
-    stable = reverse._stabilized(list(heads), [v])
+    stable = reverse.stabilized(list(heads), [v])
     slopes = tangents(stable, {v: direction})
     live = [t for t in slopes if isinstance(t, Expr) and isinstance(t.type, type(v.type))]
     count = as_size_expr(size_product(sizes_of(v)))
-    wide = dict(zip(live, batched(live, {direction: derived._identity(v, count)}, count), strict=True))
+    wide = dict(zip(live, batched(live, {direction: derived.unit_vectors(v, count)}, count), strict=True))
     return [_last(head, v, wide.get(t)) for head, t in zip(heads, slopes, strict=True)]
 
 
