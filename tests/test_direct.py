@@ -6,7 +6,7 @@ import pytest
 
 import fuse
 import fuse.tensor as T
-from fuse.codegen import load, lower, often, plans
+from fuse.codegen import load, lower, native, often, plans
 from fuse.codegen.load import ArgType, compile_kernel
 from fuse.codegen.scopes import in_memory
 
@@ -69,6 +69,23 @@ def test_the_walk_serves_it_and_numbas_pipeline_says_the_same(name, monkeypatch)
         np.testing.assert_allclose(got, want, rtol=4e-16 if got.dtype.itemsize >= 8 else 3e-7, atol=0)
         assert got.dtype == want.dtype
     assert load.stats()["compiles"] > before
+
+
+def test_columns_of_float32_that_threads_share_are_served_and_fill_vectors():
+    m, w = T.fmatrices("m", "w")
+    p = T.exp(m) / T.exp(m).sum(axis=0)
+    f = fuse.function([m, w], [(p * w).sum(), p * (w - (w * p).sum(axis=0))])
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(2, 5, 20_011)).astype("f4")
+    total, slope = f(x, y)
+    e = np.exp(x.astype("f8"))
+    e /= e.sum(axis=0)
+    np.testing.assert_allclose(total, (e * y).sum(), rtol=1e-5)
+    np.testing.assert_allclose(slope, e * (y - (y * e).sum(axis=0)), rtol=2e-5, atol=1e-6)
+    assert lower.unsupported == []
+    text = "".join(kernel.__self__.llvm for each in f.fn.launchers for kernel in each.variants.values())
+    wide = native.floats()
+    assert f"<{wide} x float>" in text and f"<{wide} x double>" in text
 
 
 @pytest.mark.parametrize("text, reason", [

@@ -259,11 +259,12 @@ class SumEmitter(StepEmitter):
     def summed_lanes(self, accs: Mapping[str, str]) -> Iterator[None]:
         """Around a loop over the lanes of one block: its sum is added to the total (accumulator: dtype)."""
         for acc, dtype in accs.items():
-            self.line(f"{acc}_part = {typed('0.0', dtype)}")
-        self.partial.update({acc: f"{acc}_part" for acc in accs})
+            self.line(f"{acc}_lanes = {typed('0.0', dtype)}")
+        self.partial.update({acc: f"{acc}_lanes" for acc in accs})
         yield
         for acc, dtype in accs.items():
             del self.partial[acc]
+            self.line(f"{acc}_part = float64({acc}_lanes)")
             self.add_compensated(acc)
             self.total(acc, dtype)
 

@@ -100,6 +100,17 @@ def _machine():
     return _state["machine"]
 
 
+def floats() -> int:
+    """How many numbers of float32 the processor's widest vectors have.
+
+    >>> floats() in (4, 8, 16)
+    True
+    """
+    import llvmlite.binding as llvm
+    features = llvm.get_host_cpu_features()
+    return 16 if features.get("avx512f") else 8 if features.get("avx") else 4
+
+
 def _imports() -> dict[str, int]:
     """Addresses of what every entry calls in the interpreter."""
     if "imports" not in _state:

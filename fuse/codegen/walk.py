@@ -16,11 +16,29 @@ from numba.core import cgutils, types
 
 from fuse.codegen import intrinsics
 from fuse.codegen.mathlib.specialise import two_at_once
+from fuse.codegen.native import floats
 from fuse.codegen.scopes import in_memory
 from fuse.codegen.target import Unsupported
 from fuse.codegen.values import I32, I64, Value, Values, called
 
 LOOP = "fuse independent loop"
+
+
+def narrow_work(blocks: Sequence[ir.Block]) -> bool:
+    """Whether a loop of these blocks calls functions of float32 only, beside memory of wider numbers.
+
+    LLVM takes as many elements at once as the widest number in memory allows; here that is half a vector's worth.
+    """
+    kinds, memory = set(), set()
+    for instruction in [i for block in blocks for i in block.instructions]:
+        match instruction:
+            case ir.CallInstr() if not instruction.called_function.name.startswith("llvm."):
+                kinds.add(str(instruction.type))
+            case ir.LoadInstr():
+                memory.add(str(instruction.type))
+            case ir.StoreInstr():
+                memory.add(str(instruction.operands[0].type))
+    return kinds == {"float"} and bool(memory & {"double", "i64"})
 
 
 class Walk(Values):
@@ -163,6 +181,8 @@ class Walk(Values):
             functions = [self.names.get(called(x)) for x in ast.walk(s) if isinstance(x, ast.Call)]
             if two_at_once(functions, "part" in self.env):
                 marks.append(m.add_metadata([ir.MetaDataString(m, "llvm.loop.interleave.count"), I32(2)]))
+            if narrow_work(b.function.blocks[b.function.blocks.index(body) :]):
+                marks.append(m.add_metadata([ir.MetaDataString(m, "llvm.loop.vectorize.width"), I32(floats())]))
             mark = m.add_metadata(marks)
             latch.set_metadata("llvm.loop", mark)
         b.position_at_end(end)
