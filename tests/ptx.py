@@ -9,6 +9,7 @@ It takes the packages of the ``cuda`` extra: where one is missing it says so, an
 * calls no function, but for slow paths of libdevice that NVVM never puts in place;
 * needs no local memory, but for those of sine, cosine and tangent, and spills no register;
 * has the instructions that its case promises, such as loads of 16 bytes;
+* reads a row that it holds in registers once, where its case says so;
 * is assembled by NVIDIA's linker, where that is installed.
 """
 from __future__ import annotations
@@ -31,7 +32,7 @@ CAPABILITIES = ((8, 0), (9, 0))
 SLOW_PATHS = re.compile(r"__internal_\w+|\w*slowpath\w*")
 # Sine and the like of large arguments: digits of 2/pi from a table, in local memory, and one product in float64.
 DIGITS = re.compile(rf"__cudart_i2opi|\b{0x4E441529}\b")
-OF_ANGLES = {"cvt.rn.f64.s64", "mul.f64", "cvt.rn.f32.f64"}
+OF_ANGLES = {"cvt.rn.f64.s64", "mul.rn.f64", "cvt.rn.f32.f64"}
 
 
 @cache
@@ -60,6 +61,9 @@ def problems_of(case: Any, capability: tuple[int, int], assemble: bool) -> tuple
     for promise in case.promises:
         if not any(k.count(promise) for k in kernels):
             found.append(f"no kernel has {promise}")
+    held = [k.count(r"ld\.global.*") for k in kernels if "_slot < " in k.source]
+    if case.held and tuple(held) != case.held:
+        found.append(f"kernels that hold rows in registers have {held} loads, not {list(case.held)}")
     if not kernels and not hosted:
         found.append("no kernel was made")
     if hosted and not case.hosted:

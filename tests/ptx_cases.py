@@ -34,6 +34,7 @@ class Case:
 
     ``narrow``: no kernel computes anything in float64. ``hosted``: no kernel is made, the formula runs on the CPU.
     ``layouts``: of the arrays, where they are not all contiguous.
+    ``held``: how many loads the kernels have that hold rows in registers, by groups of elements and one by one.
     ``promises``: instructions, as regular expressions, each of which some kernel has.
     """
 
@@ -43,6 +44,7 @@ class Case:
     layouts: tuple[str, ...] | None = None
     promises: tuple[str, ...] = ()
     hosted: bool = False
+    held: tuple[int, ...] = ()
 
 
 def tensor(dtype: str, ndim: int) -> Expr:
@@ -180,7 +182,8 @@ def rows(dtypes: Sequence[str], functions: Sequence[Any] = ROWS, places: Sequenc
             for axis, ndim, where in places:
                 for grad in (False, True):
                     name = f"{dtype}: {f.__name__} of {where}{', gradient' if grad else ''}"
-                    yield Case(name, partial(made, f, dtype, axis, ndim, grad), is_narrow(dtype))
+                    once = (4, 8) if f in (softmax, layer_norm) and where == "rows" and not grad else ()
+                    yield Case(name, partial(made, f, dtype, axis, ndim, grad), is_narrow(dtype), held=once)
 
 
 # ---------------------------------------------------------------- indices, draws, long formulas

@@ -186,6 +186,33 @@ def test_lanes_find_in_scratch_memory_what_they_stored():
         np.testing.assert_allclose(light(*values), want, rtol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_are_held_in_registers_where_they_fit(dtype, monkeypatch):
+    from fuse.codegen import cuda_launch
+
+    chosen = []
+
+    def holds(on, plan, *rest):
+        fits = whether(on, plan, *rest)
+        chosen.append(plan.count if fits else 0)
+        return fits
+
+    whether = cuda_launch.holds
+    monkeypatch.setattr(cuda_launch, "holds", holds)
+    x = T.matrix("x", dtype=dtype)
+    m = x - x.max(1, keepdims=True)
+    soft = T.exp(m) / T.exp(m).sum(1, keepdims=True)
+    wide = 4 if dtype == "float32" else 2
+    for shape, counts in (((3, 16), [wide]), ((3, 13), [0, 1]), ((2, 300), [0, 0])):
+        chosen.clear()
+        on_both([x], [soft], [rng.normal(size=shape).astype(dtype)])
+        assert chosen == counts
+    launches, _ = fuse.function([x], soft, device="cuda").fn.regions[0].launches(("C", "C"))
+    for source in launches.held[0]:
+        assert source.text.count("(a0," if source.held.count > 1 else "a0[") == source.held.slots
+        assert not any(argument.kind == "cells" for argument in source.arguments)  # no scratch memory
+
+
 # ---------------------------------------------------------------- indices
 def test_gathers_and_scatters():
     x, v, i = T.dmatrix("x"), T.dvector("v"), T.lvector("i")

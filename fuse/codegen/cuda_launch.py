@@ -14,6 +14,7 @@ import numpy as np
 from fuse.codegen import device
 from fuse.codegen.collapse import collapse
 from fuse.codegen.cuda_array import DeviceArray, Memory, empty
+from fuse.codegen.cuda_held import Held
 from fuse.codegen.emit_cuda import WARP, PartSource, emit, private_buffers
 from fuse.codegen.kernel import (
     Axis,
@@ -68,6 +69,9 @@ class Launches:
         self.sources = emit(kernel)
         chunked = emit(kernel, True)
         self.chunked = chunked if any(s.part.chunked for s in chunked) else ()  # for few long rows
+        held = [emit(kernel, hold=wide) for wide in (True, False)]
+        # For each launch those that hold rows in registers, where rows are short enough.
+        self.held = [tuple([s for s in each if s.held is not None]) for each in zip(*held, strict=True)]
         self.private = private_buffers(kernel, [s.part for s in self.sources])
         self.compiled: dict[PartSource, Any] = {}
         self.accs = {
@@ -104,7 +108,11 @@ class Launches:
             raise EmptyReduction
         state: dict[str, Any] = {}
         few = bool(self.chunked) and any(self.is_few(on, s, sizes) for s in self.sources)
-        for source in self.chunked if few else self.sources:
+        for number, source in enumerate(self.chunked if few else self.sources):
+            for other in () if few else self.held[number]:
+                if holds(on, other.held, other.part.spread, arrays, sizes):
+                    source = other
+                    break
             self.launch(on, source, arrays, numbers, sizes, state, status)
 
     def is_few(self, on: device.Device, source: PartSource, sizes: Mapping[Axis, int]) -> bool:
@@ -218,7 +226,7 @@ class Launches:
             limit = min(most, MOST_BLOCKS) if part.accs else most
             return max(min(limit, -(-work // on.block)), 1), on.block, on.block
         along = max([sizes[a] for a in part.lanes], default=1)
-        lanes = 1 if part.alone else min(_power(along), on.block)
+        lanes = 1 if part.alone else min(source.held.lanes(along) if source.held else _power(along), on.block)
         if part.spread:  # as many columns as a warp reads at once, and the rest of the block over rows
             lanes = min(lanes, max(on.block // min(_power(total), WARP), 1))
         groups = on.block // lanes
@@ -247,6 +255,18 @@ def is_wide(
     if any(has_rows for _, has_rows in among) and sizes[axis] % count:
         return False
     return all(arrays[name].address % (count * arrays[name].itemsize) == 0 for name, _ in among)
+
+
+def holds(
+    on: device.Device, plan: Held | None, spread: bool, arrays: Mapping[str, DeviceArray], sizes: Mapping[Axis, int]
+) -> bool:
+    """Whether the slots of all lanes have room for rows of this size."""
+    if plan is None or not sizes[plan.axis]:
+        return False
+    lanes = max(on.block // WARP, 1) if spread else on.block
+    if sizes[plan.axis] > plan.slots * plan.count * lanes or sizes[plan.axis] % plan.count:
+        return False
+    return plan.count == 1 or is_wide(plan.axis, plan.count, plan.arrays, arrays, sizes)
 
 
 def reads(source: PartSource) -> set[str]:

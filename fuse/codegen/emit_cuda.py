@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fuse.codegen.cuda_combine import Combining
+from fuse.codegen.cuda_held import Held, begin, held, sweep
 from fuse.codegen.cuda_parts import Done, Part, parts_of
 from fuse.codegen.cuda_wide import Wide, copies, widened
 from fuse.codegen.emit import Emitter
@@ -62,6 +63,7 @@ class PartSource:
     dtypes: tuple[str, ...]  # of each argument
     writes: tuple[bool, ...]  # of each argument: whether it is an array that the launch writes
     helpers: Mapping[str, Any]
+    held: Held | None = None
 
     @property
     def arrays(self) -> tuple[bool, ...]:
@@ -86,7 +88,9 @@ class CudaEmitter(Emitter):
 
     target = "cuda"
 
-    def __init__(self, kernel: Kernel, part: Part, number: int, private: set[str]) -> None:
+    def __init__(
+        self, kernel: Kernel, part: Part, number: int, private: set[str], hold: bool | None = None
+    ) -> None:
         super().__init__(kernel)
         self.part, self.number = part, number
         self.private = private
@@ -98,6 +102,8 @@ class CudaEmitter(Emitter):
         self.lost: set[str] = set()  # sums whose rounding errors are kept beside them
         self.in_lanes = False
         self.wide = widened(part.body, self.buffers)
+        self.held = None if hold is None else held(part, self.buffers, private, hold)
+        self.seen: set[Any] = set()  # what is held by now
 
     # ------------------------------------------------------------ arguments
     def argument(self, name: str, argument: Argument, dtype: str, writes: bool = False) -> str:
@@ -156,6 +162,8 @@ class CudaEmitter(Emitter):
                     self.line(f"place = place // {self.size_text[axis]}")
         for acc in part.rows:
             self.init(acc)
+        if self.held is not None:
+            begin(self, self.held)
         self.body(part.body)
         for acc in part.rows:
             self.finish_row(acc)
@@ -172,7 +180,7 @@ class CudaEmitter(Emitter):
         values = self.arguments.values()
         return PartSource(
             part, text, entry, tuple(a for a, _, _ in values), tuple(d for _, d, _ in values),
-            tuple(w for _, _, w in values), self.helpers,
+            tuple(w for _, _, w in values), self.helpers, self.held,
         )
 
     # ------------------------------------------------------------ statements
@@ -367,6 +375,10 @@ class CudaEmitter(Emitter):
     def loop(self, s: Loop) -> None:
         axis, shared = s.axis, is_innermost(s) and not self.part.alone
         self.in_lanes = shared
+        if self.held is not None and shared:
+            sweep(self, s, self.held, self.wide[s] if self.held.count > 1 else None, self.seen)
+            self.in_lanes = False
+            return
         start = "first"
         if shared and s in self.wide:
             start = self.groups_of(s, self.wide[s])
@@ -406,14 +418,15 @@ class CudaEmitter(Emitter):
         return f"{axis}_groups * {count} + first"
 
 
-def emit(kernel: Kernel, chunked: bool = False) -> tuple[PartSource, ...]:
+def emit(kernel: Kernel, chunked: bool = False, hold: bool | None = None) -> tuple[PartSource, ...]:
     """The launches of ``kernel``, in order; with ``chunked`` those for few long rows.
 
+    With ``hold`` rows are held in registers where they can be, by groups of elements (True) or one by one.
     Raises FuseTypeError for what has no text for GPUs.
     """
     parts = parts_of(kernel, chunked)
     private = private_buffers(kernel, parts)
-    return tuple([CudaEmitter(kernel, part, number, private).emit() for number, part in enumerate(parts)])
+    return tuple([CudaEmitter(kernel, part, number, private, hold).emit() for number, part in enumerate(parts)])
 
 
 def private_buffers(kernel: Kernel, parts: Sequence[Part]) -> set[str]:

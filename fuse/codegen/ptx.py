@@ -120,8 +120,9 @@ def compiling(capability: Capability = (9, 0)) -> Iterator[Compiler]:
 
 
 def compiled(launches: Launches, compiler: Compiler) -> tuple[Compiled, ...]:
-    """The kernels of some launches, in order; those for few long rows behind the others."""
-    texts = {source.text: source for source in (*launches.sources, *launches.chunked)}
+    """The kernels of some launches, in order; those for few long rows and for short ones behind the others."""
+    held = [source for each in launches.held for source in each]
+    texts = {source.text: source for source in (*launches.sources, *launches.chunked, *held)}
     return tuple([_compiled(source, compiler) for source in texts.values()])
 
 
