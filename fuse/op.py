@@ -121,7 +121,7 @@ class Op:
                         _KNOWN_TYPES.clear()
                     _KNOWN_TYPES[key] = known
             return known
-        raise TypeError(f"op {self.name} has no type rule")
+        raise TypeError(f"op {self} has no type rule: give it infer=, a function from operands to a TensorType")
 
     def result_dtype(self, *args: Expr, **params: Any) -> str:
         return self.signature(*args, **params)[1]

@@ -185,7 +185,7 @@ def _read_output(item: Any, which: str) -> Expr:
         text = f"output {which} is an expression or a number, not {type(item).__name__} {item!r:.60}"
         raise FuseTypeError(text) from None
     if not isinstance(found.type, Type):
-        raise FuseTypeError(f"output {which} is a {found.type.describe()}, which has no value")
+        raise FuseTypeError(f"output {which} is a {found.type.describe()}, which has no value: leave it out")
     return found
 
 

@@ -31,7 +31,7 @@ def get_test_value(node: Any) -> Any:
     node = expr.as_expr(node)
     value = _known(node)
     if value is _NONE:
-        raise TestValueError(f"{node.name or node} ({node.type.describe()}) has no tag.test_value")
+        raise TestValueError(f"{node.name or node} ({node.type.describe()}) has no tag.test_value: set it to an array")
     return value
 
 

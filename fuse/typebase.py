@@ -49,7 +49,7 @@ class Type:
 
     def filter(self, value: Any, strict: bool = False, allow_downcast: bool | None = None) -> Any:
         """``value`` as a value of this type; raises TypeError where it is none."""
-        raise MethodNotDefined(f"{type(self).__name__} has no filter(value, strict, allow_downcast)")
+        raise MethodNotDefined(f"{type(self).__name__} has no filter(value, strict, allow_downcast): write it")
 
     def filter_variable(self, other: Any, allow_convert: bool = True) -> Any:
         """``other`` as a variable of this type; raises FuseTypeError where it is of another."""

@@ -202,7 +202,7 @@ def _scalar_cost(cost: Any) -> Expr:
     if is_null(cost):
         raise NullTypeGradError(f"the cost is undefined: {cost.type.why_null}")  # type: ignore[attr-defined]
     if is_disconnected(cost):
-        raise FuseTypeError("the cost is a disconnected gradient, which has no value to differentiate")
+        raise FuseTypeError("the cost is a disconnected gradient: give one that depends on a variable")
     if cost.type.ndim != 0:
         raise FuseTypeError(
             f"grad needs a scalar cost, not a {cost.type.describe()}: take cost.sum() or cost.mean(), jacobian(cost, "

@@ -346,7 +346,7 @@ def minimum(x, y):
 def ordered(*dtypes: str, **_: Any) -> tuple[tuple[str, ...], str]:
     """As ``same``; complex numbers have no order."""
     if any(d in ty.COMPLEX for d in dtypes):
-        raise FuseTypeError("not defined for complex numbers, which have no order")
+        raise FuseTypeError("complex numbers have no order: take x.real and x.imag, or abs(x)")
     return same(*dtypes)
 
 

@@ -118,7 +118,9 @@ class Op:
 
     def grad(self, inputs: list[Expr], output_grads: list[Expr]) -> list[Any]:
         """The gradients with respect to ``inputs``, from those with respect to the outputs."""
-        raise MethodNotDefined(f"{type(self).__name__} has no grad(inputs, output_grads)")
+        raise MethodNotDefined(
+            f"{type(self).__name__} has no grad(inputs, output_grads): write it, or use disconnected_grad"
+        )
 
     def L_op(self, inputs: list[Expr], outputs: list[Expr], output_grads: list[Expr]) -> list[Any]:
         """As ``grad``, with the op's outputs at hand."""
@@ -129,7 +131,9 @@ class Op:
 
     def R_op(self, inputs: list[Expr], eval_points: list[Expr | None]) -> list[Any]:
         """The tangents of the outputs, from those of the inputs (None: no tangent)."""
-        raise MethodNotDefined(f"{type(self).__name__} has no R_op(inputs, eval_points)")
+        raise MethodNotDefined(
+            f"{type(self).__name__} has no R_op(inputs, eval_points): write it, or take the gradient, which needs grad"
+        )
 
     def _record(self) -> ClassRecord:
         return record_of(self)

@@ -37,7 +37,7 @@ def pair(first: str, second: str) -> tuple[tuple[str, ...], str]:
 def part(dtype: str) -> tuple[tuple[str, ...], str]:
     """The dtype of a part of a complex number; the builders answer for real ones."""
     if dtype not in ty.COMPLEX:
-        raise FuseTypeError(f"a {dtype} has no parts")
+        raise FuseTypeError(f"a {dtype} has no real and imaginary part: cast it to complex first")
     return (dtype,), ty.real_of(dtype)
 
 

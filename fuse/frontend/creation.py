@@ -299,7 +299,7 @@ def _bound(value: Any) -> Expr:
     if isinstance(value, float) and not isinstance(value, np.floating):
         return constant(value, dtype=ty.promote(config.floatX, expr.type.dtype))
     if ty.kind(expr.type.dtype) == "c":
-        raise FuseTypeError("arange is not defined for complex numbers")
+        raise FuseTypeError("arange takes real numbers: arange(n) * step + start makes complex ones")
     return expr
 
 

@@ -38,6 +38,7 @@ def require_square(x: Expr, what: str, ranks: Sequence[int] | None = None) -> No
         raise ShapeError(f"{what} takes a square matrix, not one of shape {shape_text(shape)}")
 
 
+NO_COMPLEX_GRADIENT = "{} has no gradient for complex matrices: write the matrix as a real one of twice the size"
 SINGULAR = (
     "the matrix has no inverse: pinv and lstsq serve such matrices; else add to the diagonal, x + 1e-6 * eye(n)"
 )
@@ -140,7 +141,7 @@ def _slogdet_grad(g: Any, out: Expr, x: Expr) -> tuple[Any, ...]:
     if g[1] is DISCONNECTED:
         return (ew.mul(x, 0),)  # the sign is constant where it has a derivative
     if x.type.dtype in COMPLEX:
-        raise FuseTypeError("slogdet has no gradient for complex matrices")
+        raise FuseTypeError(NO_COMPLEX_GRADIENT.format("slogdet"))
     return (ew.mul(_as_stack(g[1]), transpose_last(inverse_of_square(x))),)
 
 
@@ -201,7 +202,7 @@ def cholesky_grad(g: Expr, out: Expr, x: Expr, *, lower: bool, on_error: str = "
     from fuse.frontend.systems import triangular_solution
 
     if out.type.dtype in COMPLEX:
-        raise FuseTypeError("cholesky has no gradient for complex matrices")
+        raise FuseTypeError(NO_COMPLEX_GRADIENT.format("cholesky"))
     factor, g = (out, g) if lower else (transpose_last(out), transpose_last(g))
     rows, columns = sizes_of(factor)[-2:]
     diagonal = eye(rows, columns, dtype=factor.type.dtype)

@@ -17,7 +17,13 @@ from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
 from fuse.frontend.axes import moveaxis
 from fuse.frontend.creation import diagonal_offsets, tril, zeros, zeros_like
-from fuse.frontend.decompositions import guarded, inverse_of_square, lapack_dtype, require_square
+from fuse.frontend.decompositions import (
+    NO_COMPLEX_GRADIENT,
+    guarded,
+    inverse_of_square,
+    lapack_dtype,
+    require_square,
+)
 from fuse.frontend.indexing import set_subtensor
 from fuse.frontend.join import join, pad_end
 from fuse.frontend.layout import dimshuffle, reshape
@@ -28,7 +34,7 @@ from fuse.frontend.reductions import max as max_
 from fuse.frontend.reductions import min as min_
 from fuse.frontend.reductions import sum as sum_
 from fuse.frontend.sizes import normalize_axis, size_add, size_min, size_product, sizes_of, static_int
-from fuse.frontend.spectral import NO_COMPLEX_GRADIENT, as_row, least_size, pinv, pinv_cotangent, require_matrix, svd
+from fuse.frontend.spectral import as_row, least_size, pinv, pinv_cotangent, require_matrix, svd
 from fuse.frontend.statistics import norm as vector_norm
 from fuse.frontend.systems import solve, triangular_solution
 from fuse.op import DISCONNECTED, Op, op_record

@@ -42,6 +42,11 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.conjugate: elementwise.conj, np.degrees: elementwise.rad2deg, np.radians: elementwise.deg2rad,
 }
 
+_NO_COUNTERPART = (
+    "{} has no counterpart for expressions: write it in functions of fuse.tensor, or wrap it with fuse.as_op, so that "
+    "it is called on arrays"
+)
+
 # ufunc.reduce and ufunc.accumulate
 REDUCE: dict[Any, Callable[..., Any]] = {
     np.add: reductions.sum, np.multiply: reductions.prod, np.maximum: reductions.max, np.minimum: reductions.min,
@@ -198,7 +203,7 @@ def array_ufunc(self: Expr, ufunc: Any, method: str, *inputs: Any, **options: An
         dtype = options.pop("dtype", None)
         build = _ufuncs().get(ufunc) or _rare(ufunc)
         if build is None:
-            raise FuseTypeError(f"{called} has no counterpart for expressions")
+            raise FuseTypeError(_NO_COUNTERPART.format(called))
         _refuse(called, options)
         out = build(*(as_numpy_does(*inputs) if TRACE.active else inputs))
         return out if dtype is None else elementwise.cast(out, dtype)
@@ -210,7 +215,7 @@ def array_ufunc(self: Expr, ufunc: Any, method: str, *inputs: Any, **options: An
         left, right = [x if isinstance(x, Expr) else np.asarray(x) for x in inputs]
         wide = axes.shape_padright(left, right.ndim)
         return _ufuncs()[ufunc](wide, right)
-    raise FuseTypeError(f"{called} has no counterpart for expressions")
+    raise FuseTypeError(_NO_COUNTERPART.format(called))
 
 
 def _refuse(called: str, options: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
 from fuse.frontend.creation import diagonal_offsets, tril, triu
-from fuse.frontend.decompositions import guarded, lapack_dtype, require_square
+from fuse.frontend.decompositions import NO_COMPLEX_GRADIENT, guarded, lapack_dtype, require_square
 from fuse.frontend.layout import dimshuffle
 from fuse.frontend.linalg import matmul, transpose_last
 from fuse.frontend.logic import literal
@@ -29,8 +29,6 @@ from fuse.frontend.reductions import max as max_
 from fuse.frontend.sizes import size_min, sizes_of
 from fuse.op import DISCONNECTED, Op, op_record
 from fuse.types import COMPLEX, TensorType, TupleType, real_of
-
-NO_COMPLEX_GRADIENT = "{} has no gradient for complex matrices: write the matrix as a real one of twice the size"
 
 
 # ---------------------------------------------------------------- helpers of gradients

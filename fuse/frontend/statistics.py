@@ -164,7 +164,7 @@ def _floating(x: Expr) -> Expr:
 # ---------------------------------------------------------------- logsumexp
 def _logsumexp_type(x: Expr, *, axis: tuple[int, ...]) -> TensorType:
     if x.type.dtype in COMPLEX:
-        raise FuseTypeError("logsumexp is not defined for complex numbers")
+        raise FuseTypeError("logsumexp takes real numbers: of complex ones log(sum(exp(x)))")
     return TensorType(ty.inexact(x.type.dtype), [n for a, n in enumerate(x.type.shape) if a not in axis])
 
 

@@ -80,7 +80,7 @@ def odeint(
     if times.type.ndim != 1:
         raise FuseTypeError(f"t is a vector of times, not a {times.type.describe()}")
     if not starts:
-        raise FuseValueError("y0 has no values")
+        raise FuseValueError("y0 has no values: give a number, an array or a tree of them")
     parameters = [as_expr(a) if not callable(a) else a for a in args]
 
     def slopes(values: Sequence[Expr], time: Expr) -> list[Expr]:
@@ -93,7 +93,9 @@ def odeint(
             raise FuseTypeError(f"func returns what y0 is like, {structure}, not {returned}")
         for new, old in zip(leaves, starts, strict=True):
             if new.type.ndim > old.type.ndim:
-                raise FuseTypeError(f"the slope of a {old.type.describe()} is no {new.type.describe()}")
+                raise FuseTypeError(
+                    f"the slope of a {old.type.describe()} has its axes, a {new.type.describe()} has more: reduce it"
+                )
         return [_like(new, old) for new, old in zip(leaves, values, strict=True)]
 
     if method == "rk4":

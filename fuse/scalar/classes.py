@@ -35,7 +35,7 @@ def _upcast(types: Sequence[TensorType]) -> str:
 
 def _real(types: Sequence[TensorType]) -> None:
     if any(t.dtype in COMPLEX for t in types):
-        raise FuseTypeError("complex argument not supported")
+        raise FuseTypeError("complex argument not supported: take its real part or its absolute value")
 
 
 def upcast_out(*types: TensorType) -> tuple[TensorType, ...]:
@@ -50,7 +50,7 @@ def upcast_out(*types: TensorType) -> tuple[TensorType, ...]:
 def upcast_out_nobool(*types: TensorType) -> tuple[TensorType, ...]:
     """As ``upcast_out``; FuseTypeError for bool."""
     if _upcast(types) == "bool":
-        raise FuseTypeError("bool output not supported")
+        raise FuseTypeError("bool output not supported: cast an argument to an integer")
     return upcast_out(*types)
 
 
@@ -97,7 +97,7 @@ def same_out_nocomplex(type: TensorType) -> tuple[TensorType, ...]:
 def same_out_float_only(type: TensorType) -> tuple[TensorType, ...]:
     """As ``same_out``; FuseTypeError for what is no float."""
     if type.dtype not in FLOATING:
-        raise FuseTypeError("only float type are supported")
+        raise FuseTypeError("only float type are supported: cast the argument")
     return same_out(type)
 
 
@@ -224,7 +224,7 @@ class ScalarOp(Op):
 
     def impl(self, *numbers: Any) -> Any:
         """The result for these numbers; a tuple of several."""
-        raise MethodNotDefined(f"{type(self).__name__} has no impl: it says what the op computes, for one element")
+        raise MethodNotDefined(f"{type(self).__name__} has no impl: write it, what the op computes of one element")
 
     def output_types(self, types: Sequence[TensorType]) -> Sequence[TensorType]:
         """The types of results, 0-d, from those of arguments."""

@@ -97,12 +97,12 @@ def carried(
     ends = [] if until is None else [until]
     count = len(states)
     roots = settled(states, [*nexts, *ys, *ends])
-    carried = [s.leaves[0] for s in states]
-    outside = foreign(roots, [*elements, *carried])
+    own = [s.leaves[0] for s in states]
+    outside = foreign(roots, [*elements, *own])
     replaced: dict[Expr, Expr] = {x: variable(x.type, x.name) for x in outside}
     roots = substitute(roots, replaced)
     body = Body(
-        elements, carried, list(replaced.values()), roots[:count], roots[count : count + len(ys)],
+        elements, own, list(replaced.values()), roots[:count], roots[count : count + len(ys)],
         roots[-1] if ends else None,
     )
     params = {} if checkpoint is None else {"checkpoint": int(checkpoint)}

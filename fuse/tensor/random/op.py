@@ -100,7 +100,9 @@ class RandomVariable(Op):
             known.update(zip(names, sizes[len(sizes) - len(names) :], strict=True))
         missing = [n for n in self.output_sig if n not in known]
         if missing:
-            raise NotImplementedError(f"{self.name}: no parameter has the axis {missing[0]!r} of the draw")
+            raise NotImplementedError(
+                f"{self.name}: no parameter has the axis {missing[0]!r} of the draw: write _supp_shape_from_params"
+            )
         return tuple([known[n] for n in self.output_sig])
 
     def _batch_sizes(self, dist_params: Sequence[Expr]) -> tuple[Any, ...]:
@@ -150,7 +152,10 @@ class RandomVariable(Op):
         elif isinstance(rng, (np.random.Generator, np.random.RandomState)):
             rng = shared(rng)
         elif not isinstance(getattr(rng, "type", None), (type(random_generator_type), type(random_state_type))):
-            raise FuseTypeError("The type of rng should be an instance of RandomGeneratorType or RandomStateType")
+            raise FuseTypeError(
+                "The type of rng should be an instance of RandomGeneratorType or RandomStateType, such as "
+                "fuse.shared(np.random.default_rng())"
+            )
         params = list(map(as_expr, dist_params))
         sizes = size_param(size)
         dtype = self._dtype()
@@ -159,7 +164,7 @@ class RandomVariable(Op):
 
     def _dtype(self) -> str:
         if self.dtype is None:
-            raise FuseTypeError("dtype is unspecified")
+            raise FuseTypeError("dtype is unspecified: give it to the class, or to the call (dtype='float64')")
         return config.floatX if self.dtype == "floatX" else dtype_name(self.dtype)
 
     def perform(self, node: Apply, inputs: list[Any], output_storage: list[list[Any]]) -> None:
