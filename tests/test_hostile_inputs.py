@@ -338,7 +338,7 @@ def test_eight_threads_at_once():
     assert not wrong
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_in_a_forked_child():
     f = program()
     want = f(A)

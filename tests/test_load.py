@@ -399,7 +399,7 @@ def test_kernels_outlive_the_table_and_are_freed_with_the_last_reference():
     del f
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_forked_child_compiles_while_another_thread_was_compiling():
     thread = threading.Thread(target=lambda: compile_kernel(COPY + "# parent", "copy", arrays("int8", 1, 1)))

@@ -25,7 +25,7 @@ def fresh():
     """Nothing kept before a test; skipped where this Python has no such allocator."""
     gc.collect()
     if sys.implementation.name != "cpython" or sys.maxsize < 2**32:
-        pytest.skip("no allocator for this Python")
+        pytest.skip("the allocator is for 64-bit CPython: elsewhere NumPy's own serves")
     assert memory.addresses()
     memory.free()
     with fuse.config.change_flags(recycle=1 << 30):
@@ -314,7 +314,7 @@ def test_results_outlive_the_function_and_the_process_ends_well():
     assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_forked_child_has_its_own():
     f, x = plus_one(), np.arange(float(N))
     f(x)

@@ -227,7 +227,7 @@ def test_demo_on_a_gpu_that_is_not_there_says_so(capsys):
     from fuse import cli, devices
 
     if devices.is_simulated() or devices.gpu()[0]:
-        pytest.skip("there is one")
+        pytest.skip("there is a GPU: tests/gpu runs the demonstration on it")
     assert cli.main(["demo", "--device", "cuda"]) == 2
     assert "no GPU to run on" in capsys.readouterr().err
 

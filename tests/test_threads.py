@@ -246,7 +246,7 @@ def test_numbers_of_threads_change_while_others_compute():
     assert not failures
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_forked_children_have_a_pool_of_their_own():
     assert job(2)
@@ -309,7 +309,7 @@ def test_environment_of_a_worker_limits_threads():
     assert run(SCRIPT, OMP_NUM_THREADS="1", FUSE_FLAGS="threads=3") == ["3"]  # said to fuse itself
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not interrupt processes by signals")
 def test_an_interrupt_comes_through_between_calls():
     script = """
 import os, signal, threading, numpy as np

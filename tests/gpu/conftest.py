@@ -43,4 +43,4 @@ def real():
     from fuse.codegen import device
 
     if device.current().simulated:
-        pytest.skip("too slow in the simulator, or nothing to see there")
+        pytest.skip("needs a GPU: the simulator is too slow for it, or shows nothing of it")
