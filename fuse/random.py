@@ -61,6 +61,8 @@ class _Source(laws.RandomStreams):
 def key(seed: Any) -> Expr:
     """The key of a seed: an integer, or a 0-d integer expression.
 
+    Raises FuseTypeError for what is no integer.
+
     >>> key(0).eval()
     array([ 7021537952442578943, 16672243060418148067], dtype=uint64)
     """
@@ -84,6 +86,8 @@ def split(key: Any, num: int = 2) -> Expr:
 
 def fold_in(key: Any, data: Any) -> Expr:
     """The key that belongs to ``key`` and the integer ``data``, such as the number of a step.
+
+    Raises FuseTypeError for what is no integer.
 
     >>> import fuse.random as R
     >>> bool((R.fold_in(R.key(0), 1).eval() != R.fold_in(R.key(0), 2).eval()).all())

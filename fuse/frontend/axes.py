@@ -29,6 +29,8 @@ from fuse.types import TensorType
 def transpose(x: Any, *axes: Any) -> Expr:
     """``x`` with its axes reversed, or in the given order.
 
+    Raises FuseValueError where an axis is missing or stands twice.
+
     >>> import fuse.tensor as T
     >>> transpose(T.tensor("float64", shape=(2, 3, 4)), (0, 2, 1)).type
     TensorType(float64, (2, 4, 3))
@@ -76,6 +78,8 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Expr:
 def moveaxis(x: Any, source: Any, destination: Any) -> Expr:
     """``x`` with some axes moved to other positions, the others in their order (``numpy.moveaxis``).
 
+    Raises FuseValueError where the axes do not pair up.
+
     >>> import fuse.tensor as T
     >>> moveaxis(T.tensor("float64", shape=(2, 3, 4)), 0, -1).type
     TensorType(float64, (3, 4, 2))
@@ -112,6 +116,7 @@ def squeeze(x: Any, axis: Any = None) -> Expr:
     """``x`` without axes of size 1: all that are known to have it, or the given ones.
 
     An axis named here whose size is not known is taken to be 1; a call with another size is an error.
+    Raises ShapeError where no axis is given and the sizes are not known.
 
     >>> import fuse.tensor as T
     >>> squeeze(T.row("r")).type
@@ -213,6 +218,8 @@ def atleast_3d(*xs: Any) -> Any:
 def flatten(x: Any, ndim: Any = None, outdim: int | None = None) -> Expr:
     """``x`` with its last axes joined into one, so that ``ndim`` axes (default 1) remain.
 
+    Raises FuseValueError for more dimensions than there are, and for Fortran order.
+
     >>> import fuse.tensor as T
     >>> flatten(T.tensor("float64", shape=(2, 3, 4)), 2).type
     TensorType(float64, (2, 12))
@@ -272,6 +279,8 @@ def _specified_numpy(x: Any, *sizes: Any) -> Any:
 )
 def specify_shape(op: Op, x: Any, shape: Any, *more: Any) -> Expr:
     """``x``, declared to have ``shape`` (None: as it is); a call with another shape is an error.
+
+    Raises SpecifiedShapeError where the number of sizes is not that of the axes.
 
     >>> import fuse.tensor as T
     >>> specify_shape(T.matrix("m"), (None, 3)).type

@@ -26,6 +26,8 @@ _LEAST_EPSILON = 1e-5  # as in Theano, whose GPU library asks for it
 def batch_normalization(inputs: Any, gamma: Any, beta: Any, mean: Any, std: Any, mode: str = "low_mem") -> Expr:
     """``(inputs - mean) * gamma / std + beta``; ``mode`` ('low_mem' or 'high_mem') is accepted and has no effect.
 
+    Raises FuseValueError for another mode.
+
     >>> batch_normalization([1.0, 3.0], 1.0, 0.0, 2.0, 2.0).eval()
     array([-0.5,  0.5])
     """

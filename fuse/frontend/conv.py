@@ -219,6 +219,8 @@ def causal_conv1d(
 ) -> Expr:
     """Signals (signals, channels, time) convolved with filters such that no result depends on a later time.
 
+    Raises ShapeError where an operand has other than three axes.
+
     >>> import fuse.tensor as T
     >>> x, w = T.tensor3("x"), T.tensor3("w")
     >>> causal_conv1d(x, w, (1, 1, 2)).eval({x: [[[1.0, 2.0, 3.0]]], w: [[[1.0, 10.0]]]})

@@ -230,6 +230,8 @@ def _triangle(m: Any, k: Any, keep: Any, what: str) -> Expr:
 def diag(v: Any, k: int = 0) -> Expr:
     """The diagonal ``k`` of a matrix, or the matrix with the vector ``v`` on diagonal ``k`` and zeros elsewhere.
 
+    Raises ShapeError for other ranks, FuseTypeError for an offset that is an expression.
+
     >>> import fuse.tensor as T
     >>> diag(T.matrix("m")).ndim, diag(T.vector("v"), 1).ndim
     (1, 2)

@@ -69,6 +69,8 @@ def solve_continuous_lyapunov(A: Any, Q: Any) -> Expr:
 def solve_discrete_lyapunov(A: Any, Q: Any, method: str | None = None) -> Expr:
     """The solution ``x`` of ``A x A^H - x + Q = 0``; PyTensor's ``method`` makes no difference.
 
+    Raises FuseValueError for a method that PyTensor does not have.
+
     >>> solve_discrete_lyapunov([[0.5]], [[3.0]]).eval()
     array([[4.]])
     """

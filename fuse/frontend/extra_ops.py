@@ -22,6 +22,8 @@ from fuse.types import INTEGER
 def diff(x: Any, n: int = 1, axis: int = -1) -> Expr:
     """The ``n``-th differences of neighbours along ``axis``; of bools, whether they differ.
 
+    Raises FuseValueError where ``n`` is negative.
+
     >>> diff([1, 4, 9]).eval()
     array([3, 5])
     """
@@ -59,6 +61,8 @@ def bincount(x: Any, weights: Any = None, minlength: Any = None, assert_nonneg: 
 def fill_diagonal(a: Any, val: Any) -> Expr:
     """A copy of ``a`` with ``val`` on its main diagonal (all indices equal).
 
+    Raises ShapeError where ``a`` has fewer than two axes.
+
     >>> fill_diagonal([[1, 2], [3, 4]], 0).eval()
     array([[0, 2],
            [3, 0]])
@@ -73,6 +77,7 @@ def fill_diagonal_offset(a: Any, val: Any, offset: Any) -> Expr:
     """A copy of the matrix ``a`` with ``val`` on diagonal ``offset``.
 
     ``val`` is one number; positive offsets lie above the main diagonal.
+    Raises ShapeError where ``a`` is no matrix or ``val`` no number.
 
     >>> fill_diagonal_offset([[1, 2], [3, 4]], 0, 1).eval()
     array([[1, 0],
@@ -115,6 +120,7 @@ def ravel_multi_index(multi_index: Any, dims: Any, mode: str = "raise", order: s
     """The position of the element at the given indices of an array of sizes ``dims``; ``order`` is 'C' or 'F'.
 
     Indices out of range are an error when the function runs, or with ``mode`` 'wrap' or 'clip' moved into it.
+    Raises FuseValueError for another mode.
 
     >>> ravel_multi_index(([1, 0], [2, 1]), (2, 3)).eval()
     array([5, 1])
@@ -164,6 +170,7 @@ def _sizes(dims: Any, ndim: Any) -> list[Any]:
 def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Expr:
     """``x`` with elements added at both ends of its axes, as ``numpy.pad``: mode 'constant', 'edge', 'reflect',
     'symmetric' or 'wrap'. Widths are integers known while the graph is built.
+    Raises FuseValueError for another mode and for negative widths.
 
     >>> pad([1, 2, 3], (1, 2)).eval()
     array([0, 1, 2, 3, 0, 0])

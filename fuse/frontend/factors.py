@@ -121,6 +121,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 
     ``mode``: "reduced" (q has k columns and r k rows, k the smaller size of ``a``), "complete" (q is square), "r"
     (r alone), "raw" (LAPACK's (h, tau), without gradient). The gradient needs columns 0 to k - 1 to be independent.
+    Raises FuseValueError for another mode, ShapeError for less than a matrix.
 
     >>> q, r = qr([[0.0, 2.0], [3.0, 0.0]])
     >>> abs(r).eval()
@@ -248,6 +249,8 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> tuple[Expr, Expr, Expr, Expr]:
 def tensorinv(a: Any, ind: int = 2) -> Expr:
     """The inverse for ``tensordot(..., ind)``: ``a`` as a matrix, the first ``ind`` axes for its rows, inverted.
 
+    Raises FuseValueError where ``a`` does not have ``ind`` axes.
+
     >>> import fuse.tensor as T
     >>> tensorinv(T.tensor("float64", shape=(2, 3, 6)), ind=2).type
     TensorType(float64, (6, 2, 3))
@@ -262,6 +265,8 @@ def tensorinv(a: Any, ind: int = 2) -> Expr:
 
 def tensorsolve(a: Any, b: Any, axes: Sequence[int] | None = None) -> Expr:
     """The ``x`` with ``tensordot(a, x, x.ndim) == b``; the ``axes`` of ``a`` go to its end first.
+
+    Raises ShapeError where ``a`` has fewer axes than ``b``.
 
     >>> import fuse.tensor as T
     >>> tensorsolve(T.tensor("float64", shape=(2, 3, 6)), T.tensor("float64", shape=(2, 3))).type
@@ -279,6 +284,8 @@ def tensorsolve(a: Any, b: Any, axes: Sequence[int] | None = None) -> Expr:
 
 def block_diag(*matrices: Any) -> Expr:
     """The matrix with these along its diagonal and zeros elsewhere; vectors count as rows.
+
+    Raises ShapeError for no blocks and for ranks above 2.
 
     >>> block_diag([[1, 2]], [[3], [4]]).eval()
     array([[1, 2, 0],
@@ -302,6 +309,8 @@ def block_diag(*matrices: Any) -> Expr:
 def alloc_diag(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Expr:
     """Zeros with the last axis of ``x`` on diagonal ``offset`` of the new axes ``axis1`` and ``axis2``.
 
+    Raises ShapeError for a number, FuseTypeError for an offset that is an expression.
+
     >>> alloc_diag([1, 2]).eval()
     array([[1, 0],
            [0, 2]])
@@ -320,6 +329,8 @@ def alloc_diag(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Expr:
 
 def extract_diag(x: Any) -> Expr:
     """The diagonal of a matrix.
+
+    Raises ShapeError for other ranks than 2.
 
     >>> extract_diag([[1, 2], [3, 4]]).eval()
     array([1, 4])
@@ -344,6 +355,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> E
 
     ``ord`` of vectors: 2 (None), 0, any p, inf, -inf; of matrices: "fro" (None), "nuc", 1, -1, 2, -2, inf, -inf.
     ``axis``: one axis for vectors, two for matrices.
+    Raises FuseValueError for an unknown order, ShapeError where it is not told which axes are meant.
 
     >>> norm([[3.0, 0.0], [0.0, -4.0]]).eval(), norm([[3.0, 0.0], [0.0, -4.0]], "nuc").eval()
     (array(5.), array(7.))

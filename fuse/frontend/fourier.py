@@ -219,7 +219,10 @@ def irfft(a: Any, n: Any = None, axis: int = -1, norm: str | None = None) -> Exp
 
 
 def rfftn(a: Any, s: Any = None, axes: Any = None, norm: str | None = None) -> Expr:
-    """``rfft`` along the last of the axes, and ``fft`` along the others."""
+    """``rfft`` along the last of the axes, and ``fft`` along the others.
+
+    Raises FuseValueError for no axes.
+    """
     x = _real_numbers(a, "rfftn")
     places = _axes(x, s, axes, "rfftn")
     if not places:
@@ -236,7 +239,10 @@ def rfftn(a: Any, s: Any = None, axes: Any = None, norm: str | None = None) -> E
 
 
 def irfftn(a: Any, s: Any = None, axes: Any = None, norm: str | None = None) -> Expr:
-    """``ifft`` along all but the last of the axes, and ``irfft`` along that."""
+    """``ifft`` along all but the last of the axes, and ``irfft`` along that.
+
+    Raises FuseValueError for no axes.
+    """
     x = as_expr(a)
     x = ew.cast(x, _complex_of(x))
     places = _axes(x, s, axes, "irfftn")

@@ -82,6 +82,7 @@ def join(op: Op, axis: Any, *xs: Any) -> Expr:
     """Expressions of the same rank one after the other along ``axis`` (Theano: the axis comes first).
 
     ``axis`` is an integer, or a 0-d expression of integers.
+    Raises FuseValueError for no expressions, ShapeError for numbers, FuseTypeError for an axis that is no integer.
 
     >>> import fuse.tensor as T
     >>> join(0, T.vector("a"), [1, 2]).type
@@ -105,6 +106,8 @@ def join(op: Op, axis: Any, *xs: Any) -> Expr:
 def concatenate(tensor_list: Any, axis: int = 0) -> Expr:
     """The expressions of a list one after the other along ``axis``, as ``numpy.concatenate``.
 
+    Raises FuseTypeError for what is no list.
+
     >>> import fuse.tensor as T
     >>> a, b = T.matrices("a", "b")
     >>> concatenate([a, b], axis=1).ndim
@@ -119,6 +122,8 @@ def concatenate(tensor_list: Any, axis: int = 0) -> Expr:
 
 def stack(*tensors: Any, axis: int = 0) -> Expr:
     """Expressions of the same rank along a new axis: ``stack([a, b], axis=1)``, or ``stack(a, b)``.
+
+    Raises FuseValueError for no expressions, ShapeError for different ranks.
 
     >>> import fuse.tensor as T
     >>> a, b = T.matrices("a", "b")

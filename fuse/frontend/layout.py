@@ -71,6 +71,8 @@ def _dimshuffle_grad(g: Expr, out: Expr, x: Expr, pattern: tuple[Any, ...]) -> t
 def dimshuffle(op: Op, x: Any, *pattern: Any) -> Expr:
     """``x`` with its axes in the order of ``pattern``; ``'x'`` inserts one of size 1, those of size 1 may be left out.
 
+    Raises FuseValueError for what is no axis and not ``'x'``.
+
     >>> import fuse.tensor as T
     >>> v = T.vector("v")
     >>> dimshuffle(v, "x", 0).type
@@ -267,6 +269,7 @@ def reshape(op: Op, x: Any, *newshape: Any, ndim: int | None = None, shape: Any 
     """The elements of ``x`` in C order as ``newshape``; one size may be -1.
 
     The shape is a sequence, several arguments, or an integer vector (its length known, or given as ``ndim``).
+    Raises ShapeError where the numbers of elements or of axes surely differ.
 
     >>> import fuse.tensor as T
     >>> reshape(T.tensor("float64", shape=(4, 3)), (2, -1)).type
@@ -328,6 +331,8 @@ def _diagonal_grad(g: Expr, out: Expr, x: Expr, offset: int, axis1: int, axis2: 
 )
 def diagonal(op: Op, x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Expr:
     """The diagonals of ``x`` over two axes, as the last axis of the result (``numpy.diagonal``).
+
+    Raises ShapeError for less than a matrix, FuseValueError for one axis given twice.
 
     >>> import fuse.tensor as T
     >>> diagonal(T.tensor("float64", shape=(2, 5)), offset=1).type

@@ -239,6 +239,8 @@ def _batched_dot(op: Op, x: Expr, y: Expr) -> Expr:
 def batched_dot(a: Any, b: Any) -> Expr:
     """For each i the product ``dot(a[i], b[i])``; the first axes must have the same size (nothing broadcasts).
 
+    Raises ShapeError for a number.
+
     >>> import fuse.tensor as T
     >>> batched_dot(T.tensor3("a"), T.matrix("b")).type
     TensorType(float64, matrix)
@@ -258,6 +260,8 @@ def batched_dot(a: Any, b: Any) -> Expr:
 
 def batched_tensordot(x: Any, y: Any, axes: Any = 2) -> Expr:
     """``tensordot(x[i], y[i])`` for each i; ``axes`` counts the batch axis 0, which it may not name.
+
+    Raises ShapeError for a number.
 
     >>> import fuse.tensor as T
     >>> x, y = T.tensor("float64", shape=(5, 2, 3)), T.tensor("float64", shape=(5, 3, 4))

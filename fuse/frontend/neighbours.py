@@ -50,6 +50,7 @@ def images2neibs(ten4: Any, neib_shape: Any, neib_step: Any = None, mode: str = 
     is 'valid' (the patches fit exactly), 'ignore_borders' (what is left over is left out), 'half' and 'full' (zeros
     around the images: half a patch, one less than a patch), or 'wrap_centered' (a patch around every step, images wrap
     around).
+    Raises FuseTypeError for other ranks than 4 and for another mode.
 
     >>> import fuse.tensor as T
     >>> x = T.tensor4("x")
@@ -93,6 +94,7 @@ def neibs2images(neibs: Any, neib_shape: Any, original_shape: Any, mode: str = "
     """The images of shape ``original_shape`` whose patches, side by side, are the rows of ``neibs``.
 
     ``mode`` is 'valid' or 'ignore_borders' (what the patches do not reach is 0).
+    Raises ShapeError where ``neibs`` is no matrix, FuseValueError for another mode.
 
     >>> import fuse.tensor as T
     >>> m = T.matrix("m")

@@ -309,6 +309,8 @@ def h_softmax(
 def confusion_matrix(actual: Any, pred: Any) -> list[Expr]:
     """[matrix, order]: how often label ``order[i]`` was predicted as ``order[j]``; ``order`` is sorted.
 
+    Raises ShapeError where the labels are no vectors.
+
     >>> import fuse.tensor as T
     >>> a, p = T.lvector("a"), T.lvector("p")
     >>> confusion_matrix(a, p)[0].eval({a: [2, 0, 2], p: [0, 0, 2]})

@@ -75,6 +75,8 @@ def nonzero(a: Any, return_matrix: bool = False) -> Any:
 def flatnonzero(a: Any) -> Expr:
     """The positions of the nonzero elements of ``a`` in C order, as a vector.
 
+    Raises ShapeError for a number.
+
     >>> flatnonzero([[0, 5], [7, 0]]).eval()
     array([1, 2])
     """

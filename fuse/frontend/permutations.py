@@ -36,6 +36,8 @@ def permute_row_elements(x: Any, y: Any, inverse: Any = 0) -> Expr:
 def inverse_permutation(perm: Any) -> Expr:
     """The permutations that undo those in the rows of ``perm``, in its dtype.
 
+    Raises FuseTypeError for what is no integer.
+
     >>> inverse_permutation([2, 0, 1]).eval()
     array([1, 2, 0])
     """

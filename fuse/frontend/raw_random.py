@@ -280,7 +280,10 @@ def permutation_helper(random_state: Any, n: Any, size: Any) -> Any:
 def permutation(
     random_state: Any, size: Any = None, n: Any = 1, ndim: int | None = None, dtype: Any = "int64"
 ) -> Any:
-    """(state after, permutations of 0..n-1 along a last axis behind ``size``)."""
+    """(state after, permutations of 0..n-1 along a last axis behind ``size``).
+
+    Raises FuseTypeError where ``ndim`` is not that of the draw.
+    """
     if size is None or isinstance(size, tuple) and not size:
         if ndim not in (None, 1):
             raise FuseTypeError(f"one permutation is a vector, ndim is {ndim}")

@@ -97,6 +97,7 @@ def roll(x: Any, shift: Any, axis: Any = None) -> Expr:
     """Elements of ``x`` moved ``shift`` places along ``axis``, those that fall off the end coming in at the front.
 
     Without ``axis``, in flattened order. Several axes and shifts are given as sequences, as in NumPy.
+    Raises FuseValueError where shifts and axes do not pair up.
 
     >>> import fuse.tensor as T
     >>> roll(T.vector("v"), 1).type
@@ -178,6 +179,8 @@ def rot90(x: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Expr:
 
 def meshgrid(*xs: Any, indexing: str = "xy", sparse: bool = False, copy: bool = True) -> list[Expr]:
     """Coordinate arrays of a grid from coordinate vectors, as ``numpy.meshgrid``.
+
+    Raises FuseValueError for another ``indexing``.
 
     >>> import fuse.tensor as T
     >>> X, Y = meshgrid(T.vector("x"), T.vector("y"))

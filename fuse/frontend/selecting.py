@@ -88,6 +88,7 @@ def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Expr:
     """``choices[a[i]][i]`` for each position i: an element of one of several arrays (``numpy.choose``).
 
     ``choices`` is a sequence of arrays, or one array whose first axis counts the choices; they broadcast with ``a``.
+    Raises FuseValueError for no choices and for ``out``, ShapeError for a number.
 
     >>> import fuse.tensor as T
     >>> i = T.lvector("i")

@@ -15,6 +15,8 @@ __all__ = ["bartlett"]
 def bartlett(M: Any) -> Expr:
     """The triangle of ``M`` points that is 0 at its ends, as ``numpy.bartlett``.
 
+    Raises FuseTypeError for an array.
+
     >>> bartlett(5).eval()
     array([0. , 0.5, 1. , 0.5, 0. ])
     """

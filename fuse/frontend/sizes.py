@@ -190,6 +190,8 @@ def as_size_expr(size: Size) -> Expr:
 def as_size(value: Any, what: str = "a size") -> Size:
     """What a person wrote for a size: an int, or a 0-d integer expression (cast to int64).
 
+    Raises FuseTypeError for what is no integer.
+
     >>> as_size(np.int32(3))
     3
     """
@@ -230,6 +232,8 @@ def constant_value(expr: Expr, limit: int = 64) -> np.ndarray[Any, Any] | None:
 
 def as_sizes(shape: Any, ndim: int | None = None) -> tuple[Size, ...]:
     """A shape argument as sizes: a number, a sequence, or an integer vector expression of known length.
+
+    Raises FuseTypeError for what is no shape.
 
     >>> as_sizes((2, 3)), as_sizes(4)
     ((2, 3), (4,))

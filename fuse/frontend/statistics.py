@@ -125,6 +125,7 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False, L: 
     """The vector norm of order ``ord`` (or ``L``) over ``axis`` (None: all): 2 (default), 1, 0, inf, -inf, any p.
 
     Matrices are taken elementwise (Frobenius for 2), as Theano's ``x.norm(L)``. The gradient at 0 is 0.
+    Raises FuseTypeError for an order that is an expression, FuseValueError for an unknown one.
 
     >>> import fuse.tensor as T
     >>> norm(T.matrix("m"), 1, axis=0).ndim

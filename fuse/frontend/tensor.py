@@ -34,6 +34,7 @@ def tensor(*args: Any, dtype: Any = None, shape: Any = None, broadcastable: Any 
 
     ``shape`` has a size or None (known at run time) per axis; ``broadcastable``, Theano's form, True or False. By
     position either Theano's order (dtype, broadcastable, name) or (name, dtype, shape).
+    Raises FuseTypeError where there is no shape.
 
     >>> tensor("float32", shape=(None, 3), name="x").type
     TensorType(float32, (?, 3))
@@ -126,6 +127,7 @@ def as_tensor_variable(x: Any, name: str | None = None, ndim: int | None = None,
     """``x`` as an expression: itself, a constant, a stack of a list of expressions.
 
     With ``ndim``, leading axes of size 1 are added, or taken away, until there are so many.
+    Raises ShapeError where ``x`` has more than ``ndim`` axes, FuseTypeError for what is no array.
 
     >>> as_tensor_variable([1, 2, 3]).type
     TensorType(int64, (3,))

@@ -63,6 +63,7 @@ def bilinear_upsampling(
     Beyond the first and the last element their values are repeated: ``(ratio - 1) // 2`` times before the first, the
     rest after the last. ``ratio`` is an integer or a 0-d integer expression; ``frac_ratio`` (larger, smaller), or one
     pair for rows and one for columns, takes every ``smaller``-th element of images that many times larger.
+    Raises ShapeError for other ranks than 4, FuseValueError for both ratios or none.
 
     >>> import fuse.tensor as T
     >>> x = T.tensor4("x")

@@ -19,6 +19,8 @@ __all__ = [
 def hex_digest(x: _np.ndarray[_Any, _Any]) -> str:
     """A digest of an array's bytes, with its strides and shape.
 
+    Raises TypeError for what is no array.
+
     >>> hex_digest(_np.zeros((2, 3)))[-26:]
     'strides=[24,8]|shape=[2,3]'
     """

@@ -21,6 +21,7 @@ def scan_checkpoints(
 
     The steps between are done again for the gradient. Earlier values other than the last one (taps) cannot be read.
     ``padding`` is accepted: no number of steps needs it.
+    Raises FuseValueError for taps.
 
     >>> import fuse, fuse.tensor as T
     >>> a = T.dvector("a")

@@ -137,6 +137,7 @@ def irfft(inp: Any, norm: str | None = None, is_odd: bool = False) -> Expr:
     """The real arrays (m, ..., n) with these transforms, as ``rfft`` gives them; ``is_odd`` says that n is odd.
 
     Divided by the number of elements (None), by its root ('ortho') or not at all ('no_norm').
+    Raises ShapeError where the last axis is no pair of parts, FuseValueError for another ``is_odd``.
 
     >>> irfft(rfft([[1.0, 2.0, 3.0, 4.0]])).eval().round(12)
     array([[1., 2., 3., 4.]])

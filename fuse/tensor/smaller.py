@@ -131,6 +131,7 @@ def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: in
 
     ``rowvar=False`` exchanges rows and columns; ``y`` holds further variables. Sums are divided by the number of
     observations less ``ddof`` (1, or 0 with ``bias``). Weights are not supported.
+    Raises ShapeError for ranks above 2, FuseValueError for weights.
 
     >>> cov([[0.0, 1.0, 2.0], [2.0, 1.0, 0.0]]).eval()
     array([[ 1., -1.],
@@ -184,7 +185,10 @@ def is_flat(var: Any, ndim: int | None = None, outdim: int | None = None) -> boo
 
 
 def as_index_variable(idx: Any) -> Any:
-    """``idx`` as something to index with: slices and None as they are, the rest as integer or bool expressions."""
+    """``idx`` as something to index with: slices and None as they are, the rest as integer or bool expressions.
+
+    Raises FuseTypeError for what is no index.
+    """
     if idx is None or isinstance(idx, slice):
         return idx
     found = as_expr(idx)
@@ -194,7 +198,10 @@ def as_index_variable(idx: Any) -> Any:
 
 
 def as_int_none_variable(x: Any) -> Expr | None:
-    """``x`` as an integer expression, or None."""
+    """``x`` as an integer expression, or None.
+
+    Raises FuseTypeError for what is no integer.
+    """
     if x is None:
         return None
     found = as_expr(x)

@@ -155,6 +155,7 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
     """``f`` at ``primals``, and the function from a cotangent of the result to those of the arguments, a tuple.
 
     With ``has_aux``, where ``f`` returns a pair: (result, function, auxiliary data).
+    Raises FuseTypeError where a cotangent has another rank than its result.
 
     >>> import numpy as np
     >>> value, back = vjp(lambda x, y: x * y, np.array([1.0, 2.0]), 3.0)
@@ -200,6 +201,7 @@ def jvp(f: Function, primals: Any, tangents: Any, has_aux: bool = False) -> Any:
     """``f`` at ``primals``, and its derivative in the direction ``tangents``; both are tuples of arguments.
 
     With ``has_aux``, where ``f`` returns a pair: (result, derivative, auxiliary data).
+    Raises FuseTypeError where arguments and tangents are no tuples.
 
     >>> value, slope = jvp(lambda x: x**3, (2.0,), (1.0,))
     >>> float(value), float(slope)

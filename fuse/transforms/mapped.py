@@ -24,6 +24,7 @@ def vmap(f: Function, in_axes: Any = 0, out_axes: Any = 0, axis_size: Any = None
 
     ``in_axes`` is the axis of all arguments, or one per argument (None: the same for all entries), or trees of these;
     ``out_axes`` where the axis stands in the results. Keyword arguments are mapped along axis 0.
+    Raises FuseValueError where ``in_axes`` does not have an entry for each argument.
 
     >>> import numpy as np
     >>> rows = np.arange(6.0).reshape(3, 2)
@@ -122,6 +123,7 @@ def vectorize(f: Function | None = None, *, signature: str | None = None, exclud
 
     ``signature`` is NumPy's: ``"(n),(n)->()"`` says that ``f`` takes two vectors of one length and returns a scalar;
     without one ``f`` is a function of scalars. ``excluded``: arguments, by position or name, that are passed on whole.
+    Raises FuseTypeError where the arguments are not those of the signature.
 
     >>> import numpy as np
     >>> distance = vectorize(lambda a, b: np.sqrt(np.sum((a - b) ** 2)), signature="(n),(n)->()")
@@ -222,6 +224,7 @@ def vectorize_graph(outputs: Any, replace: Mapping[Expr, Any]) -> Any:
     """``outputs`` with each key of ``replace`` replaced by an expression with the same axes and any more in front.
 
     The new axes broadcast, and stand in front in the results; an output that depends on no key stays as it is.
+    Raises FuseTypeError where an expression is replaced by one with fewer axes.
 
     >>> import fuse.tensor as T
     >>> x, rows = T.dvector("x"), T.dmatrix("rows")

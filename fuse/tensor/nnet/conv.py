@@ -16,6 +16,8 @@ def conv2d(
 ) -> Expr:
     """``tensor.nnet.conv2d`` with the older order of arguments; what Theano took to tune its loops has no effect.
 
+    Raises TypeError for unknown arguments.
+
     >>> import fuse.tensor as T
     >>> conv2d(T.tensor4("x"), T.tensor4("w"), (10, 1, 28, 28), (20, 1, 5, 5)).type.shape
     (10, 20, 24, 24)

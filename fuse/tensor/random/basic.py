@@ -269,6 +269,8 @@ def choice(
 ) -> Any:
     """Entries of ``a`` (an integer: of 0..a-1), with probabilities ``p``, by default all alike.
 
+    Raises ShapeError where ``p`` is no vector.
+
     >>> choice(5, size=(2, 3)).type.ndim
     2
     """

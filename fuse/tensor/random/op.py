@@ -25,6 +25,8 @@ from fuse.types import DISCRETE, TensorType, dtype_name
 def parsed_signature(signature: str) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
     """The names of the core axes of a signature as ``"(n),(n,n)->(n)"``: of the parameters, and of the draw.
 
+    Raises FuseValueError for what is no signature.
+
     >>> parsed_signature("(n),()->(n)")
     ([('n',), ()], ('n',))
     """
@@ -220,6 +222,8 @@ def _is_none(size: Any) -> bool:
 
 def size_param(size: Any) -> Expr:
     """``size`` as an integer vector; an empty one for None.
+
+    Raises FuseTypeError for what is no integer, FuseValueError for a vector of unknown length.
 
     >>> size_param((2, 3)).data, size_param(4).data
     (array([2, 3]), array([4]))

@@ -19,6 +19,7 @@ def conv2d(
     """Every image convolved with every filter: both are matrices or stacks (rank 3) of them.
 
     The result has an axis for the images if ``input`` has one, then one for the filters if ``filters`` has one.
+    Raises ShapeError for other ranks than 2 and 3.
 
     >>> import fuse.tensor as T
     >>> x, w = T.matrix("x"), T.matrix("w")
