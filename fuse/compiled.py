@@ -25,6 +25,7 @@ from fuse.maker import (
     profile_of,
     python_signature,
     quicken,
+    rewritten_signature,
     unique_names,
     with_checks,
     with_states,
@@ -52,7 +53,7 @@ def function(
     """Compile a callable that computes ``outputs`` from ``inputs``.
 
     * ``inputs``: a list of variables, ``In(variable, value=..., ...)`` or (variable, default);
-    * ``outputs``: an expression, a list, a dict of them, or None; results are fresh arrays (0-d for scalars);
+    * ``outputs``: an expression, a list, a dict of them, or None (it returns []); results are fresh arrays (0-d);
     * ``updates``: new values of shared variables, stored after the outputs are computed: a dict or list of pairs;
     * ``givens``: replacements in the graph (of variables that are no inputs, shared ones, expressions), all at once;
     * ``no_default_updates``: True, or a list of shared variables (random streams) that the call does not advance;
@@ -91,7 +92,8 @@ def function(
         graph = signature(
             inputs, outputs, updates, givens, no_default_updates, allow_input_downcast, unused, bool(rebuild_strict)
         )
-        return Function(graph, chosen, name, config.profile if profile is None else profile, trust_input)
+        timed = config.profile if profile is None else profile
+        return Function(rewritten_signature(graph, chosen), chosen, name, timed, trust_input)
 
 
 class Function:

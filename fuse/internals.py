@@ -27,8 +27,8 @@ INTERNALS: dict[str, tuple[str, str]] = {
         "fuse.Mode says which rewrites run",
     ),
     "fuse.gof": (
-        "CachedConstantError COp EnumList EnumType CEnumType Params ParamsType EquilibriumDB "
-        "LocalOptimizer InconsistencyError NavigatorOptimizer Optimizer SequenceDB SeqOptimizer DB "
+        "CachedConstantError COp EnumList EnumType CEnumType Params ParamsType "
+        "InconsistencyError NavigatorOptimizer "
         "vm sched destroyhandler compiledir cc cmodule lazylinker_c ExternalCOp OpenMPOp",
         "own ops are written in Python, and fuse.Mode says which rewrites run",
     ),
@@ -38,12 +38,12 @@ INTERNALS: dict[str, tuple[str, str]] = {
         "COp ExternalCOp OpenMPOp apply_meth ops_with_inner_function", "own ops are written in Python",
     ),
     "fuse.gof.opt": (
-        "LocalOptimizer NavigatorOptimizer Optimizer FromFunctionOptimizer LocalMetaOptimizer "
+        "NavigatorOptimizer FromFunctionOptimizer LocalMetaOptimizer "
         "SeqOptimizer pre_constant_merge pre_greedy_local_optimizer inplace_optimizer warn_inplace "
         "MetaNodeRewriter optimizer apply_local_dependent_updates InplaceOptimizer Updater NavigatorOptimizer "
         "*_optimizer", "EquilibriumOptimizer and TopoOptimizer rewrite graphs",
     ),
-    "fuse.gof.optdb": ("DB EquilibriumDB SequenceDB LocalGroupDB ProxyDB", "fuse.Mode says which rewrites run"),
+    "fuse.gof.optdb": ("ProxyDB", "fuse.Mode says which rewrites run"),
     "fuse.graph.basic": (
         "NominalVariable Node AtomicVariable FrozenApply AbstractApply OpType", "there are Expr and Apply",
     ),
@@ -134,13 +134,13 @@ class Internal(type):
 def internal(module: str, name: str) -> Internal | None:
     """What ``module.name`` stands for, where Theano has it for its own use; else None.
 
-    >>> found = internal("fuse.gof.opt", "LocalOptimizer")
+    >>> found = internal("fuse.gof.opt", "NavigatorOptimizer")
     >>> isinstance(1, found)
     False
     >>> found()
     Traceback (most recent call last):
     ...
-    fuse.internals.InternalError: fuse has no gof.opt.LocalOptimizer, ...
+    fuse.internals.InternalError: fuse has no gof.opt.NavigatorOptimizer, ...
     """
     patterns, instead = INTERNALS.get(module, ("", ""))
     if name.startswith(("__", "pytest")) or not any(fnmatchcase(name, p) for p in patterns.split()):

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from keyword import iskeyword
 from typing import Any
@@ -12,6 +13,7 @@ from fuse.expr import Expr, toposort
 from fuse.frontend.graph import FunctionGraph
 from fuse.inout import In, rank_of
 from fuse.mode import Mode
+from fuse.op import NAMED_REWRITES
 from fuse.signature import Signature, read_pairs
 from fuse.types import only_arrays
 
@@ -294,6 +296,30 @@ def python_signature(graph: Signature, names: Mapping[str, int], cells: Sequence
         had_default = had_default or cell.value is not None
         parameters.append(inspect.Parameter(word if usable else f"input_{i}", kind, default=default))
     return inspect.Signature(parameters)
+
+
+def rewritten_signature(graph: Signature, mode: Mode) -> Signature:
+    """``graph`` after the rewrites of the user's own that the mode has or chooses by tags."""
+    whole = not isinstance(mode.optimizer, str) and mode.optimizer is not None
+    if not whole and not NAMED_REWRITES:
+        return graph
+    from fuse.rules import named
+
+    rewrites = named.REGISTERED.chosen(mode.wanted, mode.excluded)
+    if whole:
+        rewrites = [mode.optimizer, *rewrites]
+    return with_roots(graph, named.after(graph.leaves, graph.roots, rewrites)) if rewrites else graph
+
+
+def with_roots(graph: Signature, roots: Sequence[Expr]) -> Signature:
+    """The signature with other formulas for its outputs, the states of its inputs and its updates."""
+    count, states = len(graph.outputs), len(graph.states)
+    fresh = iter(roots[count : count + states])
+    pairs = zip([t for t, _ in graph.updates], roots[count + states :], strict=True)
+    return replace(
+        graph, inputs=tuple([copied_input(i, i.value, fresh) for i in graph.inputs]), outputs=tuple(roots[:count]),
+        updates=tuple(pairs),
+    )
 
 
 def copied_input(item: In, value: Any, updates: Any) -> In:

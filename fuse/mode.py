@@ -19,7 +19,8 @@ class Mode:
     ``'fast_compile'`` (little), None (none at all). ``linker`` chooses what runs it: compiled kernels, or with ``'py'``
     NumPy, one operation after the other. ``check`` adds tests while it runs (see DebugMode and NanGuardMode).
     ``device`` is "cpu" or "cuda" (``function(device=)`` sets it).
-    A mode's tags are kept for the sake of Theano programs; they change nothing.
+    A mode's tags choose among the rewrites that the user has registered in ``gof.optdb``; they change nothing else.
+    An object with ``optimize(fgraph)`` as the optimizer is the only rewriting.
 
     >>> Mode("py", "fast_compile").rewriting, get_mode("FAST_RUN").rewriting, get_mode("fast").backend
     ('FAST_COMPILE', 'default', 'compiled')
@@ -31,18 +32,20 @@ class Mode:
     check: Any = None
     tags: frozenset[str] = field(default=frozenset())
     device: str = "cpu"
+    excluded: frozenset[str] = field(default=frozenset())
 
     def __post_init__(self) -> None:
         if self.optimizer is not None and not isinstance(self.optimizer, str):
-            raise FuseTypeError(f"Mode(optimizer=...) is a name or None, not {type(self.optimizer).__name__}")
-        if self.optimizer is not None and self.optimizer.lower() not in _REWRITING:
+            if not hasattr(self.optimizer, "optimize"):
+                raise FuseTypeError(f"Mode(optimizer=...) is a name or None, not {type(self.optimizer).__name__}")
+        elif self.optimizer is not None and self.optimizer.lower() not in _REWRITING:
             known = ", ".join(_REWRITING)
             raise FuseValueError(f"no optimizer is called {self.optimizer!r}: there are {known} and None")
 
     @property
     def rewriting(self) -> str:
         """The argument ``mode`` of ``fuse.rules.optimize``; ``'none'`` for no rewriting."""
-        return "none" if self.optimizer is None else _REWRITING[self.optimizer.lower()]
+        return "none" if not isinstance(self.optimizer, str) else _REWRITING[self.optimizer.lower()]
 
     @property
     def backend(self) -> str:
@@ -54,13 +57,21 @@ class Mode:
         interpreted = self.linker in ("py", "vm_py") or self.rewriting in ("none", "FAST_COMPILE")
         return "interpreted" if interpreted else "compiled"
 
+    @property
+    def wanted(self) -> frozenset[str]:
+        """The tags of the rewrites in ``gof.optdb`` that functions of this mode get."""
+        if not isinstance(self.optimizer, str):
+            return self.tags
+        base = "fast_compile" if self.rewriting == "FAST_COMPILE" else "fast_run"
+        return self.tags | {base, *getattr(self.optimizer, "include", ())}
+
     def including(self, *tags: str) -> Mode:
         """The same mode with more tags."""
-        return replace(self, tags=self.tags | set(tags))
+        return replace(self, tags=self.tags | set(tags), excluded=self.excluded - set(tags))
 
     def excluding(self, *tags: str) -> Mode:
         """The same mode with fewer tags."""
-        return replace(self, tags=self.tags - set(tags))
+        return replace(self, tags=self.tags - set(tags), excluded=self.excluded | set(tags))
 
     def clone(self, **changes: Any) -> Mode:
         """The same mode with some fields changed."""

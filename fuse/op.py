@@ -11,7 +11,7 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import MethodType
+from types import FunctionType, MethodType
 from typing import Any
 
 from fuse import types as ty
@@ -50,6 +50,7 @@ TRAITS = {
     "test": "of bools it is a bool in Python too, as `True + True` is not",
 }
 USER_REWRITES: dict[str, Callable[..., Any]] = {}  # by name; see fuse.rules.user
+NAMED_REWRITES: dict[str, Any] = {}  # see fuse.rules.named; here, so that programs without any need not load rules
 DtypeRule = Callable[..., tuple[tuple[str, ...], str]]
 
 
@@ -100,6 +101,11 @@ class Op:
         return self.name.removeprefix(USERS)
 
     __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:  # as Theano's programs ask: node.op == T.exp
+        return self is other or isinstance(other, (_Public, FunctionType)) and getattr(other, "op", None) is self
+
+    __hash__ = object.__hash__
 
     def __reduce__(self) -> Any:
         if OPS.get(self.name) is self:

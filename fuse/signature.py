@@ -164,7 +164,7 @@ def _with_update(item: In, update: Expr) -> In:
 def read_outputs(outputs: Any) -> tuple[str, tuple[str, ...] | None, list[Expr]]:
     """(shape of the result, keys of a dict, expressions)."""
     if outputs is None:
-        return "none", None, []
+        return "list", None, []
     if isinstance(outputs, dict):
         for key in outputs:
             if not isinstance(key, str):

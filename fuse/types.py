@@ -27,6 +27,7 @@ DISCRETE = ("bool", *INTEGER)
 CONTINUOUS = FLOATING + COMPLEX
 
 _RANK_NAMES = {0: "scalar", 1: "vector", 2: "matrix"}
+_PATTERN_NAMES: dict[tuple[bool, ...], str] = {(True, False): "row", (False, True): "col"}
 
 
 # The dtypes that a Python float may take, in this order, while scalar.autocast_float_as says so.
@@ -284,9 +285,12 @@ class TensorType(Type):
             return False
 
     def __str__(self) -> str:
-        known = _RANK_NAMES.get(self.ndim, f"tensor{self.ndim}")
+        known = _RANK_NAMES.get(self.ndim, f"{self.ndim}D")
         if all(n is None for n in self.shape):
             return f"TensorType({self.dtype}, {known})"
+        if all(n in (None, 1) for n in self.shape):  # as Theano's
+            pattern = tuple([n == 1 for n in self.shape])
+            return f"TensorType({self.dtype}, {_PATTERN_NAMES.get(pattern, pattern)})"
         return f"TensorType({self.dtype}, {shape_text(self.shape)})"
 
     __repr__ = __str__

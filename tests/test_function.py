@@ -194,7 +194,7 @@ def test_shapes_of_results():
     assert fuse.function([x], {"a": x + 1, "b": fuse.Out(x * 2, borrow=True)})(1.0) == {"a": 2.0, "b": 2.0}
     assert fuse.function([], [])() == []
     count = fuse.shared(0)
-    assert fuse.function([], updates={count: count + 1})() is None and count.get_value() == 1
+    assert fuse.function([], updates={count: count + 1})() == [] and count.get_value() == 1
     assert fuse.function([x], [x, 7, T.constant(2.5)])(1.0) == [1.0, 7, 2.5]
     assert fuse.function([x], [x + 1, x + 2, x + 3])(0.0, output_subset=[2, 0]) == [3.0, 1.0]
     with pytest.raises(FuseTypeError) as caught:

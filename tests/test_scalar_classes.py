@@ -10,7 +10,7 @@ import pytest
 import fuse
 import fuse.tensor as T
 from fuse import scalar
-from fuse.gof.opt import LocalOptimizer
+from fuse.gof.opt import NavigatorOptimizer
 from fuse.internals import INTERNALS, Internal, InternalError, internal
 from fuse.tensor.elemwise import Elemwise, Sum
 
@@ -119,11 +119,11 @@ def test_wrong_scalar_ops_say_so():
 
 
 def test_names_of_the_inside_import_and_refuse_use():
-    assert isinstance(LocalOptimizer, Internal) and not isinstance(fuse.Mode(), LocalOptimizer)
-    with pytest.raises(InternalError, match=r"gof\.opt\.LocalOptimizer"):
-        LocalOptimizer(1)
+    assert isinstance(NavigatorOptimizer, Internal) and not isinstance(fuse.Mode(), NavigatorOptimizer)
+    with pytest.raises(InternalError, match=r"gof\.opt\.NavigatorOptimizer"):
+        NavigatorOptimizer(1)
     with pytest.raises(AttributeError, match="inside"):
-        _ = internal("fuse.gof", "SequenceDB").query
+        _ = internal("fuse.gof", "NavigatorOptimizer").query
     for module in [m for m, (names, _) in INTERNALS.items() if names != "*"]:
         found = importlib.import_module(module)
         with pytest.raises(AttributeError, match="no attribute"):

@@ -351,20 +351,23 @@ def ordered(*dtypes: str, **_: Any) -> tuple[tuple[str, ...], str]:
 
 
 @elementwise(
-    dtype=ordered, numpy=lambda x, low, high: np.minimum(np.maximum(x, low), high), ufunc=np.clip,
-    sympy="Min(Max(x, y), z)", latex=r"\operatorname{clip}(#1, #2, #3)", domain=(-5.0, 5.0),
+    dtype=ordered, numpy=lambda x, low, high: np.where(x < low, low, np.where(x > high, high, x)), ufunc=np.clip,
+    sympy="Piecewise((y, x < y), (Min(x, z), True))", latex=r"\operatorname{clip}(#1, #2, #3)", domain=(-5.0, 5.0),
     grad=(lambda g, out, x, low, high: switch(x >= low, switch(x <= high, g, 0), 0),
-          lambda g, out, x, low, high: switch(x < low, switch(low <= high, g, 0), 0),
-          lambda g, out, x, low, high: switch(maximum(x, low) > high, g, 0)),
-    meta={"zero_sign": False}, host="min(max({0}, {1}), {2})", builtin=True, traits="light",
+          lambda g, out, x, low, high: switch(x < low, g, 0),
+          lambda g, out, x, low, high: switch(x >= low, switch(x > high, g, 0), 0)),
+    meta={"zero_sign": False}, host="({1} if {0} < {1} else min({0}, {2}))", builtin=True, traits="light",
 )
 def clip(x, low, high):
-    """``x`` limited to [``low``, ``high``]: ``minimum(maximum(x, low), high)``. At a bound the gradient goes to ``x``.
+    """``x`` limited to [``low``, ``high``]: ``low`` where ``x < low``, else ``high`` where ``x > high``, as in Theano.
+
+    (With ``low > high`` NumPy gives ``high`` everywhere; so does ``np.clip`` of an expression.) At a bound the gradient
+    goes to ``x``.
 
     >>> clip([-2.0, 0.5, 2.0], -1, 1).eval()
     array([-1. ,  0.5,  1. ])
     """
-    return mathlib.minimum(mathlib.maximum(x, low), high)
+    return low if x < low else high if x > high else x
 
 
 # ---------------------------------------------------------------- conversions

@@ -199,7 +199,7 @@ def atleast_2d(*xs: Any) -> Any:
 
     >>> import fuse.tensor as T
     >>> atleast_2d(T.vector("v")).type
-    TensorType(float64, (1, ?))
+    TensorType(float64, row)
     """
     return _each(xs, lambda x: atleast_nd(x, 2))
 
@@ -333,7 +333,7 @@ def rebroadcast(op: Op, x: Any, pattern: Sequence[bool | None]) -> Expr:
 
     >>> import fuse.tensor as T
     >>> rebroadcast(T.matrix("m"), (True, None)).type
-    TensorType(float64, (1, ?))
+    TensorType(float64, row)
     """
     x = as_expr(x)
     pairs = zip(pattern, x.type.shape, strict=True)
@@ -347,7 +347,7 @@ def addbroadcast(x: Any, *axes: int) -> Expr:
     >>> import fuse.tensor as T
     >>> m = T.matrix("m")
     >>> (addbroadcast(m, 0) + T.vector("v")).type
-    TensorType(float64, (1, ?))
+    TensorType(float64, row)
     >>> addbroadcast(m, 0).eval({m: [[1.0], [2.0]]})
     Traceback (most recent call last):
         ...
@@ -383,7 +383,7 @@ def patternbroadcast(x: Any, broadcastable: Sequence[bool]) -> Expr:
 
     >>> import fuse.tensor as T
     >>> patternbroadcast(T.matrix("m"), (False, True)).type
-    TensorType(float64, (?, 1))
+    TensorType(float64, col)
     """
     x = as_expr(x)
     if len(broadcastable) != x.type.ndim:

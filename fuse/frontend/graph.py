@@ -4,13 +4,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from fuse.errors import FuseTypeError
 from fuse.expr import Expr, substitute, variable
 from fuse.expr import toposort as expr_toposort
 from fuse.frontend.apply import Apply, clone_variable
 
 
 class FunctionGraph:
-    """Inputs, outputs and the applications between them; a view, not for changing.
+    """Inputs, outputs and the applications between them. Formulas never change: ``replace`` gives it other outputs.
 
     >>> import fuse, fuse.tensor as T
     >>> x = T.dvector("x")
@@ -21,6 +22,42 @@ class FunctionGraph:
     def __init__(self, inputs: Sequence[Expr], outputs: Sequence[Expr], clone: bool = False) -> None:
         self.inputs = list(inputs)
         self.outputs = list(outputs)
+        self._replaced: list[dict[Expr, Expr]] = []
+
+    def attach_feature(self, feature: Any) -> None:
+        """Theano's graphs take notes while they change; here there is nothing to note."""
+
+    def replace(self, r: Expr, new_r: Expr, reason: Any = None, **_: Any) -> None:
+        """Put ``new_r`` in the place of ``r``. Raises FuseTypeError where dtype or rank differ.
+
+        Both may come from ``toposort`` of before earlier replacements.
+
+        >>> import fuse.tensor as T
+        >>> x = T.dvector("x")
+        >>> graph = FunctionGraph([x], [T.exp(x) + 1])
+        >>> graph.replace(T.exp(x), T.sin(x))
+        >>> graph.outputs
+        [sin(x) + 1]
+        """
+        for earlier in self._replaced:
+            r, new_r = substitute([r, new_r], earlier)
+        if (r.type.dtype, r.type.ndim) != (new_r.type.dtype, new_r.type.ndim):
+            raise FuseTypeError(f"a {r.type.describe()} cannot be replaced by a {new_r.type.describe()}")
+        self._replaced.append({r: new_r})
+        self.outputs = substitute(self.outputs, {r: new_r})
+
+    replace_validate = replace
+
+    def replace_all(self, pairs: Iterable[tuple[Expr, Expr]], reason: Any = None, **_: Any) -> None:
+        """Several replacements, one after the other."""
+        for r, new_r in pairs:
+            self.replace(r, new_r)
+
+    replace_all_validate = replace_all
+
+    def clone(self, *_: Any, **__: Any) -> FunctionGraph:
+        """Another graph of the same inputs and outputs."""
+        return FunctionGraph(self.inputs, self.outputs)
 
     def toposort(self) -> list[Apply]:
         """The applications, each after those it reads."""

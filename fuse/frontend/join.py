@@ -10,6 +10,7 @@ from fuse import expr as _expr
 from fuse import types as ty
 from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr, constant
+from fuse.frontend.arithmetic import maximum
 from fuse.frontend.axes import specify_shape
 from fuse.frontend.creation import alloc
 from fuse.frontend.layout import dimshuffle
@@ -27,6 +28,8 @@ from fuse.frontend.sizes import (
 )
 from fuse.op import Op, op_record
 from fuse.types import TensorType, shape_text
+
+_TOO_LONG = 1 << 40  # no axis is as long
 
 
 def _join_type(*xs: Expr, axis: int) -> TensorType:
@@ -178,6 +181,8 @@ def split(x: Any, splits_size: Any, n_splits: int | None = None, axis: int = 0) 
     if known is not None and isinstance(total, int) and total != known:
         raise ShapeError(f"the sizes {sizes} of a split do not add up to the size {known} of axis {axis}")
     if known is None or not isinstance(total, int):  # to be checked at run time
+        if isinstance(splits_size, Expr):  # with sizes below 0 no sum is the right one
+            total = size_sum([n if isinstance(n, int) else maximum(n, n * -_TOO_LONG) for n in sizes])
         x = specify_shape(x, [total if a == axis else None for a in range(x.type.ndim)])
     out: list[Expr] = []
     start: Size = 0

@@ -76,7 +76,7 @@ def dimshuffle(op: Op, x: Any, *pattern: Any) -> Expr:
     >>> import fuse.tensor as T
     >>> v = T.vector("v")
     >>> dimshuffle(v, "x", 0).type
-    TensorType(float64, (1, ?))
+    TensorType(float64, row)
     """
     x = as_expr(x)
     if len(pattern) == 1 and isinstance(pattern[0], (list, tuple)):

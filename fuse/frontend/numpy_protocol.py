@@ -133,6 +133,9 @@ def _clip(x: Any, a_min: Any = None, a_max: Any = None, min: Any = None, max: An
         x, low, high = as_numpy_does(x, low, high)
     if low is None or high is None:
         return elementwise.maximum(x, low) if high is None else elementwise.minimum(x, high)
+    numbers = [b.data if isinstance(b, Constant) else b for b in (low, high)]
+    if any(isinstance(b, Expr) for b in numbers) or not (np.asarray(numbers[0]) <= np.asarray(numbers[1])).all():
+        return elementwise.minimum(elementwise.maximum(x, low), high)  # what NumPy does where low > high, or is NaN
     return elementwise.clip(x, low, high)
 
 

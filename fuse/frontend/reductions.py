@@ -196,7 +196,7 @@ def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Expr:
 
     >>> import fuse.tensor as T
     >>> max(T.matrix("m"), axis=0, keepdims=True).type
-    TensorType(float64, (1, ?))
+    TensorType(float64, row)
     """
     return _extreme(MAX, x, axis, keepdims)
 

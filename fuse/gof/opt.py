@@ -8,11 +8,14 @@ from typing import Any
 from fuse.config import config as config
 from fuse.frontend.apply import Apply
 from fuse.internals import lookup as _lookup
+from fuse.rules.named import LocalOptimizer as LocalOptimizer
+from fuse.rules.named import Optimizer as Optimizer
+from fuse.rules.named import apply_to
 from fuse.rules.user import Pattern, record_of, rewritten, same_op
 
 __all__ = [
-    "EquilibriumOptimizer", "MergeOptimizer", "OpKeyOptimizer", "OpRemove", "OpSub", "PatternSub", "SeqOptimizer",
-    "TopoOptimizer", "local_optimizer",
+    "EquilibriumOptimizer", "LocalOptimizer", "MergeOptimizer", "OpKeyOptimizer", "OpRemove", "OpSub", "Optimizer",
+    "PatternSub", "SeqOptimizer", "TopoOptimizer", "local_optimizer",
 ]
 
 PatternSub = Pattern
@@ -68,18 +71,14 @@ def OpRemove(op: Any) -> Callable[[Apply], Any]:
     return remove_op
 
 
-class EquilibriumOptimizer:
+class EquilibriumOptimizer(Optimizer):
     """Several rewrites, applied to a graph until none of them fits."""
 
     def __init__(self, optimizers: Sequence[Any], *_: Any, **__: Any) -> None:
         self.rewrites = [r for o in optimizers for r in getattr(o, "rewrites", [o])]
 
-    def optimize(self, fgraph: Any) -> Any:
-        """``fgraph`` with its outputs rewritten."""
+    def apply(self, fgraph: Any) -> Any:
         fgraph.outputs = rewritten(fgraph.outputs, self.rewrites)
-        return fgraph
-
-    apply = rewrite = optimize
 
 
 class TopoOptimizer(EquilibriumOptimizer):
@@ -92,11 +91,15 @@ class TopoOptimizer(EquilibriumOptimizer):
 OpKeyOptimizer = TopoOptimizer
 
 
-class SeqOptimizer(EquilibriumOptimizer):
-    """Rewrites in the order given."""
+class SeqOptimizer(Optimizer):
+    """Rewrites of graphs in the order given."""
 
     def __init__(self, *opts: Any, **_: Any) -> None:
-        super().__init__(opts[0] if len(opts) == 1 and isinstance(opts[0], (list, tuple)) else opts)
+        self.rewrites = list(opts[0] if len(opts) == 1 and isinstance(opts[0], (list, tuple)) else opts)
+
+    def apply(self, fgraph: Any) -> Any:
+        for rewrite in self.rewrites:
+            apply_to(fgraph, rewrite)
 
 
 def out2in(*local_opts: Any, **_: Any) -> EquilibriumOptimizer:

@@ -1,4 +1,4 @@
-"""Theano's ``gof.optdb``: asking for rewrites by tags; here every answer is fuse's rules as a whole."""
+"""Theano's ``gof.optdb``: rewrites of the user's own by name and tags; fuse's rules are one whole."""
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -6,8 +6,9 @@ from typing import Any
 
 from fuse.codegen.interpreted import optimized
 from fuse.internals import lookup as _lookup
+from fuse.rules.named import REGISTERED, Database
 
-__all__ = ["Query", "optdb"]
+__all__ = ["DB", "EquilibriumDB", "LocalGroupDB", "Query", "SequenceDB", "optdb"]
 
 
 class Query(str):
@@ -42,6 +43,9 @@ class Query(str):
         return Query(self.include, {*self.require, *tags}, self.exclude)
 
 
+EquilibriumDB = SequenceDB = LocalGroupDB = DB = Database
+
+
 class _Rules:
     """The rules of fuse, applied to a graph."""
 
@@ -53,19 +57,17 @@ class _Rules:
     apply = rewrite = optimize
 
 
-class _Database:
-    """What answers queries.
+def _query(*tags: Any, **subquery: Any) -> _Rules:
+    """What rewrites graphs: all rules, whatever is asked for.
 
     >>> import fuse, fuse.tensor as T
     >>> x = T.dvector("x")
     >>> optdb.query(Query(["fast_run"])).optimize(fuse.FunctionGraph([x], [T.log(1 + x)])).outputs
     [log1p(x)]
     """
-
-    def query(self, *tags: Any, **subquery: Any) -> _Rules:
-        """All rules, whatever is asked for."""
-        return _Rules()
+    return _Rules()
 
 
-optdb = _Database()
+optdb = REGISTERED
+optdb.query = _query  # type: ignore[attr-defined]
 __getattr__ = _lookup(__name__)

@@ -95,14 +95,11 @@ IDENTITIES = (
 )
 
 # Once, after everything else: one op for what users write with two; small powers by multiplication.
-LAST = (
-    Rule("66: min(max(x, y), z)", minimum(maximum(x, c1), c2), clip(x, c1, c2), on="iuf"),
-    Rule(
-        "66: max(min(x, z), y)",
-        maximum(minimum(x, c2), c1),
-        clip(x, c1, c2),
-        on="iuf",
-        when=lambda x, c1, c2: number(c1) <= number(c2),
-    ),
-    Rule("66: clip(clip(x))", clip(clip(x, c1, c2), c1, c2), clip(x, c1, c2), on="iuf"),
+LAST = tuple(
+    Rule(name, source, clip(x, c1, c2), on="iuf", when=lambda x, c1, c2: number(c1) <= number(c2))
+    for name, source in (
+        ("66: min(max(x, y), z)", minimum(maximum(x, c1), c2)),
+        ("66: max(min(x, z), y)", maximum(minimum(x, c2), c1)),
+        ("66: clip(clip(x))", clip(clip(x, c1, c2), c1, c2)),
+    )
 )

@@ -1,0 +1,124 @@
+"""Details that Theano programs rely on: bounds that cross, names of types, ops compared with functions, optdb."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import fuse
+import fuse.tensor as T
+from fuse import gof
+from fuse.compile import optdb
+from fuse.compile.mode import Mode, get_default_mode
+from fuse.op import NAMED_REWRITES
+
+
+def test_clip_with_crossed_bounds_is_theanos_and_numpys_own_function_is_numpys():
+    """Theano 1.0.5 gives ``low`` where x < low, else ``high`` where x > high."""
+    x, low, high = T.dvector("x"), T.dscalar("low"), T.dscalar("high")
+    at = np.array([-3.0, -1.0, 0.0, 0.5, 1.0, 2.0, 5.0, np.nan])
+    y = T.clip(x, low, high)
+    f = fuse.function([x, low, high], [y, *fuse.grad(y.sum(), [x, low, high]), np.clip(x, low, high)])
+    value, *gradients, numpys = f(at, 1.0, -1.0)
+    np.testing.assert_array_equal(value, [1, 1, 1, 1, -1, -1, -1, np.nan])
+    assert gradients[0].tolist() == [0] * 8 and (float(gradients[1]), float(gradients[2])) == (4.0, 3.0)
+    np.testing.assert_array_equal(numpys, np.clip(at, 1.0, -1.0))
+    value, *_, numpys = f(at, -1.0, 1.0)
+    np.testing.assert_array_equal(value, np.clip(at, -1, 1))
+    np.testing.assert_array_equal(value, numpys)
+    i = T.ivector("i")
+    assert T.clip(i, 3, 1).eval({i: range(6)}).tolist() == [3, 3, 3, 1, 1, 1]
+    np.testing.assert_array_equal(np.clip(x, 2, 1).eval({x: at}), np.clip(at, 2, 1))
+
+
+def test_a_vector_of_split_sizes_has_no_negative_ones():
+    x, sizes = T.dvector("x"), T.lvector("sizes")
+    f = fuse.function([x, sizes], T.split(x, sizes, 2))
+    assert [p.tolist() for p in f(np.arange(5.0), [2, 3])] == [[0, 1], [2, 3, 4]]
+    assert [p.tolist() for p in f(np.arange(2.0), [0, 2])] == [[], [0, 1]]
+    for wrong in ([6, -1], [-1, 6], [2, 2], [-1, -4]):
+        with pytest.raises(ValueError):
+            f(np.arange(5.0), wrong)
+
+
+def test_types_have_theanos_names():
+    x = T.dmatrix("x")
+    found = [str(t) for t in (T.drow, T.dcol, T.ftensor3, T.dtensor4, x.dimshuffle("x", 0, 1).type, T.dvector)]
+    assert found == [
+        "TensorType(float64, row)", "TensorType(float64, col)", "TensorType(float32, 3D)", "TensorType(float64, 4D)",
+        "TensorType(float64, (True, False, False))", "TensorType(float64, vector)",
+    ]
+
+
+def test_ops_are_compared_with_functions():
+    x, y = T.dvectors("x", "y")
+    node = (T.exp(x) + y).owner
+    assert node.op == T.add and T.add == node.op and node.op != T.mul and node.inputs[0].owner.op in (T.log, T.exp)
+    assert node.op == T.add(x, 1).owner.op and node.op.scalar_op == fuse.scalar.add and {node.op: 1}[node.op] == 1
+
+
+class Simplify(gof.Optimizer):
+    """``x * x`` as ``sqr(x)``, written as in Theano's documentation."""
+
+    def add_requirements(self, fgraph):
+        fgraph.attach_feature(gof.toolbox.ReplaceValidate())
+
+    def apply(self, fgraph):
+        for node in fgraph.toposort():
+            if node.op == T.mul and node.inputs[0] is node.inputs[1]:
+                fgraph.replace_validate(node.outputs[0], T.sqr(node.inputs[0]), reason="simplify")
+
+
+def test_a_graph_is_rewritten_by_an_optimizer():
+    x = T.dvector("x")
+    inner = T.exp(x)
+    graph = gof.FunctionGraph([x], [T.sin(inner * inner * (inner * inner))])
+    assert Simplify().optimize(graph) is graph and str(graph.outputs[0]) == "sin(sqr(sqr(exp(x))))"
+    with pytest.raises(TypeError, match="replaced"):
+        graph.replace(graph.outputs[0], x.sum())
+    ones = gof.SequenceDB()
+    ones.register("one", Simplify(), 1.0, "fast_run")
+    graph = gof.FunctionGraph([x], [x * x])
+    assert str(ones.optimize(graph).outputs[0]) == "sqr(x)" and str(graph.clone().outputs[0]) == "sqr(x)"
+
+
+@pytest.fixture
+def registry():
+    before = dict(NAMED_REWRITES)
+    yield optdb
+    NAMED_REWRITES.clear()
+    NAMED_REWRITES.update(before)
+
+
+def test_rewrites_are_registered_and_chosen_by_tags(registry):
+    """As in Theano: what a function gets depends on the tags of its mode."""
+    x, total = T.dvector("x"), fuse.shared(0.0)
+
+    def f(mode=None):
+        return fuse.function([x], T.exp(x), mode=mode, updates=[(total, T.exp(x).sum())])([0.0])[0]
+
+    to_cos = gof.TopoOptimizer(gof.OpSub(T.exp, T.sin))
+    registry.register("exp_to_sin", to_cos, 2.0, "exp_to_sin_tag")
+    assert registry["exp_to_sin"] is to_cos and "exp_to_sin" in registry
+    with pytest.raises(ValueError, match="taken"):
+        registry.register("exp_to_sin", to_cos, 2.0)
+    mode = get_default_mode()
+    assert (f(), f(mode.including("exp_to_sin")), f(mode.including("exp_to_sin_tag"))) == (1.0, 0.0, 0.0)
+    assert float(total.get_value()) == 0.0
+    registry.add_tags("exp_to_sin", "fast_run")
+    assert (f(), f(mode.excluding("exp_to_sin")), f("FAST_COMPILE")) == (0.0, 1.0, 1.0)
+    registry.remove_tags("exp_to_sin", "fast_run")
+
+    @gof.local_optimizer([T.exp])
+    def exp_to_tanh(node):
+        return [T.tanh(node.inputs[0])]
+
+    registry["specialize"].register("exp_to_tanh", exp_to_tanh, "fast_run")
+    assert f() == 0.0
+    assert f(Mode("py", optimizer=gof.EquilibriumOptimizer([gof.PatternSub((T.exp, "z"), (T.cosh, "z"))]))) == 1.0
+    with pytest.raises(TypeError, match="optimizer"):
+        Mode(optimizer=3)
+
+
+def test_a_function_without_outputs_gives_an_empty_list():
+    x, total = T.dvector("x"), fuse.shared(0.0)
+    assert fuse.function([x], updates=[(total, x.sum())])([1.0, 2.0]) == [] and float(total.get_value()) == 3.0
