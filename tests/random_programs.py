@@ -46,6 +46,7 @@ class RandomProgram:
     updates: list[tuple[Any, Expr]] = field(default_factory=list)
     givens: dict[Expr, Expr] = field(default_factory=dict)
     clean: bool = True  # no NaN, infinity or overflow anywhere
+    others: list[Array] | None = None  # values for a further call: of other sizes, in other layouts
 
 
 @dataclass
@@ -56,6 +57,7 @@ class Maker:
     clean: bool
     pool: list[Expr] = field(default_factory=list)
     values: dict[Expr, Array] = field(default_factory=dict)
+    updates: list[tuple[Any, Expr]] = field(default_factory=list)  # of variables that loops update
 
     def pick(self, test: Callable[[Expr], bool] = lambda x: True) -> Expr | None:
         found = [x for x in self.pool if test(x)]
@@ -78,7 +80,7 @@ class Maker:
 
     def _within(self, node: Expr, args: Sequence[Any]) -> Any:
         """The value of a node in a step of a loop; FuseValueError where it is none that the program may have."""
-        if node.op.name == "cast" and not _has_cast(np.asarray(args[0]), node.params["dtype"]):
+        if node.op.name == "cast" and not can_be_cast(np.asarray(args[0]), node.params["dtype"]):
             raise FuseValueError("a cast without a value in a later step")
         value = reference.apply(node, args)
         if isinstance(value, np.ndarray) and (value.size > MAX_ELEMENTS or self.clean and not _is_clean(value)):
@@ -133,30 +135,42 @@ def _is_clean(value: Array) -> bool:
 def make_program(seed: int, steps: int = 10, clean: bool | None = None) -> RandomProgram:
     """A program of about ``steps`` operations over run-time and static sizes, with values in random layouts.
 
-    Even seeds have loops and the other steps of random_steps.py, and odder layouts of inputs.
+    Even seeds have loops and the other steps of random_steps.py, and odder layouts of inputs; seeds 4k + 1 have those
+    of random_more.py, other sizes, and integers at the ends of their ranges.
     """
+    from random_more import MORE
+    from random_more import SIZES as MORE_SIZES
     from random_steps import FURTHER
 
     rng = np.random.default_rng(seed)
-    further = seed % 2 == 0
+    more = seed % 4 == 1
+    further = seed % 2 == 0 or more
+    own = MORE if more else FURTHER
+    some = MORE_SIZES if more else SIZES
     maker = Maker(rng, bool(seed % 3) if clean is None else clean)
-    sizes = {"n": int(rng.choice(SIZES)), "m": int(rng.choice(SIZES)), "k": int(rng.choice(SIZES[1:6])), "1": 1}
+    sizes = {"n": int(rng.choice(some)), "m": int(rng.choice(some)), "k": int(rng.choice(SIZES[1:6])), "1": 1}
     shapes = ["", "n", "n", "m", "nm", "nm", "nm", "mn", "nn", "n1", "1m", "knm", "k1m"]
     inputs: list[Expr] = []
     shared: list[Any] = []
+    written: list[tuple[str, str]] = []  # of each input: dtype, axes
+    fixed = {"1"}  # axes whose sizes types or shared variables know
     for number in range(int(rng.integers(2, 5))):
         axes = str(rng.choice(shapes))
         dtype = str(rng.choice(list(DTYPES), p=np.array(list(DTYPES.values())) / sum(DTYPES.values())))
-        value = random_value(rng, dtype, tuple(sizes[a] for a in axes), maker.clean, ODD if further else ())
+        clean = maker.clean and not (more and "int" in dtype)
+        value = random_value(rng, dtype, tuple(sizes[a] for a in axes), clean, ODD if further else ())
         static = rng.random() < 0.15
         type_ = TensorType(dtype, tuple(1 if a == "1" else sizes[a] if static else None for a in axes))
         if rng.random() < 0.15:
             leaf: Any = fuse.shared(np.array(value), name=f"s{number}")
             shared.append(leaf)
             value = np.array(value)
+            fixed.update(axes)
         else:
             leaf = type_(f"x{number}")
             inputs.append(leaf)
+            written.append((dtype, axes))
+            fixed.update(axes if static else "")
         maker.pool.append(leaf)
         maker.values[leaf] = value
     for name, low in (("i", -3), ("j", 0)):
@@ -166,8 +180,8 @@ def make_program(seed: int, steps: int = 10, clean: bool | None = None) -> Rando
         maker.pool.append(leaf)
     bounds = inputs[-2:]
     for _ in range(steps):
-        if further and rng.random() < 0.25:
-            step = maker.choose(*FURTHER)
+        if further and rng.random() < (0.45 if more else 0.25):
+            step = maker.choose(*own)
         else:
             step = STEPS[int(rng.choice(len(STEPS), p=WEIGHTS))]
         try:
@@ -178,7 +192,20 @@ def make_program(seed: int, steps: int = 10, clean: bool | None = None) -> Rando
             maker.add(x)
     if rng.random() < 0.35:
         _gradients(maker)
-    return _finished(maker, inputs, shared)
+    case = _finished(maker, inputs, shared)
+    again = np.random.default_rng(seed + 2**32)
+    case.others = _other_values(again, written, sizes, fixed, maker.clean)
+    return case
+
+
+def _other_values(
+    rng: np.random.Generator, written: Sequence[tuple[str, str]], sizes: dict[str, int], fixed: set[str], clean: bool
+) -> list[Array]:
+    """Values of the inputs for another call: sizes that no type knows are others, and so are the layouts."""
+    new = {axis: n if axis in fixed or rng.random() < 0.3 else int(rng.choice(SIZES)) for axis, n in sizes.items()}
+    odd = (*ODD, "swapped")
+    values = [random_value(rng, dtype, tuple(new[a] for a in axes), clean, odd) for dtype, axes in written]
+    return [*values, np.asarray(rng.integers(-3, 5)), np.asarray(rng.integers(0, 5))]
 
 
 def _finished(maker: Maker, inputs: list[Expr], shared: list[Any]) -> RandomProgram:
@@ -186,7 +213,7 @@ def _finished(maker: Maker, inputs: list[Expr], shared: list[Any]) -> RandomProg
     count = min(int(rng.integers(1, 5)), len(pool))
     outputs = [pool[int(i)] for i in rng.choice(len(pool), size=count, replace=False)]
     outputs.append(pool[-1])
-    updates = []
+    updates = list(maker.updates)
     for target in shared:
         found = [x for x in pool if target.type.is_super(x.type) and maker.shape(x) == maker.shape(target)]
         if rng.random() < 0.8:
@@ -246,6 +273,8 @@ def random_value(
         raw = np.zeros(a.nbytes + 1, "uint8")
         raw[1:] = np.frombuffer(a.tobytes(), "uint8")
         a = np.ndarray(a.shape, a.dtype, raw.data, 1)
+    elif layout == "swapped":
+        a = a.astype(a.dtype.newbyteorder())
     elif layout == "read-only":
         a = np.array(a)
         a.flags.writeable = False
@@ -281,7 +310,7 @@ def _elementwise(maker: Maker, bounds: Any) -> Expr | None:
         args.append(x)
     if maker.rng.random() < 0.15:
         args[-1] = T.constant(maker.choose(0, 1, 2, -1, 0.5, 3))
-    if op.name == "cast" and not _has_cast(maker.value(args[0]), params["dtype"]):
+    if op.name == "cast" and not can_be_cast(maker.value(args[0]), params["dtype"]):
         return None
     if op.name == "switch" and maker.rng.random() < 0.7:
         args[0] = T.gt(T.real(args[0]), 0)
@@ -290,7 +319,7 @@ def _elementwise(maker: Maker, bounds: Any) -> Expr | None:
     return op(*args, **params)
 
 
-def _has_cast(value: Array, dtype: str) -> bool:
+def can_be_cast(value: Array, dtype: str) -> bool:
     """Whether NumPy says what the cast gives: not for complex to real, nor for floats far outside of the integers."""
     if value.dtype.kind == "f" and np.dtype(dtype).kind in "iu":
         return bool(np.isfinite(value).all() and (not value.size or float(np.abs(value).max()) < 2.0**31))

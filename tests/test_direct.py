@@ -29,7 +29,7 @@ def forget():
 def formulas():
     x, y = T.dvectors("x", "y")
     m, f, k = T.dmatrix("m"), T.fvector("f"), T.lvector("k")
-    z, i = T.zvector("z"), T.lvector("i")
+    z, i, u = T.zvector("z"), T.lvector("i"), T.vector("u", "uint64")
     rng = np.random.default_rng(11)
     a, b, c = rng.uniform(0.1, 2.0, 37), rng.uniform(-2.0, 2.0, 37), rng.normal(size=(9, 13))
     p = T.nnet.softmax(m)
@@ -40,6 +40,8 @@ def formulas():
         "choices": ([x, y], [T.switch(x > y, x, T.exp(y)), T.maximum(x, y), T.clip(y, -1, 1), T.isnan(x)], (a, b)),
         "singles": ([f], [T.exp(f) * 2, f.sum(), T.log1p(f), (f * f).mean()], (a.astype("f4"),)),
         "integers": ([k], [k * 3 // 7, k % 5, k >> 1, k & 6, k**2, k.sum(), k < 3], (np.arange(-9, 9),)),
+        "unsigned": ([u, x], [T.sum(T.cast(u, "float64")), u % np.uint64(2**64 - 2), T.cast(x, "uint64")],
+                     (np.arange(5, dtype="u8") * 2**62, a)),
         "narrow": ([T.bvector("n")], None, (np.arange(-100, 100, 7).astype("i1"),)),
         "complex": ([z], [z * z.conj(), z.real + z.imag, T.exp(z)], (a + 1j * b,)),
         "reductions": ([m], [m.sum(), m.sum(axis=0), m.max(axis=1), m.prod(axis=0), m.var(axis=1)], (c,)),

@@ -349,3 +349,33 @@ def test_odd_functions_are_cast_to_half_floats(name, dtype):
     plain = fuse.function([x], getattr(T, name)(x))(values)
     halves = fuse.function([x], T.cast(getattr(T, name)(x), "float16"))(values)
     np.testing.assert_array_equal(halves, plain.astype("float32").astype("float16"))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_bools_are_shifted_in_the_dtype_of_the_other(mode):
+    """They were int8, so that uint8 shifted by a bool became int16, which holds other numbers."""
+    b = TensorType("bool", (None,))("b")
+    bools = np.array([True, False])
+    for dtype in ("uint8", "int16", "uint32", "uint64"):
+        x = TensorType(dtype, (None,))("x")
+        ends = np.array([np.iinfo(dtype).max, 3], dtype)
+        shifted = [T.left_shift(x, b), T.right_shift(x, b), T.left_shift(b, x)]
+        got = fuse.function([x, b], shifted, mode=mode)(ends, bools)
+        for have, want in zip(got, [ends << bools, ends >> bools, bools << ends], strict=True):
+            assert have.dtype == want.dtype
+            np.testing.assert_array_equal(have, want)
+    assert fuse.function([b], T.left_shift(b, b), mode=mode)(bools).dtype == np.int8
+
+
+def test_unsigned_constants_beyond_signed_ones_beside_a_sum():
+    """Such constants were left to Numba's pipeline, which refused our marks of accesses in helpers it compiled."""
+    from fuse.codegen import lower
+
+    x = TensorType("uint64", (None,))("x")
+    big = np.uint64(2**64 - 2)
+    lower.unsupported.clear()
+    values = np.array([2**64 - 1, 5, 2**63], "u8")
+    got = fuse.function([x], [x % big, T.mean(x), T.lt(x, big)], mode="strict")(values)
+    assert lower.unsupported == []
+    for have, want in zip(got, [values % big, values.mean(), values < big], strict=True):
+        np.testing.assert_array_equal(have, want)

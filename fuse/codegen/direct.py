@@ -83,7 +83,7 @@ def _unit(name: str) -> Any:
     context = target()
     library = context.codegen().create_library(name)
     with context.push_code_library(library):
-        yield context.create_module(name)
+        yield intrinsics.grouped(context.create_module(name))
 
 
 def module_texts(

@@ -18,6 +18,7 @@ from fuse.codegen.native import MANY_ARRAYS, PART
 
 REORDER = ("reassoc", "nsz")
 GROUP = "fuse accesses"         # metadata that `lower` turns into LLVM's access group
+GROUPED = "_fuse_grouped"         # set in modules that have it
 I64 = ir.IntType(64)
 
 
@@ -86,9 +87,19 @@ def element_pointers(context, builder, buffer, value, k):
 
 
 def _grouped(builder, access):
-    """Put a load or store into the module's access group, of which `independent` loops speak."""
-    access.set_metadata("llvm.access.group", access_group(builder.module))
+    """Put a load or store into the module's access group, of which `independent` loops speak.
+
+    Not in what Numba compiles by itself, helpers of its pipeline: it verifies before `lower` has made groups distinct.
+    """
+    if getattr(builder.module, GROUPED, False):
+        access.set_metadata("llvm.access.group", access_group(builder.module))
     return access
+
+
+def grouped(module):
+    """Say that `lower` sees the text of ``module`` before LLVM does."""
+    setattr(module, GROUPED, True)
+    return module
 
 
 def access_group(module):

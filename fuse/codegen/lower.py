@@ -52,6 +52,7 @@ class _Lower(Lower):
 
     def pre_lower(self):
         super().pre_lower()
+        intrinsics.grouped(self.module)
         graph = compute_cfg_from_blocks(self.blocks)
         loops = [graph.in_loops(label)[:1] for label, block in self.blocks.items() if any(
             isinstance(assign.value, ir.Global) and assign.value.value is intrinsics.independent

@@ -25,6 +25,8 @@ _STORE = re.compile(r"^(  store <.*!llvm\.access\.group !(\d+).*)$", re.MULTILIN
 
 def _marked(builder, access):
     module = builder.module
+    if not getattr(module, intrinsics.GROUPED, False):
+        return
     stream = module.add_metadata([ir.MetaDataString(module, GROUP)])
     access.set_metadata("llvm.access.group", module.add_metadata([intrinsics.access_group(module), stream]))
 

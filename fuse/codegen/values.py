@@ -75,9 +75,10 @@ class Values:
         if isinstance(value, bool):
             return Value(I1(int(value)), types.boolean, value)
         if isinstance(value, int):
-            if not -(2**63) <= value < 2**63:
+            if not -(2**63) <= value < 2**64:
                 raise Unsupported("a large integer")
-            return Value(I64(value), types.literal(value), value)
+            bits = value if value < 2**63 else value - 2**64
+            return Value(I64(bits), types.literal(value), value)  # from 2**63 on a literal uint64
         if isinstance(value, float):
             return Value(self.context.get_constant(types.float64, value), types.float64, value)
         if isinstance(value, str):

@@ -41,8 +41,9 @@ def bitwise(*dtypes: str, **_: Any) -> tuple[tuple[str, ...], str]:
 
 
 def shifted(*dtypes: str, **_: Any) -> tuple[tuple[str, ...], str]:
-    """As ``bitwise``, with bool as int8."""
-    return bitwise(*["int8" if d == "bool" else d for d in dtypes])
+    """As ``bitwise``, but bools by bools are int8."""
+    kinds, common = bitwise(*dtypes)
+    return (kinds, common) if common != "bool" else (("int8",) * len(dtypes), "int8")
 
 
 def chosen(condition: str, first: str, second: str) -> tuple[tuple[str, ...], str]:
