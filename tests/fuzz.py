@@ -198,9 +198,10 @@ def _check_kernel(have: Array, want: Array, kernel: Any) -> None:
 
 
 # ---------------------------------------------------------------- one program
-def check(case: RandomProgram, mode: str, calls: int = 5, kernels: bool = False) -> bool:
+def check(case: RandomProgram, mode: str, kernels: bool = False, further: bool = False) -> bool:
     """Simplify and compile ``case`` and call it several times; raises Mismatch, or whatever the compiler raises.
 
+    ``further``: also at C level, into given arrays, and with other sizes and layouts.
     Whether there was something to compare: not where the first call has values that mode ``default`` may change.
     """
     updates = [value for _, value in case.updates]
@@ -237,7 +238,7 @@ def check(case: RandomProgram, mode: str, calls: int = 5, kernels: bool = False)
         got = call(inputs)
         compare(got, want, others, mode)
         check_ownership(got, case, inputs, before)
-        if first and not case.updates:
+        if first and further and not case.updates:
             why = same_again(function, case, got)
             if why:
                 raise Mismatch(why)
@@ -258,7 +259,7 @@ def check(case: RandomProgram, mode: str, calls: int = 5, kernels: bool = False)
     try:
         function = fuse.function(case.inputs, case.outputs, updates=case.updates, givens=case.givens, mode=mode,
                                  on_unused_input="ignore")
-        for number in range(calls if case.updates else 1):
+        for number in range((5 if further else 3) if case.updates else 1):
             try:
                 with kernels_checked() if kernels else nullcontext():
                     got = compared(case.values, called, first=not number)
@@ -267,7 +268,7 @@ def check(case: RandomProgram, mode: str, calls: int = 5, kernels: bool = False)
             if got is None:
                 return bool(number)
             shared.update(zip([s for s, _ in case.updates], [np.array(g) for g in got[count:]], strict=True))
-        if case.others is not None:
+        if further and case.others is not None:
             try:
                 compared(case.others, called)
             except Unfit:
@@ -296,10 +297,12 @@ def check_ownership(
             raise Mismatch("an input was changed")
 
 
-def failure(case: RandomProgram, mode: str, kernels: bool = False, count: list[int] | None = None) -> str | None:
+def failure(
+    case: RandomProgram, mode: str, kernels: bool = False, further: bool = False, count: list[int] | None = None
+) -> str | None:
     """What is wrong with ``case``, or None; adds 1 to ``count`` where it was compared."""
     try:
-        done = check(case, mode, kernels=kernels)
+        done = check(case, mode, kernels, further)
         if count is not None:
             count[0] += done
     except Exception as error:
@@ -309,12 +312,14 @@ def failure(case: RandomProgram, mode: str, kernels: bool = False, count: list[i
 
 
 # ---------------------------------------------------------------- minimising
-def minimised(case: RandomProgram, mode: str, kernels: bool = False, seconds: float = 60) -> RandomProgram:
+def minimised(
+    case: RandomProgram, mode: str, kernels: bool = False, seconds: float = 60, further: bool = False
+) -> RandomProgram:
     """A smaller program that fails too: fewer outputs, subexpressions, and values in the place of subexpressions."""
     limit = time.time() + seconds
 
     def fails(candidate: RandomProgram) -> bool:
-        return time.time() < limit and failure(candidate, mode, kernels) is not None
+        return time.time() < limit and failure(candidate, mode, kernels, further) is not None
 
     if case.others is not None:
         tries = [replace(case, others=None), replace(case, values=case.others, others=None)]
@@ -431,6 +436,7 @@ def main() -> int:
     if options.device == "simulator":
         device.simulate()
     fuse.config.device = "cpu" if options.device == "cpu" else "cuda"
+    further = options.device == "cpu"
     first, _, last = options.seeds.partition(":")
     failed, done, start, seed = [], [0], time.time(), int(first)
     for seed in range(int(first), int(last or int(first) + 1)):
@@ -442,14 +448,15 @@ def main() -> int:
             failed.append(seed)
             print(f"seed {seed} cannot be built:\n{traceback.format_exc()}", flush=True)
             continue
-        why = failure(case, options.mode, options.kernels, done)
+        why = failure(case, options.mode, options.kernels, further, done)
         if why is None:
             continue
         failed.append(seed)
         print(f"seed {seed}, mode {options.mode}: {why}", flush=True)
         if not options.no_minimise:
-            small = minimised(case, options.mode, options.kernels)
-            print(f"minimised: {failure(small, options.mode, options.kernels)}\n{described(small)}", flush=True)
+            small = minimised(case, options.mode, options.kernels, further=further)
+            why = failure(small, options.mode, options.kernels, further)
+            print(f"minimised: {why}\n{described(small)}", flush=True)
     taken = f"({time.time() - start:.0f} s)"
     print(f"{done[0]} programs compared, {len(failed)} failures up to seed {seed}: {failed} {taken}")
     return bool(failed)

@@ -173,9 +173,8 @@ def _states(maker: Maker, bounds: Any) -> Any:
         step, [{"input": x, "taps": list(taps)}], [start, x[0], T.constant(0, dtype="int64"), None], return_list=True,
         go_backwards=bool(maker.rng.random() < 0.3))
     made: list[Any] = [o[-1] if maker.rng.random() < 0.4 else o for o in outputs if maker.rng.random() < 0.8]
-    for s, value in updates.items():
-        maker.updates.append((s, value))
-    return made
+    maker.updates += updates.items()
+    return [*made, *updates.values()]
 
 
 def _choice(maker: Maker, bounds: Any) -> Expr | None:

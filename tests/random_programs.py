@@ -213,7 +213,7 @@ def _finished(maker: Maker, inputs: list[Expr], shared: list[Any]) -> RandomProg
     count = min(int(rng.integers(1, 5)), len(pool))
     outputs = [pool[int(i)] for i in rng.choice(len(pool), size=count, replace=False)]
     outputs.append(pool[-1])
-    updates = list(maker.updates)
+    updates = [(s, value) for s, value in maker.updates if value in pool]
     for target in shared:
         found = [x for x in pool if target.type.is_super(x.type) and maker.shape(x) == maker.shape(target)]
         if rng.random() < 0.8:
