@@ -10,11 +10,12 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from fuse.autodiff.absent import is_null
-from fuse.autodiff.sweep import cast_like, is_discrete, op
-from fuse.expr import Constant, Expr, constant, rebuild, toposort, transform, variable
+from fuse.autodiff.sweep import cast_like, filled, is_discrete, op
+from fuse.expr import Constant, Expr, constant, rebuild, substitute, toposort, transform, variable
 from fuse.frontend import elementwise as ew
 from fuse.frontend.arithmetic import kept_reciprocal
 from fuse.frontend.loops import Body, arguments, loop_node, results
+from fuse.frontend.windows import change_of, is_alone, normal
 from fuse.op import ZERO
 from fuse.types import only_arrays
 
@@ -34,15 +35,19 @@ def gradient(
     body: Body = out.params["body"]
     params = {k: v for k, v in out.params.items() if k != "body"}
     plain = not params.keys() - {"label", "nonempty"} and body.until is None
-    numbers = all(only_arrays(x.type) for x in body.inputs) and all(
-        x.type.ndim == 0 and (is_discrete(x) or x.type.dtype.startswith("float")) for x in body.inputs
+    numbers = plain and all(only_arrays(x.type) for x in body.inputs)
+    body = in_normal_form(body) if numbers else body
+    arrays = _changed_in_place(body) if numbers else None
+    numbers = arrays is not None and all(
+        (x.type.ndim == 0 or x in body.states) and (is_discrete(x) or x.type.dtype.startswith("float"))
+        for x in body.inputs
     )
     if not plain or not numbers or not isinstance(g, tuple) or any(is_null(h) for h in g):
         return None
     wanted = [k for k, arg in enumerate(out.args[1:]) if arg in reach]
     if not wanted or min(wanted) < len(body.sequences) or any(is_discrete(body.inputs[k]) for k in wanted):
         return None
-    if not all(_has_finite_slopes(n) for n in toposort(body.outputs) if not n.is_leaf):
+    if not all(_has_finite_slopes(n) for n in toposort(body.outputs) if not n.is_leaf and n not in (arrays or ())):
         return None
     roots = _roots([out.args[1 + k] for k in wanted], reach, ends)
     if roots is None:
@@ -84,7 +89,9 @@ def _roots(values: Sequence[Expr], reach: Collection[Expr], ends: Collection[Exp
             roots[node] = None
         else:
             stack += node.args
-    if len(roots) > MOST or len(seen) > FORMULAS or any(not r.type.dtype.startswith("float") for r in roots):
+    if len(roots) > MOST or len(seen) > FORMULAS or any(
+        r.type.ndim or not r.type.dtype.startswith("float") for r in roots
+    ):
         return None
     return list(roots)
 
@@ -124,8 +131,7 @@ def _totals(
             dots.update({s: variable(inner.states[s].type) for s in new})
         finals_of.append({s: len(states) + i for i, s in enumerate(dots)})
         states += dots.values()
-        starts += [cast_like(target[a + s], v) if a + s in target else constant(0, dtype=v.type.dtype)
-                   for s, v in dots.items()]
+        starts += [cast_like(target[a + s], v) if a + s in target else _zero(inits[s], v) for s, v in dots.items()]
         nexts += [_dense(found[s], v) for s, v in dots.items()]
         moving = [m for m in range(len(inner.ys))
                   if isinstance(given[count + m], Expr) and isinstance(found[count + m], Expr)]
@@ -141,6 +147,7 @@ def _totals(
     totals: list[Any] = []
     for by_state, by_kept in zip(finals_of, kept_of, strict=True):
         terms = [ew.mul(h, finals[count + i]) for s, i in by_state.items() if (h := given[s]) is not None]
+        terms = [op("sum", t, axis=(0,), dtype=t.type.dtype) if t.type.ndim else t for t in terms]
         terms += [
             op("sum", ew.mul(h, values[len(inner.ys) + i]), axis=(0,), dtype=h.type.dtype)
             for m, i in by_kept.items() if (h := given[count + m]) is not None
@@ -189,8 +196,53 @@ def _only_adds(body: Body, k: int) -> bool:
 
 
 def _dense(t: Any, like: Expr) -> Expr:
-    """The tangent of a number; zero where there is none."""
-    return cast_like(t, like) if isinstance(t, Expr) else constant(0, dtype=like.type.dtype)
+    """The tangent of a value; zero where there is none."""
+    return cast_like(t, like) if isinstance(t, Expr) else _zero(like, like)
+
+
+def _zero(model: Expr, like: Expr) -> Expr:
+    """Zero in the shape of ``model``."""
+    return filled(model, 0.0) if model.type.ndim else constant(0, dtype=like.type.dtype)
+
+
+def in_normal_form(body: Body) -> Body:
+    """A body with the windows among its states written in one way."""
+    changes = {
+        after: new for x, after in zip(body.states, body.nexts, strict=True)
+        if only_arrays(x.type) and (new := normal(x, after)) is not after
+    }
+    return body.on(substitute(body.outputs, changes)) if changes else body
+
+
+def _changed_in_place(body: Body) -> set[Expr] | None:
+    """The nodes that change arrays among the states by single numbers, and read them; None where others are arrays."""
+    arrays = [x for x in body.states if x.type.ndim]
+    if not arrays:
+        return set()
+    found: set[Expr] = set()
+    order = toposort(body.outputs)
+    if any(y.type.ndim for y in body.ys):
+        return None
+    for x, after in zip(body.states, body.nexts, strict=True):
+        if not x.type.ndim:
+            continue
+        change = change_of(x, after) if x.type.ndim == 1 else None
+        if change is None or not is_alone(change, after, order, body.outputs):
+            return None
+        rows = [r for r in change.new if r.op.name == "dimshuffle" and r.params["pattern"] == ("x",)]
+        if len(rows) < len(change.new) or any(s.args[1].type.ndim for s in change.stores):
+            return None
+        if any(not _is_one(s) for s in change.stores):
+            return None
+        found |= {change.moved, *change.stores, *rows, *[a for a in change.moved.args if a.type.ndim]}
+    found.difference_update(body.inputs)
+    reads = {n for n in order if n.op.name == "subtensor" and n.args[0] in arrays and not n.type.ndim}
+    return found | reads
+
+
+def _is_one(store: Expr) -> bool:
+    """Whether a store is one of a single number."""
+    return all(entry[0] == "int" for entry in store.params["spec"])
 
 
 def is_zero(g: Any) -> bool:

@@ -14,6 +14,7 @@ from fuse.autodiff.absent import is_null
 from fuse.autodiff.sweep import cast_like, cotangents, filled, is_discrete, op
 from fuse.expr import Constant, Expr, constant, substitute, toposort, variable
 from fuse.frontend import elementwise as ew
+from fuse.frontend import windows
 from fuse.frontend.indexing import set_subtensor
 from fuse.frontend.lazy import guards, has_choices
 from fuse.frontend.lengths import has_rows, is_steady
@@ -54,7 +55,8 @@ def _pulled(
     given = [h if isinstance(h, Expr) else None for h in g]
     if body.until is not None:
         given = given[:-1]
-    inner = body.opened()
+    own = body.opened()
+    inner = alongside.in_normal_form(own)
     wrt = [x for x in inner.inputs if not is_discrete(x)]
     live = [k for k, x in enumerate(inner.states) if not is_discrete(x)]
     # What flows in a step: into the next states, and into the values that are kept.
@@ -75,6 +77,10 @@ def _pulled(
 
         return reverse_in_segments(out, given, checkpoint)
     pulled.update(dict.fromkeys(absent, ZERO))
+    for k, v in after.items():  # stored into the one array that flows back, instead of added to it
+        flown = pulled[inner.states[k]]
+        if isinstance(flown, Expr):
+            pulled[inner.states[k]] = windows.added_up(cast_like(flown, v), v)
     kept, known = _kept(inner, [h for h in pulled.values() if isinstance(h, Expr)])
 
     def recalled(h: Any, like: Expr) -> Expr:
@@ -84,7 +90,9 @@ def _pulled(
     places = {w: variable(w.type) for w in sums}
     connected = [x for x in inner.sequences if isinstance(pulled.get(x), Expr)]
     nexts = [cast_like(recalled(pulled[inner.states[k]], after[k]), after[k]) for k in live]
-    nexts += [cast_like(ew.add(places[w], recalled(pulled[w], w)), places[w]) for w in sums]
+    nexts += [
+        windows.added_up(cast_like(ew.add(places[w], recalled(pulled[w], w)), places[w]), places[w]) for w in sums
+    ]
     stored = list(dict.fromkeys(known.values()))
     backward = Body(
         [*inner.sequences, *stored, *beside.values()], [*[after[k] for k in live], *places.values()], inner.fixed,
@@ -92,7 +100,7 @@ def _pulled(
     )
     # The forward loop again, with what is to be read kept; the two become one (fuse.rules.loops).
     extra = Body(
-        inner.sequences, inner.states, inner.fixed, inner.nexts, [*inner.ys, *kept], inner.until,
+        own.sequences, own.states, own.fixed, own.nexts, [*own.ys, *kept], own.until,
     )
     again = loop_node(steps, sequences, inits, fixed, extra, **params)
     _, trajectories, done = results(again)
@@ -105,8 +113,8 @@ def _pulled(
     start = [filled(inits[k], 0.0) if (h := given[k]) is None else h for k in live]
     start = [cast_like(s, inner.states[k]) for s, k in zip(start, live, strict=True)]
     start += [filled(fixed[inner.fixed.index(w)], 0.0) for w in sums]
-    own = {k: v for k, v in params.items() if k == "label"}
-    node = loop_node(back, reversed_, start, fixed, backward, **own)
+    label = {k: v for k, v in params.items() if k == "label"}
+    node = loop_node(back, reversed_, start, fixed, backward, **label)
     finals, slopes, _ = results(node)
     per_sequence = dict(zip(connected, slopes, strict=True))
     result: list[Any] = [DISCONNECTED]
@@ -184,6 +192,9 @@ def _kept(inner: Body, needed: Sequence[Expr]) -> tuple[list[Expr], dict[Expr, E
     already, moving = {*inner.nexts, *inner.ys}, {*inner.sequences, *inner.states}
     while stack:
         node = stack.pop()
+        if node.op.name == "subtensor" and node.args[0] in inner.states and is_steady(node, moving):
+            known[node] = variable(node.type)  # a part of a state, which is not kept whole for it
+            continue
         drawn = only_arrays(node.type) and not all(only_arrays(a.type) for a in node.args)  # by a generator, say
         if drawn:
             known[node] = variable(node.type)

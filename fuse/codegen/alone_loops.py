@@ -6,7 +6,7 @@ from typing import Any
 
 from fuse.codegen.emit_cpu import Source
 from fuse.codegen.loop_emit import NotCompiled
-from fuse.codegen.loop_entry import PIECE, grows
+from fuse.codegen.loop_entry import PIECE, ROOM, grows
 from fuse.codegen.loop_plan import LoopWriter
 from fuse.errors import FuseTypeError, origin_text
 from fuse.expr import Expr
@@ -14,7 +14,7 @@ from fuse.frontend.loops import arguments
 
 _READ = {
     "number": "{0}", "rows": "{0}[:{1}]", "before": "{0}[:{1}]", "after": "{0}[1:{1} + 1]", "last": "{0}[{1}]",
-    "half": "{0}[{1} % 2]",
+    "half": "{0}[{1} % 2]", "window": "{0}[:{2}.shape[0]]",
 }
 
 
@@ -43,12 +43,14 @@ def write_loop(writer: Any, node: Expr) -> list[str]:
     room = writer.fresh("n")
     writer.line(f"{room} = min({count}, {PIECE})" if growing else f"{room} = {count}")
     before = {"sequence": 0, "state": len(sequences), "halves": len(sequences), "rows": len(sequences)}
+    before |= {"array": len(sequences), "window": len(sequences)}
     first = len(recipe.argtypes) - len(recipe.arguments)
     made = []
     for k, what in enumerate(recipe.arguments):
         at = before.get(what[0], len(sequences) + len(states))
         x = given[at + what[1]] if what[0] not in ("kept", "scratch", "done") else ""
-        made.append(_argument(writer, what, x, recipe.argtypes[first + k], sizes, room))
+        beside = [given[len(sequences) + j] for j in what[2]] if what[0] == "window" else []
+        made.append(_argument(writer, what, x, recipe.argtypes[first + k], sizes, room, beside))
     called = ", ".join([*sizes, *made])
     error = "raise ValueError('sizes or indices in a loop do not fit')"
     if not recipe.ends:
@@ -59,7 +61,8 @@ def write_loop(writer: Any, node: Expr) -> list[str]:
     names = []
     for k, how in recipe.results:
         name = writer.fresh("t")
-        writer.line(f"{name} = {_READ[how].format(made[k], done)}")
+        state = given[len(sequences) + recipe.arguments[k][1]] if how == "window" else ""
+        writer.line(f"{name} = {_READ[how].format(made[k], done, state)}")
         names.append(name)
     return names
 
@@ -77,7 +80,9 @@ def _measured(writer: Any, measure: str, given: list[str]) -> list[str]:
     return [re.sub(r"\bm(\d+)\b", rf"{prefix}_\1", n.strip()) for n in found.split(",") if n.strip()]
 
 
-def _argument(writer: Any, what: Any, x: str, argtype: Any, sizes: list[str], room: str) -> str:
+def _argument(
+    writer: Any, what: Any, x: str, argtype: Any, sizes: list[str], room: str, beside: list[str]
+) -> str:
     """The name of one array of a loop."""
     kind, (dtype, ndim, _) = what[0], argtype
     dtype = f"np.{'bool_' if dtype == 'bool' else dtype}"
@@ -94,6 +99,13 @@ def _argument(writer: Any, what: Any, x: str, argtype: Any, sizes: list[str], ro
     elif kind == "state":
         writer.line(f"{name} = np.empty((), {dtype})")
         writer.line(f"{name}[()] = {x}[()]")
+    elif kind in ("array", "window"):
+        rows = f"{x}.shape[0]"
+        if kind == "window":
+            rows += f" + max({', '.join([f'{y}.shape[0]' for y in beside])}, 0) + {ROOM}"
+        rest = "".join([f"{x}.shape[{d}], " for d in range(1, ndim)])
+        writer.line(f"{name} = np.empty(({rows}, {rest}), {dtype})")
+        writer.line(f"{name}[:{x}.shape[0]] = {x}")
     elif kind in ("halves", "rows"):
         writer.line(f"{name} = np.empty(({'2' if kind == 'halves' else f'{room} + 1'}, {own}), {dtype})")
         writer.line(f"{name}[0] = {x}")

@@ -19,6 +19,7 @@ Array = Any
 Argument = tuple[Any, ...]
 MAPPED = 1 << 17  # bytes that the C library asks of the system anew each time
 PIECE = 1 << 14  # steps of a loop of unknown length for which memory is made at first
+ROOM = 64  # rows of a window's memory besides those of two: it begins anew when it comes to the end
 LONGEST = 1 << 24  # steps of one entry into a loop: between them Ctrl-C is heard
 
 
@@ -48,6 +49,7 @@ class LoopRecipe:
 
     Arguments: ("sequence", k), ("fixed", k), ("turned", k) (a matrix, transposed), ("state", k) (a number),
     ("halves", k) (an array's memory twice), ("rows", k) (its value before the first and after each step),
+    ("array", k) (an array that is changed in place), ("window", k, states) (one that moves along, with others),
     ("kept", m, sizes), ("scratch", dtype, sizes), ("done",). Results: (index of the argument, how it is read).
     """
 
@@ -106,6 +108,12 @@ def called(recipe: LoopRecipe, kernel: Callable[..., int]) -> Callable[..., list
                       f"{made} = contiguous({made})"]
         elif kind == "state":
             lines.append(f"{made} = array({x})")
+        elif kind == "array":
+            lines.append(f"{made} = contiguous({x})")
+        elif kind == "window":
+            longest = ", ".join([f"len(x{recipe.sequences + j})" for j in what[2]])
+            lines += [f"{made} = new((len({x}) + max(0, {longest}) + {ROOM}, *{x}.shape[1:]), d{k})",
+                      f"{made}[:len({x})] = {x}"]
         elif kind == "halves":
             lines += [f"{made} = new((2, *{x}.shape), d{k})", f"{made}[0] = {x}"]
         elif kind == "rows":
@@ -119,12 +127,16 @@ def called(recipe: LoopRecipe, kernel: Callable[..., int]) -> Callable[..., list
     arrays = ", ".join([f"a{k}" for k in range(len(recipe.arguments))])
     arguments = ", ".join([*names, arrays] if arrays else names)
     results = ", ".join([_READ[how].format(f"a{k}") for k, how in recipe.results])
-    lines += [f"return ended(count, room, sizes, [{arrays}])"] if recipe.ends else [
+    lines += [f"found = ended(count, room, sizes, [{arrays}])"] if recipe.ends else [
         f"if count <= {LONGEST}:", f"    if kernel(0, count{', ' if arguments else ''}{arguments}): raise SizeMismatch",
         "else:", f"    for start in range(0, count, {LONGEST}):",
         f"        if kernel(start, min(count, start + {LONGEST}), {arguments}): raise SizeMismatch",
-        f"return [{results}]",
+        f"found = [{results}]",
     ]
+    for i, (k, how) in enumerate(recipe.results):
+        if how == "window":
+            lines.append(f"found[{i}] = found[{i}][:len(x{recipe.sequences + recipe.arguments[k][1]})]")
+    lines.append("return found")
     text = f"def run(steps, {''.join(x + ', ' for x in given)}*rest):\n" + "\n".join("    " + line for line in lines)
     exec(compile(text, "<fuse loop>", "exec"), scope)
     run: Callable[..., list[Array]] = scope["run"]
@@ -204,16 +216,19 @@ _READ_ENDED: dict[str, Callable[..., Array]] = {
     "after": lambda array, done: array[1 : done + 1],
     "last": lambda array, done: array[done],
     "half": lambda array, done: array[done % 2],
+    "window": lambda array, done: array,
 }
 _BEFORE: dict[str, Callable[[LoopRecipe], int]] = {  # how many inputs stand before those of a kind
     "sequence": lambda recipe: 0,
     "state": lambda recipe: recipe.sequences,
     "halves": lambda recipe: recipe.sequences,
+    "array": lambda recipe: recipe.sequences,
+    "window": lambda recipe: recipe.sequences,
     "rows": lambda recipe: recipe.sequences,
     "fixed": lambda recipe: recipe.sequences + recipe.states,
     "turned": lambda recipe: recipe.sequences + recipe.states,
 }
 _READ = {
     "number": "{0}", "rows": "{0}", "before": "{0}[:count]", "after": "{0}[1:]", "last": "{0}[count]",
-    "half": "{0}[count % 2]",
+    "half": "{0}[count % 2]", "window": "{0}",
 }

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from fuse import rules
+from fuse.codegen import loop_changes
 from fuse.codegen.load import ArgType, compile_kernel, key_of
-from fuse.codegen.loop_emit import NotCompiled, Place, copy_lines, plus, total
-from fuse.codegen.loop_entry import Argument, LoopRecipe
+from fuse.codegen.loop_emit import NotCompiled, Place, copy_lines, plus, product, total
+from fuse.codegen.loop_entry import ROOM, Argument, LoopRecipe
 from fuse.codegen.loop_units import Units
 from fuse.codegen.sizes import Size, in_ints
 from fuse.codegen.text import as_dtype
@@ -34,6 +35,7 @@ class LoopWriter(Units):
         self.helpers: dict[str, Any] = {}
         self.before: list[str] = []
         self.after: list[str] = []
+        self.least: dict[str, int] = {}  # sizes that are at least so large
         self.measures: dict[Any, str] = {}  # sizes, by the names of the parameters that they are
         self.also_equal: list[tuple[Size, Size]] = []  # sizes of inner loops that must be the same
         self.count = 0
@@ -80,6 +82,17 @@ class LoopWriter(Units):
         name = self.argument(x.type.dtype, 1 + x.type.ndim, True, ("rows" if in_rows else "halves", k))
         self.where["state", k] = (len(self.arguments) - 1, "last" if in_rows else "half")
         return name
+
+    def changed_memory(self, k: int, x: Expr, moves: bool) -> str:
+        group = tuple(loop_changes.together(self.changed, k))
+        name = self.argument(x.type.dtype, x.type.ndim, True, ("window", k, group) if moves else ("array", k))
+        self.where["state", k] = (len(self.arguments) - 1, "window" if moves else "number")
+        if moves:  # its values are at the beginning of its memory before the first step, and after the last
+            self.after += loop_changes.return_home(self, name, x, self.changed[k])
+        return name
+
+    def first_position(self, at: str) -> None:
+        self.before.append(f"{at} = 0")
 
     def kept_memory(self, m: int, y: Expr, shape: tuple[str, ...]) -> Place:
         name = self.argument(y.type.dtype, 1 + y.type.ndim, True, ("kept", m, shape))
@@ -195,6 +208,35 @@ class InnerWriter(Units):
         self.last_lines.append(f"{ended} = ({index}) * {name}_row")
         self.where["state", k] = Place(name, ended, shape)
         return name
+
+    def changed_memory(self, k: int, x: Expr, moves: bool) -> str:
+        shape = self.shape_of_leaf(x)
+        rows = self.room(k, x) if moves else shape[0]
+        name = self.root.argument(x.type.dtype, 1, True, ("scratch", x.type.dtype, (rows, *shape[1:])))
+        start = Place(name, "0", shape)
+        self.first_lines += copy_lines(self.root.fresh("c"), self.outer.place(self.inits[k]), start)
+        change = self.changed[k]
+        offset = plus(loop_changes.position(self, change), product(shape[1:])) if moves else "0"
+        self.where["state", k] = Place(name, offset, shape)
+        return name
+
+    def first_position(self, at: str) -> None:
+        self.first_lines.append(f"{at} = 0")
+
+    def room(self, k: int, x: Expr) -> str:
+        """The size of the memory of a window, in rows."""
+        states = [self.body.states[j] for j in (k, *loop_changes.together(self.changed, k))]
+        lengths = [self.outwards(self.shaped(x)) for x in states]
+        own, first, *more = [constant(n, dtype="int64") if isinstance(n, int) else n for n in lengths]
+        for n in more:
+            first = OPS["maximum"](first, n)
+        whole = OPS["add"](OPS["add"](own, first), constant(ROOM, dtype="int64"))
+        return self.outer.size(self.outer.sizes.host(whole))
+
+    def shaped(self, x: Expr) -> Size:
+        """The first size of a leaf."""
+        self.shape_of_leaf(x)
+        return self.sizes.of[x][0]
 
     def inner_loop(self, node: Expr) -> None:
         self.lines += InnerWriter(self, node).emitted()

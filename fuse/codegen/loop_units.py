@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from fuse.codegen import loop_changes
 from fuse.codegen.choosing import plan
 from fuse.codegen.collapse import collapse
 from fuse.codegen.emit_cpu import CpuEmitter
@@ -16,7 +17,7 @@ from fuse.codegen.loop_along import ALONG
 from fuse.codegen.loop_calls import call_own
 from fuse.codegen.loop_emit import Merge, NotCompiled, Place, copy_lines, dot_lines, plus, product, total
 from fuse.codegen.loop_matrices import MATRICES
-from fuse.codegen.loop_views import UNITS
+from fuse.codegen.loop_views import UNITS, store_into
 from fuse.codegen.products import is_product
 from fuse.codegen.region import SCATTERS, Region, is_literal, see_through
 from fuse.codegen.schedule import schedule
@@ -45,13 +46,16 @@ class Units:
         self.body = body
         outputs = of_one_size([_materialised(o) for o in self.simplified(body)])
         self.results, self.sizes = settle(expand(outputs), [])
-        self.plan = plan(self.results, self.sizes)
+        self.changed = loop_changes.changes(body, self.results)
+        others = [o for k, o in enumerate(self.results) if k not in self.changed]
+        self.plan = plan([*others, *[a for c in self.changed.values() for a in loop_changes.read(c)]], self.sizes)
         self.lines: list[str] = []
         self.last_lines: list[str] = []
         self.values: dict[Expr, Place | str] = {}
         self.given: dict[Expr, Place] = {}  # places into which values are computed
         self.where: dict[Any, Any] = {}
         self.turned: dict[Expr, Place] = {}
+        self.positions: dict[int, str] = {}  # of windows, by how many rows they move along
 
     def simplified(self, body: Body) -> Sequence[Expr]:
         """The outputs of the body, which was simplified with the formula around it."""
@@ -71,6 +75,14 @@ class Units:
 
     def state_memory(self, k: int, x: Expr, in_rows: bool) -> str:
         """The name of the memory of a state: two halves, or a row for each step and one before."""
+        raise NotImplementedError
+
+    def first_position(self, at: str) -> None:
+        """Write where windows are before the first step."""
+        raise NotImplementedError
+
+    def changed_memory(self, k: int, x: Expr, moves: bool) -> str:
+        """The name of the memory of a state that is changed in place: of the array, or of a window that moves."""
         raise NotImplementedError
 
     def kept_memory(self, m: int, y: Expr, shape: tuple[str, ...]) -> Place:
@@ -144,9 +156,12 @@ class Units:
             else:
                 found = self.place(value)
                 self.lines += copy_lines(self.fresh("c"), found, target) if found != target else []
+        ends = self.fresh("ends")
+        if body.until is not None:
+            self.lines.append(f"{ends} = {self.number(self.results[-1])}")
+        loop_changes.finish(self)
         self.lines += nexts
         if body.until is not None:
-            ends = self.number(self.results[-1])
             self.lines.append(f"{self.step} = {self.step} + 1")
             self.lines.append(f"{self.step}_more = ({self.step} < {self.steps}) & (not {ends})")
 
@@ -158,6 +173,9 @@ class Units:
         for k, x in enumerate(body.states):
             if x.type.ndim == 0:
                 self.values[x] = numbers[k] = self.state_number(k, x)
+                continue
+            if k in self.changed:
+                loop_changes.begin(self, k, x, self.changed[k])
                 continue
             shape = self.shape_of_leaf(x)
             before = [m for m, y in alive.items() if y is x]
@@ -267,6 +285,10 @@ class Units:
     def new(self, node: Expr) -> Place:
         """The place of an array that a step computes."""
         return self.given[node] if node in self.given else self.scratch(node.type.dtype, self.shape(node))
+
+    def store_into(self, out: Place, node: Expr) -> None:
+        """Write what a set_subtensor or an inc_subtensor stores into the memory of its array."""
+        store_into(self, out, node)
 
     # ------------------------------------------------------------ units
     def region(self, region: Region) -> None:
@@ -418,6 +440,8 @@ class Units:
             self.lines.append(f"{name} = {name} + {n} if {name} < 0 else {name}")
         else:
             self.lines.append(f"{name} = {value}" if value >= 0 else f"{name} = {n} - {-value}")
+            if self.root.least.get(n, 0) > (value if value >= 0 else -1 - value):
+                return name
         self.lines += [f"if {name} < 0 or {name} >= {n}:", "    return 3"]
         return name
 

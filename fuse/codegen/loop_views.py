@@ -23,6 +23,12 @@ def _stored(w: Writer, node: Expr) -> None:
         w.filled(out, base)
     else:
         w.lines += copy_lines(w.fresh("c"), w.place(base), out)
+    store_into(w, out, node)
+    w.values[node] = out
+
+
+def store_into(w: Writer, out: Place, node: Expr) -> None:
+    """Write what ``node``, a set_subtensor or an inc_subtensor, stores: ``out`` has its array."""
     value, dtype = node.args[1], node.type.dtype
     if value.type.dtype != dtype:
         raise NotCompiled("a store of another dtype")
@@ -49,7 +55,6 @@ def _stored(w: Writer, node: Expr) -> None:
     if index:
         lines.append("    " * len(index) + "independent()")
     w.lines += [*lines, "    " * len(index) + f"store({part.buffer}, {at}, {text})"]
-    w.values[node] = out
 
 
 def _chosen(w: Writer, node: Expr) -> None:

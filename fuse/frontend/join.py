@@ -69,17 +69,39 @@ def _join_shape(node: Expr, *shapes: Sequence[Size]) -> tuple[Size, ...]:
 
 
 def _join_grad(g: Expr, out: Expr, *xs: Expr, axis: int) -> tuple[Any, ...]:
-    parts, start = [], 0
-    for x in xs:
+    """Slices of ``g``; behind a length that is not known, such as that of ``s[1:]``, they are counted from the end."""
+    parts: list[Expr] = []
+    start: Size = 0
+    lengths = [x.type.shape[axis] for x in xs]
+    for k, x in enumerate(xs):
         n = sizes_of(x)[axis]
-        parts.append(slice_axis(g, axis, start, size_add(start, n)))
-        start = size_add(start, n)  # type: ignore[assignment]
+        stop = size_add(start, n)
+        after = lengths[k + 1 :]
+        if not isinstance(stop, int) and None not in after:
+            behind, own = sum(after), lengths[k]  # type: ignore[arg-type]
+            first = start if isinstance(start, int) or not own else -own - behind
+            if own == 1:  # which the type of a slice would not tell
+                row = g[(slice(None),) * axis + (first,)]
+                pattern = [*range(axis), "x", *range(axis, row.type.ndim)]
+                parts.append(dimshuffle(row, pattern))
+                start = stop
+                continue
+            parts.append(slice_axis(g, axis, first, -behind or None))
+        else:
+            parts.append(slice_axis(g, axis, start, stop))
+        start = stop
     return tuple(parts)
+
+
+def _join_jvp(tangents: Sequence[Any], out: Expr, *xs: Expr, axis: int) -> Expr:
+    """The tangents one after the other, zeros where there is none."""
+    zero = constant(0, dtype=out.type.dtype)
+    return join(axis, *[alloc(zero, *sizes_of(x)) if t is None else t for t, x in zip(tangents, xs, strict=True)])
 
 
 @op_record(
     "opaque", numpy=lambda *xs, axis: np.concatenate(xs, axis=axis), infer=_join_type, shape=_join_shape,
-    grad=_join_grad,
+    grad=_join_grad, jvp=_join_jvp,
 )
 def join(op: Op, axis: Any, *xs: Any) -> Expr:
     """Expressions of the same rank one after the other along ``axis`` (Theano: the axis comes first).

@@ -89,6 +89,10 @@ class Body:
         fresh = {x: variable(x.type, x.name) for x in self.inputs}
         return _open(self, list(fresh.values()), substitute(self.outputs, fresh))
 
+    def on(self, outputs: Sequence[Expr]) -> Body:
+        """An opened body with other outputs, of the same roles."""
+        return _open(self, self.inputs, outputs)
+
 
 def _place(number: int, type_: TensorType) -> Expr:
     """The leaf of every body that stands for input ``number`` of this type."""

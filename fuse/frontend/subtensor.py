@@ -154,6 +154,20 @@ def _inc_subtensor_grad(g: Expr, out: Expr, x: Expr, y: Expr, *dynamic: Expr, sp
     return (g, sum_to(subtensor(g, *dynamic, spec=spec), y), *[DISCONNECTED] * len(dynamic))
 
 
+def _stored_jvp(added: bool) -> Callable[..., Any]:
+    """The tangent of a store: the tangent of the value, stored into that of the array."""
+
+    def jvp(tangents: Sequence[Any], out: Expr, x: Expr, y: Expr, *dynamic: Expr, spec: Spec) -> Any:
+        t_x, t_y = tangents[:2]
+        if t_y is None and added:
+            return t_x
+        t_x = zeros_for(x, out.type.dtype) if t_x is None else t_x
+        t_y = constant(0, dtype=out.type.dtype) if t_y is None else t_y
+        return (inc_subtensor_op if added else set_subtensor_op)(t_x, t_y, *dynamic, spec=spec)
+
+    return jvp
+
+
 def _set_gather_grad(g: Expr, out: Expr, x: Expr, y: Expr, *indices: Expr) -> tuple[Any, ...]:
     zero = constant(0, dtype=g.type.dtype)
     g_y = gather(g, *indices)
@@ -214,11 +228,11 @@ def _store_op(
 
 set_subtensor_op = _store_op(
     "set_subtensor", _set_slice, _into_subtensor_type, _set_subtensor_grad,
-    "``x`` with ``x[spec]`` replaced by ``y``, which broadcasts.", integers_from=2,
+    "``x`` with ``x[spec]`` replaced by ``y``, which broadcasts.", integers_from=2, jvp=_stored_jvp(False),
 )
 inc_subtensor_op = _store_op(
     "inc_subtensor", _inc_slice, _into_subtensor_type, _inc_subtensor_grad,
-    "``x`` with ``y`` added to ``x[spec]``.", integers_from=2,
+    "``x`` with ``y`` added to ``x[spec]``.", integers_from=2, jvp=_stored_jvp(True),
 )
 set_gather_op = _store_op(
     "set_gather", _set_items, _into_gather_type, _set_gather_grad,

@@ -7,6 +7,7 @@ from typing import Any
 from fuse.expr import Constant, Expr, substitute, toposort, variable
 from fuse.frontend.lengths import has_rows, uncut
 from fuse.frontend.loops import Body, arguments, loop_node, results
+from fuse.frontend.windows import normal
 
 
 class Opened:
@@ -84,6 +85,12 @@ class Opened:
         self._take(optimize(self.roots))
         arrays = [n for n in toposort(self.roots) if isinstance(n, Constant) and n.data.size != 1]
         self.replace({n: self.add_fixed(n, n) for n in arrays})
+
+    def windows(self) -> None:
+        """Write windows of numbers, which take in one in each step, in one way."""
+        self.replace({
+            after: new for x, (_, after) in self.states.items() if (new := normal(x, after)) is not after
+        })
 
     def prune(self) -> None:
         """Let go of states, sequences and fixed values that nothing wanted reads."""

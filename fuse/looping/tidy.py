@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from fuse import rules
-from fuse.expr import Expr, make, rebuild, substitute, toposort
+from fuse.autodiff.alongside import in_normal_form
+from fuse.expr import Expr, make, rebuild, substitute, toposort, transform
 from fuse.frontend.loops import LOOP, Body, arguments, loop_node, results
 from fuse.looping.branches import closed
 from fuse.looping.opened import Opened
@@ -40,7 +41,25 @@ def tidied(outputs: Sequence[Expr], mode: str | None = "default") -> list[Expr]:
     def optimize(roots: Sequence[Expr]) -> list[Expr]:
         return tidied(rules.optimize(roots, mode=mode), mode)
 
-    return rules.optimize(_tidied(merged(outputs), optimize, mode != "strict"), mode=mode)
+    return rules.optimize(_tidied(merged(_written_alike(outputs)), optimize, mode != "strict"), mode=mode)
+
+
+def _written_alike(outputs: Sequence[Expr]) -> list[Expr]:
+    """``outputs`` with the windows of loops in one form: derivatives have it, and loops become one with theirs."""
+    changes: dict[Expr, Body] = {}
+    for node in toposort(outputs):
+        if node.op is LOOP and not node.params.get("branch"):
+            own: Body = node.params["body"]
+            body = in_normal_form(own)
+            if body is not own:
+                changes[node] = Body(body.sequences, body.states, body.fixed, body.nexts, body.ys, body.until)
+
+    def visit(node: Expr, args: tuple[Expr, ...]) -> Expr:
+        if node in changes:
+            return make(LOOP, args, {**node.params, "body": changes[node]})
+        return rebuild(node, args) if args else node
+
+    return transform(outputs, visit) if changes else list(outputs)
 
 
 def _tidied(outputs: Sequence[Expr], optimize: Optimize, changing: bool) -> list[Expr]:
@@ -81,6 +100,7 @@ def _smaller(node: Expr, used: set[int], optimize: Optimize, changing: bool) -> 
         # planned, by itself: once for each level of choices within choices.
         return loop.closed()
     loop.simplify(optimize)
+    loop.windows()
     loop.prune()
     for each in PASSES if changing else PASSES[:2]:
         if each(loop):
