@@ -389,62 +389,6 @@ class Units:
             self.turned[base] = Place(name, "0", (shape[1], shape[0]))
         return self.turned[base]
 
-    def part(self, base: Place, node: Expr, dynamic: Sequence[Expr], sizes: Sequence[str]) -> Place:
-        """Slices with known bounds and integers: a place within another."""
-        offset, shape, strides = [base.offset], [], []
-        kept = 0
-        spec = [*node.params["spec"], *[("slice", None, None, None)] * (len(base.shape) - len(node.params["spec"]))]
-        for d, entry in enumerate(spec):
-            n, stride = base.shape[d], base.stride(d)
-            if entry[0] == "int":
-                at = self.index(entry[1], dynamic, n)
-                offset.append(f"{at} * ({stride})")
-                continue
-            _, start, _, step = entry
-            if isinstance(step, tuple):
-                raise NotCompiled("a slice with a step that is computed")
-            step = 1 if step is None else step
-            if start is not None:
-                offset.append(f"{self.start(start, step, dynamic, n)} * ({stride})")
-            elif step < 0:
-                offset.append(f"({n} - 1) * ({stride})")
-            shape.append(sizes[kept])
-            strides.append(stride if step == 1 else f"{step} * ({stride})")
-            kept += 1
-        place = Place(base.buffer, "0", tuple(shape), tuple(strides))
-        same = all(s == product(shape[d + 1:]) for d, s in enumerate(strides))
-        name = self.fresh("p")
-        self.lines.append(f"{name} = {total(offset)}")
-        return replace(place, offset=name, strides=None if same else tuple(strides))
-
-    def start(self, value: Any, step: int, dynamic: Sequence[Expr], n: str) -> str:
-        """The text of where a slice starts, as Python's slices have it."""
-        name = self.fresh("i")
-        text = f"int64({self.number(dynamic[value[1]])})" if isinstance(value, tuple) else str(value)
-        last = n if step > 0 else f"{n} - 1"
-        self.lines += [
-            f"{name} = {text}", f"{name} = {name} + {n} if {name} < 0 else {name}",
-            f"{name} = {'0' if step > 0 else '-1'} if {name} < 0 else {name}",
-            f"{name} = {last} if {name} > {last} else {name}",
-        ]
-        return name
-
-    def index(self, value: Any, dynamic: Sequence[Expr], n: str) -> str:
-        """The text of an index, checked."""
-        if isinstance(value, int) and n.isdigit() and 0 <= value < int(n):
-            return str(value)
-        name = self.fresh("i")
-        if isinstance(value, tuple):
-            number = self.number(dynamic[value[1]])
-            self.lines.append(f"{name} = int64({number})")
-            self.lines.append(f"{name} = {name} + {n} if {name} < 0 else {name}")
-        else:
-            self.lines.append(f"{name} = {value}" if value >= 0 else f"{name} = {n} - {-value}")
-            if self.root.least.get(n, 0) > (value if value >= 0 else -1 - value):
-                return name
-        self.lines += [f"if {name} < 0 or {name} >= {n}:", "    return 3"]
-        return name
-
 
 def _materialised(value: Expr) -> Expr:
     """``value`` as something that a kernel computes, where it is a view."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fuse.codegen.loop_emit import NotCompiled, Place, copy_lines, plus, product, total
+from fuse.codegen.loop_parts import part
 from fuse.codegen.text import as_dtype
 from fuse.expr import Expr, make
 from fuse.op import OPS
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def _subtensor(w: Writer, node: Expr) -> None:
-    w.values[node] = w.part(w.place(node.args[0]), node, node.args[1:], w.shape(node))
+    w.values[node] = part(w, w.place(node.args[0]), node, node.args[1:], w.shape(node))
 
 
 def _stored(w: Writer, node: Expr) -> None:
@@ -32,9 +33,9 @@ def store_into(w: Writer, out: Place, node: Expr) -> None:
     value, dtype = node.args[1], node.type.dtype
     if value.type.dtype != dtype:
         raise NotCompiled("a store of another dtype")
-    place = make(OPS["subtensor"], (node.args[0], *node.args[2:]), {"spec": node.params["spec"]})
-    sizes = [w.size(n) for n in w.sizes.sizes_of(place)]
-    part = w.part(out, node, node.args[2:], sizes)
+    view = make(OPS["subtensor"], (node.args[0], *node.args[2:]), {"spec": node.params["spec"]})
+    sizes = [w.size(n) for n in w.sizes.sizes_of(view)]
+    place = part(w, out, node, node.args[2:], sizes)
     for n, m in zip(reversed(w.shape(value)), reversed(sizes), strict=False):
         if n not in (m, "1"):
             w.lines += [f"if {n} != {m}:", "    return 3"]
@@ -46,15 +47,15 @@ def store_into(w: Writer, out: Place, node: Expr) -> None:
         text = f"load({source.buffer}, {read})"
     else:
         text = w.number(value)
-    at = part.at(*index)
+    at = place.at(*index)
     if node.op.name == "inc_subtensor":
         if dtype not in ("float64", "int64", "float32"):
             raise NotCompiled("an increment of this dtype")
-        text = f"load({part.buffer}, {at}) + {text}"
+        text = f"load({place.buffer}, {at}) + {text}"
     lines = ["    " * d + f"for {i} in range({n}):" for d, (i, n) in enumerate(zip(index, sizes, strict=True))]
     if index:
         lines.append("    " * len(index) + "independent()")
-    w.lines += [*lines, "    " * len(index) + f"store({part.buffer}, {at}, {text})"]
+    w.lines += [*lines, "    " * len(index) + f"store({place.buffer}, {at}, {text})"]
 
 
 def _chosen(w: Writer, node: Expr) -> None:
