@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fuse.config import config
-from fuse.errors import DTypeError, FuseError, FuseTypeError, ShapeError
+from fuse.errors import DTypeError, FuseError, FuseTypeError, ShapeError, brief
 from fuse.expr import Expr, leaves, pack, substitute, unpack
 from fuse.maker import (
     QUICKEN_AT,
@@ -147,7 +147,9 @@ class Function:
         try:
             return self._run(*args)
         except (DTypeError, ShapeError) as error:
-            raise self._explained(error, args) from None
+            raise brief(self._explained(error, args)) from None
+        except FuseError as error:
+            raise brief(error) from error.__cause__
 
     def _prepared(self, run: Callable[..., Any] | None = None) -> Callable[..., Any]:
         """The one callable behind a call with every input given; ``run`` stands in for the program."""

@@ -197,7 +197,11 @@ def _dotted(name: str) -> str:
 
 
 def _warn_unknown(name: str) -> None:
-    warnings.warn(f"fuse ignores the flag {name!r}: it has no such setting", stacklevel=4)
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, _TYPES, 1, 0.75)
+    meant = f"; did you mean {near[0]!r}?" if near else ""
+    warnings.warn(f"fuse ignores the flag {name!r}: it has no such setting{meant}", stacklevel=4)
 
 
 def _from_text(text: str) -> Iterator[tuple[str, str]]:

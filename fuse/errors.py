@@ -84,6 +84,31 @@ class TestValueError(FuseError, AttributeError, ValueError):
     __test__ = False  # pytest collects classes called Test...
 
 
+class FuseAttributeError(FuseError, AttributeError):
+    """An attribute that expressions have not. What was meant is looked for when somebody reads the message.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x = T.vector("x")
+    >>> x.summ
+    Traceback (most recent call last):
+        ...
+    fuse.errors.FuseAttributeError: an expression has no attribute 'summ'; did you mean 'sum'?
+    >>> x.detach()
+    Traceback (most recent call last):
+        ...
+    fuse.errors.FuseAttributeError: an expression has no attribute 'detach': write fuse.stop_gradient(x)
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name, self.obj = name, None  # or Python would add a guess of its own
+
+    def __str__(self) -> str:
+        from fuse.missing import no_expression_attribute
+
+        return no_expression_attribute(self.args[0])
+
+
 class UnusedInputError(FuseError, ValueError):
     """An input that no output depends on."""
 
@@ -160,6 +185,30 @@ class FuseAssertionError(FuseError, AssertionError):
 
 class IntegrationError(FuseError, ArithmeticError):
     """A differential equation was not solved: steps ran out or became too small, or its times are in no order."""
+
+
+def brief(error: FuseError) -> FuseError:
+    """``error`` without the frames of its traceback, where these are fuse's own; its message says what there is."""
+    from fuse.config import config
+
+    trace = error.__traceback__
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
+        if not name.startswith((PACKAGE, "<fuse")) or config.exception_verbosity == "high":
+            return error
+        trace = trace.tb_next
+    return error.with_traceback(None)
+
+
+def namesake(variable: Any, others: Iterable[Any]) -> str:
+    """A line about another variable of the same name: in notebooks, the cell that makes it was run again."""
+    for other in others:
+        if variable.name and other.name == variable.name and other is not variable:
+            return (
+                f"\n  another variable called {variable.name!r} was made at {origin_text(other.origin)}: was the line "
+                f"that makes it run twice?"
+            )
+    return ""
 
 
 def user_line(depth: int = 1) -> Origin | None:

@@ -125,8 +125,9 @@ class Expr:
     def __bool__(self) -> bool:
         raise FuseTypeError(
             f"the truth of an expression is not known while it is built ({self}): use switch(condition, a, b) for a "
-            f"choice per element, ifelse for a choice of whole values, .eval(...) for a value, or `is not None` to ask "
-            f"whether there is one"
+            f"choice per element, ifelse for a choice of whole values, (a < b) & (b < c) for `and` and chains, | for "
+            f"`or`, maximum and minimum for max() and min(), .eval(...) for a value, or `is not None` to ask whether "
+            f"there is one"
         )
 
     if TYPE_CHECKING:  # operators and methods are attached by fuse.frontend from the op table
@@ -312,8 +313,10 @@ def constant(value: Any, name: str | None = None, dtype: Any = None, ndim: int |
     except (ValueError, TypeError) as error:
         raise FuseTypeError(f"cannot make a constant of {type(value).__name__}: {error}") from None
     if data.dtype.kind not in "biufc":
-        kind = type(value).__name__
-        raise FuseTypeError(f"{kind} is neither a number, an array of numbers nor an expression: {value!r:.80}")
+        kind, text = type(value).__name__, f"{value!r:.80}"
+        if type(value).__module__.startswith("sympy"):
+            text += "; from_sympy(expression, {symbol: variable}) makes one of SymPy's"
+        raise FuseTypeError(f"{kind} is neither a number, an array of numbers nor an expression: {text}")
     data = np.ascontiguousarray(data, data.dtype.newbyteorder("=")).reshape(data.shape)
     if dtype is None and not isinstance(value, (np.ndarray, np.generic)) and data.dtype.kind == "i" and data.ndim:
         data = data.astype(np.int64)

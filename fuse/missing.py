@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 _NO_MPI = "messages between processes: use mpi4py around the compiled function"
@@ -37,11 +37,55 @@ _ELSEWHERE = (
 )
 
 
+# What people ask of expressions who know arrays of NumPy, PyTorch or JAX, or Theano's variables, and what to write.
+_NO_VALUE = "it has no value yet: write x.eval({variable: value, ...}), or compile fuse.function([variable, ...], x)"
+_GRADIENT = "gradients are expressions: write fuse.grad(cost, x)"
+_DEVICE = "the device is chosen for whole functions: fuse.function(..., device='cuda')"
+_HINTS = {
+    **dict.fromkeys(("item", "numpy", "tolist", "value", "data", "evalf", "get_value", "block_until_ready"), _NO_VALUE),
+    **dict.fromkeys(("backward", "grad", "requires_grad", "requires_grad_", "gradient"), _GRADIENT),
+    **dict.fromkeys(("to", "cpu", "cuda", "device"), _DEVICE),
+    "detach": "write fuse.stop_gradient(x)", "set_value": "fuse.shared(value) makes variables that hold values",
+    "view": "write x.reshape(shape)", "permute": "write x.dimshuffle(axes) or x.transpose(axes)",
+    "unsqueeze": "write x.dimshuffle(0, 'x') or fuse.tensor.expand_dims(x, axis)",
+    "expand": "write fuse.tensor.broadcast_to(x, shape)", "append": "write fuse.tensor.concatenate([x, y])",
+    **{name: f"write x.astype({dtype!r})" for name, dtype in
+       (("float", "float32"), ("double", "float64"), ("int", "int32"), ("long", "int64"), ("half", "float16"))},
+}
+
+
+def no_expression_attribute(name: str) -> str:
+    """What to say of ``x.name`` where expressions have no such attribute.
+
+    >>> no_expression_attribute("softmax")
+    "an expression has no attribute 'softmax'; there is fuse.tensor.nnet.softmax(x)"
+    """
+    text = f"an expression has no attribute {name!r}"
+    if name in _HINTS:
+        return f"{text}: {_HINTS[name]}"
+    if name.startswith("_"):
+        return text
+    for module in _ELSEWHERE:
+        if callable(vars(importlib.import_module(module)).get(name)):
+            return f"{text}; there is {module}.{name}(x)"
+    near = _nearest(name, dir(importlib.import_module("fuse").Expr))
+    return f"{text}; did you mean {near!r}?" if near else text
+
+
+def _nearest(name: str, names: Iterable[str]) -> str | None:
+    """The name that was probably meant."""
+    from difflib import get_close_matches  # only where there is an error to tell
+
+    return next(iter(get_close_matches(name, [n for n in names if not n.startswith("_")], 1, 0.75)), None)
+
+
 def no_attribute(module: str, name: str) -> AttributeError:
     """The error for ``module.name``, with a hint where there is one.
 
     >>> no_attribute("fuse.tensor", "softmax")
     AttributeError("module 'fuse.tensor' has no attribute 'softmax'; there is fuse.tensor.nnet.softmax")
+    >>> no_attribute("fuse.tensor", "dmatix")
+    AttributeError("module 'fuse.tensor' has no attribute 'dmatix'; did you mean 'dmatrix'?")
     """
     text = f"module {module!r} has no attribute {name!r}"
     if module == "fuse.tensor" and name in ABSENT:
@@ -53,7 +97,13 @@ def no_attribute(module: str, name: str) -> AttributeError:
             if other != module and name in vars(importlib.import_module(other)):
                 text += f"; there is {other}.{name}"
                 break
-    return AttributeError(text)
+        else:
+            for other in (module, *_ELSEWHERE):
+                near = _nearest(name, dir(importlib.import_module(other)))
+                if near:
+                    text += f"; did you mean {near!r}?" if other == module else f"; did you mean {other}.{near}?"
+                    break
+    return AttributeError(text, name=name, obj=None)  # without obj Python adds no guess of its own
 
 
 def borrowed(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:

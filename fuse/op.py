@@ -11,7 +11,7 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import FunctionType, MethodType
+from types import FunctionType, MappingProxyType, MethodType
 from typing import Any
 
 from fuse import types as ty
@@ -414,6 +414,24 @@ def op_record(
             return fn(op, *args, **kwargs)
 
         builder.op = op  # type: ignore[attr-defined]
+        builder.__signature__ = _WithoutRecord(fn)  # type: ignore[attr-defined]
         return builder
 
     return decorate
+
+
+class _WithoutRecord(inspect.Signature):
+    """The signature of a builder for its users, who do not give the record; read off when somebody asks."""
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        super().__init__()
+        self._fn = fn
+
+    @property
+    def parameters(self) -> Any:
+        found = inspect.signature(self._fn).parameters
+        return MappingProxyType(dict(list(found.items())[1:]))
+
+    @property
+    def return_annotation(self) -> Any:
+        return self._fn.__annotations__.get("return", inspect.Signature.empty)

@@ -16,6 +16,7 @@ from fuse.errors import (
     MissingInputError,
     ShapeError,
     UnusedInputError,
+    namesake,
     origin_text,
 )
 from fuse.expr import Constant, Expr, as_expr, constant, substitute, toposort, variable
@@ -343,7 +344,8 @@ def _check_complete(roots: Sequence[Expr], leaves: Sequence[Expr]) -> None:
     used = f"\n  used by {reader.op} at {origin_text(reader.origin)}" if reader is not None else ""
     raise MissingInputError(
         f"the function needs a value for {missing.name or 'a variable without a name'} "
-        f"({missing.type.describe()}), which is not among its inputs\n  made at {origin_text(missing.origin)}{used}\n"
+        f"({missing.type.describe()}), which is not among its inputs\n  made at {origin_text(missing.origin)}{used}"
+        f"{namesake(missing, leaves)}\n"
         f"  add it to the inputs, or give it a value with givens={{variable: value}}"
     )
 
@@ -361,7 +363,7 @@ def _check_used(roots: Sequence[Expr], ins: Sequence[In], leaves: Sequence[Expr]
         if leaf not in used and item.update is None:
             text = (
                 f"input {i}, {named(item.variable)}, is not used: no output or update depends on it; leave it out, or "
-                f"pass on_unused_input='warn' or 'ignore'"
+                f"pass on_unused_input='warn' or 'ignore'{namesake(leaf, [n for n in toposort(roots) if n.is_leaf])}"
             )
             if how == "raise":
                 raise UnusedInputError(text)

@@ -75,7 +75,7 @@ def _shaped(expression: Expr, target: Expr, rows: Expr | None, disconnected: boo
     """The rows with their first axis as the axes of ``expression``; zeros where there are none."""
     sizes = list(map(as_size_expr, [*sizes_of(expression), *sizes_of(target)]))
     if disconnected:
-        complain(target, disconnected_inputs)
+        complain(target, disconnected_inputs, [expression])
     if rows is None:
         return op("broadcast_to", filled(target, 0.0), *sizes)
     return rows if expression.type.ndim == 1 else op("reshape", rows, *sizes)

@@ -10,7 +10,15 @@ from fuse.autodiff import loops as _loops  # noqa: F401 (gives the loop its grad
 from fuse.autodiff.absent import DisconnectedType, is_disconnected, is_null
 from fuse.autodiff.functions import also_of_functions
 from fuse.autodiff.sweep import Cotangent, cast_like, cotangents, filled, is_tensor, op
-from fuse.errors import DisconnectedInputError, FuseTypeError, FuseValueError, NullTypeGradError, ShapeError
+from fuse.errors import (
+    DisconnectedInputError,
+    FuseTypeError,
+    FuseValueError,
+    NullTypeGradError,
+    ShapeError,
+    namesake,
+    origin_text,
+)
 from fuse.expr import INPUT, SHARED, Expr, as_expr, leaves, toposort
 from fuse.op import DISCONNECTED
 
@@ -78,7 +86,7 @@ def grad(
     fixed = dict(zip(stable[len(roots) - len(known):], known.values(), strict=True))
     found = cotangents(outputs, targets, stop, fixed)
     results = [
-        _result(found[t], t, disconnected_inputs, return_disconnected, null_gradients) for t in targets
+        _result(found[t], t, disconnected_inputs, return_disconnected, null_gradients, roots) for t in targets
     ]
     if add_names and cost is not None and cost.name:
         _name_results(cost, targets, results)
@@ -111,7 +119,7 @@ def Lop(
     stop = as_nodes(consider_constant)
     stable = stabilized(heads, [*targets, *stop])
     found = cotangents(list(zip(stable, points, strict=True)), targets, stop)
-    results = [_result(found[t], t, disconnected_inputs, "zero", "raise") for t in targets]
+    results = [_result(found[t], t, disconnected_inputs, "zero", "raise", heads) for t in targets]
     return in_form_of(wrt, derived(results, [*heads, *points]))
 
 
@@ -206,7 +214,7 @@ def _scalar_cost(cost: Any) -> Expr:
     if cost.type.ndim != 0:
         raise FuseTypeError(
             f"grad needs a scalar cost, not a {cost.type.describe()}: take cost.sum() or cost.mean(), jacobian(cost, "
-            f"wrt) for all derivatives, or Lop(cost, wrt, weights)"
+            f"wrt) for all derivatives, or Lop(cost, wrt, weights)\n  the cost was built at {origin_text(cost.origin)}"
         )
     if cost.type.dtype in ty.COMPLEX:
         raise FuseTypeError(f"grad needs a real cost, not {cost.type.dtype}: take its real part or abs(cost) ** 2")
@@ -239,7 +247,9 @@ def stabilized(outputs: Sequence[Expr], keep: Sequence[Expr]) -> list[Expr]:
 
 
 # ---------------------------------------------------------------- what users get
-def _result(found: Cotangent, target: Expr, disconnected_inputs: str, absent: str, null_gradients: str) -> Any:
+def _result(
+    found: Cotangent, target: Expr, disconnected_inputs: str, absent: str, null_gradients: str, costs: Sequence[Expr]
+) -> Any:
     if isinstance(found, Expr):
         if is_null(found) and null_gradients == "raise":
             raise NullTypeGradError(
@@ -248,7 +258,7 @@ def _result(found: Cotangent, target: Expr, disconnected_inputs: str, absent: st
             )
         return found
     if found is DISCONNECTED:
-        complain(target, disconnected_inputs)
+        complain(target, disconnected_inputs, costs)
         if absent.lower() == "none":
             return None
         if absent.lower() == "disconnected":
@@ -256,11 +266,14 @@ def _result(found: Cotangent, target: Expr, disconnected_inputs: str, absent: st
     return filled(target, 0.0)
 
 
-def complain(target: Expr, disconnected_inputs: str) -> None:
-    """Raise, warn or say nothing of a target that the cost does not depend on, as ``disconnected_inputs`` asks."""
+def complain(target: Expr, disconnected_inputs: str, costs: Sequence[Expr]) -> None:
+    """Raise, warn or say nothing of a target that ``costs`` do not depend on, as ``disconnected_inputs`` asks."""
+    if disconnected_inputs == "ignore":
+        return
     text = (
         f"the cost does not depend on {target.name or target} (or only on its shape or dtype), so its gradient is "
-        f"disconnected: was another variable meant? disconnected_inputs='ignore' gives zeros"
+        f"disconnected: was another variable meant? disconnected_inputs='ignore' gives zeros\n"
+        f"  {target.name or 'it'} was made at {origin_text(target.origin)}{namesake(target, leaves(costs))}"
     )
     if disconnected_inputs == "raise":
         raise DisconnectedInputError(text)

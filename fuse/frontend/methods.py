@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fuse.errors import FuseTypeError, FuseValueError
+from fuse.errors import FuseAttributeError, FuseTypeError, FuseValueError
 from fuse.expr import Constant, Expr, as_expr
 from fuse.frontend import (
     axes,
@@ -188,6 +188,23 @@ def _index(x: Expr) -> int:
     )
 
 
+def _format(x: Expr, spec: str) -> str:
+    if isinstance(x, Constant) and x.type.ndim == 0:
+        return format(x.data[()], spec)
+    if spec:
+        raise FuseTypeError(
+            f"{_called(x)} has no value while the graph is built that could be written as {spec!r}: write "
+            f"{_short(x)}.eval({{...}}) for a value, or give none of it for the formula"
+        )
+    return _text(x)
+
+
+def _no_attribute(x: Expr, name: str) -> Any:
+    if hasattr(type(x), name):  # a property that raises: in its own words
+        return object.__getattribute__(x, name)
+    raise FuseAttributeError(name)
+
+
 def _short(x: Expr) -> str:
     return x.name or "x"
 
@@ -210,7 +227,7 @@ OTHERS: dict[str, Any] = {
     "__repr__": _text, "__str__": _text, "__getitem__": indexing.getitem, "set": indexing.set_method,
     "inc": indexing.inc_method, "astype": _astype,
     "copy": _copy, "__pow__": _pow, "__rpow__": _rpow, "__pos__": as_expr, "__round__": _round, "__len__": _len,
-    "__eq__": _equal, "__ne__": _unequal,
+    "__eq__": _equal, "__ne__": _unequal, "__format__": _format, "__getattr__": _no_attribute,
     "__iter__": _iter, "__contains__": _contains, "__int__": _number(int), "__float__": _number(float),
     "__complex__": _number(complex), "__index__": _index, "__setitem__": _setitem,
 }

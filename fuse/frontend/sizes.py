@@ -33,7 +33,8 @@ def normalize_axis(axis: Any, ndim: int, what: str = "axis") -> int:
     if number is None:
         raise FuseTypeError(f"{what} is an integer known while the graph is built, not {axis!r}")
     if not -ndim <= number < ndim:
-        raise AxisError(f"{what} {number} is out of bounds for {ndim} dimensions")
+        there = f"there are {-ndim} to {ndim - 1}" if ndim else "a scalar has none"
+        raise AxisError(f"{what} {number} is out of bounds for {ndim} dimensions: {there}")
     return number % ndim
 
 
@@ -55,6 +56,8 @@ def normalize_axes(axis: Any, ndim: int, what: str = "axis") -> tuple[int, ...]:
         return (normalize_axis(axis, ndim, what),)
     if isinstance(axis, Expr):
         raise FuseTypeError(f"{what} must be known while the graph is built, not the expression {axis}")
+    if not isinstance(axis, Iterable):
+        raise FuseTypeError(f"{what} is an integer, a sequence of integers or None, not {axis!r}")
     listed = [normalize_axis(a, ndim, what) for a in axis]
     if len(set(listed)) < len(listed):
         raise FuseValueError(f"{what} {tuple(axis)} names an axis twice")

@@ -72,7 +72,7 @@ def scan(
     own = [x for x in dict.fromkeys(given) if not isinstance(x, Constant) and x.op is not SHARED]
     known = {variable(x.type, x.name): x for x in own}
     taps = [v for s in states if s is not None for v in s.arguments()]
-    returned = read_returned(fn(*elements, *taps, *given))
+    returned = read_returned(_step(fn, elements, taps, given))
     if infos is None:
         states = [None] * len(returned.outputs)
     if len(states) != len(returned.outputs):
@@ -106,6 +106,28 @@ def scan(
         raise FuseValueError(f"with return_updates=False a loop has no updates, but it updates {names}")
     return found
 
+
+
+def _step(fn: Callable[..., Any], elements: Sequence[Expr], taps: Sequence[Expr], given: Sequence[Expr]) -> Any:
+    """What ``fn`` returns for its symbols; a FuseTypeError that lists them where it takes others."""
+    try:
+        return fn(*elements, *taps, *given)
+    except TypeError:
+        import inspect
+
+        try:
+            signature = inspect.signature(fn)
+        except (TypeError, ValueError):  # not every callable tells
+            signature = inspect.Signature([inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL)])
+        try:
+            signature.bind(*elements, *taps, *given)
+        except TypeError as error:
+            raise FuseTypeError(
+                f"scan calls its step function with {len(elements)} elements of sequences, {len(taps)} earlier values "
+                f"of outputs (outputs_info) and {len(given)} non_sequences, in this order; the function takes "
+                f"{signature}: {error}"
+            ) from None
+        raise
 
 def _first_finals(states: Sequence[State | None], finals: Sequence[Expr]) -> list[Any]:
     """For each output its state after the last step, where it is one."""
