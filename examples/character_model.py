@@ -83,7 +83,7 @@ def rmsprop(cost, params, rate=0.004, keep=0.9):
     return updates
 
 
-def main(sweeps: int = 10, sentences: int = 600, seed: int = 0) -> tuple[float, str]:
+def main(sweeps: int = 6, sentences: int = 600, seed: int = 0) -> tuple[float, str]:
     """Read the text ``sweeps`` times; return the cost of the last sweep in bits per character, and a new text."""
     rng = np.random.default_rng(seed)
     text = grammar(rng, sentences)

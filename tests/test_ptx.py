@@ -1,12 +1,15 @@
 """Kernels for GPUs without a GPU: programs are planned, and PTX is read as it is written."""
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
 import fuse
 import fuse.tensor as T
 from fuse.codegen.ptx import Compiled, compiling, missing, ptx_of
+from fuse.devices import is_simulated
 from fuse.errors import DeviceError
 
 TEXT = """
@@ -57,3 +60,10 @@ def test_a_formula_in_float32_stays_in_float32():
         (kernel,) = ptx_of([x], [T.exp(x) * 2], capability)
         assert f".target sm_{capability[0]}0" in kernel.text
         assert kernel.count(r"ld\.global\.v4\.f32") and not kernel.count(r".*f64.*") and not kernel.calls
+
+
+@pytest.mark.skipif(find_spec("numba_cuda") is not None and not is_simulated(), reason="numba-cuda is here")
+def test_without_a_compiler_that_is_said():
+    x = T.fvector("x")
+    with pytest.raises(DeviceError, match=r"kernels cannot be compiled for GPUs: .*(numba-cuda|CUDASIM)"):
+        ptx_of([x], [T.exp(x)])

@@ -147,6 +147,9 @@ def kernels_of(
     layouts: Sequence[str] | None = None,
 ) -> tuple[tuple[Compiled, ...], list[str]]:
     """The kernels as `ptx_of` gives them, those of loops' bodies last, and what runs on the host and why."""
+    lacking = missing()
+    if lacking and (is_simulated() or find_spec("numba_cuda") is None):
+        raise DeviceError(f"kernels cannot be compiled for GPUs: {lacking}")
     found: list[Compiled] = []
     hosted: list[str] = []
     programs: list[tuple[Sequence[Expr], Sequence[Expr], bool]] = [(inputs, outputs, True)]
