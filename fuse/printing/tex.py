@@ -103,9 +103,16 @@ def _precedence(node: Expr) -> float:
 def _is_transparent(node: Expr) -> bool:
     """Whether only the dtype or the shape differs from the argument: the formula is the same."""
     if node.op.name == "dimshuffle":
-        kept = [p for p in node.params["pattern"] if p != "x"]
-        return kept == sorted(kept)
+        pattern = node.params["pattern"]
+        kept = [p for p in pattern if p != "x"]
+        return kept == sorted(kept) and not _has_new_axes_behind(pattern)
     return node.op.name in ("cast", "fill", "broadcast_to")
+
+
+def _has_new_axes_behind(pattern: tuple[Any, ...]) -> bool:
+    """Whether axes are new that broadcasting would not put in front by itself: a vector stands as a column."""
+    old = [k for k, p in enumerate(pattern) if p != "x"]
+    return bool(old) and len(pattern) - old[0] > len(old)
 
 
 def _pieces(node: Expr, outer: float) -> list[Piece]:
@@ -135,8 +142,10 @@ def _body(node: Expr) -> list[Piece]:
         return out
     args: list[Piece] = [(a, 0.0) for a in node.args]
     name = str(op)
+    axis = node.params.get("axis")
+    along = f"_{{{axis}}}" if isinstance(axis, int) and getattr(node.args[0].type, "ndim", 0) > 1 else ""
     return [
-        rf"\operatorname{{{name_latex(name) if len(name) == 1 else name.replace('_', ' ')}}}\left(",
+        rf"\operatorname{{{name_latex(name) if len(name) == 1 else name.replace('_', ' ')}}}{along}\left(",
         *joined(args),
         r"\right)",
     ]
@@ -192,14 +201,44 @@ def _reduction(symbol: str) -> Any:
 
 
 def _dimshuffle(node: Expr) -> list[Piece]:
-    return [(node.args[0], _ATOM), r"^{\mathsf{T}}"]
+    pattern = node.params["pattern"]
+    kept = [p for p in pattern if p != "x"]
+    turned = [r"^{\mathsf{T}}"] if kept != sorted(kept) else []
+    if not _has_new_axes_behind(pattern):
+        return [(node.args[0], _ATOM), *turned]
+    axes = ", ".join(r"\ast" if p == "x" else ":" for p in pattern)
+    inner: list[Piece] = [(node.args[0], 0.0)]
+    inner = inner if node.args[0].is_leaf else [r"\left(", *inner, r"\right)"]
+    return [*inner, *turned, f"_{{{axes}}}"]
 
 
 def _subtensor(node: Expr) -> list[Piece]:
     return [(node.args[0], _ATOM), "_{", *slice_pieces(node.params["spec"], node.args[1:], 0.0), "}"]
 
 
+def _part(node: Expr) -> list[Piece]:
+    return [(node.args[0], _ATOM), f"_{{{node.params['i']}}}"]
+
+
+def _changed(word: str) -> Any:
+    """What is stored, and where: ``set(x_{0}, 1)``."""
+
+    def pieces(node: Expr) -> list[Piece]:
+        spec = node.params.get("spec")
+        index = joined([(a, 0.0) for a in node.args[2:]]) if spec is None else slice_pieces(spec, node.args[2:], 0.0)
+        place: list[Piece] = [(node.args[0], _ATOM), "_{", *index, "}"]
+        return [rf"\operatorname{{{word}}}\left(", *place, ", ", (node.args[1], 0.0), r"\right)"]
+
+    return pieces
+
+
 _SPECIAL: dict[str, Any] = {
+    "iota": lambda node: [r"\operatorname{arange}\left(", *joined([(a, 0.0) for a in node.args]), r"\right)"],
+    "part": _part,
+    "set_subtensor": _changed("set"),
+    "inc_subtensor": _changed("inc"),
+    "set_gather": _changed("set"),
+    "inc_gather": _changed("inc"),
     "dimshuffle": _dimshuffle,
     "subtensor": _subtensor,
     "gather": lambda node: [(node.args[0], _ATOM), "_{", *joined([(a, 0.0) for a in node.args[1:]]), "}"],
