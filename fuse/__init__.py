@@ -54,7 +54,7 @@ _LAZY = {
     **dict.fromkeys(("clone_replace", "graph_replace"), "fuse.graph.replace"),
     "dprint": "fuse.printing",
     "get_mode": "fuse.mode",
-    **dict.fromkeys(("pullback", "pushforward"), "fuse.gradient"),
+    **dict.fromkeys(("pullback", "pushforward", "sparse_grad"), "fuse.gradient"),
     "wrap_py": "fuse.frontend.as_op",
     **dict.fromkeys(("Generic", "generic"), "fuse.gof.type"),
     "function_dump": "fuse.misc.pkl_utils",
@@ -70,7 +70,7 @@ _LAZY = {
 _MODULES = (
     "compat", "compile", "configdefaults", "configparser", "d3viz", "gof", "gradient", "graph", "ifelse", "integrate",
     "link", "misc", "optimize", "printing", "raise_op", "random", "sandbox", "scalar", "scan_module", "sparse",
-    "tensor", "tree", "updates", "utils",
+    "tensor", "tests", "tree", "typed_list", "updates", "utils",
 )
 
 __all__ = [

@@ -43,7 +43,7 @@ _FOREIGN = {
     "optimizer_including": "", "optimizer_excluding": "", "print_test_value": False, "print_active_device": True,
     "force_device": False, "reoptimize_unpickled_function": False, "profile_memory": False, "profile_optimizer": False,
     "NanGuardMode.nan_is_error": True, "NanGuardMode.inf_is_error": True, "NanGuardMode.big_is_error": True,
-    "unittests.rseed": "666", "gcc.cxxflags": "",
+    "unittests.rseed": "666", "gcc.cxxflags": "", "lib.amdlibm": False,
     "blas.ldflags": "", "print_global_stats": False, "contexts": "",
     "assert_no_cpu_op": "ignore", "on_opt_error": "warn", "on_shape_error": "warn", "nocleanup": False,
     "unpickle_function": True, "openmp_elemwise_minsize": 200000, "check_input": True, "cache_optimizations": False,

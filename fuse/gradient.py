@@ -1,4 +1,6 @@
 """Theano's ``gradient`` module: every name that has to do with derivatives, in one place."""
+from typing import Any as _Any
+
 from fuse.autodiff.absent import DisconnectedType, NullType, grad_not_implemented, grad_undefined
 from fuse.autodiff.check import numeric_grad, verify_grad
 from fuse.autodiff.derived import hessian, hessian_vector_product, jacobian
@@ -15,6 +17,34 @@ from fuse.autodiff.stop import (
 )
 from fuse.errors import DisconnectedInputError, GradientError, NullTypeGradError
 from fuse.tensor.op_classes import op_class as _op_class
+
+
+def format_as(use_list: bool, use_tuple: bool, outputs: _Any) -> _Any:
+    """``outputs`` (an expression or several) as a list, a tuple, or the only one of them.
+
+    >>> format_as(False, True, ["gradient"])
+    ('gradient',)
+    """
+    found = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+    if use_list:
+        return found
+    if use_tuple:
+        return tuple(found)
+    if len(found) != 1:
+        raise ValueError(f"{len(found)} results are no single one")
+    return found[0]
+
+
+def sparse_grad(var: _Any) -> _Any:
+    """``var``: Theano keeps the gradient of such a selection of rows sparse; here gradients are dense.
+
+    >>> import fuse.tensor as T
+    >>> x, i = T.dmatrix("x"), T.lvector("i")
+    >>> sparse_grad(x[i]) is x[i]
+    True
+    """
+    return var
+
 
 disconnected_type = DisconnectedType()
 pullback, pushforward = Lop, Rop  # as PyTensor calls them

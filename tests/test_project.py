@@ -34,7 +34,7 @@ LAYERS = (
         "tensor", "teach", "compile", "gof", "graph", "compat", "gradient", "ifelse", "misc", "sandbox", "scalar",
         "configparser", "scan_module", "random", "raise_op", "link", "scan", "inside", "breakpoint",
     ),
-    ("optimize", "d3viz", "integrate"),
+    ("optimize", "d3viz", "integrate", "tests", "typed_list"),
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 

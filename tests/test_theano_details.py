@@ -10,6 +10,8 @@ from fuse import gof
 from fuse.compile import optdb
 from fuse.compile.mode import Mode, get_default_mode
 from fuse.op import NAMED_REWRITES
+from fuse.tests import unittest_tools as utt
+from fuse.typed_list import TypedListType, append, count, extend, index_, insert, length, make_list, remove, reverse
 
 
 def test_clip_with_crossed_bounds_is_theanos_and_numpys_own_function_is_numpys():
@@ -122,3 +124,95 @@ def test_rewrites_are_registered_and_chosen_by_tags(registry):
 def test_a_function_without_outputs_gives_an_empty_list():
     x, total = T.dvector("x"), fuse.shared(0.0)
     assert fuse.function([x], updates=[(total, x.sum())])([1.0, 2.0]) == [] and float(total.get_value()) == 3.0
+
+
+def test_typed_lists():
+    """Values recorded from Theano 1.0.5."""
+    kind = TypedListType(T.fvector)
+    a, b, v, i = kind("a"), kind("b"), T.fvector("v"), T.lscalar("i")
+    assert str(kind) == "TypedList <TensorType(float32, vector)>" and kind == TypedListType(T.fvector) != kind.ttype
+    assert a.append(v) is append(a, v) and a.reverse() is reverse(a) and not hasattr(v, "append")
+    results = [
+        append(a, v), extend(a, b), insert(a, i, v), remove(a, v), reverse(a), a[i], a[:1], length(a), count(a, v),
+        index_(a, v), make_list([v, v + 1]),
+    ]
+    f = fuse.function([a, b, v, i], results)
+    found = f([[1, 2], [3]], [[4]], [3], 1)
+    plain = [[e.tolist() for e in r] if isinstance(r, list) else r.tolist() for r in found]
+    assert plain == [
+        [[1, 2], [3], [3]], [[1, 2], [3], [4]], [[1, 2], [3], [3]], [[1, 2]], [[3], [1, 2]], [3], [[1, 2]], 2, 1, 1,
+        [[3], [4]],
+    ]
+    assert found[0][0].dtype == "float32" and found[7].dtype == "int64" and found[8].dtype == fuse.config.floatX
+    sums, _ = fuse.scan(lambda k, entries: entries[k].sum(), sequences=T.arange(2), non_sequences=a)
+    assert fuse.function([a], sums)([[1, 2], [3]]).tolist() == [3, 3]
+    deep = TypedListType(T.fvector, 1)("deep")
+    assert deep.type.get_depth() == 1 and fuse.function([deep], deep[0][0])([[[7]]]).tolist() == [7]
+    with pytest.raises(ValueError, match="not in the list"):
+        f([[1, 2]], [[4]], [3], 0)
+    with pytest.raises(TypeError, match="list"):
+        f(3, [[4]], [3], 0)
+    for build, args in ((append, (a, T.dvector())), (length, (v,)), (make_list, ([],)), (extend, (a, deep))):
+        with pytest.raises(TypeError):
+            build(*args)
+    for index in ("x", slice(i, None)):
+        with pytest.raises(TypeError):
+            a[index]
+
+
+class Doubled(fuse.Op):
+    """Written with ``make_thunk`` in place of ``perform``."""
+
+    __props__ = ()
+
+    def make_node(self, x):
+        return fuse.Apply(self, [x], [x.type()])
+
+    def make_thunk(self, node, storage_map, compute_map, no_recycling, impl=None):
+        def thunk():
+            storage_map[node.outputs[0]][0] = storage_map[node.inputs[0]][0] * 2
+            compute_map[node.outputs[0]][0] = True
+
+        return thunk
+
+    def infer_shape(self, fgraph, node, shapes):
+        return shapes
+
+    def grad(self, inputs, output_grads):
+        return [output_grads[0] * 2]
+
+
+class TestDoubled(utt.InferShapeTester, utt.OptimizationTestMixin, utt.T_OpContractMixin):
+    def setUp(self):
+        super().setUp()
+        self.op_class = Doubled
+        self.ops, self.other_op = [Doubled()], gof.Op()
+
+    def test_values_and_gradient(self):
+        x = T.dvector("x")
+        f = fuse.function([x], Doubled()(x))
+        assert f([1.0, 2.0]).tolist() == [2.0, 4.0]
+        self.assertFunctionContains1(f, Doubled())
+        self.assertFunctionContains0(f, T.exp)
+        utt.verify_grad(Doubled(), [np.random.rand(3)])
+
+    def test_infer_shape(self):
+        x = T.dmatrix("x")
+        self._compile_and_check([x], [Doubled()(x)], [np.random.rand(2, 3)], Doubled)
+
+
+def test_the_tools_for_tests_say_what_differs():
+    assert utt.fetch_seed(4) == 4 and utt.seed_rng() == utt.fetch_seed()
+    utt.assert_allclose(np.ones(2), np.ones(2) + 1e-9)
+    with pytest.raises(utt.WrongValue, match="Not equal to tolerance"):
+        utt.assert_allclose([1.0, 2.0], [1.0, 3.0])
+    with pytest.raises(utt.verify_grad.E_grad):
+        utt.verify_grad(lambda x: fuse.gradient.disconnected_grad(x) * x, [np.ones(2)])
+
+
+def test_small_functions():
+    m = T.dmatrix("m")
+    assert T.nnet.prepend_scalar_to_each_row(5.0, m).eval({m: [[1.0]]}).tolist() == [[5.0, 1.0]]
+    assert T.nnet.prepend_1_to_each_row(m).eval({m: [[2.0]]}).tolist() == [[1.0, 2.0]]
+    assert gof.utils.flatten([1, [2, (3,)]]) == [1, 2, 3] and gof.utils.uniq([2, 1, 2]) == [2, 1]
+    assert fuse.sparse_grad(m) is m and fuse.gradient.format_as(True, False, m) == [m]

@@ -4,7 +4,7 @@ from __future__ import annotations
 import inspect
 import weakref
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -248,6 +248,9 @@ def _bind(node: Expr) -> Callable[..., Any]:
     types = [o.type for o in view.outputs]
     destroyed = {i for inputs in instance.destroy_map.values() for i in inputs}
 
+    own_perform = type(instance).perform is not Op.perform or not hasattr(instance, "make_thunk")
+    run = instance.perform if own_perform else partial(_thunk, instance)
+
     def call(*arrays: Any) -> Any:
         inputs: list[Any] = []
         for i, (a, arg) in enumerate(zip(arrays, node.args, strict=True)):
@@ -255,7 +258,7 @@ def _bind(node: Expr) -> Callable[..., Any]:
             inputs.append(arg.type.copied(value) if i in destroyed else value)
         storage: list[list[Any]] = [[None] for _ in types]
         try:
-            instance.perform(view, inputs, storage)
+            run(view, inputs, storage)
         except (FuseError, *getattr(instance, "passed_on", ())):  # raised for the user of the function
             raise
         except Exception as error:
@@ -267,6 +270,13 @@ def _bind(node: Expr) -> Callable[..., Any]:
         return results[0] if not isinstance(node.type, TupleType) else results
 
     return call
+
+
+def _thunk(instance: Any, node: Apply, inputs: list[Any], output_storage: list[list[Any]]) -> None:
+    """Compute with Theano's ``make_thunk``, for ops that have it in place of ``perform``."""
+    cells: dict[Expr, list[Any]] = dict(zip(node.inputs, [[value] for value in inputs], strict=True))
+    cells.update(zip(node.outputs, output_storage, strict=True))
+    instance.make_thunk(node, cells, {v: [v not in node.outputs] for v in cells}, [])()
 
 
 def _result(node: Expr, index: int, value: Any, want: TensorType, inputs: Sequence[Any]) -> Any:

@@ -164,6 +164,8 @@ def getitem(x: Any, index: Any) -> Expr:
     (TensorType(float64, (3,)), TensorType(float64, (2, ?)), TensorType(float64, (1, 4)))
     """
     x = as_expr(x)
+    if not isinstance(x.type, ty.TensorType) and hasattr(type(x.type), "getitem"):  # lists
+        return x.type.getitem(x, index)
     if x.op.name == "make_vector" and (short := _of_listed(x, index)) is not None:
         return short
     items = _items(x, index)

@@ -55,3 +55,33 @@ def unique(x: Sequence[Any]) -> bool:
     (True, False)
     """
     return len(set(x)) == len(x)
+
+
+def flatten(a: Any) -> list[Any]:
+    """The entries of nested lists, tuples and sets, in order.
+
+    >>> flatten([1, [2, (3,)]])
+    [1, 2, 3]
+    """
+    if not isinstance(a, (list, tuple, set)):
+        return [a]
+    return [inner for entry in a for inner in flatten(entry)]
+
+
+def uniq(seq: Iterable[Any]) -> list[Any]:
+    """The different entries, in the order of their first places.
+
+    >>> uniq([2, 1, 2])
+    [2, 1]
+    """
+    return list(dict.fromkeys(seq))
+
+
+def difference(seq1: Iterable[Any], seq2: Iterable[Any]) -> list[Any]:
+    """The entries of ``seq1`` that are not in ``seq2``.
+
+    >>> difference([1, 2, 3], [2])
+    [1, 3]
+    """
+    known = set(seq2)
+    return [x for x in seq1 if x not in known]

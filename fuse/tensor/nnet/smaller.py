@@ -16,7 +16,8 @@ from fuse.frontend.reductions import sum as sum_of
 __all__ = [
     "CrossentropyCategorical1HotGrad", "CrossentropySoftmax1HotWithBiasDx", "Prepend_scalar_constant_to_each_row",
     "Prepend_scalar_to_each_row", "SoftmaxGrad", "crossentropy_softmax_1hot_with_bias_dx", "logsoftmax_op",
-    "softmax_grad", "softmax_graph", "softmax_op",
+    "prepend_0_to_each_row", "prepend_1_to_each_row", "prepend_scalar_to_each_row", "softmax_grad",
+    "softmax_graph", "softmax_op",
 ]
 
 softmax_op, logsoftmax_op = softmax, logsoftmax
@@ -102,3 +103,7 @@ def Prepend_scalar_constant_to_each_row(val: Any = 0) -> Callable[[Any], Expr]:
     array([[4., 1.]])
     """
     return lambda mat: _prepended(val, mat)
+
+
+prepend_scalar_to_each_row = Prepend_scalar_to_each_row()
+prepend_0_to_each_row, prepend_1_to_each_row = map(Prepend_scalar_constant_to_each_row, (0.0, 1.0))

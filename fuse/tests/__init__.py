@@ -1,0 +1,1 @@
+"""Theano's ``tests``: the tools that programs test their own ops with."""

@@ -1,0 +1,22 @@
+"""Theano's ``typed_list``: symbolic lists of arrays of one type. Programs with them are interpreted."""
+from fuse.typed_list.basic import Append as Append
+from fuse.typed_list.basic import Count as Count
+from fuse.typed_list.basic import Extend as Extend
+from fuse.typed_list.basic import GetItem as GetItem
+from fuse.typed_list.basic import Index as Index
+from fuse.typed_list.basic import Insert as Insert
+from fuse.typed_list.basic import Length as Length
+from fuse.typed_list.basic import MakeList as MakeList
+from fuse.typed_list.basic import Remove as Remove
+from fuse.typed_list.basic import Reverse as Reverse
+from fuse.typed_list.basic import append as append
+from fuse.typed_list.basic import count as count
+from fuse.typed_list.basic import extend as extend
+from fuse.typed_list.basic import getitem as getitem
+from fuse.typed_list.basic import index_ as index_
+from fuse.typed_list.basic import insert as insert
+from fuse.typed_list.basic import length as length
+from fuse.typed_list.basic import make_list as make_list
+from fuse.typed_list.basic import remove as remove
+from fuse.typed_list.basic import reverse as reverse
+from fuse.typed_list.type import TypedListType as TypedListType
