@@ -160,3 +160,19 @@ def test_a_clone_of_a_variable_keeps_the_old_value_until_all_have_read_it():
     f = fuse.function([], [], updates=[(w, w + w.clone()[::-1])], device="cuda")
     f()
     np.testing.assert_array_equal(w.get_value(), START + START[::-1])
+
+
+def test_results_go_from_the_device_into_the_arrays_given_for_them(monkeypatch):
+    x = T.dmatrix("x")
+    f = fuse.function([x], [x + 1, x.sum(0)], device="cuda")
+    targets = []
+    download = type(device.current()).download
+    monkeypatch.setattr(
+        type(device.current()), "download", lambda self, s, t=None: (targets.append(t), download(self, s, t))[1]
+    )
+    a = np.arange(6.0).reshape(2, 3)
+    out = [np.empty((2, 3)), np.empty(6)[::2]]
+    found = f(a, out=out)
+    assert found[0] is out[0] and targets[0] is not None and np.shares_memory(targets[0], out[0]) and targets[1] is None
+    np.testing.assert_array_equal(out[0], a + 1)
+    np.testing.assert_array_equal(out[1], a.sum(0))

@@ -19,6 +19,7 @@ from fuse.looping.peeling import Peeled, peeled
 
 MOST_WORK = 1 << 18  # multiplications of a step that a block does: more of them are worth launches of all blocks
 MOST_BYTES = 64 << 20  # of what is kept of the steps of a loop that may end before they are done
+MOST_ARGUMENTS = 4096  # bytes that a launch takes, an array being 56 more of them than a number
 Along = tuple[int | None, ...]
 
 
@@ -41,6 +42,8 @@ class DeviceLoop:
             found = Peeled(body, 0, inputs, results)
         self.peeled: Peeled = found
         self.text: LoopText = loop_text(found.body, found.axes)
+        if 56 * sum(self.arrays) + 8 * len(self.arrays) > MOST_ARGUMENTS:
+            raise NotCompiled("too many arrays for one launch")
         scope: dict[str, Any] = {}
         exec(compile(self.text.measure, "<fuse loop>", "exec"), {}, scope)
         self.measure: Callable[[Any], tuple[int, ...] | None] = scope["measure"]

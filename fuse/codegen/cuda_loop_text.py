@@ -259,7 +259,8 @@ class _Access(ast.NodeTransformer):
         name = f"{name}_out" if name in self.outs else name
         at, offset = ast.Name(f"{name}_at", ast.Load()), self.visit(call.args[1])
         whole = at if ast.unparse(offset) == "0" else ast.BinOp(at, ast.Add(), offset)
-        return ast.Subscript(ast.Name(name, ast.Load()), whole, context)
+        place = ast.Call(ast.Name("unsigned", ast.Load()), [whole], [])
+        return ast.Subscript(ast.Name(name, ast.Load()), place, context)
 
     def visit_Call(self, node: ast.Call) -> Any:
         match _called(node):

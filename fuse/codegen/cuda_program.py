@@ -95,8 +95,9 @@ class DeviceProgram:
             return self.on_host(*hosted)
 
     def into(self, values: Sequence[Any], outs: Sequence[Array | None]) -> list[Array]:
-        """The results, copied into the arrays given for them."""
-        return self.fetched(self.launched(values))
+        """The results, copied from the device into the arrays given for them, where those are contiguous."""
+        found = self.launched(values)
+        return [a.get(out) if isinstance(a, DeviceArray) else a for a, out in zip(found, outs, strict=True)]
 
     def __reduce__(self) -> Any:
         return DeviceProgram, (self.inputs, self.outputs, self.updates, self.mode)

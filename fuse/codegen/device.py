@@ -78,7 +78,8 @@ class Device:
     def upload(self, target: Any, array: Any) -> None:
         raise NotImplementedError
 
-    def download(self, source: Any) -> Any:
+    def download(self, source: Any, target: Any = None) -> Any:
+        """A copy on the host; ``target``, where it is given."""
         raise NotImplementedError
 
     def copy(self, target: Any, source: Any) -> None:
@@ -171,9 +172,9 @@ class NumbaDevice(Device):
         self.counts["bytes to the device"] += array.nbytes
         target.copy_to_device(array)
 
-    def download(self, source: Any) -> Any:
+    def download(self, source: Any, target: Any = None) -> Any:
         self.counts["bytes to the host"] += source.nbytes
-        return source.copy_to_host()
+        return source.copy_to_host(target)
 
     def copy(self, target: Any, source: Any) -> None:
         target.copy_to_device(source)
@@ -227,9 +228,12 @@ class SimulatedDevice(Device):
         self.counts["bytes to the device"] += array.nbytes
         target[...] = array
 
-    def download(self, source: Any) -> Any:
+    def download(self, source: Any, target: Any = None) -> Any:
         self.counts["bytes to the host"] += source.nbytes
-        return source.copy()
+        if target is None:
+            return source.copy()
+        target[...] = source
+        return target
 
     def copy(self, target: Any, source: Any) -> None:
         target[...] = source

@@ -95,7 +95,8 @@ def function_of(text: str, entry: str, helpers: Mapping[str, Any]) -> Any:
     cuda = numba_cuda()
     from numba.core import types
 
-    scope: dict[str, Any] = {"cuda": cuda, "math": math, "np": numpy_of_device()}
+    # Numba counts negative places from the end, which takes three instructions each time: there are none.
+    scope: dict[str, Any] = {"cuda": cuda, "math": math, "np": numpy_of_device(), "unsigned": types.uint64}
     scope |= {"device": cuda.jit(device=True), "exchange": _shuffle()}
     scope |= {name: getattr(types, name) for name in SCALARS}
     scope |= intrinsics()

@@ -216,12 +216,12 @@ class CudaEmitter(Emitter):
         return f"({name} + {name}_lost if {name}_lost == {name}_lost else {name})" if name in self.lost else name
 
     def loaded(self, buffer: str, at: str) -> str:
-        text = f"{self.array(buffer)}[{at}]"
+        text = f"{self.array(buffer)}[unsigned({at})]"
         return f"float32({text})" if self.buffers[buffer].dtype == "float16" else text
 
     def kept(self, buffer: str, at: str, value: str) -> str:
         value = f"float16({value})" if self.buffers[buffer].dtype == "float16" else value
-        return f"{self.array(buffer, True)}[{at}] = {value}"
+        return f"{self.array(buffer, True)}[unsigned({at})] = {value}"
 
     def load(self, s: Load) -> None:
         """A load; at an index that is out of bounds nothing is read."""
@@ -297,7 +297,7 @@ class CudaEmitter(Emitter):
         if guard:
             self.line(f"if {guard}:")
             self.depth += 1
-        self.line(f"at = {at}")
+        self.line(f"at = unsigned({at})")
         new = f"combine{k}({as_dtype(f'{target}[at]', s.dtype)}, {value})"
         self.line(f"{target}[at] = {f'float16({new})' if self.buffers[s.buffer].dtype == 'float16' else new}")
         if guard:

@@ -74,7 +74,7 @@ def _namespace() -> dict[str, Any]:
         return np.float32(np.float16(x))
 
     scope: dict[str, Any] = {
-        "half": half,
+        "half": half, "unsigned": lambda place: place,
         "math": SimpleNamespace(**math), "np": np, "fma": fma, "rint": np.rint, "fabs": np.abs,
         "copysign": kept(np.copysign), "f2i": bits("float64", "int64"), "i2f": bits("int64", "float64"),
         "f2i32": bits("float32", "int32"), "i2f32": bits("int32", "float32"), "device": lambda function: function,
