@@ -41,9 +41,8 @@ def compile_kernel(source: str, entry: str, argtypes: tuple[ArgType, ...], helpe
     if (found := _kernels.get(key)) is None:
         with native.lock:
             if (found := _kernels.get(key)) is None:
-                found = _kernels[key] = _make(key, storable, source, entry, argtypes, helpers, fastmath, block)
-                if len(_kernels) > MEMORY_LIMIT:
-                    _kernels.popitem(last=False)
+                found = _make(key, storable, source, entry, argtypes, helpers, fastmath, block)
+                _remember(key, found)
                 return found
     _counts["memory_hits"] += 1
     return found
@@ -62,8 +61,15 @@ def stored_kernel(key: str, source: str, argtypes: tuple[ArgType, ...], block: b
     with native.lock:
         found = _kernels.get(key) or _from_disk(key, source, argtypes, None, block)
         if found is not None:
-            _kernels[key] = found
+            _remember(key, found)
     return found
+
+
+def _remember(key: str, kernel: Callable[..., int]) -> None:
+    """Keep a kernel in memory, in the place of the oldest where there are too many; called with the lock held."""
+    _kernels[key] = kernel
+    if len(_kernels) > MEMORY_LIMIT:
+        _kernels.popitem(last=False)
 
 
 def _from_disk(key, source, argtypes, text, block=False) -> Callable[..., int] | None:
@@ -209,9 +215,8 @@ def _numba_version() -> str:
 def store() -> Store:
     """The store on disk of the directory that is now the cache's."""
     directory = default_directory()
-    if directory not in _stores:
-        _stores[directory] = Store(directory)
-    return _stores[directory]
+    found = _stores.get(directory)
+    return _stores.setdefault(directory, Store(directory)) if found is None else found  # one for all threads
 
 
 def stats() -> dict[str, float]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fuse.codegen import load
+from fuse.codegen import load, native
 from fuse.codegen.plan_data import (
     Describer,
     Unstorable,
@@ -269,10 +269,11 @@ class Stored(Runner):
 
 
 def _remember(key: str, record: dict[str, Any]) -> None:
-    _records[key] = record
-    _records.move_to_end(key)
-    while len(_records) > MEMORY_LIMIT:
-        _records.popitem(last=False)
+    with native.lock:  # between two of these lines another thread could take the entry out
+        _records[key] = record
+        _records.move_to_end(key)
+        while len(_records) > MEMORY_LIMIT:
+            _records.popitem(last=False)
 
 
 def enter(scope: dict[str, Any], number: int, runner: Runner) -> None:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -228,19 +229,22 @@ def _standing(what: str, type_: TensorType) -> Expr:
 
 
 _functions: OrderedDict[Any, Any] = OrderedDict()
+_lock = threading.Lock()
 
 
 def _compiled(inputs: list[Expr], outputs: Any) -> Any:
     """The function, made once for the latest problems, but where it would keep large constants alive."""
     roots = outputs if isinstance(outputs, list) else [outputs]
     key = tuple(inputs), tuple(roots), isinstance(outputs, list), config.mode, config.optimizer
-    found = _functions.pop(key, None)
+    found = _functions.get(key)
     if found is None:
         found = function(inputs, outputs, no_default_updates=True, on_unused_input="ignore")
     if not any(isinstance(n, Constant) and n.data.nbytes > LARGE for n in leaves(roots)):
-        _functions[key] = found
-        while len(_functions) > KEPT:
-            _functions.popitem(last=False)
+        with _lock:
+            _functions[key] = found
+            _functions.move_to_end(key)
+            while len(_functions) > KEPT:
+                _functions.popitem(last=False)
     return found
 
 

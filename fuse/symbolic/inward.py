@@ -155,7 +155,7 @@ class Walk:
             type_ = TensorType("int64" if node.is_integer else self.float_dtype, ())
         known = _variables.get((node, type_))
         if known is None:
-            known = _variables[(node, type_)] = type_(str(node.name))
+            known = _variables.setdefault((node, type_), type_(str(node.name)))  # one for all threads
         return known
 
 
