@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from fuse.codegen.kernel import (
+    IN_PARTS,
     Axis,
     Buffer,
     Combine,
@@ -29,8 +30,6 @@ from fuse.codegen.kernel import (
     walk,
 )
 
-SUMMED = ("sum", "prod", "max", "min")
-
 
 def tall_axes(kernel: Kernel) -> tuple[Axis, tuple[Axis, ...]] | None:
     """The lanes of a column reduction that can be done by rows, and the axes of its rows; None for other kernels."""
@@ -46,7 +45,7 @@ def tall_axes(kernel: Kernel) -> tuple[Axis, tuple[Axis, ...]] | None:
             break
     for s in walk(strips[0].body):
         complex_ = isinstance(s, Combine) and s.dtype.startswith("complex") and s.op.name in ("max", "min")
-        if isinstance(s, Combine) and s.lane and (s.op.name not in SUMMED or s.dtype == "bool" or complex_):
+        if isinstance(s, Combine) and s.lane and (s.op.name not in IN_PARTS or s.dtype == "bool" or complex_):
             return None
         if isinstance(s, Update) or isinstance(s, Loop) and s.kind == "block":
             return None

@@ -14,6 +14,7 @@ from typing import Any
 from fuse.op import Op
 
 Index = tuple[Any, ...]  # per dimension of a buffer: an Axis, a value's name (gather), or 0
+IN_PARTS = ("sum", "prod", "max", "min")  # reductions whose emitters put partial results together
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from fuse.codegen.kernel import (
+    IN_PARTS,
     Axis,
     Buffer,
     Combine,
@@ -31,13 +30,12 @@ from fuse.codegen.kernel import (
     Update,
     walk,
 )
-from fuse.codegen.onesweep import Partial, Tiles
+from fuse.codegen.onesweep import Partial, Tiles, bytes_read
 from fuse.codegen.terms import COLUMN, FIXED, REAL, ROW, Named, Term
 from fuse.op import OPS
 
 LONG_ROW = 1 << 19  # bytes of what is read of a row: half of a second-level cache
 PIECE_BYTES = 1 << 14  # of a piece: it is read twice, the second time from the first-level cache
-SUMMED = ("sum", "prod", "max", "min")
 
 
 class _Pieces(Tiles):
@@ -93,7 +91,7 @@ class _Pieces(Tiles):
         if self.values.classes[value] not in (ROW, FIXED):
             return super().terms(s, value)
         ordered = s.op.name not in ("max", "min") or not s.dtype.startswith("complex")
-        return (Term("plain", value),) if s.op.name in SUMMED and s.dtype != "bool" and ordered else None
+        return (Term("plain", value),) if s.op.name in IN_PARTS and s.dtype != "bool" and ordered else None
 
     def wide(self, s: Any) -> str:
         return "float64" if s.op.name == "sum" and s.dtype in REAL else str(s.dtype)
@@ -197,8 +195,7 @@ def in_pieces(kernel: Kernel) -> Kernel:
     for body in _bodies(kernel.body):
         if len(_sweeps(body)) > 1 and (found := _merged(kernel, body, written)) is not None:
             new, pieces, sweep = found
-            read = {s.buffer for s in walk((sweep,)) if isinstance(s, Load) and pieces.rows in s.index}
-            size = sum(np.dtype(b.dtype).itemsize for b in kernel.buffers if b.name in read)
+            size = bytes_read(kernel, sweep, pieces.rows)
             own = len(kernel.sizes)
             return replace(
                 kernel,

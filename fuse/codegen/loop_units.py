@@ -1,6 +1,7 @@
 """The units of a loop's body, as text: kernels, products, slices and joins with the values they read and make."""
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -31,7 +32,7 @@ from fuse.op import OPS
 _UNITS = {**UNITS, **MATRICES, **ALONG}
 
 
-class Units:
+class Units(ABC):
     """Writes the steps of one loop. Subclasses say where its states and kept values are, and what its sizes are called.
 
     ``values`` has for each value the name of a number, or the place of an array; ``where`` the same for results.
@@ -61,41 +62,41 @@ class Units:
         """The outputs of the body, which was simplified with the formula around it."""
         return body.outputs
 
+    @abstractmethod
     def size(self, size: Size) -> str:
         """The name of a size, or the number that it is."""
-        raise NotImplementedError
 
+    @abstractmethod
     def equal(self, left: Size, right: Size) -> None:
         """Note that two sizes must be equal."""
-        raise NotImplementedError
 
+    @abstractmethod
     def state_number(self, k: int, x: Expr) -> str:
         """The name of a 0-d state."""
-        raise NotImplementedError
 
+    @abstractmethod
     def state_memory(self, k: int, x: Expr, in_rows: bool) -> str:
         """The name of the memory of a state: two halves, or a row for each step and one before."""
-        raise NotImplementedError
 
+    @abstractmethod
     def first_position(self, at: str) -> None:
         """Write where windows are before the first step."""
-        raise NotImplementedError
 
+    @abstractmethod
     def changed_memory(self, k: int, x: Expr, moves: bool) -> str:
         """The name of the memory of a state that is changed in place: of the array, or of a window that moves."""
-        raise NotImplementedError
 
+    @abstractmethod
     def kept_memory(self, m: int, y: Expr, shape: tuple[str, ...]) -> Place:
         """Where the values of all steps are kept."""
-        raise NotImplementedError
 
+    @abstractmethod
     def in_memory_of(self, m: int, state: int, how: str) -> None:
         """Note that kept values are in the rows of a state."""
-        raise NotImplementedError
 
+    @abstractmethod
     def inner_loop(self, node: Expr) -> None:
         """Write a loop within a step."""
-        raise NotImplementedError
 
     # ------------------------------------------------------------ names
     def fresh(self, prefix: str) -> str:

@@ -209,6 +209,12 @@ class Tiles(Sweeps):
         return made + [Buffer("count", "float64", 1, True, scratch=True, lent=True)] * self.counted
 
 
+def bytes_read(kernel: Kernel, sweep: Loop, along: Axis) -> int:
+    """How many bytes a sweep reads of arrays for each step along an axis."""
+    read = {s.buffer for s in walk((sweep,)) if isinstance(s, Load) and along in s.index}
+    return sum(np.dtype(b.dtype).itemsize for b in kernel.buffers if b.name in read)
+
+
 def one_sweep(kernel: Kernel) -> Kernel:
     """``kernel``, by rows, with as many sweeps as can be made one; itself where that is none."""
     assert kernel.tall is not None
@@ -233,8 +239,7 @@ def one_sweep(kernel: Kernel) -> Kernel:
     if not tiles.first:
         return kernel
     body.insert(merged[0][0], tiles.sweep())
-    read = {s.buffer for s in walk((body[merged[0][0]],)) if isinstance(s, Load) and rows in s.index}
-    size = sum(np.dtype(b.dtype).itemsize for b in kernel.buffers if b.name in read)
+    size = bytes_read(kernel, body[merged[0][0]], rows)
     own = len(kernel.sizes)
     return replace(
         kernel,

@@ -14,6 +14,7 @@ import numpy as np
 
 from fuse.codegen.inline import kernel_cost
 from fuse.codegen.kernel import (
+    IN_PARTS,
     Axis,
     Combine,
     Compute,
@@ -73,7 +74,7 @@ def sums_across(loop: Loop) -> tuple[Update, ...]:
     found: dict[str, Update] = {}
     for s in walk(loop.body):
         met = isinstance(s, Update) and loop.axis not in s.index and not any(isinstance(i, str) for i in s.index)
-        if met and s.op.name in ("sum", "prod", "max", "min"):
+        if met and s.op.name in IN_PARTS:
             found[s.buffer] = s
     return tuple(found.values())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -89,7 +90,7 @@ def unmade(*args: Any) -> int:
     return WRONG_LAYOUT
 
 
-class Runner:
+class Runner(ABC):
     """The kernels of one region by the layouts of its ``count`` arrays. Calling it runs the one that fits.
 
     A call returns the arrays of the results that have `orders`, which may be views of those it was given.
@@ -105,9 +106,9 @@ class Runner:
         self.install: Callable[[Callback], None] = lambda fast: None
         self.changed: Callable[[], None] = lambda: None  # told when a kernel was made
 
+    @abstractmethod
     def make(self, layouts: Layouts) -> tuple[Callback, Recipe | None]:
         """The kernel for these layouts, and how it is made again."""
-        raise NotImplementedError
 
     def compiled(self, layouts: Layouts) -> Callback:
         found = self.variants.get(layouts)
