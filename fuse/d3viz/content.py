@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,24 +86,21 @@ def _kinds(boxes: Sequence[Box]) -> frozenset[str]:
     return frozenset([b.kind for b in boxes])
 
 
-def _function(function: Any, program: Any) -> list[Part]:
-    """The plan of a function: a box for each step."""
-    planned = program.planned
-    parts = _Parts()
-    boxes: list[Box] = []
-    edges: list[Edge] = []
-    place: dict[Expr, int] = {}
+class _Steps:
+    """The boxes of what a function reads, does and returns, and the edges that its values take."""
 
-    def leaf(node: Expr) -> int:
-        if isinstance(node, Constant):  # one for each reader
-            boxes.append(leaf_box(node))
-            return len(boxes) - 1
-        if node not in place:
-            place[node] = len(boxes)
-            boxes.append(leaf_box(node))
-        return place[node]
+    def __init__(self) -> None:
+        self.boxes: list[Box] = []
+        self.edges: list[Edge] = []
+        self.place: dict[Expr, int] = {}  # the box that a value comes from
 
-    def sources(nodes: Sequence[Expr], own: Any) -> list[int]:
+    def leaf(self, node: Expr) -> int:
+        if node not in self.place or isinstance(node, Constant):  # a constant has a box for each reader
+            self.place[node] = len(self.boxes)
+            self.boxes.append(leaf_box(node))
+        return self.place[node]
+
+    def sources(self, nodes: Sequence[Expr], own: Container[Expr] = ()) -> list[int]:
         """The boxes that ``nodes`` come from: steps, or leaves; views on the way are not steps."""
         found: dict[int, None] = {}
         seen = set()
@@ -113,54 +110,59 @@ def _function(function: Any, program: Any) -> list[Part]:
             if node in seen or node in own:
                 continue
             seen.add(node)
-            if node in place:
-                found[place[node]] = None
-            elif node.is_leaf:
+            if node.is_leaf:
                 if not isinstance(node, Constant) or node.type.ndim:
-                    found[leaf(node)] = None
+                    found[self.leaf(node)] = None
+            elif node in self.place:
+                found[self.place[node]] = None
             else:
                 stack += reversed(node.args)
         return list(found)
 
+    def add(self, box: Box, read: Sequence[int], values: Sequence[Expr] = ()) -> None:
+        """A box behind those that it reads, for ``values``."""
+        self.boxes.append(box)
+        self.edges += [(k, len(self.boxes) - 1, "") for k in read]
+        self.place |= dict.fromkeys(values, len(self.boxes) - 1)
+
+
+def _function(function: Any, program: Any) -> list[Part]:
+    """The plan of a function: a box for each step."""
+    planned = program.planned
+    parts, steps = _Parts(), _Steps()
     for variable in program.inputs:
-        leaf(variable)
-    launchers = iter(planned.launchers)
+        steps.leaf(variable)
+    launchers = enumerate(planned.launchers)
     loops = iter(loop_texts(planned.wrapper_source, planned.scope).values())
-    number = 0
     for unit in planned.plan.units:
         if isinstance(unit, Region):
-            launcher = next(launchers)
-            inner = [n for n in toposort(unit.outputs) if n in unit.amap]
-            read = sources([a for n in inner for a in n.args], unit.amap)
-            link = parts.add(_kernel(number, launcher, unit, parts))
-            names = list(dict.fromkeys([n.op.name for n in inner]))
-            shown = ", ".join(names[:4]) + ("…" if len(names) > 4 else "")
-            types = ", ".join([type_text(o) for o in unit.outputs])
-            box = Box((f"kernel {number}", shown, types), "group", f"{len(inner)} operations in one kernel", f"#{link}")
-            own: Sequence[Expr] = unit.outputs
-            number += 1
+            _add_kernel(steps, parts, unit, *next(launchers))
+        elif unit.op.name == "part":
+            steps.place[unit] = steps.sources([unit.args[0]])[0]
         else:
-            if unit.op.name == "part":
-                place[unit] = sources([unit.args[0]], ())[0]
-                continue
-            read = sources(list(unit.args), ())
             link = parts.graph(unit, next(loops, "") if unit.op.name == "loop" else "")
             kind = "group" if link else "view" if unit.op.kind == "view" else "call"
             about = f"{node_text(unit)}\nat {origin_text(unit.origin)}"
-            box = Box((unit.op.name, type_text(unit)), kind, about, link)
-            own = [unit]
-        boxes.append(box)
-        edges += [(k, len(boxes) - 1, "") for k in read]
-        place |= dict.fromkeys(own, len(boxes) - 1)
+            steps.add(Box((unit.op.name, type_text(unit)), kind, about, link), steps.sources(unit.args), [unit])
     names = [f"output {k}" for k in range(len(program.outputs))]
     names += [f"new value of {target.name or 'a shared variable'}" for target, _ in program.updates]
     for result, name in zip(planned.results, names, strict=True):
-        found = sources([result], ())
-        boxes.append(Box((name, type_text(result)), "output", origin_text(result.origin)))
-        edges += [(k, len(boxes) - 1, "") for k in found]
+        steps.add(Box((name, type_text(result)), "output", origin_text(result.origin)), steps.sources([result]))
     title = f"The function {function.name}" if function.name else "A function"
     texts = (("What was done", program.explain()), ("The wrapper", program.wrapper_source))
-    return [Part(title, svg(boxes, edges, alone=False), texts, "", _kinds(boxes)), *parts.parts]
+    drawn = svg(steps.boxes, steps.edges, alone=False)
+    return [Part(title, drawn, texts, "", _kinds(steps.boxes)), *parts.parts]
+
+
+def _add_kernel(steps: _Steps, parts: _Parts, region: Region, number: int, launcher: Any) -> None:
+    inner = [n for n in toposort(region.outputs) if n in region.amap]
+    names = list(dict.fromkeys([n.op.name for n in inner]))
+    shown = ", ".join(names[:4]) + ("…" if len(names) > 4 else "")
+    types = ", ".join([type_text(o) for o in region.outputs])
+    read = steps.sources([a for n in inner for a in n.args], region.amap)
+    link = parts.add(_kernel(number, launcher, region, parts))
+    about = f"{len(inner)} operations in one kernel"
+    steps.add(Box((f"kernel {number}", shown, types), "group", about, f"#{link}"), read, region.outputs)
 
 
 def _kernel(number: int, launcher: Any, region: Region, parts: _Parts) -> Part:
