@@ -42,6 +42,7 @@ _MANY_TYPES = 5000
 USERS = "user:"
 # What an op may say of itself in ``traits``; whoever asks reads it there, so that a new op needs no line elsewhere.
 TRAITS = {
+    "commutative": "its two operands may change places",
     "count": "an integer that counts something: it is not below zero, and does not overflow",
     "finite-slopes": "its derivatives are finite wherever its value is, but for overflow: a tangent of zero stays zero",
     "increasing": "of any real numbers, the larger one has the larger value or the same: extrema stay where they are",

@@ -33,7 +33,7 @@ def applied(op, *variables):
 
 def test_every_trait_is_one_of_the_table():
     assert {t for op in OPS.values() for t in op.traits} == set(TRAITS)
-    with pytest.raises(ValueError, match=r"an op has the traits count, .*, not heavy"):
+    with pytest.raises(ValueError, match=r"an op has the traits commutative, .*, not heavy"):
         elementwise(traits="light heavy")(lambda x: x)
 
 
@@ -42,6 +42,13 @@ def test_increasing(op):
     with np.errstate(all="ignore"):
         found = op.numpy(VALUES)
     assert (found[1:] >= found[:-1]).all()
+
+
+@pytest.mark.parametrize("op", having("commutative"), ids=str)
+def test_commutative(op):
+    a, b = (np.clip(v, -99, 99).astype("int64") if _takes_bools_alone(op) else v for v in numbers_for(op))
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(op.numpy(a, b), op.numpy(b, a))
 
 
 @pytest.mark.parametrize("op", having("nonnegative"), ids=str)

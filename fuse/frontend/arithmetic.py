@@ -74,7 +74,7 @@ def chained(binary: Callable[..., Expr]) -> Callable[..., Expr]:
 @chained
 @elementwise(dtype=same, numpy=np.add, symbol="+", precedence=10, sympy="x + y", domain=(-5.0, 5.0),
              grad=(lambda g, out, x, y: g, lambda g, out, x, y: g), host="({0} + {1})", builtin=True,
-             traits="finite-slopes light")
+             traits="commutative finite-slopes light")
 def add(x, y):
     """``x + y``; of bools the logical or. Takes more operands: ``add(a, b, c)`` is ``(a + b) + c``.
 
@@ -99,7 +99,7 @@ def sub(x, y):
 @chained
 @elementwise(dtype=same, numpy=np.multiply, symbol="*", precedence=11, sympy="x*y", latex=r"#1 \cdot #2",
              domain=(-5.0, 5.0), grad=(lambda g, out, x, y: g * y, lambda g, out, x, y: g * x),
-             host="({0} * {1})", builtin=True, traits="finite-slopes light")
+             host="({0} * {1})", builtin=True, traits="commutative finite-slopes light")
 def mul(x, y):
     """``x * y``; of bools the logical and. Takes more operands: ``mul(a, b, c)`` is ``(a * b) * c``.
 
@@ -321,7 +321,7 @@ def sgn(x):
 # ---------------------------------------------------------------- extrema
 @elementwise(dtype=same, numpy=np.maximum, sympy="Max(x, y)", latex=r"\max(#1, #2)", domain=(-5.0, 5.0),
              grad=(lambda g, out, x, y: switch(x >= y, g, 0), lambda g, out, x, y: switch(x < y, g, 0)),
-             meta={"zero_sign": False}, host="max({0}, {1})", builtin=True, traits="finite-slopes light")
+             meta={"zero_sign": False}, host="max({0}, {1})", builtin=True, traits="commutative finite-slopes light")
 def maximum(x, y):
     """The larger of ``x`` and ``y``; NaN where either is. On a tie the gradient goes to ``x``.
 
@@ -333,7 +333,7 @@ def maximum(x, y):
 
 @elementwise(dtype=same, numpy=np.minimum, sympy="Min(x, y)", latex=r"\min(#1, #2)", domain=(-5.0, 5.0),
              grad=(lambda g, out, x, y: switch(x <= y, g, 0), lambda g, out, x, y: switch(x > y, g, 0)),
-             meta={"zero_sign": False}, host="min({0}, {1})", builtin=True, traits="finite-slopes light")
+             meta={"zero_sign": False}, host="min({0}, {1})", builtin=True, traits="commutative finite-slopes light")
 def minimum(x, y):
     """The smaller of ``x`` and ``y``; NaN where either is. On a tie the gradient goes to ``x``.
 

@@ -54,7 +54,7 @@ def chosen(condition: str, first: str, second: str) -> tuple[tuple[str, ...], st
 
 # ---------------------------------------------------------------- comparisons
 @elementwise(dtype=compared, numpy=np.equal, symbol="==", precedence=5, sympy="Eq(x, y)", latex="#1 = #2",
-             grad=NO_GRADIENT, host="({0} == {1})", builtin=True, traits="finite-slopes light test")
+             grad=NO_GRADIENT, host="({0} == {1})", builtin=True, traits="commutative finite-slopes light test")
 def eq(x, y):
     """Whether ``x`` equals ``y``: bool. (``==`` between expressions is identity, as in Theano.)
 
@@ -65,7 +65,7 @@ def eq(x, y):
 
 
 @elementwise(dtype=compared, numpy=np.not_equal, symbol="!=", precedence=5, sympy="Ne(x, y)", latex=r"#1 \neq #2",
-             grad=NO_GRADIENT, host="({0} != {1})", builtin=True, traits="finite-slopes light test")
+             grad=NO_GRADIENT, host="({0} != {1})", builtin=True, traits="commutative finite-slopes light test")
 def neq(x, y):
     """Whether ``x`` differs from ``y``: bool; true where either is NaN.
 
@@ -187,7 +187,8 @@ def signbit(x):
 
 # ---------------------------------------------------------------- bits
 @elementwise(dtype=bitwise, numpy=np.bitwise_and, symbol="&", precedence=8, latex=r"#1 \wedge #2",
-             sympy="And(x, y)", grad=NO_GRADIENT, host="({0} & {1})", builtin=True, traits="finite-slopes light test")
+             sympy="And(x, y)", grad=NO_GRADIENT, host="({0} & {1})", builtin=True,
+             traits="commutative finite-slopes light test")
 def and_(x, y):
     """Bitwise and; of bools the logical one.
 
@@ -198,7 +199,8 @@ def and_(x, y):
 
 
 @elementwise(dtype=bitwise, numpy=np.bitwise_or, symbol="|", precedence=6, latex=r"#1 \vee #2",
-             sympy="Or(x, y)", grad=NO_GRADIENT, host="({0} | {1})", builtin=True, traits="finite-slopes light test")
+             sympy="Or(x, y)", grad=NO_GRADIENT, host="({0} | {1})", builtin=True,
+             traits="commutative finite-slopes light test")
 def or_(x, y):
     """Bitwise or; of bools the logical one.
 
@@ -209,7 +211,7 @@ def or_(x, y):
 
 
 @elementwise(dtype=bitwise, numpy=np.bitwise_xor, symbol="^", precedence=7, latex=r"#1 \oplus #2",
-             sympy="Xor(x, y)", grad=NO_GRADIENT, builtin=True, traits="finite-slopes")
+             sympy="Xor(x, y)", grad=NO_GRADIENT, builtin=True, traits="commutative finite-slopes")
 def xor(x, y):
     """Bitwise exclusive or; of bools the logical one.
 

@@ -247,7 +247,7 @@ def _sigmoid_of_difference(x: Any, y: Any) -> Any:
     name="logaddexp", dtype=inexact_real, numpy=np.logaddexp, sympy="log(exp(x) + exp(y))", domain=(-5.0, 5.0),
     latex=r"\log(e^{#1} + e^{#2})", grad=(lambda g, out, x, y: g * _sigmoid_of_difference(x, y),
                                           lambda g, out, x, y: g * _sigmoid_of_difference(y, x)), builtin=True,
-    meta={"reference_error": 1e-15},  # where the result is near 0 the sum cancels
+    traits="commutative", meta={"reference_error": 1e-15},  # where the result is near 0 the sum cancels
 )
 def _logaddexp(x, y):
     """``log(exp(x) + exp(y))`` without overflow. Takes more operands, combined from the left.

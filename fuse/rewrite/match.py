@@ -115,7 +115,7 @@ class Matcher:
             return
         parts = [(pattern.args[i], args[i], dtypes[i], views[i]) for i in pattern.order]
         yield from self._all(parts, 0, found)
-        if pattern.commutative:
+        if not pattern.in_order and "commutative" in node.op.traits:
             parts = [(pattern.args[i], args[1 - i], dtypes[1 - i], views[1 - i]) for i in pattern.order]
             yield from self._all(parts, 0, found)
 

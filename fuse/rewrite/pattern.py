@@ -26,8 +26,6 @@ MODES: Mapping[str, frozenset[str]] = {
     "fast": frozenset(CHANGES),
 }
 
-# Elementwise ops of two operands whose order does not matter.
-COMMUTATIVE = frozenset("add mul maximum minimum eq neq and_ or_ xor logaddexp".split())
 DISCRETE_KINDS = frozenset("biu")
 
 
@@ -146,7 +144,7 @@ class Call(Pattern):
     def __init__(self, op: str, args: tuple[Pattern, ...], params: Mapping[str, Any], spelled: bool = True) -> None:
         self.op, self.args, self.params = op, args, params
         self.spelled = spelled  # False: matches what is the negative of something without a negation written
-        self.commutative = op in COMMUTATIVE and len(args) == 2 and not params
+        self.in_order = bool(params)  # else the operands of a commutative op may stand in either order
         self.order = sorted(range(len(args)), key=lambda i: _SELECTIVE[type(args[i])])  # what fails soonest comes first
 
     def __repr__(self) -> str:
@@ -180,7 +178,7 @@ def head(op: str) -> Callable[..., Call]:
 def ordered(pattern: Call) -> Call:
     """``pattern`` with its operands in this order only."""
     again = Call(pattern.op, pattern.args, pattern.params, pattern.spelled)
-    again.commutative = False
+    again.in_order = True
     return again
 
 
