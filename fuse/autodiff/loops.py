@@ -190,9 +190,10 @@ def _kept(inner: Body, needed: Sequence[Expr]) -> tuple[list[Expr], dict[Expr, E
     known: dict[Expr, Expr] = {}
     stack, seen = list(readers), set(readers)
     already, moving = {*inner.nexts, *inner.ys}, {*inner.sequences, *inner.states}
+    in_place = {x for x, n in zip(inner.states, inner.nexts, strict=True) if windows.change_of(x, n) is not None}
     while stack:
         node = stack.pop()
-        if node.op.name == "subtensor" and node.args[0] in inner.states and is_steady(node, moving):
+        if node.op.name == "subtensor" and node.args[0] in in_place and is_steady(node, moving):
             known[node] = variable(node.type)  # a part of a state, which is not kept whole for it
             continue
         drawn = only_arrays(node.type) and not all(only_arrays(a.type) for a in node.args)  # by a generator, say

@@ -6,6 +6,7 @@ from typing import Any
 
 from fuse.expr import Constant, Expr, toposort
 from fuse.frontend import elementwise as ew
+from fuse.frontend.creation import zeros_like
 from fuse.frontend.join import join
 from fuse.frontend.lengths import is_steady
 from fuse.looping.opened import Closed, Opened
@@ -28,7 +29,7 @@ def sums_outside(loop: Opened) -> bool:
         outer: list[Outer] = []
         inner: list[Expr] = []
         for term in terms:
-            found = _of_all_steps(loop, term)
+            found = _of_part(loop, term, start) if _is_part(term) else _of_all_steps(loop, term)
             if found is None:
                 inner.append(term)
             else:
@@ -40,7 +41,7 @@ def sums_outside(loop: Opened) -> bool:
         if inner:
             left = x
             for term in inner:
-                left = ew.add(left, term)
+                left = _plus(left, term)
             loop.states[x][1] = left
         else:
             del loop.states[x]
@@ -96,7 +97,13 @@ def _terms(after: Expr, x: Expr) -> list[Expr] | None:
     """The terms that are added to the state ``x``; None where the next value is anything else."""
     terms: list[Expr] = []
     node = after
-    while node.op.name in ("add", "sub") and node.type.dtype == x.type.dtype and node.type.ndim == x.type.ndim:
+    while node.op.name in ("add", "sub", "inc_subtensor") and node.type.dtype == x.type.dtype and node.type.ndim == x.type.ndim:
+        if node.op.name == "inc_subtensor":
+            if x in set(toposort(node.args[1:])):
+                return None
+            terms.append(OPS["set_subtensor"](zeros_like(x), *node.args[1:], **node.params))
+            node = node.args[0]
+            continue
         left, right = node.args
         holds = x in set(toposort([left]))
         if not holds and node.op.name == "sub":
@@ -107,6 +114,26 @@ def _terms(after: Expr, x: Expr) -> list[Expr] | None:
         terms.append(other if node.op.name == "add" else ew.neg(other))
         node = own
     return terms[::-1] if node is x and terms else None
+
+
+def _is_part(term: Expr) -> bool:
+    """Whether a term is zero but for a part."""
+    return term.op.name == "set_subtensor" and _is_zero(term.args[0])
+
+
+def _of_part(loop: Opened, term: Expr, start: Expr) -> Outer | None:
+    """The sum over all steps of what is zero but for a part that is the same in all of them."""
+    found = _of_all_steps(loop, term.args[1]) if len(term.args) == 2 else None
+    if found is None:
+        return None
+    return lambda closed: OPS["set_subtensor"](zeros_like(start), found(closed), **term.params)
+
+
+def _plus(total: Expr, term: Expr) -> Expr:
+    """``total`` plus a term, of which only a part is not zero where it was stored into zeros."""
+    if _is_part(term):
+        return OPS["inc_subtensor"](total, *term.args[1:], **term.params)
+    return ew.add(total, term)
 
 
 def _readers(loop: Opened, x: Expr, after: Expr) -> bool:
