@@ -152,3 +152,23 @@ def test_windows_that_are_too_short_or_change_their_length() -> None:
     longer, _ = fuse.scan(lambda x, s: T.concatenate([s[1:], s[:2] + x]), y, s0)
     with pytest.raises(ShapeError):
         fuse.function([y, s0], longer[-1])(Y, S)
+
+
+def test_parameters_in_a_vector_and_sums_of_parts() -> None:
+    """What is added to the gradient of one parameter, or to one place, in each step."""
+    y, p, i, v = T.dvector("y"), T.dvector("p"), T.lvector("i"), T.dvector("v")
+    ahead, _ = fuse.scan(lambda x, old, c: (x, c + (x - p[0] - p[1] * old) ** 2), y, [y[0], T.zeros(())])
+    moving, _ = fuse.scan(
+        lambda x, e, c: (x - p[0] - p[1] * e, c + e * e + p[3] * x), y, [T.zeros(()), T.zeros(())])
+    counted, _ = fuse.scan(lambda k, x, h: T.inc_subtensor(h[k], x), [i, y], T.zeros(7))
+    same, _ = fuse.scan(lambda x, h: T.inc_subtensor(T.inc_subtensor(h[2], x)[1:4], 1.0), y, T.zeros(7))
+    windows, _ = fuse.scan(lambda x, s: T.concatenate([s[1:], [T.tanh(s[0]) * x + s[2]]]), y, p)
+    outputs = [
+        fuse.grad(ahead[1][-1], p), fuse.grad(moving[1][-1], p), fuse.grad((counted[-1] ** 2).sum(), y), same[-1],
+        fuse.grad((same[-1] ** 2).sum(), y), fuse.Rop(windows[-1], p, v),
+    ]
+    f, g = [fuse.function([y, p, i, v], outputs, mode=m) for m in (None, "FAST_COMPILE")]
+    given = Y, 0.3 * S, AT, COEF
+    for found, wanted in zip(f(*given), g(*given), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
+    assert "each step is a call" not in f.source

@@ -244,6 +244,9 @@ class Units(ABC):
             value = value.args[0]
         if value not in self.values and value.op.name == "broadcast_to":
             self.values[value] = self.spread(value)
+        if value not in self.values and isinstance(value, Constant) and value.data.size == 1 and value.type.ndim:
+            held = self.values[value] = self.scratch(value.type.dtype, ("1",) * value.type.ndim)
+            self.lines.append(f"store({held.buffer}, 0, {constant_text(value.data.item(), value.type.dtype)})")
         found = self.values.get(value)
         if isinstance(found, str) and chain:  # a number seen as an array
             held = self.scratch(value.type.dtype, ())

@@ -97,7 +97,8 @@ def _terms(after: Expr, x: Expr) -> list[Expr] | None:
     """The terms that are added to the state ``x``; None where the next value is anything else."""
     terms: list[Expr] = []
     node = after
-    while node.op.name in ("add", "sub", "inc_subtensor") and node.type.dtype == x.type.dtype and node.type.ndim == x.type.ndim:
+    kind = x.type.dtype, x.type.ndim
+    while node.op.name in ("add", "sub", "inc_subtensor") and (node.type.dtype, node.type.ndim) == kind:
         if node.op.name == "inc_subtensor":
             if x in set(toposort(node.args[1:])):
                 return None
