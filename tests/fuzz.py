@@ -228,7 +228,10 @@ def check(case: RandomProgram, mode: str, kernels: bool = False, further: bool =
         if want is None:
             refused(inputs, values)
             return None
-        others = [perturbed(graph, values, mode, run) for run in range(RUNS)]
+        try:
+            others = [perturbed(graph, values, mode, run) for run in range(RUNS)]
+        except FuseError:
+            return None  # how many elements there are hangs on a rounding, and an index reads past them
         if mode == "default" and not all(np.isfinite(w).all() for o in [want, *others] for w in o):
             return None
         try:

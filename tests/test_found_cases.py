@@ -379,3 +379,12 @@ def test_unsigned_constants_beyond_signed_ones_beside_a_sum():
     assert lower.unsupported == []
     for have, want in zip(got, [values % big, values.mean(), values < big], strict=True):
         np.testing.assert_array_equal(have, want)
+
+
+def test_rolls_by_any_shift():
+    """The shift was taken from positions before its remainder, which overflows at the ends of int64."""
+    x, n = T.dvector("x"), T.lscalar("n")
+    f = fuse.function([x, n], T.roll(x, n))
+    for size in (5, 1, 0):
+        for shift in (0, 1, -1, 7, -7, 2**63 - 1, -(2**63)):
+            np.testing.assert_array_equal(f(np.arange(float(size)), shift), np.roll(np.arange(float(size)), shift))

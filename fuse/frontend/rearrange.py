@@ -17,6 +17,7 @@ from fuse.frontend.sizes import (
     as_sizes,
     normalize_axes,
     normalize_axis,
+    size_max,
     size_mul,
     sizes_of,
     static_int,
@@ -123,7 +124,10 @@ def _rolled(x: Expr, shift: Any, axis: int) -> Expr:
         if cut == 0:
             return x
         return join(axis, slice_axis(x, axis, cut, None), slice_axis(x, axis, None, cut))
-    position = (iota(n) - as_size_expr(places)) % as_size_expr(n)
+    distance = as_size_expr(places)
+    if not isinstance(places, int) or abs(places) > 2**62:  # its remainder first: nothing overflows then
+        distance = distance % as_size_expr(size_max(n, 1))
+    position = (iota(n) - distance) % as_size_expr(n)
     return x[(slice(None),) * axis + (position,)]
 
 
