@@ -110,6 +110,24 @@ def test_tuples():
     assert out[0] == 2 and lower.unsupported == []
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int32", "complex64"])
+def test_every_second_element(dtype):
+    text = "def f(a, o):\n    every_second(a, 1, o, size(o, 0))\n    return 0\n"
+    kernel = compile_kernel(text, "f", (ArgType(dtype, 1), ArgType(dtype, 1, True)))
+    for n in (0, 1, 7, 8, 9, 16, 33, 200):
+        x, out = np.arange(2 * n).astype(dtype), np.full(n, -1, dtype)
+        assert kernel(x, out) == 0
+        np.testing.assert_array_equal(out, x[1::2])
+    m = T.matrix("m", dtype=dtype)
+    f = fuse.function([m], [m[:, ::2].sum(axis=1), T.sqr(m[1:, 1::2]) * 3 + m[1:, 1::2].sum()])
+    for columns in (1, 2, 31, 600, 1111):
+        x = np.random.default_rng(columns).integers(-9, 9, (4, columns)).astype(dtype)
+        rows, squares = f(x)
+        np.testing.assert_array_equal(rows, x[:, ::2].sum(axis=1))
+        np.testing.assert_array_equal(squares, x[1:, 1::2] ** 2 * 3 + x[1:, 1::2].sum())
+    assert lower.unsupported == []
+
+
 def meeting(text):
     definition = ast.parse(f"def f(a, n):\n{text}").body[0]
     return in_memory(definition)

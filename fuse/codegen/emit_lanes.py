@@ -26,6 +26,9 @@ class LaneEmitter(TurningEmitter):
 
     def lane_loop(self, s: Loop, first: str) -> None:
         axis, lane = s.axis, f"{s.axis.name}_lane"
+        if not first and self.is_every_second(s):
+            self.every_second(s)
+            return
         self.line(f"for {lane} in range({first}{axis.name}_count):")
         self.depth += 1
         if is_innermost(s):

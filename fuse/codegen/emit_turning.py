@@ -59,3 +59,23 @@ class TurningEmitter(TapeEmitter):
             self.line(f"turn({array.buffer}, {at}, {step}, {tile.local}, 0, {width}, {rows}, {length})")
         else:
             self.line(f"turn({tile.local}, 0, {width}, {array.buffer}, {at}, {step}, {length}, {rows})")
+
+    def is_every_second(self, s: Loop) -> bool:
+        """Whether lanes copy every second element of a piece of a row, elements that vectors are made of."""
+        match s.body:
+            case (Load() as array, Put(value=value) as tile) if value == array.name:
+                local, buffer = self.rows[tile.local], self.buffers[array.buffer]
+                return (
+                    list(self.known_steps.values()) == [2]
+                    and local.axes == (s.axis,)
+                    and buffer.dtype == local.dtype
+                    and np.dtype(local.dtype).itemsize in (4, 8)
+                )
+        return False
+
+    def every_second(self, s: Loop) -> None:
+        """Such a copy as one instruction."""
+        array, tile = s.body
+        self.line(f"{s.axis.name} = {s.axis.name}_start")
+        place = self.offset(array.buffer, array.index)
+        self.line(f"every_second({array.buffer}, {place}, {tile.local}, {s.axis.name}_count)")

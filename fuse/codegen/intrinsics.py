@@ -365,7 +365,8 @@ vmin = _combine("vmin", "The smaller value; NaN where either is.", *_extremum("l
 SCALARS = ("bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128 "
            "intp uintp").split()
 INTRINSICS = (load, store, size, stride, misaligned, refused, scratch, heap, lent, missing, release, address,
-              independent, radd, rmul, vmax, vmin, *scalars.INTRINSICS, *parts.INTRINSICS, steps.run, turning.turn)
+              independent, radd, rmul, vmax, vmin, *scalars.INTRINSICS, *parts.INTRINSICS, steps.run, turning.turn,
+              turning.every_second)
 
 
 def namespace() -> dict[str, object]:

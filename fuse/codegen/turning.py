@@ -1,4 +1,4 @@
-"""The name with which generated kernels copy a matrix to or from a tile that lies across it, in vectors.
+"""The names with which generated kernels copy in vectors: a matrix to or from a tile, and every second element.
 
 Eight rows at a time are read along themselves, turned by interleaving vectors, and written along the tile; element by
 element such a copy takes five times as long.
@@ -70,6 +70,56 @@ def _turner(module, bits):
                              align=_align(bits))
         builder.store(value, builder.gep(target, [builder.add(builder.mul(column, across), row)], inbounds=True),
                       align=_align(bits))
+    builder.ret_void()
+    return function
+
+
+@intrinsic
+def every_second(typingctx, source, at, target, count):
+    """``target[k] = source[at + 2 * k]`` for k below ``count``, elements as they are."""
+    bits = 8 * source.itemsize
+    def build(context, builder, signature, args):
+        source, at, target, count = args
+        element = ELEMENTS[bits].as_pointer()
+        read, write = [
+            builder.bitcast(cgutils.create_struct_proxy(type_)(context, builder, value=value).data, element)
+            for type_, value in ((signature.args[0], source), (signature.args[2], target))]
+        builder.call(_picker(builder.module, bits), [builder.gep(read, [at], inbounds=True), write, count])
+        return context.get_dummy_value()
+    return types.none(source, types.int64, target, types.int64), build
+
+
+def _picker(module, bits):
+    """The function that copies every second element: one in each module.
+
+    LLVM by itself gathers them, which takes three times as long where memory is not in cache.
+    """
+    name = f"fuse_every_second_{bits}"
+    if name in module.globals:
+        return module.globals[name]
+    pointer, width = ELEMENTS[bits].as_pointer(), 512 // bits
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [pointer, pointer, I64]), name)
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    for argument in function.args[:2]:
+        argument.add_attribute("noalias")
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    source, target, count = function.args
+    full = builder.and_(count, I64(-width))
+
+    def places(k):
+        return builder.gep(source, [builder.mul(k, I64(2))], inbounds=True), builder.gep(target, [k], inbounds=True)
+
+    # of two vectors, the second of which ends with the last element that is wanted: there may be none behind it
+    mask = [*range(0, width, 2), *range(width + 1, 2 * width, 2)]
+    with cgutils.for_range_slice(builder, I64(0), full, I64(width), intp=I64) as (k, _):
+        read, write = places(k)
+        both = [_vector(builder, builder.gep(read, [I64(n)], inbounds=True), width, bits) for n in (0, width - 1)]
+        picked = builder.shuffle_vector(*both, ir.Constant(ir.VectorType(I32, width), mask))
+        builder.store(picked, builder.bitcast(write, picked.type.as_pointer()), align=_align(bits))
+    with cgutils.for_range_slice(builder, full, count, I64(1), intp=I64) as (k, _):
+        read, write = places(k)
+        builder.store(builder.load(read, align=_align(bits)), write, align=_align(bits))
     builder.ret_void()
     return function
 
