@@ -69,7 +69,7 @@ _LAZY = {
 }
 _MODULES = (
     "compat", "compile", "configdefaults", "configparser", "d3viz", "gof", "gradient", "graph", "ifelse", "integrate",
-    "link", "misc", "optimize", "printing", "raise_op", "random", "sandbox", "scalar", "scan_module", "sparse",
+    "link", "misc", "numpy", "optimize", "printing", "raise_op", "random", "sandbox", "scalar", "scan_module", "sparse",
     "tensor", "tests", "tree", "typed_list", "updates", "utils",
 )
 
@@ -77,7 +77,8 @@ __all__ = [
     "Apply", "Assert", "Constant", "Expr", "Function", "FuseError", "In", "Lop", "Mode", "Op", "OrderedUpdates", "Out",
     "SharedVariable", "TensorType", "Variable", "as_op", "as_symbolic", "as_tensor_variable", "cast",
     "clone", "config", "constant", "dot", "elementwise", "errors", "function", "fuse", "grad", "reduction", "shared",
-    "shared_constructor", "subgraph_grad", *_LAZY, *_MODULES,
+    "shared_constructor", "subgraph_grad", *_LAZY,
+    *[name for name in _MODULES if name != "numpy"],  # which `from fuse import *` leaves as it is
 ]
 
 

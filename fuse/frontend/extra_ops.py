@@ -12,7 +12,7 @@ from fuse.frontend.asserting import required
 from fuse.frontend.creation import alloc, zeros
 from fuse.frontend.indexing import inc_subtensor
 from fuse.frontend.join import join, slice_axis
-from fuse.frontend.layout import dimshuffle, iota
+from fuse.frontend.layout import broadcast_to, dimshuffle, iota
 from fuse.frontend.reductions import all as all_
 from fuse.frontend.reductions import max as max_
 from fuse.frontend.sizes import as_size, as_sizes, normalize_axis, size_max, size_product, sizes_of, static_int
@@ -181,25 +181,29 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0
     widths = np.broadcast_to(np.asarray(pad_width, dtype=int), (x.type.ndim, 2)).tolist()
     if any(n < 0 for pair in widths for n in pair):
         raise FuseValueError(f"a pad width is not negative: {pad_width}")
+    values = as_expr(constant_values)
+    if values.type.ndim:  # a number for each side, or for each side of each axis
+        values = broadcast_to(values, (x.type.ndim, 2))
     for axis, (before, after) in enumerate(widths):
         if before or after:
-            x = _PADDING[mode](x, axis, before, after, constant_values)
+            sides = (values[axis, 0], values[axis, 1]) if values.type.ndim else (values, values)
+            x = _PADDING[mode](x, axis, before, after, sides)
     return x
 
 
-def _pad_constant(x: Expr, axis: int, before: int, after: int, value: Any) -> Expr:
-    fill = ew.cast(as_expr(value), x.type.dtype)
-
-    def block(n: int) -> Expr:
+def _pad_constant(x: Expr, axis: int, before: int, after: int, values: tuple[Expr, Expr]) -> Expr:
+    def block(n: int, value: Expr) -> Expr:
+        fill = ew.cast(value, x.type.dtype)
         return alloc(fill, *[n if a == axis else size for a, size in enumerate(sizes_of(x))])
 
-    return join(axis, *[p for p, n in ((block(before), before), (x, 1), (block(after), after)) if n])
+    parts = (block(before, values[0]), before), (x, 1), (block(after, values[1]), after)
+    return join(axis, *[p for p, n in parts if n])
 
 
 def _pad_from(position: Any) -> Any:
     """Padding by the elements at ``position(offset from the first element, size)``."""
 
-    def padded(x: Expr, axis: int, before: int, after: int, value: Any) -> Expr:
+    def padded(x: Expr, axis: int, before: int, after: int, values: Any) -> Expr:
         n = sizes_of(x)[axis]
         offset = ew.sub(iota(ew.add(n, before + after) if isinstance(n, Expr) else n + before + after), before)
         return x[(slice(None),) * axis + (position(offset, n),)]

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -13,10 +14,11 @@ from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import axes, creation, join, layout, linalg, reductions, scans, sizes, statistics
 from fuse.frontend import elementwise as ew
+from fuse.frontend.numpy_signals import SIGNALS, matrix_norm, svdvals
 from fuse.types import DISCRETE
 
 # Functions, of numpy or numpy.linalg, that fuse.tensor has under the same name.
-SAME = frozenset("allclose cov interp matmul matrix_transpose outer tensordot unique".split())
+SAME = frozenset("allclose convolve cov interp matmul matrix_transpose outer tensordot unique".split())
 
 # What to write instead of functions that expressions cannot have.
 INSTEAD = {
@@ -34,6 +36,7 @@ INSTEAD = {
         ("delete", "insert", "resize", "trim_zeros", "extract"), "index with what is kept: x[indices], or concatenate"
     ),
     **dict.fromkeys(("union1d", "intersect1d", "setdiff1d", "setxor1d"), "use unique, or do it outside"),
+    **dict.fromkeys(("polyfit", "roots"), "solve the linear system, or find the eigenvalues, of your own matrix"),
     **dict.fromkeys(("partition", "argpartition"), "use sort, argsort or fuse.tensor.topk"),
     "lexsort": "use argsort(kind='stable') of one key after another",
     **dict.fromkeys(("ix_", "block"), "write x[i[:, None], j], or concatenate"),
@@ -284,7 +287,7 @@ def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: An
     return statistics.norm(x, ord, axis, keepdims)
 
 
-def _cross(a: Any, b: Any, axis: int = -1) -> Expr:
+def cross_product(a: Any, b: Any, axis: int = -1) -> Expr:
     a, b = [axes.moveaxis(as_expr(v), axis, -1) for v in (a, b)]
     x, y = [[v[..., i] for i in range(3)] for v in (a, b)]
     parts = [x[i - 2] * y[i - 1] - x[i - 1] * y[i - 2] for i in range(3)]
@@ -319,7 +322,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.nanmean: _nanmean, np.nanvar: _nanvar, np.nanstd: _nanstd, np.count_nonzero: _count_nonzero,
     np.nancumsum: lambda a, axis=None: scans.cumsum(ew.switch(ew.isnan(a), as_expr(np.asarray(0, a.type.dtype)), a),
                                                     axis=axis),
-    np.gradient: _gradient, np.cross: _cross,
+    np.gradient: _gradient, np.cross: cross_product, **SIGNALS,
     np.linalg.multi_dot: lambda arrays: linalg.matrix_dot(*arrays),
     np.tril_indices_from: _triangle(np.tril_indices), np.triu_indices_from: _triangle(np.triu_indices),
     np.isrealobj: lambda x: not x.type.dtype.startswith("complex"),
@@ -328,7 +331,8 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
 _NEW: dict[str, Callable[..., Any]] = {  # older versions of NumPy do not have them
     "trapezoid": _trapezoid, "trapz": _trapezoid, "unstack": _unstack, "astype": _astype,
     "cumulative_sum": _cumulative(scans.cumsum, 0), "cumulative_prod": _cumulative(scans.cumprod, 1),
-    "linalg.vecdot": vector_dot, "linalg.vector_norm": _vector_norm, "linalg.cross": _cross,
+    "linalg.vecdot": vector_dot, "linalg.vector_norm": _vector_norm, "linalg.cross": cross_product,
+    "linalg.svdvals": svdvals, "linalg.matrix_norm": matrix_norm,
     "linalg.diagonal": _last_diagonal, "linalg.trace": _last_trace,
 }
 for _name, _build in _NEW.items():
@@ -337,6 +341,9 @@ for _name, _build in _NEW.items():
         FUNCTIONS[getattr(_home, _name.rpartition(".")[2])] = _build
 
 UFUNCS: dict[Any, Callable[..., Any]] = {
+    np.logaddexp2: lambda x, y: ew.mul(ew.logaddexp(ew.mul(x, math.log(2)), ew.mul(y, math.log(2))), 1 / math.log(2)),
+    np.modf: lambda x: (ew.sub(x, ew.trunc(x)), ew.trunc(x)),
+    np.ldexp: lambda x, n: ew.mul(x, ew.exp2(ew.cast(n, as_expr(x).type.dtype))),
     np.copysign: _copysign, np.heaviside: _heaviside, np.fmax: _skipping_nan(ew.maximum),
     np.fmin: _skipping_nan(ew.minimum), np.fmod: _fmod,
     np.float_power: lambda x, y: ew.pow(ew.cast(x, "float64"), ew.cast(y, "float64")),

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
@@ -29,6 +28,7 @@ from fuse.frontend import (
     sorting,
     statistics,
 )
+from fuse.frontend.numpy_arguments import bound, later, loaded
 from fuse.frontend.weak import as_numpy_does
 from fuse.op import OPS
 from fuse.trace import TRACE
@@ -56,7 +56,7 @@ ACCUMULATE: dict[Any, Callable[..., Any]] = {np.add: scans.cumsum, np.multiply: 
 
 # NumPy functions by the function of ours that means the same; arguments are passed as they come.
 SAME_NAME = (
-    (axes, "transpose swapaxes moveaxis expand_dims squeeze ravel atleast_1d atleast_2d atleast_3d broadcast_arrays"),
+    (axes, "swapaxes moveaxis expand_dims squeeze ravel atleast_1d atleast_2d atleast_3d broadcast_arrays"),
     (creation, "zeros_like ones_like full_like empty_like tril triu diag linspace logspace"),
     (elementwise, "real imag angle isclose nan_to_num isposinf isneginf"),
     (join, "concatenate hstack vstack"),
@@ -86,6 +86,10 @@ def _where(condition: Any, *values: Any) -> Any:
     return elementwise.switch(condition, *values) if values else nonzero.nonzero(condition)
 
 
+def _transpose(a: Any, axes: Any = None) -> Expr:
+    return a.transpose() if axes is None else a.transpose(axes)
+
+
 def _stack(arrays: Any, axis: int = 0) -> Expr:
     return join.stack(list(arrays), axis=axis)
 
@@ -97,25 +101,16 @@ def _split(x: Any, parts: Any, axis: int = 0) -> list[Expr]:
     return join.split(x, [sizes.size_sub(b, a) for a, b in pairwise(bounds)], axis=axis)
 
 
-def _later(module: str, name: str) -> Callable[..., Any]:
-    """The function ``name`` of a module of the frontend that is imported when it is first called."""
-
-    def call(*args: Any, **options: Any) -> Any:
-        return getattr(import_module(f"fuse.frontend.{module}"), name)(*args, **options)
-
-    return call
-
-
 def _svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
-    return _later("spectral", "svd")(a, full_matrices, compute_uv)
+    return later("spectral", "svd")(a, full_matrices, compute_uv)
 
 
 def _eigvalsh(a: Any, UPLO: str = "L") -> Expr:
-    return _later("spectral", "eigvalsh")(a, lower=UPLO in "Ll")
+    return later("spectral", "eigvalsh")(a, lower=UPLO in "Ll")
 
 
 def _cholesky(a: Any, upper: bool = False) -> Expr:
-    return _later("decompositions", "cholesky")(a, lower=not upper)
+    return later("decompositions", "cholesky")(a, lower=not upper)
 
 
 # Functions of NumPy that few programs use, by module.
@@ -124,7 +119,7 @@ _LATER = {
     "factors": "lstsq norm qr tensorinv tensorsolve", "linalg": "matrix_power",
 }
 _FFT = "fft ifft fftn ifftn fft2 ifft2 rfft irfft rfftn irfftn rfft2 irfft2 hfft ihfft fftshift ifftshift".split()
-_LINALG = {getattr(np.linalg, name): _later(module, name) for module, names in _LATER.items() for name in names.split()}
+_LINALG = {getattr(np.linalg, name): later(module, name) for module, names in _LATER.items() for name in names.split()}
 
 
 def _clip(x: Any, a_min: Any = None, a_max: Any = None, min: Any = None, max: Any = None) -> Expr:
@@ -163,11 +158,11 @@ def _copy(x: Any, order: str = "K", subok: bool = False) -> Any:
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.reshape: _reshape, np.where: _where, np.stack: _stack, np.split: _split, np.shape: _shape, np.round: _round,
-    np.around: _round, np.ndim: _ndim, np.size: _size, np.copy: _copy,
-    **_LINALG, np.linalg.inv: _later("decompositions", "matrix_inverse"), np.linalg.svd: _svd,
-    **{getattr(np.fft, name): _later("fourier", name) for name in _FFT},
-    np.linalg.eigvalsh: _eigvalsh, np.linalg.cholesky: _cholesky, np.einsum: _later("einsum", "einsum"),
-    np.i0: _later("bessel", "i0"), np.sinc: _later("incomplete", "sinc"),
+    np.transpose: _transpose, np.around: _round, np.ndim: _ndim, np.size: _size, np.copy: _copy,
+    **_LINALG, np.linalg.inv: later("decompositions", "matrix_inverse"), np.linalg.svd: _svd,
+    **{getattr(np.fft, name): later("fourier", name) for name in _FFT},
+    np.linalg.eigvalsh: _eigvalsh, np.linalg.cholesky: _cholesky, np.einsum: later("einsum", "einsum"),
+    np.i0: later("bessel", "i0"), np.sinc: later("incomplete", "sinc"),
     np.average: statistics.mean, np.clip: _clip,
     np.amax: reductions.max, np.amin: reductions.min, np.iscomplexobj: lambda x: x.type.dtype.startswith("complex"),
     np.result_type: lambda *xs: np.result_type(*[x.type.numpy_dtype if isinstance(x, Expr) else x for x in xs]),
@@ -190,7 +185,11 @@ def _ufuncs() -> dict[Any, Callable[..., Any]]:
 def _rare(ufunc: Any) -> Callable[..., Any] | None:
     from fuse.frontend.numpy_more import UFUNCS as rare  # what few programs use
 
-    return rare.get(ufunc)
+    if ufunc in rare:
+        return rare[ufunc]
+    from fuse.frontend.numpy_full import special
+
+    return special(ufunc)
 
 
 def array_ufunc(self: Expr, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
@@ -236,10 +235,15 @@ def array_function(self: Expr, function: Any, types: Any, args: Any, options: An
         build = builder(function, name)
     if options.get("out") is not None:
         raise FuseTypeError(f"{name}(..., out=...) cannot store an expression in an array: use the result")
-    neutral = {"out": None, "where": True}
-    given = {k: v for k, v in options.items() if v is not np._NoValue and (k not in neutral or v is not neutral[k])}
+    given, named, unknown = bound(function, loaded(build), args, options)
+    if unknown:
+        from fuse.frontend.numpy_full import FULL  # with all of NumPy's arguments
+
+        build, given, named = FULL.get(function), list(args), options
+        if build is None:
+            raise FuseTypeError(f"{name} of an expression takes no {', '.join(unknown)}")
     try:
-        return build(*args, **given)
+        return build(*given, **named)
     except TypeError as error:
         if isinstance(error, FuseTypeError) or "argument" not in str(error):
             raise

@@ -8,7 +8,7 @@ from fuse.expr import Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
 from fuse.frontend.axes import flatten
 from fuse.frontend.join import slice_axis
-from fuse.frontend.layout import dimshuffle, reshape
+from fuse.frontend.layout import dimshuffle, iota, reshape
 from fuse.frontend.reductions import kept
 from fuse.frontend.selecting import take_along_axis
 from fuse.frontend.sizes import (
@@ -91,4 +91,53 @@ def median(x: Any, axis: Any = None, keepdims: bool = False) -> Expr:
     return kept(out, axes, x.type.ndim) if keepdims else out
 
 
-__all__ = ["argtopk", "median", "topk", "topk_and_argtopk"]
+_METHODS = {"linear", "lower", "higher", "nearest", "midpoint"}
+
+
+def quantile(
+    x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False, skip_nan: bool = False
+) -> Expr:
+    """The values below which the parts ``q`` (in [0, 1]) of the elements over ``axis`` lie; NaN where one is NaN.
+
+    ``method``, between two elements: 'linear', 'lower', 'higher', 'nearest' or 'midpoint', as in NumPy. The axes of
+    ``q`` come first. With ``skip_nan`` NaN does not count.
+
+    >>> import fuse.tensor as T
+    >>> quantile(T.constant([3.0, 1.0, 2.0, 10.0]), [0.5, 1.0]).eval()
+    array([ 2.5, 10. ])
+    """
+    if method not in _METHODS:
+        raise FuseValueError(f"quantile has the methods {', '.join(sorted(_METHODS))}; not {method!r}")
+    x, q = as_expr(x), as_expr(q)
+    x = ew.cast(x, "float64") if x.type.dtype in DISCRETE else x
+    dtype = x.type.dtype
+    axes = normalize_axes(axis, x.type.ndim)
+    rest = [a for a in range(x.type.ndim) if a not in axes]
+    sizes = sizes_of(x)
+    n = size_product([sizes[a] for a in axes])
+    ordered = sort(reshape(dimshuffle(x, [*rest, *axes]), [*[sizes[a] for a in rest], n]), -1)
+    present = ew.cast(ew.invert(ew.isnan(ordered)), "int64")
+    last = ew.sub(present.sum(axis=-1) if skip_nan else as_expr(n), 1)  # the position of the largest
+    front = ["x"] * q.type.ndim
+    last = dimshuffle(last, [*front, *range(last.type.ndim)])
+    q = dimshuffle(ew.cast(q, "float64"), [*range(q.type.ndim), *["x"] * len(rest)])
+    at = ew.mul(q, ew.cast(last, "float64"))
+    low = {"nearest": ew.round_half_to_even, "higher": ew.ceil}.get(method, ew.floor)(at)
+    high = ew.ceil(at) if method in ("linear", "midpoint") else low
+    outer = [
+        dimshuffle(iota(sizes[a]), [*front, *["x"] * k, 0, *["x"] * (len(rest) - k - 1)]) for k, a in enumerate(rest)
+    ]
+    below, above = [ordered[(*outer, ew.cast(ew.maximum(place, 0), "int64"))] for place in (low, high)]
+    out = below
+    if high is not low:
+        part = ew.sub(at, low) if method == "linear" else ew.switch(ew.gt(at, low), 0.5, 0.0)
+        out = ew.add(below, ew.mul(ew.sub(above, below), ew.cast(part, dtype)))
+    if not skip_nan:
+        out = ew.switch(ew.isnan(ordered[..., -1]), ordered[..., -1], out)
+    if not keepdims:
+        return out
+    lead = out.type.ndim - len(rest)
+    return dimshuffle(out, [*range(lead), *["x" if a in axes else lead + rest.index(a) for a in range(x.type.ndim)]])
+
+
+__all__ = ["argtopk", "median", "quantile", "topk", "topk_and_argtopk"]

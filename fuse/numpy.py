@@ -1,0 +1,92 @@
+"""NumPy under another name, for programs that import ``jax.numpy`` or ``autograd.numpy``.
+
+Everything here is NumPy's own, since its functions build expressions when they are given some, but for those that make
+an array out of a list or of several values, which NumPy does by itself: ``array``, ``asarray``, ``r_`` and ``c_``.
+"""
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from fuse.errors import FuseTypeError
+from fuse.expr import Expr, as_expr
+from fuse.frontend import elementwise as ew
+from fuse.frontend.axes import atleast_1d
+from fuse.frontend.join import concatenate, stack
+
+__all__ = ["array", "asanyarray", "asarray", "ascontiguousarray", "c_", "r_"]
+
+for _name in ("fft", "linalg", "random"):  # import fuse.numpy.linalg
+    sys.modules[f"{__name__}.{_name}"] = getattr(np, _name)
+
+
+def _symbolic(value: Any) -> bool:
+    return isinstance(value, Expr) or isinstance(value, (list, tuple)) and any(map(_symbolic, value))
+
+
+def _stacked(value: Any) -> Expr:
+    if isinstance(value, (list, tuple)) and _symbolic(value):
+        return stack([_stacked(v) for v in value])
+    return as_expr(value)
+
+
+def array(object: Any, dtype: Any = None, *, ndmin: int = 0, **options: Any) -> Any:
+    """``numpy.array``; where a list, or a list of lists, holds expressions, an expression that stacks them.
+
+    >>> import fuse
+    >>> turn = fuse.jit(lambda a: array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]))
+    >>> turn(0.0)
+    array([[ 1., -0.],
+           [ 0.,  1.]])
+    """
+    if not _symbolic(object):
+        return np.array(object, dtype=dtype, ndmin=ndmin, **options)
+    made = _stacked(object)
+    made = made if dtype is None else ew.cast(made, dtype)
+    return made.dimshuffle(*["x"] * max(0, ndmin - made.type.ndim), *range(made.type.ndim))
+
+
+def asarray(a: Any, dtype: Any = None, **options: Any) -> Any:
+    """``numpy.asarray``, as ``array``.
+
+    >>> asarray([1.0, 2.0])
+    array([1., 2.])
+    """
+    return array(a, dtype) if _symbolic(a) else np.asarray(a, dtype=dtype, **options)
+
+
+asanyarray = ascontiguousarray = asarray
+
+
+class _Joiner:
+    """``r_`` and ``c_``: parts between brackets, joined along the last axis."""
+
+    def __init__(self, name: str, columns: bool) -> None:
+        self._name, self._columns = name, columns
+
+    def __repr__(self) -> str:
+        return self._name
+
+    def __getitem__(self, key: Any) -> Any:
+        parts = key if isinstance(key, tuple) else (key,)
+        if not any(_symbolic(p) for p in parts):
+            return getattr(np, self._name)[key]
+        if any(isinstance(p, str) for p in parts):
+            raise FuseTypeError(f"{self._name} with text is for arrays: write np.concatenate or np.stack")
+        made = [as_expr(np.r_[p]) if isinstance(p, slice) else atleast_1d(_stacked(p)) for p in parts]
+        if self._columns:
+            made = [p if p.type.ndim > 1 else p.dimshuffle(0, "x") for p in made]
+        return concatenate(made, axis=-1 if self._columns else 0)
+
+
+r_, c_ = _Joiner("r_", columns=False), _Joiner("c_", columns=True)
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(np, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*dir(np), *__all__})

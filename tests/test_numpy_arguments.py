@@ -1,0 +1,161 @@
+"""NumPy's functions with all their arguments, by NumPy's names and places; scipy.special; fuse.numpy."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.special as ss
+
+import fuse
+import fuse.numpy as fnp
+import fuse.tensor as T
+
+X = np.random.default_rng(0).normal(size=(3, 4))
+W = np.abs(X[1]) + 0.1
+MASK = X > -0.3
+N = np.where(X > 1.0, np.nan, X)
+CASES = {
+    "where": lambda x: (
+        np.sum(x, where=MASK), np.sum(x, axis=0, where=MASK, initial=2.0), np.prod(x, 1, where=MASK),
+        np.mean(x, where=MASK), np.mean(x, axis=1, where=MASK, keepdims=True),
+        np.max(x, axis=0, where=MASK, initial=-9.0), np.min(x, where=MASK, initial=0.1),
+        np.any(x > 0.5, where=MASK), np.all(x > -0.3, axis=1, where=MASK), np.var(x, where=MASK),
+        np.std(x, axis=1, where=MASK, ddof=1), np.sum(x, where=MASK[0]),
+    ),
+    "initial": lambda x: (
+        np.sum(x, initial=1.5), np.max(x, initial=0.2), np.min(x, axis=0, initial=0.2),
+        np.prod(x, axis=-1, initial=2), np.max(x[:, :0], axis=1, initial=3.0),
+        np.max(x, axis=(0, 1), initial=0.0, keepdims=True),
+    ),
+    "statistics": lambda x: (
+        np.average(x, weights=np.abs(x)), np.average(x, 0, W[:3]), np.average(x, axis=1, weights=W),
+        *np.average(x, axis=1, weights=W, returned=True),
+        np.average(x, axis=0, weights=np.abs(x), keepdims=True), np.var(x, 0, np.float64),
+        np.var(x, axis=0, correction=1), np.std(x, mean=np.mean(x)), np.corrcoef(x), np.cov(x, bias=True),
+        np.cov(x[0], x[1]),
+    ),
+    "diff": lambda x: (
+        np.diff(x, prepend=0), np.diff(x, axis=0, append=x[:1]), np.diff(x, 2, 0, np.zeros((1, 4))),
+    ),
+    "names": lambda x: (
+        np.transpose(a=x, axes=(1, 0)), np.transpose(x, axes=None), np.sum(a=x, axis=0),
+        np.clip(x, a_min=-1, a_max=1), np.roll(a=x, shift=1, axis=1), np.dot(a=x, b=x.T), np.where(x > 0, x, 0),
+        np.tile(A=x, reps=2), np.real(val=x), np.sort(a=x, axis=0, stable=True), np.argsort(x, kind="stable"),
+        np.concatenate((x, x), 0), np.flip(m=x), np.median(x, 0),
+        np.split(ary=x, indices_or_sections=2, axis=1)[1], np.expand_dims(a=x, axis=0),
+        np.diagonal(a=x, offset=1), np.squeeze(a=x[None], axis=0), np.matmul(x, x.T), np.outer(a=x[0], b=x[1]),
+    ),
+    "likes": lambda x: (
+        np.zeros_like(x, shape=(2, 2)), np.ones_like(x, dtype="f4"), np.full_like(x, 2.5, shape=3),
+        np.empty_like(prototype=x, dtype=int).shape,
+    ),
+    "cross": lambda x: (
+        np.cross(x.T[:, :3], x.T[:, :3][::-1]), np.cross(x, x[::-1], axisa=0, axisb=0),
+        np.cross(x, x[::-1] + 1, axisa=0, axisb=0, axisc=0), np.cross(x, x + 1, axis=0),
+    ),
+    "dtype": lambda x: (
+        np.concatenate([x, x], dtype="f4"), np.stack([x, x], 1, dtype="f4"), np.vstack([x, x], dtype="f4"),
+        np.hstack((x, x)),
+    ),
+    "quantile": lambda x: (
+        np.quantile(x, 0.3), np.quantile(x, [0.1, 0.5, 1.0], axis=0),
+        np.percentile(x, 40, axis=1, keepdims=True),
+        *[np.quantile(x, 0.45, axis=0, method=m) for m in ("lower", "higher", "nearest", "midpoint")],
+        np.quantile(x, np.array([[0.0, 0.2]]), axis=(0, 1)), np.quantile(x, [0.5], axis=0, keepdims=True),
+    ),
+    "signals": lambda x: (
+        np.convolve(x[0], x[1]), np.convolve(x[0], x[1][:2], "same"), np.convolve(x[0], x[1][:3], mode="valid"),
+        np.correlate(x[0], x[1][:2]), np.correlate(x[0], x[1], "full"), np.unwrap(x * 6),
+        np.unwrap(x * 6, axis=0), np.unwrap(x * 9, discont=4.0, period=5.0), np.digitize(x, [-1.0, 0.0, 1.0]),
+        np.digitize(x, [-1.0, 0.0], right=True),
+    ),
+    "rare": lambda x: (
+        np.logaddexp2(x, 0.3), *np.modf(x * 3), np.ldexp(x, 3), np.iscomplex(x * 1j), np.isreal(x),
+        np.real_if_close(x), np.geomspace(W[0], W[1], 5), np.angle(x * 1j, deg=True), np.angle(x + 0j, True),
+    ),
+    "linalg": lambda x: (
+        np.linalg.cond(x), np.linalg.cond(x @ x.T, 1), np.linalg.svdvals(x), np.linalg.matrix_norm(x),
+        np.linalg.matrix_norm(x, ord=1, keepdims=True), np.linalg.eigvals(np.diag(x[0])), np.linalg.pinv(a=x),
+        np.linalg.inv(a=x @ x.T), np.linalg.norm(x=x, ord="fro", axis=(0, 1)), np.linalg.norm(x, 2),
+        np.linalg.norm(x, "nuc"), np.linalg.norm(x, np.inf), np.linalg.norm(x[0], 3),
+    ),
+    "pad": lambda x: (
+        np.pad(x, 2), np.pad(x, ((1, 2), (0, 3)), constant_values=((1, 2), (3, 4))),
+        np.pad(x, 1, constant_values=(5, 6)), np.pad(x, ((2, 2), (1, 1)), "reflect"), np.pad(x, 1, mode="edge"),
+        np.pad(x, 3, "wrap"), np.pad(x, 2, "symmetric"), np.pad(x[0], (1, 2), constant_values=(3.0, 4.0)),
+    ),
+    "special": lambda x: (
+        ss.gammaln(x + 4), ss.psi(x + 4), ss.erf(x), ss.erfc(x), ss.expit(x), ss.logit(ss.expit(x)),
+        ss.log_expit(x), ss.ndtr(x), ss.log_ndtr(x * 20), ss.ndtri(ss.expit(x)), ss.xlogy(x + 4, x + 4),
+        ss.entr(x), ss.rel_entr(x + 4, x + 5), ss.kl_div(x + 4, x + 5), ss.jv(1.5, x + 4),
+        ss.gammainc(2.0, x + 4), ss.betainc(2.0, 3.0, ss.expit(x)), ss.i0(x), ss.digamma(x + 4),
+        ss.gamma(x + 4), ss.beta(x + 4, 2.0), ss.xlog1py(2.0, x + 4),
+    ),
+}
+NANS = {
+    "nan": lambda n: (
+        np.nanquantile(n, 0.3, axis=0), np.nanmedian(n), np.nanmedian(n, axis=1),
+        np.nanpercentile(n, [20, 70], axis=1), np.quantile(n, 0.5, axis=0),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", [*CASES, *NANS])
+def test_values_are_numpys(name):
+    f, x = (NANS[name], N) if name in NANS else (CASES[name], X)
+    got, want = fuse.tree.leaves(fuse.jit(f, mode="FAST_COMPILE")(x)), fuse.tree.leaves(f(x))
+    assert len(got) == len(want)
+    for a, b in zip(got, map(np.asarray, want), strict=True):
+        assert a.shape == b.shape and a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11)
+
+
+def test_gradients_of_parts():
+    """An element that is left out has the derivative 0; the largest of those that count has 1."""
+    x = X.ravel()
+    np.testing.assert_array_equal(fuse.grad(lambda v: np.sum(v * v, where=MASK.ravel()))(x), 2 * x * MASK.ravel())
+    np.testing.assert_array_equal(fuse.grad(lambda v: np.max(v, where=v < 0.5, initial=-9.0))(x), x == x[x < 0.5].max())
+    weights = np.abs(x) / np.abs(x).sum()
+    np.testing.assert_allclose(fuse.grad(lambda v: np.average(v, weights=weights))(x), weights, rtol=1e-12)
+    slope = fuse.grad(lambda v: np.quantile(v, 0.25))(x)
+    places = np.argsort(x)
+    np.testing.assert_allclose(slope[places[:5]], [0, 0, 0.25, 0.75, 0])
+    np.testing.assert_array_equal(fuse.grad(lambda v: np.sum(np.unwrap(v * 6)))(x), np.full(12, 6.0))
+    far = np.array([-30.0, -2.0, 0.5, 9.0])
+    step = (ss.log_ndtr(far + 1e-6) - ss.log_ndtr(far - 1e-6)) / 2e-6
+    np.testing.assert_allclose(fuse.grad(lambda v: np.sum(ss.log_ndtr(v)))(far), step, rtol=1e-6, atol=1e-11)
+
+
+@pytest.mark.parametrize("f, words", [
+    (lambda x: np.sum(x, where=x > 0, casting=1), "takes no where, casting|unexpected keyword"),
+    (lambda x: np.max(x, where=x > 0), "initial"),
+    (lambda x: np.polyfit(x[0], x[1], 1), "linear system"),
+    (lambda x: np.pad(x, 1, "mean"), "modes"),
+    (lambda x: np.quantile(x, 0.5, method="weibull"), "methods"),
+    (lambda x: ss.zetac(x), "no counterpart"),
+])
+def test_what_there_is_not(f, words):
+    with pytest.raises((fuse.FuseError, TypeError), match=words):
+        f(T.dmatrix("x"))
+
+
+def test_numpy_under_another_name():
+    import fuse.numpy.linalg as la
+    import fuse.numpy.random as npr
+
+    assert la is np.linalg and npr is np.random and fnp.pi == np.pi and fuse.numpy is fnp
+    assert "numpy" not in fuse.__all__
+    assert fnp.asarray([1, 2]).tolist() == [1, 2] and fnp.r_[1:3, 5].tolist() == [1, 2, 5]
+
+    def f(x, y):
+        return (
+            fnp.array([x[0], 1, y]), fnp.array([[x[0], y], [y, 0.5]]), fnp.asarray([x, x + y], dtype="f4"),
+            fnp.array(x, ndmin=3), fnp.r_[1.0, x, 2:4, [y, y]], fnp.c_[x, x * y], fnp.array([x.tolist()])
+            if isinstance(x, np.ndarray) else fnp.array([x]), fnp.sin(x),
+        )
+
+    x, y = X[0], np.float64(0.25)
+    for a, b in zip(fuse.jit(f, mode="FAST_COMPILE")(x, y), f(x, y), strict=True):
+        assert a.shape == b.shape and a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+    turned = fuse.jacfwd(lambda a: fnp.array([fnp.cos(a), fnp.sin(a)]))(0.5)
+    np.testing.assert_allclose(turned, [-np.sin(0.5), np.cos(0.5)])
