@@ -1,8 +1,9 @@
 """Type: what values a variable may hold. Arrays have TensorType; a user's own types are of any other objects."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from fuse.errors import FuseTypeError, MethodNotDefined
@@ -38,6 +39,7 @@ class Type:
     """
 
     __props__: tuple[str, ...]
+    methods: Mapping[str, Callable[..., Any]] = MappingProxyType({})  # of the variables of a type, beside those of all
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -34,7 +34,7 @@ def test_each_step_shows_its_time_launches_transfers_and_allocations():
     kernel, sent = rows["kernel 0"], rows["inputs, constants and shared variables to the device"]
     assert kernel["calls"] == 2 and kernel["launches"] >= 2 and kernel["seconds"] > 0 and kernel["compiles"] >= 1
     assert kernel["bandwidth_share"] is None and "test_cuda_profile.py:" in kernel["line"]  # the simulator is no card
-    assert rows["loop"]["launches"] >= 2 * 3
+    assert rows["loop"]["launches"] >= 2
     assert sent["bytes_to_device"] == sent["bytes"] >= 2 * X.nbytes + X.nbytes
     assert rows["results to the host"]["bytes_to_host"] == 2 * sum(a.nbytes for a in got)
     assert rows["on the host"]["bytes_to_host"] > 0 and sum(r.get("allocations", 0) for r in rows.values()) > 0

@@ -42,6 +42,13 @@ def test_a_vector_of_split_sizes_has_no_negative_ones():
             f(np.arange(5.0), wrong)
 
 
+def test_parts_of_a_split_may_be_long():
+    x, sizes = T.bvector("x"), T.lvector("sizes")
+    f = fuse.function([x, sizes], [part.shape[0] for part in T.split(x, sizes, 2)])
+    lengths = [12_000_001, 8_000_000]
+    assert [int(n) for n in f(np.broadcast_to(np.int8(1), sum(lengths)), lengths)] == lengths
+
+
 def test_types_have_theanos_names():
     x = T.dmatrix("x")
     found = [str(t) for t in (T.drow, T.dcol, T.ftensor3, T.dtensor4, x.dimshuffle("x", 0, 1).type, T.dvector)]

@@ -103,7 +103,7 @@ def expand_dims(x: Any, axis: Any) -> Expr:
 
     >>> import fuse.tensor as T
     >>> expand_dims(T.vector("v"), (0, -1)).type
-    TensorType(float64, (1, ?, 1))
+    TensorType(float64, (True, False, True))
     """
     x = as_expr(x)
     count = 1 if static_int(axis) is not None else len(axis)

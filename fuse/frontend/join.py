@@ -10,7 +10,7 @@ from fuse import expr as _expr
 from fuse import types as ty
 from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr, constant
-from fuse.frontend.arithmetic import maximum
+from fuse.frontend.arithmetic import clip, maximum
 from fuse.frontend.axes import specify_shape
 from fuse.frontend.creation import alloc
 from fuse.frontend.layout import dimshuffle
@@ -204,7 +204,7 @@ def split(x: Any, splits_size: Any, n_splits: int | None = None, axis: int = 0) 
         raise ShapeError(f"the sizes {sizes} of a split do not add up to the size {known} of axis {axis}")
     if known is None or not isinstance(total, int):  # to be checked at run time
         if isinstance(splits_size, Expr):  # with sizes below 0 no sum is the right one
-            total = size_sum([n if isinstance(n, int) else maximum(n, n * -_TOO_LONG) for n in sizes])
+            total = size_sum([n if isinstance(n, int) else maximum(n, clip(-n, 0, 1) * _TOO_LONG) for n in sizes])
         x = specify_shape(x, [total if a == axis else None for a in range(x.type.ndim)])
     out: list[Expr] = []
     start: Size = 0

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -200,6 +201,8 @@ def _format(x: Expr, spec: str) -> str:
 
 
 def _no_attribute(x: Expr, name: str) -> Any:
+    if name in (methods := object.__getattribute__(x, "type").methods):
+        return partial(methods[name], x)
     if hasattr(type(x), name):  # a property that raises: in its own words
         return object.__getattribute__(x, name)
     raise FuseAttributeError(name)

@@ -13,6 +13,7 @@ import numpy as np
 from fuse.expr import Constant, Expr, constant, make, toposort
 from fuse.frontend.sizes import shape_of
 from fuse.op import OPS
+from fuse.types import TensorType
 
 STORES = ("set_subtensor", "inc_subtensor")
 
@@ -33,7 +34,7 @@ class Change:
 
 def change_of(state: Expr, after: Expr) -> Change | None:
     """The change that makes ``after`` of an array ``state``; None where it is any other formula."""
-    if not state.type.ndim:
+    if not isinstance(state.type, TensorType) or not state.type.ndim:
         return None
     stores: list[Expr] = []
     node = after
@@ -84,7 +85,7 @@ def normal(state: Expr, after: Expr) -> Expr:
 
     ``concatenate([s[1:], s[:1] + x])`` takes in ``s[0] + x``, as does a store of it behind a store of all that stays.
     """
-    if state.type.ndim != 1:
+    if not isinstance(state.type, TensorType) or state.type.ndim != 1:
         return after
     change = change_of(state, after) or _stored_along(state, after)
     if change is None or abs(change.shift) != 1 or len(change.new) != 1:

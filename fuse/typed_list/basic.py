@@ -195,18 +195,7 @@ def getitem(x: Expr, index: Any) -> Expr:
     return GetItem(tuple([None if b is None else int(b) for b in bounds]))(x)
 
 
-class _Method:
-    """A method that only variables of lists have."""
-
-    def __init__(self, name: str, op: Callable[..., Any]) -> None:
-        self.name, self.op = name, op
-
-    def __get__(self, x: Any, owner: Any = None) -> Any:
-        if x is None or not isinstance(x.type, TypedListType):
-            raise AttributeError(f"{owner.__name__} has no attribute {self.name!r}")
-        return lambda *args: self.op(x, *args)
-
-
-for _name, _op in (("append", append), ("extend", extend), ("insert", insert), ("remove", remove),
-                   ("reverse", reverse), ("count", count), ("ind", index_)):
-    setattr(Expr, _name, _Method(_name, _op))
+TypedListType.methods = {
+    "append": append, "extend": extend, "insert": insert, "remove": remove, "reverse": reverse, "count": count,
+    "ind": index_,
+}
