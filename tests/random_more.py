@@ -118,7 +118,9 @@ def _gathered(maker: Maker, bounds: Any) -> Any:
         return maker.choose(T.sum, T.prod)(x, axis=axis, dtype=dtype)
     if kind == "long":
         return T.sum(T.tile(x.flatten()[:40], 40)) + x
-    return T.unique(x) if x.type.dtype != "float16" else None
+    if x.type.dtype in FLOATS:  # how many there are must not hang on a rounding
+        return T.unique(T.round(x)) if x.type.dtype != "float16" else None
+    return T.unique(x)
 
 
 def _matrices(maker: Maker, bounds: Any) -> Expr | None:
