@@ -388,3 +388,13 @@ def test_rolls_by_any_shift():
     for size in (5, 1, 0):
         for shift in (0, 1, -1, 7, -7, 2**63 - 1, -(2**63)):
             np.testing.assert_array_equal(f(np.arange(float(size)), shift), np.roll(np.arange(float(size)), shift))
+
+
+def test_a_size_that_is_taken_to_be_another_one_is_computed_to_be_compared():
+    x, v = T.dmatrix("x"), T.dvector("v")
+    f = fuse.function([x, v], T.le(x, T.arange(T.nonzero(v > 0)[0].shape[0])))
+    a = np.random.default_rng(0).normal(size=(5, 3))
+    for n in (3, 1):
+        np.testing.assert_array_equal(f(a, np.r_[np.ones(n), -np.ones(4)]), a <= np.arange(n))
+    with pytest.raises(ShapeError):
+        f(a, np.ones(2))

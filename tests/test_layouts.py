@@ -256,10 +256,10 @@ def test_axes_that_every_access_walks_as_one_become_one():
 
 
 AXES = [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)]
+ORDERS = ["012", "021", "102", "210", "120"]
 
 
-@pytest.mark.parametrize("axes", AXES)
-@pytest.mark.parametrize("order", ["012", "021", "102", "210", "120"])
+@pytest.mark.parametrize(("axes", "order"), [(a, ORDERS[(k + j) % 5]) for k, a in enumerate(AXES) for j in (0, 2)])
 def test_reductions_over_any_axes_of_any_layout(axes, order):
     x, y = T.tensor3("x"), T.tensor3("y")
     mean = x.mean(axis=axes, keepdims=True)
@@ -291,8 +291,9 @@ def short_row_formulas(x, y):
     ]
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("number", range(len(short_row_formulas(T.matrix(), T.matrix()))))
+@pytest.mark.parametrize(("number", "dtype"), [
+    (k, ("float64", "float32")[k % 2]) for k in range(len(short_row_formulas(T.matrix(), T.matrix())))
+])
 def test_short_rows_and_long_ones_through_one_function(number, dtype):
     x, y = T.matrix("x", dtype=dtype), T.matrix("y", dtype=dtype)
     formula, oracle = short_row_formulas(x, y)[number]

@@ -49,6 +49,9 @@ class _Needs:
             self.want_array(output, None)
             for base in planner.size_bases(output):
                 self.want(base, None)
+        for guard in planner.sizes.guards:  # a size that is taken to be another one is read nowhere but there
+            for base in planner.behind_sizes((guard.left, guard.right)):
+                self.want(base, None)
         while self.stack:
             self.visit(*self.stack.pop())
 

@@ -80,7 +80,11 @@ class Planner:
         """The values that must exist for ``base`` to be read: itself, or for a size what it is read from."""
         if not self.sizes.is_host(base):
             return [base] if base in self.unit_of else []
-        values = [t.args[0] if t.op.name == "shape_i" else t for t in self.sizes.terminals(self.sizes.host(base))]
+        return self.behind_sizes((self.sizes.host(base),))
+
+    def behind_sizes(self, sizes: Sequence[Size]) -> list[Expr]:
+        """The values computed here that formulas of sizes are read from."""
+        values = [t.args[0] if t.op.name == "shape_i" else t for n in sizes for t in self.sizes.terminals(n)]
         bases = [see_through(v, self.sizes).base if v in self.sizes.of else v for v in values]
         return [b for b in bases if b in self.unit_of]
 
