@@ -167,8 +167,8 @@ def test_kernels_say_the_same_as_their_interpreter(name):
             np.testing.assert_allclose(have, evaluate([base], given)[0], rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["softmax", "logsumexp", "variance", "softmax gradient", "weighted exponentials",
-                                  "layer norm gradient", "log-softmax gradient", "logits of a mask"])
+@pytest.mark.parametrize("name", ["logsumexp", "softmax gradient", "weighted exponentials", "layer norm gradient",
+                                  "logits of a mask"])
 def test_infinities_and_nan_come_out_as_from_numpy(name):
     inputs, outputs, numpy = formulas("float64")[name]
     f = fuse.function(inputs, outputs)

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -59,6 +60,7 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@cache
 def imports_of(path: Path) -> list[tuple[str, int]]:
     """Each module that ``path`` imports, at any depth, with the line. Imports for type checkers do not count."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
