@@ -143,13 +143,13 @@ def test_any_size_of_blocks(block, monkeypatch):
 def test_few_long_rows_are_done_in_chunks(axis, monkeypatch):
     monkeypatch.setattr(device.current(), "threads", 32)
     x, g, s = T.dmatrix("x"), T.dvector("g"), fuse.shared(0.0)
-    long = rng.normal(size=(2, 150))
+    long = rng.normal(size=(2, 100))
     scale = g.dimshuffle(*(("x", 0) if axis else (0, "x")))
     norm = (x - x.mean(axis, keepdims=True)) / T.sqrt(x.var(axis, keepdims=True) + 1e-5) * scale
     cost = T.sin(norm).sum()
     m = x - x.max(axis, keepdims=True)
     outputs = [T.exp(m) / T.exp(m).sum(axis, keepdims=True), x.sum(axis), cost, *T.grad(cost, [x, g])]
-    f = on_both([x, g], outputs, [long if axis else long.T.copy(), rng.normal(size=150)], updates=[(s, s + 1)])
+    f = on_both([x, g], outputs, [long if axis else long.T.copy(), rng.normal(size=100)], updates=[(s, s + 1)])
     assert any("in chunks" in line for line in f.explain().splitlines())
     soft = fuse.function([x], outputs[0], device="cuda")
     with device.counted() as seen:

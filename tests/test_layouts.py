@@ -259,7 +259,9 @@ AXES = [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)]
 ORDERS = ["012", "021", "102", "210", "120"]
 
 
-@pytest.mark.parametrize(("axes", "order"), [(a, ORDERS[(k + j) % 5]) for k, a in enumerate(AXES) for j in (0, 2)])
+@pytest.mark.parametrize(("axes", "order"), [
+    (axes, ORDERS[(k + j) % 5]) for k, axes in enumerate(AXES) for j in (0, 2)[: 2 - k % 2]
+])
 def test_reductions_over_any_axes_of_any_layout(axes, order):
     x, y = T.tensor3("x"), T.tensor3("y")
     mean = x.mean(axis=axes, keepdims=True)

@@ -100,8 +100,7 @@ def formulas(dtype):
     }
 
 
-NARROW = ("softmax", "variance", "weighted exponentials", "log-softmax gradient", "layer norm gradient", "multiples",
-          "logits of a mask")
+NARROW = ("weighted exponentials", "log-softmax gradient", "layer norm gradient")
 ONE = ("softmax", "logsumexp", "layer norm", "variance", "weighted exponentials", "softmax gradient",
        "log-softmax gradient", "layer norm gradient", "batch norm gradient", "logits of a mask", "standard scores")
 

@@ -58,8 +58,9 @@ def _program(window: str, read: str, dtype: str, mode: Any = None) -> Any:
         return fuse.function([y, s0, at, a], [total, windows[-1], errors, *fuse.grad(total, [a, y, s0])], mode=mode)
 
 
-@pytest.mark.parametrize("read", READS)
-@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize(("window", "read"), [
+    (w, r) for k, w in enumerate(WINDOWS) for j, r in enumerate(READS) if (j + k) % 3  # two of three ways to read it
+])
 def test_compiled_loops_are_those_of_numpy(window: str, read: str) -> None:
     given = Y, S, AT, 0.3
     found = _program(window, read, "float64")(*given)

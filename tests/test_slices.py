@@ -64,7 +64,7 @@ def random_index(rng, shape):
     return tuple(entries)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(24))
 def test_random_slices_are_numpys(seed):
     rng = np.random.default_rng(seed)
     shape = tuple(int(n) for n in rng.integers(0, 6, rng.integers(1, 4)))
@@ -208,7 +208,7 @@ def cut(rng, ndim, widths):
     return tuple(entries)
 
 
-@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize("seed", range(8))
 def test_gradients_of_random_stencils_are_those_of_the_interpreter(seed):
     rng = np.random.default_rng(seed)
     shape = tuple(int(n) for n in rng.integers(1, 7, rng.integers(1, 4)))
@@ -242,11 +242,12 @@ def test_gradients_of_random_stencils_are_those_of_the_interpreter(seed):
                 np.testing.assert_allclose(g, w, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32", "int64", "int32", "complex128"])
-@pytest.mark.parametrize("spec", [
-    np.s_[1:-1], np.s_[2:], np.s_[:-2], np.s_[..., 1:-1], np.s_[3:-3, ..., 3:], np.s_[1:3], np.s_[:0], np.s_[-2:],
-])
-def test_what_lies_around_a_stored_part(dtype, spec):
+PARTS = [np.s_[1:-1], np.s_[2:], np.s_[:-2], np.s_[..., 1:-1], np.s_[3:-3, ..., 3:], np.s_[1:3], np.s_[:0], np.s_[-2:]]
+STORED = ["float64", "float32", "int64", "int32", "complex128"]
+
+
+@pytest.mark.parametrize(("spec", "dtype"), [(s, STORED[(k + j) % 5]) for k, s in enumerate(PARTS) for j in (0, 3)])
+def test_what_lies_around_a_stored_part(spec, dtype):
     for shape in [(7,), (1,), (0,), (5, 6), (1, 3), (0, 3), (4, 5, 6), (3, 300, 300), (200_000,)]:
         if len(shape) == 1 and isinstance(spec, tuple) and len(spec) > 2:
             continue
