@@ -398,3 +398,13 @@ def test_a_size_that_is_taken_to_be_another_one_is_computed_to_be_compared():
         np.testing.assert_array_equal(f(a, np.r_[np.ones(n), -np.ones(4)]), a <= np.arange(n))
     with pytest.raises(ShapeError):
         f(a, np.ones(2))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "uint16", "int32", "uint32"])
+def test_sums_and_products_of_narrow_integers_wrap_where_they_are_read_in_the_same_kernel(dtype):
+    x = T.lmatrix("x")
+    a = np.random.default_rng(1).integers(-2**62, 2**62, (30, 7)) | 1
+    sums, want = ([r(v, axis, dtype=dtype) for axis in (None, 0, 1) for r in (np.sum, np.prod)] for v in (x, a))
+    sums, want = [T.cast(r, "float64") / 3 for r in sums], [r.astype("float64") / 3 for r in want]
+    for got, exact in zip(fuse.function([x], sums)(a), want, strict=True):
+        np.testing.assert_array_equal(got, exact)

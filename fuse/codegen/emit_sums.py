@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from fuse.codegen.emit_rows import Rows
 from fuse.codegen.emit_steps import StepEmitter
 from fuse.codegen.inline import constant_text, inline
@@ -122,7 +124,8 @@ class SumEmitter(StepEmitter):
             return f"({old} {_BOOLEAN[s.op.name]} {value})"
         reordered = REORDERED.get(s.op.name)
         if s.op.name == "sum" and (self.in_order or s.acc not in self.partial and s.lane is None):
-            return f"({old} + {value})"
+            text = f"({old} + {value})"
+            return as_dtype(text, s.dtype) if np.dtype(s.dtype).kind in "iu" else text  # sums of narrow integers wrap
         if reordered and not (s.op.name in ("max", "min") and s.dtype in ("complex64", "complex128")):
             return f"{reordered}({old}, {value})"
         name = f"{s.acc}_old"

@@ -81,9 +81,15 @@ class SizeNames(ABC):
         self.guards = waiting
 
     def check_remaining(self) -> None:
-        """Write the guards that are left behind all units: of sizes that only shapes speak of."""
+        """Write the guards that are left behind all units: of sizes that only shapes speak of.
+
+        An assumption about sizes of values that nobody computes any more cannot be checked, so it does not hold.
+        """
         for guard in self.guards:
-            self.compare(self.size(guard.left), self.size(guard.right))
+            if self.is_ready(guard.left) and self.is_ready(guard.right):
+                self.compare(self.size(guard.left), self.size(guard.right))
+            else:
+                self.compare("0", "1")
 
     @abstractmethod
     def compare(self, left: str, right: str) -> None:
