@@ -9,9 +9,9 @@ from typing import Any
 
 from fuse.codegen import mathlib
 from fuse.codegen.cuda_combine import Combining
-from fuse.codegen.cuda_parts import Done, Part, parts_of
+from fuse.codegen.cuda_parts import Done, Part, parts_of, private_buffers
 from fuse.codegen.emit import Emitter
-from fuse.codegen.emit_cuda import Argument, CudaEmitter, private_buffers
+from fuse.codegen.emit_cuda import Argument, CudaEmitter
 from fuse.codegen.inline import constant_text
 from fuse.codegen.kernel import Combine, Init, Kernel, Loop, walk
 from fuse.codegen.loop_emit import NotCompiled
@@ -146,10 +146,7 @@ class BlockEmitter(CudaEmitter):
         self.line(SYNC)
 
     def serial(self, part: Part) -> None:
-        for s in part.before:
-            self.statement(s)
-        for acc in part.accs:
-            self.init(acc)
+        self.beginning(part)
         self.body(part.body)
 
     def grouped(self, part: Part) -> None:
@@ -159,26 +156,14 @@ class BlockEmitter(CudaEmitter):
         along = "1" if part.alone or not along else f"max({along}, 1)"
         most = "max(cuda.blockDim.x // lanes_for(total, 32), 1)" if part.spread else "cuda.blockDim.x"
         self.line(f"lanes = lanes_for({along}, {most})")
-        self.line("here = cuda.blockDim.x // lanes")
-        if part.spread:
-            self.line("group, lane, apart = cuda.threadIdx.x % here, cuda.threadIdx.x // here, here")
-        else:
-            self.line("group, lane, apart = cuda.threadIdx.x // lanes, cuda.threadIdx.x % lanes, 1")
+        self.group_of_lanes(part)
         self.line("slot, live, first, step = group, True, lane, lanes")
-        for s in part.before:
-            self.statement(s)
-        for acc in part.accs:
-            self.init(acc)
+        self.beginning(part)
         self.line("for base in range(0, total, here):")
         self.depth += 1
         self.line("live = base + group < total")
         self.line("place = base + group if live else total - 1")
-        for k, axis in enumerate(reversed(part.groups)):
-            if k == len(part.groups) - 1:
-                self.line(f"{axis.name} = place")
-            else:
-                self.line(f"{axis.name} = place % {self.size_text[axis]}")
-                self.line(f"place = place // {self.size_text[axis]}")
+        self.group_indices(part)
         self.body(part.body)
         self.depth -= 1
 

@@ -15,7 +15,8 @@ from fuse.codegen import device
 from fuse.codegen.collapse import collapse
 from fuse.codegen.cuda_array import DeviceArray, Memory, empty
 from fuse.codegen.cuda_held import Held
-from fuse.codegen.emit_cuda import WARP, PartSource, emit, private_buffers
+from fuse.codegen.cuda_parts import private_buffers
+from fuse.codegen.emit_cuda import WARP, PartSource, emit
 from fuse.codegen.kernel import (
     Axis,
     Buffer,

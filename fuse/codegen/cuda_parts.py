@@ -307,3 +307,14 @@ def _scattering(kernel: Kernel, before: tuple[Any, ...], loop: Loop, accs: tuple
         if not conflict(Loop(loop.axis, rest, "serial", Split(inner)), {b.name for b in kernel.buffers if b.scratch}):
             return Part(before, (loop.axis,), loop.body, accs, tuple(sorted(targets)), alone=True)
     return Part(before, (), (loop,), accs, alone=True, ordered=True)
+
+
+def private_buffers(kernel: Kernel, parts: Sequence[Part]) -> set[str]:
+    """Scratch memory of which each group of a launch has its own."""
+    scratch = {b.name for b in kernel.buffers if b.scratch}
+    found: set[str] = set()
+    for part in parts:
+        for s in walk(part.body):
+            if isinstance(s, (Store, Load, Update)) and s.buffer in scratch and not set(part.groups) <= set(s.index):
+                found.add(s.buffer)
+    return found

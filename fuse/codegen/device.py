@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -28,7 +29,7 @@ _state = threading.local()
 _lock = threading.RLock()
 
 
-class Device:
+class Device(ABC):
     """A device and what was done with it so far (``counts``: launches, bytes moved each way, allocations)."""
 
     simulated = False
@@ -68,34 +69,39 @@ class Device:
         """Give the memory that no array uses back to the driver."""
         self.free.clear()
 
+    @abstractmethod
     def allocate(self, size: int) -> Any:
-        raise NotImplementedError
+        """A block of new memory, of ``size`` bytes; raises whatever the driver does where there is none."""
 
+    @abstractmethod
     def typed(self, block: Any, dtype: str, start: int, count: int) -> Any:
         """``count`` elements of a block, from byte ``start`` on, as what kernels take."""
-        raise NotImplementedError
 
+    @abstractmethod
     def upload(self, target: Any, array: Any) -> None:
-        raise NotImplementedError
+        """Copy an array of the host to the device."""
 
+    @abstractmethod
     def download(self, source: Any, target: Any = None) -> Any:
         """A copy on the host; ``target``, where it is given."""
-        raise NotImplementedError
 
+    @abstractmethod
     def copy(self, target: Any, source: Any) -> None:
-        raise NotImplementedError
+        """Copy on the device."""
 
+    @abstractmethod
     def clear(self, target: Any) -> None:
         """Zero every byte."""
-        raise NotImplementedError
 
+    @abstractmethod
     def pointer(self, block: Any) -> int:
-        raise NotImplementedError
+        """The address of a block."""
 
+    @abstractmethod
     def wrapped(self, pointer: int, count: int, owner: Any) -> Any:
         """Memory of another library as a block."""
-        raise NotImplementedError
 
+    @abstractmethod
     def synchronize(self) -> None:
         """Wait until all launches have run."""
 
@@ -124,14 +130,15 @@ class Device:
         return 2 * size / min(seconds)
 
     # ------------------------------------------------------------ kernels
+    @abstractmethod
     def compile(
         self, text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool]
     ) -> Any:
         """The kernel ``entry`` of a source, to be launched with arguments of these dtypes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def launch(self, kernel: Any, blocks: tuple[int, int], threads: int, arguments: Sequence[Any]) -> None:
-        raise NotImplementedError
+        """Run a kernel; it need not have ended when this returns."""
 
 
 def _rounded(count: int) -> int:
@@ -243,6 +250,9 @@ class SimulatedDevice(Device):
 
     def pointer(self, block: Any) -> int:
         return int(block.ctypes.data)
+
+    def synchronize(self) -> None:
+        return None  # launches have run when they return
 
     def wrapped(self, pointer: int, count: int, owner: Any) -> Any:
         import ctypes

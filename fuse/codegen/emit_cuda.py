@@ -7,13 +7,13 @@ written there and ``status`` says so. Arithmetic is in the dtypes of the kernel:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fuse.codegen.cuda_combine import Combining
 from fuse.codegen.cuda_held import Held, begin, held, sweep
-from fuse.codegen.cuda_parts import Done, Part, parts_of
+from fuse.codegen.cuda_parts import Done, Part, parts_of, private_buffers
 from fuse.codegen.cuda_wide import Wide, copies, widened
 from fuse.codegen.emit import Emitter
 from fuse.codegen.inline import constant_text
@@ -125,6 +125,30 @@ class CudaEmitter(Emitter):
         return f"room_{dtype}"
 
     # ------------------------------------------------------------ whole
+    def group_of_lanes(self, part: Part) -> None:
+        """Which of a block's groups of ``lanes`` threads this one is in, as which lane, and how far lanes are apart."""
+        self.line("here = cuda.blockDim.x // lanes")
+        if part.spread:
+            self.line("group, lane, apart = cuda.threadIdx.x % here, cuda.threadIdx.x // here, here")
+        else:
+            self.line("group, lane, apart = cuda.threadIdx.x // lanes, cuda.threadIdx.x % lanes, 1")
+
+    def beginning(self, part: Part) -> None:
+        """What comes before the loops of a part."""
+        for s in part.before:
+            self.statement(s)
+        for acc in part.accs:
+            self.init(acc)
+
+    def group_indices(self, part: Part) -> None:
+        """The indices along the outer axes of the group at ``place``."""
+        for k, axis in enumerate(reversed(part.groups)):
+            if k == len(part.groups) - 1:
+                self.line(f"{axis.name} = place")
+            else:
+                self.line(f"{axis.name} = place % {self.size_text[axis]}")
+                self.line(f"place = place // {self.size_text[axis]}")
+
     def emit(self) -> PartSource:
         part = self.part
         if part.alone and part.ordered:
@@ -135,31 +159,19 @@ class CudaEmitter(Emitter):
             self.line("first, step = lane, cuda.gridsize(1)")
         else:
             self.line(f"lanes = {self.argument('lanes_', Argument('lanes'), 'int64')}")
-            self.line("here = cuda.blockDim.x // lanes")
-            if part.spread:
-                self.line("group, lane, apart = cuda.threadIdx.x % here, cuda.threadIdx.x // here, here")
-            else:
-                self.line("group, lane, apart = cuda.threadIdx.x // lanes, cuda.threadIdx.x % lanes, 1")
+            self.group_of_lanes(part)
             self.line("slot, live = cuda.blockIdx.x * here + group, True")
             chunk = part.chunked
             all_ = "first, step = lane + cuda.blockIdx.y * lanes, lanes * cuda.gridDim.y"
             self.line(all_ if chunk else "first, step = lane, lanes")
-        for s in part.before:
-            self.statement(s)
-        for acc in part.accs:
-            self.init(acc)
+        self.beginning(part)
         if part.groups:
             total = self.argument("total", Argument("total"), "int64")
             self.line(f"for base in range(cuda.blockIdx.x * here, {total}, cuda.gridDim.x * here):")
             self.depth += 1
             self.line(f"live = base + group < {total}")
             self.line(f"place = row = base + group if live else {total} - 1")
-            for k, axis in enumerate(reversed(part.groups)):
-                if k == len(part.groups) - 1:
-                    self.line(f"{axis.name} = place")
-                else:
-                    self.line(f"{axis.name} = place % {self.size_text[axis]}")
-                    self.line(f"place = place // {self.size_text[axis]}")
+            self.group_indices(part)
         for acc in part.rows:
             self.init(acc)
         if self.held is not None:
@@ -427,14 +439,3 @@ def emit(kernel: Kernel, chunked: bool = False, hold: bool | None = None) -> tup
     parts = parts_of(kernel, chunked)
     private = private_buffers(kernel, parts)
     return tuple([CudaEmitter(kernel, part, number, private, hold).emit() for number, part in enumerate(parts)])
-
-
-def private_buffers(kernel: Kernel, parts: Sequence[Part]) -> set[str]:
-    """Scratch memory of which each group of a launch has its own."""
-    scratch = {b.name for b in kernel.buffers if b.scratch}
-    found: set[str] = set()
-    for part in parts:
-        for s in walk(part.body):
-            if isinstance(s, (Store, Load, Update)) and s.buffer in scratch and not set(part.groups) <= set(s.index):
-                found.add(s.buffer)
-    return found
