@@ -20,15 +20,15 @@ _ordered = numba.njit(**ORDERED)
 
 def _lorenz(steps: int) -> Any:
     @_ordered
-    def kernel(x, y, z):
+    def kernel(x, y, z, rho):
         for _ in range(steps):
-            ax, ay, az = 10.0 * (y - x), x * (28.0 - z) - y, x * y - (8.0 / 3.0) * z
+            ax, ay, az = 10.0 * (y - x), x * (rho - z) - y, x * y - (8.0 / 3.0) * z
             u, v, w = x + 0.5 * DT * ax, y + 0.5 * DT * ay, z + 0.5 * DT * az
-            bx, by, bz = 10.0 * (v - u), u * (28.0 - w) - v, u * v - (8.0 / 3.0) * w
+            bx, by, bz = 10.0 * (v - u), u * (rho - w) - v, u * v - (8.0 / 3.0) * w
             u, v, w = x + 0.5 * DT * bx, y + 0.5 * DT * by, z + 0.5 * DT * bz
-            cx, cy, cz = 10.0 * (v - u), u * (28.0 - w) - v, u * v - (8.0 / 3.0) * w
+            cx, cy, cz = 10.0 * (v - u), u * (rho - w) - v, u * v - (8.0 / 3.0) * w
             u, v, w = x + DT * cx, y + DT * cy, z + DT * cz
-            dx, dy, dz = 10.0 * (v - u), u * (28.0 - w) - v, u * v - (8.0 / 3.0) * w
+            dx, dy, dz = 10.0 * (v - u), u * (rho - w) - v, u * v - (8.0 / 3.0) * w
             x += DT / 6.0 * (ax + 2.0 * bx + 2.0 * cx + dx)
             y += DT / 6.0 * (ay + 2.0 * by + 2.0 * cy + dy)
             z += DT / 6.0 * (az + 2.0 * bz + 2.0 * cz + dz)
@@ -124,6 +124,7 @@ def _rnn(inputs: Data) -> Any:
 
 KERNELS = {
     "loop/lorenz, 2e3 steps": _lorenz(2000),
+    "loop/lorenz, 1e5 steps": _lorenz(100_000),
     "loop/ar1 gradient": _ar1,
     "loop/ma1 gradient": _ma1,
     "loop/mandelbrot": _mandelbrot,

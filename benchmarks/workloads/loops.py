@@ -14,25 +14,25 @@ _PEERS = ("fuse", "numba", "jax", "pytensor", "pytensor-c")  # whose loops are c
 DT, LIMIT = 0.01, 1000
 
 
-def _slope(x: Any, y: Any, z: Any) -> tuple[Any, Any, Any]:
-    return 10.0 * (y - x), x * (28.0 - z) - y, x * y - (8.0 / 3.0) * z
+def _slope(x: Any, y: Any, z: Any, rho: Any) -> tuple[Any, Any, Any]:
+    return 10.0 * (y - x), x * (rho - z) - y, x * y - (8.0 / 3.0) * z
 
 
-def _rk4(state: tuple[Any, ...], _: Any) -> tuple[tuple[Any, ...], tuple[()]]:
+def _rk4(state: tuple[Any, ...], rho: Any) -> tuple[Any, ...]:
     """One step of Runge and Kutta's method for Lorenz' equations."""
-    k1 = _slope(*state)
-    k2 = _slope(*(v + 0.5 * DT * k for v, k in zip(state, k1, strict=True)))
-    k3 = _slope(*(v + 0.5 * DT * k for v, k in zip(state, k2, strict=True)))
-    k4 = _slope(*(v + DT * k for v, k in zip(state, k3, strict=True)))
+    k1 = _slope(*state, rho)
+    k2 = _slope(*(v + 0.5 * DT * k for v, k in zip(state, k1, strict=True)), rho)
+    k3 = _slope(*(v + 0.5 * DT * k for v, k in zip(state, k2, strict=True)), rho)
+    k4 = _slope(*(v + DT * k for v, k in zip(state, k3, strict=True)), rho)
     slopes = zip(state, k1, k2, k3, k4, strict=True)
-    return tuple(v + DT / 6.0 * (a + 2.0 * b + 2.0 * c + d) for v, a, b, c, d in slopes), ()
+    return tuple(v + DT / 6.0 * (a + 2.0 * b + 2.0 * c + d) for v, a, b, c, d in slopes)
 
 
 def _lorenz(steps: int) -> Any:
     """The formula for so many steps: peers know the number when they compile, but for NumPy."""
 
-    def formula(m: Any, x: Any, y: Any, z: Any) -> Any:
-        return m.loop(_rk4, (x, y, z), None, steps)[0]
+    def formula(m: Any, x: Any, y: Any, z: Any, rho: Any) -> Any:
+        return m.loop(lambda state, _: (_rk4(state, rho), ()), (x, y, z), None, steps)[0]
 
     return formula
 
@@ -122,8 +122,9 @@ def _network_gradient(x: Any, target: Any, h: Any, w: Any, u: Any, bias: Any) ->
     return ((hidden[1:] - target) ** 2).sum(), hidden[:-1].T @ slopes, x.T @ slopes, slopes.sum(axis=0)
 
 
-def _start(rng: np.random.Generator, **_: int) -> Data:
-    return {"x": 1.0, "y": 1.0, "z": 1.0}
+def _start(rng: np.random.Generator, rho: int) -> Data:
+    """Orbits are chaotic for rho = 28: after many steps nothing could be checked. For 14 they end in a fixed point."""
+    return {"x": 1.0, "y": 1.0, "z": 1.0, "rho": float(rho)}
 
 
 def _series(rng: np.random.Generator, n: int) -> Data:
@@ -150,10 +151,10 @@ def _weights(rng: np.random.Generator, steps: int, inputs: int, hidden: int) -> 
 
 
 def _lorenz_by_steps(steps: int) -> Any:
-    def run(x: float, y: float, z: float) -> tuple[Any, ...]:
+    def run(x: float, y: float, z: float, rho: float) -> tuple[Any, ...]:
         state: tuple[Any, ...] = (x, y, z)
         for _ in range(steps):
-            state, _ys = _rk4(state, None)
+            state = _rk4(state, rho)
         return state
 
     return run
@@ -163,14 +164,14 @@ WORKLOADS: tuple[Workload, ...] = (
     *(
         Workload(
             name=f"loop/lorenz, {label} steps",
-            sizes={"once": {}},
+            sizes={f"rho {rho}": {"rho": rho}},
             quick=(),
             data=_start,
             formula=_lorenz(steps),
             reference=_lorenz_by_steps(steps),
             peers=_PEERS,
         )
-        for label, steps in (("2e3", 2000),)
+        for label, steps, rho in (("2e3", 2000, 28), ("1e5", 100_000, 14))
     ),
     Workload(
         name="loop/ar1 gradient",
