@@ -1,11 +1,14 @@
 """PyTensor's ``utils``: how wide integers are, and small helpers."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from fuse.configdefaults import local_bitwidth, python_int_bitwidth
+from fuse.gof.utils import difference as difference
+from fuse.gof.utils import flatten as flatten
 from fuse.gof.utils import hashtype as hashtype
+from fuse.gof.utils import uniq as uniq
 
 LOCAL_BITWIDTH, PYTHON_INT_BITWIDTH = local_bitwidth(), python_int_bitwidth()
 
@@ -22,30 +25,6 @@ def cmp(x: Any, y: Any) -> int:
 def exc_message(e: BaseException) -> Any:
     """What an exception says: its only argument, or all of them."""
     return e.args[0] if len(e.args) == 1 else e.args
-
-
-def uniq(seq: Iterable[Any]) -> list[Any]:
-    """The items, each once, in the order they come first.
-
-    >>> uniq([2, 1, 2])
-    [2, 1]
-    """
-    return list(dict.fromkeys(seq))
-
-
-def difference(seq1: Iterable[Any], seq2: Iterable[Any]) -> list[Any]:
-    """The items of ``seq1`` that ``seq2`` has not."""
-    gone = list(seq2)
-    return [x for x in seq1 if x not in gone]
-
-
-def flatten(a: Any) -> list[Any]:
-    """The items of nested lists, tuples and sets in one list.
-
-    >>> flatten([1, (2, [3])])
-    [1, 2, 3]
-    """
-    return [x for item in a for x in flatten(item)] if isinstance(a, (list, tuple, set)) else [a]
 
 
 def apply_across_args(*fns: Callable[..., Any]) -> Any:

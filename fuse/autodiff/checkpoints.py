@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fuse.autodiff.sweep import cast_like, cotangents, filled, is_discrete
+from fuse.autodiff.sweep import cast_like, cotangents, dense, filled, is_discrete
 from fuse.expr import Expr, constant, variable
 from fuse.frontend import elementwise as ew
 from fuse.frontend.indexing import set_subtensor
@@ -47,7 +47,7 @@ def reverse_in_segments(out: Expr, given: Sequence[Expr | None], checkpoint: int
     heads += [(kept[m], cast_like(segment.cut(h), kept[m])) for m, h in whole.items()]
     targets = [x for x in (*segment.slices, *segment.states, *segment.fixed) if not is_discrete(x)]
     found = cotangents(heads, targets)
-    nexts = [_or_zero(found.get(segment.states[k]), after[k]) for k in live]
+    nexts = [dense(found.get(segment.states[k]), after[k]) for k in live]
     places: dict[Expr, Expr] = {}
     for x, whole_sequence in zip(segment.slices, segment.sequences, strict=True):
         slope = found.get(x)
@@ -63,7 +63,7 @@ def reverse_in_segments(out: Expr, given: Sequence[Expr | None], checkpoint: int
         [segment.number, *segment.states], [*after.values(), *places.values()], [*segment.outer, *whole.values()],
         nexts,
     )
-    begin = [filled(inits[k], 0.0) if (h := given[k]) is None else cast_like(h, inits[k]) for k in live]
+    begin = [dense(given[k], inits[k]) for k in live]
     outer = dict(zip([*segment.slices, *segment.fixed], [*sequences, *fixed], strict=True))
     begin += [filled(outer[x], 0.0) for x in places]
     node = loop_node(
@@ -109,8 +109,4 @@ def _segment(steps: Expr, checkpoint: int) -> Expr:
 
 def _without_ys(body: Body) -> Body:
     return Body(body.sequences, body.states, body.fixed, body.nexts)
-
-
-def _or_zero(slope: Any, like: Expr) -> Expr:
-    return cast_like(slope, like) if isinstance(slope, Expr) else filled(like, 0.0)
 

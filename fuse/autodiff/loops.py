@@ -11,7 +11,7 @@ from typing import Any
 
 from fuse.autodiff import alongside, batching
 from fuse.autodiff.absent import is_null
-from fuse.autodiff.sweep import cast_like, cotangents, filled, is_discrete, op
+from fuse.autodiff.sweep import cast_like, cotangents, dense, filled, is_discrete, op
 from fuse.expr import Constant, Expr, constant, substitute, toposort, variable
 from fuse.frontend import elementwise as ew
 from fuse.frontend import windows
@@ -238,9 +238,6 @@ def forward_rule(
     dots = {k: variable(opened.inputs[k].type) for k in sorted(live | states)}
     found = forward.tangents(opened.outputs, {opened.inputs[k]: v for k, v in dots.items()})
 
-    def dense(t: Any, like: Expr) -> Expr:
-        return cast_like(t, like) if isinstance(t, Expr) else filled(like, 0.0)
-
     own_sequences = [k for k in dots if k < a]
     own_states = [k for k in dots if a <= k < a + count]
     own_fixed = [k for k in dots if k >= a + count]
@@ -251,10 +248,7 @@ def forward_rule(
         [*opened.sequences, *[dots[k] for k in own_sequences]], [*opened.states, *[dots[k] for k in own_states]],
         [*opened.fixed, *[dots[k] for k in own_fixed]], [*opened.nexts, *nexts], [*opened.ys, *kept], opened.until,
     )
-    start = [
-        cast_like(tangents[k], inits[k - a]) if isinstance(tangents[k], Expr) else filled(inits[k - a], 0.0)
-        for k in own_states
-    ]
+    start = [dense(tangents[k], inits[k - a]) for k in own_states]
     node = loop_node(
         steps, [*sequences, *[cast_like(tangents[k], sequences[k]) for k in own_sequences]], [*inits, *start],
         [*fixed, *[cast_like(tangents[k], args[k]) for k in own_fixed]], beside,

@@ -32,6 +32,11 @@ def filled(model: Expr, value: float, dtype: str | None = None) -> Expr:
     return op("fill", model, constant(value, dtype=dtype or gradient_dtype(model)))
 
 
+def dense(g: Any, like: Expr) -> Expr:
+    """What flows, in the dtype of ``like``: zeros where it is no expression."""
+    return cast_like(g, like) if isinstance(g, Expr) else filled(like, 0.0)
+
+
 def gradient_dtype(node: Expr) -> str:
     """The dtype of gradients with respect to ``node``: its own, floatX for integers and bools."""
     return node.type.dtype if node.type.dtype in ty.CONTINUOUS else ty.dtype_name("floatX")

@@ -309,10 +309,15 @@ def add_copies(target: DeviceArray, copies: DeviceArray) -> None:
 
 
 @cache
-def _copying(dtype: str, ndim: int, layouts: tuple[str, str]) -> Launches:
+def _storing(dtype: str, ndim: int, layouts: tuple[str, str], added: bool) -> Launches:
+    """What copies an array into another one, or adds it to that, element by element."""
     axes = tuple([Axis(f"i{d}", None) for d in range(ndim)])
     work = "float32" if dtype == "float16" else dtype
     body: tuple[Any, ...] = (Load("v1", work, "source", axes), Store("target", axes, "v1"))
+    if added:
+        add = Compute("v3", work, OPS["add"], ("v1", "v2"), (work, work), (work, work))
+        loads = Load("v1", work, "target", axes), Load("v2", work, "source", axes)
+        body = (*loads, add, Store("target", axes, "v3"))
     for axis in reversed(axes):
         body = (Loop(axis, body),)
     buffers = Buffer("source", dtype, ndim, layout=layouts[1]), Buffer("target", dtype, ndim, True, layout=layouts[0])
@@ -322,28 +327,17 @@ def _copying(dtype: str, ndim: int, layouts: tuple[str, str]) -> Launches:
 
 def copy_into(target: DeviceArray, source: DeviceArray) -> None:
     """Copy between arrays of one shape and dtype, with any strides."""
-    if target.size:
-        _copying(target.dtype.name, target.ndim, (target.layout, source.layout))([source, target], None)
-
-
-@cache
-def _increasing(dtype: str, ndim: int, layouts: tuple[str, str]) -> Launches:
-    axes = tuple([Axis(f"i{d}", None) for d in range(ndim)])
-    work = "float32" if dtype == "float16" else dtype
-    add = Compute("v3", work, OPS["add"], ("v1", "v2"), (work, work), (work, work))
-    loads = Load("v1", work, "target", axes), Load("v2", work, "source", axes)
-    body: tuple[Any, ...] = (*loads, add, Store("target", axes, "v3"))
-    for axis in reversed(axes):
-        body = (Loop(axis, body),)
-    buffers = Buffer("source", dtype, ndim, layout=layouts[1]), Buffer("target", dtype, ndim, True, layout=layouts[0])
-    sizes = tuple([("buffer", "target", d) for d in range(ndim)])
-    return Launches(check(Kernel(buffers, (), axes, sizes, (), body)))
+    _store_into(target, source, added=False)
 
 
 def add_into(target: DeviceArray, source: DeviceArray) -> None:
     """Add ``source`` to ``target``, of one shape and dtype, with any strides."""
+    _store_into(target, source, added=True)
+
+
+def _store_into(target: DeviceArray, source: DeviceArray, added: bool) -> None:
     if target.size:
-        _increasing(target.dtype.name, target.ndim, (target.layout, source.layout))([source, target], None)
+        _storing(target.dtype.name, target.ndim, (target.layout, source.layout), added)([source, target], None)
 
 
 class DeviceRegion:

@@ -181,21 +181,12 @@ class DeviceLoopWriter(LoopWriter):
         body = [*self.functions.memory, *head, *inner, *last]
         text = f"{self.functions.text}\n\ndef loop({', '.join(parameters)}):\n"
         text += "\n".join(["    " + line for line in body]) + "\n"
-        places = {name: k for k, name in enumerate(numbers)}
-
-        def data(sizes: Sequence[str]) -> tuple[Any, ...]:
-            return tuple([int(n) if n.isdigit() else ("n", places[n]) for n in sizes])
-
-        listed = tuple([
-            (*a[:-1], data(a[-1])) if a[0] in ("kept", "scratch", "slots") else a for a in self.arguments
-        ])
-        order = [("state", k) for k in range(len(self.body.states))] + [("kept", m) for m in range(len(self.body.ys))]
-        results = tuple([self.where[x] for x in [*order, *(["done"] if self.body.until is not None else [])]])
-        work = tuple([data([n for n in sizes if n != "?"]) for sizes in self.work])
+        work = tuple([self.as_data([n for n in sizes if n != "?"]) for sizes in self.work])
         helpers = {**self.helpers, **self.functions.helpers}
         return LoopText(
-            text, listed, tuple([t.dtype for t in self.argtypes]), results, measure, len(numbers), helpers, self.alone,
-            self.functions.checks or "status[0]" in text, self.body.until is not None, work,
+            text, self.listed_arguments(), tuple([t.dtype for t in self.argtypes]), self.listed_results(), measure,
+            len(numbers), helpers, self.alone, self.functions.checks or "status[0]" in text,
+            self.body.until is not None, work,
         )
 
 

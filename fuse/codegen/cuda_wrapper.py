@@ -47,14 +47,9 @@ class DeviceWriter(SizeNames):
         self.regions: list[DeviceRegion] = []
         self.loops: list[DeviceLoop] = []  # those that are one launch
         self.steps: list[tuple[str, str]] = []  # what runs where, for people
-        self.scope: dict[str, Any] = {"empty": empty, "to_device": to_device, "Refused": Refused, "number": number}
+        self.scope |= {"empty": empty, "to_device": to_device, "Refused": Refused, "number": number}
         self.checked = False
         self.text = self.write()
-
-    def give(self, prefix: str, value: Any) -> str:
-        name = self.fresh(prefix)
-        self.scope[name] = value
-        return name
 
     def compare(self, left: str, right: str) -> None:
         self.line(f"if {left} != {right}: raise Refused")

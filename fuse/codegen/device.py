@@ -73,9 +73,10 @@ class Device(ABC):
     def allocate(self, size: int) -> Any:
         """A block of new memory, of ``size`` bytes; raises whatever the driver does where there is none."""
 
-    @abstractmethod
     def typed(self, block: Any, dtype: str, start: int, count: int) -> Any:
         """``count`` elements of a block, from byte ``start`` on, as what kernels take."""
+        kind = np.dtype(dtype)
+        return block[start : start + count * kind.itemsize].view(kind)
 
     @abstractmethod
     def upload(self, target: Any, array: Any) -> None:
@@ -171,10 +172,6 @@ class NumbaDevice(Device):
     def allocate(self, size: int) -> Any:
         return numba_cuda().device_array(size, np.uint8)
 
-    def typed(self, block: Any, dtype: str, start: int, count: int) -> Any:
-        kind = np.dtype(dtype)
-        return block[start : start + count * kind.itemsize].view(kind)
-
     def upload(self, target: Any, array: Any) -> None:
         self.counts["bytes to the device"] += array.nbytes
         target.copy_to_device(array)
@@ -226,10 +223,6 @@ class SimulatedDevice(Device):
 
     def allocate(self, size: int) -> Any:
         return np.full(size, 0xA5, np.uint8)  # what nobody has written shows
-
-    def typed(self, block: Any, dtype: str, start: int, count: int) -> Any:
-        kind = np.dtype(dtype)
-        return block[start : start + count * kind.itemsize].view(kind)
 
     def upload(self, target: Any, array: Any) -> None:
         self.counts["bytes to the device"] += array.nbytes

@@ -74,10 +74,10 @@ def _choices(name: str, single: Any, double: Any, types: Any) -> tuple[Any, Any]
     """A function for kernels to name, and what chooses its implementation by the types of its arguments."""
 
     def of_one(x):
-        raise NotImplementedError
+        raise NotImplementedError(f"{name} is for kernels on a GPU: on the host there is NumPy's")
 
     def of_two(x, y):
-        raise NotImplementedError
+        raise NotImplementedError(f"{name} is for kernels on a GPU: on the host there is NumPy's")
 
     def choose_of_one(x):
         if isinstance(x, types.Complex):

@@ -23,6 +23,7 @@ class SizeNames(ABC):
         self.lines: list[str] = []
         self.env: dict[Expr, str] = {}
         self.host_names: dict[Expr, str] = {}
+        self.scope: dict[str, Any] = {}  # what the text reads besides its arguments
         self.arguments = ""
         self._counter = itertools.count()
 
@@ -31,6 +32,12 @@ class SizeNames(ABC):
 
     def fresh(self, prefix: str) -> str:
         return f"{prefix}{next(self._counter)}"
+
+    def give(self, prefix: str, value: Any) -> str:
+        """A name in the wrapper's scope for ``value``."""
+        name = self.fresh(prefix)
+        self.scope[name] = value
+        return name
 
     def size(self, size: Size) -> str:
         """A number, or the name of an int, for a size whose sources are computed already."""

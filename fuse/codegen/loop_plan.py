@@ -23,6 +23,8 @@ from fuse.looping.branches import is_deep
 from fuse.looping.tidy import tidied
 from fuse.op import OPS
 
+_WITH_SIZES = ("kept", "scratch", "slots")  # arguments that end in the sizes of what is made for them
+
 
 class LoopWriter(Units):
     """Writes the function of one body."""
@@ -120,20 +122,26 @@ class LoopWriter(Units):
         numbers = [ArgType("int64", None)] * (2 + len(self.measures))
         types = (*numbers, *self.argtypes)
         found = compile_kernel(self.text, "kernel", types, self.helpers)
-        names = {name: k for k, name in enumerate(self.measures.values())}
-
-        def data(sizes: Sequence[str]) -> tuple[Any, ...]:
-            return tuple([int(n) if n.isdigit() else ("n", names[n]) for n in sizes])
-
-        arguments = tuple([
-            (*a[:-1], data(a[-1])) if a[0] in ("kept", "scratch") else a for a in self.arguments
-        ])
-        order = [("state", k) for k in range(len(body.states))] + [("kept", m) for m in range(len(body.ys))]
-        results = tuple([self.where[each] for each in [*order, *(["done"] if body.until is not None else [])]])
         return LoopRecipe(
-            key_of(found), self.text, tuple([(t.dtype, t.ndim, t.writable) for t in types]), measure, arguments,
-            results, len(body.sequences), len(body.states), body.until is not None,
+            key_of(found), self.text, tuple([(t.dtype, t.ndim, t.writable) for t in types]), measure,
+            self.listed_arguments(), self.listed_results(), len(body.sequences), len(body.states),
+            body.until is not None,
         )
+
+    def as_data(self, sizes: Sequence[str]) -> tuple[Any, ...]:
+        """Sizes as numbers, or as ("n", place) among those that are measured."""
+        places = {name: k for k, name in enumerate(self.measures.values())}
+        return tuple([int(n) if n.isdigit() else ("n", places[n]) for n in sizes])
+
+    def listed_arguments(self) -> tuple[tuple[Any, ...], ...]:
+        """What each array is, as data."""
+        return tuple([(*a[:-1], self.as_data(a[-1])) if a[0] in _WITH_SIZES else a for a in self.arguments])
+
+    def listed_results(self) -> tuple[Any, ...]:
+        """Where the results are: final states, kept values, and the number of steps done where a condition ends them."""
+        body = self.body
+        order = [("state", k) for k in range(len(body.states))] + [("kept", m) for m in range(len(body.ys))]
+        return tuple([self.where[each] for each in [*order, *(["done"] if body.until is not None else [])]])
 
 
 class InnerWriter(Units):

@@ -64,7 +64,7 @@ class Writer(SizeNames):
         self.plan = plan(self.results, self.sizes)
         self.operands: dict[Expr, tuple[Operand, ...]] = self.plan.operands
         self.launchers: list[Launcher] = []
-        self.scope: dict[str, Any] = {
+        self.scope |= {
             "ndarray": np.ndarray,
             "empty": np.empty,
             "recycled": memory.recycled,
@@ -97,12 +97,6 @@ class Writer(SizeNames):
             self.ending.setdefault(position, []).append(node)
         self.escaping = escaping(self.results)
         self.text = self.write()
-
-    def give(self, prefix: str, value: Any) -> str:
-        """A name in the wrapper's scope for ``value``."""
-        name = self.fresh(prefix)
-        self.scope[name] = value
-        return name
 
     def dtype(self, name: str) -> str:
         self.scope[f"dtype_{name}"] = np.dtype(name)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from fuse.errors import MethodNotDefined as MethodNotDefined
@@ -83,5 +84,7 @@ def difference(seq1: Iterable[Any], seq2: Iterable[Any]) -> list[Any]:
     >>> difference([1, 2, 3], [2])
     [1, 3]
     """
-    known = set(seq2)
-    return [x for x in seq1 if x not in known]
+    gone: Any = list(seq2)
+    with suppress(TypeError):  # what is not hashable stays in a list
+        gone = set(gone)
+    return [x for x in seq1 if x not in gone]

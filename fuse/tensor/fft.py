@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fuse.errors import FuseTypeError, FuseValueError, ShapeError
+from fuse.errors import FuseTypeError, FuseValueError, MethodNotDefined, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
 from fuse.frontend.apply import Apply
@@ -43,7 +43,8 @@ class _Transform(Op):
         return [[True], [False]]
 
     def _sizes(self, a: Expr) -> Expr:
-        raise NotImplementedError
+        """The sizes of the real arrays, where none are given."""
+        raise MethodNotDefined(f"{type(self).__name__} needs _sizes, the sizes of its arrays where none are given")
 
 
 def _lengths(x: Expr, odd: int) -> Expr:
