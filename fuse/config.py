@@ -260,3 +260,8 @@ def _initial(environ: Callable[[str, str], str]) -> Flags:
 
 
 config = Config(_initial(os.environ.get))
+
+
+def current_flags() -> Flags:
+    """All flags as they are now."""
+    return config._flags

@@ -13,7 +13,6 @@ import numpy as np
 
 from fuse import typebase
 from fuse import types as ty
-from fuse.config import config
 from fuse.errors import FuseError, FuseTypeError, Origin, user_line, with_context
 from fuse.typebase import Type
 from fuse.types import TensorType
@@ -50,7 +49,7 @@ class Expr:
     name: str | None
     origin: Origin | None
     _tag: SimpleNamespace | None
-    _cache: dict[str, Any] | None  # what passes remember about the node
+    _cache: dict[str, Any] | None  # what passes remember about the node (fuse.notes); a constant's data
 
     # NumPy gives way to us in ndarray + Expr.
     __array_priority__ = 1000
@@ -207,7 +206,7 @@ def _new(cls: type[Expr], op: Op, args: tuple[Expr, ...], params: Mapping[str, A
     return node
 
 
-# Computes the test value of a node where config.compute_test_value asks for it; set by fuse.testvalues.
+# Computes the test value of a node; set by fuse.testvalues while config.compute_test_value asks for it.
 attach_test_value: Callable[[Expr], None] | None = None
 
 
@@ -223,8 +222,8 @@ def make(op: Op, args: tuple[Expr, ...], params: Mapping[str, Any] = _NO_PARAMS)
         with _LOCK:
             frozen = MappingProxyType(dict(params)) if params else _NO_PARAMS
             node = interned.setdefault(key, _new(Expr, op, args, frozen, type_))
-    if config._flags.compute_test_value != "off" and attach_test_value is not None:
-        attach_test_value(node)
+    if (attach := attach_test_value) is not None:  # read once: another thread may switch it off
+        attach(node)
     return node
 
 

@@ -23,6 +23,7 @@ from fuse.expr import Constant, Expr, as_expr, constant, substitute, toposort, v
 from fuse.inout import In as In
 from fuse.inout import Out as Out
 from fuse.inout import named, rank_of
+from fuse.notes import noted
 from fuse.op import OPS
 from fuse.typebase import Type
 from fuse.types import TensorType
@@ -358,7 +359,7 @@ def _check_used(roots: Sequence[Expr], ins: Sequence[In], leaves: Sequence[Expr]
         return  # shapes that types tell
     used = set(toposort(roots))
     for node in list(used):  # a derivative uses what it was derived from, even where it does not need it
-        used.update((node._cache or {}).get("derived_from", ()))
+        used.update(noted(node, "derived_from", ()))
     for i, (item, leaf) in enumerate(zip(ins, leaves, strict=True)):
         if leaf not in used and item.update is None:
             text = (

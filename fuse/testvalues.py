@@ -10,6 +10,7 @@ from fuse import expr
 from fuse.config import config
 from fuse.errors import FuseError, FuseValueError, TestValueError, operand_text, origin_text, user_line
 from fuse.expr import CONSTANT, INPUT, SHARED, Expr
+from fuse.notes import tagged
 from fuse.reference import evaluate
 from fuse.types import TensorType, TupleType
 
@@ -80,7 +81,7 @@ def _known(node: Expr) -> Any:
         return node.data
     if node.op is SHARED:
         return node.container.value
-    value = _NONE if node._tag is None else getattr(node._tag, "test_value", _NONE)
+    value = tagged(node, "test_value", _NONE)
     if value is _NONE or node.op is not INPUT:
         return value
     try:
@@ -150,4 +151,9 @@ def after(build: Callable[P, R]) -> Callable[P, R]:
     return built
 
 
-expr.attach_test_value = attach
+def _switch(how: str) -> None:
+    expr.attach_test_value = None if how == "off" else attach
+
+
+_switch(config.compute_test_value)
+config.watch("compute_test_value", _switch)

@@ -22,6 +22,7 @@ from fuse.autodiff.sweep import (
 )
 from fuse.errors import DisconnectedInputError, FuseValueError, NullTypeGradError, ShapeError
 from fuse.expr import Expr, as_expr, leaves, substitute, toposort
+from fuse.notes import noted
 from fuse.op import DISCONNECTED, ZERO, Marker
 
 # A tangent is an expression in the shape and dtype of its node, ZERO where it is zero everywhere, None where the node
@@ -193,7 +194,7 @@ def _dummies(node: Expr) -> tuple[list[tuple[Expr, Expr]], Any]:
 def _derived_from(head: Expr, targets: Sequence[Expr]) -> bool:
     """Whether ``head``, which does not depend on ``targets``, is made of derivatives of something that does."""
     wanted = frozenset(leaves(targets))
-    return any(not wanted.isdisjoint((n._cache or {}).get("derived_from", ())) for n in toposort([head]))
+    return any(not wanted.isdisjoint(noted(n, "derived_from", ())) for n in toposort([head]))
 
 
 def _checked_tangent(target: Expr, point: Any) -> Tangent:

@@ -20,6 +20,7 @@ from fuse.errors import (
     origin_text,
 )
 from fuse.expr import INPUT, SHARED, Expr, as_expr, leaves, toposort
+from fuse.notes import noted, notes
 from fuse.op import DISCONNECTED
 
 _CHOICES = {
@@ -167,9 +168,7 @@ def derived(results: list[Any], sources: Iterable[Any]) -> list[Any]:
     inputs = frozenset(n for n in leaves([s for s in sources if isinstance(s, Expr)]) if n.op in (INPUT, SHARED))
     for node in results:
         if isinstance(node, Expr) and not node.is_leaf:
-            if node._cache is None:
-                node._cache = {}
-            node._cache["derived_from"] = inputs | node._cache.get("derived_from", frozenset())
+            notes(node)["derived_from"] = inputs | noted(node, "derived_from", frozenset())
     return results
 
 

@@ -138,7 +138,7 @@ class LoopWriter(Units):
         return tuple([(*a[:-1], self.as_data(a[-1])) if a[0] in _WITH_SIZES else a for a in self.arguments])
 
     def listed_results(self) -> tuple[Any, ...]:
-        """Where the results are: final states, kept values, and the number of steps done where a condition ends them."""
+        """Where the results are: final states, kept values, and the number of steps done where a condition ends it."""
         body = self.body
         order = [("state", k) for k in range(len(body.states))] + [("kept", m) for m in range(len(body.ys))]
         return tuple([self.where[each] for each in [*order, *(["done"] if body.until is not None else [])]])

@@ -33,7 +33,7 @@ from fuse.codegen.plan_data import (
 )
 from fuse.codegen.runner import TURNED, Callback, Layouts, Recipe, Runner, SizeMismatch, rearranged, unmade
 from fuse.codegen.taped import with_tape
-from fuse.config import config
+from fuse.config import current_flags
 from fuse.expr import CONSTANT, INPUT, SHARED, Expr, toposort
 from fuse.frontend.loops import Body
 from fuse.op import OPS, USER_REWRITES
@@ -95,7 +95,7 @@ def structure(program: Program, order: Sequence[Expr]) -> str | None:
     index = {node: i for i, node in enumerate(order)}
     position = {v: i for i, v in enumerate(program.inputs)}
     cells: dict[int, int] = {}
-    flags = replace(config._flags, threads=0, recycle=0)
+    flags = replace(current_flags(), threads=0, recycle=0)
     kind = program.mode, program.assuming, program.takes_outputs, program.products, program.overwrites
     lines: list[Any] = [kind, repr(flags)]
     try:

@@ -9,6 +9,7 @@ from typing import Any
 from fuse.errors import FuseTypeError
 from fuse.expr import Constant, Expr, as_expr, interned, make, rebuild, variable
 from fuse.frontend.parts import parts
+from fuse.notes import noted, notes
 from fuse.typebase import Type
 
 
@@ -57,9 +58,7 @@ class Apply:
 
     def _kept(self) -> Apply:
         """This view, which ``owner`` gives again as long as somebody holds it."""
-        if self.node._cache is None:
-            self.node._cache = {}
-        self.node._cache["owner"] = weakref.ref(self)
+        notes(self.node)["owner"] = weakref.ref(self)
         return self
 
     @property
@@ -117,7 +116,7 @@ def owner(expr: Expr) -> Apply | None:
     if expr.is_leaf:
         return None
     node = expr.args[0] if expr.op.name == "part" else expr
-    known = node._cache and node._cache.get("owner")
+    known = noted(node, "owner")
     found: Apply | None = known() if known else None
     return found or Apply._view(node)._kept()
 

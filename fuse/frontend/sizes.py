@@ -11,6 +11,7 @@ from fuse.errors import AxisError, FuseError, FuseTypeError, FuseValueError, Sha
 from fuse.expr import Constant, Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
 from fuse.frontend.parts import parts
+from fuse.notes import noted, notes
 from fuse.op import DISCONNECTED, Op, op_record
 from fuse.reference import evaluate
 from fuse.typebase import Type
@@ -347,13 +348,11 @@ def _known_shape(node: Expr) -> tuple[Any, ...] | None:
         return ()
     if static is not None and None not in static:
         return static
-    return node._cache.get("shape") if node._cache else None
+    return noted(node, "shape")
 
 
 def _remember(node: Expr, sizes: tuple[Any, ...]) -> None:
-    if node._cache is None:
-        node._cache = {}
-    node._cache["shape"] = sizes
+    notes(node)["shape"] = sizes
 
 
 def _resolve(node: Expr) -> tuple[Any, ...]:

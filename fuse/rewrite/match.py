@@ -9,6 +9,7 @@ import numpy as np
 
 from fuse import types as ty
 from fuse.expr import Constant, Expr, constant, make
+from fuse.notes import notes
 from fuse.op import OPS
 from fuse.rewrite.pattern import Call, Literal, Param, Pattern, Wild, uniform
 
@@ -44,12 +45,11 @@ def cast(expr: Expr, dtype: str) -> Expr:
     if expr.type.dtype == dtype:
         return expr
     if isinstance(expr, Constant):
-        cache = expr._cache
-        assert cache is not None  # a constant keeps its data there
-        if dtype not in cache:
+        known = notes(expr)
+        if dtype not in known:
             with np.errstate(all="ignore"):
-                cache[dtype] = constant(expr.data.astype(dtype))
-        return cache[dtype]
+                known[dtype] = constant(expr.data.astype(dtype))
+        return known[dtype]
     return make(OPS["cast"], (expr,), {"dtype": dtype})
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Union
 
 from fuse.expr import Constant, Expr
+from fuse.notes import notes
 
 if TYPE_CHECKING:
     from fuse.rewrite.driver import Context
@@ -307,14 +308,13 @@ _SAME_VALUE = {"fill": 1, "broadcast_to": 0, "dimshuffle": 0, "reshape": 0}
 
 
 def _uniform_constant(expr: Constant) -> Any:
-    cache = expr._cache
-    assert cache is not None  # a constant keeps its data there
-    if "uniform" not in cache:
+    known = notes(expr)
+    if "uniform" not in known:
         data = expr.data
         value = data.flat[0].item() if data.size else None
         same = data.size == 1 or data.size > 1 and data.tobytes() == data.flat[0].tobytes() * data.size
-        cache["uniform"] = value if same else None
-    return cache["uniform"]
+        known["uniform"] = value if same else None
+    return known["uniform"]
 
 
 def of_constants(test: Callable[[Expr], bool]) -> Callable[[Expr], bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fuse.expr import Constant, Expr
+from fuse.notes import noted, notes
 
 _MANY_PARTS = 32
 
@@ -16,14 +17,14 @@ def broadcast_parts(size: Expr) -> dict[Expr, None]:
     """
     if size.op.name != "broadcast_size":
         return {size: None}
-    known = size._cache.get("broadcast") if size._cache else None
+    known = noted(size, "broadcast")
     if known is not None:
         return known
     parts: dict[Expr, None] = {}
     stack, met = [size], {size}
     while stack and len(parts) <= _MANY_PARTS:
         node = stack.pop()
-        known = node._cache.get("broadcast") if node._cache else None
+        known = noted(node, "broadcast")
         if known is not None:
             parts.update(known)
         elif node.op.name == "broadcast_size":
@@ -32,11 +33,9 @@ def broadcast_parts(size: Expr) -> dict[Expr, None]:
             stack += new
         else:
             parts[node] = None
-    if size._cache is None:
-        size._cache = {}
     if len(parts) > _MANY_PARTS:
         return {size: None}
-    size._cache["broadcast"] = parts = dict.fromkeys(reversed(parts))
+    notes(size)["broadcast"] = parts = dict.fromkeys(reversed(parts))
     return parts
 
 
