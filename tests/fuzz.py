@@ -44,7 +44,7 @@ MOVING = {
     "make_vector", "set_subtensor", "set_gather", "zero_grad", "disconnected_grad", "consider_constant", "part", "cast",
 }
 # Whose zeros NumPy itself gives either sign, by the layout of the array; and ops that read the sign of a NaN.
-SUMS = {"largest_in_windows", "sum", "dot", "matmul", "softmax", "log_softmax", "logsumexp"}
+SUMS = {"largest_in_windows", "max", "min", "sum", "dot", "matmul", "softmax", "log_softmax", "logsumexp"}
 SIGNED = {"signbit", "copysign"}
 REALS = ("float64", "float32", "float16")
 NOISE = 4.0

@@ -142,7 +142,7 @@ def _matrices(maker: Maker, bounds: Any) -> Expr | None:
         return T.dot(x, x[0]) + T.dot(x[:, 0], x).sum() if maker.shape(x)[0] else None
     n = maker.shape(x)[0]
     if kind in ("solve", "inverse") and 0 < n < 20:
-        a = square + T.eye(n, dtype=x.type.dtype) * (1 + T.sum(abs(x)) ** 2)
+        a = square + T.eye(x.shape[0], dtype=x.type.dtype) * (1 + T.sum(abs(x)) ** 2)
         return T.slinalg.solve(a, x) if kind == "solve" else T.nlinalg.matrix_inverse(a)
     return T.dot(square, x) - x
 

@@ -408,3 +408,28 @@ def test_sums_and_products_of_narrow_integers_wrap_where_they_are_read_in_the_sa
     sums, want = [T.cast(r, "float64") / 3 for r in sums], [r.astype("float64") / 3 for r in want]
     for got, exact in zip(fuse.function([x], sums)(a), want, strict=True):
         np.testing.assert_array_equal(got, exact)
+
+
+def test_a_size_that_is_known_now_is_compared_with_that_of_a_repeated_value():
+    """The repeated value was taken out of the arithmetic, and its size with it."""
+    s, m = T.dscalar("s"), T.lscalar("m")
+    f = fuse.function([s, m], T.constant([1.0, 2.0]) + T.alloc(s, m))
+    np.testing.assert_array_equal(f(1.0, 2), [2.0, 3.0])
+    for size in (0, 3):
+        with pytest.raises(ShapeError):
+            f(1.0, size)
+
+
+def test_rows_with_nan_have_the_least_element_that_the_formula_says_in_strict_mode():
+    x = T.dvector("x")
+    f = fuse.function([x], [T.argmin(T.special.log_softmax(x, axis=0)), T.argmax(T.exp(x))], mode="strict")
+    assert [int(k) for k in f(np.array([1e4, np.nan, -1.4]))] == [0, 1]
+    assert [int(k) for k in f(np.array([800.0, 900.0]))] == [0, 0]  # both exponentials are infinite
+
+
+def test_fewer_axes_than_the_indices_are_added_in_the_reference():
+    """NumPy's add.at reads behind the end there."""
+    x = T.dvector("x")
+    out = T.inc_subtensor(x[np.array([[1, 0], [0, 1], [1, 1]])], x)
+    for mode in ("FAST_COMPILE", "FAST_RUN"):
+        np.testing.assert_array_equal(fuse.function([x], out, mode=mode)(np.array([0.5, 2.0])), [3.0, 7.0])

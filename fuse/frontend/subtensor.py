@@ -132,7 +132,9 @@ def _set_items(out: Any, y: Any, *indices: Any) -> None:
 
 
 def _inc_items(out: Any, y: Any, *indices: Any) -> None:
-    np.add.at(out, indices, y)
+    # NumPy 2.4 reads past the end of a ``y`` that has fewer axes than the indices.
+    shape = np.broadcast_shapes(*[i.shape for i in indices]) + out.shape[len(indices) :]
+    np.add.at(out, indices, np.broadcast_to(y, shape))
 
 
 def _on_copy(store: Callable[..., None]) -> Callable[..., Any]:

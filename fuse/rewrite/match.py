@@ -22,6 +22,8 @@ _KIND = {name: ty.kind(name) for name in ty.DTYPES}
 def kind_of(node: Expr) -> str:
     """The dtype kind in which ``node`` computes: its own, or that of what it compares."""
     kind = _KIND[node.type.dtype]
+    if node.op.name in ("argmax", "argmin"):
+        return _KIND[node.args[0].type.dtype]
     if kind == "b" and node.op.kind == "elementwise":
         return _KIND[node.op.signature(*node.args, **node.params)[0][-1]]
     return kind

@@ -210,7 +210,9 @@ def log_softmax_of_difference(node: Expr, context: Context) -> Expr | None:
 
 
 # ---------------------------------------------------------------- positions, products
-@procedure("28: argmax of a monotone function", "argmax argmin", "rounding", on="i", same_shape=True, local=True)
+@procedure(
+    "28: argmax of a monotone function", "argmax argmin", "rounding special", on="f", same_shape=True, local=True
+)
 def argmax_of_monotone(node: Expr, context: Context) -> Expr | None:
     """argmax(softmax(x)), argmax(exp(x)), ...: argmax(x)."""
     (x,), axis = node.args, node.params.get("axis")

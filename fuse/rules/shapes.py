@@ -155,14 +155,27 @@ def sink_fill(node: Expr, context: Context) -> Expr | None:
     if node.op.kind != "elementwise":
         return None
     name = node.op.name
-    places = [i for i, a in enumerate(node.args) if a.op.name in _FILLS and a not in context.frozen]
-    if not places or name == "fill":
+    if name == "fill":
+        return None
+    places = [
+        i for i, a in enumerate(node.args)
+        if a.op.name in _FILLS and a not in context.frozen and not _must_compare(a, node, context)
+    ]
+    if not places:
         return None
     bare = tuple([a.args[_FILLS[a.op.name]] if i in places else a for i, a in enumerate(node.args)])
     return make(node.op, bare, node.params)  # the driver gives the shape back where it was lost
 
 
 _FILLS = {"fill": 1, "broadcast_to": 0}
+
+
+def _must_compare(arg: Expr, node: Expr, context: Context) -> bool:
+    """Whether a size of ``arg`` is known at run time only while the result's is known now: nothing else says it then,
+    and a call with another one has to be refused."""
+    sizes, whole = context.shape_of(arg), context.shape_of(node)
+    pairs = zip(sizes, whole[len(whole) - len(sizes) :], strict=True)
+    return any(static_int(n) is None and static_int(w) is not None for n, w in pairs)
 
 
 @procedure("76: constants of one element", "*", below="constant", same_shape=True, local=True)
