@@ -157,6 +157,16 @@ def test_few_long_rows_are_done_in_chunks(axis, monkeypatch):
     assert seen()["launches"] == 3
 
 
+def test_sums_of_columns_beside_rows_keep_what_rounding_loses():
+    x = T.fmatrix("x")
+    f = fuse.function([x], [T.nnet.softmax(x), x.sum(0)], device="cuda")
+    assert "float64" not in f.source and "in copies" in f.explain()
+    data = np.ones((40, 5), "f4")
+    data[::20] = [2**24, -(2**24), np.inf, np.nan, 1]
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(f(data)[1], data.sum(0, dtype="f8").astype("f4"))
+
+
 def test_one_kernel_for_a_row_formula_and_its_launches():
     x = T.dmatrix("x")
     f = fuse.function([x], T.nnet.softmax(x), device="cuda")

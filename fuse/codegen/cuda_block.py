@@ -121,7 +121,7 @@ class BlockEmitter(CudaEmitter):
         return "def kernel():\n" + "\n".join([*self.lines, "    return 0"]) + "\n"
 
     def part_of_block(self, part: Part) -> None:
-        if part.copied or part.rows or part.chunked:
+        if part.copied or part.summed or part.rows or part.chunked:
             raise NotCompiled("sums that groups of threads meet in")
         if self.one_thread:
             self.line("lane, lanes, apart, live = 0, 1, 1, True")

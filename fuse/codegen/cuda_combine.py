@@ -71,6 +71,19 @@ def together{k}(value, lanes, apart, room):
 '''
 
 
+def added(target: str, cells: str, value: str, zero: str) -> list[str]:
+    """``value`` added to the sum at ``at``; what rounding loses is ``cells`` elements behind it (Knuth's two-sum)."""
+    return [
+        f"there, value = {target}[at], {value}",
+        "after = there + value",
+        "back = after - there",
+        f"beside = unsigned(at + {cells})",
+        f"lost = {target}[beside] + ((there - (after - back)) + (value - back))",
+        f"{target}[at] = after",
+        f"{target}[beside] = lost if lost == lost else {zero}",  # beside an infinite sum nothing is lost
+    ]
+
+
 def _exchanged(dtype: str) -> str:
     if dtype.startswith("complex"):
         return f"{dtype}(complex(exchange(value.real, offset), exchange(value.imag, offset)))"

@@ -37,7 +37,7 @@ from fuse.codegen.region import Operand, Region
 from fuse.codegen.schedule import Scheduler
 from fuse.codegen.sizes import Sizes
 from fuse.expr import Expr
-from fuse.op import OPS
+from fuse.op import OPS, Op
 
 COPIES = 64 << 20  # bytes of all copies of a result that groups add up in
 LONG_LANE = 8  # elements of each lane that are worth chunks of rows
@@ -50,6 +50,9 @@ class _Scheduler1(Scheduler):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.lane_level = None
+
+    def summed_in(self, op: Op, dtype: str) -> str:
+        return dtype
 
 
 def schedule(
@@ -144,8 +147,9 @@ class Launches:
                 arrays[buffer.name] = empty((slots * count,) if buffer.name in self.private else shape, buffer.dtype)
                 state[f"{buffer.name} cells"] = count
         copies: dict[str, DeviceArray] = {}
-        for name in part.copied:
-            copies[name] = empty((blocks * (threads // lanes), max(arrays[name].size, 1)), self.copied_dtype(name))
+        for name in dict.fromkeys((*part.copied, *part.summed)):
+            count = (blocks * (threads // lanes) if name in part.copied else 1) * (1 + (name in part.summed))
+            copies[name] = empty((count, max(arrays[name].size, 1)), self.copied_dtype(name))
             on.clear(copies[name].flat())
         for acc in part.accs:
             state[acc.acc] = empty((blocks * chunks,), acc.dtype)
@@ -192,8 +196,8 @@ class Launches:
             )
             on.compiling += time.perf_counter() - start
         on.launch(self.compiled[source], (blocks, chunks), threads, values)
-        for name in part.copied:
-            add_copies(arrays[name], copies[name])
+        for name, made in copies.items():
+            add_copies(arrays[name], made)
 
     def chunks(
         self, on: device.Device, source: PartSource, blocks: int, lanes: int, sizes: Mapping[Axis, int]
@@ -237,6 +241,7 @@ class Launches:
         for name in part.copied:
             dtype = np.dtype(self.copied_dtype(name))
             cells = math.prod(sizes[p] for a in self.cells(name) for p in (a.parts or (a,)))
+            cells *= 1 + (name in part.summed)
             slots = max(COPIES // max(cells * dtype.itemsize, 1), 1)
             while groups > max(slots, 1):
                 groups //= 2

@@ -35,6 +35,7 @@ from fuse.codegen.kernel import (
     uses,
     walk,
 )
+from fuse.codegen.lanes import accumulator_dtype
 from fuse.codegen.text import is_innermost
 
 EFFECTS = (Store, Update, Put)
@@ -45,7 +46,8 @@ class Part:
     """One launch: ``before`` is recomputed by each thread; ``body`` is run by each group, once per point of ``groups``.
 
     ``accs`` are accumulators that begin outside of the launch: each block leaves what it has of them. ``copied`` are
-    the buffers of which each group has a copy of its own. ``lanes`` is what the innermost loops run over; ``spread``
+    the buffers of which each group has a copy of its own; beside those that are ``summed`` what rounding loses is kept,
+    in memory that is added to them behind the launch. ``lanes`` is what the innermost loops run over; ``spread``
     says that neighbouring threads belong to neighbouring groups, where the groups' last axis is the one along memory.
     ``chunked``: several blocks share the loops of a group; each leaves a part of its accumulators, ``rows``.
     ``alone``: one lane per group; ``ordered``: one group, in whose outer loops every thread meets all iterations.
@@ -56,6 +58,7 @@ class Part:
     body: tuple[Any, ...]
     accs: tuple[Init, ...] = ()
     copied: tuple[str, ...] = ()
+    summed: tuple[str, ...] = ()
     lanes: tuple[Axis, ...] = ()
     spread: bool = False
     alone: bool = False
@@ -149,6 +152,7 @@ def in_chunks(part: Part) -> list[Part] | None:
         found.append(replace(
             part, body=whole, accs=tuple([a for a in part.accs if a.acc in used]), rows=rows, chunked=True,
             lanes=_lane_axes(whole), copied=tuple([b for b in part.copied if b in met]),
+            summed=tuple([b for b in part.summed if b in met]),
         ))
         done = [Done(acc.acc, acc.op, acc.dtype, True) for acc in rows]
         rest = [s for s in before if not isinstance(s, EFFECTS) and not (isinstance(s, Combine) and s.acc in outer)]
@@ -191,14 +195,14 @@ def _part(kernel: Kernel, before: tuple[Any, ...], loop: Loop, scratch: set[str]
         body = s.body
     lanes = _lane_axes(body)
     private = _private(kernel, groups, scratch)
-    copied = _met(body, groups)
+    copied, summed = _met(body, groups), _summed(body)
     safe = _is_safe(loop, groups, scratch, copied)
     crossing = {u for u in walk(body) if isinstance(u, Update)}
     alone = not _own_lanes(body, private | set(copied)) or not safe and bool(crossing)
     if not safe:
-        return Part(before, (), (loop,), accs, lanes=(), alone=True, ordered=True)
+        return Part(before, (), (loop,), accs, (), summed, alone=True, ordered=True)
     spread = bool(groups) and not alone and _is_along(kernel, groups[-1], lanes)
-    return Part(before, tuple(groups), body, accs, tuple(copied), lanes, spread, alone)
+    return Part(before, tuple(groups), body, accs, tuple(copied), summed, lanes, spread, alone)
 
 
 def _lane_axes(body: Sequence[Any]) -> tuple[Axis, ...]:
@@ -219,6 +223,18 @@ def _met(body: Sequence[Any], groups: Sequence[Axis]) -> list[str]:
     """The buffers that several groups add to at one place."""
     return list(dict.fromkeys(
         s.buffer for s in walk(tuple(body)) if isinstance(s, Update) and not set(groups) <= set(s.index)
+    ))
+
+
+def _summed(body: Sequence[Any]) -> tuple[str, ...]:
+    """The buffers of sums over rows that the CPU would keep in a wider dtype.
+
+    What is added at computed places is rounded each time, as on the CPU.
+    """
+    return tuple(dict.fromkeys(
+        s.buffer for s in walk(tuple(body))
+        if isinstance(s, Update) and accumulator_dtype(s.op, s.dtype) != s.dtype
+        and not any(isinstance(i, str) for i in s.index)
     ))
 
 
@@ -287,7 +303,7 @@ def _scattering(kernel: Kernel, before: tuple[Any, ...], loop: Loop, accs: tuple
     Otherwise sums are taken by groups, each of consecutive indices, in copies; and what is stored, by one thread.
     """
     stores = _scatters(loop)
-    lanes = _lane_axes((loop,))
+    lanes, summed = _lane_axes((loop,)), _summed((loop,))
     along = all(
         is_innermost(s) is False or all(s.axis in t.index for t in s.body if t in stores)
         for s in walk((loop,))
@@ -297,7 +313,7 @@ def _scattering(kernel: Kernel, before: tuple[Any, ...], loop: Loop, accs: tuple
     if along and not is_innermost(loop) and not any(s in stores for s in direct):
         others = [s for s in walk(loop.body) if isinstance(s, (Store, Update)) and s not in stores]
         if all(set(lanes) & set(s.index) for s in others):
-            return Part(before, (), (loop,), accs, lanes=lanes, ordered=True)
+            return Part(before, (), (loop,), accs, (), summed, lanes, ordered=True)
     targets = {s.buffer for s in stores}
     if all(isinstance(s, Update) and s.op.name == "sum" for s in stores) and not any(
         isinstance(s, (Load, Store)) and s.buffer in targets for s in walk(loop.body)
@@ -305,16 +321,17 @@ def _scattering(kernel: Kernel, before: tuple[Any, ...], loop: Loop, accs: tuple
         rest = _without(loop.body, targets)
         inner = tuple([Init(c.acc, c.op, c.dtype) for c in walk(loop.body) if isinstance(c, Combine)])
         if not conflict(Loop(loop.axis, rest, "serial", Split(inner)), {b.name for b in kernel.buffers if b.scratch}):
-            return Part(before, (loop.axis,), loop.body, accs, tuple(sorted(targets)), alone=True)
-    return Part(before, (), (loop,), accs, alone=True, ordered=True)
+            return Part(before, (loop.axis,), loop.body, accs, tuple(sorted(targets)), summed, alone=True)
+    return Part(before, (), (loop,), accs, (), summed, alone=True, ordered=True)
 
 
 def private_buffers(kernel: Kernel, parts: Sequence[Part]) -> set[str]:
-    """Scratch memory of which each group of a launch has its own."""
+    """Scratch memory of which each group of a launch has its own; copies of what groups meet in are no part of it."""
     scratch = {b.name for b in kernel.buffers if b.scratch}
     found: set[str] = set()
     for part in parts:
         for s in walk(part.body):
-            if isinstance(s, (Store, Load, Update)) and s.buffer in scratch and not set(part.groups) <= set(s.index):
+            own = isinstance(s, (Store, Load, Update)) and s.buffer in scratch and s.buffer not in part.copied
+            if own and not set(part.groups) <= set(s.index):
                 found.add(s.buffer)
     return found

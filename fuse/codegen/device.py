@@ -263,7 +263,11 @@ class SimulatedDevice(Device):
     def launch(self, kernel: Any, blocks: tuple[int, int], threads: int, arguments: Sequence[Any]) -> None:
         self.counts["launches"] += 1
         with _lock:  # one block at a time, for all threads
-            kernel(blocks, threads, arguments)
+            try:
+                kernel(blocks, threads, arguments)
+            except (IndexError, ValueError, OverflowError) as error:
+                # As errors of a call these would send it to the CPU, and nobody would see what a GPU does here.
+                raise AssertionError(f"a kernel does what it must not: {error}") from error
 
 
 # ---------------------------------------------------------------- which one

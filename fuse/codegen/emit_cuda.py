@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fuse.codegen.cuda_combine import Combining
+from fuse.codegen.cuda_combine import Combining, added
 from fuse.codegen.cuda_held import Held, begin, held, sweep
 from fuse.codegen.cuda_parts import Done, Part, parts_of, private_buffers
 from fuse.codegen.cuda_wide import Wide, copies, widened
@@ -299,19 +299,24 @@ class CudaEmitter(Emitter):
         k = self.combining.of(s.op, s.dtype)
         guard = self.guard(s.buffer, s.index)
         at = self.offset(s.buffer, s.index)
-        if s.buffer in self.part.copied:
+        copied, summed = s.buffer in self.part.copied, s.buffer in self.part.summed
+        if copied or summed:
             cells = self.argument(f"{s.buffer}_cells", Argument("cells", s.buffer), "int64")
-            copies = f"{s.buffer}_copies"
-            self.argument(copies, Argument("copies", s.buffer), self.buffers[s.buffer].dtype, True)
-            target, at = copies, f"slot * {cells} + {at}"
+            target = self.argument(f"{s.buffer}_copies", Argument("copies", s.buffer), s.dtype, True)
+            at = f"slot * {cells}{' * 2' * summed} + {at}" if copied else at
         else:
             target = self.array(s.buffer, True)
         if guard:
             self.line(f"if {guard}:")
             self.depth += 1
         self.line(f"at = unsigned({at})")
-        new = f"combine{k}({as_dtype(f'{target}[at]', s.dtype)}, {value})"
-        self.line(f"{target}[at] = {f'float16({new})' if self.buffers[s.buffer].dtype == 'float16' else new}")
+        if summed:
+            for text in added(target, cells, value, typed("0.0", s.dtype)):
+                self.line(text)
+        else:
+            new = f"combine{k}({as_dtype(f'{target}[at]', s.dtype)}, {value})"
+            half = self.buffers[s.buffer].dtype == "float16" and not copied
+            self.line(f"{target}[at] = {f'float16({new})' if half else new}")
         if guard:
             self.depth -= 1
 

@@ -36,6 +36,7 @@ from fuse.codegen.region import GENERATORS, INDEXED, SCATTERS, Operand, Region, 
 from fuse.codegen.scatter import checked_index, place_scatter
 from fuse.codegen.sizes import Size, Sizes
 from fuse.expr import INPUT, Expr
+from fuse.op import Op
 
 REPEAT_IN_ROW = 4  # operations repeated rather than kept, where keeping means a row in cache
 REPEAT_IN_SWEEP = 24  # the same where keeping means a whole array in memory
@@ -112,7 +113,7 @@ class Scheduler(Placement):
         dtype = node.params["dtype"]
         value, time, have = self.value(operand, level, context[:level], context[level], self.region.domain[node])
         index = tuple([0 if a is None else self.axes[a] for a in self.region.amap[node]])
-        target, wide = self.buffer(node), accumulator_dtype(node.op, dtype)
+        target, wide = self.buffer(node), self.summed_in(node.op, dtype)
         at: tuple[Any, ...] = index
         if wide != dtype:
             at = axes = tuple([a for a in index if isinstance(a, Axis)])
@@ -125,6 +126,10 @@ class Scheduler(Placement):
         if wide != dtype:
             done = (Load(total, wide, target, at), Store(self.buffer(node), index, total))
             self.emit_over(index, context[0] + 1 if level else context[0], done)
+
+    def summed_in(self, op: Op, dtype: str) -> str:
+        """The dtype in which a reduction over many rows is kept in memory."""
+        return accumulator_dtype(op, dtype)
 
     def emit_over(self, index: tuple[Any, ...], time: int, body: tuple[Any, ...]) -> None:
         """Emit ``body`` at the outermost level, in loops over the axes of ``index``."""

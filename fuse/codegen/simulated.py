@@ -74,7 +74,7 @@ def _namespace() -> dict[str, Any]:
         return np.float32(np.float16(x))
 
     scope: dict[str, Any] = {
-        "half": half, "unsigned": lambda place: place,
+        "half": half, "unsigned": _unsigned,
         "math": SimpleNamespace(**math), "np": np, "fma": fma, "rint": np.rint, "fabs": np.abs,
         "copysign": kept(np.copysign), "f2i": bits("float64", "int64"), "i2f": bits("int64", "float64"),
         "f2i32": bits("float32", "int32"), "i2f32": bits("int32", "float32"), "device": lambda function: function,
@@ -84,6 +84,13 @@ def _namespace() -> dict[str, Any]:
     for name in SCALARS:
         scope[name] = _cast(name.strip("_"))
     return scope
+
+
+def _unsigned(place: int) -> int:
+    """A place in memory, which NumPy would count from the end where it is negative."""
+    if place < 0:
+        raise IndexError(f"place {place} of an array")
+    return place
 
 
 def _loading(count: int) -> Callable[[Any, int], tuple[Any, ...]]:
