@@ -6,6 +6,7 @@ It takes the packages of the ``cuda`` extra: where one is missing it says so, an
 
 * has no instruction in float64, where its formula is in float32 or narrower, but for the one product by which
   libdevice reduces large angles;
+* rounds products and sums one by one, as the CPU does;
 * calls no function, but for slow paths of libdevice that NVVM never puts in place;
 * needs no local memory, but for those of sine, cosine and tangent, and spills no register;
 * has the instructions that its case promises, such as loads of 16 bytes;
@@ -24,6 +25,8 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from fuse.codegen.device_code import UNROUNDED
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -80,6 +83,8 @@ def wrong_with(kernel: Any, narrow: bool, assemble: bool) -> list[str]:
         found.append(f"computes in float64: {', '.join(sorted(wide))}")
     if calls := [name for name in kernel.calls if not SLOW_PATHS.fullmatch(name)]:
         found.append(f"calls {', '.join(sorted(set(calls)))}")
+    if UNROUNDED.search(kernel.body):
+        found.append(f"products and sums may be rounded together: {UNROUNDED.findall(kernel.body)[0]}")
     if kernel.local_bytes and not angles:
         found.append(f"needs {kernel.local_bytes} bytes of local memory")
     if assemble:

@@ -1,13 +1,17 @@
 """Kernels for GPUs without a GPU: programs are planned, and PTX is read as it is written."""
 from __future__ import annotations
 
+import sys
+import warnings
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import fuse
 import fuse.tensor as T
+from fuse.codegen import device_code
 from fuse.codegen.ptx import Compiled, compiling, missing, ptx_of
 from fuse.devices import is_simulated
 from fuse.errors import DeviceError
@@ -51,6 +55,22 @@ def test_programs_for_gpus_are_planned_without_one_and_do_not_run():
         assert "together" in f.source and "launch 0" in f.explain()
         with pytest.raises(DeviceError, match="nothing to run on"):
             f(np.ones((2, 3), "float32"))
+
+
+@pytest.mark.parametrize(
+    "made, options, said",
+    [(b"mul.rn.f32", {}, None), (b"mul.f32", {}, "pass on"), (b"", {"gen-lto": None}, "pass on"), (None, {}, "know")],
+)
+def test_whether_products_and_sums_are_rounded_one_by_one_is_looked_at(made, options, said, monkeypatch):
+    nvvm = SimpleNamespace(compile_ir=lambda ir, **options: made if options["fma"] is False else b"fma.rn.f32")
+    monkeypatch.setitem(sys.modules, "numba.cuda.cudadrv", SimpleNamespace(nvvm=nvvm))
+    monkeypatch.setattr(device_code, "_warned", [])
+    for expected in [said] + [None] * (said is not None):  # one warning in a process
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            with device_code.rounding_each():
+                assert made is None or nvvm.compile_ir("", **options) == made
+        assert [expected in str(w.message) for w in seen] == [True] * (expected is not None)
 
 
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from fuse.codegen.device_code import first_line, function_of, numba_cuda, rounding_each, signature
+from fuse.codegen.device_code import compiled, first_line, function_of, numba_cuda, signature
 from fuse.devices import is_simulated, resolve
 from fuse.errors import DeviceError
 
@@ -202,8 +202,7 @@ class NumbaDevice(Device):
         self, text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool]
     ) -> Any:
         self.counts["compiled kernels"] += 1
-        with rounding_each():
-            return numba_cuda().jit(signature(dtypes, arrays))(function_of(text, entry, helpers))
+        return compiled(function_of(text, entry, helpers), signature(dtypes, arrays))
 
     def launch(self, kernel: Any, blocks: tuple[int, int], threads: int, arguments: Sequence[Any]) -> None:
         self.counts["launches"] += 1

@@ -6,7 +6,9 @@ several elements, the exchange of values within a warp.
 
 from __future__ import annotations
 
+import inspect
 import math
+import re
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,22 +53,72 @@ def signature(dtypes: Sequence[str], arrays: Sequence[bool]) -> tuple[Any, ...]:
     return tuple(found)
 
 
+# Without a rounding of its own, an instruction may become part of another one when machine code is made.
+UNROUNDED = re.compile(r"\b(?:mul|add|sub)(?:\.ftz|\.sat)*\.f(?:16|32|64)\b")
+_warned: list[str] = []
+
+
 @contextmanager
 def rounding_each() -> Iterator[None]:
     """What is compiled inside rounds products and sums one by one, as the CPU does.
 
     NVVM would make a * b + c one operation, so that a * b - c * d is not zero where both products are the same; where
-    it is asked for by name (``fma``), it stays. numba-cuda hands this option on, but has none of its own for it.
+    it is asked for by name (``fma``), it stays. numba-cuda hands this option on, but has none of its own for it, so
+    the function that calls NVVM is replaced. Whether that helped, what comes of it tells; where not, a warning does.
     """
     from numba.cuda.cudadrv import nvvm
 
+    compile_ir = getattr(nvvm, "compile_ir", None)
+    if compile_ir is None:
+        _not_each("calls NVVM in a way that fuse does not know")
+        yield
+        return
+    made: list[str] = []
+
+    def each(ir: Any, **options: Any) -> Any:
+        found = compile_ir(ir, **{**options, "fma": False})
+        # What is left to the linker it makes as it likes: nvJitLink passes the option to nobody.
+        made.append("add.f32" if "gen-lto" in options else bytes(found).decode(errors="replace"))
+        return found
+
     with _lock:
-        compile_ir = nvvm.compile_ir
-        nvvm.compile_ir = lambda ir, **options: compile_ir(ir, **{**options, "fma": False})
+        nvvm.compile_ir = each
         try:
             yield
         finally:
             nvvm.compile_ir = compile_ir
+    if not made:
+        _not_each("calls NVVM in a way that fuse does not know")
+    elif any(map(UNROUNDED.search, made)):
+        _not_each("does not pass on that each operation is to be rounded")
+
+
+def _not_each(why: str) -> None:
+    """Warn, once in a process."""
+    if not _warned:
+        text = (
+            f"numba-cuda {_version()} {why}: a * b + c may be rounded once on the GPU instead of twice, and last "
+            "digits may differ from those on the CPU; with numba-cuda 0.30 they do not"
+        )
+        _warned.append(text)
+        warnings.warn(text, stacklevel=4)
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("numba-cuda")
+    except metadata.PackageNotFoundError:
+        return "(of Numba itself)"
+
+
+def compiled(kernel: Any, kinds: tuple[Any, ...]) -> Any:
+    """A function as a kernel for the current device, by way of PTX: nvJitLink does not round each (`rounding_each`)."""
+    jit = numba_cuda().jit
+    options = {"lto": False} if "lto" in inspect.signature(jit).parameters else {}
+    with rounding_each():
+        return jit(kinds, **options)(kernel)
 
 
 def ptx(

@@ -82,3 +82,12 @@ def test_memory_comes_from_the_pool_and_goes_back_to_the_driver(real):
     assert "allocations" not in seen()
     f.free()
     np.testing.assert_array_equal(there.get(), np.full(1 << 20, 2, np.float32))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_nothing_is_left_of_equal_products(dtype):
+    """The machine code rounds each product, as its PTX says."""
+    x, y = T.vector("x", dtype=dtype), T.vector("y", dtype=dtype)
+    values = np.random.default_rng(2).normal(size=1000).astype(dtype)
+    f = fuse.function([x, y], x * x - y * y, device="cuda")
+    assert not f(values, values).any()
