@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fuse.argnames import also
 from fuse.compiled import function
 from fuse.config import config
 from fuse.errors import FuseTypeError, FuseValueError
@@ -60,6 +61,7 @@ def _leaf_called(expr: Expr, name: Any) -> Expr:
     raise FuseValueError(f"the expression has {several} called {name!r} (it has: {known})")
 
 
+@also(rebuild_strict="strict", copy_inputs_over="share_inputs")
 def clone(
     output: Any, replace: Any = None, strict: bool = True, share_inputs: bool = True, copy_inputs: Any = None
 ) -> Any:

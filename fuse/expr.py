@@ -13,6 +13,7 @@ import numpy as np
 
 from fuse import typebase
 from fuse import types as ty
+from fuse.argnames import also
 from fuse.errors import FuseError, FuseTypeError, Origin, user_line, with_context
 from fuse.typebase import Type
 from fuse.types import TensorType
@@ -295,6 +296,7 @@ def variable(type_: TensorType, name: str | None = None) -> Expr:
 typebase.input_maker = variable
 
 
+@also(x="value")
 def constant(value: Any, name: str | None = None, dtype: Any = None, ndim: int | None = None) -> Constant:
     """A constant from a number (dtype as small as it can be), an array or a nested list.
 

@@ -15,6 +15,7 @@ from types import FunctionType, MappingProxyType, MethodType
 from typing import Any
 
 from fuse import types as ty
+from fuse.argnames import placed
 from fuse.errors import FuseTypeError
 from fuse.expr import Expr, as_expr, make
 from fuse.types import TensorType
@@ -246,10 +247,13 @@ class _Public:
         functools.update_wrapper(self, fn)
         self.op = op
         self._call: Callable[..., Expr] = call or op
+        self.also: dict[str, str] | None = None  # further names of operands, see argnames
 
     def __call__(self, *args: Any, **params: Any) -> Any:
         if params and self.op.kind == "elementwise":  # Theano's ops take these
             name, listed = params.pop("name", None), params.pop("return_list", False)
+            if params and self.also is not None:
+                args, params = placed(self.__wrapped__, self.also, args, params)
             found = self._call(*args, **params)
             if name is not None:
                 found.name = name

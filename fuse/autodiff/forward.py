@@ -7,6 +7,7 @@ from typing import Any
 
 from fuse import testvalues
 from fuse import types as ty
+from fuse.argnames import also
 from fuse.autodiff.absent import DisconnectedType, grad_not_implemented, is_disconnected, is_null
 from fuse.autodiff.reverse import check_choices, derived, stabilized, targets_of
 from fuse.autodiff.sweep import (
@@ -30,6 +31,7 @@ from fuse.op import DISCONNECTED, ZERO, Marker
 Tangent = Any
 
 
+@also(tangents="eval_points", use_op_pushforward="use_op_rop_implementation")
 @testvalues.after
 def Rop(
     f: Any,

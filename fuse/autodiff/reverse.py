@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fuse import types as ty
+from fuse.argnames import also
 from fuse.autodiff import loops as _loops  # noqa: F401 (gives the loop its gradient)
 from fuse.autodiff.absent import DisconnectedType, is_disconnected, is_null
 from fuse.autodiff.functions import also_of_functions
@@ -94,12 +95,14 @@ def grad(
     return in_form_of(wrt, derived(results, [*roots, *known.values()]))
 
 
+@also(cotangents="eval_points")
 def Lop(
     f: Any,
     wrt: Any,
     eval_points: Any,
     consider_constant: Iterable[Expr] | None = None,
     disconnected_inputs: str = "raise",
+    return_disconnected: str = "zero",
 ) -> Any:
     """The row vector ``eval_points`` times the Jacobian of ``f`` with respect to ``wrt`` (a vector-Jacobian product).
 
@@ -110,7 +113,7 @@ def Lop(
     >>> fuse.Lop(x ** 2, x, v).eval({x: [1.0, 2.0], v: [1.0, 10.0]})
     array([ 2., 40.])
     """
-    check_choices(disconnected_inputs=disconnected_inputs)
+    check_choices(disconnected_inputs=disconnected_inputs, return_disconnected=return_disconnected)
     heads = list(f) if isinstance(f, (list, tuple)) else [f]
     points = list(eval_points) if isinstance(eval_points, (list, tuple)) else [eval_points]
     if len(heads) != len(points):
@@ -120,7 +123,7 @@ def Lop(
     stop = as_nodes(consider_constant)
     stable = stabilized(heads, [*targets, *stop])
     found = cotangents(list(zip(stable, points, strict=True)), targets, stop)
-    results = [_result(found[t], t, disconnected_inputs, "zero", "raise", heads) for t in targets]
+    results = [_result(found[t], t, disconnected_inputs, return_disconnected, "raise", heads) for t in targets]
     return in_form_of(wrt, derived(results, [*heads, *points]))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fuse import types as ty
+from fuse.argnames import also
 from fuse.config import config
 from fuse.errors import FuseTypeError
 from fuse.expr import Constant, Expr, as_expr
@@ -231,6 +232,7 @@ def divmod(x: Any, y: Any) -> tuple[Expr, Expr]:
     return int_div(x, y), mod(x, y)
 
 
+@also(a="x", b="y")
 def ceil_intdiv(x: Any, y: Any) -> Expr:
     """The quotient rounded towards inf.
 
@@ -307,6 +309,7 @@ def _sgn_rule(g: Any, out: Any, x: Any) -> Any:
     return switch(radius > 0, (g - real(g * out) * conj(out)) / radius, 0)
 
 
+@also(a="x")
 @elementwise(dtype=numeric, numpy=np.sign, sympy="sign(x)", latex=r"\operatorname{sgn} #1", domain=(-5.0, 5.0),
              grad=(_sgn_rule,), meta={"holomorphic": False}, builtin=True, traits="finite-slopes light")
 def sgn(x):
@@ -350,6 +353,7 @@ def ordered(*dtypes: str, **_: Any) -> tuple[tuple[str, ...], str]:
     return same(*dtypes)
 
 
+@also(min="low", max="high", a_min="low", a_max="high")
 @elementwise(
     dtype=ordered, numpy=lambda x, low, high: np.where(x < low, low, np.where(x > high, high, x)), ufunc=np.clip,
     sympy="Piecewise((y, x < y), (Min(x, z), True))", latex=r"\operatorname{clip}(#1, #2, #3)", domain=(-5.0, 5.0),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fuse.argnames import also
 from fuse.errors import FuseTypeError, FuseValueError, ShapeError, SpecifiedShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend.layout import broadcast_to, dimshuffle, reshape
@@ -26,6 +27,7 @@ from fuse.types import TensorType
 
 
 # ---------------------------------------------------------------- order of axes
+@also(a="x")
 def transpose(x: Any, *axes: Any) -> Expr:
     """``x`` with its axes reversed, or in the given order.
 
@@ -59,6 +61,7 @@ def matrix_transpose(x: Any) -> Expr:
     return swapaxes(x, -1, -2)
 
 
+@also(y="x", a="x")
 def swapaxes(x: Any, axis1: int, axis2: int) -> Expr:
     """``x`` with two axes exchanged.
 
@@ -75,6 +78,7 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Expr:
     return dimshuffle(x, order)
 
 
+@also(a="x")
 def moveaxis(x: Any, source: Any, destination: Any) -> Expr:
     """``x`` with some axes moved to other positions, the others in their order (``numpy.moveaxis``).
 
@@ -98,6 +102,7 @@ def moveaxis(x: Any, source: Any, destination: Any) -> Expr:
 
 
 # ---------------------------------------------------------------- axes of size 1
+@also(a="x")
 def expand_dims(x: Any, axis: Any) -> Expr:
     """``x`` with axes of size 1 inserted, at positions counted in the result.
 
@@ -132,6 +137,7 @@ def squeeze(x: Any, axis: Any = None) -> Expr:
     return dimshuffle(x, [a for a in range(x.type.ndim) if a not in drop])
 
 
+@also(t="x")
 def shape_padleft(x: Any, n_ones: int = 1) -> Expr:
     """``x`` with ``n_ones`` axes of size 1 before the others.
 
@@ -143,6 +149,7 @@ def shape_padleft(x: Any, n_ones: int = 1) -> Expr:
     return dimshuffle(x, ["x"] * n_ones + list(range(x.type.ndim)))
 
 
+@also(t="x")
 def shape_padright(x: Any, n_ones: int = 1) -> Expr:
     """``x`` with ``n_ones`` axes of size 1 after the others.
 
@@ -154,6 +161,7 @@ def shape_padright(x: Any, n_ones: int = 1) -> Expr:
     return dimshuffle(x, list(range(x.type.ndim)) + ["x"] * n_ones)
 
 
+@also(t="x")
 def shape_padaxis(x: Any, axis: int) -> Expr:
     """``x`` with one axis of size 1 inserted at ``axis``.
 

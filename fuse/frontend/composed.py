@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from fuse import types as ty
+from fuse.argnames import also
 from fuse.expr import Expr, as_expr, constant
 from fuse.frontend.arithmetic import abs, cast
 from fuse.frontend.logic import and_, eq, invert, isfinite, isnan, literal, or_, switch, xor
@@ -67,6 +68,7 @@ def isneginf(x: Any) -> Expr:
     return eq(x, -np.inf)
 
 
+@also(a="x", b="y")
 def isclose(x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Expr:
     """Whether ``abs(x - y) <= atol + rtol * abs(y)``, or both are the same infinity: bool.
 
@@ -104,6 +106,7 @@ def logit(x: Any) -> Expr:
     return log(x / (constant(1, dtype=ty.inexact(x.dtype)) - x))
 
 
+@also(a="x", b="y")
 def betaln(x: Any, y: Any) -> Expr:
     """The logarithm of the beta function, ``gammaln(x) + gammaln(y) - gammaln(x + y)``.
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from fuse import types as ty
+from fuse.argnames import also
 from fuse.config import config
 from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Constant, Expr, as_expr, constant
@@ -111,6 +112,7 @@ def ones_like(model: Any, dtype: Any = None, opt: bool = False) -> Expr:
     return full_like(model, 1, dtype)
 
 
+@also(prototype="model")
 def empty_like(model: Any, dtype: Any = None) -> Expr:
     """An array of the shape and dtype of ``model`` whose values are not promised; here they are zeros.
 
@@ -121,6 +123,7 @@ def empty_like(model: Any, dtype: Any = None) -> Expr:
     return zeros_like(model, dtype)
 
 
+@also(a="model")
 def full_like(model: Any, fill_value: Any, dtype: Any = None) -> Expr:
     """``fill_value`` in the shape of ``model``, and in its dtype unless another is given.
 
@@ -341,6 +344,7 @@ def _minus(a: Expr, b: Expr) -> Expr:
     return a if isinstance(b, Constant) and b.data == 0 else ew.sub(a, b)
 
 
+@also(end="stop", steps="num")
 def linspace(
     start: Any, stop: Any, num: Any = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0
 ) -> Any:
@@ -373,13 +377,16 @@ def linspace(
     return (values, step) if retstep else values
 
 
-def logspace(start: Any, stop: Any, num: Any = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None) -> Expr:
+@also(end="stop", steps="num")
+def logspace(
+    start: Any, stop: Any, num: Any = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None, axis: int = 0
+) -> Expr:
     """``base`` to the powers ``linspace(start, stop, num)``.
 
     >>> logspace(0, 3, 4).eval()
     array([   1.,   10.,  100., 1000.])
     """
-    values = ew.pow(base, linspace(start, stop, num, endpoint))
+    values = ew.pow(base, linspace(start, stop, num, endpoint, axis=axis))
     return values if dtype is None else ew.cast(values, dtype_name(dtype))
 
 

@@ -116,7 +116,7 @@ from fuse.frontend.transcendental import (
 )
 
 # Other names of the same functions: Theano's, PyTensor's, NumPy's, SciPy's.
-abs_, absolute, inv, sign, square, second, where = abs, abs, reciprocal, sgn, sqr, fill, switch
+abs_, absolute, inv, sign, square, second = abs, abs, reciprocal, sgn, sqr, fill
 negative, subtract, multiply, divide, true_divide = neg, sub, mul, true_div, true_div
 floor_div, floor_divide, remainder, power = int_div, int_div, mod, pow
 equal, not_equal, ne, less, less_equal, greater, greater_equal = eq, neq, neq, lt, le, gt, ge

@@ -4,7 +4,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from fuse.errors import FuseTypeError
+from fuse.argnames import also
+from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Expr, substitute, variable
 from fuse.expr import toposort as expr_toposort
 from fuse.frontend.apply import Apply, clone_variable
@@ -81,6 +82,7 @@ def applications(outputs: Iterable[Expr], known: Iterable[Expr] = ()) -> list[Ap
     return [Apply._view(n) for n in order if not n.is_leaf and n.op.name != "part"]
 
 
+@also(graphs="variable_list")
 def inputs(variable_list: Iterable[Expr], blockers: Iterable[Expr] | None = None) -> list[Expr]:
     """The leaves that the variables depend on: inputs, shared variables and constants.
 
@@ -94,22 +96,26 @@ def inputs(variable_list: Iterable[Expr], blockers: Iterable[Expr] | None = None
     return [n for n in order if n.is_leaf] + [b for b in blocked if not b.is_leaf]
 
 
+@also(graphs="variable_list")
 def ancestors(variable_list: Iterable[Expr], blockers: Iterable[Expr] | None = None) -> list[Expr]:
     """Every variable that these depend on, themselves included."""
     return expr_toposort(variable_list, known=blockers or ())
 
 
+@also(inputs="ins", outputs="outs")
 def variables(ins: Iterable[Expr], outs: Iterable[Expr]) -> set[Expr]:
     """Every variable between ``ins`` and ``outs``, both included."""
     ins = list(ins)
     return {*ins, *expr_toposort(outs, known=ins)}
 
 
+@also(inputs="ins", outputs="outs")
 def io_toposort(ins: Iterable[Expr], outs: Iterable[Expr]) -> list[Apply]:
     """The applications between ``ins`` and ``outs``, in an order of computation."""
     return applications(outs, ins)
 
 
+@also(inputs="ins", outputs="outs")
 def ops(ins: Iterable[Expr], outs: Iterable[Expr]) -> set[Apply]:
     """The applications between ``ins`` and ``outs``.
 
@@ -132,13 +138,18 @@ def orphans(ins: Iterable[Expr], outs: Iterable[Expr]) -> list[Expr]:
     return [n for n in expr_toposort(outs, known=list(ins)) if n.is_leaf]
 
 
+@also(inputs="ins", outputs="outs")
 def clone(
-    ins: Sequence[Expr], outs: Sequence[Expr], copy_inputs: bool = True, copy_orphans: bool | None = None
+    ins: Sequence[Expr], outs: Sequence[Expr], copy_inputs: bool = True, copy_orphans: bool | None = None,
+    clone_inner_graphs: bool = False,
 ) -> tuple[list[Expr], list[Expr]]:
-    """The same graph on new inputs: (inputs, outputs). Without ``copy_inputs`` nodes are shared anyway."""
+    """The same graph on new inputs: (inputs, outputs). Constants stay, as all does without ``copy_inputs``."""
     if not copy_inputs:
         return list(ins), list(outs)
-    fresh = [clone_variable(i) if i.op.name == "input" else variable(i.type, i.name) for i in ins]
+    fresh = [
+        clone_variable(i) if i.op.name == "input" else i if i.op.name == "constant" else variable(i.type, i.name)
+        for i in ins
+    ]
     return fresh, substitute(outs, dict(zip(ins, fresh, strict=True)))
 
 
@@ -161,5 +172,10 @@ def is_same_graph(
 def equal_computations(
     xs: Sequence[Expr], ys: Sequence[Expr], in_xs: Sequence[Expr] = (), in_ys: Sequence[Expr] = ()
 ) -> bool:
-    """Whether ``ys`` are ``xs`` with ``in_xs`` in place of ``in_ys``."""
-    return len(xs) == len(ys) and list(xs) == substitute(ys, dict(zip(in_ys, in_xs, strict=True)))
+    """Whether ``ys`` are ``xs`` with ``in_xs`` in place of ``in_ys``.
+
+    Raises FuseValueError where there are not as many of one as of the other.
+    """
+    if len(xs) != len(ys) or len(in_xs) != len(in_ys):
+        raise FuseValueError("equal_computations compares as many expressions, and replaces as many variables")
+    return list(xs) == substitute(ys, dict(zip(in_ys, in_xs, strict=True)))

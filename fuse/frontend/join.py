@@ -8,6 +8,7 @@ import numpy as np
 
 from fuse import expr as _expr
 from fuse import types as ty
+from fuse.argnames import also
 from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr, constant
 from fuse.frontend.arithmetic import clip, maximum
@@ -145,6 +146,7 @@ def concatenate(tensor_list: Any, axis: int = 0) -> Expr:
     return join(axis, *tensor_list)
 
 
+@also(arrays="tensors")
 def stack(*tensors: Any, axis: int = 0) -> Expr:
     """Expressions of the same rank along a new axis: ``stack([a, b], axis=1)``, or ``stack(a, b)``.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fuse.argnames import also
 from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
@@ -130,6 +131,7 @@ def _broadcast_to_grad(g: Expr, out: Expr, x: Expr, *sizes: Expr) -> tuple[Any, 
     return (sum_to(g, x), *[DISCONNECTED] * len(sizes))
 
 
+@also(array="x")
 @op_record(
     "index", numpy=_broadcast_array, infer=_broadcast_to_type, linear=True,
     grad=_broadcast_to_grad, shape=lambda node, *s: node.args[1:], integers_from=1,
@@ -260,6 +262,7 @@ def never_negative(expr: Expr) -> bool:
     return False
 
 
+@also(newshape="shape")
 @op_record(
     "view", numpy=lambda x, *sizes: np.reshape(x, _ints(sizes)), infer=_reshape_type, shape=_reshape_shape,
     linear=True, grad=lambda g, out, x, *sizes: (reshape(g, sizes_of(x)), *[DISCONNECTED] * len(sizes)),
@@ -326,6 +329,7 @@ def _diagonal_grad(g: Expr, out: Expr, x: Expr, offset: int, axis1: int, axis2: 
     return (broadcast_to(ew.switch(ew.eq(position[1], ew.add(position[0], abs(offset))), spread, zero), *sizes),)
 
 
+@also(a="x")
 @op_record(
     "view", numpy=np.diagonal, infer=_diagonal_type, shape=_diagonal_shape, linear=True, grad=_diagonal_grad,
 )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fuse import types as ty
+from fuse.argnames import also
 from fuse.errors import FuseError, FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
@@ -73,6 +74,7 @@ def _dot(op: Op, x: Expr, y: Expr) -> Expr:
     return op(x, y)
 
 
+@also(l="x", r="y", a="x", b="y", right="y")
 def dot(x: Any, y: Any) -> Expr:
     """``numpy.dot``: scalar times, inner product of vectors, product of matrices, sum over last and second-last axis.
 
@@ -119,6 +121,7 @@ def _matmul(op: Op, x: Expr, y: Expr) -> Expr:
     return op(x, y)
 
 
+@also(x1="x", x2="y")
 def matmul(x: Any, y: Any, dtype: Any = None) -> Expr:
     """``x @ y`` as in NumPy: matrices in the last two axes, the others broadcast; vectors count as a row and a column.
 
@@ -322,6 +325,7 @@ def vdot(x: Any, y: Any) -> Expr:
     return _dot(ew.conj(x) if x.type.dtype in ty.COMPLEX else x, y)
 
 
+@also(X="a")
 def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Expr:
     """The sum over a diagonal of ``a`` (``numpy.trace``); integers sum up in 64 bits.
 
@@ -371,6 +375,7 @@ def matrix_dot(*matrices: Any) -> Expr:
     return product
 
 
+@also(M="m")
 def matrix_power(m: Any, n: int) -> Expr:
     """The square matrix ``m`` to an integer power, by repeated squaring; negative powers through the inverse.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fuse import types as ty
+from fuse.argnames import also
 from fuse.errors import FuseTypeError
 from fuse.expr import Expr, constant
 from fuse.op import ZERO, elementwise, predicate
@@ -120,6 +121,7 @@ def ge(x, y):
 
 
 # ---------------------------------------------------------------- choice
+@also(cond="condition", ift="first", iff="second")
 @elementwise(
     dtype=chosen, numpy=np.where, sympy="Piecewise((y, x), (z, True))",
     latex=r"\begin{cases} #2 & \text{if } #1 \\ #3 & \text{otherwise} \end{cases}",
@@ -138,6 +140,7 @@ def switch(condition, first, second):
 
 
 # ---------------------------------------------------------------- tests of one number
+@also(a="x")
 @elementwise(dtype=predicate, numpy=np.isnan, grad=(ZERO,), builtin=True)
 def isnan(x):
     """Whether ``x`` is not a number: bool; never for integers.
@@ -148,6 +151,7 @@ def isnan(x):
     return x != x
 
 
+@also(a="x")
 @elementwise(dtype=predicate, numpy=np.isinf, grad=(ZERO,), builtin=True)
 def isinf(x):
     """Whether ``x``, or a part of a complex ``x``, is infinite: bool.
@@ -158,6 +162,7 @@ def isinf(x):
     return mathlib.isinf(x)
 
 
+@also(a="x")
 @elementwise(dtype=predicate, numpy=np.isfinite, grad=(ZERO,), builtin=True)
 def isfinite(x):
     """Whether ``x`` is neither infinite nor NaN: bool.

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fuse.errors import FuseIndexError, ShapeError
+from fuse.argnames import also
+from fuse.errors import FuseIndexError, FuseValueError, ShapeError
 from fuse.expr import Constant, Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
 from fuse.frontend.asserting import required
@@ -100,4 +101,19 @@ def argwhere(a: Any) -> Expr:
     return ew.cast(nonzero(a, return_matrix=True), "int64").T
 
 
-__all__ = ["argwhere", "flatnonzero", "nonzero"]
+@also(condition="cond", first="ift", second="iff")
+def where(cond: Any, ift: Any = None, iff: Any = None, **options: Any) -> Any:
+    """``ift`` where ``cond`` holds, ``iff`` elsewhere (``switch``); of ``cond`` alone, the positions where it holds.
+
+    Raises FuseValueError where one of the two values is given without the other.
+
+    >>> where([True, False], 1.0, [2.0, 3.0]).eval(), where([0, 3])[0].eval()
+    (array([1., 3.]), array([1]))
+    """
+    if (ift is None) != (iff is None):
+        raise FuseValueError("where takes both values, or neither")
+    return nonzero(cond, **options) if ift is None else ew.switch(cond, ift, iff, **options)
+
+
+where.op = ew.switch.op  # type: ignore[attr-defined]  # so that node.op == where is true of a switch
+__all__ = ["argwhere", "flatnonzero", "nonzero", "where"]

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from fuse.argnames import also
 from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Expr, as_expr
 from fuse.frontend.axes import flatten, swapaxes
@@ -26,6 +27,7 @@ from fuse.op import DISCONNECTED, Op, op_record
 from fuse.types import DISCRETE, TensorType
 
 
+@also(A="x")
 def tile(x: Any, reps: Any, ndim: int | None = None) -> Expr:
     """``x`` laid ``reps`` times along its axes, as ``numpy.tile``.
 
@@ -67,6 +69,7 @@ def repeat_indices(op: Op, counts: Any, *size: Any) -> Expr:
     return op(counts, *size)
 
 
+@also(a="x")
 def repeat(x: Any, repeats: Any, axis: int | None = None) -> Expr:
     """Each element of ``x`` repeated along ``axis`` (None: of the flattened ``x``), as ``numpy.repeat``.
 
@@ -131,6 +134,7 @@ def _rolled(x: Expr, shift: Any, axis: int) -> Expr:
     return x[(slice(None),) * axis + (position,)]
 
 
+@also(arr="x", m="x")
 def flip(x: Any, axis: Any = None) -> Expr:
     """``x`` with the order of elements reversed along the given axes (None: all).
 

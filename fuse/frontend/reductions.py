@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fuse import types as ty
+from fuse.argnames import also
 from fuse.errors import DTypeError, FuseTypeError
 from fuse.expr import Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
@@ -156,6 +157,7 @@ def _accumulated(op: Op, x: Any, axis: Axis, dtype: Any, keepdims: bool, acc_dty
     return ew.cast(reduce(op, x, axis, acc, keepdims), out)
 
 
+@also(input="x", a="x")
 def sum(x: Any, axis: Axis = None, dtype: Any = None, keepdims: bool = False, acc_dtype: Any = None) -> Expr:
     """The sum of elements over ``axis`` (None: all, an int, or several).
 
@@ -169,6 +171,7 @@ def sum(x: Any, axis: Axis = None, dtype: Any = None, keepdims: bool = False, ac
     return _accumulated(SUM, x, axis, dtype, keepdims, acc_dtype)
 
 
+@also(input="x", a="x")
 def prod(
     x: Any, axis: Axis = None, dtype: Any = None, keepdims: bool = False, acc_dtype: Any = None,
     no_zeros_in_input: bool = False,

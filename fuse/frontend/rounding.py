@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fuse import types as ty
+from fuse.argnames import also
 from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Expr, as_expr
 from fuse.frontend.arithmetic import cast
@@ -93,6 +94,7 @@ round_half_away_from_zero = public(_of_floats(_round_half_away_from_zero))
 _MODES = {"half_to_even": round_half_to_even, "half_away_from_zero": round_half_away_from_zero}
 
 
+@also(a="x")
 def round(x: Any, mode: str | None = None) -> Expr:
     """The nearest whole number; ``mode`` is ``half_to_even`` (the default, as in NumPy) or ``half_away_from_zero``.
 
@@ -107,6 +109,7 @@ def round(x: Any, mode: str | None = None) -> Expr:
     return _MODES[mode](x)
 
 
+@also(a="x")
 def iround(x: Any, mode: str | None = None) -> Expr:
     """``round(x, mode)`` as int64.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fuse.argnames import also
 from fuse.errors import FuseTypeError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
@@ -77,6 +78,7 @@ def argmin(op: Op, x: Any, axis: Axis = None, keepdims: bool = False) -> Expr:
     return _position(op, x, axis, keepdims)
 
 
+@also(a="x")
 def max_and_argmax(x: Any, axis: Axis = None, keepdims: bool = False) -> list[Expr]:
     """The largest element over ``axis`` and its position.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fuse.argnames import also
 from fuse.errors import FuseValueError
 from fuse.expr import Expr, as_expr
 from fuse.frontend.axes import flatten
@@ -41,14 +42,17 @@ def _ordered(op: Op, x: Any, axis: Any, order: None) -> Expr:
     return op(x, axis=axis)
 
 
+@also(a="x")
 @op_record(
     "opaque", numpy=lambda x, axis: np.sort(x, axis=axis, kind="stable"), infer=lambda x, *, axis: x.type,
     shape=lambda node, s: s, grad=_sort_grad,
 )
-def sort(op: Op, x: Any, axis: Any = -1, kind: str | None = None, order: None = None) -> Expr:
+def sort(
+    op: Op, x: Any, axis: Any = -1, kind: str | None = None, order: None = None, stable: bool | None = None
+) -> Expr:
     """The elements of ``x`` in rising order along ``axis`` (None: of the flattened ``x``); NaN comes last.
 
-    ``kind`` is accepted and ignored: the sort is stable. ``axis`` may be a 0-d expression.
+    ``kind`` and ``stable`` are accepted and ignored: the sort is stable. ``axis`` may be a 0-d expression.
 
     >>> import fuse.tensor as T
     >>> sort(T.constant([3.0, 1.0, 2.0])).eval()
@@ -57,12 +61,15 @@ def sort(op: Op, x: Any, axis: Any = -1, kind: str | None = None, order: None = 
     return _ordered(op, x, axis, order)
 
 
+@also(a="x")
 @op_record(
     "opaque", numpy=lambda x, axis: np.argsort(x, axis=axis, kind="stable"),
     infer=lambda x, *, axis: TensorType("int64", x.type.shape), shape=lambda node, s: s,
     grad=lambda g, out, x, axis: (ZERO,), meta={"position": True},
 )
-def argsort(op: Op, x: Any, axis: Any = -1, kind: str | None = None, order: None = None) -> Expr:
+def argsort(
+    op: Op, x: Any, axis: Any = -1, kind: str | None = None, order: None = None, stable: bool | None = None
+) -> Expr:
     """The positions (int64) that sort ``x`` along ``axis``; equal elements keep their order.
 
     >>> import fuse.tensor as T

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from fuse.argnames import also
 from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
@@ -247,6 +248,7 @@ def _eig(op: Op, x: Expr) -> Expr:
     return op(x)
 
 
+@also(x="a")
 def eig(a: Any) -> tuple[Expr, Expr]:
     """(eigenvalues, right eigenvectors in columns) of a square matrix, of each of a stack; there is no gradient.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fuse import types as ty
+from fuse.argnames import also
 from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Constant, Expr, as_expr
 from fuse.frontend import elementwise as ew
@@ -31,6 +32,7 @@ def _count(x: Expr, axes: tuple[int, ...], dtype: str) -> Expr:
     return ew.cast(n, {"float16": "float32", "complex64": "float32", "complex128": "float64"}.get(dtype, dtype))
 
 
+@also(input="x", a="x")
 def mean(
     x: Any, axis: Axis = None, dtype: Any = None, op: bool = False, keepdims: bool = False, acc_dtype: Any = None
 ) -> Expr:
@@ -55,6 +57,7 @@ def mean(
     return ew.cast(ew.true_div(total, _count(x, axes, work)), out)
 
 
+@also(input="x", a="x")
 def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False, corrected: bool = False) -> Expr:
     """The variance over ``axis``, about the mean, in two passes; ``ddof`` is taken from the number of elements.
 
@@ -102,6 +105,7 @@ def root(x):
     return mathlib.sqrt(x)
 
 
+@also(input="x", a="x")
 def std(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False, corrected: bool = False) -> Expr:
     """The standard deviation over ``axis``; its gradient is 0 where it is 0.
 
@@ -112,6 +116,7 @@ def std(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False, correc
     return root(var(x, axis, ddof, keepdims, corrected))
 
 
+@also(a="x")
 def ptp(x: Any, axis: Axis = None, keepdims: bool = False) -> Expr:
     """Peak to peak: the largest element minus the smallest over ``axis``.
 
