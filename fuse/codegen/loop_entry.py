@@ -33,7 +33,7 @@ def empty(shape: tuple[int, ...], dtype: Any) -> Array:
 
 def contiguous(x: Array) -> Array:
     """``x``, or a copy of it in C order."""
-    return np.array(x, order="C")
+    return x.copy()
 
 
 def walkable(x: Array) -> Array:
@@ -71,7 +71,7 @@ def called(recipe: LoopRecipe, kernel: Callable[..., int]) -> Callable[..., list
         recipe.sequences + recipe.states + a[1] + 1 for a in recipe.arguments if a[0] in ("fixed", "turned")
     ]])
     scope: dict[str, Any] = {
-        "ndarray": np.ndarray, "asarray": np.asarray, "array": np.array, "new": np.empty, "empty": empty,
+        "ndarray": np.ndarray, "asarray": np.asarray, "new": np.empty, "empty": empty,
         "contiguous": contiguous, "walkable": walkable, "SizeMismatch": SizeMismatch, "kernel": kernel,
         "zero": lambda: np.zeros((), "int64"), "ended": _ended(recipe, kernel) if recipe.ends else None,
     }
@@ -92,6 +92,7 @@ def called(recipe: LoopRecipe, kernel: Callable[..., int]) -> Callable[..., list
     def shape(parts: Sequence[Any]) -> list[str]:
         return [str(n) if type(n) is int else names[n[1]] for n in parts]
 
+    longest: dict[Any, str] = {}
     for k, what in enumerate(recipe.arguments):
         scope[f"d{k}"] = np.dtype(recipe.argtypes[first + k][0])
         made = f"a{k}"
@@ -107,13 +108,16 @@ def called(recipe: LoopRecipe, kernel: Callable[..., int]) -> Callable[..., list
             lines += [f"{made} = {x}.T", f"if not {made}.flags.c_contiguous or not {made}.flags.aligned: "
                       f"{made} = contiguous({made})"]
         elif kind == "state":
-            lines.append(f"{made} = array({x})")
+            lines.append(f"{made} = {x}.copy()")  # in C order
         elif kind == "array":
-            lines.append(f"{made} = contiguous({x})")
+            lines.append(f"{made} = {x}.copy()")
         elif kind == "window":
-            longest = ", ".join([f"len(x{recipe.sequences + j})" for j in what[2]])
-            lines += [f"{made} = new((len({x}) + max(0, {longest}) + {ROOM}, *{x}.shape[1:]), d{k})",
-                      f"{made}[:len({x})] = {x}"]
+            room = longest.get(what[2])
+            if room is None:  # the windows that move along have one position, and as much memory as the longest needs
+                room = longest[what[2]] = f"room{k}"
+                lengths = ", ".join([f"len(x{recipe.sequences + j})" for j in what[2]])
+                lines.append(f"{room} = max(0, {lengths}) + {ROOM}")
+            lines += [f"{made} = new((len({x}) + {room}, *{x}.shape[1:]), d{k})", f"{made}[:len({x})] = {x}"]
         elif kind == "halves":
             lines += [f"{made} = new((2, *{x}.shape), d{k})", f"{made}[0] = {x}"]
         elif kind == "rows":
