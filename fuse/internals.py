@@ -12,7 +12,6 @@ from fuse.missing import no_attribute
 # By module: patterns of names, and what to use instead.
 INTERNALS: dict[str, tuple[str, str]] = {
     "fuse.compile.debugmode": (
-        "BadDestroyMap BadOptimization BadThunkOutput BadViewMap BadCLinkerOutput InvalidValueError StochasticOrder "
         "optimizer_from_any",
         "mode='DebugMode' raises DebugModeError",
     ),
@@ -131,7 +130,7 @@ class Internal(type):
 
 
 @cache
-def internal(module: str, name: str) -> Internal | None:
+def internal(module: str, name: str) -> Any:
     """What ``module.name`` stands for, where Theano has it for its own use; else None.
 
     >>> found = internal("fuse.gof.opt", "NavigatorOptimizer")
@@ -148,8 +147,11 @@ def internal(module: str, name: str) -> Internal | None:
     return stand_in(module, name, instead)
 
 
-def stand_in(module: str, name: str, instead: str = "fuse.function does it by itself") -> Internal:
+@cache
+def stand_in(module: str, name: str, instead: str = "fuse.function does it by itself") -> Any:
     """The class that stands for ``module.name``, a part of the inside of Theano or PyTensor."""
+    if name.endswith("Error"):  # fuse has no reason to raise it, but programs catch it, and raise it themselves
+        return type(name, (Exception,), {"__module__": module, "__doc__": instead})
     why = f"fuse has no {module.removeprefix('fuse.')}.{name}, which is part of Theano's inside: {instead}"
     return Internal(name, (), {"why": why, "__doc__": why, "__module__": module})
 

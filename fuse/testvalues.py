@@ -76,6 +76,13 @@ def debug_error_message(text: str) -> None:
         warnings.warn(text, stacklevel=2)
 
 
+def lend(symbol: Expr, source: Expr, first: bool = False) -> None:
+    """Give ``symbol`` of a loop's step the test value of ``source``, or the first element of it, where there is one."""
+    value = _known(source)
+    if value is not _NONE and (not first or len(value)):
+        symbol.tag.test_value = value[0] if first else value
+
+
 def _known(node: Expr) -> Any:
     if node.op is CONSTANT:
         return node.data

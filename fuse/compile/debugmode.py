@@ -9,6 +9,10 @@ from fuse.errors import DebugModeError as DebugModeError
 from fuse.internals import lookup as _lookup
 from fuse.mode import DebugMode as DebugMode
 
+# Theano tells apart what DebugMode found; here all of it is this error, which its names catch.
+BadCLinkerOutput = BadDestroyMap = BadOptimization = BadThunkOutput = BadViewMap = DebugModeError
+InvalidValueError = StochasticOrder = DebugModeError
+
 
 def str_diagnostic(expected: Any, value: Any, rtol: Any, atol: Any) -> str:
     """How two arrays differ, as text.

@@ -22,11 +22,9 @@ from fuse.types import COMPLEX, DISCRETE, TensorType, TupleType, promote, real_o
 
 
 def lapack_dtype(*dtypes: str) -> str:
-    """The dtype LAPACK computes in: integers become float64, as in ``numpy.linalg``; float16 has no routines."""
+    """The dtype LAPACK computes in: integers become float64, as in ``numpy.linalg``, float16 float32, as in SciPy."""
     dtype = promote(*["float64" if d in DISCRETE else d for d in dtypes])
-    if dtype == "float16":
-        raise FuseTypeError("LAPACK has no float16: cast the matrix to float32")
-    return dtype
+    return "float32" if dtype == "float16" else dtype
 
 
 def require_square(x: Expr, what: str, ranks: Sequence[int] | None = None) -> None:

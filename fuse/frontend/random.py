@@ -19,6 +19,7 @@ from fuse.frontend import elementwise as ew
 from fuse.frontend.layout import dimshuffle, iota, linear_index
 from fuse.frontend.philox import philox
 from fuse.frontend.random_state import StateVariable, entropy_of, first_state
+from fuse.frontend.reductions import max as max_
 from fuse.frontend.reductions import sum as sum_
 from fuse.frontend.selecting import searchsorted, take_along_axis
 from fuse.frontend.shared import SharedVariable, shared
@@ -112,6 +113,17 @@ class RandomStreams:
             raise FuseValueError(f"{len(states)} states for {len(self.state_updates)} random variables")
         for (state, _), value in zip(self.state_updates, states, strict=True):
             state.set_value(np.asarray(value, "uint64"))
+
+    def __getitem__(self, state: SharedVariable) -> Any:
+        """The value of ``state``, the ``rng`` of one of this source's variables, which further draws read."""
+        if not any(state is known for known, _ in self.state_updates):
+            raise KeyError(state)
+        return state.get_value(borrow=True)
+
+    def __setitem__(self, state: SharedVariable, value: Any) -> None:
+        """Give ``state``, the ``rng`` of one of this source's variables, another value."""
+        self[state]
+        state.set_value(value)
 
     def _first_state(self, number: int) -> Any:
         return first_state(self._entropy, number)
@@ -243,14 +255,14 @@ class RandomStreams:
     ) -> Expr:
         """Elements of the vector ``a`` (an integer: of 0..a-1), with probabilities ``p``, by default all alike.
 
-        ``replace=False``: none twice; ``size`` is then one number. A matrix ``p`` with ``replace=False`` draws ``size``
-        distinct columns for each row (Theano's MRG_RandomStreams).
+        A number as ``p`` is none, as in Theano. ``replace=False``: none twice; ``size`` is then one number. A matrix
+        ``p`` with ``replace=False`` draws ``size`` distinct columns for each row (Theano's MRG_RandomStreams).
         """
         a = as_expr(p).shape[-1] if a is None and p is not None else as_expr(a)
         count = as_size(a) if a.type.ndim == 0 else sizes_of(a)[0]
         if a.type.ndim > 1:
             raise ShapeError(f"choice draws from a vector or from 0..a-1, not from a {a.type.describe()}")
-        weights = None if p is None else as_expr(p)
+        weights = None if p is None or not as_expr(p).type.ndim else as_expr(p)
         if not replace:
             places = self._distinct(size, ndim, count, weights)
         elif weights is None:
@@ -301,22 +313,30 @@ class RandomStreams:
     ) -> Expr:
         """How often each of the outcomes with probabilities ``pvals`` (last axis) occurs in ``n`` trials.
 
-        One result per row of ``pvals``, or ``size`` of them for a vector.
+        One result per row of ``pvals``, or ``size`` of them for a vector. ``n`` may differ between results.
         """
         p = as_expr([0.5, 0.5] if pvals is None else pvals)
         if not p.type.ndim:
             raise ShapeError("the probabilities of multinomial are a vector or the rows of a matrix, not a scalar")
-        rows = sizes_of(p)[:-1] if size is None else as_sizes(size, ndim)
+        n = as_expr(n)
+        params = [sizes_of(p)[:-1], sizes_of(n)]
+        rows = broadcast_sizes(params) if size is None else as_sizes(size, ndim)
+        if max(map(len, params)) > len(rows):
+            raise FuseValueError(f"the parameters of multinomial have more axes than the size, which has {len(rows)}")
         from fuse.frontend.scans import cumsum
 
         edges = cumsum(ew.cast(p, "float64"), axis=p.type.ndim - 1)
-        u = self._uniform((*rows, as_size(n)), "float64")
+        most = as_size(n if not n.type.ndim else ew.maximum(max_(n), 0))
+        u = self._uniform((*rows, most), "float64")
         # rows, trials, classes: an outcome is the number of inner edges that the draw has passed.
         inner = _with_axis(edges[..., :-1], 2)
         total = _with_axis(edges[..., -1:], 2)
         passed = ew.ge(ew.mul(dimshuffle(u, [*range(u.type.ndim), "x"]), total), inner)
         outcome = sum_(ew.cast(passed, "int64"), axis=-1)
         hits = ew.eq(dimshuffle(outcome, [*range(outcome.type.ndim), "x"]), iota(sizes_of(p)[-1]))
+        if n.type.ndim:
+            hits = ew.and_(hits, dimshuffle(ew.lt(iota(most), dimshuffle(n, [*range(n.type.ndim), "x"])), [
+                *range(n.type.ndim + 1), "x"]))
         return ew.cast(sum_(ew.cast(hits, "int64"), axis=-2), ty.dtype_name(dtype))
 
     @_with_state
@@ -356,6 +376,8 @@ def draw_sizes(size: Any, ndim: int | None, *params: Expr) -> tuple[Size, ...]:
     if size is None:
         return broadcast_sizes([sizes_of(p) for p in params])
     sizes = as_sizes(size, ndim)
+    if ndim is not None and ndim != len(sizes):
+        raise FuseValueError(f"ndim is {ndim}, the size has {len(sizes)} entries")
     for p in params:
         if p.type.ndim > len(sizes):
             raise ShapeError(f"a parameter that is a {p.type.describe()} does not broadcast to {len(sizes)} axes")

@@ -58,5 +58,8 @@ class StateVariable(SharedVariable):
         return super().get_value(borrow).view(State)
 
     def set_value(self, new_value: Any, borrow: bool = False) -> None:
-        """Replace the state."""
+        """Replace the state; a ``RandomState`` of NumPy's serves as a seed, and stays as it is."""
+        if isinstance(new_value, np.random.RandomState):
+            _, keys, place, *_ = new_value.get_state(legacy=True)
+            new_value = first_state([int(k) for k in (*keys, place)])
         super().set_value(np.asarray(new_value), borrow)

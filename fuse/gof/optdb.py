@@ -69,5 +69,5 @@ def _query(*tags: Any, **subquery: Any) -> _Rules:
 
 
 optdb = REGISTERED
-optdb.query = _query  # type: ignore[attr-defined]
+optdb.query = _query  # type: ignore[method-assign, assignment]
 __getattr__ = _lookup(__name__)

@@ -144,6 +144,17 @@ class Database:
             rewrites += obj.chosen(wanted, unwanted) if isinstance(obj, Database) else [obj]
         return rewrites
 
+    def query(self, *tags: Any, **_: Any) -> Database:
+        """Those with one of these tags (``"+tag"``), less those with one of ``"-tag"``; a database of its own."""
+        asked = [t for t in tags if isinstance(t, str) and not hasattr(t, "include")]
+        queries = [t for t in tags if hasattr(t, "include")]
+        wanted = {*[t.lstrip("+&") for t in asked if t[:1] != "-"], *[t for q in queries for t in q.include]}
+        unwanted = {*[t[1:] for t in asked if t[:1] == "-"], *[t for q in queries for t in q.exclude]}
+        found = Database()
+        for place, rewrite in enumerate(self.chosen(wanted, unwanted)):
+            found.register(str(place), rewrite, position=place)
+        return found
+
     def optimize(self, fgraph: Any) -> Any:
         """``fgraph`` after all rewrites."""
         for rewrite in self.chosen():

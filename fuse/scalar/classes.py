@@ -276,7 +276,7 @@ class ScalarOp(Op):
         found = _at_arrays(self, inputs, outputs, output_grads)
         node = outputs[0] if len(outputs) == 1 else reduce(fill, inputs)  # for its shape
         return found if not isinstance(found, list) else [
-            unbroadcast(spread(f, outputs[0]), x, node) if isinstance(f, Expr) else f
+            unbroadcast(spread(f, outputs[0]), x, node) if isinstance(f, Expr) and isinstance(f.type, TensorType) else f
             for f, x in zip(found, inputs, strict=True)
         ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from fuse import testvalues
+from fuse.config import config
 from fuse.errors import FuseTypeError, FuseValueError, MissingInputError
 from fuse.expr import SHARED, Constant, Expr, as_expr, leaves, substitute, variable
 from fuse.frontend import elementwise as ew
@@ -22,7 +22,6 @@ from fuse.types import TensorType, only_arrays
 from fuse.updates import OrderedUpdates
 
 
-@testvalues.after
 def scan(
     fn: Callable[..., Any], sequences: Any = None, outputs_info: Any = None, non_sequences: Any = None,
     n_steps: Any = None, truncate_gradient: int = -1, go_backwards: bool = False, mode: Any = None,
@@ -72,6 +71,15 @@ def scan(
     own = [x for x in dict.fromkeys(given) if not isinstance(x, Constant) and x.op is not SHARED]
     known = {variable(x.type, x.name): x for x in own}
     taps = [v for s in states if s is not None for v in s.arguments()]
+    tested = config.compute_test_value != "off"
+    if tested:
+        from fuse.testvalues import attach, lend
+
+        for symbol, values in zip(elements, cut, strict=True):
+            lend(symbol, values, first=True)
+        for state in states:
+            for symbol, value in zip(state.leaves, state.initials(), strict=True) if state is not None else ():
+                lend(symbol, value)
     returned = read_returned(_step(fn, elements, taps, given))
     if infos is None:
         states = [None] * len(returned.outputs)
@@ -85,8 +93,9 @@ def scan(
         params["truncate"] = int(truncate_gradient)
     if checkpoint is not None:
         params["checkpoint"] = int(checkpoint)
-    node, order = _closed(steps, cut, elements, states, known, returned, given if strict else None, params)
-    finals, kept, _ = results(node)
+    with config.change_flags(compute_test_value="off"):
+        node, order = _closed(steps, cut, elements, states, known, returned, given if strict else None, params)
+        finals, kept, _ = results(node)
     updates = OrderedUpdates()
     for target, final in zip(order, finals[len(finals) - len(order):], strict=True):
         updates[target] = final
@@ -96,6 +105,8 @@ def scan(
         next(steps_kept) if only_arrays(o.type) else last for o, last in zip(returned.outputs, lasts, strict=True)
     ]
     for output, expr in zip(outputs, returned.outputs, strict=True):
+        if tested:
+            attach(output)
         if expr.name and output.name is None:
             output.name = expr.name
     found: Any = outputs if return_list or len(outputs) > 1 else outputs[0] if outputs else None

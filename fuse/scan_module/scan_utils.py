@@ -16,6 +16,8 @@ from fuse.types import DISCRETE, TensorType, only_arrays
 class until:
     """The condition that ends a ``scan``: returned by its function, last; the step it becomes true in is the last one.
 
+    A number is true where it is not 0.
+
     >>> import fuse, fuse.tensor as T
     >>> limit = T.dscalar("limit")
     >>> powers, _ = fuse.scan(lambda p: (p * 2, until(p * 2 > limit)), outputs_info=T.constant(1.0, dtype="float64"),
@@ -26,9 +28,9 @@ class until:
 
     def __init__(self, condition: Any) -> None:
         found = as_expr(condition)
-        if found.type.ndim or found.type.dtype not in DISCRETE:
+        if not isinstance(found.type, TensorType) or found.type.ndim:
             raise FuseTypeError(f"until takes a condition, one truth value, not a {found.type.describe()}")
-        self.condition = found
+        self.condition = found if found.type.dtype in DISCRETE else ew.neq(found, 0)
 
 
 # ---------------------------------------------------------------- sequences

@@ -143,6 +143,9 @@ def _dimshuffle(input_broadcastable: Any, new_order: Any, inplace: bool = True) 
     lost = [a for a, one in enumerate(input_broadcastable) if not one and a not in list(new_order)]
     if lost:
         raise FuseValueError(f"DimShuffle drops axes of size 1 only, not axis {lost[0]}")
+    kept = [a for a in new_order if a != "x"]
+    if len(set(kept)) < len(kept):
+        raise FuseValueError(f"DimShuffle takes each axis once, not {list(new_order)}")
     return lambda x: layout.dimshuffle(as_expr(x), *new_order)
 
 

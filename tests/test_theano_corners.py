@@ -1,0 +1,149 @@
+"""Corners of Theano's behaviour that its own unit tests look into: random sources, loops with test values, errors."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import fuse
+import fuse.scalar as scalar
+import fuse.tensor as T
+from fuse import config
+from fuse.compile import debugmode
+from fuse.gof import InconsistencyError
+from fuse.tensor.elemwise import DimShuffle
+from fuse.tensor.shared_randomstreams import RandomStreams
+
+
+def interpreted(inputs, outputs, **options):
+    return fuse.function(inputs, outputs, mode="FAST_COMPILE", **options)
+
+
+# ---------------------------------------------------------------- random sources
+def test_multinomial_takes_a_number_of_trials_for_each_row():
+    n, p = T.lvector("n"), T.dmatrix("p")
+    rows = [[0.1, 0.9], [0.2, 0.8], [0.7, 0.3]]
+    source = RandomStreams(3)
+    plain = interpreted([n, p], source.multinomial(n=n, pvals=p))
+    sized = interpreted([n, p], source.multinomial(n=n, pvals=p, size=(3,)))
+    counts = plain([1, 0, 4000], rows)
+    assert counts.sum(axis=1).tolist() == [1, 0, 4000]
+    assert abs(counts[2, 0] / 4000 - 0.7) < 0.05
+    assert plain([5, 4], rows[:2]).sum(axis=1).tolist() == [5, 4]
+    assert sized([2, 0, 7], rows).sum(axis=1).tolist() == [2, 0, 7]
+    with pytest.raises(ValueError):
+        sized([2, 0], rows[:2])
+    assert interpreted([], source.multinomial(n=[3, 4], pvals=[0.5, 0.5]))().sum(axis=1).tolist() == [3, 4]
+
+
+def test_the_states_of_a_source_are_its_items():
+    source, other = RandomStreams(7), RandomStreams(7)
+    draw = source.uniform((2,))
+    call = interpreted([], draw)
+    before = source[draw.rng].get_state()
+    first = call()
+    assert not np.array_equal(call(), first)
+    draw.rng.set_value(before)
+    assert np.array_equal(call(), first)
+    generator = np.random.RandomState(5)
+    source[draw.rng] = generator
+    seeded = call()
+    source[draw.rng] = np.random.RandomState(5)  # the generator itself was only read
+    assert np.array_equal(call(), seeded) and not np.array_equal(seeded, first)
+    assert generator.uniform() == np.random.RandomState(5).uniform()
+    with pytest.raises(KeyError):
+        other[draw.rng]
+
+
+def test_sizes_of_draws_and_ndim_agree():
+    source = RandomStreams(1)
+    assert source.uniform((2, 2), ndim=2).ndim == 2
+    with pytest.raises(ValueError, match="ndim is 1"):
+        source.uniform((2, 2), ndim=1)
+    assert interpreted([], source.choice((11, 8), 10, 1, 0))().shape == (11, 8)  # a number as p is none
+
+
+# ---------------------------------------------------------------- loops
+def test_the_steps_of_a_loop_see_test_values():
+    seen = []
+
+    def step(x, back, before):
+        seen.append([v.tag.test_value for v in (x, back, before)])
+        return x * before + back
+
+    values = np.arange(6.0).reshape(3, 2)
+    with config.change_flags(compute_test_value="raise"):
+        u, start = T.dmatrix("u"), T.dmatrix("start")
+        u.tag.test_value, start.tag.test_value = values, np.ones((2, 2))
+        out, _ = fuse.scan(
+            step, sequences=[{"input": u, "taps": [0, -1]}], outputs_info=[{"initial": start, "taps": [-2]}]
+        )
+        slope = fuse.grad(out.sum(), u)
+        with pytest.raises(fuse.errors.TestValueError, match="bias"):
+            fuse.scan(lambda x: x + T.dscalar("bias"), sequences=[u])
+    assert [v.tolist() for v in seen[0]] == [[2.0, 3.0], [0.0, 1.0], [1.0, 1.0]]
+    want = np.array([values[1] + values[0], values[2] + values[1]])
+    assert np.array_equal(out.tag.test_value, want)
+    assert np.array_equal(slope.tag.test_value, [[1, 1], [2, 2], [1, 1]])
+
+
+def test_a_loop_ends_where_a_number_is_not_zero():
+    out, _ = fuse.scan(lambda p: (p + 1.0, fuse.scan_module.until(p // 3.0)), outputs_info=T.constant(0.0), n_steps=9)
+    assert interpreted([], out)().tolist() == [1.0, 2.0, 3.0, 4.0]
+
+
+# ---------------------------------------------------------------- ops and errors
+def test_scalar_ops_say_which_gradient_is_missing():
+    class Times(scalar.ScalarOp):
+        def impl(self, n, x):
+            return x * n
+
+        def grad(self, inputs, output_grads):
+            n, _ = inputs
+            return [fuse.gradient.grad_not_implemented(self, 0, n), output_grads[0] * n]
+
+    times, x = T.elemwise.Elemwise(Times(scalar.upgrade_to_float)), T.dscalar("x")
+    assert float(fuse.grad(times(2, x), x).eval({x: 5.0})) == 2.0
+    with pytest.raises(fuse.gradient.NullTypeGradError, match="not implemented"):
+        fuse.grad(times(x, 2), x)
+
+
+def test_names_of_errors_catch_what_is_raised():
+    class Changes(fuse.Op):
+        def make_node(self, x):
+            return fuse.Apply(self, [x], [x.type()])
+
+        def perform(self, node, inputs, output_storage):
+            inputs[0] += 1
+            output_storage[0][0] = inputs[0]
+
+    x = T.dvector("x")
+    call = fuse.function([x], Changes()(x), mode="DebugMode")
+    with pytest.raises(debugmode.BadDestroyMap):
+        call([1.0])
+    with pytest.raises(InconsistencyError):  # features of programs raise it
+        raise InconsistencyError("no")
+    with pytest.raises(ValueError):
+        DimShuffle([False, True, False], (0, 1, 2, 0))
+
+
+def test_databases_of_rewrites_are_asked_by_tags():
+    from fuse.gof import EquilibriumDB, OpSub, TopoOptimizer
+
+    x = T.dvector("x")
+    known = EquilibriumDB()
+    known.register("to_cos", TopoOptimizer(OpSub(T.sin, T.cos)), "all", "first")
+    known.register("to_tan", TopoOptimizer(OpSub(T.cos, T.tan)), "all", position=60)
+
+    def result(*tags):
+        return known.query(*tags).optimize(fuse.FunctionGraph([x], [T.sin(x)])).outputs
+
+    assert result("+all") == [T.tan(x)]
+    assert result("+first") == result("+all", "-to_tan") == [T.cos(x)]
+    assert result("+other") == [T.sin(x)]
+
+
+def test_systems_of_half_precision_are_solved_in_single():
+    a, b = T.matrix(dtype="float16"), T.matrix(dtype="float16")
+    found = T.slinalg.solve(a, b)
+    value = found.eval({a: 2 * np.eye(2, dtype="float16"), b: np.ones((2, 1), "float16")})
+    assert found.dtype == value.dtype == "float32" and value.tolist() == [[0.5], [0.5]]
