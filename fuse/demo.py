@@ -37,7 +37,7 @@ class Amount(NamedTuple):
         return self.train // self.batch
 
 
-# Numba's simulator of a GPU runs kernels in plain Python: enough to see that each stage works, not to learn from.
+# The simulator of a GPU runs kernels in plain Python: enough to see that each stage works, not to learn from.
 SIMULATED = Amount(train=8, test=8, batch=4, hidden=3, rounds=0)
 
 
@@ -113,7 +113,7 @@ class Numpy:
 def run(device: str = "cpu", epochs: int = 40, seed: int = 0) -> int:
     """Train both models, print every stage, and return 0 if the network reaches an accuracy of 0.95, else 1.
 
-    In Numba's simulator of a GPU it trains on a few images for two epochs, and asks for no accuracy.
+    In the simulator of a GPU it trains on a few images for two epochs, and asks for no accuracy.
     """
     start = perf_counter()
     rng = np.random.default_rng(seed)
@@ -122,7 +122,7 @@ def run(device: str = "cpu", epochs: int = 40, seed: int = 0) -> int:
     simulated = device != "cpu" and is_simulated()
     amount, epochs = (SIMULATED, min(epochs, 2)) if simulated else (Amount(), epochs)
     if simulated:
-        print("Numba's CUDA simulator runs kernels in plain Python: a few images, units and steps only")
+        print("the simulator of CUDA runs kernels in plain Python: a few images, units and steps only")
     count = amount.train + amount.test
     images, labels = images[order][:count], labels[order][:count]
     print(f"{count} handwritten digits of 8 x 8 pixels: {amount.train} to train on, {amount.test} to test")

@@ -51,7 +51,7 @@ def resolve(name: str) -> str:
     if kind == "cuda":
         raise DeviceError(
             f"device='cuda' needs an NVIDIA GPU: {text}. device='auto' takes the CPU where there is none; "
-            "NUMBA_ENABLE_CUDASIM=1 runs kernels in Numba's simulator, slowly, for tests"
+            "NUMBA_ENABLE_CUDASIM=1 runs kernels in the simulator, slowly, for tests"
         )
     if not _warned:
         _warned.append(text)
@@ -71,7 +71,7 @@ def assumed() -> Iterator[None]:
 
 
 def is_simulated() -> bool:
-    """Whether kernels for GPUs run in Numba's simulator in this process."""
+    """Whether kernels for GPUs run in the simulator in this process."""
     known = sys.modules.get("numba.core.config")
     if known is not None:
         return bool(known.ENABLE_CUDASIM)

@@ -433,7 +433,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--kernels", action="store_true", help="also check every kernel against the kernel interpreter")
     parser.add_argument("--no-minimise", action="store_true")
-    parser.add_argument("--device", default="cpu", help="cuda: on a GPU; simulator: in Numba's simulator, slowly")
+    parser.add_argument("--device", default="cpu", help="cuda: on a GPU; simulator: in the simulator, slowly")
     parser.add_argument("--seconds", type=float, default=1e9, help="stop after so long")
     options = parser.parse_args()
     if options.device == "simulator":

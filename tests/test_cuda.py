@@ -1,4 +1,4 @@
-"""Programs on a GPU, in Numba's simulator: every op of the table, reductions, rows, columns, scatters, state.
+"""Programs on a GPU, in the simulator: every op of the table, reductions, rows, columns, scatters, state.
 
 The simulator runs the generated kernels in plain Python, a thread for each of theirs, so arrays are small here.
 `python -m tests.fuzz --device simulator` runs random programs.
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from random_programs import make_program
 import fuse
 import fuse.tensor as T
 from fuse import types as ty
-from fuse.codegen import device, mathlib
+from fuse.codegen import device, mathlib, turns
 from fuse.codegen.cuda_array import DeviceArray, to_device
 from fuse.codegen.cuda_launch import Launches
 from fuse.codegen.inline import compute_dtype, inline
@@ -382,6 +383,37 @@ def test_dlpack(dtype):
     np.testing.assert_array_equal(np.from_dlpack(d, copy=True), a)
     with pytest.raises(BufferError):
         d.__dlpack__(dl_device=(2, 3))
+
+
+# ---------------------------------------------------------------- the simulator's threads
+def test_threads_take_turns_between_barriers():
+    """What is read without a barrier is seen to be missing, memory of a block is its threads', and errors come out."""
+    cuda, threads = turns.Cuda(), 5
+
+    def turned(out, barriers, fails):
+        room, tid = cuda.shared.array(8, "int64"), cuda.threadIdx.x
+        for k in range(3):
+            room[tid] = 10 * k + tid
+            if barriers:
+                cuda.syncthreads()
+            out[cuda.blockIdx.y, k, tid] = room[threads - 1 - tid]
+            if barriers:
+                cuda.syncthreads()
+        if tid == fails:
+            raise ZeroDivisionError("in a thread")
+        cuda.syncthreads()
+
+    want = np.tile(10 * np.arange(3)[:, None] + np.arange(threads)[::-1], (2, 1, 1))
+    for barriers in (True, False):
+        out = np.zeros_like(want)
+        turns.run(cuda, turned, True, (1, 2), threads, (out, barriers, None))
+        assert np.array_equal(out, want) == barriers
+    alive = threading.active_count()
+    with pytest.raises(ZeroDivisionError) as seen:
+        turns.run(cuda, turned, True, (1, 1), threads, (out, True, 3))
+    assert "in thread 3 of block (0, 0)" in seen.value.__notes__ and threading.active_count() <= alive + 1
+    with pytest.raises(RuntimeError, match="barrier"):
+        turns.run(cuda, turned, False, (1, 1), threads, (out, True, None))
 
 
 # ---------------------------------------------------------------- where there is no GPU

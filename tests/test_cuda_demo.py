@@ -1,4 +1,4 @@
-"""The demonstration on a GPU, in Numba's simulator: the same weights as in NumPy, from fewer images."""
+"""The demonstration on a GPU, in the simulator: the same weights as in NumPy, from fewer images."""
 from __future__ import annotations
 
 from fuse.codegen import device

@@ -1,4 +1,4 @@
-"""Loops on a GPU as one launch, in Numba's simulator: a thread or a block for each element, or step by step."""
+"""Loops on a GPU as one launch, in the simulator: a thread or a block for each element, or step by step."""
 from __future__ import annotations
 
 import numpy as np

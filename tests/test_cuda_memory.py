@@ -1,4 +1,4 @@
-"""Memory on a GPU, in Numba's simulator: updates in place and when not, ``out=``, the pool and its threads."""
+"""Memory on a GPU, in the simulator: updates in place and when not, ``out=``, the pool and its threads."""
 
 from __future__ import annotations
 

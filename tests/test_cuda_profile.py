@@ -1,4 +1,4 @@
-"""Profiles of functions on a GPU, in Numba's simulator: launches, bytes, transfers and allocations of each step."""
+"""Profiles of functions on a GPU, in the simulator: launches, bytes, transfers and allocations of each step."""
 
 from __future__ import annotations
 

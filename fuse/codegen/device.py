@@ -1,10 +1,11 @@
-"""The provider: everything that fuse asks of CUDA, through numba-cuda's kernel language, or of Numba's simulator.
+"""The provider: everything that fuse asks of CUDA, through numba-cuda's kernel language, or of a simulator.
 
 Nothing else in fuse imports ``numba.cuda``, but for `device_code.py` and `device_math.py`, which belong to it, so
 another provider of the same kernel language takes their place.
 
-The simulator runs kernels in plain Python, one Python thread for each of theirs: it checks what kernels compute, on
-small arrays, where there is no GPU. It is used where NUMBA_ENABLE_CUDASIM is set, or `simulate` is called.
+The simulator runs kernels in plain Python, where the threads of a block take turns (`turns.py`): it checks what
+kernels compute, on small arrays, where there is no GPU. It is used where NUMBA_ENABLE_CUDASIM is set, or `simulate` is
+called.
 """
 
 from __future__ import annotations
@@ -211,10 +212,10 @@ class NumbaDevice(Device):
 
 # ---------------------------------------------------------------- the simulator
 class SimulatedDevice(Device):
-    """Numba's simulator: kernels in Python threads, on memory of the host."""
+    """The simulator: kernels in plain Python, on memory of the host."""
 
     simulated = True
-    name = "Numba's CUDA simulator"
+    name = "a simulator of CUDA in Python"
     multiprocessors = 2  # so few threads, each of Python's, that loops over blocks go round
     threads = 8
     block = 8
@@ -257,7 +258,7 @@ class SimulatedDevice(Device):
         from fuse.codegen.simulated import kernel_of
 
         self.counts["compiled kernels"] += 1
-        return kernel_of(numba_cuda(), text, entry, helpers, tuple(dtypes), tuple(arrays))
+        return kernel_of(text, entry, helpers, tuple(dtypes), tuple(arrays))
 
     def launch(self, kernel: Any, blocks: tuple[int, int], threads: int, arguments: Sequence[Any]) -> None:
         self.counts["launches"] += 1

@@ -1,4 +1,4 @@
-"""Kernels for Numba's simulator: the same source, with NumPy's arithmetic under the names of the device's.
+"""Kernels for the simulator: the same source, with NumPy's arithmetic under the names of the device's.
 
 Python's own functions would not do: ``math.log(0.0)`` raises, and ``math.exp`` of a float32 is a float64.
 """
@@ -11,6 +11,8 @@ from types import FunctionType, SimpleNamespace
 from typing import Any
 
 import numpy as np
+
+from fuse.codegen.turns import Cuda, run
 
 SCALARS = (
     "bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()
@@ -115,9 +117,10 @@ def exchange(value, offset):
 
 
 def kernel_of(
-    cuda: Any, text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool]
+    text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool]
 ) -> Callable[[tuple[int, int], int, Sequence[Any]], None]:
-    """What launches the kernel ``entry`` of a source with (blocks, threads, arguments)."""
+    """What launches the kernel ``entry`` of a source with (blocks, threads, arguments); one launch at a time."""
+    cuda = Cuda()
     scope = {**_namespace(), "cuda": cuda, "between": [None] * _SIZE}
     scope |= {name: _helper(helper) for name, helper in helpers.items()}
     # Memory that a block shares is asked for by dtype.
@@ -130,17 +133,14 @@ def kernel_of(
         with np.errstate(all="ignore"):
             inner(*args)
 
-    scope["quiet"] = quiet
-    # The simulator looks for ``cuda`` in the globals of what it runs.
-    run = cuda.jit(FunctionType(quiet.__code__, scope, entry, None, quiet.__closure__))
+    meets = "syncthreads(" in text or "exchange(" in text
     pairs = zip(dtypes, arrays, strict=True)
     casts = [None if is_array else scope[f"{d}_" if d == "bool" else d] for d, is_array in pairs]
-    from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
 
     def launch(blocks: tuple[int, int], threads: int, arguments: Sequence[Any]) -> None:
-        given = [FakeCUDAArray(a) if c is None else int(c(a)) if _is_whole(d) else c(a)
+        given = [a if c is None else int(c(a)) if _is_whole(d) else c(a)
                  for a, c, d in zip(arguments, casts, dtypes, strict=True)]  # fmt: skip
-        run[blocks, threads](*given)
+        run(cuda, quiet, meets, blocks, threads, given)
 
     return launch
 
