@@ -24,6 +24,7 @@ from fuse.codegen.kernel import (
     Position,
     Store,
     Update,
+    renamed,
     walk,
 )
 from fuse.codegen.text import is_innermost
@@ -104,22 +105,7 @@ def copies(loop: Loop, wide: Wide) -> list[tuple[Any, ...]]:
         for s in loop.body:
             if s in wide.accesses:
                 continue
-            match s:
-                case Load():
-                    index = tuple([named(i) if isinstance(i, str) else i for i in s.index])
-                    s = replace(s, name=named(s.name), index=index)
-                case Const() | Position():
-                    s = replace(s, name=named(s.name))
-                case Bounded():
-                    size = named(s.size) if isinstance(s.size, str) else s.size
-                    s = replace(s, name=named(s.name), value=named(s.value), size=size)
-                case Compute():
-                    s = replace(s, name=named(s.name), args=tuple(map(named, s.args)))
-                case Store():
-                    index = tuple([named(i) if isinstance(i, str) else i for i in s.index])
-                    s = replace(s, index=index, value=named(s.value))
-                case Combine():
-                    s = replace(s, value=named(s.value))
-            body.append(s)
+            s = renamed(s, named)
+            body.append(replace(s, name=named(s.name)) if hasattr(s, "name") else s)
         out.append(tuple(body))
     return out

@@ -7,8 +7,8 @@ strides; the emitters do. Of threads it knows which of its outermost loops they 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fuse.op import Op
@@ -274,6 +274,22 @@ def uses(statement: Any) -> tuple[str, ...]:
     return ()
 
 
+def renamed(statement: Any, name: Callable[[str], str]) -> Any:
+    """A statement (no loop) that uses the value ``name(v)`` wherever it used ``v``."""
+    match statement:
+        case Compute():
+            return replace(statement, args=tuple(map(name, statement.args)))
+        case Bounded(size=str(size)):
+            return replace(statement, value=name(statement.value), size=name(size))
+        case Bounded() | Combine() | Put():
+            return replace(statement, value=name(statement.value))
+        case Load() | Store() | Update():
+            index = tuple([name(i) if isinstance(i, str) else i for i in statement.index])
+            statement = replace(statement, index=index)
+            return statement if isinstance(statement, Load) else replace(statement, value=name(statement.value))
+    return statement
+
+
 @dataclass(frozen=True)
 class Accesses:
     """Where loop bodies load and store each buffer: (number of the body, place in it)."""
@@ -310,7 +326,7 @@ def _pruned(body: tuple[Any, ...], used: set[str]) -> tuple[Any, ...]:
         if isinstance(s, Loop):
             inner = _pruned(s.body, used)
             if inner:
-                out.append(Loop(s.axis, inner, s.kind, s.split))
+                out.append(replace(s, body=inner))
         elif not hasattr(s, "name") or s.name in used or isinstance(s, Bounded):
             out.append(s)
     return tuple(out)

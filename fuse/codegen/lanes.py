@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from fuse.codegen.kernel import (
-    Axis,
-    Bounded,
-    Combine,
-    Compute,
-    Get,
-    Init,
-    Load,
-    Local,
-    Loop,
-    Put,
-    Store,
-    Update,
-    uses,
-)
+from fuse.codegen.kernel import Axis, Combine, Get, Init, Load, Local, Loop, Put, Store, renamed, uses
 from fuse.op import Op
 
 NARROW_BLOCK = 256  # lanes of a block of which FEW_ROWS rows stay in the second-level cache
@@ -64,7 +51,7 @@ def on_heap(body: tuple[Any, ...], heap: Mapping[str, Local]) -> tuple[Any, ...]
     def statement(s: Any) -> Any:
         match s:
             case Loop():
-                return Loop(s.axis, tuple(map(statement, s.body)), s.kind)
+                return replace(s, body=tuple(map(statement, s.body)))
             case Get() if s.local in heap:
                 return Load(s.name, s.dtype, s.local, heap[s.local].axes)
             case Put() if s.local in heap:
@@ -86,96 +73,100 @@ def in_lanes(
 
     ``few``: reductions combine few rows, and need no wider accumulator.
     """
-    defined_in: dict[str, int] = {}
-    dtypes: dict[str, str] = {}
-    groups: list[int] = [0]
-    accumulators: dict[str, str] = {}
-    wide: dict[str, str] = {}
-    crossing: dict[str, str] = {}
-
-    def scan(statements: tuple[Any, ...]) -> None:
-        groups[0] += 1
-        for s in statements:
-            if isinstance(s, Loop):
-                scan(s.body)
-                groups[0] += 1
-                continue
-            if isinstance(s, Init):
-                accumulators[s.acc] = s.dtype
-                wide[s.acc] = s.dtype if few else accumulator_dtype(s.op, s.dtype)
-            for name in uses(s):
-                if name in defined_in and defined_in[name] != groups[0]:
-                    crossing[name] = dtypes[name]
-            if hasattr(s, "name"):
-                defined_in[s.name] = groups[0]
-                dtypes[s.name] = s.dtype
-
-    scan(body)
-    rows = {name: Local(f"r{name}", dtype, (axis,), row=True) for name, dtype in crossing.items()}
-    locals_.extend(rows.values())
-    for acc, dtype in wide.items():
-        locals_.append(Local(acc, dtype, (axis,), row=True))
+    met = _crossing(body, few)
+    rows = {name: Local(f"r{name}", dtype, (axis,), row=True) for name, dtype in met.values.items()}
+    locals_ += [*rows.values(), *[Local(acc, dtype, (axis,), row=True) for acc, dtype in met.kept_in.items()]]
 
     def rewrite(statements: tuple[Any, ...]) -> tuple[Any, ...]:
         out: list[Any] = []
-        group: list[Any] = []
-        here: dict[str, str] = {}
-
-        def local_name(name: str) -> str:
-            if name in here:
-                return here[name]
-            if name in rows or name in accumulators:
-                fresh = new_name("v")
-                source, dtype = (rows[name].name, rows[name].dtype) if name in rows else (name, accumulators[name])
-                group.append(Get(fresh, dtype, source))
-                here[name] = fresh
-                return fresh
-            return name
-
-        def flush() -> None:
-            if group:
-                out.append(Loop(axis, tuple(group), "lane"))
-                group.clear()
-            here.clear()
-
+        run = _Run(axis, met, rows, new_name)
         for s in statements:
-            match s:
-                case Loop():
-                    flush()
-                    out.append(Loop(s.axis, rewrite(s.body), s.kind))
-                    continue
-                case Init():
-                    group.append(Init(s.acc, s.op, wide[s.acc], axis))
-                    continue
-                case Combine():
-                    lane, kept = (axis, wide[s.acc]) if s.acc in accumulators else (None, s.dtype)
-                    group.append(Combine(s.acc, s.op, kept, local_name(s.value), s.value_dtype, lane))
-                    continue
-                case Compute():
-                    args = tuple(local_name(a) for a in s.args)
-                    s = Compute(s.name, s.dtype, s.op, args, s.arg_dtypes, s.signature, s.params)
-                case Store():
-                    index = tuple(local_name(i) if isinstance(i, str) else i for i in s.index)
-                    s = Store(s.buffer, index, local_name(s.value))
-                case Put():
-                    s = Put(s.local, local_name(s.value))
-                case Bounded():
-                    s = Bounded(s.name, s.dtype, local_name(s.value), s.size)
-                case Update():
-                    index = tuple(local_name(i) if isinstance(i, str) else i for i in s.index)
-                    s = Update(s.buffer, index, s.op, s.dtype, local_name(s.value), s.value_dtype)
-                case Load():
-                    index = tuple(local_name(i) if isinstance(i, str) else i for i in s.index)
-                    s = Load(s.name, s.dtype, s.buffer, index)
-            group.append(s)
-            if hasattr(s, "name"):
-                here[s.name] = s.name
-                if s.name in rows:
-                    group.append(Put(rows[s.name].name, s.name))
-        flush()
-        return tuple(out)
+            if isinstance(s, Loop):
+                out += [*run.loop(), replace(s, body=rewrite(s.body))]
+                run = _Run(axis, met, rows, new_name)
+            else:
+                run.add(s)
+        return (*out, *run.loop())
 
     return rewrite(body)
+
+
+@dataclass(frozen=True)
+class _Crossing:
+    """What runs of statements leave to others, as dtypes by name."""
+
+    values: dict[str, str]
+    accumulators: dict[str, str]
+    kept_in: dict[str, str]  # of accumulators: that of the memory which they have between two runs
+
+
+def _crossing(body: tuple[Any, ...], few: bool) -> _Crossing:
+    """What crosses between the runs of statements of a body, and those of the loops in it."""
+    found = _Crossing({}, {}, {})
+    run = 0
+    defined: dict[str, tuple[int, str]] = {}  # in which run, its dtype
+
+    def scan(statements: tuple[Any, ...]) -> None:
+        nonlocal run
+        run += 1
+        for s in statements:
+            if isinstance(s, Loop):
+                scan(s.body)
+                run += 1
+                continue
+            if isinstance(s, Init):
+                found.accumulators[s.acc] = s.dtype
+                found.kept_in[s.acc] = s.dtype if few else accumulator_dtype(s.op, s.dtype)
+            for name in uses(s):
+                if name in defined and defined[name][0] != run:
+                    found.values[name] = defined[name][1]
+            if hasattr(s, "name"):
+                defined[s.name] = run, s.dtype
+
+    scan(body)
+    return found
+
+
+class _Run:
+    """A run of statements, which becomes a lane loop: what others made is read from its row where it is used first."""
+
+    def __init__(
+        self, axis: Axis, met: _Crossing, rows: Mapping[str, Local], new_name: Callable[[str], str]
+    ) -> None:
+        self.axis, self.met, self.rows, self.new_name = axis, met, rows, new_name
+        self.body: list[Any] = []
+        self.here: dict[str, str] = {}
+
+    def local(self, name: str) -> str:
+        """The name that a value has in this run."""
+        if name not in self.here:
+            if name in self.rows:
+                source, dtype = self.rows[name].name, self.rows[name].dtype
+            elif name in self.met.accumulators:
+                source, dtype = name, self.met.accumulators[name]
+            else:
+                return name
+            self.here[name] = self.new_name("v")
+            self.body.append(Get(self.here[name], dtype, source))
+        return self.here[name]
+
+    def add(self, s: Any) -> None:
+        """Take in a statement."""
+        if isinstance(s, Init):
+            self.body.append(Init(s.acc, s.op, self.met.kept_in[s.acc], self.axis))
+            return
+        s = renamed(s, self.local)
+        if isinstance(s, Combine) and s.acc in self.met.accumulators:
+            s = replace(s, dtype=self.met.kept_in[s.acc], lane=self.axis)
+        self.body.append(s)
+        if hasattr(s, "name"):
+            self.here[s.name] = s.name
+            if s.name in self.rows:
+                self.body.append(Put(self.rows[s.name].name, s.name))
+
+    def loop(self) -> tuple[Loop, ...]:
+        """The lane loop; nothing where there are no statements."""
+        return (Loop(self.axis, tuple(self.body), "lane"),) if self.body else ()
 
 
 def turned(
@@ -213,7 +204,7 @@ def turned(
     def statement(s: Any) -> Any:
         match s:
             case Loop():
-                return Loop(s.axis, tuple(map(statement, s.body)), s.kind)
+                return replace(s, body=tuple(map(statement, s.body)))
             case Load() if strided(s.buffer, s.index):
                 return Get(s.name, s.dtype, tile("load", s.buffer, s.index))
             case Store() if strided(s.buffer, s.index):
