@@ -43,6 +43,12 @@ from fuse.codegen.region import (
 from fuse.codegen.sizes import Size, Sizes
 from fuse.expr import Expr, toposort
 
+TWO_PLACES = "one value would be needed at two different places of the same loops"
+
+
+class Cut(Exception):
+    """Why a node cannot be part of a kernel, in words for people."""
+
 
 class Planner:
     """Puts one node after the other, operands first, into a region that it can join, or into a new one."""
@@ -180,81 +186,45 @@ class Planner:
     # ------------------------------------------------------------ joining
     def try_join(self, node: Expr, operands: tuple[Operand, ...], number: int, region: Region) -> str:
         """Put ``node`` into ``region``; "" if it went in, else why it cannot."""
+        try:
+            self.join(node, operands, number, region)
+        except Cut as reason:
+            return str(reason)
+        return ""
+
+    def join(self, node: Expr, operands: tuple[Operand, ...], number: int, region: Region) -> None:
+        """Put ``node`` into ``region``; raises Cut, and leaves the region as it is, where it cannot be."""
         is_long = len(region.amap) >= self.max_nodes
-        too_long = f"the kernel would have more than {self.max_nodes} operations"
+        too_long = Cut(f"the kernel would have more than {self.max_nodes} operations")
         if is_long and not region.flat:
-            return too_long
+            raise too_long
         measured = [self.unit_of[base] for base in self.size_bases(node)]
-        if any(unit == number or self.order.is_after(unit, number) for unit in measured):
-            return "its size is known only after the same kernel"
-        gather, scatter = node.op.name in INDEXED, node.op.name in SCATTERS
-        inside: list[Operand] = []
-        outside: list[Operand] = []
-        repeated: list[Operand] = []
-        for i, operand in enumerate(operands):
-            if operand.base.op.name in GENERATORS and not (gather and i == 0 and operand.base.op.name != "iota"):
-                continue  # an index is made where it is used
-            if operand.base in region.amap and operand.base not in region.across and not (gather and i == 0):
-                inside.append(operand)
-            elif (self.repeats(operand, node) or self.is_light(operand.base)) and not (gather and i == 0):
-                repeated.append(operand)
-            else:
-                outside.append(operand)
-                for unit in [self.unit_of[base] for base in self.behind(operand.base)]:
-                    if unit == number or self.order.is_after(unit, number):
-                        return "an operand is needed as a whole before, and depends on the same kernel"
-        extra = [o.base for o in repeated]
-        clones = self.clones(extra, region)
-        for base in clones:
-            for operand in self.operands[base]:
-                of_operand = None if operand.base.op.name in GENERATORS else self.unit_of.get(operand.base)
-                if (
-                    operand.base not in clones
-                    and operand.base not in region.amap
-                    and of_operand is not None
-                    and (of_operand == number or self.order.is_after(of_operand, number))
-                ):
-                    return "a repeated operand depends on the same kernel"
+        if self.come_late(measured, number):
+            raise Cut("its size is known only after the same kernel")
+        inside, repeated, outside = self.sorted_operands(node, operands, number, region)
+        self.check_clones([o.base for o in repeated], number, region)
         new_sizes = list(region.sizes)
         axes = self.assign(node, operands, inside, region, new_sizes)
         if axes is None:
-            return "one value would be needed at two different places of the same loops"
+            raise Cut(TWO_PLACES)
         if meets_itself(region, repeated, axes, node, self.operands, self.sizes):
-            for operand in repeated:  # one value has one place in a kernel: what is wanted at several is read
-                for unit in [self.unit_of[base] for base in self.behind(operand.base)]:
-                    if unit == number or self.order.is_after(unit, number):
-                        return "one value would be needed at two different places of the same loops"
+            # one value has one place in a kernel: what is wanted at several is read
+            if any(self.is_late(operand.base, number) for operand in repeated):
+                raise Cut(TWO_PLACES)
             outside, repeated = outside + repeated, []
         flat = region.stays_flat(node, operands, axes, len(new_sizes))
         if is_long and not flat:
-            return too_long
-        sets = [frozenset(a for a in axes if a is not None)]
-        if widens(region.spaces, axes):
-            self.widened = True
-            if self.small_first:
-                return "it is smaller than what it is repeated along"
-        result = axes
-        if node.op.kind == "reduction":
-            result = tuple([a for k, a in enumerate(axes) if k not in node.params["axis"]])
-            sets.append(frozenset(a for a in result if a is not None))
-        if scatter:  # the places stored to are no loops of the nest
-            result = places(node, axes, self.sizes, new_sizes)
-        crossing = [s for s in sets if s not in region.spaces and not all(s <= t or t <= s for t in region.spaces)]
-        across = crossing == sets[1:] and node.op.name == "sum" and bool(sets[1]) and node.params["dtype"] in ACROSS
-        across = across or scatter and not crossing
-        if crossing and not across:
-            return "its loops cross those of the kernel (rows against columns)"
-        if not keeps_order(region, [*region.spaces, *sets], [index_axes(node, axes)] if scatter else ()):
-            return "its loops would store values of equal indices in another order"
+            raise too_long
+        result, sets, across = self.nested(node, axes, region, new_sizes)
         if len(region.loads) + sum(not is_literal(o.base) for o in outside) > MAX_BUFFERS:
-            return f"the kernel would have more than {MAX_BUFFERS} operands"
+            raise Cut(f"the kernel would have more than {MAX_BUFFERS} operands")
         # From here on the node goes in.
         region.sizes[:] = new_sizes
         region.flat = flat
-        region.spaces.update(dict.fromkeys(sets[:1] if across else sets))
-        if node.op.kind == "reduction" or scatter:
+        region.spaces.update(dict.fromkeys(sets))
+        if node.op.kind == "reduction" or node.op.name in SCATTERS:
             region.domain[node] = axes
-        if gather and operands[0].base.op.name != "iota":
+        if node.op.name in INDEXED and operands[0].base.op.name != "iota":
             region.whole.add(operands[0].base)
         if across:
             region.across.add(node)
@@ -266,7 +236,68 @@ class Planner:
             self.add_load(region, number, operand, operand_axes(operand, axes, node, self.sizes))
         for operand in repeated:
             self.add_clone(region, number, operand.base, operand_axes(operand, axes, node, self.sizes))
-        return ""
+
+    def come_late(self, units: Iterable[int], number: int) -> bool:
+        """Whether one of some units is the kernel of this number, or stands behind it."""
+        return any(unit == number or self.order.is_after(unit, number) for unit in units)
+
+    def is_late(self, base: Expr, number: int) -> bool:
+        """Whether ``base`` can be read only behind the kernel of this number."""
+        return self.come_late([self.unit_of[value] for value in self.behind(base)], number)
+
+    def sorted_operands(
+        self, node: Expr, operands: tuple[Operand, ...], number: int, region: Region
+    ) -> tuple[list[Operand], list[Operand], list[Operand]]:
+        """Those that the kernel computes, that it computes again, and that it reads from memory; or raises Cut."""
+        inside: list[Operand] = []
+        repeated: list[Operand] = []
+        outside: list[Operand] = []
+        for i, operand in enumerate(operands):
+            base, whole = operand.base, i == 0 and node.op.name in INDEXED
+            if base.op.name in GENERATORS and not (whole and base.op.name != "iota"):
+                continue  # an index is made where it is used
+            if not whole and base in region.amap and base not in region.across:
+                inside.append(operand)
+            elif not whole and (self.repeats(operand, node) or self.is_light(base)):
+                repeated.append(operand)
+            elif self.is_late(base, number):
+                raise Cut("an operand is needed as a whole before, and depends on the same kernel")
+            else:
+                outside.append(operand)
+        return inside, repeated, outside
+
+    def check_clones(self, bases: Iterable[Expr], number: int, region: Region) -> None:
+        """Raises Cut where what is computed again for ``bases`` reads what stands behind the kernel."""
+        clones = self.clones(bases, region)
+        read = {o.base for base in clones for o in self.operands[base] if o.base.op.name not in GENERATORS}
+        units = [self.unit_of[b] for b in read if b in self.unit_of and b not in clones and b not in region.amap]
+        if self.come_late(units, number):
+            raise Cut("a repeated operand depends on the same kernel")
+
+    def nested(
+        self, node: Expr, axes: AxisMap, region: Region, new_sizes: list[Size]
+    ) -> tuple[AxisMap, list[frozenset[int]], bool]:
+        """The axes of a node's result, the loops that it needs, whether it is added up across them; or raises Cut."""
+        scatter = node.op.name in SCATTERS
+        if widens(region.spaces, axes):
+            self.widened = True
+            if self.small_first:
+                raise Cut("it is smaller than what it is repeated along")
+        sets = [frozenset(a for a in axes if a is not None)]
+        result = axes
+        if node.op.kind == "reduction":
+            result = tuple([a for k, a in enumerate(axes) if k not in node.params["axis"]])
+            sets.append(frozenset(a for a in result if a is not None))
+        if scatter:  # the places stored to are no loops of the nest
+            result = places(node, axes, self.sizes, new_sizes)
+        crossing = [s for s in sets if s not in region.spaces and not all(s <= t or t <= s for t in region.spaces)]
+        across = crossing == sets[1:] and node.op.name == "sum" and bool(sets[1]) and node.params["dtype"] in ACROSS
+        across = across or scatter and not crossing
+        if crossing and not across:
+            raise Cut("its loops cross those of the kernel (rows against columns)")
+        if not keeps_order(region, [*region.spaces, *sets], [index_axes(node, axes)] if scatter else ()):
+            raise Cut("its loops would store values of equal indices in another order")
+        return result, sets[:1] if across else sets, across
 
     def clones(self, bases: Iterable[Expr], region: Region) -> set[Expr]:
         found: set[Expr] = set()
@@ -320,7 +351,7 @@ class Planner:
         sizes = [self.sizes.find(n) for n in domain_sizes(node, self.sizes)]
         found: list[int | None] = [None] * len(sizes)
         for hard, group in ((True, inside), (False, [o for o in operands if o not in inside])):
-            for _i, operand in enumerate(group):
+            for operand in group:
                 known = region.amap.get(operand.base) if hard else region.loads.get(operand.base)
                 if known is None or not hard and node.op.name in INDEXED and operand.base is operands[0].base:
                     continue

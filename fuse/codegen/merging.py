@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fuse.codegen.region import (
@@ -17,6 +18,7 @@ from fuse.codegen.region import (
     operand_axes,
     widens,
 )
+from fuse.codegen.sizes import Size
 from fuse.expr import Expr
 
 if TYPE_CHECKING:
@@ -52,19 +54,52 @@ def _both_flat(region: Region, source: Region) -> bool:
 
 def _merge(
     planner: Planner, region: Region, number: int, source: Region, other: int, operand: Operand, node: Expr
-) -> bool:
+) -> None:
+    """Put all of ``source`` into ``region``, where their loops and what they read of one another allow it."""
     axes = region.domain.get(node, region.amap[node])
     wanted = operand_axes(operand, axes, node, planner.sizes)
-    have = source.amap[operand.base]
+    sizes = list(region.sizes)
+    mapping = _mapping(source, source.amap[operand.base], wanted, sizes)
+    if mapping is None:
+        return
+
+    def rename(m: AxisMap) -> AxisMap:
+        return tuple([None if a is None else mapping[a] for a in m])
+
+    spaces = [frozenset(mapping[a] for a in s) for s in source.spaces]
+    whole = {b for b in region.whole | source.whole if b.op.name not in GENERATORS}
+    if any(b in r.amap and b not in r.repeated for r in (region, source) for b in whole):
+        return
+    if not keeps_order(region, [*region.spaces, *spaces], [
+        tuple([mapping[a] for a in index_axes(n, source.domain[n])]) for n in source.across if n.op.name in SCATTERS
+    ]):
+        return
+    if widens(spaces, axes):
+        planner.widened = True
+        if planner.small_first:
+            return
+    if not all(s <= t or t <= s for s in spaces for t in [*region.spaces, *spaces]):
+        return
+    if _at_the_same_places(region, source, rename):
+        region.flat = _both_flat(region, source) and len(sizes) == len(region.sizes)
+        region.sizes[:] = sizes
+        region.spaces.update(dict.fromkeys(spaces))
+        _take_over(planner, region, number, source, other, rename)
+
+
+def _mapping(source: Region, have: AxisMap, wanted: AxisMap, sizes: list[Size]) -> dict[int, int] | None:
+    """The axis that each of the source's becomes, where ``have`` are to be ``wanted``; None where that cannot be.
+
+    ``sizes`` are those of the axes so far; further ones are put behind them.
+    """
     mapping: dict[int, int] = {}
     for a, b in zip(have, wanted, strict=True):
         if a is not None:
             if b is None or mapping.get(a, b) != b:
-                return False
+                return None
             mapping[a] = b
     if len(set(mapping.values())) != len(mapping):
-        return False
-    sizes = list(region.sizes)
+        return None
     for a, n in enumerate(source.sizes):
         if a not in mapping:
             free = [b for b, m in enumerate(sizes) if b not in mapping.values() and equal_sizes(m, n)]
@@ -72,26 +107,11 @@ def _merge(
                 sizes.append(n)
                 free = [len(sizes) - 1]
             mapping[a] = free[0]
-    spaces = [frozenset(mapping[a] for a in s) for s in source.spaces]
-    whole = {b for b in region.whole | source.whole if b.op.name not in GENERATORS}
-    if any(b in r.amap and b not in r.repeated for r in (region, source) for b in whole):
-        return False
-    if not keeps_order(region, [*region.spaces, *spaces], [
-        tuple([mapping[a] for a in index_axes(n, source.domain[n])]) for n in source.across if n.op.name in SCATTERS
-    ]):
-        return False
-    if widens(spaces, axes):
-        planner.widened = True
-        if planner.small_first:
-            return False
-    for s in spaces:
-        if not all(s <= t or t <= s for t in [*region.spaces, *spaces]):
-            return False
+    return mapping
 
-    def rename(m: AxisMap) -> AxisMap:
-        return tuple([None if a is None else mapping[a] for a in m])
 
-    # Values that one region reads from the other's results must be read at the place where they are made.
+def _at_the_same_places(region: Region, source: Region, rename: Callable[[AxisMap], AxisMap]) -> bool:
+    """Whether the values that one region reads of the other's, or both compute, are read where they are made."""
     for base, where in region.loads.items():
         if base in source.amap and (base in region.turned or rename(source.amap[base]) != where):
             return False
@@ -100,12 +120,13 @@ def _merge(
             return False
     if any(b in source.across for b in region.loads) or any(b in region.across for b in source.loads):
         return False
-    for base in source.amap:
-        if base in region.amap and region.amap[base] != rename(source.amap[base]):
-            return False
-    region.flat = _both_flat(region, source) and len(sizes) == len(region.sizes)
-    region.sizes[:] = sizes
-    region.spaces.update(dict.fromkeys(spaces))
+    return all(region.amap[b] == rename(m) for b, m in source.amap.items() if b in region.amap)
+
+
+def _take_over(
+    planner: Planner, region: Region, number: int, source: Region, other: int, rename: Callable[[AxisMap], AxisMap]
+) -> None:
+    """Make everything of ``source``, the unit ``other``, part of ``region``; an empty region stays in its place."""
     for base, m in source.amap.items():
         region.amap.setdefault(base, rename(m))
     region.domain.update({b: rename(m) for b, m in source.domain.items()})
@@ -128,4 +149,3 @@ def _merge(
         planner.readers[base] = [number if r == other else r for r in readers]
     planner.order.merge(number, other)
     planner.units[other] = Region(other)  # empty: dropped at the end
-    return True
