@@ -227,8 +227,7 @@ def test_a_branch_on_a_value_says_what_to_do():
 
 @pytest.mark.parametrize("f, hint", [
     (lambda x: np.put(x, 0, 1), "set_subtensor"),
-    (lambda x: np.histogram(x), "as_op"),
-    (lambda x: np.apply_along_axis(sum, 0, x), "vmap"),
+    (lambda x: np.histogram2d(x, x), "as_op"),
     (lambda x: np.array([x[0], x[1]]), "stack"),
     (lambda x: np.add(x, 1, out=np.ones(4)), "use the result"),
     (lambda x: x.__setitem__(0, 1.0), "set_subtensor"),

@@ -9,6 +9,7 @@ from fuse import types as ty
 from fuse.argnames import also
 from fuse.expr import Expr, as_expr, constant
 from fuse.frontend.arithmetic import abs, cast
+from fuse.frontend.complexes import complex, imag, real
 from fuse.frontend.logic import and_, eq, invert, isfinite, isnan, literal, or_, switch, xor
 from fuse.frontend.special import gammaln
 from fuse.frontend.transcendental import log
@@ -88,9 +89,11 @@ def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: fl
     array([0., 1., 9.])
     """
     x = as_expr(x)
-    if x.dtype not in ty.FLOATING:
+    if x.type.dtype in ty.COMPLEX:
+        return complex(*[nan_to_num(part, nan, posinf, neginf) for part in (real(x), imag(x))])
+    if x.type.dtype not in ty.FLOATING:
         return x
-    limits = np.finfo(x.dtype)
+    limits = np.finfo(x.type.dtype)
     high = literal(limits.max if posinf is None else posinf, x)
     low = literal(limits.min if neginf is None else neginf, x)
     return switch(isnan(x), literal(nan, x), switch(isposinf(x), high, switch(isneginf(x), low, x)))

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import partial, wraps
 from types import ModuleType
 from typing import Any
 
@@ -27,6 +27,7 @@ from fuse.frontend import (
     statistics,
 )
 from fuse.frontend.elementwise import cast
+from fuse.frontend.numpy_protocol import array_function
 from fuse.frontend.weak import as_numpy_does
 from fuse.trace import TRACE, by_user
 
@@ -62,6 +63,12 @@ METHODS: dict[ModuleType, str] = {
     sorting: "sort argsort",
     selecting: "take choose compress nonzero_values searchsorted",
 }
+
+# Methods that in a traced function are NumPy's function of that name, with its arguments and dtypes.
+NUMPYS = frozenset(
+    "sum prod max min all any mean var std cumsum cumprod clip round compress reshape ravel flatten diagonal trace "
+    "argmax argmin searchsorted repeat take choose".split()
+)
 
 
 def _astype(x: Expr, dtype: Any) -> Expr:
@@ -126,6 +133,8 @@ def _size(x: Expr) -> Any:
 
 
 def _round(x: Expr, digits: int | None = None) -> Expr:
+    if digits and TRACE.active and by_user():
+        return array_function(x, np.round, (), (x, digits), {})
     if digits:
         raise FuseValueError(f"round to {digits} digits: write round(x * {10**digits}) / {10**digits}")
     return elementwise.round(x)
@@ -236,6 +245,22 @@ OTHERS: dict[str, Any] = {
 }
 
 
+def _numpys(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    called = getattr(np, {"flatten": "ravel"}.get(name, name))
+
+    @wraps(function)
+    def method(self: Expr, *args: Any, **options: Any) -> Any:
+        if not (TRACE.active and by_user()):
+            return function(self, *args, **options)
+        if name == "compress":  # the condition comes first there
+            return array_function(self, called, (), (*args[:1], self, *args[1:]), options)
+        if name == "reshape" and len(args) > 1:
+            args = (args,)
+        return array_function(self, called, (), (self, *args), options)
+
+    return method
+
+
 def _operator(function: Callable[..., Any], name: str, reflected: bool) -> Callable[..., Any]:
     def plain(self: Expr, other: Any) -> Any:
         if TRACE.active and by_user():
@@ -263,7 +288,8 @@ def table() -> dict[str, Any]:
     for name, function in UNARY.items():
         found[f"__{name}__"] = function
     for module, names in METHODS.items():
-        found.update({name: getattr(module, name) for name in names.split()})
+        own = {name: getattr(module, name) for name in names.split()}
+        found.update({name: _numpys(f, name) if name in NUMPYS else f for name, f in own.items()})
     # only the first line of their documentation: its examples are run where the functions are
     found.update({name: property(f, doc=(f.__doc__ or "").split("\n")[0]) for name, f in PROPERTIES.items()})
     return found | OTHERS

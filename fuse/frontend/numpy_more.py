@@ -14,7 +14,11 @@ from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import axes, creation, join, layout, linalg, reductions, scans, sizes, statistics
 from fuse.frontend import elementwise as ew
+from fuse.frontend.numpy_parts import PARTS
+from fuse.frontend.numpy_protocol import cumulative
 from fuse.frontend.numpy_signals import SIGNALS, matrix_norm, svdvals
+from fuse.frontend.weak import as_numpy_does, numpys
+from fuse.trace import TRACE
 from fuse.types import DISCRETE
 
 # Functions, of numpy or numpy.linalg, that fuse.tensor has under the same name.
@@ -26,20 +30,15 @@ INSTEAD = {
         ("put", "place", "putmask", "copyto", "put_along_axis", "fill_diagonal"),
         "expressions do not change: write x = set_subtensor(x[index], value), or np.where(mask, value, x)",
     ),
-    **dict.fromkeys(("apply_along_axis", "apply_over_axes", "piecewise"), "write fuse.vmap(f), or np.where"),
     **dict.fromkeys(
         ("array2string", "array_repr", "array_str", "save", "savetxt", "savez", "savez_compressed"),
         "there is no value while a function is traced: return the array, or look at fuse.Print(message)(x)",
     ),
     **dict.fromkeys(("may_share_memory", "shares_memory"), "expressions have no memory"),
-    **dict.fromkeys(
-        ("delete", "insert", "resize", "trim_zeros", "extract"), "index with what is kept: x[indices], or concatenate"
-    ),
+    "trim_zeros": "index with what is kept: x[indices]",
     **dict.fromkeys(("union1d", "intersect1d", "setdiff1d", "setxor1d"), "use unique, or do it outside"),
-    **dict.fromkeys(("polyfit", "roots"), "solve the linear system, or find the eigenvalues, of your own matrix"),
-    **dict.fromkeys(("partition", "argpartition"), "use sort, argsort or fuse.tensor.topk"),
-    "lexsort": "use argsort(kind='stable') of one key after another",
-    **dict.fromkeys(("ix_", "block"), "write x[i[:, None], j], or concatenate"),
+    "roots": "find the eigenvalues of your own matrix",
+    "ix_": "write x[i[:, None], j]",
 }
 
 
@@ -142,9 +141,36 @@ def _fmod(x: Any, y: Any) -> Expr:
     return ew.switch(ew.lt(x, 0), ew.neg(rest), rest)
 
 
+def whole(x: Any) -> Expr:
+    """trunc and fix, of which integers are their own."""
+    return as_expr(x) if as_expr(x).type.dtype in DISCRETE else ew.trunc(x)
+
+
+def reciprocal(x: Any) -> Expr:
+    """Of integers the whole part, as NumPy has it."""
+    x = as_expr(x)
+    if x.type.dtype not in DISCRETE:
+        return ew.reciprocal(x)
+    x = ew.cast(x, "int8") if x.type.dtype == "bool" else x
+    return ew.switch(ew.eq(ew.abs(x), np.asarray(1, x.type.dtype)), x, np.asarray(0, x.type.dtype))
+
+
+def _ldexp(x: Any, n: Any) -> Expr:
+    x = as_expr(x)
+    x = ew.cast(x, "float64") if x.type.dtype in DISCRETE else x
+    return ew.mul(x, ew.exp2(ew.cast(n, x.type.dtype)))
+
+
+def fabs(x: Any) -> Expr:
+    x = as_expr(x)
+    return ew.abs(ew.cast(x, "float64") if x.type.dtype in DISCRETE else x)
+
+
 def _select(conditions: Sequence[Any], choices: Sequence[Any], default: Any = 0) -> Expr:
     if len(conditions) != len(choices):
         raise FuseValueError(f"select takes as many choices as conditions, not {len(choices)} and {len(conditions)}")
+    if TRACE.active:
+        *choices, default = as_numpy_does(*numpys(*choices, default))
     result = default
     for condition, choice in zip(reversed(conditions), reversed(choices), strict=True):
         result = ew.switch(condition, choice, result)
@@ -213,9 +239,9 @@ def _nanvar(a: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> 
     if a.type.dtype in DISCRETE:
         return statistics.var(a, axis=axis, ddof=ddof, keepdims=keepdims)
     middle = _nanmean(a, axis=axis, keepdims=True)
-    squares = _nansum(ew.sqr(ew.sub(a, middle)), axis=axis, keepdims=keepdims)
-    count = _counted(a, axis, keepdims)
-    return ew.true_div(squares, count if ddof == 0 else ew.sub(count, np.asarray(ddof, a.type.dtype)))
+    squares = _nansum(ew.sqr(ew.abs(ew.sub(a, middle))), axis=axis, keepdims=keepdims)
+    count = ew.cast(ew.real(_counted(a, axis, keepdims)), squares.type.dtype)
+    return ew.true_div(squares, count if ddof == 0 else ew.sub(count, np.asarray(ddof, count.type.dtype)))
 
 
 def _nanstd(a: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Expr:
@@ -241,6 +267,7 @@ def _trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Expr:
 def _gradient(f: Any, *spacing: Any, axis: Any = None, edge_order: int = 1) -> Any:
     """Second differences inside, first differences at the two ends, for equal steps."""
     f = as_expr(f)
+    f = ew.cast(f, "float64") if f.type.dtype in DISCRETE else f
     if edge_order != 1:
         raise FuseTypeError("gradient of an expression has edge_order=1")
     chosen = range(f.type.ndim) if axis is None else [axis] if isinstance(axis, (int, np.integer)) else axis
@@ -274,8 +301,9 @@ def _cumulative(scan: Callable[..., Any], start: int) -> Callable[..., Any]:
 
 # ---------------------------------------------------------------- products
 def vector_dot(x1: Any, x2: Any, axis: int = -1) -> Expr:
-    """Products of the vectors along ``axis``, of which the first is conjugated."""
-    return reductions.sum(ew.mul(ew.conj(x1), x2), axis=axis)
+    """Products of the vectors along ``axis``, of which the first is conjugated, in their dtype."""
+    dtype = np.result_type(*[as_expr(x).type.numpy_dtype for x in (x1, x2)])
+    return ew.cast(reductions.sum(ew.mul(ew.conj(x1), x2), axis=axis), dtype)
 
 
 def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Expr:
@@ -316,13 +344,13 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     **{getattr(np, n): functools.partial(_split_along, axis) for n, axis in (("vsplit", 0), ("hsplit", 1),
                                                                              ("dsplit", 2))},
     np.rollaxis: _rollaxis, np.diagflat: _diagflat, np.ediff1d: _ediff1d, np.select: _select,
-    np.polyval: _polyval, np.vander: _vander, np.isin: _isin, np.fix: ew.trunc,
+    np.polyval: _polyval, np.vander: _vander, np.isin: _isin, np.fix: whole,
     np.nansum: _nansum, np.nanprod: _without_nan(reductions.prod, lambda a: 1),
     np.nanmax: _extreme(reductions.max, -np.inf), np.nanmin: _extreme(reductions.min, np.inf),
     np.nanmean: _nanmean, np.nanvar: _nanvar, np.nanstd: _nanstd, np.count_nonzero: _count_nonzero,
-    np.nancumsum: lambda a, axis=None: scans.cumsum(ew.switch(ew.isnan(a), as_expr(np.asarray(0, a.type.dtype)), a),
-                                                    axis=axis),
-    np.gradient: _gradient, np.cross: cross_product, **SIGNALS,
+    np.nancumsum: lambda a, axis=None, dtype=None: cumulative(scans.cumsum)(
+        ew.switch(ew.isnan(a), as_expr(np.asarray(0, a.type.dtype)), a), axis, dtype),
+    np.gradient: _gradient, np.cross: cross_product, **SIGNALS, **PARTS,
     np.linalg.multi_dot: lambda arrays: linalg.matrix_dot(*arrays),
     np.tril_indices_from: _triangle(np.tril_indices), np.triu_indices_from: _triangle(np.triu_indices),
     np.isrealobj: lambda x: not x.type.dtype.startswith("complex"),
@@ -330,7 +358,8 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
 }
 _NEW: dict[str, Callable[..., Any]] = {  # older versions of NumPy do not have them
     "trapezoid": _trapezoid, "trapz": _trapezoid, "unstack": _unstack, "astype": _astype,
-    "cumulative_sum": _cumulative(scans.cumsum, 0), "cumulative_prod": _cumulative(scans.cumprod, 1),
+    "cumulative_sum": _cumulative(cumulative(scans.cumsum), 0),
+    "cumulative_prod": _cumulative(cumulative(scans.cumprod), 1),
     "linalg.vecdot": vector_dot, "linalg.vector_norm": _vector_norm, "linalg.cross": cross_product,
     "linalg.svdvals": svdvals, "linalg.matrix_norm": matrix_norm,
     "linalg.diagonal": _last_diagonal, "linalg.trace": _last_trace,
@@ -343,7 +372,7 @@ for _name, _build in _NEW.items():
 UFUNCS: dict[Any, Callable[..., Any]] = {
     np.logaddexp2: lambda x, y: ew.mul(ew.logaddexp(ew.mul(x, math.log(2)), ew.mul(y, math.log(2))), 1 / math.log(2)),
     np.modf: lambda x: (ew.sub(x, ew.trunc(x)), ew.trunc(x)),
-    np.ldexp: lambda x, n: ew.mul(x, ew.exp2(ew.cast(n, as_expr(x).type.dtype))),
+    np.ldexp: _ldexp,
     np.copysign: _copysign, np.heaviside: _heaviside, np.fmax: _skipping_nan(ew.maximum),
     np.fmin: _skipping_nan(ew.minimum), np.fmod: _fmod,
     np.float_power: lambda x, y: ew.pow(ew.cast(x, "float64"), ew.cast(y, "float64")),
@@ -356,4 +385,4 @@ for _name, _build in {
         UFUNCS[getattr(np, _name)] = _build
 
 
-__all__ = ["FUNCTIONS", "INSTEAD", "SAME", "UFUNCS", "builder"]
+__all__ = ["FUNCTIONS", "INSTEAD", "SAME", "UFUNCS", "builder", "fabs", "reciprocal", "whole"]

@@ -29,16 +29,19 @@ from fuse.frontend import (
     statistics,
 )
 from fuse.frontend.numpy_arguments import bound, later, loaded
-from fuse.frontend.weak import as_numpy_does
+from fuse.frontend.weak import as_numpy_does, numpys
 from fuse.op import OPS
 from fuse.trace import TRACE
+from fuse.types import DISCRETE, real_of
 
 # Ufuncs of functions that are not one op; those of ops come from their records.
 UFUNCS: dict[Any, Callable[..., Any]] = {
     np.add: elementwise.add, np.multiply: elementwise.mul, np.matmul: linalg.matmul, np.divmod: elementwise.divmod,
     np.logical_and: elementwise.logical_and, np.logical_or: elementwise.logical_or,
     np.logical_xor: elementwise.logical_xor, np.logical_not: elementwise.logical_not,
-    np.positive: lambda x: x, np.fabs: elementwise.abs,
+    np.positive: lambda x: x,
+    **{getattr(np, n): later("numpy_more", word) for n, word in (("fabs", "fabs"), ("trunc", "whole"),
+                                                                 ("reciprocal", "reciprocal"))},
     np.conjugate: elementwise.conj, np.degrees: elementwise.rad2deg, np.radians: elementwise.deg2rad,
 }
 
@@ -52,11 +55,11 @@ REDUCE: dict[Any, Callable[..., Any]] = {
     np.add: reductions.sum, np.multiply: reductions.prod, np.maximum: reductions.max, np.minimum: reductions.min,
     np.logical_and: reductions.all, np.logical_or: reductions.any,
 }
-ACCUMULATE: dict[Any, Callable[..., Any]] = {np.add: scans.cumsum, np.multiply: scans.cumprod}
+ACCUMULATE: dict[Any, Callable[..., Any]] = {np.add: np.cumsum, np.multiply: np.cumprod}
 
 # NumPy functions by the function of ours that means the same; arguments are passed as they come.
 SAME_NAME = (
-    (axes, "swapaxes moveaxis expand_dims squeeze ravel atleast_1d atleast_2d atleast_3d broadcast_arrays"),
+    (axes, "swapaxes moveaxis expand_dims squeeze atleast_1d atleast_2d atleast_3d broadcast_arrays"),
     (creation, "zeros_like ones_like full_like empty_like tril triu diag linspace logspace"),
     (elementwise, "real imag angle isclose nan_to_num isposinf isneginf"),
     (join, "concatenate hstack vstack"),
@@ -65,25 +68,37 @@ SAME_NAME = (
     (nonzero, "nonzero flatnonzero argwhere"),
     (rearrange, "tile repeat roll flip fliplr flipud rot90 meshgrid"),
     (reductions, "sum prod max min all any"),
-    (scans, "argmax argmin cumsum cumprod"),
-    (selecting, "take take_along_axis choose compress searchsorted"),
+    (scans, "argmax argmin"),
+    (selecting, "take take_along_axis compress searchsorted"),
     (ranking, "median"),
     (sorting, "sort argsort"),
-    (extra_ops, "diff bincount pad unravel_index ravel_multi_index"),
+    (extra_ops, "diff pad unravel_index ravel_multi_index"),
     (statistics, "mean var std ptp"),
 )
 
 
 def _reshape(x: Any, shape: Any = None, order: str = "C", newshape: Any = None, copy: Any = None) -> Expr:
-    if order != "C":
-        raise FuseTypeError("reshape of an expression is in C order; for Fortran order: x.T.reshape(shape[::-1]).T")
-    return layout.reshape(x, newshape if shape is None else shape)
+    shape = newshape if shape is None else shape
+    if order == "F":
+        turned = shape[::-1] if isinstance(shape, (tuple, list)) else shape
+        return layout.reshape(x.transpose(), turned).transpose()
+    return layout.reshape(x, shape)  # expressions have no order in memory: "A" and "K" are "C"
+
+
+def _ravel(a: Any, order: str = "C") -> Expr:
+    return axes.ravel(a.transpose() if order == "F" else a)
 
 
 def _where(condition: Any, *values: Any) -> Any:
     if TRACE.active:
-        values = as_numpy_does(*values)
+        values = as_numpy_does(*numpys(*values))
     return elementwise.switch(condition, *values) if values else nonzero.nonzero(condition)
+
+
+def _choose(a: Any, choices: Any, mode: str = "raise") -> Expr:
+    if TRACE.active and isinstance(choices, (list, tuple)):
+        choices = as_numpy_does(*numpys(*choices))
+    return selecting.choose(a, choices, mode=mode)
 
 
 def _transpose(a: Any, axes: Any = None) -> Expr:
@@ -116,7 +131,7 @@ def _cholesky(a: Any, upper: bool = False) -> Expr:
 # Functions of NumPy that few programs use, by module.
 _LATER = {
     "decompositions": "det slogdet", "systems": "solve", "spectral": "eig eigh pinv",
-    "factors": "lstsq norm qr tensorinv tensorsolve", "linalg": "matrix_power",
+    "factors": "lstsq qr tensorinv tensorsolve", "linalg": "matrix_power",
 }
 _FFT = "fft ifft fftn ifftn fft2 ifft2 rfft irfft rfftn irfftn rfft2 irfft2 hfft ihfft fftshift ifftshift".split()
 _LINALG = {getattr(np.linalg, name): later(module, name) for module, names in _LATER.items() for name in names.split()}
@@ -139,7 +154,37 @@ def _shape(x: Any) -> Any:
 
 
 def _round(x: Any, decimals: int = 0) -> Expr:
-    return round(x, decimals) if decimals else elementwise.round(x)
+    """To digits as NumPy does it: multiplied, rounded, divided."""
+    if not decimals:
+        return elementwise.round(x)
+    dtype = x.type.dtype
+    if dtype in DISCRETE and decimals > 0:
+        return x
+    scaled = elementwise.cast(x, "float64") if dtype in DISCRETE else x
+    factor = np.asarray(10.0 ** abs(decimals), real_of(scaled.type.dtype))
+    there, back = elementwise.mul, elementwise.true_div
+    if decimals < 0:
+        there, back = back, there
+    return elementwise.cast(back(elementwise.round(there(scaled, factor)), factor), dtype)
+
+
+def cumulative(scan: Callable[..., Any]) -> Callable[..., Any]:
+    """cumsum or cumprod in NumPy's dtype: that of sums, where ``scan`` keeps that of its argument."""
+    def build(a: Any, axis: int | None = None, dtype: Any = None) -> Expr:
+        if dtype is None and a.type.dtype in DISCRETE:
+            dtype = "uint64" if a.type.dtype.startswith("uint") else "int64"
+        return scan(a if dtype is None else elementwise.cast(a, dtype), axis)
+
+    return build
+
+
+def _bincount(x: Any, weights: Any = None, minlength: Any = 0) -> Expr:
+    return extra_ops.bincount(x, weights if weights is None else elementwise.cast(weights, "float64"), minlength)
+
+
+def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Expr:
+    return later("factors", "norm")(elementwise.cast(x, "float64") if x.type.dtype in DISCRETE else x, ord, axis,
+                                    keepdims)
 
 
 def _ndim(x: Any) -> int:
@@ -157,8 +202,10 @@ def _copy(x: Any, order: str = "K", subok: bool = False) -> Any:
 
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
-    np.reshape: _reshape, np.where: _where, np.stack: _stack, np.split: _split, np.shape: _shape, np.round: _round,
-    np.transpose: _transpose, np.around: _round, np.ndim: _ndim, np.size: _size, np.copy: _copy,
+    np.reshape: _reshape, np.where: _where, np.choose: _choose, np.stack: _stack, np.split: _split, np.shape: _shape,
+    np.ravel: _ravel, np.cumsum: cumulative(scans.cumsum), np.cumprod: cumulative(scans.cumprod),
+    np.bincount: _bincount, np.linalg.norm: _norm, np.transpose: _transpose, np.round: _round,
+    np.around: _round, np.ndim: _ndim, np.size: _size, np.copy: _copy,
     **_LINALG, np.linalg.inv: later("decompositions", "matrix_inverse"), np.linalg.svd: _svd,
     **{getattr(np.fft, name): later("fourier", name) for name in _FFT},
     np.linalg.eigvalsh: _eigvalsh, np.linalg.cholesky: _cholesky, np.einsum: later("einsum", "einsum"),

@@ -11,7 +11,7 @@ from fuse.errors import FuseTypeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import axes, creation, join, layout, scans, sizes
 from fuse.frontend import elementwise as ew
-from fuse.types import COMPLEX, DISCRETE
+from fuse.types import COMPLEX, DISCRETE, FLOATING, inexact, promote
 
 
 def _quantile(scale: float, skip_nan: bool = False) -> Callable[..., Any]:
@@ -19,7 +19,8 @@ def _quantile(scale: float, skip_nan: bool = False) -> Callable[..., Any]:
               keepdims: bool = False) -> Expr:
         from fuse.frontend.ranking import quantile
 
-        return quantile(a, ew.true_div(q, scale) if scale != 1 else q, axis, method, keepdims, skip_nan)
+        q = ew.cast(q, "float64") if isinstance(q, Expr) else np.asarray(q, "float64")  # 30.0 / 100 has to be exact
+        return quantile(a, ew.true_div(q, np.float64(scale)) if scale != 1 else q, axis, method, keepdims, skip_nan)
 
     return build
 
@@ -65,7 +66,22 @@ def _digitize(x: Any, bins: Any, right: bool = False) -> Expr:
 
 
 def _geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Expr:
-    return ew.exp(creation.linspace(ew.log(start), ew.log(stop), num, endpoint))
+    """The ends are exact, and a first number below 0 turns the sign of all, as in NumPy."""
+    first, last = (x if isinstance(x, Expr) else as_expr(np.asarray(x) + 0.0) for x in (start, stop))
+    work = promote(*[inexact(x.type.dtype) if x.type.dtype in FLOATING else "float64" for x in (first, last)])
+    if first.type.dtype in COMPLEX or last.type.dtype in COMPLEX:
+        raise FuseTypeError("geomspace of complex numbers: write np.exp(np.linspace(np.log(start), np.log(stop), n))")
+    first, last = ew.cast(first, work), ew.cast(last, work)
+    sign = ew.switch(ew.lt(first, 0), np.asarray(-1, work), np.asarray(1, work))
+    low, high = (ew.log(ew.mul(x, sign)) for x in (first, last))
+    values = ew.mul(ew.exp(creation.linspace(low, high, num, endpoint)), sign)
+    place = creation.arange(sizes.as_size_expr(sizes.sizes_of(values)[0]))
+    place = place.dimshuffle(0, *["x"] * (values.type.ndim - 1))
+    if endpoint:
+        values = ew.switch(ew.eq(place, ew.sub(num, 1)), last, values)
+    values = ew.switch(ew.eq(place, 0), first, values)
+    values = axes.moveaxis(values, 0, axis) if axis else values
+    return values if dtype is None else ew.cast(values, dtype)
 
 
 def _iscomplex(x: Any) -> Expr:

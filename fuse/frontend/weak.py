@@ -7,8 +7,10 @@ import numpy as np
 
 from fuse.expr import Expr, constant
 from fuse.frontend.elementwise import cast
+from fuse.trace import TRACE
 from fuse.types import INTEGER
 
+_SINGLE = {float: "float32", complex: "complex64", int: "int64", bool: "bool"}
 _NARROW = {"float16": "float16", "float32": "float32", "complex64": "float32"}
 
 
@@ -32,3 +34,10 @@ def as_numpy_does(*operands: Any) -> tuple[Any, ...]:
                 x = cast(x, _NARROW[str(np.result_type(*floats))])
         found.append(x)
     return tuple(found)
+
+
+def numpys(*values: Any) -> tuple[Any, ...]:
+    """The values of a choice; Python's numbers among them are constants where no array gives them a dtype."""
+    if any(type(x) not in (bool, int, float, complex) for x in values):
+        return values
+    return tuple([constant(x, dtype=_SINGLE.get(type(x)) if TRACE.single else np.asarray(x).dtype) for x in values])
