@@ -7,8 +7,6 @@ from copy import deepcopy
 from functools import cached_property, partial
 from typing import Any
 
-import numpy as np
-
 from fuse.config import config
 from fuse.errors import DTypeError, FuseError, FuseTypeError, ShapeError, brief
 from fuse.expr import Expr, leaves, pack, substitute, unpack
@@ -22,12 +20,14 @@ from fuse.maker import (
     cell_of,
     checked_swap,
     copied_input,
+    described,
     profile_of,
     python_signature,
     quicken,
     rewritten_signature,
     unique_names,
     with_checks,
+    with_overwritten,
     with_states,
 )
 from fuse.mode import Mode, get_mode, on_device
@@ -60,7 +60,7 @@ def function(
     * ``mode``: a name or a Mode: 'FAST_RUN', 'FAST_COMPILE', 'strict', 'fast', 'DebugMode' (default: ``config.mode``);
     * ``allow_input_downcast``: cast values even where they lose precision;
     * ``on_unused_input``: 'raise', 'warn' or 'ignore'; ``profile=True`` times every step (``f.profile.summary()``);
-    * ``rebuild_strict=False``: ``givens`` may have other types; ``accept_inplace``: accepted, without effect.
+    * ``rebuild_strict=False``: ``givens`` may have other types; ``accept_inplace``: ``T.inplace``'s ops change inputs.
 
     * ``device``: 'cpu', 'cuda' or 'auto' (default: ``config.device``): on a GPU shared variables stay in its memory,
       and results come back as NumPy arrays, unless an input was an array on the GPU.
@@ -90,7 +90,8 @@ def function(
     unused = config.on_unused_input if on_unused_input is None else on_unused_input
     with config.change_flags(compute_test_value="off"):
         graph = signature(
-            inputs, outputs, updates, givens, no_default_updates, allow_input_downcast, unused, bool(rebuild_strict)
+            inputs, outputs, updates, givens, no_default_updates, allow_input_downcast, unused, bool(rebuild_strict),
+            bool(accept_inplace),
         )
         timed = config.profile if profile is None else profile
         return Function(rewritten_signature(graph, chosen), chosen, name, timed, trust_input)
@@ -113,10 +114,9 @@ class Function:
     def __init__(
         self, graph: Signature, mode: Mode, name: str | None = None, profile: Any = None, trust_input: bool = False
     ) -> None:
-        mutable = [k for k, i in enumerate(graph.inputs) if i.mutable and i.update is None]
-        build = partial(
-            build_program, graph.leaves, [*graph.outputs, *graph.states], graph.updates, mode, mutable
-        )
+        over = dict(graph.overwritten)
+        mutable = [k for k, i in enumerate(graph.inputs) if i.mutable and i.update is None and k not in over]
+        build = partial(build_program, graph.leaves, graph.computed, graph.updates, mode, mutable)
         self.profile = profile_of(profile, name) if profile else None
         self.fn = self.profile.making(build) if self.profile is not None else build()
         self.maker = Maker(graph, mode, self.fn)
@@ -155,6 +155,8 @@ class Function:
         """The one callable behind a call with every input given; ``run`` stands in for the program."""
         graph = self.maker.signature
         run = run or self.fn
+        if graph.overwritten:
+            run = with_overwritten(run, graph)
         checked = [(i, x) for i, x in enumerate(graph.inputs) if x.strict or x.allow_downcast is not None]
         if checked and not self.trust_input:
             run = with_checks(run, checked)
@@ -197,7 +199,7 @@ class Function:
             except FuseError as cause:
                 label = f"input {i} ({item.name})" if item.name else f"input {i}"
                 return type(cause)(
-                    f"{label} of {self._title()}: {cause}\n  got {_described(value)}, wants a {item.type.describe()}"
+                    f"{label} of {self._title()}: {cause}\n  got {described(value)}, wants a {item.type.describe()}"
                 )
         return error
 
@@ -338,13 +340,14 @@ class Function:
         graph = self.maker.signature
         exchange = checked_swap(swap, self.get_shared())
         updates = () if delete_updates else graph.updates
-        roots = substitute([*graph.outputs, *graph.states, *[v for _, v in updates]], exchange)
-        count = len(graph.outputs)
+        roots = substitute([*graph.computed, *[v for _, v in updates]], exchange)
+        count, end = len(graph.outputs), len(graph.computed)
         fresh = iter(roots[count : count + len(graph.states)])
         ins = tuple([copied_input(i, value, fresh) for i, value in zip(graph.inputs, values, strict=True)])
         targets = [exchange.get(t, t) for t, _ in updates]
-        pairs = tuple(zip(targets, roots[count + len(graph.states) :], strict=True))
-        again = Signature(ins, graph.leaves, tuple(roots[:count]), graph.keys, graph.shape, pairs)
+        pairs = tuple(zip(targets, roots[end:], strict=True))
+        over = tuple(zip(dict(graph.overwritten), roots[end - len(graph.overwritten) : end], strict=True))
+        again = Signature(ins, graph.leaves, tuple(roots[:count]), graph.keys, graph.shape, pairs, over)
         return Function(again, self.maker.mode, name or self.name, profile, self.trust_input)
 
     def __copy__(self) -> Function:
@@ -416,7 +419,8 @@ class Function:
         options = [(i.name, c, i.strict, i.allow_downcast, i.mutable) for i, c in cells]
         state = {
             "graph": pack(roots), "options": options, "has_update": has_update, "outputs": len(graph.outputs),
-            "updates": len(graph.updates), "keys": graph.keys, "shape": graph.shape, "mode": self.maker.mode,
+            "updates": len(graph.updates), "overwritten": list(dict(graph.overwritten)), "keys": graph.keys,
+            "shape": graph.shape, "mode": self.maker.mode,
             "name": self.name, "profile": self.profile is not None, "trust_input": self.trust_input,
         }
         return _restored, (state,)
@@ -433,16 +437,11 @@ def _restored(state: Mapping[str, Any]) -> Function:
     leaf_nodes, variables, targets = take(count), take(count), take(state["updates"])
     outputs = take(state["outputs"])
     states = [next(nodes) if has else None for has in state["has_update"]]
+    over = tuple(zip(state["overwritten"], take(len(state["overwritten"])), strict=True))
     pairs = tuple(zip(targets, take(state["updates"]), strict=True))
     ins = tuple(
         In(v, name=name, value=value, update=update, mutable=mutable, strict=strict, allow_downcast=downcast)
         for v, update, (name, value, strict, downcast, mutable) in zip(variables, states, state["options"], strict=True)
     )
-    graph = Signature(ins, tuple(leaf_nodes), tuple(outputs), state["keys"], state["shape"], pairs)
+    graph = Signature(ins, tuple(leaf_nodes), tuple(outputs), state["keys"], state["shape"], pairs, over)
     return Function(graph, state["mode"], state["name"], state["profile"], state["trust_input"])
-
-
-def _described(value: Any) -> str:
-    if isinstance(value, np.ndarray):
-        return f"an array of {value.dtype} with shape {value.shape}"
-    return f"{type(value).__name__} {value!r:.60}"

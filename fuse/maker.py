@@ -8,6 +8,8 @@ from functools import cache
 from keyword import iskeyword
 from typing import Any
 
+import numpy as np
+
 from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Expr, toposort
 from fuse.frontend.graph import FunctionGraph
@@ -209,6 +211,35 @@ def with_states(run: Callable[..., Any], cells: Sequence[Cell]) -> Callable[...,
     return call
 
 
+def with_overwritten(run: Callable[..., Any], graph: Signature) -> Callable[..., Any]:
+    """``run``, whose last results are then written into arguments; outputs of the same value are those arguments."""
+    count = len(graph.overwritten)
+    same = [(k, i) for i, value in graph.overwritten for k, out in enumerate(graph.outputs) if out is value]
+
+    def call(*args: Any) -> Any:
+        results = run(*args)
+        kept, values = list(results[:-count]), results[-count:]
+        written = set()
+        for (i, _), value in zip(graph.overwritten, values, strict=True):
+            target = args[i]
+            alike = isinstance(target, np.ndarray) and (target.dtype, target.shape) == (value.dtype, value.shape)
+            if alike and target.flags.writeable:
+                np.copyto(target, value)
+                written.add(i)
+        for k, i in same:
+            kept[k] = args[i] if i in written else kept[k]
+        return kept
+
+    return call
+
+
+def described(value: Any) -> str:
+    """What was given, for messages."""
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype} with shape {value.shape}"
+    return f"{type(value).__name__} {value!r:.60}"
+
+
 def _single(run: Callable[..., Any], keys: Any) -> Callable[..., Any]:
     def call(*args: Any) -> Any:
         return run(*args)[0]
@@ -246,7 +277,9 @@ def quicken(function: Any, base: type, waited: bool = False) -> int:
     this is not the first time.
     """
     graph, program = function.maker.signature, function.fn
-    plain = all(i.update is None and not (i.strict and rank_of(i.type) == 0) for i in graph.inputs)
+    plain = not graph.overwritten and all(
+        i.update is None and not (i.strict and rank_of(i.type) == 0) for i in graph.inputs
+    )
     call = None
     on_cpu = function.maker.mode.device == "cpu" and hasattr(program, "wrapper_source")
     if plain and function.profile is None and on_cpu:

@@ -260,8 +260,9 @@ class _Public:
             return [found] if listed else found
         return self._call(*args, **params)
 
-    def __get__(self, owner: Any, cls: Any = None) -> Any:  # a method, where it stands in a class
-        return self if owner is None else MethodType(self, owner)
+    def __get__(self, owner: Any, cls: Any = None) -> Any:
+        # A method of expressions; in other classes an op is what it is, as in Theano: `act = T.tanh`, `self.act(x)`.
+        return MethodType(self, owner) if isinstance(owner, Expr) else self
 
     def __getattr__(self, name: str) -> Any:  # what programs ask of Theano's ops: scalar_op, make_node
         if name in ("scalar_op", "make_node"):

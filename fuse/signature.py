@@ -39,6 +39,7 @@ class Signature:
     keys: tuple[str, ...] | None  # of a dict of outputs
     shape: str  # of the result: "single", "list", "dict", "none"
     updates: tuple[tuple[Any, Expr], ...]
+    overwritten: tuple[tuple[int, Expr], ...] = ()  # inputs, by number, and the values that calls leave in them
 
     @property
     def states(self) -> list[Expr]:
@@ -46,9 +47,14 @@ class Signature:
         return [i.update for i in self.inputs if i.update is not None]
 
     @property
+    def computed(self) -> list[Expr]:
+        """What the program gives: outputs, then states of inputs, then values for inputs that are written over."""
+        return [*self.outputs, *self.states, *[value for _, value in self.overwritten]]
+
+    @property
     def roots(self) -> list[Expr]:
-        """All that is computed: outputs, then states of inputs, then new values of shared variables."""
-        return [*self.outputs, *self.states, *[value for _, value in self.updates]]
+        """All that is computed: the same, then new values of shared variables."""
+        return [*self.computed, *[value for _, value in self.updates]]
 
 
 def signature(
@@ -60,6 +66,7 @@ def signature(
     allow_input_downcast: bool | None = None,
     on_unused_input: str = "raise",
     strict_givens: bool = True,
+    accept_inplace: bool = False,
 ) -> Signature:
     """Check and normalise what ``function`` was given."""
     ins = read_inputs(inputs, allow_input_downcast)
@@ -85,6 +92,11 @@ def signature(
         from fuse.rules.inlining import inlined
 
         roots = inlined(roots)
+    overwritten: dict[Expr, Expr] = {}
+    if "overwriting" in OPS:
+        from fuse.frontend.overwriting import taken_apart
+
+        roots, overwritten = taken_apart(roots)
     count = len(outs)
     new_outputs = tuple(roots[:count])
     pairs = dict(zip(own, roots[count : count + len(own)], strict=True))
@@ -96,7 +108,9 @@ def signature(
     needed = [*new_outputs, *pairs.values(), *[i.update for i in ins if i.update is not None]]
     _check_used(needed, ins, leaves, on_unused_input)
     _check_complete(needed, leaves)
-    return Signature(ins, leaves, new_outputs, keys, shape, tuple(pairs.items()))
+    places = [k for k, i in enumerate(ins) if leaves[k] in overwritten and (accept_inplace or i.mutable)]
+    values = tuple([(k, overwritten[leaves[k]]) for k in places])
+    return Signature(ins, leaves, new_outputs, keys, shape, tuple(pairs.items()), values)
 
 
 # ---------------------------------------------------------------- inputs

@@ -155,7 +155,7 @@ def test_names_of_theano_and_the_interpreter():
 
     x = T.dvector("x")
     assert isinstance(T.i0(x).owner.op, basic_scipy.I0) and basic_scipy.jv is T.jv
-    assert T.inplace.j0_inplace is T.j0 and T.inplace.exp_inplace is T.exp
+    assert T.inplace.j0_inplace.plain is T.j0 and T.inplace.exp_inplace(2 * x) is T.exp(2 * x)
     assert T.math.Dot is T.Dot and T.math.gammainc is T.gammainc and fuse.scalar.j1 is T.j1
     with pytest.raises(AttributeError, match="no attribute 'no_such_function'"):
         _ = T.math.no_such_function

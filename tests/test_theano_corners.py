@@ -1,6 +1,8 @@
 """Corners of Theano's behaviour that its own unit tests look into: random sources, loops with test values, errors."""
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -147,3 +149,40 @@ def test_systems_of_half_precision_are_solved_in_single():
     found = T.slinalg.solve(a, b)
     value = found.eval({a: 2 * np.eye(2, dtype="float16"), b: np.ones((2, 1), "float16")})
     assert found.dtype == value.dtype == "float32" and value.tolist() == [[0.5], [0.5]]
+
+
+# ---------------------------------------------------------------- ops in place, ops in classes
+@pytest.mark.parametrize("mode", ["FAST_RUN", "FAST_COMPILE"])
+def test_ops_in_place_leave_their_value_in_the_argument(mode):
+    x, y = T.dmatrices("x", "y")
+    made = fuse.function([x, y], [T.inplace.add_inplace(x, y), x * 1, 2 * y], mode=mode, accept_inplace=True)
+    for call in (made, pickle.loads(pickle.dumps(made)), made.copy()):
+        for _ in range(5):  # later calls go another way
+            a, b = np.ones((2, 2)), np.full((2, 2), 3.0)
+            total, before, twice = call(a, b)
+            assert total is a and (a == 4).all() and (before == 1).all() and (twice == 6).all() and (b == 3).all()
+    fixed = np.ones((2, 2))
+    fixed.flags.writeable = False
+    assert (made(fixed, [[1.0, 1.0]] * 2)[0] == 2).all() and (fixed == 1).all()
+    assert made([[1.0]], [[2.0]])[0] == 3
+
+
+def test_ops_in_place_are_plain_where_that_is_not_accepted():
+    x, y = T.dmatrices("x", "y")
+    a = np.ones((2, 2))
+    assert (interpreted([x, y], T.inplace.mul_inplace(x, y))(a, 3 * a) == 3).all() and (a == 1).all()
+    outs = interpreted([fuse.In(x, mutable=True), y], [x + 1, T.inplace.mul_inplace(x, y)])(a, 3 * a)
+    assert (outs[0] == 2).all() and outs[1] is a and (a == 3).all()
+    assert fuse.grad(T.inplace.sqr_inplace(x).sum(), x).eval({x: [[3.0]]}) == 6
+    whole = T.lvector()
+    assert interpreted([whole], T.inplace.add_inplace(whole, 1.6))([1, 2]).tolist() == [2, 3]
+    with pytest.raises(TypeError, match="does not fit in its first argument"):
+        T.inplace.add_inplace(T.drow(), y)
+
+
+def test_an_op_in_a_class_is_no_method_of_its_objects():
+    class Layer:
+        activation = T.tanh
+
+    x = T.dvector("x")
+    assert Layer().activation(x) is T.tanh(x) is x.tanh()
