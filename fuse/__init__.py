@@ -25,6 +25,7 @@ from fuse.frontend.elementwise import cast
 from fuse.frontend.linalg import dot
 from fuse.frontend.shared import SharedVariable, shared
 from fuse.frontend.tensor import as_tensor_variable, constant
+from fuse.inside import install as _install
 from fuse.missing import no_attribute
 from fuse.mode import Mode
 from fuse.op import elementwise, reduction
@@ -32,6 +33,7 @@ from fuse.signature import In, Out
 from fuse.types import TensorType
 from fuse.updates import OrderedUpdates
 
+_install()
 Variable = Expr
 as_symbolic = as_tensor_variable
 shared_constructor = shared

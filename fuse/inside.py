@@ -4,7 +4,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -41,6 +40,31 @@ HOMES: dict[str, tuple[str, ...]] = {
     "fuse.scan.rewriting": ("fuse.scan_module.scan_opt",),
     "fuse.scan.utils": ("fuse.scan_module.scan_utils",),
     "fuse.scan.views": ("fuse.scan_module.scan_views",),
+    **dict.fromkeys(
+        ("fuse.tensor.linalg.constructors", "fuse.tensor.linalg.dtype_utils", "fuse.tensor.linalg.inverse",
+         "fuse.tensor.linalg.products", "fuse.tensor.linalg.summary", "fuse.tensor.linalg.decomposition",
+         *[f"fuse.tensor.linalg.decomposition.{name}" for name in ("cholesky", "eigen", "lu", "qr", "schur", "svd")],
+         "fuse.tensor.linalg.solvers",
+         *[f"fuse.tensor.linalg.solvers.{name}" for name in (
+             "core", "general", "linear_control", "lstsq", "psd", "triangular", "tridiagonal")]),
+        ("fuse.tensor.linalg", "fuse.tensor.linalg_classes"),
+    ),
+    "fuse.compile.aliasing": (),
+    "fuse.compile.compiledir": (),
+    "fuse.compile.compilelock": (),
+    "fuse.compile.debug": (),
+    **{f"fuse.compile.debug.{name}": (f"fuse.compile.{name}",) for name in (
+        "debugmode", "monitormode", "nanguardmode", "profiling")},
+    "fuse.tensor.blas_headers": (),
+    "fuse.tensor.einsum": ("fuse.frontend.einsum",),
+    "fuse.tensor.elemwise_cgen": (),
+    "fuse.tensor.functional": ("fuse.tensor.newer",),
+    "fuse.tensor.interpolate": ("fuse.tensor.newer", "fuse.frontend.interpolation"),
+    "fuse.tensor.nnet.basic": ("fuse.tensor.nnet.nnet",),
+    "fuse.tensor.nnet.batchnorm": ("fuse.tensor.nnet.bn",),
+    "fuse.tensor.pad": ("fuse.frontend.extra_ops",),
+    "fuse.tensor.random.variable": ("fuse.tensor.random",),
+    "fuse.tensor.reshape": ("fuse.tensor.packs",),
     **{f"fuse.tensor.rewriting.{name}": ("fuse.tensor.opt",) for name in (
         "basic", "blas", "blas_c", "blockwise", "einsum", "elemwise", "extra_ops", "jax", "linalg", "math", "numba",
         "ofg", "shape", "special", "subtensor", "subtensor_lift", "uncanonicalize",
@@ -64,13 +88,17 @@ def callable_module(name: str, function: Callable[..., Any]) -> None:
     sys.modules[name].__class__ = _Module
 
 
-class _Maker(Loader):
+class _Maker:  # a Loader and a MetaPathFinder, whose module takes longer to import than all of this
     def create_module(self, spec: ModuleSpec) -> None:
         return None
 
     def exec_module(self, module: ModuleType) -> None:
         name = module.__name__
         homes = HOMES[name]
+        parent, _, last = name.rpartition(".")
+        function = getattr(sys.modules[parent], last, None)
+        if callable(function):  # the module takes its place there
+            callable_module(name, function)
         module.__doc__ = f"PyTensor's ``{name.removeprefix('fuse.')}``" + (f": see {homes[0]}." if homes else ".")
 
         def find(wanted: str) -> Any:
@@ -90,19 +118,19 @@ class _Maker(Loader):
         module.__getattr__ = find  # type: ignore[method-assign]
 
 
-class _Finder(MetaPathFinder):
+class _Finder:
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Any:
         if fullname not in HOMES:
             return None
         packages = {name.rpartition(".")[0] for name in HOMES}
-        return ModuleSpec(fullname, _Maker(), is_package=fullname in packages)
+        return ModuleSpec(fullname, _Maker(), is_package=fullname in packages)  # type: ignore[arg-type]
 
 
 _FINDER = _Finder()
 
 
 def install() -> None:
-    """Let the modules of HOMES be found; done by the packages that they are in.
+    """Let the modules of HOMES be found, by whatever is asked last; done by the package.
 
     >>> install()
     >>> from fuse.link.c.op import COp

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
 
@@ -141,6 +140,8 @@ def internal(module: str, name: str) -> Any:
     ...
     fuse.internals.InternalError: fuse has no gof.opt.NavigatorOptimizer, ...
     """
+    from fnmatch import fnmatchcase  # few programs ask
+
     patterns, instead = INTERNALS.get(module, ("", ""))
     if name.startswith(("__", "pytest")) or not any(fnmatchcase(name, p) for p in patterns.split()):
         return None

@@ -67,10 +67,6 @@ DIFFERS = {
     "ScalarFromTensor": "scalars are 0-d tensors",
     "TensorFromScalar": "scalars are 0-d tensors",
     "NoneConst": _VALUES, "make_slice": _VALUES, "MakeSlice": _VALUES, "slicetype": _VALUES,
-    "load": "the path is known while the graph is built",
-    "LoadFromDisk": "the path is a parameter of the op",
-    "sort": "the axis is an integer known while the graph is built",
-    "argsort": "the axis is an integer known while the graph is built",
 }
 
 

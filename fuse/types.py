@@ -228,8 +228,8 @@ class TensorType(Type):
     def filter(self, value: Any, strict: bool = False, allow_downcast: bool | None = None) -> np.ndarray[Any, Any]:
         """``value`` as a NumPy array of this type, or an error that says why not.
 
-        Lossless casts are always made; others only where ``allow_downcast`` is true, where a Python float goes
-        into floatX, or where every integer value fits.
+        Casts that lose nothing are made: of dtypes, of integers that fit, of numbers and lists (no arrays of floats).
+        Others only where ``allow_downcast`` is true, or where a Python float goes into floatX.
         """
         return _filter(self, value, strict, allow_downcast)
 
@@ -359,7 +359,7 @@ def _filter(
     if array.dtype.kind not in "biufc":
         raise DTypeError(f"an array of {array.dtype} is no number array; {want.name} is needed")
     if array.dtype != want:
-        array = _cast_input(array, want, not isinstance(value, (np.ndarray, np.generic)), allow_downcast)
+        array = _cast_input(array, want, value, allow_downcast)
     if not array.dtype.isnative or not array.flags.aligned:
         array = array.astype(want)
     if array.ndim != type_.ndim:
@@ -373,20 +373,25 @@ def _filter(
 
 
 def _cast_input(
-    array: np.ndarray[Any, Any], want: np.dtype[Any], python_data: bool, allow_downcast: bool | None
+    array: np.ndarray[Any, Any], want: np.dtype[Any], value: Any, allow_downcast: bool | None
 ) -> np.ndarray[Any, Any]:
-    """``array`` as ``want``: where that is safe, allowed, or (integers, Python numbers and lists) loses nothing."""
+    """``array``, made of ``value``, as ``want``: where that is safe, allowed, or loses nothing.
+
+    The latter is asked of integers, and of everything that is no array: numbers and lists (Theano's rule).
+    """
     have = array.dtype
+    loose, python_data = not isinstance(value, np.ndarray), not isinstance(value, (np.ndarray, np.generic))
     if np.can_cast(have, want, "safe") or allow_downcast or python_data and not array.size:
         return array.astype(want)
-    numbers = have.kind in "biu" and want.kind in "iufc" or python_data and want.kind in "fc"
+    numbers = have.kind in "biu" and want.kind in "iufc" or loose and (want.kind in "fc" or _whole(array, want))
     asked = allow_downcast is None
-    if (asked or python_data) and numbers and not (have.kind == "c" and want.kind == "f"):
+    if (asked or loose) and numbers and not (have.kind == "c" and want.kind == "f"):
         if asked and python_data and array.ndim == 0 and have.kind == "f" and want.name == config.floatX:
             return array.astype(want)
         with np.errstate(all="ignore"):
             cast = array.astype(want)
-            lossless = np.array_equal(cast.astype(have), array, equal_nan=have.kind in "fc")
+            back = (cast if have.kind == "c" else cast.real).astype(have)
+            lossless = np.array_equal(back, array, equal_nan=have.kind in "fc")
         if lossless and not (have.kind != want.kind and ((cast.real < 0) != (array.real < 0)).any()):
             return cast
         if have.kind in "iu":
@@ -395,6 +400,11 @@ def _cast_input(
         f"{have.name} values would lose precision as {want.name}: convert them (value.astype('{want.name}')), "
         f"or pass allow_input_downcast=True to function (allow_downcast=True to shared)"
     )
+
+
+def _whole(array: np.ndarray[Any, Any], want: np.dtype[Any]) -> bool:
+    """Whether floats are integers that each float tells from the next, so that a cast to ``want`` can be compared."""
+    return array.dtype.kind == "f" and want.kind in "iu" and bool((np.abs(array) <= 2.0**53).all())
 
 
 def _range(array: np.ndarray[Any, Any]) -> str:

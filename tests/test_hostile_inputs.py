@@ -85,10 +85,12 @@ REFUSED = [
     (("int32", 0), 2**31, DTypeError),
     (("int32", 0), -(2**31) - 1, DTypeError),
     (("int32", 0), 10**30, DTypeError),
-    (("int32", 0), 3.0, DTypeError),
+    (("int32", 0), 3.5, DTypeError),
     (("int32", 0), float("nan"), DTypeError),
     (("int32", 0), np.int64(2**40), DTypeError),
-    (("int32", 0), np.float32(2), DTypeError),
+    (("int32", 0), np.float32(2.5), DTypeError),
+    (("int32", 0), 2.0**63, DTypeError),
+    (("uint64", 0), 2.0**64, DTypeError),
     (("int32", 0), np.complex64(1), DTypeError),
     (("int32", 0), np.array([3]), ShapeError),
     (("uint64", 0), -1, DTypeError),
@@ -106,6 +108,17 @@ REFUSED = [
     (("uint8", 1), np.array([-1], "i1"), DTypeError),
     (("float32", 1), np.array([0.1]), DTypeError),
 ]
+
+
+WHOLE = [(3.0, "int32"), (np.float64(-3.0), "int8"), ([1.0, 2.0], "int64"), (np.float64(0.5), "float32")]
+
+
+@pytest.mark.parametrize("value, dtype", WHOLE)
+def test_numbers_and_lists_that_lose_nothing_are_taken(value, dtype):
+    taken = fuse.TensorType(dtype, (None,) * np.ndim(value)).filter(value)
+    assert taken.dtype == dtype and np.array_equal(taken, value)
+    with pytest.raises(DTypeError):
+        fuse.TensorType(dtype, (None,) * np.ndim(value)).filter(np.asarray(value, "float64"))
 
 
 @pytest.mark.parametrize("case, value, kind", REFUSED, ids=[f"{c[0]}-{c[1]}-{n}" for n, (c, *_) in enumerate(REFUSED)])

@@ -29,6 +29,26 @@ def test_modules_of_the_inside_import_and_so_do_their_names(name):
         module.__nothing__
 
 
+def test_modules_of_functions_are_those_functions_too():
+    pad, einsum, reshape = [importlib.import_module(f"fuse.tensor.{name}") for name in ("pad", "einsum", "reshape")]
+    assert pad.pad is not pad and pt.pad([1, 2], 1) is pad.pad([1, 2], 1) and pad.pad([1], 1).type.shape == (3,)
+    assert float(pt.einsum("i,i->", [1.0, 2.0], [1.0, 2.0]).eval()) == 5.0 and einsum.einsum is not None
+    assert pt.reshape([1, 2], (2, 1)).type.shape == (2, 1) and reshape.join_dims is pt.join_dims
+    from fuse.tensor.linalg.decomposition.cholesky import cholesky
+    from fuse.tensor.linalg.solvers.triangular import solve_triangular
+
+    assert cholesky is pt.linalg.cholesky and solve_triangular is pt.linalg.solve_triangular
+
+
+def test_paths_of_files_may_be_inputs(tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(3))
+    path = fuse.generic("path")
+    f = fuse.function([path], pt.io.load(path, "int64", (None,), mmap_mode="c") * 2, mode="FAST_COMPILE")
+    np.testing.assert_array_equal(f(str(tmp_path / "a.npy")), [0, 2, 4])
+    with pytest.raises(ValueError, match="mmap_mode"):
+        pt.io.load(path, "int64", (None,), mmap_mode="r+")
+
+
 def test_names_that_are_others_here():
     from fuse.graph.rewriting.basic import PatternNodeRewriter, node_rewriter
     from fuse.graph.rewriting.utils import is_same_graph, rewrite_graph

@@ -19,6 +19,3 @@ from fuse.graph.replace import graph_replace as graph_replace
 from fuse.graph.replace import vectorize_graph as vectorize_graph
 from fuse.graph.traversal import explicit_graph_inputs as explicit_graph_inputs
 from fuse.graph.type import Type as Type
-from fuse.inside import install as _install
-
-_install()

@@ -1,10 +1,7 @@
 """PyTensor's ``link``: how its functions run; the linkers are modes here, the rest is its inside."""
 from importlib import import_module as _import_module
 
-from fuse.inside import install as _install
 from fuse.missing import no_attribute as _no_attribute
-
-_install()
 
 
 def __getattr__(name):

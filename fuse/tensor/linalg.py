@@ -24,6 +24,7 @@ from fuse.frontend.spectral import eig, eigh, eigvalsh, pinv, svd
 from fuse.frontend.systems import solve, solve_triangular
 
 inv = matrix_inverse
+__path__: list[str] = []  # PyTensor divides it into modules
 
 __all__ = [
     "alloc_diag", "block_diag", "cho_solve", "cholesky", "det", "diag", "eig", "eigh", "eigvalsh", "einsum", "expm",

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from fuse.argnames import also
 from fuse.autodiff.absent import DisconnectedType, grad_not_implemented, grad_undefined
 from fuse.errors import DTypeError, FuseIndexError, FuseTypeError, FuseValueError, MethodNotDefined, ShapeError
-from fuse.expr import Constant, Expr, as_expr, constant
+from fuse.expr import Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
 from fuse.frontend.apply import Apply
 from fuse.frontend.class_op import Op
@@ -218,27 +219,36 @@ def values_eq_approx_always_true(a: Any, b: Any) -> bool:
 class LoadFromDisk(Op):
     """Reads an ``.npy`` file each time that the function runs."""
 
-    __props__ = ("path", "dtype", "broadcastable", "mmap_mode")
+    __props__ = ("dtype", "shape", "mmap_mode")
 
-    def __init__(self, path: str, dtype: str, broadcastable: tuple[bool, ...], mmap_mode: str | None) -> None:
-        self.path, self.dtype, self.broadcastable, self.mmap_mode = path, dtype, broadcastable, mmap_mode
+    def __init__(self, dtype: str, shape: Any, mmap_mode: str | None = None) -> None:
+        self.dtype, self.mmap_mode = dtype, mmap_mode
+        self.shape = TensorType(dtype, shape).shape
+        if mmap_mode not in (None, "c"):
+            raise FuseValueError(f"mmap_mode is None or 'c', which changes no file, not {mmap_mode!r}")
 
-    def make_node(self) -> Apply:
-        return Apply(self, [], [TensorType(self.dtype, [1 if b else None for b in self.broadcastable])()])
+    def make_node(self, path: Any) -> Apply:
+        if not isinstance(path, Expr):
+            from fuse.gof.type import generic
+
+            path = generic.make_constant(str(path))
+        return Apply(self, [path], [TensorType(self.dtype, self.shape)()])
 
     def perform(self, node: Apply, inputs: list[Any], output_storage: list[list[Any]]) -> None:
-        value = np.load(self.path, mmap_mode=self.mmap_mode)  # type: ignore[arg-type]
+        value = np.load(inputs[0], mmap_mode=self.mmap_mode)  # type: ignore[arg-type]
         if value.dtype.name != self.dtype:
-            raise DTypeError(f"the file {self.path} holds {value.dtype}, not {self.dtype} as load() was told")
+            raise DTypeError(f"the file {inputs[0]} holds {value.dtype}, not {self.dtype} as load() was told")
         output_storage[0][0] = np.asarray(value)
 
 
-def load(path: Any, dtype: str, broadcastable: Any, mmap_mode: str | None = None) -> Expr:
+@also(broadcastable="shape")
+def load(path: Any, dtype: str, shape: Any, mmap_mode: str | None = None) -> Expr:
     """The array of an ``.npy`` file, read when the function runs; DTypeError there for another dtype.
+
+    ``path`` is a string or a variable of the type ``generic``, ``shape`` a broadcast pattern or the sizes that are
+    known. Raises FuseValueError for a ``mmap_mode`` with which the file could change.
 
     >>> load("numbers.npy", "float64", (False,)).type
     TensorType(float64, vector)
     """
-    if isinstance(path, Constant):
-        path = path.data
-    return LoadFromDisk(str(path), dtype, tuple(broadcastable), mmap_mode)()
+    return LoadFromDisk(dtype, tuple(shape), mmap_mode)(path)
