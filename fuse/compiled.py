@@ -192,8 +192,9 @@ class Function:
         return values
 
     def _explained(self, error: FuseError, args: Sequence[Any]) -> FuseError:
-        """``error`` told in terms of the input that caused it, where one did."""
-        for i, (item, value) in enumerate(zip(self.maker.inputs, args, strict=True)):
+        """``error`` told in terms of the input that caused it, where one did and that is not told yet."""
+        args = () if error.told else args
+        for i, (item, value) in enumerate(zip(self.maker.inputs, args, strict=False)):
             try:
                 item.filter(value)
             except FuseError as cause:

@@ -33,6 +33,8 @@ class FuseError(Exception):
     (True, True)
     """
 
+    told = False  # whether the message says which input of a function it is about
+
 
 class FuseTypeError(FuseError, TypeError):
     """An operand of a kind or dtype that the operation does not take."""

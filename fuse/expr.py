@@ -317,6 +317,8 @@ def constant(value: Any, name: str | None = None, dtype: Any = None, ndim: int |
         kind, text = type(value).__name__, f"{value!r:.80}"
         if type(value).__module__.startswith("sympy"):
             text += "; from_sympy(expression, {symbol: variable}) makes one of SymPy's"
+        if data.dtype.name == "bfloat16":
+            text += f"; {ty.BFLOAT16}"
         raise FuseTypeError(f"{kind} is neither a number, an array of numbers nor an expression: {text}")
     data = np.ascontiguousarray(data, data.dtype.newbyteorder("=")).reshape(data.shape)
     if dtype is None and not isinstance(value, (np.ndarray, np.generic)) and data.dtype.kind == "i" and data.ndim:

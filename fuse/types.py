@@ -20,6 +20,11 @@ DTYPES = (
     "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
     "float16", "float32", "float64", "complex64", "complex128",
 )
+# What to do with arrays of a dtype that NumPy does not have.
+BFLOAT16 = (
+    "give its bits, T.bfloat16_bits(array), to an input of uint16, which T.from_bfloat16 reads in the formula, "
+    "or convert it to float32"
+)
 INTEGER = tuple(d for d in DTYPES if "int" in d)
 FLOATING = tuple(d for d in DTYPES if "float" in d)
 COMPLEX = ("complex64", "complex128")
@@ -36,6 +41,8 @@ AUTOCAST: tuple[str, ...] = ()
 
 @cache
 def _known_dtype(name: str) -> str:
+    if name == "bfloat16":
+        raise DTypeError(f"fuse has no dtype 'bfloat16', since NumPy has none: {BFLOAT16}")
     if name not in DTYPES:
         raise DTypeError(f"fuse has no dtype {name!r}; it has {', '.join(DTYPES)}")
     return name
@@ -59,6 +66,8 @@ def dtype_name(dtype: Any) -> str:
     try:
         name = _name_of(dtype) if isinstance(dtype, np.dtype) else np.dtype(dtype).name
     except TypeError as error:
+        if dtype == "bfloat16":
+            return _known_dtype(dtype)
         raise DTypeError(f"{dtype!r} is not a dtype; fuse has {', '.join(DTYPES)}") from error
     return _known_dtype(name)
 
@@ -342,6 +351,11 @@ def is_masked(value: Any) -> bool:
     return isinstance(value, np.ndarray) and type(value) is not np.ndarray and isinstance(value, np.ma.MaskedArray)
 
 
+def is_on_gpu_only(value: Any) -> bool:
+    """Whether ``value`` tells where it is in a GPU's memory, and has no way to the host that NumPy knows."""
+    return hasattr(value, "__cuda_array_interface__") and not hasattr(value, "__array__")
+
+
 def _filter(
     type_: TensorType, value: Any, strict: bool, allow_downcast: bool | None
 ) -> np.ndarray[Any, Any]:
@@ -352,11 +366,21 @@ def _filter(
         raise DTypeError(f"a strict input takes a NumPy array of {want.name}, not {type(value).__name__}")
     if not isinstance(value, np.ndarray) and hasattr(value, "type") and hasattr(value, "args"):
         raise DTypeError("a compiled function takes values, not symbolic expressions; see fuse.clone or givens")
+    if not isinstance(value, np.ndarray) and is_on_gpu_only(value):
+        raise DTypeError(
+            f"{type(value).__name__} is an array on a GPU, and the function runs on the CPU: make it with "
+            f"device='cuda', or copy the array to the host"
+        )
     try:
         array = np.asarray(value)
     except Exception as error:  # whatever the value's own __array__ raises
-        raise DTypeError(f"cannot make an array of {type(value).__name__}: {error}") from error
+        hint = f"; {BFLOAT16}" if "bfloat16" in str(getattr(value, "dtype", "")) else ""
+        raise DTypeError(f"cannot make an array of {type(value).__name__}: {error}{hint}") from error
+    if array.dtype.name == "bfloat16":
+        raise DTypeError(f"an array of bfloat16, and {want.name} is needed: {BFLOAT16}")
     if array.dtype.kind not in "biufc":
+        if array.dtype.kind == "V" and array.dtype.type is not np.void:  # of another library, such as float8_e5m2
+            raise DTypeError(f"fuse has no dtype {array.dtype}: convert the array to {want.name}")
         raise DTypeError(f"an array of {array.dtype} is no number array; {want.name} is needed")
     if array.dtype != want:
         array = _cast_input(array, want, value, allow_downcast)

@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 
 import fuse.frontend.bessel
+import fuse.frontend.bfloat16
 import fuse.frontend.incomplete
 import fuse.tensor  # noqa: F401  (enters every other op, and the operators of expressions)
 from fuse import types as ty

@@ -240,6 +240,13 @@ def differences(dtype: str) -> Formula:
     return [x, y], [x * x - y * y]
 
 
+def stored() -> Formula:
+    """bfloat16 in memory, float32 in registers."""
+    b = tensor("uint16", 2)
+    x = T.from_bfloat16(b)
+    return [b], [T.to_bfloat16(softmax(x, 1)), T.to_bfloat16(T.tanh(x) * 2), x.sum(0)]
+
+
 def stencil(dtype: str) -> Formula:
     x = tensor(dtype, 2)
     inner = x[1:-1, 1:-1]
@@ -299,6 +306,8 @@ LOOPS = (recurrent, of_each_thread, of_each_block, of_one_block, ends_early)
 
 
 def several(dtypes: Sequence[str]) -> Iterator[Case]:
+    two_bytes = r"ld\.global(\.nc)?(\.v4)?\.[bu]16", r"st\.global(\.v4)?\.[bu]16"
+    yield Case("stored as bfloat16", stored, True, promises=two_bytes)
     for dtype in dtypes:
         narrow = is_narrow(dtype)
         for formula in (stencil, turned, spread, *LOOPS):

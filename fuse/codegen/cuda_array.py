@@ -10,7 +10,7 @@ import numpy as np
 
 from fuse.codegen import device
 from fuse.errors import DTypeError, ShapeError
-from fuse.types import DTYPES
+from fuse.types import BFLOAT16, DTYPES
 
 
 class Memory:
@@ -316,11 +316,21 @@ def is_on_device(value: Any) -> bool:
 def foreign(array: Any) -> DeviceArray:
     """An array of another library, where it stands. Raises DTypeError for what fuse has no dtype for."""
     told = array.__cuda_array_interface__
-    kind, shape = np.dtype(told["typestr"]), tuple(told["shape"])
-    if kind.name not in DTYPES:
-        raise DTypeError(f"an array of {told['typestr']} on a GPU, for which fuse has no dtype (such as bfloat16)")
-    pointer = told["data"][0]
-    strides = told.get("strides")
+    kind = np.dtype(told["typestr"])
+    if kind.name not in DTYPES or not kind.isnative:
+        what = "bfloat16, or another type of two bytes" if kind.str[1:] == "V2" else "a dtype that fuse does not have"
+        hint = BFLOAT16 if kind.str[1:] == "V2" else "convert it with the library that made it"
+        raise DTypeError(f"an array on a GPU with elements {told['typestr']!r}, {what}: {hint}")
+    if told.get("mask") is not None:
+        raise DTypeError("a masked array has no meaning in a compiled function; fill it first")
+    if told.get("stream") is not None:  # what computes it on another stream may not have ended
+        device.current().synchronize()
+    return placed(told["data"][0], kind, told["shape"], told.get("strides"), array)
+
+
+def placed(address: int, kind: Any, shape: Sequence[int], strides: Sequence[int] | None, owner: Any) -> DeviceArray:
+    """Memory of another library as an array; ``strides`` in bytes, None where it is contiguous."""
+    shape = tuple(shape)
     steps = contiguous_steps(shape)
     if strides is not None:
         if any(s % kind.itemsize for s in strides):
@@ -332,7 +342,5 @@ def foreign(array: Any) -> DeviceArray:
     high = sum(max(step * (n - 1), 0) for n, step in zip(shape, steps, strict=True))
     count = (high - low + 1) * kind.itemsize
     on = device.current()
-    if told.get("stream") is not None:  # what computes it on another stream may not have ended
-        on.synchronize()
-    block = on.wrapped(pointer + low * kind.itemsize, count, array)
-    return DeviceArray(Memory(count, on, block, array), kind, shape, steps, -low)
+    block = on.wrapped(address + low * kind.itemsize, count, owner)
+    return DeviceArray(Memory(count, on, block, owner), kind, shape, steps, -low)

@@ -310,7 +310,12 @@ def taking(variable: Expr) -> Callable[[Any], DeviceArray]:
 
     def take(value: Any) -> DeviceArray:
         if is_on_device(value):
-            array = to_device(value)
+            try:
+                array = to_device(value)
+            except FuseError as error:
+                told = about_input(error, variable, value)
+                told.told = True  # the host could say nothing of it
+                raise told from None
             if array.dtype.name == kind.dtype and array.ndim == kind.ndim and all(
                 n is None or n == m for n, m in zip(kind.shape, array.shape, strict=True)
             ):

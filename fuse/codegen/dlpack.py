@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fuse.codegen.cuda_array import DeviceArray
 
 CPU, CUDA = 1, 2
+BFLOAT = 4, 16  # code and bits of bfloat16
 _CODES = {"i": 0, "u": 1, "f": 2, "c": 5, "b": 6}
 _NAME = b"dltensor"
 
@@ -54,6 +55,9 @@ _valid = ctypes.pythonapi.PyCapsule_IsValid
 _valid.restype, _valid.argtypes = ctypes.c_int, [ctypes.c_void_p, ctypes.c_char_p]
 _pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer.restype, _pointer.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_char_p]
+_pointer_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
 _new = ctypes.pythonapi.PyCapsule_New
 _new.restype, _new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, _Destructor]
 
@@ -91,3 +95,12 @@ def capsule(
     address = ctypes.addressof(managed)
     _alive[address] = (managed, shape, strides, array)
     return _new(address, _NAME, _destroy)
+
+
+def told(capsule: Any) -> tuple[int, int, tuple[int, int], tuple[int, ...], tuple[int, ...] | None]:
+    """(kind of device, address, (code, bits) of the dtype, shape, strides in elements) of a capsule that is kept."""
+    tensor = ctypes.cast(_pointer_of(capsule, _NAME), ctypes.POINTER(_Managed)).contents.tensor
+    shape = tuple(tensor.shape[: tensor.ndim])
+    steps = tuple(tensor.strides[: tensor.ndim]) if tensor.strides else None
+    address = (tensor.data or 0) + tensor.offset
+    return tensor.device.kind, address, (tensor.dtype.code, tensor.dtype.bits), shape, steps

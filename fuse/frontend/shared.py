@@ -9,7 +9,7 @@ import numpy as np
 from fuse.devices import resolve
 from fuse.errors import FuseTypeError
 from fuse.expr import SHARED, Expr, flattened, leaf, unflattened
-from fuse.types import TensorType, is_masked
+from fuse.types import BFLOAT16, TensorType, is_masked
 
 
 class Container:
@@ -185,7 +185,8 @@ def shared(
     except ValueError as error:
         raise FuseTypeError(f"cannot make an array of {type(value).__name__}: {error}") from None
     if array.dtype.kind not in "biufc":
-        raise FuseTypeError(f"a shared variable holds numbers, not {type(value).__name__} ({array.dtype})")
+        hint = f"; {BFLOAT16}" if array.dtype.name == "bfloat16" else ""
+        raise FuseTypeError(f"a shared variable holds numbers, not {type(value).__name__} ({array.dtype}){hint}")
     static = shape if shape is not None else broadcastable
     type_ = TensorType(array.dtype, (None,) * array.ndim if static is None else static)
     array = type_.filter(array)

@@ -80,7 +80,7 @@ _HOMES = {
 }
 
 # Modules of names that few programs use, loaded when one of them is asked for.
-_SELDOM = ("math", "linalg", "op_classes", "smaller", "subtensor", "type_other", "newer")
+_SELDOM = ("math", "linalg", "op_classes", "smaller", "subtensor", "type_other", "newer", "bfloat16")
 
 
 def __getattr__(name: str) -> _Any:

@@ -13,7 +13,7 @@ from types import FunctionType
 from typing import Any
 
 from fuse import types as ty
-from fuse.codegen.mathlib import complexes, integers, real, scipys, special, vectorised
+from fuse.codegen.mathlib import complexes, integers, real, scipys, special, stored, vectorised
 from fuse.codegen.mathlib.specialise import specialise, through_float64
 from fuse.errors import FuseTypeError
 
@@ -71,6 +71,7 @@ COSTS = {
         "abs min max int float bool".split(),
         1,
     ),
+    "from_bfloat16": 1, "to_bfloat16": 6,
     **dict.fromkeys("arctan2 erf erfc erfcx softplus logaddexp log1mexp arcsinh arccosh".split(), 50),
     "power": 75, "erfinv": 150, "erfcinv": 150, "lgamma": 150, "digamma": 125, "gamma": 175,
     **dict.fromkeys("trigamma polygamma".split(), 500),
@@ -83,11 +84,18 @@ CALL = 20
 def _table(dtype: str, target: str) -> dict[str, Any]:
     if dtype in ty.COMPLEX:
         return complexes.TABLE
+    if dtype == "uint16":
+        return {**_whole(dtype, target), "from_bfloat16": stored.from_bfloat16}
     if dtype in ty.FLOATING:
-        on_cpu = {**scipys.TABLE, **_FLOATS, **vectorised.TABLE}
-        return on_cpu if target == "cpu" else {**vectorised.TABLE, **_FLOATS}
+        single = {"to_bfloat16": stored.to_bfloat16} if dtype == "float32" else {}
+        on_cpu = {**single, **scipys.TABLE, **_FLOATS, **vectorised.TABLE}
+        return on_cpu if target == "cpu" else {**single, **vectorised.TABLE, **_FLOATS}
     if dtype == "bool":
         return integers.BOOL
+    return _whole(dtype, target)
+
+
+def _whole(dtype: str, target: str) -> dict[str, Any]:
     kind = ty.kind(dtype)
     table = integers.SIGNED if kind == "i" else integers.UNSIGNED
     return table | integers.QUICK[kind, dtype.endswith("64")] if target == "cpu" else table
