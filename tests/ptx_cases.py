@@ -350,8 +350,8 @@ def own_kernels(dtypes: Sequence[str]) -> Iterator[Case]:
         yield Case(f"{dtype}: adding copies", partial(cuda_launch._adding, dtype, dtype), narrow)
         for layouts in (("C", "S0"), ("S1", "C"), ("S-1", "S-1")):
             where = " from ".join(layouts)
-            yield Case(f"{dtype}: copying to {where}", partial(cuda_launch._copying, dtype, 2, layouts), narrow)
-            yield Case(f"{dtype}: increasing {where}", partial(cuda_launch._increasing, dtype, 2, layouts), narrow)
+            yield Case(f"{dtype}: copying to {where}", partial(cuda_launch._storing, dtype, 2, layouts, False), narrow)
+            yield Case(f"{dtype}: increasing {where}", partial(cuda_launch._storing, dtype, 2, layouts, True), narrow)
 
 
 def cases(quick: bool) -> list[Case]:

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from types import SimpleNamespace
 
 import numpy as np
+import ptx_cases
 import pytest
 
 import fuse
@@ -71,6 +72,12 @@ def test_whether_products_and_sums_are_rounded_one_by_one_is_looked_at(made, opt
             with device_code.rounding_each():
                 assert made is None or nvvm.compile_ir("", **options) == made
         assert [expected in str(w.message) for w in seen] == [True] * (expected is not None)
+
+
+def test_the_list_of_what_is_compiled_can_be_made():
+    """`python -m tests.ptx` takes compilers that are not here."""
+    listed = ptx_cases.cases(True)
+    assert len({case.name for case in listed}) == len(listed) > 80
 
 
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
