@@ -7,6 +7,7 @@ rest it computes again. Both are ordinary loops, so gradients of gradients need 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fuse.autodiff import alongside, batching
@@ -47,99 +48,110 @@ def _used(body: Body, given: Sequence[bool]) -> set[Expr]:
     return used
 
 
+@dataclass(frozen=True)
+class _Step:
+    """A step of the body, backwards: what arrives, as variables, and what leaves.
+
+    ``after`` arrives from the step behind, by the number of the state, ``beside`` from outside, by that of the kept
+    value; ``slopes`` leave to the arguments of the body.
+    """
+
+    after: dict[int, Expr]
+    beside: dict[int, Expr]
+    slopes: dict[Expr, Any]
+
+
 def _pulled(
     g: Sequence[Any], out: Expr, steps: Expr, *args: Expr, body: Body, **params: Any
 ) -> list[Any]:
     sequences, inits, fixed = arguments(out)
-    count = len(body.states)
     given = [h if isinstance(h, Expr) else None for h in g]
     if body.until is not None:
         given = given[:-1]
     own = body.opened()
     inner = alongside.in_normal_form(own)
-    wrt = [x for x in inner.inputs if not is_discrete(x)]
-    live = [k for k, x in enumerate(inner.states) if not is_discrete(x)]
-    # What flows in a step: into the next states, and into the values that are kept.
-    after = {k: variable(inner.states[k].type) for k in live}
-    beside = {  # integers pass nothing on to what is no integer
-        m: variable(y.type) for m, y in enumerate(inner.ys) if given[count + m] is not None and not is_discrete(y)
-    }
-    heads: list[tuple[Expr, Any]] = [(cast_like(inner.nexts[k], after[k]), after[k]) for k in live]
-    heads += [(inner.ys[m], v) for m, v in beside.items()]
-    pulled = cotangents(heads, wrt)
-    absent = {x: h for x, h in pulled.items() if is_null(h)}
+    step = _step(inner, given)
+    absent = {x: h for x, h in step.slopes.items() if is_null(h)}
     if not absent.keys().isdisjoint(inner.states):  # what flows back through a state reaches everything
         why = next(iter(absent.values()))
         return [DISCONNECTED, *[ZERO if is_discrete(x) else why for x in inner.inputs]]
-    checkpoint = params.get("checkpoint")
-    if checkpoint is not None and not absent and body.until is None and params.get("truncate", -1) < 0:
+    checkpoint, truncate = params.get("checkpoint"), int(params.get("truncate", -1))
+    if checkpoint is not None and not absent and body.until is None and truncate < 0:
         from fuse.autodiff.checkpoints import reverse_in_segments
 
         return reverse_in_segments(out, given, checkpoint)
-    pulled.update(dict.fromkeys(absent, ZERO))
-    for k, v in after.items():  # stored into the one array that flows back, instead of added to it
-        flown = pulled[inner.states[k]]
-        if isinstance(flown, Expr):
-            pulled[inner.states[k]] = windows.added_up(cast_like(flown, v), v)
-    kept, known = _kept(inner, [h for h in pulled.values() if isinstance(h, Expr)])
-
-    def recalled(h: Any, like: Expr) -> Expr:
-        return substitute([h], known)[0] if isinstance(h, Expr) else filled(like, 0.0)
-
-    sums = [w for w in inner.fixed if isinstance(pulled.get(w), Expr)]
-    places = {w: variable(w.type) for w in sums}
-    connected = [x for x in inner.sequences if isinstance(pulled.get(x), Expr)]
-    nexts = [cast_like(recalled(pulled[inner.states[k]], after[k]), after[k]) for k in live]
-    nexts += [
-        windows.added_up(cast_like(ew.add(places[w], recalled(pulled[w], w)), places[w]), places[w]) for w in sums
-    ]
-    stored = list(dict.fromkeys(known.values()))
-    backward = Body(
-        [*inner.sequences, *stored, *beside.values()], [*[after[k] for k in live], *places.values()], inner.fixed,
-        nexts, [recalled(pulled[x], x) for x in connected],
-    )
-    # The forward loop again, with what is to be read kept; the two become one (fuse.rules.loops).
-    extra = Body(
-        own.sequences, own.states, own.fixed, own.nexts, [*own.ys, *kept], own.until,
-    )
-    again = loop_node(steps, sequences, inits, fixed, extra, **params)
-    _, trajectories, done = results(again)
-    trajectories = trajectories[len(inner.ys):]
+    step.slopes.update(dict.fromkeys(absent, ZERO))
+    sums = [w for w in inner.fixed if isinstance(step.slopes.get(w), Expr)]
+    connected = [x for x in inner.sequences if isinstance(step.slopes.get(x), Expr)]
+    backward, kept = _backward(inner, step, sums, connected)
+    # The forward loop again, with what is to be read kept; the two become one (fuse.looping.tidy).
+    extra = Body(own.sequences, own.states, own.fixed, own.nexts, [*own.ys, *kept], own.until)
+    _, trajectories, done = results(loop_node(steps, sequences, inits, fixed, extra, **params))
     length = steps if done is None else done
-    truncate = int(params.get("truncate", -1))
     back = length if truncate < 0 else ew.minimum(length, constant(truncate, dtype="int64"))
-    flowing = [h for m in beside if (h := given[count + m]) is not None]
-    reversed_ = [backwards(x, length, back) for x in (*sequences, *trajectories, *flowing)]
-    start = [filled(inits[k], 0.0) if (h := given[k]) is None else h for k in live]
-    start = [cast_like(s, inner.states[k]) for s, k in zip(start, live, strict=True)]
+    flowing = [h for m in step.beside if (h := given[len(body.states) + m]) is not None]
+    reversed_ = [backwards(x, length, back) for x in (*sequences, *trajectories[len(inner.ys):], *flowing)]
+    start = [filled(inits[k], 0.0) if (h := given[k]) is None else h for k in step.after]
+    start = [cast_like(s, inner.states[k]) for s, k in zip(start, step.after, strict=True)]
     start += [filled(fixed[inner.fixed.index(w)], 0.0) for w in sums]
     label = {k: v for k, v in params.items() if k == "label"}
-    node = loop_node(back, reversed_, start, fixed, backward, **label)
-    finals, slopes, _ = results(node)
-    per_sequence = dict(zip(connected, slopes, strict=True))
-    result: list[Any] = [DISCONNECTED]
-    for x, sequence in zip(inner.sequences, sequences, strict=True):
-        if x in per_sequence:
-            result.append(placed(per_sequence[x], sequence, length, back))
-        else:
-            result.append(_absent(pulled.get(x, ZERO), x))
-    per_state = dict(zip(live, finals, strict=False))
-    for k, x in enumerate(inner.states):
-        if k not in per_state:
-            result.append(ZERO)
-        elif truncate >= 0:  # the first steps pass nothing on
-            whole = op("eq", back, length)
-            result.append(ew.switch(whole, per_state[k], constant(0, dtype=x.type.dtype)))
-        else:
-            result.append(per_state[k])
-    per_fixed = dict(zip(sums, finals[len(live):], strict=True))
-    for w in inner.fixed:
-        result.append(per_fixed[w] if w in per_fixed else _absent(pulled.get(w, ZERO), w))
-    return [result[0], *[absent.get(x, h) for x, h in zip(inner.inputs, result[1:], strict=True)]]
+    finals, slopes, _ = results(loop_node(back, reversed_, start, fixed, backward, **label))
+    whole = dict(zip(inner.sequences, sequences, strict=True))
+    found = {x: placed(slope, whole[x], length, back) for x, slope in zip(connected, slopes, strict=True)}
+    for k, final in zip(step.after, finals, strict=False):
+        x = inner.states[k]
+        if truncate >= 0:  # the first steps pass nothing on
+            final = ew.switch(op("eq", back, length), final, constant(0, dtype=x.type.dtype))
+        found[x] = final
+    found.update(zip(sums, finals[len(step.after):], strict=True))
+    found = {x: _absent(step.slopes.get(x, ZERO), x) for x in inner.inputs} | found | absent
+    return [DISCONNECTED, *[found[x] for x in inner.inputs]]
+
+
+def _step(inner: Body, given: Sequence[Expr | None]) -> _Step:
+    """A step backwards, where ``given`` flows into the loop's results."""
+    count = len(inner.states)
+    after = {k: variable(x.type) for k, x in enumerate(inner.states) if not is_discrete(x)}
+    beside = {  # integers pass nothing on to what is no integer
+        m: variable(y.type) for m, y in enumerate(inner.ys) if given[count + m] is not None and not is_discrete(y)
+    }
+    heads: list[tuple[Expr, Any]] = [(cast_like(inner.nexts[k], v), v) for k, v in after.items()]
+    heads += [(inner.ys[m], v) for m, v in beside.items()]
+    return _Step(after, beside, cotangents(heads, [x for x in inner.inputs if not is_discrete(x)]))
+
+
+def _backward(
+    inner: Body, step: _Step, sums: Sequence[Expr], connected: Sequence[Expr]
+) -> tuple[Body, list[Expr]]:
+    """The body of the loop that runs backwards, and the values of the forward steps that it reads.
+
+    Its sequences are those of the forward loop, these values, and what flows in from outside. Its states are what flows
+    back through the states, and the ``sums`` over steps of what flows to fixed values; it keeps the slopes of the
+    ``connected`` sequences.
+    """
+    slopes = dict(step.slopes)
+    for k, v in step.after.items():  # stored into the one array that flows back, instead of added to it
+        flown = slopes[inner.states[k]]
+        if isinstance(flown, Expr):
+            slopes[inner.states[k]] = windows.added_up(cast_like(flown, v), v)
+    kept, known = _kept(inner, [h for h in slopes.values() if isinstance(h, Expr)])
+
+    def recalled(x: Expr, like: Expr) -> Expr:
+        return substitute([slopes[x]], known)[0] if isinstance(slopes[x], Expr) else filled(like, 0.0)
+
+    places = {w: variable(w.type) for w in sums}
+    nexts = [cast_like(recalled(inner.states[k], v), v) for k, v in step.after.items()]
+    nexts += [windows.added_up(cast_like(ew.add(p, recalled(w, w)), p), p) for w, p in places.items()]
+    stored = list(dict.fromkeys(known.values()))
+    backward = Body(
+        [*inner.sequences, *stored, *step.beside.values()], [*step.after.values(), *places.values()], inner.fixed,
+        nexts, [recalled(x, x) for x in connected],
+    )
+    return backward, kept
 
 
 def _absent(h: Any, x: Expr) -> Any:
-    return ZERO if h is ZERO or is_discrete(x) else h if not isinstance(h, Expr) else ZERO
+    return ZERO if isinstance(h, Expr) or is_discrete(x) else h
 
 
 def backwards(x: Expr, length: Expr, back: Expr) -> Expr:
