@@ -108,94 +108,115 @@ class DeviceLoop:
 
         Raises Unsuited before anything is computed.
         """
-        on, text, body = device.current(), self.text, self.body
+        on, text = device.current(), self.text
         along = self.sizes(given)
         total = math.prod(along)
-        a, b = len(body.sequences), len(body.sequences) + len(body.states)
-        own = [_element(x, [*[None] * (k < a), *axes]) for k, (x, axes) in enumerate(
+        own = [_element(x, [*[None] * (k < len(self.body.sequences)), *axes]) for k, (x, axes) in enumerate(
             zip(given, self.peeled.inputs, strict=True))]
         sizes = self.measure(own) if total else None
         if sizes is None:
             raise Unsuited
         blocks, threads = self.threads(on, total, sizes)
-
-        def shape(parts: Sequence[Any]) -> list[int]:
-            return [sizes[n[1]] if isinstance(n, tuple) else n for n in parts]
-
-        status = to_device(np.zeros((), np.int64)) if status is None else status
-        values: list[Any] = [status.flat(), count, total, *along, *sizes]
-        made: list[DeviceArray] = []
-        there: Sequence[int | None]
-        present: Sequence[int]
-        whole = tuple(range(self.peeled.axes))
-
-        def take(array: DeviceArray, lead: bool, there: Sequence[int | None]) -> None:
-            """The arguments for an array whose dimensions behind that of the steps are along these axes."""
-            at = {axis: d + lead for d, axis in enumerate(there) if axis is not None}
-            strides = [array.steps[at[d]] if d in at else 0 for d in whole]
-            start = 0 if array.is_contiguous else array.start
-            values.extend([array.flat(), start, *strides, array.steps[0] if lead else 0])
-
+        call = _Call(self, count, given, along, sizes, threads)
         for what, dtype in zip(text.arguments, text.dtypes, strict=True):
-            kind = what[0]
-            if kind in ("sequence", "fixed", "turned"):
-                number = what[1] + (0 if kind == "sequence" else b)
-                lead = kind == "sequence"
-                array, there = _inner_last(given[number], lead, self.peeled.inputs[number], kind == "turned")
-                take(array, lead, there)
-            elif kind == "state":
-                there = self.peeled.inputs[a + what[1]]
-                take(given[a + what[1]], False, there)
-                present = sorted({d for d in there if d is not None})
-                array = empty([along[d] for d in present], dtype)
-                take(array, False, present)
-            elif kind in ("halves", "rows"):
-                start, there = given[a + what[1]], self.peeled.inputs[a + what[1]]
-                inner = [n for n, d in zip(start.shape, there, strict=True) if d is None]
-                self.room(count + 1, along, inner, dtype)
-                array = empty((2 if kind == "halves" else count + 1, *along, *inner), dtype)
-                copy_into(array[0], _spread(start, there, along))
-                take(array, True, whole)
-            elif kind == "kept":
-                present = sorted({d for d in self.peeled.results[b - a + what[1]] if d is not None})
-                inner = shape(what[-1])
-                self.room(count, [along[d] for d in present], inner, dtype)
-                array = empty((count, *[along[d] for d in present], *inner), dtype)
-                take(array, True, present)
-            elif kind == "done":
-                array = to_device(np.zeros((), np.int64))
-                take(array, False, ())
-            else:
-                inner = [*[threads] * (kind == "slots"), *shape(what[2])]
-                array = empty((*along, math.prod(inner)), dtype)
-                take(array, False, whole)
-            made.append(array)
+            call.argument(what, dtype)
+        status = to_device(np.zeros((), np.int64)) if status is None else status
         if self.kernel is None:
-            start_time = time.perf_counter()
+            start = time.perf_counter()
             self.kernel = self.compiled(on)
-            on.compiling += time.perf_counter() - start_time
-        on.launch(self.kernel, (blocks, 1), threads, values)
-        done = int(made[text.results[-1][0]]) if text.ends else count
-        found = []
-        for i, (at, how) in enumerate(text.results):
-            array = made[at]
-            there = self.peeled.results[i] if i < len(self.peeled.results) else ()
-            match how:
-                case "number":
-                    present = sorted({d for d in there if d is not None})
-                case "rows":
-                    array, present = array[:done], sorted({d for d in there if d is not None})
-                case "before" | "after":
-                    array, present = array[:done] if how == "before" else array[1 : done + 1], list(whole)
-                case _:
-                    array, present = array[done if how == "last" else done % 2], list(whole)
-            found.append(_ordered(array, how in ("rows", "before", "after"), present, there))
-        return tuple(found)
+            on.compiling += time.perf_counter() - start
+        on.launch(self.kernel, (blocks, 1), threads, [status.flat(), count, total, *along, *sizes, *call.values])
+        done = int(call.made[text.results[-1][0]]) if text.ends else count
+        there = [*self.peeled.results, *[()] * text.ends]
+        return tuple([call.result(at, how, axes, done) for (at, how), axes in zip(text.results, there, strict=True)])
 
-    def room(self, rows: int, along: Sequence[int], inner: Sequence[int], dtype: str) -> None:
+
+class _Call:
+    """The arguments of one launch (``values``), and the arrays that they belong to (``made``)."""
+
+    def __init__(
+        self, loop: DeviceLoop, count: int, given: Sequence[DeviceArray], along: Sequence[int], sizes: Sequence[int],
+        threads: int,
+    ) -> None:
+        self.peeled, self.ends = loop.peeled, loop.text.ends
+        self.count, self.given, self.along, self.sizes, self.slots = count, given, along, sizes, threads
+        self.first_state = len(loop.body.sequences)
+        self.first_fixed = self.first_state + len(loop.body.states)
+        self.states = loop.peeled.inputs[self.first_state : self.first_fixed]
+        self.whole = tuple(range(self.peeled.axes))
+        self.values: list[Any] = []
+        self.made: list[DeviceArray] = []
+
+    def argument(self, what: tuple[Any, ...], dtype: str) -> None:
+        """Find or make the array that an argument stands for, by what `LoopText` says of it."""
+        match what[0]:
+            case "sequence":
+                self.input(what[1], lead=True, turn=False)
+            case "fixed" | "turned":
+                self.input(self.first_fixed + what[1], lead=False, turn=what[0] == "turned")
+            case "state":  # a number of each element: read from one array, left in another one
+                start, there = self.given[self.first_state + what[1]], self.states[what[1]]
+                present = _present(there)
+                self.take(start, False, there)
+                self.take(empty([self.along[d] for d in present], dtype), False, present, keep=True)
+            case "halves" | "rows":
+                start, there = self.given[self.first_state + what[1]], self.states[what[1]]
+                inner = [n for n, d in zip(start.shape, there, strict=True) if d is None]
+                rows = 2 if what[0] == "halves" else self.count + 1
+                self.check_room(self.count + 1, self.along, inner, dtype)
+                array = empty((rows, *self.along, *inner), dtype)
+                copy_into(array[0], _spread(start, there, self.along))
+                self.take(array, True, self.whole, keep=True)
+            case "kept":
+                present = _present(self.peeled.results[self.first_fixed - self.first_state + what[1]])
+                outer, inner = [self.along[d] for d in present], self.shape(what[-1])
+                self.check_room(self.count, outer, inner, dtype)
+                self.take(empty((self.count, *outer, *inner), dtype), True, present, keep=True)
+            case "done":
+                self.take(to_device(np.zeros((), np.int64)), False, (), keep=True)
+            case _:
+                inner = [*[self.slots] * (what[0] == "slots"), *self.shape(what[2])]
+                self.take(empty((*self.along, math.prod(inner)), dtype), False, self.whole, keep=True)
+
+    def input(self, number: int, lead: bool, turn: bool) -> None:
+        array, there = _inner_last(self.given[number], lead, self.peeled.inputs[number], turn)
+        self.take(array, lead, there, keep=True)
+
+    def take(self, array: DeviceArray, lead: bool, there: Sequence[int | None], keep: bool = False) -> None:
+        """The arguments for an array whose dimensions behind that of the steps are along these axes."""
+        at = {axis: d + lead for d, axis in enumerate(there) if axis is not None}
+        strides = [array.steps[at[d]] if d in at else 0 for d in self.whole]
+        start = 0 if array.is_contiguous else array.start
+        self.values += [array.flat(), start, *strides, array.steps[0] if lead else 0]
+        if keep:
+            self.made.append(array)
+
+    def shape(self, parts: Sequence[Any]) -> list[int]:
+        return [self.sizes[n[1]] if isinstance(n, tuple) else n for n in parts]
+
+    def check_room(self, rows: int, along: Sequence[int], inner: Sequence[int], dtype: str) -> None:
         """Refuse a loop that may end early where memory for all of its steps would be large."""
-        if self.text.ends and rows * math.prod(along) * math.prod(inner) * np.dtype(dtype).itemsize > MOST_BYTES:
+        if self.ends and rows * math.prod(along) * math.prod(inner) * np.dtype(dtype).itemsize > MOST_BYTES:
             raise Unsuited
+
+    def result(self, at: int, how: str, there: Along, done: int) -> DeviceArray:
+        """A result of the body, whose dimensions are along these axes, after so many steps."""
+        array = self.made[at]
+        match how:
+            case "number":
+                return _ordered(array, False, _present(there), there)
+            case "rows":
+                return _ordered(array[:done], True, _present(there), there)
+            case "before" | "after":
+                rows = array[:done] if how == "before" else array[1 : done + 1]
+                return _ordered(rows, True, self.whole, there)
+            case _:
+                return _ordered(array[done if how == "last" else done % 2], False, self.whole, there)
+
+
+def _present(there: Along) -> list[int]:
+    """The axes that an array has, in order."""
+    return sorted({d for d in there if d is not None})
 
 
 def device_loop_of(body: Body) -> tuple[DeviceLoop | None, str]:
