@@ -1,8 +1,7 @@
 """Rewriting: patterns and rules as data, matching in every spelling, and the one driver with its trace."""
 
-from fuse.rewrite.driver import Context as Context
-from fuse.rewrite.driver import Fired as Fired
-from fuse.rewrite.driver import RuleSet as RuleSet
+from fuse.rewrite.context import Context as Context
+from fuse.rewrite.context import Fired as Fired
 from fuse.rewrite.driver import rewrite as rewrite
 from fuse.rewrite.pattern import CHANGES as CHANGES
 from fuse.rewrite.pattern import MODES as MODES
@@ -17,3 +16,4 @@ from fuse.rewrite.pattern import ordered as ordered
 from fuse.rewrite.pattern import procedure as procedure
 from fuse.rewrite.pattern import uniform as uniform
 from fuse.rewrite.pattern import wildcards as wildcards
+from fuse.rewrite.ruleset import RuleSet as RuleSet

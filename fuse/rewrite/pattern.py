@@ -11,7 +11,7 @@ from fuse.expr import Constant, Expr
 from fuse.notes import notes
 
 if TYPE_CHECKING:
-    from fuse.rewrite.driver import Context
+    from fuse.rewrite.context import Context
 
 # What a rewrite may change. A mode is the set of changes that it allows.
 CHANGES: Mapping[str, str] = {

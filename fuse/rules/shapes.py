@@ -10,7 +10,7 @@ from fuse import types as ty
 from fuse.expr import Constant, Expr, make
 from fuse.frontend.sizes import as_size_expr, static_int
 from fuse.rewrite import Context, procedure
-from fuse.rewrite.driver import shape_model
+from fuse.rewrite.context import shape_model
 from fuse.rewrite.match import cast, shuffled
 from fuse.rewrite.sizes import broadcast_parts, same_size
 
