@@ -175,9 +175,9 @@ def test_slice_length_is_numpys_for_all_bounds():
     for step in (1, 2, 3, -1, -2, -3):
         whole = slice_length(n, start, stop, step)
         whole_dynamic = slice_length(n, start, stop, T.constant(step, dtype="int64") + n * 0)
-        for size in range(5):
-            for low in (*range(-6, 7), None):
-                for high in (*range(-6, 7), None):
+        for size in (0, 1, 2, 4):
+            for low in (*range(-5, 6), None):
+                for high in (*range(-5, 6), None):
                     want = len(range(*slice(low, high, step).indices(size)))
                     got = slice_length(n, low, high, step)
                     assert as_array(got, {n: np.int64(size)}) == want, (size, low, high, step)

@@ -61,8 +61,11 @@ def name_of(path: Path) -> str:
 
 
 @cache
-def imports_of(path: Path) -> list[tuple[str, int]]:
-    """Each module that ``path`` imports, at any depth, with the line. Imports for type checkers do not count."""
+def parsed(path: Path) -> tuple[list[tuple[str, int]], str | None, int]:
+    """Each module that ``path`` imports, at any depth, with the line, its docstring, and where its first statement is.
+
+    Imports for type checkers do not count.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     package = path.relative_to(ROOT).parent.parts
     skipped = {
@@ -81,7 +84,11 @@ def imports_of(path: Path) -> list[tuple[str, int]]:
             base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
             source = ".".join(filter(None, (base, node.module)))
             found += [(f"{source}.{alias.name}", node.lineno) for alias in node.names]
-    return found
+    return found, ast.get_docstring(tree), tree.body[0].lineno
+
+
+def imports_of(path: Path) -> list[tuple[str, int]]:
+    return parsed(path)[0]
 
 
 def imports_of_fuse(path: Path) -> list[tuple[str, int]]:
@@ -130,10 +137,9 @@ def test_every_module_has_its_layer():
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_module_says_its_purpose_in_its_first_line(path):
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    doc = ast.get_docstring(tree)
+    _, doc, line = parsed(path)
     assert doc and doc.splitlines()[0].rstrip().endswith((".", ":", "?"))
-    assert tree.body[0].lineno == 1
+    assert line == 1
 
 
 def test_modules_are_short():

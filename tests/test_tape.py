@@ -39,12 +39,17 @@ def compared(inputs, outputs, arrays, rtol=1e-9):
     return program
 
 
-@pytest.mark.parametrize("n", [0, 1, NARROWEST - 1, NARROWEST + 1, WIDEST + 3, 5 * WIDEST])
-def test_value_and_gradient_of_a_long_formula_are_one_kernel(n):
-    rng = np.random.default_rng(3)
+def test_value_and_gradient_of_a_long_formula_are_one_kernel():
     x, y = T.dvectors("x", "y")
     total = mixed([x, y], 2 * LONG).sum()
-    program = compared([x, y], [total, *T.grad(total, [x, y])], [rng.normal(size=n) * 0.5 for _ in range(2)])
+    outputs = [total, *T.grad(total, [x, y])]
+    program = compile_program([x, y], outputs)
+    for n in (0, 1, NARROWEST - 1, NARROWEST + 1, WIDEST + 3, 5 * WIDEST):
+        rng = np.random.default_rng(3)
+        arrays = [rng.normal(size=n) * 0.5 for _ in range(2)]
+        want = reference.evaluate(outputs, dict(zip([x, y], arrays, strict=True)))
+        for g, w in zip(program(*arrays), want, strict=True):
+            np.testing.assert_allclose(g, w, rtol=1e-9, atol=1e-9)
     assert len(program.kernels) <= 2
     assert program.planned.launchers[0].source().tape is not None
     assert "a tape of block operations" in program.explain()
