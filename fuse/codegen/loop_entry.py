@@ -4,6 +4,7 @@ Stored plans make these calls by name, so nothing of planning is imported here.
 """
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ Argument = tuple[Any, ...]
 MAPPED = 1 << 17  # bytes that the C library asks of the system anew each time
 PIECE = 1 << 14  # steps of a loop of unknown length for which memory is made at first
 ROOM = 64  # rows of a window's memory besides those of two: it begins anew when it comes to the end
+LINE = 64  # bytes of a line of the caches
+MANY = 64  # steps of a loop for which the memory of its states is aligned
 LONGEST = 1 << 24  # steps of one entry into a loop: between them Ctrl-C is heard
 
 
@@ -29,6 +32,21 @@ def empty(shape: tuple[int, ...], dtype: Any) -> Array:
     for n in shape:
         count *= n
     return np.empty(shape, dtype) if count < MAPPED else memory.recycled(shape, dtype)
+
+
+def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
+    """Memory that begins where a line of the caches does.
+
+    A step reads number by number what the one before wrote as vectors: processors pass that on at once, unless the
+    vectors lie across two lines. It takes half a microsecond more than `new`.
+    """
+    count = dtype.itemsize
+    for n in shape:
+        count *= n
+    if count >= MAPPED:
+        return memory.recycled(shape, dtype)
+    bytes_: Any = np.empty(count + LINE, np.uint8)
+    return np.ndarray(shape, dtype, bytes_, -ctypes.addressof(ctypes.c_char.from_buffer(bytes_)) % LINE)
 
 
 def contiguous(x: Array) -> Array:
@@ -71,7 +89,7 @@ def called(recipe: LoopRecipe, kernel: Callable[..., int]) -> Callable[..., list
         recipe.sequences + recipe.states + a[1] + 1 for a in recipe.arguments if a[0] in ("fixed", "turned")
     ]])
     scope: dict[str, Any] = {
-        "ndarray": np.ndarray, "asarray": np.asarray, "new": np.empty, "empty": empty,
+        "ndarray": np.ndarray, "asarray": np.asarray, "new": np.empty, "empty": empty, "aligned": aligned,
         "contiguous": contiguous, "walkable": walkable, "SizeMismatch": SizeMismatch, "kernel": kernel,
         "zero": lambda: np.zeros((), "int64"), "ended": _ended(recipe, kernel) if recipe.ends else None,
     }
@@ -119,9 +137,10 @@ def called(recipe: LoopRecipe, kernel: Callable[..., int]) -> Callable[..., list
                 lines.append(f"{room} = max(0, {lengths}) + {ROOM}")
             lines += [f"{made} = new((len({x}) + {room}, *{x}.shape[1:]), d{k})", f"{made}[:len({x})] = {x}"]
         elif kind == "halves":
-            lines += [f"{made} = new((2, *{x}.shape), d{k})", f"{made}[0] = {x}"]
+            lines += [f"{made} = (new if count < {MANY} else aligned)((2, *{x}.shape), d{k})", f"{made}[0] = {x}"]
         elif kind == "rows":
-            lines += [f"{made} = empty((room + 1, *{x}.shape), d{k})", f"{made}[0] = {x}"]
+            lines += [f"{made} = (empty if count < {MANY} else aligned)((room + 1, *{x}.shape), d{k})",
+                      f"{made}[0] = {x}"]
         elif kind == "done":
             lines.append(f"{made} = zero()")
         elif kind == "kept":

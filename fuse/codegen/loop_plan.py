@@ -12,6 +12,7 @@ from typing import Any
 from fuse import rules
 from fuse.codegen import loop_changes
 from fuse.codegen.load import ArgType, compile_kernel, key_of
+from fuse.codegen.loop_blocks import in_blocks
 from fuse.codegen.loop_emit import NotCompiled, Place, copy_lines, plus, product, total
 from fuse.codegen.loop_entry import ROOM, Argument, LoopRecipe
 from fuse.codegen.loop_units import Units
@@ -40,6 +41,7 @@ class LoopWriter(Units):
         self.least: dict[str, int] = {}  # sizes that are at least so large
         self.measures: dict[Any, str] = {}  # sizes, by the names of the parameters that they are
         self.also_equal: list[tuple[Size, Size]] = []  # sizes of inner loops that must be the same
+        self.blocks: list[str] | None = None  # the steps in blocks, where that serves
         self.count = 0
         self.step = "step"
         self.steps = "stop"
@@ -112,12 +114,14 @@ class LoopWriter(Units):
         """The source of the function."""
         numbers = ", ".join(self.measures.values())
         head = f"def kernel(start, stop, {numbers + ', ' if numbers else ''}{', '.join(self.names)}):"
-        lines = [*self.before, *self.around("start", "stop"), *self.after, "return 0"]
+        steps = self.blocks or self.around("start", "stop")
+        lines = [*self.before, *steps, *self.after, "return 0"]
         return head + "\n" + "\n".join("    " + line for line in lines) + "\n"
 
     def recipe(self) -> LoopRecipe:
         """The compiled loop as data."""
         body = self.body
+        self.blocks = in_blocks(self)
         measure = measure_text(self)
         numbers = [ArgType("int64", None)] * (2 + len(self.measures))
         types = (*numbers, *self.argtypes)

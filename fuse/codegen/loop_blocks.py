@@ -1,0 +1,208 @@
+"""Loops in blocks of steps: dear functions whose values are only added up leave the chain of steps and become vectors.
+
+A likelihood adds ``log(h)`` in each step, and no step waits for it. So some steps are done without it, their ``h``
+kept; then the logarithms of all of them are computed at once, and added in the order of the steps. Every operation is
+the same as before, on the same numbers: the bits are too.
+"""
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fuse.codegen.syntax import parse
+
+if TYPE_CHECKING:
+    from fuse.codegen.loop_plan import LoopWriter
+
+STEPS = 32  # of a block
+MOST = 8  # values that are kept for a block
+_DEAR = re.compile(r"(log|exp|pow|sin|cos|tan|sinh|cosh|tanh|sigmoid|softplus|erf|lgamma|gammaln|cbrt|asin|acos|atan)"
+                   r"\w*_float(64|32)")
+
+
+@dataclass
+class _Statement:
+    node: ast.stmt
+    target: str  # the one name that it assigns; "" for anything else
+    reads: frozenset[str]
+    assigns: frozenset[str]
+
+
+def in_blocks(writer: LoopWriter) -> list[str] | None:
+    """The lines of the loop in blocks; None where that does not serve. Memory for a block is scratch of the loop."""
+    if writer.body.until is not None or not any(_DEAR.fullmatch(name) for name in writer.helpers):
+        return None
+    statements = [_statement(s) for s in parse("\n".join(writer.lines)).body]
+    sums: set[int] = set()
+    for k in writer.cells:
+        own = _chain(statements, f"state{k}")
+        if own and any(_is_dear(statements[i]) for i in _feeding(statements, own)):
+            sums |= own
+    if not sums:
+        return None
+    feeding = _feeding(statements, sums)
+    return _text(writer, statements, sorted(feeding), sorted(sums))
+
+
+def _statement(node: ast.stmt) -> _Statement:
+    names = [n for n in ast.walk(node) if isinstance(n, ast.Name)]
+    reads = frozenset(n.id for n in names if isinstance(n.ctx, ast.Load))
+    assigns = frozenset(n.id for n in names if isinstance(n.ctx, ast.Store))
+    simple = isinstance(node, ast.Assign) and len(assigns) == 1
+    return _Statement(node, next(iter(assigns)) if simple else "", reads, assigns)
+
+
+def _chain(statements: Sequence[_Statement], state: str) -> set[int] | None:
+    """The statements that depend on a state; None where they do more than find its next value."""
+    found: set[int] = set()
+    names = {state}
+    for i, s in enumerate(statements):
+        if s.reads.isdisjoint(names):
+            continue
+        if not s.target or s.target.startswith("state") and s.target != state or not _is_pure(s):
+            return None
+        found.add(i)
+        names.add(s.target)
+    last = [i for i, s in enumerate(statements) if state in s.assigns]
+    return found if len(last) == 1 and last[0] in found else None
+
+
+def _feeding(statements: Sequence[_Statement], sums: Collection[int]) -> set[int]:
+    """The statements whose values nothing but ``sums`` reads, or others like them."""
+    inside = set(sums)
+    count: dict[str, int] = {}
+    for s in statements:
+        for name in s.assigns:
+            count[name] = count.get(name, 0) + 1
+    for i in reversed(range(len(statements))):
+        s = statements[i]
+        if i in inside or not s.target or count[s.target] > 1 or not _is_pure(s) or _is_literal(s):
+            continue
+        readers = [j for j, other in enumerate(statements) if s.target in other.reads]
+        if readers and inside.issuperset(readers):
+            inside.add(i)
+    return inside - set(sums)
+
+
+def _calls(s: _Statement) -> list[str]:
+    return [getattr(n.func, "id", "?") for n in ast.walk(s.node) if isinstance(n, ast.Call)]
+
+
+def _is_pure(s: _Statement) -> bool:
+    """Whether a statement computes with numbers alone: what memory holds may change before a block is done."""
+    return "step" not in s.reads and not {"load", "store", "size", "stride", "?"}.intersection(_calls(s))
+
+
+def _is_dear(s: _Statement) -> bool:
+    return any(_DEAR.fullmatch(name) for name in _calls(s))
+
+
+def _is_literal(s: _Statement) -> bool:
+    """Whether a statement names a constant, which costs nothing to name again."""
+    return bool(s.target) and s.reads <= {"float32", "float64"} and _calls(s) in ([], ["float32"], ["float64"])
+
+
+def _text(
+    writer: LoopWriter, statements: Sequence[_Statement], feeding: Sequence[int], sums: Sequence[int]
+) -> list[str] | None:
+    moved = {*feeding, *sums}
+    made = {statements[i].target for i in feeding}
+    literals = {s.target: s for s in statements if _is_literal(s)}
+    at: dict[str, list[int]] = {}
+    for i, s in enumerate(statements):
+        for name in s.assigns:
+            at.setdefault(name, []).append(i)
+    last = {f"state{k}" for k in writer.cells}
+    early = set().union(*[statements[i].reads for i in feeding]) if feeding else set()
+    late = set().union(*[statements[i].reads for i in sums])
+    own = {statements[i].target for i in sums}
+    kept: list[str] = []  # values of the steps that others need
+    for name in sorted((early | late) & at.keys() - made - own - literals.keys()):
+        first = min(i for i in moved if name in statements[i].reads)
+        if name not in last and (max(at[name]) > first or not statements[max(at[name])].target):
+            return None
+        kept.append(name)
+    if any(len(at[name]) > 1 for name in literals.keys() & (early | late)):
+        return None
+    handed = sorted(made & late)  # values of blocks that sums read
+    dtypes = _dtypes(writer, statements)
+    if len(kept) + len(handed) > MOST or not all(dtypes.get(name) for name in [*kept, *handed]):
+        return None
+    block, memory = writer.fresh("b"), {}
+    for name in [*kept, *handed]:
+        memory[name] = writer.scratch(str(dtypes[name]), (str(STEPS),)).buffer
+    rest = [i for i in range(len(statements)) if i not in moved]
+    begin = next((i for i in rest if statements[i].target in last), len(statements))  # where states take new values
+    local = {*kept, *made}
+    step, q, r = writer.step, f"{block}_q", f"{block}_r"
+
+    def lines(which: Sequence[int]) -> list[str]:
+        return [line for i in which for line in ast.unparse(statements[i].node).splitlines()]
+
+    def loaded(names: Collection[str], position: str) -> list[str]:
+        return [f"{name} = load({memory[name]}, {position})" for name in names]
+
+    def renamed(lines: Sequence[str]) -> list[str]:
+        """Lines of a block, in which values of one step are no longer those that the steps change."""
+        return [re.sub(r"[A-Za-z_]\w*", lambda m: f"{block}_{m[0]}" if m[0] in local else m[0], x) for x in lines]
+
+    def constants(names: Collection[str]) -> list[str]:
+        return [ast.unparse(literals[name].node) for name in sorted(names & literals.keys())]
+
+    steps = [
+        *lines([i for i in rest if i < begin]),
+        *[f"store({memory[name]}, {step} - {block}_low, {name})" for name in kept],
+        *lines([i for i in rest if i >= begin]),
+    ]
+    at_once = renamed([  # of all steps of a block, which the last one may lack: what they give is not read
+        "independent()", *constants(early), *loaded([n for n in kept if n in early], q), *lines(feeding),
+        *[f"store({memory[name]}, {q}, {name})" for name in handed],
+    ])
+    added = renamed([*constants(late), *loaded([n for n in [*kept, *handed] if n in late], r), *lines(sums)])
+    return [
+        f"for {block} in range((stop - start + {STEPS - 1}) // {STEPS}):",
+        f"    {block}_low = start + {block} * {STEPS}",
+        f"    {block}_high = smaller({block}_low + {STEPS}, stop)",
+        f"    for {step} in range({block}_low, {block}_high):", *["        " + line for line in steps],
+        f"    for {q} in range({STEPS}):", *["        " + line for line in at_once],
+        f"    for {r} in range({block}_high - {block}_low):", *["        " + line for line in added],
+    ]
+
+
+def _dtypes(writer: LoopWriter, statements: Sequence[_Statement]) -> dict[str, str | None]:
+    """The float dtypes of names, where they are plain to see."""
+    arrays = {name: t.dtype for name, t in zip(writer.names, writer.argtypes, strict=True)}
+    found: dict[str, str | None] = {f"state{k}": arrays[name] for k, name in writer.cells.items()}
+    for line in writer.before:
+        if match := re.fullmatch(r"(\w+_now) = load\((\w+), 0\)", line):
+            found[match[1]] = arrays[match[2]]
+
+    def of(node: ast.expr) -> str | None:
+        match node:
+            case ast.Name(id=name):
+                return found.get(name)
+            case ast.Constant(value=float()):
+                return "float64"
+            case ast.UnaryOp(op=ast.USub(), operand=x):
+                return of(x)
+            case ast.BinOp(op=ast.Add() | ast.Sub() | ast.Mult() | ast.Div(), left=left, right=right):
+                return of(left) if of(left) == of(right) else None
+            case ast.IfExp(body=left, orelse=right):
+                return of(left) if of(left) == of(right) else None
+            case ast.Call(func=ast.Name(id="load"), args=[ast.Name(id=array), *_]):
+                return arrays.get(array)
+            case ast.Call(func=ast.Name(id="float32" | "float64" as name)):
+                return name
+            case ast.Call(func=ast.Name(id=name)) if name in writer.helpers and _DEAR.fullmatch(name):
+                return "float64" if name.endswith("64") else "float32"
+        return None
+
+    for s in statements:
+        if s.target and isinstance(s.node, ast.Assign):
+            found[s.target] = of(s.node.value)
+        else:
+            found.update(dict.fromkeys(s.assigns))
+    return {name: dtype if dtype in ("float32", "float64") else None for name, dtype in found.items()}
