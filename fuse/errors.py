@@ -44,6 +44,10 @@ class DTypeError(FuseTypeError):
     """A dtype that does not exist, does not fit, or would lose precision."""
 
 
+class OutputKeyError(FuseTypeError, AssertionError):
+    """A key of a dict of outputs is no string: an AssertionError for Theano's programs."""
+
+
 class ShapeError(FuseError, ValueError, TypeError):
     """Ranks or sizes that do not go together: a ValueError, and for Theano's programs a TypeError."""
 

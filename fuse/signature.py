@@ -14,6 +14,7 @@ from fuse.errors import (
     FuseValueError,
     GivenInputError,
     MissingInputError,
+    OutputKeyError,
     ShapeError,
     UnusedInputError,
     namesake,
@@ -184,7 +185,7 @@ def read_outputs(outputs: Any) -> tuple[str, tuple[str, ...] | None, list[Expr]]
     if isinstance(outputs, dict):
         for key in outputs:
             if not isinstance(key, str):
-                raise FuseTypeError(f"the keys of a dict of outputs are strings, not {type(key).__name__} {key!r:.40}")
+                raise OutputKeyError(f"the keys of a dict of outputs are strings, not {type(key).__name__} {key!r:.40}")
         keys = tuple(sorted(outputs))  # in Theano's order
         return "dict", keys, [_read_output(outputs[k], repr(k)) for k in keys]
     if isinstance(outputs, (list, tuple)):

@@ -149,3 +149,28 @@ def _too_early(*_: Any) -> Any:
 # Set by fuse.expr: types come first in the order of imports and cannot make expressions themselves.
 input_maker: Callable[[Any, str | None], Any] = _too_early
 constant_maker: Callable[[Any, Any, str | None], Any] = _too_early
+
+
+class SingletonType(Type):
+    """Base of types that have no attributes: one object per class."""
+
+    __props__ = ()
+
+
+class Generic(SingletonType):
+    """The type of any Python object.
+
+    >>> Generic() == generic, generic.filter("anything")
+    (True, 'anything')
+    >>> generic("options").type
+    generic
+    """
+
+    def filter(self, value: Any, strict: bool = False, allow_downcast: bool | None = None) -> Any:
+        return value
+
+    def __str__(self) -> str:
+        return "generic"
+
+
+generic = Generic()

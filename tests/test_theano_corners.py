@@ -186,3 +186,33 @@ def test_an_op_in_a_class_is_no_method_of_its_objects():
 
     x = T.dvector("x")
     assert Layer().activation(x) is T.tanh(x) is x.tanh()
+
+
+def test_shared_variables_hold_any_object_for_ops_of_the_users_own():
+    class Length(fuse.Op):
+        def make_node(self, text):
+            return fuse.Apply(self, [text], [T.lscalar()])
+
+        def perform(self, node, inputs, output_storage):
+            output_storage[0][0] = np.array(len(inputs[0]))
+
+    words = {"a": 1}
+    held = fuse.shared(words, name="words")
+    assert held.type == fuse.gof.generic and held.get_value() == words and held.get_value() is not words
+    length = interpreted([], Length()(held) + 1)
+    assert length() == 2
+    held.set_value("four")
+    assert length() == 5
+    assert fuse.OrderedUpdates({held: 3})[held] == 3
+    with pytest.raises(TypeError, match="no array"):
+        held + 1
+    for numbers in (np.array(["a"]), [object()]):
+        with pytest.raises(TypeError, match="holds numbers"):
+            fuse.shared(numbers)
+
+
+def test_keys_of_outputs_that_are_no_texts():
+    x = T.dscalar("x")
+    for error in (AssertionError, TypeError):
+        with pytest.raises(error, match="keys of a dict of outputs are strings"):
+            fuse.function([x], {1.0: x})

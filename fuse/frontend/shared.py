@@ -9,6 +9,7 @@ import numpy as np
 from fuse.devices import resolve
 from fuse.errors import FuseTypeError
 from fuse.expr import SHARED, Expr, flattened, leaf, unflattened
+from fuse.typebase import generic
 from fuse.types import BFLOAT16, TensorType, is_masked
 
 
@@ -157,6 +158,8 @@ def shared(
 ) -> SharedVariable:
     """A shared variable that starts with ``value``: a number, an array, a list of numbers, or a generator of NumPy's.
 
+    Any other object, such as a text, is kept as it is, for ops of the user's own.
+
     An int is int64 and a float float64. The array is copied unless ``borrow``. Sizes may change later, unless
     ``shape`` (a size or None per axis) or ``broadcastable`` fixes them. Functions on a GPU keep the value in its
     memory; ``device="cuda"`` demands one (DeviceError where there is none). ``target`` is accepted and ignored.
@@ -185,6 +188,9 @@ def shared(
     except ValueError as error:
         raise FuseTypeError(f"cannot make an array of {type(value).__name__}: {error}") from None
     if array.dtype.kind not in "biufc":
+        if array.dtype.kind in "OUS" and not array.ndim and not isinstance(value, (np.ndarray, np.generic)):
+            whatever: Any = generic
+            return shared_leaf(whatever, name, Container(value if borrow else whatever.copied(value)), strict, None)
         hint = f"; {BFLOAT16}" if array.dtype.name == "bfloat16" else ""
         raise FuseTypeError(f"a shared variable holds numbers, not {type(value).__name__} ({array.dtype}){hint}")
     static = shape if shape is not None else broadcastable
