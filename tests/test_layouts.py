@@ -1,7 +1,8 @@
 """Every elementwise op, compiled through ``fuse.function``, on arrays that lie in memory in every way.
 
-Kernels are compiled per layout class and per broadcast pattern. Each op meets each of them, many ops per function. The
-dtypes take turns, so that one op sees the layouts in different dtypes, and every dtype that its kernel computes in.
+Kernels are compiled per layout class and per broadcast pattern, many ops per function. Every op meets contiguous arrays
+and, in turns, half of the others; the dtypes take turns too, so that one op sees the layouts in different dtypes, and
+every dtype that its kernel computes in.
 """
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from elementwise_cases import (
     ELEMENTWISE,
+    KERNEL_DTYPES,
     arity,
     examples,
     node_of,
@@ -145,8 +147,11 @@ def plan() -> dict[tuple[int, str, str], list]:
     meetings: dict[tuple[int, str, str], list] = defaultdict(list)
     for number, op in enumerate(ELEMENTWISE):
         k = number % 3  # how many dtypes a group is compiled for
-        dtypes = [d for d in DTYPES if accepted(op, d)]
+        # what takes none of them reads the bits of another dtype
+        dtypes = [d for d in DTYPES if accepted(op, d)] or [d for d in KERNEL_DTYPES if accepted(op, d)]
         groups = list(GROUPS[arity(op)])
+        if len(groups) > 3:
+            groups = [groups[0], *groups[1 + number % 2 :: 2]]
         chosen = {(group, dtypes[(k + i) % len(dtypes)]) for i, group in enumerate(groups)}
         unmet = [d for d in dtypes if d not in {d for _, d in chosen} and computed_in(op, d)]
         chosen |= {(groups[(k + i) % len(groups)], d) for i, d in enumerate(unmet)}
@@ -155,14 +160,17 @@ def plan() -> dict[tuple[int, str, str], list]:
     return meetings
 
 
-def test_every_op_meets_every_group_and_every_dtype_that_it_computes_in():
-    met = defaultdict(set)
-    for (_, group, dtype), ops in plan().items():
+def test_every_op_meets_groups_and_every_dtype_that_it_computes_in():
+    met, seen = defaultdict(set), defaultdict(set)
+    for (count, group, dtype), ops in plan().items():
+        seen[count] |= {group}
         for op in ops:
             met[op] |= {group, dtype}
-    assert set(met) == set(ELEMENTWISE)
+    assert set(met) == set(ELEMENTWISE) and all(groups == {*GROUPS[count]} for count, groups in seen.items())
     for op, found in met.items():
-        assert found >= {*GROUPS[arity(op)], *[d for d in DTYPES if computed_in(op, d)]}
+        groups = {*GROUPS[arity(op)]}
+        assert len(found & groups) >= (len(groups) + 1) // 2
+        assert found >= {next(iter(GROUPS[arity(op)])), *[d for d in DTYPES if computed_in(op, d)]}
 
 
 # ---------------------------------------------------------------- running
@@ -260,7 +268,7 @@ ORDERS = ["012", "021", "102", "210", "120"]
 
 
 @pytest.mark.parametrize(("axes", "order"), [
-    (axes, ORDERS[(k + j) % 5]) for k, axes in enumerate(AXES) for j in (0, 2)[: 2 - k % 2]
+    (axes, ORDERS[(2 * k) % 5]) for k, axes in enumerate(AXES)
 ])
 def test_reductions_over_any_axes_of_any_layout(axes, order):
     x, y = T.tensor3("x"), T.tensor3("y")
@@ -304,7 +312,8 @@ def test_short_rows_and_long_ones_through_one_function(number, dtype):
     tolerance = {"float64": 1e-11, "float32": 3e-5}[dtype]
     for shape in ((40, 1), (33, 16), (500, 10), (40, 17), (31, 3), (2500, 7), (32, 16), (2, 900), (1000, 2)):
         a, b = rng.normal(size=shape).astype(dtype), rng.normal(size=shape).astype(dtype)
-        for u, v in ((a, b), (a[::-1], np.asfortranarray(b)), (np.repeat(a, 2, axis=1)[:, ::2], b)):
+        other = ((a[::-1], np.asfortranarray(b)), (np.repeat(a, 2, axis=1)[:, ::2], b))[number % 2]
+        for u, v in ((a, b), other):
             want = oracle(u.astype("float64"), v.astype("float64"))
             np.testing.assert_allclose(f(u, v), want, rtol=tolerance, atol=tolerance)
     hostile = a.copy()

@@ -64,7 +64,7 @@ def random_index(rng, shape):
     return tuple(entries)
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(16))
 def test_random_slices_are_numpys(seed):
     rng = np.random.default_rng(seed)
     shape = tuple(int(n) for n in rng.integers(0, 6, rng.integers(1, 4)))
@@ -246,14 +246,19 @@ PARTS = [np.s_[1:-1], np.s_[2:], np.s_[:-2], np.s_[..., 1:-1], np.s_[3:-3, ..., 
 STORED = ["float64", "float32", "int64", "int32", "complex128"]
 
 
-@pytest.mark.parametrize(("spec", "dtype"), [(s, STORED[(k + j) % 5]) for k, s in enumerate(PARTS) for j in (0, 3)])
+@pytest.mark.parametrize(("spec", "dtype"), [
+    (s, STORED[(k + j) % 5]) for k, s in enumerate(PARTS) for j in (0, 3)[: 2 - k % 2]
+])
 def test_what_lies_around_a_stored_part(spec, dtype):
+    made = {}
     for shape in [(7,), (1,), (0,), (5, 6), (1, 3), (0, 3), (4, 5, 6), (3, 300, 300), (200_000,)]:
         if len(shape) == 1 and isinstance(spec, tuple) and len(spec) > 2:
             continue
-        x = T.tensor(dtype, shape=(None,) * len(shape))
-        f = fuse.function([x], T.set_subtensor(x[spec], 2 * x[spec] + 1))
-        g = fuse.function([x], T.set_subtensor(T.zeros_like(x)[spec], x[spec]))
+        if len(shape) not in made:
+            x = T.tensor(dtype, shape=(None,) * len(shape))
+            made[len(shape)] = [fuse.function([x], T.set_subtensor(x[spec], 2 * x[spec] + 1)),
+                                fuse.function([x], T.set_subtensor(T.zeros_like(x)[spec], x[spec]))]
+        f, g = made[len(shape)]
         value = (RNG.standard_normal(shape) * 9).astype(dtype)
         for layout in (value, np.asfortranarray(value), value[::-1]):
             kept, cleared = layout.copy(), np.zeros_like(layout)
