@@ -284,6 +284,10 @@ CASES = {
     "qr of wide": (lambda x: T.linalg.qr(x)[0] @ (T.linalg.qr(x)[1] ** 2), M),
     "qr, r": (lambda x: T.linalg.qr(x, "r"), M),
     "expm": (lambda x: T.linalg.expm(x / 3), SQUARE),
+    "lu_factor": (lambda x: T.linalg.lu_factor(x)[0] ** 2, SQUARE),
+    "riccati": (
+        lambda a, b, q: T.linalg.solve_discrete_are(a / 3, b, (q + q.T) / 2, T.constant(np.eye(3)) + q @ q.T),
+        SQUARE, SQUARE.T.copy(), POSITIVE),
     "fourier": (lambda x: abs(np.fft.fft2(x)) ** 2, M),
     "fourier_half": (lambda x: np.fft.rfft(x).imag * x[:, 1:], M),
     "fourier_back": (lambda x: np.fft.irfft(x, 5) ** 2, M),
@@ -326,11 +330,14 @@ ONLY_FIRST = {
     "cholesky", "slogdet", "solve_triangular",
     "gammainc", "gammaincc", "gammaincinv", "gammainccinv", "betainc", "betaincinv",
     "solve_triangular of stacks", "eigvalsh", "eigvalsh of two", "eigh", "svd", "svdvals", "qr", "qr of wide", "qr, r",
-    "lstsq", "lstsq, residuals",
+    "lstsq", "lstsq, residuals", "riccati",
 }
 NO_CASE = {
     "part": "in every op with several results",
     "eig": "has none, and says so",
+    "schur": "has none, and says so",
+    "qz": "has none, and says so",
+    "pivot_to_permutation": "integers",
     "all": "bool",
     "any": "bool",
     "each": "in the Jacobians of opaque ops",

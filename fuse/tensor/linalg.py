@@ -20,6 +20,8 @@ from fuse.frontend.factors import (
     tensorsolve,
 )
 from fuse.frontend.linalg import kron, matrix_dot, matrix_power, tensordot, trace
+from fuse.frontend.lu import lu, lu_factor, lu_solve, pivot_to_permutation
+from fuse.frontend.schur import ordqz, qz, schur, solve_discrete_are
 from fuse.frontend.spectral import eig, eigh, eigvalsh, pinv, svd
 from fuse.frontend.systems import solve, solve_triangular
 
@@ -28,7 +30,8 @@ __path__: list[str] = []  # PyTensor divides it into modules
 
 __all__ = [
     "alloc_diag", "block_diag", "cho_solve", "cholesky", "det", "diag", "eig", "eigh", "eigvalsh", "einsum", "expm",
-    "extract_diag", "inv", "kron", "lstsq", "matrix_dot", "matrix_inverse", "matrix_power", "norm", "pinv", "qr",
-    "slogdet", "solve", "solve_continuous_lyapunov", "solve_discrete_lyapunov", "solve_sylvester", "solve_triangular",
-    "svd", "tensordot", "tensorinv", "tensorsolve", "trace",
+    "extract_diag", "inv", "kron", "lstsq", "lu", "lu_factor", "lu_solve", "matrix_dot", "matrix_inverse",
+    "matrix_power", "norm", "ordqz", "pinv", "pivot_to_permutation", "qr", "qz", "schur", "slogdet", "solve",
+    "solve_continuous_lyapunov", "solve_discrete_are", "solve_discrete_lyapunov", "solve_sylvester",
+    "solve_triangular", "svd", "tensordot", "tensorinv", "tensorsolve", "trace",
 ]

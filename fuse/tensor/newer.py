@@ -18,6 +18,7 @@ from fuse.frontend.linalg import dot, matmul
 from fuse.frontend.nonzero import nonzero
 from fuse.frontend.selecting import searchsorted
 from fuse.frontend.sizes import as_size, as_size_expr, sizes_of, static_int
+from fuse.frontend.sorting import argsort
 from fuse.frontend.tensor import NotScalarConstantError, get_scalar_constant_value
 from fuse.tensor.packs import (
     concat_with_broadcast,
@@ -81,9 +82,10 @@ def dense_dot(a: Any, b: Any) -> Expr:
 
 
 def convolve1d(in1: Any, in2: Any, mode: str = "full") -> Expr:
-    """The convolution of two vectors: 'full', 'valid' (where they overlap wholly) or 'same' (as long as the longer).
+    """The convolution of two vectors: 'full', 'valid' (where they overlap wholly) or 'same' (as long as ``in1``).
 
-    Raises FuseValueError for what is no vector and for another mode.
+    Of arrays with more axes along the last one, the others broadcast. Raises FuseValueError for numbers and for another
+    mode.
 
     >>> convolve1d([1.0, 2.0, 3.0], [1.0, 10.0]).eval()
     array([ 1., 12., 23., 30.])
@@ -91,8 +93,10 @@ def convolve1d(in1: Any, in2: Any, mode: str = "full") -> Expr:
     from fuse.tensor.signal.conv import conv2d
 
     x, y = as_expr(in1), as_expr(in2)
-    if x.type.ndim != 1 or y.type.ndim != 1:
+    if not x.type.ndim or not y.type.ndim:
         raise FuseValueError("inputs to `convolve` must be 1-dim.")
+    if x.type.ndim > 1 or y.type.ndim > 1:
+        return vectorize(lambda a, b: convolve1d(a, b, mode), "(n),(m)->(k)")(x, y)
     if mode not in ("full", "valid", "same"):
         raise FuseValueError(f"mode must be one of 'full', 'valid' and 'same', not {mode!r}")
     dtype = promote(x.type.dtype, y.type.dtype)
@@ -104,12 +108,20 @@ def convolve1d(in1: Any, in2: Any, mode: str = "full") -> Expr:
         return whole
     n, m = [as_size_expr(sizes_of(v)[0]) for v in (x, y)]
     longer, shorter = ew.maximum(n, m), ew.minimum(n, m)
-    return whole[shorter - 1 : longer] if mode == "valid" else whole[(shorter - 1) // 2 :][:longer]
+    return whole[shorter - 1 : longer] if mode == "valid" else whole[(m - 1) // 2 :][:n]
 
 
 def convolve(a: Any, v: Any, mode: str = "full") -> Expr:
-    """``convolve1d``, as NumPy calls it."""
-    return convolve1d(a, v, mode)
+    """The convolution of two vectors as ``numpy.convolve``: with 'same' it is as long as the longer one.
+
+    >>> convolve([1.0], [1.0, 10.0, 100.0], "same").eval()
+    array([  1.,  10., 100.])
+    """
+    x, y = as_expr(a), as_expr(v)
+    if mode != "same":
+        return convolve1d(x, y, mode)
+    n, m = [as_size_expr(sizes_of(z)[0]) for z in (x, y)]
+    return convolve1d(x, y)[(ew.minimum(n, m) - 1) // 2 :][: ew.maximum(n, m)]
 
 
 def kn(n: Any, x: Any) -> Expr:
@@ -282,7 +294,8 @@ def vectorize(func: Callable[..., Any], signature: str | None = None) -> Callabl
 def interpolate1d(
     x: Any, y: Any, method: str = "linear", left_pad: Any = None, right_pad: Any = None, extrapolate: bool = True
 ) -> Callable[[Any], Expr]:
-    """The function between the points (``x``, ``y``) by 'linear', 'nearest', 'first', 'last' or 'mean' values.
+    """The function between the points (``x``, ``y``), in any order, by
+    'linear', 'nearest', 'first', 'last' or 'mean' values.
 
     Outside it goes on with ``extrapolate``, else it is ``left_pad`` and ``right_pad``, by default the end values.
     Raises FuseValueError for another method.
@@ -293,6 +306,10 @@ def interpolate1d(
     if method not in ("linear", "nearest", "first", "last", "mean"):
         raise FuseValueError(f"interpolate1d has no method {method!r}: linear, nearest, first, last or mean")
     xs, ys = as_expr(x), as_expr(y)
+    if xs.type.ndim != 1 or ys.type.ndim != 1:
+        raise FuseValueError("Inputs must be 1d")
+    order = argsort(xs)
+    xs, ys = xs[order], ys[order]
 
     def at(point: Any) -> Expr:
         p = as_expr(point)
@@ -302,14 +319,14 @@ def interpolate1d(
         made = {
             "linear": lambda: y0 + (y1 - y0) * ((p - x0) / (x1 - x0)),
             "nearest": lambda: ew.switch(ew.le(p - x0, x1 - p), y0, y1),
-            "first": lambda: ew.switch(ew.ge(p, x1), y1, y0),
+            "first": lambda: ew.switch(ew.gt(p, x1), y1, y0),
             "last": lambda: ew.switch(ew.le(p, x0), y0, y1),
             "mean": lambda: (y0 + y1) / 2,
         }[method]()
         if extrapolate:
             return made
         low, high = ys[0] if left_pad is None else left_pad, ys[-1] if right_pad is None else right_pad
-        return ew.switch(ew.lt(p, xs[0]), low, ew.switch(ew.gt(p, xs[-1]), high, made))
+        return ew.switch(ew.le(p, xs[0]), low, ew.switch(ew.gt(p, xs[-1]), high, made))
 
     return at
 

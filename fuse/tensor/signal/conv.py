@@ -3,13 +3,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from fuse.errors import ShapeError
+from fuse.errors import FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import conv as _conv
+from fuse.frontend import elementwise as ew
+from fuse.frontend.extra_ops import pad
 from fuse.frontend.layout import dimshuffle, reshape
-from fuse.frontend.sizes import sizes_of
+from fuse.frontend.sizes import as_size_expr, sizes_of, static_int
+from fuse.types import FLOATING, promote
 
-__all__ = ["conv2d"]
+__all__ = ["conv2d", "convolve2d"]
 
 
 def conv2d(
@@ -36,6 +39,55 @@ def conv2d(
     sizes = sizes_of(out)
     kept = [sizes[0]] * (x.type.ndim == 3) + [sizes[1]] * (w.type.ndim == 3) + [*sizes[2:]]
     return reshape(out, tuple(kept), ndim=len(kept))
+
+
+def convolve2d(
+    in1: Any, in2: Any, mode: str = "full", boundary: str = "fill", fillvalue: Any = 0, method: str = "auto"
+) -> Expr:
+    """The convolution of two matrices, as ``scipy.signal.convolve2d``: 'full', 'valid' or 'same' (the size of ``in1``).
+
+    Beyond its ends ``in1`` is ``fillvalue``, or goes on with ``boundary`` 'wrap' or 'symm', for which the shape of
+    ``in2`` is known. Arrays with more axes are stacks of matrices. ``method`` makes no difference.
+    Raises FuseValueError for other words, ShapeError for less than matrices.
+
+    >>> convolve2d([[1.0, 2.0]], [[1.0, 10.0]], boundary="wrap").eval()
+    array([[21., 12., 21.]])
+    """
+    x, w = as_expr(in1), as_expr(in2)
+    if mode not in ("full", "valid", "same") or boundary not in _BOUNDARIES:
+        raise FuseValueError(
+            f"convolve2d has the modes full, valid, same and boundaries fill, wrap, symm; not {mode!r}, {boundary!r}"
+        )
+    if x.type.ndim < 2 or w.type.ndim < 2:
+        raise ShapeError(f"convolve2d takes matrices, not a {x.type.describe()} and a {w.type.describe()}")
+    if x.type.ndim > 2 or w.type.ndim > 2:
+        from fuse.transforms.mapped import vectorize
+
+        return vectorize(
+            lambda a, b: convolve2d(a, b, mode, boundary, fillvalue), signature="(n,m),(k,l)->(p,q)"
+        )(x, w)
+    dtype = promote(x.type.dtype, w.type.dtype)
+    work = dtype if dtype in FLOATING else "float64"
+    x, w = ew.cast(x, work), ew.cast(w, work)
+    sizes = [[as_size_expr(n) for n in sizes_of(a)] for a in (x, w)]
+    if mode != "valid" and (boundary != "fill" or static_int(fillvalue) != 0):
+        known = [static_int(n) for n in sizes_of(w)]
+        if None in known:
+            raise FuseValueError("convolve2d with such a boundary needs to know the shape of in2: use specify_shape")
+        wide = pad(x, [(n - 1, n - 1) for n in known], _BOUNDARIES[boundary], constant_values=fillvalue)  # type: ignore[operator]
+        whole = conv2d(wide, w)
+    else:
+        whole = conv2d(x, w, border_mode="full")
+    if work != dtype:
+        whole = ew.cast(ew.round(whole), dtype)
+    if mode == "full":
+        return whole
+    if mode == "same":
+        return whole[tuple([slice((m - 1) // 2, (m - 1) // 2 + n) for n, m in zip(*sizes, strict=True)])]
+    return whole[tuple([slice(ew.minimum(n, m) - 1, ew.maximum(n, m)) for n, m in zip(*sizes, strict=True)])]
+
+
+_BOUNDARIES = {"fill": "constant", "wrap": "wrap", "symm": "symmetric"}
 
 
 def __getattr__(name: str) -> Any:
