@@ -43,12 +43,15 @@ _MANY_TYPES = 5000
 USERS = "user:"
 # What an op may say of itself in ``traits``; whoever asks reads it there, so that a new op needs no line elsewhere.
 TRAITS = {
+    "along": "its parameters `axis`, `axis1`, `axis2` say which axes it is about: along the others it repeats itself",
     "commutative": "its two operands may change places",
     "count": "an integer that counts something: it is not below zero, and does not overflow",
     "finite-slopes": "its derivatives are finite wherever its value is, but for overflow: a tangent of zero stays zero",
     "increasing": "of any real numbers, the larger one has the larger value or the same: extrema stay where they are",
     "light": "about one instruction: it is computed again rather than kept",
     "nonnegative": "its value is not below zero wherever it is a real float",
+    "simple-logarithm": "its value is positive, and the logarithm of it has a formula that is simpler",
+    "stacks": "it is done for each entry of the leading axes of its operands: stacks of matrices, of spectra",
     "test": "of bools it is a bool in Python too, as `True + True` is not",
 }
 USER_REWRITES: dict[str, Callable[..., Any]] = {}  # by name; see fuse.rules.user

@@ -9,6 +9,7 @@ import pytest
 import fuse.tensor as T
 from fuse import reference
 from fuse.op import OPS, TRAITS, elementwise
+from fuse.rules import simplify
 
 VALUES = np.array([-np.inf, -1e300, -745.5, -88.0, -3.5, -1.0, -0.75, -1e-8, -0.0, 0.0, 1e-300, 0.25, 0.5, 1.0, 2.0,
                    7.0, 40.0, 709.9, 1e5, 1e300, np.inf])
@@ -33,7 +34,7 @@ def applied(op, *variables):
 
 def test_every_trait_is_one_of_the_table():
     assert {t for op in OPS.values() for t in op.traits} == set(TRAITS)
-    with pytest.raises(ValueError, match=r"an op has the traits commutative, .*, not heavy"):
+    with pytest.raises(ValueError, match=r"an op has the traits along, .*, not heavy"):
         elementwise(traits="light heavy")(lambda x: x)
 
 
@@ -90,3 +91,47 @@ def test_counts_are_not_below_zero():
     assert {c.op for c in counts} == {op for op in OPS.values() if "count" in op.traits}
     for count in reference.evaluate(counts, given):
         assert (np.asarray(count) >= 0).all()
+
+
+MATRICES = np.array([[[4.0, 1.0], [1.0, 3.0]], [[2.0, 0.5], [0.5, 1.0]]])
+PARAMETERS = {
+    "cholesky": {"lower": True, "on_error": "raise"}, "eigh": {"lower": True}, "eigvalsh": {"lower": True},
+    "eigh_pair": {"lower": True}, "svd": {"full_matrices": False}, "pinv": {"rcond": 1e-15, "hermitian": False},
+    "qr": {"mode": "reduced"}, "fourier": {"axes": (-1,), "inverse": False},
+}
+
+
+@pytest.mark.parametrize("op", having("stacks", "opaque"), ids=str)
+def test_stacks_are_done_entry_by_entry(op):
+    params = PARAMETERS.get(op.name, {})
+    dtype = "complex128" if op.name == "fourier" else "float64"
+    arrays = [MATRICES.astype(dtype), MATRICES[::-1].astype(dtype)][: 2 if op.name == "eigh_pair" else 1]
+    node = op(*[T.TensorType(dtype, (None,) * 3)() for _ in arrays], **params)
+    together = reference.apply(node, arrays)
+    for k in range(len(MATRICES)):
+        alone = reference.apply(node, [a[k] for a in arrays])
+        for whole, part in zip(*[x if isinstance(x, (list, tuple)) else [x] for x in (together, alone)], strict=True):
+            np.testing.assert_allclose(whole[k], part, rtol=1e-13, atol=1e-13)
+
+
+ALONG = [op for kind in ("opaque", "view", "composite") for op in having("along", kind)]
+
+
+@pytest.mark.parametrize("op", ALONG, ids=str)
+def test_along_an_axis_the_others_are_repeated(op):
+    few = np.random.default_rng(0).uniform(size=(3, 2, 4))
+    first, second = ({"offset": 0, "axis1": k, "axis2": k + 1} if op.name == "diagonal" else
+                     {"axis": (k,) if op.name == "logsumexp" else k} for k in (0, 1))
+    whole = op(*[T.dtensor3()] * (2 if op.name == "join" else 1), **second)
+    one = op(*[T.dmatrix()] * len(whole.args), **first)
+    together = reference.apply(whole, [few] * len(whole.args))
+    for k, entry in enumerate(few):
+        np.testing.assert_allclose(together[k], reference.apply(one, [entry] * len(one.args)), rtol=1e-14)
+
+
+def test_a_simple_logarithm_is_that_of_what_is_positive():
+    for op in [op for op in OPS.values() if "simple-logarithm" in op.traits]:
+        x = T.dvector()
+        node = op(x, axis=0) if op.kind == "composite" else op(x)
+        assert (reference.apply(node, [np.linspace(-3, 3, 7)]) > 0).all()
+        assert simplify(T.log(node)) is not T.log(node)

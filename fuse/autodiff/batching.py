@@ -63,8 +63,13 @@ def vectorize(outputs: Sequence[Expr], batched: Mapping[Expr, Expr], size: Expr)
 
 
 def _batched_node(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
-    rule = RULES.get(node.op.name) or KIND_RULES.get(node.op.kind, one_by_one)
-    return rule(batch, node, args, flags)
+    return (rule_of(node.op) or one_by_one)(batch, node, args, flags)
+
+
+def rule_of(op: Op) -> Rule | None:
+    """The rule of an op: its own, or that of a trait or a kind. None where it is called for each entry of a batch."""
+    by_trait = [TRAIT_RULES[t] for t in TRAIT_RULES if t in op.traits]
+    return RULES.get(op.name) or (by_trait[0] if by_trait else KIND_RULES.get(op.kind))
 
 
 # ---------------------------------------------------------------- layout helpers
@@ -345,11 +350,13 @@ def _ifelse(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Ex
     return op("switch", _ranked(args[0], node.type.ndim), *branches)
 
 
+TRAIT_RULES: dict[str, Rule] = {"along": _shifted_axes, "stacks": _one_axis_more}
+
 KIND_RULES: dict[str, Rule] = {
     "elementwise": _elementwise, "reduction": _shifted_axes, "composite": _composite,
 }
 
-RULES: dict[str, Rule] = {
+RULES: dict[str, Rule] = {  # those of loops, and of parts, come from fuse.autodiff.loops
     "dimshuffle": _dimshuffle,
     "broadcast_to": _to_sizes,
     "reshape": _to_sizes,
@@ -367,18 +374,7 @@ RULES: dict[str, Rule] = {
     "dot": _dot,
     "matmul": _dot,
     "batched_dot": _batched_dot,
-    **dict.fromkeys(
-        ("diagonal", "join", "cumsum", "cumprod", "sort", "argsort", "argmax", "argmin", "softmax", "log_softmax",
-         "logsumexp"), _shifted_axes,
-    ),
-    **dict.fromkeys(
-        "matrix_inverse det slogdet cholesky eigh eigvalsh eigh_pair eig svd svdvals pinv qr qr_r expm".split(),
-        _one_axis_more,
-    ),
-    "fourier": _one_axis_more,
-    "fourier_half": _one_axis_more,
     "fourier_back": _fourier_back,
     "solve": _solve,
     "solve_triangular": _solve,
-    "part": lambda batch, node, args, flags: op("part", args[0], i=node.params["i"]),
 }

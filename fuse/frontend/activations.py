@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @elementwise(dtype=inexact_real, numpy=scipy_special("expit"), sympy="1/(1 + exp(-x))", latex=r"\sigma(#1)",
              domain=(-5.0, 5.0), grad=(lambda g, out, x: g * out * (1 - out),), builtin=True,
-             traits="finite-slopes nonnegative increasing")
+             traits="finite-slopes nonnegative increasing simple-logarithm")
 def sigmoid(x):
     """The logistic function ``1 / (1 + exp(-x))``, without overflow.
 

@@ -78,7 +78,7 @@ def _inverse_jvp(tangents: Sequence[Any], out: Expr, x: Expr) -> Expr:
 
 @op_record(
     "opaque", name="matrix_inverse", numpy=guarded("matrix_inverse", np.linalg.inv, SINGULAR), infer=_inverse_type,
-    shape=lambda node, x: x, grad=_inverse_grad, jvp=_inverse_jvp, latex="#1^{-1}",
+    shape=lambda node, x: x, grad=_inverse_grad, jvp=_inverse_jvp, latex="#1^{-1}", traits="stacks",
 )
 def inverse_of_square(op: Op, x: Expr) -> Expr:
     """The inverse of square matrices."""
@@ -107,6 +107,7 @@ def _det_type(x: Expr) -> TensorType:
 @op_record(
     "opaque", name="det", numpy=guarded("det", np.linalg.det), infer=_det_type, shape=lambda node, x: x[:-2],
     grad=lambda g, out, x: (ew.mul(_as_stack(ew.mul(g, out)), transpose_last(inverse_of_square(x))),), latex=r"\det #1",
+    traits="stacks",
 )
 def _det(op: Op, x: Expr) -> Expr:
     """The determinant of square matrices."""
@@ -149,7 +150,7 @@ def _slogdet_numpy(x: Any) -> list[Any]:
 
 @op_record(
     "opaque", name="slogdet", numpy=guarded("slogdet", _slogdet_numpy), infer=_slogdet_type,
-    shape=lambda node, x: (x[:-2], x[:-2]), grad=_slogdet_grad,
+    shape=lambda node, x: (x[:-2], x[:-2]), grad=_slogdet_grad, traits="stacks",
 )
 def _slogdet(op: Op, x: Expr) -> Expr:
     """Sign and logarithm of the absolute value of determinants."""
@@ -223,7 +224,7 @@ def _half(like: Expr) -> Expr:
 
 @op_record(
     "opaque", name="cholesky", numpy=guarded("cholesky", _cholesky_numpy, _NOT_POSITIVE), infer=_cholesky_type,
-    shape=lambda node, x: x, grad=cholesky_grad,
+    shape=lambda node, x: x, grad=cholesky_grad, traits="stacks",
 )
 def _cholesky(op: Op, x: Expr, *, lower: bool, on_error: str) -> Expr:
     """The triangular factor of symmetric positive definite matrices."""

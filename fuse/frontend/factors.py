@@ -99,7 +99,7 @@ def _qr_cotangent(g_q: Any, g_r: Any, q: Expr, r: Expr, x: Expr, tall: bool) -> 
 
 @op_record(
     "opaque", name="qr", infer=_qr_type, shape=_qr_shape, grad=_qr_grad,
-    numpy=guarded("qr", lambda x, mode: list(np.linalg.qr(x, mode))),
+    numpy=guarded("qr", lambda x, mode: list(np.linalg.qr(x, mode))), traits="stacks",
 )
 def _qr(op: Op, x: Expr, mode: str) -> Expr:
     """The factors of ``x = q r``, q with orthonormal columns and r upper triangular."""
@@ -109,7 +109,7 @@ def _qr(op: Op, x: Expr, mode: str) -> Expr:
 @op_record(
     "opaque", name="qr_r", numpy=guarded("qr", lambda x: np.linalg.qr(x, "r")),
     infer=lambda x: _qr_type(x, mode="reduced").elements[1], shape=lambda node, x: (*x[:-2], size_min(*x[-2:]), x[-1]),
-    grad=lambda g, out, x: _qr_grad((DISCONNECTED, g), _qr(x, "reduced"), x, mode="reduced"),
+    grad=lambda g, out, x: _qr_grad((DISCONNECTED, g), _qr(x, "reduced"), x, mode="reduced"), traits="stacks",
 )
 def _qr_r(op: Op, x: Expr) -> Expr:
     """The triangular factor alone."""
@@ -159,7 +159,7 @@ def expm_along(x: Expr, direction: Expr) -> Expr:
     "opaque", name="expm", numpy=guarded("expm", _scipy_expm), infer=_expm_type, shape=lambda node, x: x,
     grad=lambda g, out, x: (expm_along(transpose_last(ew.cast(x, out.type.dtype)), g),),
     jvp=lambda tangents, out, x: expm_along(ew.cast(x, out.type.dtype), ew.cast(tangents[0], out.type.dtype)),
-    latex="e^{#1}",
+    latex="e^{#1}", traits="stacks",
 )
 def _expm(op: Op, x: Expr) -> Expr:
     """The exponential of square matrices."""

@@ -49,7 +49,7 @@ def _fourier_numpy(x: Any, axes: Sequence[int], inverse: bool) -> Any:
 
 @op_record(
     "opaque", name="fourier", numpy=_fourier_numpy, infer=lambda x, **_: TensorType(x.type.dtype, x.type.shape),
-    shape=lambda node, x: x, grad=lambda g, out, x, **params: (_fourier(g, **params),), linear=True,
+    shape=lambda node, x: x, grad=lambda g, out, x, **params: (_fourier(g, **params),), linear=True, traits="stacks",
 )
 def _fourier(op: Op, x: Expr, *, axes: tuple[int, ...], inverse: bool) -> Expr:
     """Sums of complex numbers times exp(-2 pi i j k / n), or exp(+...), over ``axes``, which count from the end."""
@@ -69,7 +69,7 @@ def _half_grad(g: Expr, out: Expr, x: Expr) -> tuple[Any, ...]:
 @op_record(
     "opaque", name="fourier_half", infer=_half_type, grad=_half_grad, linear=True,
     numpy=lambda x: np.fft.rfft(x).astype(np.result_type(x.dtype, np.complex64), copy=False),
-    shape=lambda node, x: (*x[:-1], size_add(size_floordiv(x[-1], 2), 1)),
+    shape=lambda node, x: (*x[:-1], size_add(size_floordiv(x[-1], 2), 1)), traits="stacks",
 )
 def _half(op: Op, x: Expr) -> Expr:
     """The transform of real numbers along the last axis: frequencies up to the middle one."""

@@ -102,7 +102,7 @@ def _join_jvp(tangents: Sequence[Any], out: Expr, *xs: Expr, axis: int) -> Expr:
 
 @op_record(
     "opaque", numpy=lambda *xs, axis: np.concatenate(xs, axis=axis), infer=_join_type, shape=_join_shape,
-    grad=_join_grad, jvp=_join_jvp,
+    grad=_join_grad, jvp=_join_jvp, traits="along",
 )
 def join(op: Op, axis: Any, *xs: Any) -> Expr:
     """Expressions of the same rank one after the other along ``axis`` (Theano: the axis comes first).

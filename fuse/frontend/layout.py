@@ -336,6 +336,7 @@ def _diagonal_grad(g: Expr, out: Expr, x: Expr, offset: int, axis1: int, axis2: 
 @also(a="x")
 @op_record(
     "view", numpy=np.diagonal, infer=_diagonal_type, shape=_diagonal_shape, linear=True, grad=_diagonal_grad,
+    traits="along",
 )
 def diagonal(op: Op, x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Expr:
     """The diagonals of ``x`` over two axes, as the last axis of the result (``numpy.diagonal``).

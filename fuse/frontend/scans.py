@@ -33,6 +33,7 @@ def _position_fields(find: Callable[..., Any]) -> dict[str, Any]:
         "shape": lambda node, s: tuple([n for a, n in enumerate(s) if a != node.params["axis"]]),
         "grad": lambda g, out, x, axis: (ZERO,),
         "meta": {"position": True},
+        "traits": "along",
     }
 
 
@@ -137,7 +138,7 @@ def _same_shape(node: Expr, shape: Any) -> Any:
 
 @op_record(
     "opaque", numpy=lambda x, axis: np.cumsum(x, axis=axis, dtype=x.dtype), infer=lambda x, *, axis: x.type,
-    shape=_same_shape, grad=_cumsum_grad, linear=True,
+    shape=_same_shape, grad=_cumsum_grad, linear=True, traits="along",
 )
 def cumsum(op: Op, x: Any, axis: int | None = None, dtype: Any = None) -> Expr:
     """The sums of the elements so far along ``axis`` (None: of the flattened ``x``); the dtype is kept.
@@ -151,7 +152,7 @@ def cumsum(op: Op, x: Any, axis: int | None = None, dtype: Any = None) -> Expr:
 
 @op_record(
     "opaque", numpy=lambda x, axis: np.cumprod(x, axis=axis, dtype=x.dtype), infer=lambda x, *, axis: x.type,
-    shape=_same_shape, grad=_cumprod_grad,
+    shape=_same_shape, grad=_cumprod_grad, traits="along",
 )
 def cumprod(op: Op, x: Any, axis: int | None = None, dtype: Any = None) -> Expr:
     """The products of the elements so far along ``axis`` (None: of the flattened ``x``); the dtype is kept.

@@ -64,7 +64,7 @@ def _softmax_pull(g: Expr, s: Expr, axis: int) -> Expr:
     shape=lambda node, x: x, grad=lambda g, out, x, axis: (_softmax_pull(g, out, axis),),
     jvp=lambda tangents, out, x, axis: _softmax_pull(tangents[0], out, axis),
     latex=r"\operatorname{softmax}\left(#1\right)",
-    traits="nonnegative",
+    traits="nonnegative simple-logarithm along",
 )
 def _softmax(op: Op, x: Expr, *, axis: int) -> Expr:
     """``exp(x) / sum(exp(x))`` along ``axis``."""
@@ -111,7 +111,7 @@ def _log_softmax_define(x: Expr, axis: int) -> Expr:
     jvp=lambda tangents, out, x, axis: ew.sub(
         tangents[0], _total(ew.mul(_softmax(x, axis=axis), tangents[0]), axis)
     ),
-    latex=r"\log \operatorname{softmax}\left(#1\right)",
+    latex=r"\log \operatorname{softmax}\left(#1\right)", traits="along",
 )
 def _log_softmax(op: Op, x: Expr, *, axis: int) -> Expr:
     """``log(softmax(x))`` along ``axis``."""

@@ -45,7 +45,7 @@ def _ordered(op: Op, x: Any, axis: Any, order: None) -> Expr:
 @also(a="x")
 @op_record(
     "opaque", numpy=lambda x, axis: np.sort(x, axis=axis, kind="stable"), infer=lambda x, *, axis: x.type,
-    shape=lambda node, s: s, grad=_sort_grad,
+    shape=lambda node, s: s, grad=_sort_grad, traits="along",
 )
 def sort(
     op: Op, x: Any, axis: Any = -1, kind: str | None = None, order: None = None, stable: bool | None = None
@@ -65,7 +65,7 @@ def sort(
 @op_record(
     "opaque", numpy=lambda x, axis: np.argsort(x, axis=axis, kind="stable"),
     infer=lambda x, *, axis: TensorType("int64", x.type.shape), shape=lambda node, s: s,
-    grad=lambda g, out, x, axis: (ZERO,), meta={"position": True},
+    grad=lambda g, out, x, axis: (ZERO,), meta={"position": True}, traits="along",
 )
 def argsort(
     op: Op, x: Any, axis: Any = -1, kind: str | None = None, order: None = None, stable: bool | None = None

@@ -62,7 +62,7 @@ def _gauss_reference(x: Any) -> Any:
 
 
 @elementwise(dtype=inexact_real, numpy=_gauss_reference, sympy="exp(-x**2)", latex="e^{-#1^2}", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g * (-2 * x * out),), builtin=True)
+             grad=(lambda g, out, x: g * (-2 * x * out),), builtin=True, traits="simple-logarithm")
 def gauss(x):
     """``exp(-x**2)``, what the square loses by rounding made good; the derivatives of erf and erfc are made of it.
 

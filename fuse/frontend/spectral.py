@@ -119,7 +119,7 @@ def _eigh_grad(g: Any, out: Expr, x: Expr, *, lower: bool) -> tuple[Any, ...]:
 
 @op_record(
     "opaque", name="eigh", infer=_eigh_type, shape=lambda node, x: (x[:-1], x), grad=_eigh_grad,
-    numpy=guarded("eigh", lambda x, lower: list(np.linalg.eigh(x, "L" if lower else "U"))),
+    numpy=guarded("eigh", lambda x, lower: list(np.linalg.eigh(x, "L" if lower else "U"))), traits="stacks",
 )
 def _eigh(op: Op, x: Expr, *, lower: bool) -> Expr:
     """Eigenvalues, ascending, and eigenvectors of symmetric (Hermitian) matrices."""
@@ -157,7 +157,7 @@ def _eigvalsh_grad(g: Expr, out: Expr, x: Expr, *, lower: bool) -> tuple[Any, ..
 
 @op_record(
     "opaque", name="eigvalsh", infer=_eigvalsh_type, shape=lambda node, x: x[:-1], grad=_eigvalsh_grad,
-    numpy=guarded("eigvalsh", lambda x, lower: np.linalg.eigvalsh(x, "L" if lower else "U")),
+    numpy=guarded("eigvalsh", lambda x, lower: np.linalg.eigvalsh(x, "L" if lower else "U")), traits="stacks",
 )
 def _eigvalsh(op: Op, x: Expr, *, lower: bool) -> Expr:
     """Eigenvalues of symmetric (Hermitian) matrices, ascending."""
@@ -218,7 +218,7 @@ def generalised_eigh_grad(g: Any, out: Expr, a: Expr, b: Expr, *, lower: bool) -
 
 @op_record(
     "opaque", name="eigh_pair", infer=_eigh_pair_type, shape=lambda node, a, b: (a[:-1], a), grad=generalised_eigh_grad,
-    numpy=guarded("eigvalsh", _scipy_eigh, "the second matrix must be positive definite"),
+    numpy=guarded("eigvalsh", _scipy_eigh, "the second matrix must be positive definite"), traits="stacks",
 )
 def generalised_eigh(op: Op, a: Expr, b: Expr, *, lower: bool) -> Expr:
     """Eigenvalues and eigenvectors of ``a v = w b v``."""
@@ -241,7 +241,7 @@ def _eig_type(x: Expr) -> Any:
 
 @op_record(
     "opaque", name="eig", infer=_eig_type, shape=lambda node, x: (x[:-1], x), numpy=guarded("eig", _eig_numpy),
-    grad="for symmetric matrices take eigh, whose eigenvalues and vectors have one",
+    grad="for symmetric matrices take eigh, whose eigenvalues and vectors have one", traits="stacks",
 )
 def _eig(op: Op, x: Expr) -> Expr:
     """Eigenvalues and right eigenvectors of square matrices."""
@@ -340,7 +340,7 @@ def _svd_cotangent(g: Sequence[Any], u: Expr, s: Expr, vt: Expr) -> Expr:
 
 @op_record(
     "opaque", name="svd", infer=_svd_type, shape=_svd_shape, grad=_svd_grad,
-    numpy=guarded("svd", lambda x, full_matrices: list(np.linalg.svd(x, full_matrices=full_matrices))),
+    numpy=guarded("svd", lambda x, full_matrices: list(np.linalg.svd(x, full_matrices=full_matrices))), traits="stacks",
 )
 def _svd(op: Op, x: Expr, full_matrices: bool) -> Expr:
     """Left singular vectors, singular values (descending) and transposed right singular vectors."""
@@ -352,6 +352,7 @@ def _svd(op: Op, x: Expr, full_matrices: bool) -> Expr:
     infer=lambda x: _svd_type(x, full_matrices=False).elements[1],
     shape=lambda node, x: (*x[:-2], size_min(*x[-2:])),
     grad=lambda g, out, x: _svd_grad((DISCONNECTED, g, DISCONNECTED), _svd(x, False), x, full_matrices=False),
+    traits="stacks",
 )
 def _svdvals(op: Op, x: Expr) -> Expr:
     """Singular values, descending."""
@@ -396,7 +397,7 @@ def pinv_cotangent(g: Expr, p: Expr, x: Expr) -> Expr:
 @op_record(
     "opaque", name="pinv", infer=_pinv_type, shape=lambda node, x: (*x[:-2], x[-1], x[-2]),
     numpy=guarded("pinv", lambda x, rcond, hermitian: np.linalg.pinv(x, rcond, hermitian)),
-    grad=lambda g, out, x, **_: (pinv_cotangent(g, out, x),), latex="#1^{+}",
+    grad=lambda g, out, x, **_: (pinv_cotangent(g, out, x),), latex="#1^{+}", traits="stacks",
 )
 def _pinv(op: Op, x: Expr, *, rcond: float, hermitian: bool) -> Expr:
     """The Moore-Penrose inverse of matrices."""

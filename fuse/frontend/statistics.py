@@ -212,7 +212,7 @@ def _logsumexp_grad(g: Expr, out: Expr, x: Expr, axis: tuple[int, ...]) -> tuple
 @op_record(
     "composite", name="logsumexp", numpy=_logsumexp_numpy, infer=_logsumexp_type, define=_logsumexp_define,
     grad=_logsumexp_grad, shape=lambda node, s: tuple([n for a, n in enumerate(s) if a not in node.params["axis"]]),
-    latex=r"\operatorname{logsumexp}\left(#1\right)",
+    latex=r"\operatorname{logsumexp}\left(#1\right)", traits="along",
 )
 def logsumexp(op: Op, x: Any, axis: Axis = None, keepdims: bool = False) -> Expr:
     """``log(sum(exp(x)))`` over ``axis``, without overflow; -inf elements count as nothing.

@@ -36,7 +36,7 @@ _COMPLEX_TOO = {"defined": finite_if_complex}
 # ---------------------------------------------------------------- exponentials and logarithms
 @elementwise(numpy=np.exp, sympy="exp(x)", latex="e^{#1}", domain=(-5.0, 5.0),
              grad=(lambda g, out, x: g * out,), meta=_COMPLEX_TOO, builtin=True,
-             traits="finite-slopes nonnegative increasing")
+             traits="finite-slopes nonnegative increasing simple-logarithm")
 def exp(x):
     """The exponential function of ``x``.
 
@@ -281,7 +281,8 @@ def sinh(x):
 
 
 @elementwise(numpy=np.cosh, sympy="cosh(x)", latex=r"\cosh #1", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g * sinh(x),), meta=_COMPLEX_TOO, builtin=True, traits="finite-slopes nonnegative")
+             grad=(lambda g, out, x: g * sinh(x),), meta=_COMPLEX_TOO, builtin=True,
+             traits="finite-slopes nonnegative simple-logarithm")
 def cosh(x):
     """The hyperbolic cosine of ``x``.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from fuse.autodiff.batching import KIND_RULES, RULES, vectorize
+from fuse.autodiff.batching import rule_of, vectorize
 from fuse.autodiff.loops import is_dear
 from fuse.expr import Constant, Expr, constant, substitute, toposort, variable
 from fuse.frontend.layout import broadcast_to
@@ -174,7 +174,7 @@ def can_batch(values: Sequence[Expr], loop: Opened, edge: Collection[Expr] = ())
         if node.is_leaf or wide.isdisjoint(node.args):
             continue
         wide.add(node)
-        if node.op.name not in RULES and node.op.kind not in KIND_RULES and node.op.kind != "shape":
+        if rule_of(node.op) is None and node.op.kind != "shape":
             return False
         if node.op.name in ("iota", "linear_index"):
             return False

@@ -118,16 +118,13 @@ def is_odd_or_fractional(expr: Expr) -> bool:
 
 
 # ---------------------------------------------------------------- shapes and kinds of expressions
-_SIMPLE_LOGARITHM = frozenset({"exp", "gauss", "sigmoid", "cosh", "softmax"})
-
-
 def has_simple_logarithm(expr: Expr) -> bool:
     """A positive expression whose logarithm is simpler than itself, also behind casts and dimshuffles."""
     while expr.op.name in ("cast", "dimshuffle"):
         expr = expr.args[0]
     if expr.op.name == "sum":
         return expr.args[0].op.name == "exp" and expr.type.dtype.startswith("float")
-    return expr.op.name in _SIMPLE_LOGARITHM
+    return "simple-logarithm" in expr.op.traits
 
 
 def alike(a: Expr, b: Expr) -> bool:
