@@ -234,6 +234,18 @@ class TensorType(Type):
             and all(m is None or m == n for m, n in zip(self.shape, other.shape, strict=True))
         )
 
+    def in_same_class(self, other: Any) -> bool:
+        """Whether ``other`` has the same dtype and the same axes of size 1."""
+        return isinstance(other, TensorType) and (self.dtype, self.broadcastable) == (other.dtype, other.broadcastable)
+
+    def convert_variable(self, var: Any) -> Any:
+        """``var`` where its type is this one, or says more of the shape; else None.
+
+        >>> TensorType("float64", (None,)).convert_variable(TensorType("float64", (3,))("x"))
+        x
+        """
+        return var if isinstance(var.type, TensorType) and self.is_super(var.type) else None
+
     def filter(self, value: Any, strict: bool = False, allow_downcast: bool | None = None) -> np.ndarray[Any, Any]:
         """``value`` as a NumPy array of this type, or an error that says why not.
 

@@ -49,6 +49,13 @@ def test_paths_of_files_may_be_inputs(tmp_path):
         pt.io.load(path, "int64", (None,), mmap_mode="r+")
 
 
+def test_types_compare_and_convert():
+    wide, row, known = [fuse.TensorType("float64", shape) for shape in ((None, None), (1, None), (2, 3))]
+    assert wide.in_same_class(known) and not wide.in_same_class(row)
+    x = known("x")
+    assert wide.convert_variable(x) is x and known.convert_variable(wide()) is None
+
+
 def test_names_that_are_others_here():
     from fuse.graph.rewriting.basic import PatternNodeRewriter, node_rewriter
     from fuse.graph.rewriting.utils import is_same_graph, rewrite_graph
