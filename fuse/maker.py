@@ -49,7 +49,8 @@ def build_program(
 
         program: Any = DeviceProgram(inputs, outputs, updates, mode.rewriting)
         return interpreted.DebugProgram(inputs, outputs, updates, program) if mode.backend == "debug" else program
-    program = compile_program(inputs, outputs, updates, mode.rewriting, overwrites)
+    rewriting = "strict" if mode.rewriting == "none" else mode.rewriting  # DebugMode compiles in any case
+    program = compile_program(inputs, outputs, updates, rewriting, overwrites)
     if mode.backend == "debug":
         return interpreted.DebugProgram(inputs, outputs, updates, program)
     return program

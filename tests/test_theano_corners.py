@@ -216,3 +216,8 @@ def test_keys_of_outputs_that_are_no_texts():
     for error in (AssertionError, TypeError):
         with pytest.raises(error, match="keys of a dict of outputs are strings"):
             fuse.function([x], {1.0: x})
+
+
+def test_debug_mode_runs_without_rewrites():
+    x = T.dvector("x")
+    assert fuse.function([x], x + 1, mode=debugmode.DebugMode(optimizer=None))([1.0]).tolist() == [2.0]
