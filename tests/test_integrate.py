@@ -139,12 +139,23 @@ def test_times_at_the_edge():
     f = fuse.function([times], odeint(lambda y, t: -y, 3.0, times))
     np.testing.assert_allclose(f([2.0]), [3.0])
     np.testing.assert_allclose(f([0.0, 0.0, 1.0, 1.0]), [3, 3, 3 / np.e, 3 / np.e], rtol=1e-7)
+    slopes = fuse.function([times], [odeint(lambda y, t: -y, 3.0, times)[-1],
+                                     fuse.grad(odeint(lambda y, t: -y, 3.0, times)[-1], times)])([1.0, 1.0])
+    np.testing.assert_allclose(np.concatenate([[slopes[0]], slopes[1]]), [3, 3, -3])  # no time passes: y0 and its slope
+
+
+def test_arguments_are_trees_or_one():
+    k = T.dscalar("k")
+    alone = odeint(lambda y, t, p: -p["a"] * y, 1.0, [0.0, 1.0], args=({"a": k},))[-1]
+    np.testing.assert_allclose(alone.eval({k: 2.0}), np.exp(-2), rtol=1e-6)
+    assert odeint(lambda y, t, p: -p * y, 1.0, [0.0, 1.0], args=k)[-1].type == alone.type
 
 
 @pytest.mark.parametrize(("call", "error", "words"), [
     (lambda: odeint(lambda y, t: y, 1.0, [0.0, 1.0], method="euler"), FuseValueError, "dopri5, rk4"),
     (lambda: odeint(lambda y, t: (y, y), (1.0,), [0.0, 1.0]), FuseTypeError, "what y0 is like"),
     (lambda: odeint(lambda y, t: y, 1.0, 1.0), FuseTypeError, "vector of times"),
+    (lambda: odeint(lambda y, t: y, 1.0, [0.0, 1.0], max_steps=0), FuseValueError, "at least 1"),
     (lambda: odeint(lambda y, t: y, 1.0, [0.0, 1.0], checkpoint=3), FuseValueError, "rk4"),
     (lambda: odeint(lambda y, t: y * np.ones(2), 1.0, [0.0, 1.0]), FuseTypeError, "slope of a float"),
 ])

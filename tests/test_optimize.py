@@ -89,6 +89,26 @@ def test_arguments_of_a_function():
     np.testing.assert_allclose(found.x, [[1.0], [4.0]], atol=1e-6)
 
 
+def test_a_function_means_what_numpy_says_and_takes_what_scipy_takes():
+    """Comparisons are of elements, arguments any tree or not a tuple, derivatives of one's own get them too."""
+    assert minimize(lambda x: ((x == 1.0) * 5 + 0 * x).sum(), [1.0, 2.0], method="nelder-mead").nfev > 1
+    np.testing.assert_allclose(minimize(lambda x, a: ((x - a) ** 2).sum(), [0.0, 0.0], args=3.0).x, 3, rtol=1e-5)
+    given = ({"q": np.array([1.0, 2.0])}, "squares")
+    found = minimize(lambda x, a, how: ((x - a["q"]) ** 2).sum() if how == "squares" else 0, [0.0, 0.0], args=given)
+    np.testing.assert_allclose(found.x, [1, 2], rtol=1e-5)
+    solved = root(lambda x, a: x**3 - a, [1.0, 1.0], args=(np.array([8.0, 27.0]),), jac=lambda x, a: np.diag(3 * x**2))
+    np.testing.assert_allclose(solved.x, [2, 3])
+
+
+def test_the_start_of_a_function_may_be_a_tree():
+    seen = []
+    found = minimize(lambda p: ((p["a"] - 1) ** 2).sum() + (p["b"] - 2) ** 2, {"a": np.zeros(2), "b": 0.0},
+                     callback=lambda p: seen.append(sorted(p)))
+    np.testing.assert_allclose(found.x["a"], [1, 1], atol=1e-5)
+    np.testing.assert_allclose(found.x["b"], 2, atol=1e-5)
+    assert set(found.jac) == {"a", "b"} and seen[0] == ["a", "b"]
+
+
 def test_bounds_of_each_variable_and_as_scipy_has_them():
     x, y = T.dvector("x"), T.dscalar("y")
     cost = ((x + 1) ** 2).sum() + (y - 5) ** 2

@@ -81,7 +81,10 @@ def odeint(
         raise FuseTypeError(f"t is a vector of times, not a {times.type.describe()}")
     if not starts:
         raise FuseValueError("y0 has no values: give a number, an array or a tree of them")
-    parameters = [as_expr(a) if not callable(a) else a for a in args]
+    args = args if isinstance(args, (tuple, list)) else (args,)
+    parameters = [tree.map(lambda leaf: leaf if callable(leaf) else as_expr(leaf), a) for a in args]
+    if max_steps < 1:
+        raise FuseValueError(f"max_steps is at least 1, not {max_steps}")
 
     def slopes(values: Sequence[Expr], time: Expr) -> list[Expr]:
         y = tree.unflatten(structure, list(values))
@@ -217,10 +220,14 @@ def _adaptive(
     wanted_times = times[1:]
     place = disconnected_grad(searchsorted(ew.mul(forward, ends_of), ew.mul(forward, wanted_times)))
     place = ew.minimum(place, ew.sub(ends_of.shape[0], 1))
-    part = ew.true_div(ew.sub(wanted_times, starts_of[place]), sizes_of[place])
+    moved = ew.sub(wanted_times, starts_of[place])
+    still = ew.eq(sizes_of[place], 0)  # all times are one: what follows from the slope at the start is left
+    part = ew.true_div(moved, ew.switch(still, np.asarray(1, dtype), sizes_of[place]))
     monotonic = all_of(ew.ge(ew.mul(forward, ew.sub(times[1:], times[:-1])), 0))
     rows = [_between(part, sizes_of[place], *[x[k][place] for x in (before, after, slope_before, slope_after, extra)])
             for k in range(n)]
+    rows = [_where(still, ew.add(y[place], ew.mul(_upto(moved, y), s[place])), r)
+            for r, y, s in zip(rows, before, slope_before, strict=True)]
     failed = (
         f"the end of the times was not reached: {max_steps} steps were tried (max_steps), or steps became too small, "
         f"as they do at a singularity or for values that are not finite"
@@ -230,9 +237,18 @@ def _adaptive(
     return [required(r, [finals[-1]], failed, "IntegrationError") for r in rows]
 
 
+def _upto(x: Expr, like: Expr) -> Expr:
+    """The vector ``x`` in the rank and precision of ``like``, whose first axis it has."""
+    return _as(dimshuffle(x, 0, *["x"] * (like.type.ndim - 1)), like)
+
+
+def _where(condition: Expr, a: Expr, b: Expr) -> Expr:
+    return ew.switch(dimshuffle(condition, 0, *["x"] * (a.type.ndim - 1)), a, b)
+
+
 def _between(part: Expr, size: Expr, y: Expr, end: Expr, slope: Expr, last: Expr, extra: Expr) -> Expr:
     """Values at ``part`` of each step, from those at its ends, the slopes there, and the fifth coefficient."""
-    part, size = (_as(dimshuffle(x, 0, *["x"] * (y.type.ndim - 1)), y) for x in (part, size))
+    part, size = _upto(part, y), _upto(size, y)
     whole = ew.sub(end, y)
     bend = ew.sub(ew.mul(size, slope), whole)
     twist = ew.sub(ew.sub(whole, ew.mul(size, last)), bend)

@@ -10,7 +10,7 @@ import numpy as np
 from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr
 from fuse.frontend.reductions import sum as sum_
-from fuse.optimize.packing import Problem
+from fuse.optimize.packing import Problem, arguments
 
 Array = Any
 
@@ -56,6 +56,9 @@ def minimize(
     * ``constraints``: as for SciPy; ``fun`` of a dict may be an expression of the variables, without ``jac``;
     * ``jac``, ``hess``, ``hessp``: in place of those from the graph, as for SciPy (``jac='2-point'``, ...).
 
+    The lines of a Python function mean what NumPy says, as in ``fuse.jit``; its start may be a dict, or another tree of
+    arrays, as are ``x`` and ``jac`` of the result then.
+
     Returns SciPy's ``OptimizeResult``; ``x`` (and ``jac``) have the shapes of the variables, as a list where ``wrt`` is
     one. Random streams in the cost stand still, so that it is one function. Raises ShapeError where the cost is no
     scalar, DTypeError for integer variables, DisconnectedInputError where it does not depend on one.
@@ -79,7 +82,7 @@ def minimize(
         raise FuseTypeError(f"minimize needs a cost that is a real number, not {value.type.dtype}")
     known = reads(method)
     gradient = problem.gradient(value) if "jac" in known and (jac is None or jac is True) else None
-    given: dict[str, Any] = {"jac": jac, "hess": hess, "hessp": hessp}
+    given = {key: _with(args, own) for key, own in (("jac", jac), ("hess", hess), ("hessp", hessp))}
     if gradient is None:
         fun = problem.compile(value)
     else:
@@ -122,6 +125,8 @@ def root(
     value = _flat(problem)
     if jac is None and method in WITH_JACOBIAN:
         jac = _last(problem.compile(problem.jacobian(value)))
+    else:
+        jac = _with(args, jac)
     fun = problem.compile(value)
     at = fun(problem.start).size
     if at != problem.start.size:
@@ -157,6 +162,8 @@ def least_squares(
     value = _flat(problem)
     if jac is None:
         jac = _last(problem.compile(problem.jacobian(value)))
+    else:
+        jac = _with(args, jac)
     limits = problem.limits(bounds)
     if limits is not None:
         options["bounds"] = limits
@@ -189,6 +196,12 @@ def _product(problem: Problem, gradient: Expr) -> Callable[..., Array]:
 def _last(fn: Callable[..., Array]) -> Callable[..., Array]:
     """``fn`` of the vector alone: SciPy hands its ``args`` on too, of which there are none."""
     return lambda z, *_: fn(z)
+
+
+def _with(args: Any, own: Any) -> Any:
+    """A derivative of the user's own, which SciPy calls with the vector (and a direction), with ``args`` behind."""
+    rest = arguments(args)
+    return (lambda *values: own(*values, *rest)) if callable(own) and len(rest) else own
 
 
 def _as_numbers(fun: Callable[..., Any]) -> Callable[..., Any]:

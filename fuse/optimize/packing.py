@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fuse import tree
 from fuse.autodiff.derived import jacobian
 from fuse.autodiff.reverse import grad
 from fuse.compiled import function
@@ -19,11 +20,28 @@ from fuse.frontend.elementwise import cast
 from fuse.frontend.join import concatenate
 from fuse.frontend.layout import reshape
 from fuse.signature import read_pairs
+from fuse.trace import tracing
 from fuse.types import TensorType
 
 Array = Any
 KEPT = 16  # functions of problems that may come again
 LARGE = 1 << 20  # bytes of a constant that is not kept for that
+
+
+def arguments(args: Any) -> Sequence[Any]:
+    """``args`` as SciPy takes it: what is no sequence is the only argument."""
+    return args if isinstance(args, (tuple, list)) else (args,)
+
+
+def _leaves(x0: Any) -> tuple[list[Any], tree.Structure | None]:
+    """(the arrays of a start, its structure): lists of numbers are one array, as for SciPy, ragged ones a tree."""
+    if type(x0) in (list, tuple):
+        try:
+            return [np.asarray(x0)], None
+        except ValueError:
+            return tree.flatten(x0)
+    found, structure = tree.flatten(x0)
+    return (found, None) if structure.kind is None else (found, structure)
 
 
 class Problem:
@@ -37,8 +55,9 @@ class Problem:
         self.single = not isinstance(wrt, (list, tuple))
         self.data: dict[Expr, Array] = {}
         self.replaced: dict[Expr, Expr] = {}
+        self.structure: tree.Structure | None = None  # of a start that is a tree
         if isinstance(formula, Expr):
-            if args:
+            if len(arguments(args)):
                 raise FuseTypeError(f"{what}: args belong to a Python function; an expression has givens={{...}}")
             self._from_expression(formula, wrt, x0, givens)
         elif callable(formula):
@@ -51,23 +70,34 @@ class Problem:
 
     # ------------------------------------------------------------ from what the user gives
     def _from_function(self, formula: Callable[..., Any], x0: Any, args: Sequence[Any]) -> None:
-        start = np.asarray(x0)
-        if start.dtype.kind not in "biuf":
-            raise FuseTypeError(f"{self.what}: the start is an array of real numbers, not {start.dtype}: {x0!r:.60}")
-        if start.dtype.kind != "f":
-            start = start.astype(np.float64)
-        self.single = True
-        x = _standing("x", TensorType(start.dtype, start.shape))
-        arrays = [np.asarray(a) for a in args]
-        extra = [_standing(f"argument {k}", TensorType(a.dtype, a.shape)) for k, a in enumerate(arrays)]
-        self.data = dict(zip(extra, arrays, strict=True))
-        found = formula(x, *extra)
+        values, self.structure = _leaves(x0)
+        self.single = self.structure is None
+        starts = [np.asarray(v) for v in values]
+        for start in starts:
+            if start.dtype.kind not in "biuf":
+                raise FuseTypeError(
+                    f"{self.what}: the start is an array of real numbers, or a tree of such, not {start.dtype}: "
+                    f"{x0!r:.60}"
+                )
+        starts = [s if s.dtype.kind == "f" else s.astype(np.float64) for s in starts]
+        self.variables = [_standing(f"x{k or ''}", TensorType(s.dtype, s.shape)) for k, s in enumerate(starts)]
+        x = self.variables[0] if self.structure is None else tree.unflatten(self.structure, self.variables)
+        with tracing(single=all(s.dtype.itemsize < 8 for s in starts)):  # its lines mean what NumPy says
+            found = formula(x, *tree.map(self._argument, arguments(args)))
         try:
             self.formula = found if isinstance(found, Expr) else as_expr(found)
         except (FuseError, TypeError, ValueError):
             raise FuseTypeError(f"{self.what}: the function returned {found!r:.60}, not an expression") from None
-        self.variables = [x]
-        self._pack([start])
+        self._pack(starts)
+
+    def _argument(self, value: Any) -> Any:
+        """A variable for an array or number among the arguments; anything else stays what it is."""
+        array = value if callable(value) else np.asarray(value)
+        if callable(value) or array.dtype.kind not in "biufc":
+            return value
+        standing = _standing(f"argument {len(self.data)}", TensorType(array.dtype, array.shape))
+        self.data[standing] = array
+        return standing
 
     def _from_expression(self, formula: Expr, wrt: Any, x0: Any, givens: Any) -> None:
         if wrt is None:
@@ -165,6 +195,8 @@ class Problem:
         pieces = [np.asarray(z)[begin:end] for begin, end in pairs]
         kinds = zip(pieces, self.shapes, self.dtypes, strict=True)
         found = [np.array(p, dtype).reshape(shape) for p, shape, dtype in kinds]
+        if self.structure is not None:
+            return tree.unflatten(self.structure, found)
         return found[0] if self.single else found
 
     # ------------------------------------------------------------ formulas of the vector
@@ -195,6 +227,8 @@ class Problem:
     def finish(self, result: Any) -> Any:
         """SciPy's result with values in the shapes of the variables; shared variables get theirs."""
         result.x = self.split(result.x)
+        if self.structure is not None:
+            return result
         values = [result.x] if self.single else result.x
         for v, value in zip(self.variables, values, strict=True):
             if v.op.name == "shared":
