@@ -124,3 +124,31 @@ def test_custom_jvp_in_both_directions():
     at = {x: [1.0, 2.0], y: [3.0, 4.0]}
     np.testing.assert_array_equal(fuse.grad(f(x, y).sum(), x).eval(at), [30.0, 40.0])
     np.testing.assert_array_equal(fuse.Rop(f(x, y), x, x).eval(at), [30.0, 80.0])
+
+
+def test_rules_are_traced_and_take_trees():
+    """The lines of a rule mean what NumPy says where the function is traced, as those of the function do."""
+    @fuse.custom_vjp
+    def size(x):
+        return np.sum(np.abs(x))
+
+    size.defvjp(lambda x: (size(x), x), lambda x, g: (g * np.where(x == 0, 5.0, np.sign(x)),))
+    np.testing.assert_array_equal(fuse.grad(size)(np.array([0.0, -1.0, 2.0])), [5, -1, 1])
+
+    @fuse.custom_vjp
+    def wave(p):
+        return p["a"] * np.sin(p["b"])
+
+    wave.defvjp(lambda p: (wave(p), p), lambda p, g: ({"a": g * np.sin(p["b"]), "b": 10 * g * p["a"]},))
+    found = fuse.vmap(fuse.grad(wave))({"a": np.array([2.0, 3.0]), "b": np.array([1.0, 1.0])})
+    np.testing.assert_allclose(found["a"], np.sin([1, 1]))
+    np.testing.assert_allclose(found["b"], [20, 30])
+
+
+def test_arguments_that_are_fixed_and_rules_one_by_one():
+    power = fuse.custom_vjp(lambda x, n: np.sum(x**n), nondiff_argnums=(1,))
+    power.defvjp(lambda x, n: (np.sum(x**n), x), lambda n, x, g: (100 * g * n * x ** (n - 1),))
+    np.testing.assert_allclose(fuse.grad(lambda x: power(x, 3))(np.array([1.0, 2.0])), [300, 1200])
+    product = fuse.custom_jvp(lambda a, b: a * b)
+    product.defjvps(lambda t, out, a, b: 7 * t * b, None)
+    np.testing.assert_allclose(fuse.grad(product, (0, 1))(2.0, 3.0), [21, 0])
