@@ -147,6 +147,21 @@ def _matrices(maker: Maker, bounds: Any) -> Expr | None:
     return T.dot(square, x) - x
 
 
+def _mixed(maker: Maker, bounds: Any) -> Expr | None:
+    """Products and sums in which only one factor has the dtype that all are computed in, and may go or leave."""
+    x = maker.pick(_kind("iufb"))
+    wide = maker.pick(lambda y: y.type.dtype in ("float64", "float32", "complex128") and rp._compatible(maker, x)(y))
+    if x is None or wide is None:
+        return None
+    near = rp._compatible(maker, x)
+    y = maker.pick(lambda y: _kind("iufb")(y) and near(y) and rp._compatible(maker, wide)(y))
+    y, s = x if y is None else y, maker.choose(wide, wide, T.sum(wide), T.constant(1.5))
+    terms = [(s * x) * y, (x * s) * y, (s + x) + y, (s - x) - y, (s * x) * (s * y), (y * s) * (2 * x)]
+    whole = terms[int(maker.rng.integers(len(terms)))]
+    return maker.choose(lambda a: a, T.sum, T.mean, lambda a: T.sum(a, axis=-1) if a.type.ndim else a,
+                        lambda a: a / s, lambda a: a - s)(whole)  # fmt: skip
+
+
 def _states(maker: Maker, bounds: Any) -> Any:
     """A scan with several states, further taps, a variable that steps update, and outputs of which some are unused."""
     x = rs._sequence(maker)
@@ -210,4 +225,4 @@ def _second(maker: Maker, bounds: Any) -> Any:
 
 MORE: tuple[Callable[..., Any], ...] = (
     _integers, _integers, _integers, _repeated, _repeated, _repeated, _gathered, _gathered, _gathered, _matrices,
-    _states, _states, _choice, _second)
+    _states, _states, _choice, _second, _mixed, _mixed)

@@ -9,6 +9,7 @@ from scipy import special
 
 import fuse
 import fuse.tensor as T
+from fuse import reference, rules
 from fuse.errors import FuseError, FuseValueError, ShapeError
 from fuse.types import TensorType
 
@@ -433,3 +434,28 @@ def test_fewer_axes_than_the_indices_are_added_in_the_reference():
     out = T.inc_subtensor(x[np.array([[1, 0], [0, 1], [1, 1]])], x)
     for mode in ("FAST_COMPILE", "FAST_RUN"):
         np.testing.assert_array_equal(fuse.function([x], out, mode=mode)(np.array([0.5, 2.0])), [3.0, 7.0])
+
+
+NARROW = {
+    "int8": ([100, -100, 7], [120, 99, 9]),
+    "int64": ([2**40, 3, -5], [2**41, 7, 11]),
+    "float32": ([1e30, 3.3e25, 1.1], [1e30, 1.7e-30, 3.7]),
+}
+
+
+@pytest.mark.parametrize("dtype", NARROW)
+def test_what_is_left_of_a_product_or_sum_is_computed_in_its_dtype(dtype):
+    """(s*a)*b with ``s`` taken out, or cancelled, was a*b in the dtype of these: integers wrapped."""
+    s, r = T.dscalar("s"), T.dvector("r")
+    a, b = T.vector("a", dtype=dtype), T.vector("b", dtype=dtype)
+    x, y = (np.array(v, dtype).astype(float) for v in NARROW[dtype])
+    w = np.array([1.1, 2.2, 3.3])
+    cases = [
+        (((s * a) * b).sum(), (1.7 * x * y).sum()), (((a * s) * b).mean(), (1.7 * x * y).mean()),
+        ((r * a * b) / r, x * y), ((r * a / b) / r, x / y), ((r * a) / (r * b), x / y), ((r + a + b) - r, x + y),
+        ((r - a - b) - r, -x - y), (T.dot(s * a, b), (1.7 * x * y).sum()), (-(s * a) * b / s, -x * y),
+        ((r[:, None] * a * b).sum(axis=1), (w[:, None] * x * y).sum(1)),
+    ]  # fmt: skip
+    values = {s: np.array(1.7), r: w} | {v: np.array(d, dtype) for v, d in zip((a, b), NARROW[dtype], strict=True)}
+    for got, (_, want) in zip(reference.evaluate(rules.optimize([c for c, _ in cases]), values), cases, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-12)

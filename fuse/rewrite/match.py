@@ -55,6 +55,13 @@ def cast(expr: Expr, dtype: str) -> Expr:
     return make(OPS["cast"], (expr,), {"dtype": dtype})
 
 
+def computed(op: str, a: Expr, b: Expr, dtype: str) -> Expr:
+    """``a`` and ``b`` combined in ``dtype``, also where both are of narrower ones: a sum or product that is put
+    together again in another order must not be rounded, or wrap, on its way as it never did before."""
+    node = make(OPS[op], (a, b))
+    return node if node.type.dtype == dtype else make(OPS[op], (cast(a, dtype), b))
+
+
 def exact_float_cast(node: Expr) -> bool:
     """Whether the cast ``node`` goes from a float dtype to one that holds all its values."""
     have, want = node.args[0].type.dtype, node.type.dtype

@@ -11,6 +11,7 @@ import numpy as np
 from fuse.expr import Constant, Expr, constant, make
 from fuse.op import OPS
 from fuse.rewrite import Context, RuleSet, procedure
+from fuse.rewrite.match import computed
 from fuse.rewrite.pattern import MODES, Call, uniform
 from fuse.rules.stable import PAIRS
 from fuse.rules.sums import EXTRA, MANY, folded_constant, sum_of, terms_of
@@ -99,7 +100,7 @@ def product_of(above: Factors, below: Factors, dtype: str, context: Context) -> 
     if not below:
         return top
     bottom = _chain(below, dtype, context)
-    return make(OPS["true_div"], (top, bottom))
+    return computed("true_div", top, bottom, dtype)
 
 
 def _chain(factors: Factors, dtype: str, context: Context) -> Expr:
@@ -108,7 +109,7 @@ def _chain(factors: Factors, dtype: str, context: Context) -> Expr:
     total = factors[0]
     for factor in factors[1:]:
         context.inner.add(total)
-        total = make(OPS["mul"], (total, factor))
+        total = computed("mul", total, factor, dtype)
     return total
 
 
@@ -244,7 +245,7 @@ def distribute(node: Expr, context: Context) -> Expr | None:
                 or context.same_shape(factor, whole) is False
             ):
                 continue
-            inside = sum_of([(s, make(OPS["mul"], (t, factor))) for s, t in terms], dtype, context)
+            inside = sum_of([(s, computed("mul", t, factor, dtype)) for s, t in terms], dtype, context)
             rest = [inside if k == i else f for k, f in enumerate(above) if k != j]
             return product_of(rest, below, dtype, context)
     return None
@@ -281,7 +282,7 @@ def _paired(context: Context, above: Factors, below: Factors, dtype: str) -> tup
             continue
         for factors, op in ((above, "mul"), (below, "true_div")):
             for j, second in enumerate(factors):
-                if op == "mul" and j == i or second.type.dtype != first.type.dtype:
+                if op == "mul" and j == i or not first.type.dtype == second.type.dtype == dtype:
                     continue
                 if not _pair_rules().of_key(_pair_rules().key_of(op, (first, second))):
                     continue

@@ -10,7 +10,7 @@ import numpy as np
 from fuse.expr import Constant, Expr, constant, make
 from fuse.op import OPS
 from fuse.rewrite import Context, procedure
-from fuse.rewrite.match import cast, kind_of
+from fuse.rewrite.match import cast, computed, kind_of
 
 Terms = list[tuple[int, Expr]]
 MANY = 24  # operations that are looked into although others read them too
@@ -101,7 +101,7 @@ def sum_of(terms: Terms, dtype: str, context: Context) -> Expr:
     total = terms[first][1]
     steps = terms[:first] + terms[first + 1 :]
     for i, (sign, term) in enumerate(steps):
-        total = make(OPS["add" if sign > 0 else "sub"], (total, term))
+        total = computed("add" if sign > 0 else "sub", total, term, dtype)
         if i < len(steps) - 1:
             context.inner.add(total)
     return total
@@ -241,10 +241,10 @@ def cancel_sum(node: Expr, context: Context) -> Expr | None:
 @procedure("60: factor of all terms", "true_div", "rounding signed-zero special overflow", on="f", below="add sub")
 def divide_sum(node: Expr, context: Context) -> Expr | None:
     """``(a*x + b*x) / x`` is ``a + b``: the divisor is taken into a sum whose terms all have it as a factor."""
-    whole, divisor = node.args
+    (whole, divisor), dtype = node.args, node.type.dtype
     if whole.op.name not in ("add", "sub") or isinstance(divisor, Constant) or kind_of(whole) != "f":
         return None
     terms = terms_of(whole, context)
     if len(terms) > 8 or not all(t.op.name == "mul" and divisor in t.args or t is divisor for _, t in terms):
         return None
-    return sum_of([(s, make(OPS["true_div"], (t, divisor))) for s, t in terms], node.type.dtype, context)
+    return sum_of([(s, computed("true_div", t, divisor, dtype)) for s, t in terms], dtype, context)
