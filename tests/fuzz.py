@@ -48,7 +48,7 @@ SUMS = {"largest_in_windows", "max", "min", "sum", "dot", "matmul", "softmax", "
 SIGNED = {"signbit", "copysign"}
 REALS = ("float64", "float32", "float16")
 NOISE = 4.0
-RUNS = 5
+RUNS, MORE_RUNS = 5, 40
 
 
 class Mismatch(AssertionError):
@@ -239,7 +239,11 @@ def check(case: RandomProgram, mode: str, kernels: bool = False, further: bool =
         except Mismatch as error:
             raise Mismatch(f"the simplified graph, not compiled: {error}") from None
         got = call(inputs)
-        compare(got, want, others, mode)
+        try:
+            compare(got, want, others, mode)
+        except Mismatch:  # few runs may miss that one result hangs on how another was rounded
+            others += [perturbed(graph, values, mode, run) for run in range(RUNS, MORE_RUNS)]
+            compare(got, want, others, mode)
         check_ownership(got, case, inputs, before)
         if first and further and not case.updates:
             why = same_again(function, case, got)

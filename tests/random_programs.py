@@ -27,7 +27,7 @@ DTYPES = {
     "uint8": 0.05, "uint32": 0.03, "uint64": 0.01, "bool": 0.05, "complex128": 0.025, "complex64": 0.015,
 }
 # Ops of the table that are no formula of a user, or whose value has no meaning of its own.
-NOT_WRITTEN = {"broadcast_size", "philox", "fill", "polygamma"}
+NOT_WRITTEN = {"broadcast_size", "philox", "fill", "polygamma", "overwriting"}
 for module in pkgutil.iter_modules(fuse.frontend.__path__):  # a seed is one program, whatever else is loaded
     importlib.import_module(f"fuse.frontend.{module.name}")
 ELEMENTWISE = [op for name, op in sorted(OPS.items()) if op.kind == "elementwise" and name not in NOT_WRITTEN]

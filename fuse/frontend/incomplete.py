@@ -110,10 +110,12 @@ def _gammainc_da_at(a: float, x: float) -> float:
     from scipy.special import digamma
     from scipy.special import gammaln as log_gamma
 
+    scale = np.exp(a * np.log(x) - x - log_gamma(a + 1))
+    if scale == 0:
+        return -0.0
     if max(a, x) > 4e8:
         return np.nan
     n = np.arange(200 + 12 * np.ceil(np.sqrt(max(a, x))))
-    scale = np.exp(a * np.log(x) - x - log_gamma(a + 1))
     if x < a + 1:
         terms = np.exp(np.cumsum(np.concatenate([[0.0], np.log(x / (a + n[1:]))])))
         return float(scale * (terms * (np.log(x) - digamma(a + 1 + n))).sum())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fuse.expr import Constant, Expr, make
+from fuse.expr import Constant, Expr, constant, make
 from fuse.frontend import elementwise as ew
 from fuse.frontend.sizes import as_size_expr, size_product
 from fuse.op import OPS
@@ -13,6 +13,7 @@ from fuse.rewrite.match import cast, kind_of, shuffled
 from fuse.rewrite.sizes import same_size
 from fuse.rules.products import factors_of, product_of
 from fuse.rules.seen import constant_along, reduced
+from fuse.types import CONTINUOUS
 
 REDUCTIONS_OF_ALL = "sum prod max min all any"
 _COMBINE = {"sum": "add", "prod": "mul", "all": "and_", "any": "or_"}
@@ -77,9 +78,25 @@ def sum_of_filled(node: Expr, context: Context) -> Expr | None:
             return None
         total = cast(_without(value, axes, x.type.ndim), dtype)
     else:
-        count = cast(as_size_expr(size_product([context.shape_of(x)[a] for a in axes])), dtype)
-        total = ew.mul(cast(_without(value, axes, x.type.ndim), dtype), count)
+        count = as_size_expr(size_product([context.shape_of(x)[a] for a in axes]))
+        total = ew.mul(cast(_without(value, axes, x.type.ndim), dtype), cast(count, dtype))
+        if dtype in CONTINUOUS and not isinstance(count, Constant) and not _of_sizes(value):
+            total = ew.switch(ew.gt(count, 0), total, constant(0, dtype=dtype))  # nan is in no sum of nothing
     return total
+
+
+def _of_sizes(value: Expr) -> bool:
+    """Whether ``value`` is made of constants and sizes only, with few operations."""
+    stack = [value]
+    for _ in range(12):
+        if not stack:
+            return True
+        node = stack.pop()
+        if node.is_leaf and not isinstance(node, Constant):
+            return False
+        if node.op.name != "shape_i":
+            stack.extend(node.args)
+    return False
 
 
 @procedure("55: sum of negatives", "sum", "signed-zero", on="ifc", same_shape=True)

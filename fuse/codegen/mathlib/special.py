@@ -109,6 +109,8 @@ def gammainc_da(a, x):
     if (x == 0.0) | (x == INFINITY):
         return 0.0
     scale = math.exp(a * math.log(x) - x - math.lgamma(a + 1.0))
+    if scale == 0.0:
+        return -0.0
     n = 1.0
     if x < a + 1.0:
         term = 1.0
