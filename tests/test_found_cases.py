@@ -10,6 +10,7 @@ from scipy import special
 import fuse
 import fuse.tensor as T
 from fuse import reference, rules
+from fuse.codegen.sizes import Sizes
 from fuse.errors import FuseError, FuseValueError, ShapeError
 from fuse.types import TensorType
 
@@ -459,3 +460,16 @@ def test_what_is_left_of_a_product_or_sum_is_computed_in_its_dtype(dtype):
     values = {s: np.array(1.7), r: w} | {v: np.array(d, dtype) for v, d in zip((a, b), NARROW[dtype], strict=True)}
     for got, (_, want) in zip(reference.evaluate(rules.optimize([c for c, _ in cases]), values), cases, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-12)
+
+
+def test_parts_of_a_join_are_compared_before_a_loop_writes_them():
+    """Each part was written with its own sizes: a longer one behind the memory of the step."""
+    x = TensorType("float64", (False, True, False))("x")
+    joined = fuse.scan(lambda a: T.join(1, T.dot(a, a.T).dimshuffle(0, "x", 1), a.dimshuffle(0, "x", 1)), x)[0]
+    f = fuse.function([x], joined)
+    a = np.array([[[2.0]], [[3.0]]])
+    np.testing.assert_array_equal(f(a), [[[[4.0], [2.0]]], [[[9.0], [3.0]]]])
+    with pytest.raises(ShapeError):
+        f(np.ones((2, 1, 4)))
+    parts = [T.dtensor3(), T.dtensor3()]
+    assert len(Sizes([T.join(1, *parts)]).guards) == 2

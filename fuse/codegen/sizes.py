@@ -201,6 +201,10 @@ class Sizes:
                 self.same(n, m, node)
         if node.op.name in ("inc_gather", "set_gather"):
             self._stored(node)
+        if node.op.name == "join":  # parts are written next to one another, each with its own sizes
+            for axis, first in enumerate(self.of[node.args[0]]):
+                for arg in node.args[1:] if axis != node.params["axis"] else ():
+                    self.same(first, self.of[arg][axis], node)
         if None not in static:
             guess: Sequence[Size] = static  # type: ignore[assignment]
             if node.op.kind == "elementwise":
