@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import fuse.codegen.alone as alone_
+from fuse.codegen.mathlib.scipys import SCIPY
 from fuse.errors import FuseTypeError
 from fuse.expr import SHARED, Expr
 
@@ -88,6 +90,11 @@ def source(function: Any) -> str:
     known = function.get_shared()
     results = graph.roots
     alone = alone_.stand_alone(graph.leaves, results, function.maker.mode.rewriting, bare.NAMES, native=False)
+    compiled = sorted(set(re.findall(rf"\b{SCIPY}(\w+)\(", alone.kernels)))
+    if compiled:
+        raise FuseTypeError(
+            f"{', '.join(compiled)} of scipy.special, compiled code, has no form that runs in a file of its own"
+        )
     keys = _keys(known)
     read = [n for n in alone.extra if n.op is not SHARED]
     place = {n: k for k, n in enumerate(read)}

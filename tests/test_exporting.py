@@ -189,6 +189,8 @@ def test_what_cannot_stand_alone_says_so():
 
     with pytest.raises(FuseTypeError, match=r"sort, used at .*test_exporting.*no form that runs inside Numba's code"):
         fuse.function([x], T.sort(x)).njit
+    with pytest.raises(FuseTypeError, match=r"j0 of scipy.special.*no form that runs in a file of its own"):
+        fuse.function([x], T.j0(x)).export_source()
     with pytest.raises(FuseTypeError, match=r"mine.*no form that runs in a file of its own"):
         fuse.function([x], mine(x)).export_source()
     with pytest.raises(FuseTypeError, match="cannot update shared variables"):
