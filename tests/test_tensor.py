@@ -380,4 +380,6 @@ def test_families_of_ops():
     assert isinstance((x + 1).owner.op, T.elemwise.Elemwise)
     assert isinstance(x.T.owner.op, T.elemwise.DimShuffle)
     assert isinstance(x.sum().owner.op, T.elemwise.CAReduce)
+    with pytest.raises(TypeError, match="bits of its numbers"):
+        T.elemwise.CAReduce(fuse.scalar.or_, axis=0)(T.lvector())
     assert not isinstance(x.sum().owner.op, T.Elemwise)

@@ -200,6 +200,12 @@ def _reduce(scalar_op: Any, axis: Any, x: Any) -> Expr:
     function: Any = _REDUCTIONS.get(name)
     if function is None:
         raise TypeError(f"CAReduce reduces with add, mul, maximum, minimum, and_ or or_, not with {scalar_op}")
+    x = as_expr(x)
+    if name in ("and_", "or_") and x.type.dtype != "bool":
+        raise TypeError(
+            f"{name} over an axis of {x.type.dtype} would join the bits of its numbers: no such reduction exists; for "
+            "truth values write all() or any(), for bits a fuse.reduce with & or |"
+        )
     return function(x, axis=axis)
 
 
