@@ -70,7 +70,7 @@ def function(
 
     Raises MissingInputError, UnusedInputError, and FuseTypeError, DTypeError or ShapeError for what does not fit.
 
-    >>> import fuse, fuse.tensor as T
+    >>> import numpy as np, fuse, fuse.tensor as T
     >>> x, y = T.dscalars("x", "y")
     >>> f = fuse.function([x, (y, 10.0)], {"sum": x + y, "product": x * y})
     >>> f(2.0)
@@ -395,7 +395,7 @@ class Function:
         compiled code cannot look up; several results are a tuple, scalars are numbers. It takes kernels, views and
         products of matrices: other ops, and updates, raise FuseTypeError. Sizes of 1 are as in ``export_source``.
 
-        >>> import fuse, numba, fuse.tensor as T
+        >>> import fuse, numba, numpy as np, fuse.tensor as T
         >>> x = T.dvector("x")
         >>> step = fuse.function([x], x - 0.1 * fuse.grad((x**4).sum(), x)).njit
         >>> @numba.njit

@@ -444,3 +444,7 @@ class _WithoutRecord(inspect.Signature):
     @property
     def return_annotation(self) -> Any:
         return self._fn.__annotations__.get("return", inspect.Signature.empty)
+
+    def replace(self, **changes: Any) -> inspect.Signature:  # type: ignore[override]
+        plain = inspect.Signature(list(self.parameters.values()), return_annotation=self.return_annotation)
+        return plain.replace(**changes)

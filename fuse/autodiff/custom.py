@@ -274,7 +274,7 @@ class custom_jvp(_Custom):
     >>> @custom_jvp
     ... def f(x):
     ...     return T.sin(x)
-    >>> f.defjvp(lambda args, tangents: (T.sin(args[0]), 10 * tangents[0]))
+    >>> rule = f.defjvp(lambda args, tangents: (T.sin(args[0]), 10 * tangents[0]))
     >>> x = T.dscalar("x")
     >>> float(fuse.grad(f(x), x).eval({x: 5.0}))
     10.0
