@@ -124,6 +124,8 @@ def reduce_parts(node: Expr, context: Context) -> Expr | None:
     if x.op.name == "make_vector" and x.args:
         parts = [cast(a, dtype) for a in x.args]
     elif x.op.name == "join" and x.params["axis"] in axes and x not in context.frozen:
+        if node.op.name == "prod" and dtype in CONTINUOUS:
+            return None  # one part may overflow where another is 0
         parts = [reduced(node.op.name, a, axes, dtype) for a in x.args]
     else:
         return None
