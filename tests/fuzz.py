@@ -89,8 +89,10 @@ def perturbed(outputs: Sequence[Expr], values: dict[Expr, Array], mode: str, run
         if name == "sigmoid_binary_crossentropy":  # several roundings, and numbers of its arguments' size cancel
             args = [moved(np.asarray(a).astype(dtype)) for a in args]
         out = reference.apply(node, args)
-        if name == "sum" and dtype == "float32" and run == 2:  # kernels add some elements in float64: less overflows
-            out = np.sum(args[0], node.params["axis"], "float64").astype(dtype)
+        # Kernels add and multiply some elements in float64, and in another order: less, or other elements, overflow.
+        if name in ("sum", "prod") and dtype in ("float32", "float64") and run == 2:
+            wide = "float64" if dtype == "float32" else "longdouble"
+            out = getattr(np, name)(args[0], node.params["axis"], wide).astype(dtype)
         if dtype == "float16" and run == 3:  # kernels compute in float32: what overflows is finite within them
             out = np.nan_to_num(out, nan=np.nan, posinf=np.finfo(dtype).max, neginf=np.finfo(dtype).min)
         if (name in SUMS or not node.op.meta.get("zero_sign", True)) and getattr(out, "dtype", None) in REALS:
