@@ -72,3 +72,39 @@ def test_what_steps_read_again_stays_in_the_step():
         )
     for found, wanted in zip(f(values), [h, again, total, inner, outer, np.array(rows)], strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+
+def test_a_sum_of_what_another_state_kept_of_the_step_before():
+    """The state's new value is no part of the block: the sum means the one before."""
+    x = T.dvector("x")
+
+    def step(x, h, lag, total):
+        return h + 0.1 * h * (1 - h) + 0.01 * x, T.log(h + x), total + lag
+
+    start = [T.constant(v) for v in (0.3, 7.0, 0.0)]
+    states = fuse.scan(step, sequences=x, outputs_info=start)[0]
+    values = np.random.default_rng(0).random(70)
+    h, lag, total = 0.3, 7.0, 0.0
+    for v in values:
+        h, lag, total = h + 0.1 * h * (1 - h) + 0.01 * v, np.log(h + v), total + lag
+    got = fuse.function([x], [s[-1] for s in states])(values)
+    np.testing.assert_allclose(got, [h, lag, total], rtol=1e-12)
+
+
+def test_functions_of_a_block_are_called_for_its_steps_only():
+    """A user's function need not end for what memory held before."""
+
+    @fuse.elementwise()
+    def halvings(x):
+        n = 0.0
+        while x > 1.0:
+            x, n = x * 0.5, n + 1.0
+        return n
+
+    x = T.dvector("x")
+    total = fuse.scan(
+        lambda x, h, t: (h * 0.5 + x, t + T.log(1.5 + halvings(h))), sequences=x, outputs_info=[T.constant(9.0)] * 2
+    )[0][1]
+    f = fuse.function([x], total[-1])
+    assert f.source.count("_high - ") == 2  # both loops of a block end with its steps
+    assert np.isfinite(f(np.ones(2)))

@@ -210,6 +210,8 @@ class _Custom:
             raise FuseTypeError(f"{type(self).__name__} takes a function first")
         self.function, self._graphs = function, {}  # type: Callable[..., Any], dict[Any, tuple[Graph, tree.Structure]]
         self.fixed = (nondiff_argnums,) if isinstance(nondiff_argnums, int) else tuple(sorted(nondiff_argnums))
+        if any(k < 0 for k in self.fixed):
+            raise FuseValueError(f"nondiff_argnums are positions from 0 on, not {nondiff_argnums}")
         self._rules: tuple[Callable[..., Any], ...] = ()
         wraps(function)(self)
 
@@ -221,15 +223,23 @@ class _Custom:
         given = [as_expr(*numpys(leaf)) if TRACE.active else as_expr(leaf) for leaves, _ in parts for leaf in leaves]
         fixed = tuple([(k, args[k]) for k in self.fixed])
         call = _Call(tuple([s for _, s in parts]), fixed, TRACE.active, TRACE.single)
-        key = tuple([a.type for a in given]), call
-        if key not in self._graphs:
+        # 2 and 2.0, or 0.0 and -0.0, are equal and mean different formulas
+        exact = tuple([(type(v), repr(v) if isinstance(v, (float, complex)) else None) for _, v in fixed])
+        key: Any = (tuple([a.type for a in given]), call, exact)
+        try:
+            known = self._graphs.get(key)
+        except TypeError:  # a fixed value without a hash: a list, an array
+            known = key = None
+        if known is None:
             inputs = [variable(a.type, a.name) for a in given]
             results, shape = tree.flatten(self.function(*call.all(inputs)))
             if not all(isinstance(r, Expr) for r in results) or not results:
                 raise FuseTypeError(f"{name} returns an expression or a tree of them, not {results!r:.60}")
             pull, push = self._derivatives(call, shape)
-            self._graphs[key] = Graph(inputs, results, pull, push, name), shape
-        graph, shape = self._graphs[key]
+            known = Graph(inputs, results, pull, push, name), shape
+            if key is not None:
+                self._graphs[key] = known
+        graph, shape = known
         return tree.unflatten(shape, graph(*given))
 
     def _derivatives(self, call: _Call, shape: tree.Structure) -> tuple[Rule | None, Rule | None]:

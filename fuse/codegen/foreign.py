@@ -17,7 +17,7 @@ _BITS = np.dtype(np.uint16)
 def bits_of_bfloat16(array: Any) -> Any:
     """The elements of an array of bfloat16 as uint16, where they are. Raises DTypeError for arrays of other dtypes."""
     if isinstance(array, np.ndarray):
-        if array.dtype.name != "bfloat16" and array.dtype.str[1:] != "V2":
+        if array.dtype.name != "bfloat16" and (array.dtype.str[1:] != "V2" or array.dtype.names):
             raise DTypeError(f"an array of bfloat16 is needed, not of {array.dtype}")
         return array.view(_BITS)
     interface = getattr(array, "__cuda_array_interface__", None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -73,16 +74,18 @@ def _chain(statements: Sequence[_Statement], state: str) -> set[int] | None:
 def _feeding(statements: Sequence[_Statement], sums: Collection[int]) -> set[int]:
     """The statements whose values nothing but ``sums`` reads, or others like them."""
     inside = set(sums)
-    count: dict[str, int] = {}
-    for s in statements:
-        for name in s.assigns:
-            count[name] = count.get(name, 0) + 1
+    count = Counter(name for s in statements for name in s.assigns)
+    readers: dict[str, list[int]] = {}
+    for i, s in enumerate(statements):
+        for name in s.reads:
+            readers.setdefault(name, []).append(i)
     for i in reversed(range(len(statements))):
         s = statements[i]
         if i in inside or not s.target or count[s.target] > 1 or not _is_pure(s) or _is_literal(s):
             continue
-        readers = [j for j, other in enumerate(statements) if s.target in other.reads]
-        if readers and inside.issuperset(readers):
+        if s.target.startswith("state"):
+            continue  # its readers stand before it: they mean the value of the step before
+        if s.target in readers and inside.issuperset(readers[s.target]):
             inside.add(i)
     return inside - set(sums)
 
@@ -157,7 +160,7 @@ def _text(
         *[f"store({memory[name]}, {step} - {block}_low, {name})" for name in kept],
         *lines([i for i in rest if i >= begin]),
     ]
-    at_once = renamed([  # of all steps of a block, which the last one may lack: what they give is not read
+    at_once = renamed([
         "independent()", *constants(early), *loaded([n for n in kept if n in early], q), *lines(feeding),
         *[f"store({memory[name]}, {q}, {name})" for name in handed],
     ])
@@ -167,7 +170,7 @@ def _text(
         f"    {block}_low = start + {block} * {STEPS}",
         f"    {block}_high = smaller({block}_low + {STEPS}, stop)",
         f"    for {step} in range({block}_low, {block}_high):", *["        " + line for line in steps],
-        f"    for {q} in range({STEPS}):", *["        " + line for line in at_once],
+        f"    for {q} in range({block}_high - {block}_low):", *["        " + line for line in at_once],
         f"    for {r} in range({block}_high - {block}_low):", *["        " + line for line in added],
     ]
 

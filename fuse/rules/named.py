@@ -132,26 +132,29 @@ class Database:
         """Fewer tags for a rewrite."""
         (self._entries[name][2] or set()).difference_update(tags)
 
-    def chosen(self, wanted: Iterable[str] | None = None, unwanted: Iterable[str] = ()) -> list[Any]:
-        """The rewrites with a wanted tag (None: all) and no unwanted one, by position."""
-        want, leave = None if wanted is None else set(wanted), set(unwanted)
+    def chosen(
+        self, wanted: Iterable[str] | None = None, unwanted: Iterable[str] = (), required: Iterable[str] = ()
+    ) -> list[Any]:
+        """The rewrites with a wanted tag (None: all), all required ones and no unwanted one, by position."""
+        want, leave, need = None if wanted is None else set(wanted), set(unwanted), set(required)
         found = [
             (place, obj) for place, obj, tags in self._entries.values()
-            if tags is None or not tags & leave and (want is None or tags & want)
+            if tags is None or not tags & leave and need <= tags and (want is None or tags & want)
         ]
         rewrites: list[Any] = []
         for _, obj in sorted(found, key=lambda entry: entry[0]):
-            rewrites += obj.chosen(wanted, unwanted) if isinstance(obj, Database) else [obj]
+            rewrites += obj.chosen(wanted, unwanted, required) if isinstance(obj, Database) else [obj]
         return rewrites
 
     def query(self, *tags: Any, **_: Any) -> Database:
-        """Those with one of these tags (``"+tag"``), less those with one of ``"-tag"``; a database of its own."""
+        """Those with one of the tags ``"+tag"``, all of ``"&tag"`` and none of ``"-tag"``; a database of its own."""
         asked = [t for t in tags if isinstance(t, str) and not hasattr(t, "include")]
         queries = [t for t in tags if hasattr(t, "include")]
-        wanted = {*[t.lstrip("+&") for t in asked if t[:1] != "-"], *[t for q in queries for t in q.include]}
+        wanted = {*[t.lstrip("+") for t in asked if t[:1] not in "-&"], *[t for q in queries for t in q.include]}
         unwanted = {*[t[1:] for t in asked if t[:1] == "-"], *[t for q in queries for t in q.exclude]}
+        required = {*[t[1:] for t in asked if t[:1] == "&"], *[t for q in queries for t in q.require]}
         found = Database()
-        for place, rewrite in enumerate(self.chosen(wanted, unwanted)):
+        for place, rewrite in enumerate(self.chosen(wanted, unwanted, required)):
             found.register(str(place), rewrite, position=place)
         return found
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fuse.expr import Constant, Expr, constant, make
 from fuse.frontend import elementwise as ew
 from fuse.frontend.sizes import as_size_expr, size_product
@@ -86,13 +88,13 @@ def sum_of_filled(node: Expr, context: Context) -> Expr | None:
 
 
 def _of_sizes(value: Expr) -> bool:
-    """Whether ``value`` is made of constants and sizes only, with few operations."""
+    """Whether ``value`` is made of finite constants and sizes only, with few operations."""
     stack = [value]
     for _ in range(12):
         if not stack:
             return True
         node = stack.pop()
-        if node.is_leaf and not isinstance(node, Constant):
+        if node.is_leaf and not (isinstance(node, Constant) and np.isfinite(node.data).all()):
             return False
         if node.op.name != "shape_i":
             stack.extend(node.args)
