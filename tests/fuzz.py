@@ -95,9 +95,10 @@ def perturbed(outputs: Sequence[Expr], values: dict[Expr, Array], mode: str, run
             out = getattr(np, name)(args[0], node.params["axis"], wide).astype(dtype)
         if dtype == "float16" and run == 3:  # kernels compute in float32: what overflows is finite within them
             out = np.nan_to_num(out, nan=np.nan, posinf=np.finfo(dtype).max, neginf=np.finfo(dtype).min)
-        if name in ("dot", "matmul", "batched_dot") and run == 1 and dtype in REALS:
-            if not all(np.isfinite(a).all() for a in args):  # some BLAS leave out what is multiplied by 0, also nan
-                out = np.full_like(out, np.nan)
+        # Some BLAS leave out what is multiplied by 0, also nan.
+        dot = name in ("dot", "matmul", "batched_dot") and dtype in REALS
+        if dot and run == 1 and not all(np.isfinite(a).all() for a in args):
+            out = np.full_like(out, np.nan)
         if (name in SUMS or not node.op.meta.get("zero_sign", True)) and getattr(out, "dtype", None) in REALS:
             out = np.where(out == 0, np.copysign(np.zeros((), out.dtype), sign), out)
         if name in SUMS and getattr(out, "dtype", None) in ("complex128", "complex64"):
