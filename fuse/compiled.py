@@ -438,7 +438,8 @@ def _restored(state: Mapping[str, Any]) -> Function:
     leaf_nodes, variables, targets = take(count), take(count), take(state["updates"])
     outputs = take(state["outputs"])
     states = [next(nodes) if has else None for has in state["has_update"]]
-    over = tuple(zip(state["overwritten"], take(len(state["overwritten"])), strict=True))
+    places = state.get("overwritten", ())
+    over = tuple(zip(places, take(len(places)), strict=True))
     pairs = tuple(zip(targets, take(state["updates"]), strict=True))
     ins = tuple(
         In(v, name=name, value=value, update=update, mutable=mutable, strict=strict, allow_downcast=downcast)

@@ -21,6 +21,8 @@ def _checked(function: Any, what: str) -> Any:
     graph = function.maker.signature
     if graph.states:
         raise FuseTypeError(f"{what}: inputs with an update keep their value in the function; use a shared variable")
+    if graph.overwritten:
+        raise FuseTypeError(f"{what}: ops in place leave their value in arguments, which only the function itself does")
     return graph
 
 

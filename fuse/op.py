@@ -257,6 +257,9 @@ class _Public:
             name, listed = params.pop("name", None), params.pop("return_list", False)
             if params and self.also is not None:
                 args, params = placed(self.__wrapped__, self.also, args, params)
+            if params and self._call is self.op and not params.keys() <= {*self.op.meta.get("params", ())}:
+                unknown = next(k for k in params if k not in self.op.meta.get("params", ()))
+                raise TypeError(f"{self.__name__}() got an unexpected keyword argument {unknown!r}")
             found = self._call(*args, **params)
             if name is not None:
                 found.name = name

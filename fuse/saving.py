@@ -168,6 +168,8 @@ class _Writer:
 def save(function: Function, path: Any) -> None:
     """Write ``function`` to a file (a path or a binary file object); see ``Function.save``."""
     graph = function.maker.signature
+    if graph.overwritten:
+        raise FuseTypeError("a function whose ops in place leave their value in arguments cannot be saved: use pickle")
     writer = _Writer()
     inputs = []
     for item, leaf, cell in zip(graph.inputs, graph.leaves, function.input_storage, strict=True):

@@ -13,6 +13,7 @@ CASES = {
         np.insert(x, [0, 2], 7.0), np.insert(x, 1, [7.0, 8.0, 9.0], axis=1), np.insert(x, -1, 5, axis=1),
         np.insert(x, [1], np.array([[1.0], [2.0], [3.0]]), axis=1), np.insert(x, 3, x[:2], axis=0),
         np.insert(x, [1, 3], np.array([[1.0], [2.0], [3.0]]), axis=1), np.insert(x, slice(0, 2), 9),
+        np.insert(x[0], [1], [7.0, 8.0]), np.insert(x, np.array([True, False, True, False]), 5.0, axis=1),
     ),
     "delete": lambda x: (
         np.delete(x, [0, -1], 1), np.delete(x, slice(0, 4, 2), axis=1), np.delete(x, 5), np.extract(x > 0, x),
@@ -93,3 +94,19 @@ def test_a_traced_place_is_left_out():
         np.testing.assert_array_equal(f(X, i), np.delete(X, i, axis=1))
     slope = fuse.grad(lambda v: np.sum(np.apply_along_axis(lambda r: r * r, 0, np.insert(v, 1, 9.0))))(V)
     np.testing.assert_allclose(slope, 2 * V)
+
+
+@pytest.mark.parametrize("wrong", [
+    lambda x: np.delete(x, fuse.tensor.constant(12)), lambda x: np.histogram(x, 0), lambda x: np.histogram(x, [2, 1]),
+    lambda x: np.histogram(x, 3, (1, 0)), lambda x: x.flatten(2), lambda x: np.reshape(x, (4, 3), order="Z"),
+])  # fmt: skip
+def test_what_numpy_refuses_is_refused(wrong):
+    with pytest.raises((ValueError, AssertionError)):
+        fuse.jit(wrong)(X)
+
+
+def test_functions_of_the_table_take_no_unknown_arguments():
+    with pytest.raises(TypeError, match=r"exp\(\) got an unexpected keyword argument 'dtype'"):
+        fuse.tensor.exp(X, dtype="float32")
+    x = fuse.tensor.as_tensor(X)
+    np.testing.assert_array_equal(np.reshape(x, x.T.shape, order="F").eval(), X.reshape(4, 3, order="F"))

@@ -1,6 +1,7 @@
 """Corners of Theano's behaviour that its own unit tests look into: random sources, loops with test values, errors."""
 from __future__ import annotations
 
+import io
 import pickle
 
 import numpy as np
@@ -175,6 +176,15 @@ def test_ops_in_place_are_plain_where_that_is_not_accepted():
     assert (outs[0] == 2).all() and outs[1] is a and (a == 3).all()
     assert fuse.grad(T.inplace.sqr_inplace(x).sum(), x).eval({x: [[3.0]]}) == 6
     whole = T.lvector()
+    with pytest.raises(TypeError, match="dtypes differ"):
+        T.inplace.true_div_inplace(whole, 2)
+    both = interpreted([x], T.inplace.neg_inplace(T.inplace.sqr_inplace(x)), accept_inplace=True)
+    b = np.array([[2.0]])
+    assert both(b) is b and b == -4
+    with pytest.raises(ValueError, match="two ops in place"):
+        interpreted([x], [T.inplace.sqr_inplace(x), T.inplace.neg_inplace(x)], accept_inplace=True)
+    with pytest.raises(TypeError, match="cannot be saved"):
+        both.save(io.BytesIO())
     assert interpreted([whole], T.inplace.add_inplace(whole, 1.6))([1, 2]).tolist() == [2, 3]
     with pytest.raises(TypeError, match="does not fit in its first argument"):
         T.inplace.add_inplace(T.drow(), y)

@@ -12,6 +12,7 @@ from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import axes, creation, join, layout, reductions, scans, selecting, sizes, sorting
 from fuse.frontend import elementwise as ew
+from fuse.frontend.asserting import Assert
 from fuse.types import DISCRETE, inexact, promote
 
 
@@ -55,7 +56,12 @@ def _insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Expr:
     x, axis = _along(arr, axis)
     n = _known(x, axis, "insert")
     places = np.asarray(obj) if not isinstance(obj, slice) else np.arange(n)[obj]
+    if places.dtype == bool:
+        places = np.flatnonzero(places)
     new = ew.cast(as_expr(values), x.type.dtype)
+    if places.size == 1 and places.ndim and new.type.ndim:  # a list of one place takes all values
+        places, new = places.reshape(()), axes.moveaxis(
+            axes.shape_padleft(new, max(x.type.ndim - new.type.ndim, 0)), axis, 0)
     if places.ndim == 0 and new.type.ndim:  # one place takes a whole array: its first axis lies along this one
         new = axes.moveaxis(axes.shape_padleft(new, max(x.type.ndim - new.type.ndim, 0)), 0, axis)
     count = sizes.sizes_of(new)[axis] if places.ndim == 0 and new.type.ndim else places.size
@@ -73,8 +79,10 @@ def _delete(arr: Any, obj: Any, axis: int | None = None) -> Expr:
         if obj.type.ndim:
             raise FuseTypeError("delete takes one place, or places that are known while the function is traced")
         n = sizes.as_size_expr(sizes.sizes_of(x)[axis])
-        rest = creation.arange(ew.sub(n, 1))
-        return selecting.take(x, ew.add(rest, ew.ge(rest, ew.switch(ew.lt(obj, 0), ew.add(obj, n), obj))), axis=axis)
+        rest, place = creation.arange(ew.sub(n, 1)), ew.switch(ew.lt(obj, 0), ew.add(obj, n), obj)
+        inside = ew.and_(ew.ge(place, 0), ew.lt(place, n))
+        place = Assert(f"delete takes a place within axis {axis}")(place, inside)
+        return selecting.take(x, ew.add(rest, ew.ge(rest, place)), axis=axis)
     return selecting.take(x, np.delete(np.arange(_known(x, axis, "delete")), obj), axis=axis)
 
 
@@ -127,6 +135,12 @@ def _histogram(
     if isinstance(bins, str):
         raise FuseTypeError("histogram of an expression takes a number of bins, or their edges")
     x = axes.ravel(as_expr(a))
+    if isinstance(bins, (int, np.integer)) and bins < 1:
+        raise FuseValueError(f"histogram takes one bin or more, not {bins}")
+    for name, told in (("bins", bins), ("range", range)):
+        known = None if isinstance(told, (Expr, int, np.integer)) or told is None else np.asarray(told)
+        if known is not None and known.dtype.kind in "fiu" and (np.diff(known) < 0).any():
+            raise FuseValueError(f"{name} of histogram must increase: {told!r:.60}")
     if isinstance(bins, (int, np.integer)):
         low, high = (reductions.min(x), reductions.max(x)) if range is None else map(as_expr, range)
         dtype = promote(inexact(x.type.dtype) if x.type.dtype not in DISCRETE else "float64", *[

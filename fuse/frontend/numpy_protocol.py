@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fuse.errors import FuseTypeError
+from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Constant, Expr
 from fuse.frontend import (
     axes,
@@ -79,14 +79,20 @@ SAME_NAME = (
 
 def _reshape(x: Any, shape: Any = None, order: str = "C", newshape: Any = None, copy: Any = None) -> Expr:
     shape = newshape if shape is None else shape
-    if order == "F":
-        turned = shape[::-1] if isinstance(shape, (tuple, list)) else shape
+    if _by_columns(order):
+        turned = shape[::-1] if isinstance(shape, (tuple, list)) or bool(getattr(shape, "ndim", 0)) else shape
         return layout.reshape(x.transpose(), turned).transpose()
-    return layout.reshape(x, shape)  # expressions have no order in memory: "A" and "K" are "C"
+    return layout.reshape(x, shape)
 
 
 def _ravel(a: Any, order: str = "C") -> Expr:
-    return axes.ravel(a.transpose() if order == "F" else a)
+    return axes.ravel(a.transpose() if _by_columns(order) else a)
+
+
+def _by_columns(order: Any) -> bool:
+    if order not in ("C", "F", "A", "K"):
+        raise FuseValueError(f"order is 'C', 'F', 'A' or 'K', not {order!r}")
+    return bool(order == "F")  # expressions have no order in memory: "A" and "K" are "C"
 
 
 def _where(condition: Any, *values: Any) -> Any:

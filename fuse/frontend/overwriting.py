@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from fuse.errors import FuseTypeError
+from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import INPUT, Expr, as_expr, rebuild, toposort, transform
 from fuse.frontend.arithmetic import cast
 from fuse.op import DISCONNECTED, elementwise
+from fuse.types import DISCRETE
 
 NAME = "overwriting"
 
@@ -51,9 +52,16 @@ class InPlace:
     def __call__(self, *args: Any, **params: Any) -> Any:
         out = self.plain(*args, **params)
         target = as_expr(args[0])
-        out = cast(out, target.type.dtype)
+        while target.op.name == NAME:  # what an op in place left in its argument, another one may leave there
+            target = target.args[1]
         if target.op is not INPUT:
-            return out
+            return cast(out, target.type.dtype)
+        if out.op.name == "true_div" and all(a.type.dtype in DISCRETE for a in out.args):
+            raise FuseTypeError(
+                f"{self.__name__} of integers makes a {out.type.describe()}, which has no place in its first argument, "
+                f"a {target.type.describe()}: the dtypes differ"
+            )
+        out = cast(out, target.type.dtype)
         if out.type.ndim != target.type.ndim or any(
             one == 1 and size != 1 for one, size in zip(target.type.shape, out.type.shape, strict=True)
         ):
@@ -80,6 +88,9 @@ def taken_apart(roots: Sequence[Expr]) -> tuple[list[Expr], dict[Expr, Expr]]:
     def visit(node: Expr, args: tuple[Expr, ...]) -> Expr:
         if node.op.name != NAME:
             return rebuild(node, args) if args else node
+        before = written.get(args[1])
+        if before is not None and before is not args[0] and before not in set(toposort([args[0]])):
+            raise FuseValueError(f"two ops in place write over {args[1]}, and neither takes what the other left")
         written[args[1]] = args[0]
         return args[0]
 
