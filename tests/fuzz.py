@@ -97,8 +97,8 @@ def perturbed(outputs: Sequence[Expr], values: dict[Expr, Array], mode: str, run
             out = np.nan_to_num(out, nan=np.nan, posinf=np.finfo(dtype).max, neginf=np.finfo(dtype).min)
         # Some BLAS leave out what is multiplied by 0, also nan.
         dot = name in ("dot", "matmul", "batched_dot") and dtype in REALS
-        if dot and run == 1 and not all(np.isfinite(a).all() for a in args):
-            out = np.full_like(out, np.nan)
+        if dot and run in (1, 3) and not all(np.isfinite(a).all() for a in args):
+            out = np.full_like(out, np.nan if run == 1 else 0)
         if (name in SUMS or not node.op.meta.get("zero_sign", True)) and getattr(out, "dtype", None) in REALS:
             out = np.where(out == 0, np.copysign(np.zeros((), out.dtype), sign), out)
         if name in SUMS and getattr(out, "dtype", None) in ("complex128", "complex64"):

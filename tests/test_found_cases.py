@@ -12,6 +12,7 @@ import fuse.tensor as T
 from fuse import reference, rules
 from fuse.codegen.sizes import Sizes
 from fuse.errors import FuseError, FuseValueError, ShapeError
+from fuse.ifelse import ifelse
 from fuse.types import TensorType
 
 MODES = ["strict", "default"]
@@ -473,3 +474,16 @@ def test_parts_of_a_join_are_compared_before_a_loop_writes_them():
         f(np.ones((2, 1, 4)))
     parts = [T.dtensor3(), T.dtensor3()]
     assert len(Sizes([T.join(1, *parts)]).guards) == 2
+
+
+def test_steps_and_branches_are_rewritten_in_the_mode_of_the_function():
+    """A loop whose steps are calls, and a branch, were simplified by the default rules: x / x was 1, also for 0."""
+    x, s, c = T.matrix("x", dtype="uint8"), T.matrix("s", dtype="uint8"), T.bscalar("c")
+    products = fuse.scan(lambda e, state: [T.fill(state, e), T.dot(state / state, e)], x, [s, None])[0][1]
+    v = T.dvector("v")
+    inside = fuse.scan(lambda w: ifelse(T.gt(w, 0), v / v * w, v), v)[0]
+    f = fuse.function([x, s, c, v], [products, ifelse(c, v / v, v), inside], mode="strict")
+    got = f(np.array([[0, 1, 2], [3, 0, 1]], "u1"), np.array([[0, 1, 1], [1, 1, 1]], "u1"), 1, np.array([0.0, 2.0]))
+    nan = np.nan
+    for have, want in zip(got, [[[nan, 3], [nan, nan]], [nan, 1], [[0, 2], [nan, 2]]], strict=True):
+        np.testing.assert_array_equal(have, want)

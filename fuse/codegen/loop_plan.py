@@ -176,7 +176,8 @@ class InnerWriter(Units):
             return body.outputs
         if is_deep(body.outputs):
             raise NotCompiled("choices within many choices")
-        return tidied(rules.optimize(body.outputs))
+        mode = self.node.params["mode"]
+        return tidied(rules.optimize(body.outputs, mode=mode), mode)
 
     def size(self, size: Size) -> str:
         return self.outer.size(self.outwards(size))

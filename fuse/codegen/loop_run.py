@@ -32,7 +32,7 @@ def loop_call(node: Expr) -> Callable[..., list[Array]]:
     """What computes a loop in a wrapper."""
     body: Body = node.params["body"]
     if node.params.get("branch"):
-        return _branch(body)
+        return _branch(body, node.params["mode"])
     start = time.perf_counter()
     try:
         recipe = compile_loop(body)
@@ -68,7 +68,7 @@ def _plain(value: Any) -> Any:
     return tuple([_plain(v) for v in value]) if isinstance(value, (tuple, list)) else value
 
 
-def _branch(body: Body) -> Callable[..., list[Any]]:
+def _branch(body: Body, mode: str) -> Callable[..., list[Any]]:
     """The values of a branch, each as the only element of a list; empty lists where it is not taken.
 
     Nothing but choices and branches of the same side read them.
@@ -88,7 +88,7 @@ def _branch(body: Body) -> Callable[..., list[Any]]:
         if deep:
             return [[v] for v in reference.evaluate(body.outputs, dict(zip(body.inputs, values, strict=True)))]
         if not program:
-            program.append(Program(body.inputs, body.outputs, (), "default"))
+            program.append(Program(body.inputs, body.outputs, (), mode))
         return [[v] for v in program[0](*values)]
 
     return run
@@ -104,7 +104,7 @@ def _by_program(node: Expr, reason: str) -> Callable[..., list[Array]]:
 
     def step(*values: Array) -> Any:
         if not program:
-            program.append(Program(body.inputs, body.outputs, (), "default"))
+            program.append(Program(body.inputs, body.outputs, (), "strict"))  # it is simplified already
         return program[0](*values)
 
     run = reference.guarded(node, stepwise(step))

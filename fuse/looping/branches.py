@@ -66,13 +66,13 @@ def of_one_size(outputs: Sequence[Expr]) -> list[Expr]:
     return transform(outputs, visit) if any(n.op is CHOSEN for n in toposort(outputs)) else list(outputs)
 
 
-def closed(outputs: Sequence[Expr]) -> list[Expr]:
-    """``outputs`` with loops for the branches of their choices."""
+def closed(outputs: Sequence[Expr], mode: str | None = "default") -> list[Expr]:
+    """``outputs`` with loops for the branches of their choices, which planning simplifies in ``mode``."""
     if not has_choices(toposort(outputs)):
         return list(outputs)
     outputs = transform(outputs, _decided)
     order = toposort(outputs)
-    return _Closing(outputs, order).outputs if has_choices(order) else outputs
+    return _Closing(outputs, order, mode).outputs if has_choices(order) else outputs
 
 
 def _decided(node: Expr, args: tuple[Expr, ...]) -> Expr:
@@ -87,8 +87,8 @@ def _decided(node: Expr, args: tuple[Expr, ...]) -> Expr:
 class _Closing:
     """The graph again, with a loop for each group of nodes that one branch alone needs."""
 
-    def __init__(self, outputs: Sequence[Expr], order: Sequence[Expr]) -> None:
-        self.order = order
+    def __init__(self, outputs: Sequence[Expr], order: Sequence[Expr], mode: str | None) -> None:
+        self.order, self.mode = order, mode
         self.area = _areas(order, outputs)
         self.level = _levels(order, self.area)
         groups: dict[Group, list[Expr]] = {}
@@ -168,7 +168,7 @@ class _Closing:
         body = Body(list(sequences.values()), [], list(fixed.values()), [], own)
         node = loop_node(
             self._steps(condition, side), [self.rows[a] for a in sequences], [], [self.new[a] for a in fixed], body,
-            branch="lazy",
+            branch="lazy", mode=self.mode,
         )
         self.rows.update(zip(ys, results(node)[1], strict=True))
 

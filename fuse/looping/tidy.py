@@ -34,7 +34,7 @@ def tidied(outputs: Sequence[Expr], mode: str | None = "default") -> list[Expr]:
     ``mode`` is that of ``rules.optimize``, by which bodies, and what has left them, are simplified too; in "strict"
     loops keep what would change a bit elsewhere.
     """
-    outputs = closed(outputs)
+    outputs = closed(outputs, mode)
     if not has_loops(outputs):
         return outputs
 
