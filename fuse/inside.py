@@ -88,6 +88,19 @@ def callable_module(name: str, function: Callable[..., Any]) -> None:
     sys.modules[name].__class__ = _Module
 
 
+def _keep(parent: ModuleType, name: str) -> None:
+    """Let ``parent.name`` stay the function that it is, as in PyTensor, when a module of this name is imported."""
+    kept = {name, *getattr(type(parent), "kept", ())}
+
+    class _Keeping(ModuleType):
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name not in kept or not isinstance(value, ModuleType):
+                super().__setattr__(name, value)
+
+    _Keeping.kept = kept  # type: ignore[attr-defined]
+    parent.__class__ = _Keeping
+
+
 class _Maker:  # a Loader and a MetaPathFinder, whose module takes longer to import than all of this
     def create_module(self, spec: ModuleSpec) -> None:
         return None
@@ -97,8 +110,8 @@ class _Maker:  # a Loader and a MetaPathFinder, whose module takes longer to imp
         homes = HOMES[name]
         parent, _, last = name.rpartition(".")
         function = getattr(sys.modules[parent], last, None)
-        if callable(function):  # the module takes its place there
-            callable_module(name, function)
+        if callable(function):
+            _keep(sys.modules[parent], last)
         module.__doc__ = f"PyTensor's ``{name.removeprefix('fuse.')}``" + (f": see {homes[0]}." if homes else ".")
 
         def find(wanted: str) -> Any:

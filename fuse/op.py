@@ -257,9 +257,8 @@ class _Public:
             name, listed = params.pop("name", None), params.pop("return_list", False)
             if params and self.also is not None:
                 args, params = placed(self.__wrapped__, self.also, args, params)
-            if params and self._call is self.op and not params.keys() <= {*self.op.meta.get("params", ())}:
-                unknown = next(k for k in params if k not in self.op.meta.get("params", ()))
-                raise TypeError(f"{self.__name__}() got an unexpected keyword argument {unknown!r}")
+            if self._call is self.op and (unknown := params.keys() - {*self.op.meta.get("params", ())}):
+                raise TypeError(f"{self.__name__}() got an unexpected keyword argument {min(unknown)!r}")
             found = self._call(*args, **params)
             if name is not None:
                 found.name = name
@@ -358,7 +357,6 @@ def elementwise(
 
 def _vectorised(fn: Callable[..., Any]) -> Callable[..., Any]:
     import numpy as np
-
     def reference(*arrays: Any, **params: Any) -> Any:
         return np.vectorize(functools.partial(fn, **params))(*arrays)
 
@@ -448,6 +446,5 @@ class _WithoutRecord(inspect.Signature):
     def return_annotation(self) -> Any:
         return self._fn.__annotations__.get("return", inspect.Signature.empty)
 
-    def replace(self, **changes: Any) -> inspect.Signature:  # type: ignore[override]
-        plain = inspect.Signature(list(self.parameters.values()), return_annotation=self.return_annotation)
-        return plain.replace(**changes)
+    def replace(self, **new: Any) -> inspect.Signature:  # type: ignore[override]
+        return inspect.Signature([*self.parameters.values()], return_annotation=self.return_annotation).replace(**new)
