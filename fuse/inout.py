@@ -20,7 +20,7 @@ class In:
     * ``strict``: take only arrays of exactly the dtype; ``allow_downcast``: cast even where precision is lost
       (None: only a Python float into floatX);
     * ``mutable``: the function may overwrite the array of a call; a result then stands in its memory where it can.
-      Arrays that are ``value`` are never overwritten;
+      Arrays that are ``value`` are never overwritten, but by an op in place (``accept_inplace=True``);
     * ``borrow``: results may be the array of a call itself, which is so where it is mutable;
     * ``autoname``, ``implicit``, ``shared``: accepted.
 

@@ -35,7 +35,7 @@ def empty(shape: tuple[int, ...], dtype: Any) -> Array:
 
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
-    """Memory that begins where a line of the caches does.
+    """Memory that begins where a line of the caches does; much of it, as in `empty`, begins anywhere.
 
     A step reads number by number what the one before wrote as vectors: processors pass that on at once, unless the
     vectors lie across two lines. It takes half a microsecond more than `new`.
@@ -50,7 +50,7 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
 
 
 def contiguous(x: Array) -> Array:
-    """``x``, or a copy of it in C order."""
+    """A copy of ``x`` in C order."""
     return x.copy()
 
 
