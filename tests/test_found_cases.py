@@ -487,3 +487,24 @@ def test_steps_and_branches_are_rewritten_in_the_mode_of_the_function():
     nan = np.nan
     for have, want in zip(got, [[[nan, 3], [nan, nan]], [nan, 1], [[0, 2], [nan, 2]]], strict=True):
         np.testing.assert_array_equal(have, want)
+
+
+def test_positions_are_indexed_by_arrays_of_any_rank():
+    """The index of an ``arange`` along one axis was read by its last axes only: a triangle's rows at two axes of
+    indices were those of other rows."""
+    x, n = T.dmatrix("x"), T.lscalar("n")
+    a, i = np.random.default_rng(0).normal(size=(40, 17)), np.array([[13, 0, 9], [-17, -1, -9]])
+    j, zero = np.array([[1, 2, 0], [3, -1, 4]]), np.array([[0, -1, 0]])
+    cases = [
+        (T.triu(x, 1)[i], np.triu(a, 1)[i]),
+        ((x[:, :1] * 2 + T.arange(40)[:, None])[i], (a[:, :1] * 2 + np.arange(40)[:, None])[i]),
+        ((T.arange(n)[:, None] * 2.5)[j, zero], (np.arange(5)[:, None] * 2.5)[j, zero]),
+        ((T.arange(n)[None, :] * 2.5)[zero, j], (np.arange(5)[None, :] * 2.5)[zero, j]),
+        ((T.arange(n)[:, None, None] * T.arange(4)[:, None] + T.arange(2))[j],
+         (np.arange(5)[:, None, None] * np.arange(4)[:, None] + np.arange(2))[j]),
+    ]  # fmt: skip
+    for got, (_, want) in zip(fuse.function([x, n], [c for c, _ in cases])(a, 5), cases, strict=True):
+        np.testing.assert_array_equal(got, want)
+    for rows, columns in ((5, 0), (-6, 0), (0, 1)):
+        with pytest.raises(IndexError):
+            fuse.function([n], (T.arange(n)[:, None] * 2.5)[[[rows]], [[columns]]])(5)

@@ -32,7 +32,7 @@ from fuse.codegen.kernel import (
 )
 from fuse.codegen.lanes import accumulator_dtype
 from fuse.codegen.nest import Binding, Context
-from fuse.codegen.region import GENERATORS, INDEXED, SCATTERS, Operand, Region, cost_of, is_literal
+from fuse.codegen.region import GENERATORS, INDEXED, SCATTERS, Operand, Region, cost_of, index_rank, is_literal
 from fuse.codegen.scatter import checked_index, place_scatter
 from fuse.codegen.sizes import Size, Sizes
 from fuse.expr import INPUT, Expr
@@ -320,13 +320,23 @@ class Scheduler(Placement):
         return name, time
 
     def bounded(self, node: Expr, level: int, prefix: Context, time: int) -> tuple[str, int]:
-        """An index into iota: the index itself, once it is known to be one."""
-        operand = self.operands[node][1]
-        value, at, _ = self.value(operand, level, prefix, time, self.region.amap[node])
-        bound = self.bound(self.sizes.of[self.operands[node][0].base][0])
+        """An index into iota: the index itself, once it is known to be one; or a place along what is not indexed."""
+        source, *operands = self.operands[node]
+        axes, rank, at = self.region.amap[node], index_rank(node), source.pattern.index(0)
+        for k in range(len(operands)):
+            if k != at:  # along an axis of size 1
+                time = max(time, checked_index(self, node, k, level, prefix, time)[1])
         name = self.new_name()
-        self.emit(level, prefix, max(time, at), Bounded(name, "int64", value, bound))
-        return name, max(time, at)
+        if at < len(operands):
+            shift = rank - len(operands[at].pattern)
+            value, found, _ = self.value(operands[at], level, prefix, time, axes, offset=shift)
+            time = max(time, found)
+            self.emit(level, prefix, time, Bounded(name, "int64", value, self.bound(self.sizes.of[source.base][0])))
+            return name, time
+        along = axes[rank + at - len(operands)]
+        place = Const(name, "int64", 0) if along is None else Position(name, "int64", (self.axes[along],))
+        self.emit(level, prefix, time, place)
+        return name, time
 
     def bound(self, size: Size) -> Axis | str:
         """What an index is checked against: an axis of that size, or a number."""
