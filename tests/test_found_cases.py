@@ -505,6 +505,9 @@ def test_positions_are_indexed_by_arrays_of_any_rank():
     ]  # fmt: skip
     for got, (_, want) in zip(fuse.function([x, n], [c for c, _ in cases])(a, 5), cases, strict=True):
         np.testing.assert_array_equal(got, want)
+    y, v = T.TensorType("float64", (True, False))("y"), T.dvector("v")
+    f = fuse.function([y, v, n], (v + (y + T.arange(n)))[np.array([[0], [-1]]), np.array([1, 0, -1])])
+    np.testing.assert_array_equal(f(a[:1], a[1], 17), (a[1] + (a[:1] + np.arange(17)))[[[0], [0]], [1, 0, -1]])
     for rows, columns in ((5, 0), (-6, 0), (0, 1)):
         with pytest.raises(IndexError):
             fuse.function([n], (T.arange(n)[:, None] * 2.5)[[[rows]], [[columns]]])(5)

@@ -31,6 +31,10 @@ def lift_gather(node: Expr) -> Expr:
         for arg, below in zip(current.args, _below(current, per_axis), strict=True):
             if wanted.setdefault(arg, below) != below:
                 return node  # one operand would be needed at two different places
+    formula = set(inner)
+    kept = {i for arg, per_axis in wanted.items() if arg not in formula for i in per_axis if i is not None}
+    if not kept.issuperset(indices):
+        return node  # an index along an axis that has size 1 everywhere: its shape, and its check, would be lost
     rank = max(i.type.ndim for i in indices)
     count = len(indices)
     for current in inner:
