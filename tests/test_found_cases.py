@@ -13,6 +13,7 @@ from fuse import reference, rules
 from fuse.codegen.sizes import Sizes
 from fuse.errors import FuseError, FuseValueError, ShapeError
 from fuse.ifelse import ifelse
+from fuse.looping import tidy
 from fuse.types import TensorType
 
 MODES = ["strict", "default"]
@@ -511,3 +512,14 @@ def test_positions_are_indexed_by_arrays_of_any_rank():
     for rows, columns in ((5, 0), (-6, 0), (0, 1)):
         with pytest.raises(IndexError):
             fuse.function([n], (T.arange(n)[:, None] * 2.5)[[[rows]], [[columns]]])(5)
+
+
+def test_what_takes_the_place_of_a_loops_value_has_its_axes_of_size_1():
+    """A pass may find a value whose type says less; what reads it was built on the axis that it may drop."""
+    x, like = T.dmatrix("x"), T.TensorType("float64", (False, True))()
+    known = tidy._as_known(x, like)
+    assert known.type.broadcastable == (False, True) and tidy._as_known(known, like) is known
+    f = fuse.function([x], known.dimshuffle(0))
+    assert f([[1.0], [2.0]]).tolist() == [1.0, 2.0]
+    with pytest.raises(ShapeError):
+        f([[1.0, 2.0]])

@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from fuse import rules
 from fuse.autodiff.alongside import in_normal_form
 from fuse.expr import Expr, make, rebuild, substitute, toposort, transform
+from fuse.frontend.axes import specify_shape
 from fuse.frontend.loops import LOOP, Body, arguments, loop_node, results
 from fuse.looping.branches import closed
 from fuse.looping.opened import Opened
 from fuse.looping.products import steps_ahead, sums_outside
 from fuse.looping.pushing import constant_sequences, hoisted, mapped, trailing
 from fuse.op import OPS
-from fuse.types import TupleType
+from fuse.types import TensorType, TupleType
 
 Optimize = Callable[[Sequence[Expr]], list[Expr]]
 PASSES = (constant_sequences, hoisted, steps_ahead, mapped, trailing, sums_outside)
@@ -74,10 +75,18 @@ def _tidied(outputs: Sequence[Expr], optimize: Optimize, changing: bool) -> list
         elif node.op.name == "part" and node.args[0] in found:
             replaced = found[node.args[0]][node.params["i"]]
             assert replaced is not None
-            new[node] = replaced
+            new[node] = _as_known(replaced, node)
         else:
             new[node] = rebuild(node, [new[a] for a in node.args]) if node.args else node
     return [new[o] for o in outputs]
+
+
+def _as_known(value: Expr, like: Expr) -> Expr:
+    """``value`` with the sizes of 1 that ``like`` is known to have: what reads it may drop or stretch these axes."""
+    if not isinstance(value.type, TensorType):
+        return value
+    ones = [1 if h is None and w == 1 else None for h, w in zip(value.type.shape, like.type.shape, strict=True)]
+    return specify_shape(value, ones) if any(ones) else value
 
 
 def _used(outputs: Sequence[Expr]) -> dict[Expr, set[int]]:
