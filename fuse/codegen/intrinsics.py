@@ -147,7 +147,9 @@ def write(context, builder, signature, args, mark):
     elif a.dtype == types.boolean:
         parts = [builder.zext(value, ir.IntType(8))]
     else:
-        parts = [builder.fptrunc(value, ir.HalfType()) if a.dtype == types.float16 else value]
+        if a.dtype == types.float16:  # else LLVM makes one rounding of two, from double: nobody has it
+            value = builder.fptrunc(scalars.rounded_to_half(builder, value), ir.HalfType())
+        parts = [value]
     for pointer, part in zip(pointers, parts, strict=True):
         mark(builder, builder.store(part, pointer, align=align))
     return context.get_dummy_value()

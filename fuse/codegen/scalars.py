@@ -65,6 +65,23 @@ def is_constant(typingctx, x):
     return types.boolean(types.unliteral(x)), build
 
 
+def rounded_to_half(builder, value):
+    """LLVM's float `value` as `half` rounds it."""
+    whole, single = ir.IntType(32), ir.FloatType()
+    bits = builder.bitcast(value, whole)
+    sign = builder.and_(bits, whole(0x80000000))
+    size = builder.and_(bits, whole(0x7FFFFFFF))
+    odd = builder.and_(builder.lshr(size, whole(13)), whole(1))
+    ordinary = builder.and_(builder.add(builder.add(size, whole(0x0FFF)), odd), whole(0xFFFFE000))
+    ordinary = builder.select(builder.icmp_unsigned(">", ordinary, whole(0x477FE000)), whole(0x7F800000), ordinary)
+    # Below 2**-14 halves are multiples of 2**-24, which is the distance of numbers from 0.5 on.
+    shifted = builder.fadd(builder.bitcast(size, single), single(0.5))
+    small = builder.bitcast(builder.fsub(shifted, single(0.5)), whole)
+    rounded = builder.select(builder.icmp_unsigned("<", size, whole(0x38800000)), small, ordinary)
+    rounded = builder.select(builder.icmp_unsigned(">", size, whole(0x7F800000)), size, rounded)
+    return builder.bitcast(builder.or_(rounded, sign), single)
+
+
 @intrinsic
 def half(typingctx, x):
     """A float32 rounded to what a half float holds, to even in the middle.
@@ -72,19 +89,7 @@ def half(typingctx, x):
     In integers: of vectors of half floats, and of their signs, LLVM makes what it cannot translate.
     """
     def build(context, builder, signature, args):
-        whole, single = ir.IntType(32), ir.FloatType()
-        bits = builder.bitcast(args[0], whole)
-        sign = builder.and_(bits, whole(0x80000000))
-        size = builder.and_(bits, whole(0x7FFFFFFF))
-        odd = builder.and_(builder.lshr(size, whole(13)), whole(1))
-        ordinary = builder.and_(builder.add(builder.add(size, whole(0x0FFF)), odd), whole(0xFFFFE000))
-        ordinary = builder.select(builder.icmp_unsigned(">", ordinary, whole(0x477FE000)), whole(0x7F800000), ordinary)
-        # Below 2**-14 halves are multiples of 2**-24, which is the distance of numbers from 0.5 on.
-        shifted = builder.fadd(builder.bitcast(size, single), single(0.5))
-        small = builder.bitcast(builder.fsub(shifted, single(0.5)), whole)
-        rounded = builder.select(builder.icmp_unsigned("<", size, whole(0x38800000)), small, ordinary)
-        rounded = builder.select(builder.icmp_unsigned(">", size, whole(0x7F800000)), size, rounded)
-        return builder.bitcast(builder.or_(rounded, sign), single)
+        return rounded_to_half(builder, args[0])
     return types.float32(types.float32), build
 
 
