@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,8 +20,8 @@ from random_programs import make_program
 import fuse
 import fuse.tensor as T
 from fuse import types as ty
-from fuse.codegen import device, mathlib, turns
-from fuse.codegen.cuda_array import DeviceArray, to_device
+from fuse.codegen import device, dlpack, mathlib, turns
+from fuse.codegen.cuda_array import DeviceArray, foreign, to_device
 from fuse.codegen.cuda_launch import Launches
 from fuse.codegen.inline import compute_dtype, inline
 from fuse.codegen.kernel import Axis, Buffer, Compute, Kernel, Load, Loop, Store, check
@@ -383,6 +384,11 @@ def test_dlpack(dtype):
     np.testing.assert_array_equal(np.from_dlpack(d, copy=True), a)
     with pytest.raises(BufferError):
         d.__dlpack__(dl_device=(2, 3))
+    told = {**d.__cuda_array_interface__, "data": (d.address, True)}
+    kept = foreign(SimpleNamespace(__cuda_array_interface__=told, owner=d))  # of a library that forbids to write there
+    assert kept[1:].__cuda_array_interface__["data"][1] and dlpack.is_read_only(kept.__dlpack__(max_version=(1, 0)))
+    with pytest.raises(BufferError, match="read-only"):
+        kept.__dlpack__()
 
 
 # ---------------------------------------------------------------- the simulator's threads

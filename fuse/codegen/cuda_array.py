@@ -16,11 +16,14 @@ from fuse.types import BFLOAT16, DTYPES
 class Memory:
     """A block of device memory, which goes back to the pool when the last array on it is gone."""
 
-    __slots__ = ("block", "flat", "on", "owner", "pointer", "size")
+    __slots__ = ("block", "flat", "on", "owner", "pointer", "read_only", "size")
 
-    def __init__(self, count: int, on: device.Device, block: Any = None, owner: Any = None) -> None:
+    def __init__(
+        self, count: int, on: device.Device, block: Any = None, owner: Any = None, read_only: bool = False
+    ) -> None:
         self.on = on
         self.owner = owner  # of memory that is not ours
+        self.read_only = read_only  # for others, whom it is handed on to: programs write to their own memory only
         self.block: Any = block
         self.size: int = count
         if block is None:
@@ -261,7 +264,7 @@ class DeviceArray:
     def __cuda_array_interface__(self) -> dict[str, Any]:
         address = self.address if self.size else 0
         return {
-            "shape": self.shape, "typestr": self.dtype.str, "data": (address, False), "version": 3,
+            "shape": self.shape, "typestr": self.dtype.str, "data": (address, self.memory.read_only), "version": 3,
             "strides": None if self.is_contiguous else self.strides, "stream": 1,  # where kernels run
         }
 
@@ -325,10 +328,13 @@ def foreign(array: Any) -> DeviceArray:
         raise DTypeError("a masked array has no meaning in a compiled function; fill it first")
     if told.get("stream") is not None:  # what computes it on another stream may not have ended
         device.current().synchronize()
-    return placed(told["data"][0], kind, told["shape"], told.get("strides"), array)
+    address, read_only = told["data"]
+    return placed(address, kind, told["shape"], told.get("strides"), array, read_only)
 
 
-def placed(address: int, kind: Any, shape: Sequence[int], strides: Sequence[int] | None, owner: Any) -> DeviceArray:
+def placed(
+    address: int, kind: Any, shape: Sequence[int], strides: Sequence[int] | None, owner: Any, read_only: bool
+) -> DeviceArray:
     """Memory of another library as an array; ``strides`` in bytes, None where it is contiguous."""
     shape = tuple(shape)
     steps = contiguous_steps(shape)
@@ -343,4 +349,4 @@ def placed(address: int, kind: Any, shape: Sequence[int], strides: Sequence[int]
     count = (high - low + 1) * kind.itemsize
     on = device.current()
     block = on.wrapped(address + low * kind.itemsize, count, owner)
-    return DeviceArray(Memory(count, on, block, owner), kind, shape, steps, -low)
+    return DeviceArray(Memory(count, on, block, owner, read_only), kind, shape, steps, -low)

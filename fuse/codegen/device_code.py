@@ -71,7 +71,8 @@ def rounding_each() -> Iterator[None]:
     compile_ir = getattr(nvvm, "compile_ir", None)
     if compile_ir is None:
         _not_each("calls NVVM in a way that fuse does not know")
-        yield
+        with _lock:  # `ptx` replaces a function inside, too
+            yield
         return
     made: list[str] = []
 
@@ -82,6 +83,7 @@ def rounding_each() -> Iterator[None]:
         return found
 
     with _lock:
+        compile_ir = nvvm.compile_ir  # not what another thread has put there meanwhile
         nvvm.compile_ir = each
         try:
             yield

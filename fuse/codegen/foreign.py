@@ -31,7 +31,7 @@ def bits_of_bfloat16(array: Any) -> Any:
     if not hasattr(array, "__dlpack__"):
         raise DTypeError(f"an array of bfloat16 is needed, not {type(array).__name__}")
     number, _ = array.__dlpack_device__()
-    capsule = array.__dlpack__(stream=1) if number == dlpack.CUDA else array.__dlpack__()
+    capsule = dlpack.capsule_of(array, stream=1) if number == dlpack.CUDA else dlpack.capsule_of(array)
     kind, address, dtype, shape, steps = dlpack.told(capsule)
     if dtype != dlpack.BFLOAT or kind not in (*_HOST, dlpack.CUDA):
         raise DTypeError(f"an array of bfloat16 is needed, not of {getattr(array, 'dtype', dtype)}")
@@ -40,8 +40,8 @@ def bits_of_bfloat16(array: Any) -> Any:
     if kind == dlpack.CUDA:
         from fuse.codegen.cuda_array import placed
 
-        return placed(address, _BITS, shape, strides, owner)
+        return placed(address, _BITS, shape, strides, owner, dlpack.is_read_only(capsule))
     if 0 in shape:
         return np.empty(shape, _BITS)
-    told = {"data": (address, False), "shape": shape, "strides": strides, "typestr": _BITS.str, "version": 3}
+    told = {"data": (address, dlpack.is_read_only(capsule)), "shape": shape, "strides": strides, "typestr": _BITS.str, "version": 3}
     return np.asarray(SimpleNamespace(__array_interface__=told, owner=owner))

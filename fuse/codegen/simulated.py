@@ -95,11 +95,23 @@ def _unsigned(place: int) -> int:
     return place
 
 
+def _check(array: Any, at: int, count: int) -> None:
+    """A GPU reads several elements at once from multiples of their bytes only; from elsewhere the whole context ends."""
+    width = count * array.itemsize
+    if at < 0 or (array.ctypes.data + at * array.itemsize) % width:
+        raise IndexError(f"{width} bytes at place {at} of an array")
+
+
 def _loading(count: int) -> Callable[[Any, int], tuple[Any, ...]]:
-    return lambda array, at: tuple([array[at + k] for k in range(count)])
+    def load(array: Any, at: int) -> tuple[Any, ...]:
+        _check(array, at, count)
+        return tuple([array[at + k] for k in range(count)])
+
+    return load
 
 
 def _storing(array: Any, at: int, *values: Any) -> None:
+    _check(array, at, len(values))
     for k, value in enumerate(values):
         array[at + k] = value
 
