@@ -68,13 +68,14 @@ def rounding_each() -> Iterator[None]:
     """
     from numba.cuda.cudadrv import nvvm
 
-    compile_ir = getattr(nvvm, "compile_ir", None)
-    if compile_ir is None:
+    if getattr(nvvm, "compile_ir", None) is None:
         _not_each("calls NVVM in a way that fuse does not know")
         with _lock:  # `ptx` replaces a function inside, too
             yield
         return
     made: list[str] = []
+
+    compile_ir: Any = None
 
     def each(ir: Any, **options: Any) -> Any:
         found = compile_ir(ir, **{**options, "fma": False})

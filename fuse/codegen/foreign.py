@@ -43,5 +43,6 @@ def bits_of_bfloat16(array: Any) -> Any:
         return placed(address, _BITS, shape, strides, owner, dlpack.is_read_only(capsule))
     if 0 in shape:
         return np.empty(shape, _BITS)
-    told = {"data": (address, dlpack.is_read_only(capsule)), "shape": shape, "strides": strides, "typestr": _BITS.str, "version": 3}
+    place = address, dlpack.is_read_only(capsule)
+    told = {"data": place, "shape": shape, "strides": strides, "typestr": _BITS.str, "version": 3}
     return np.asarray(SimpleNamespace(__array_interface__=told, owner=owner))

@@ -96,7 +96,7 @@ def _unsigned(place: int) -> int:
 
 
 def _check(array: Any, at: int, count: int) -> None:
-    """A GPU reads several elements at once from multiples of their bytes only; from elsewhere the whole context ends."""
+    """A GPU reads several elements at once from multiples of their bytes only; elsewhere its context ends."""
     width = count * array.itemsize
     if at < 0 or (array.ctypes.data + at * array.itemsize) % width:
         raise IndexError(f"{width} bytes at place {at} of an array")
