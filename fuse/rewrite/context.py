@@ -8,6 +8,7 @@ from typing import Any
 
 from fuse.expr import Expr, constant, make, toposort
 from fuse.op import OPS
+from fuse.rewrite.chains import FAMILY, Chain
 from fuse.rewrite.match import cast
 from fuse.rewrite.pattern import Procedure, Rule
 from fuse.rewrite.sizes import same_size
@@ -40,9 +41,6 @@ class Fired:
         return f"{self.name}\n    {self.before}\n    -> {self.after}"
 
 
-_CHAINS = {"add": "sum", "sub": "sum", "mul": "product", "true_div": "product"}
-
-
 class Context:
     """What rules may ask about: shapes, frozen nodes, and which nodes only continue a chain of their one reader."""
 
@@ -50,7 +48,7 @@ class Context:
         self.shape_of, self.frozen, self.trace = shape_of, frozenset(frozen), trace
         self.inner: set[Expr] = set()
         self.uses: dict[Expr, int] = {}
-        self.opened: dict[str, tuple[Expr, Any]] = {}  # the last sum and product that procedures took apart
+        self.opened: dict[str, tuple[Expr, tuple[Chain, Chain]]] = {}  # the last one of each family, see chains
 
     def read(self, outputs: Sequence[Expr]) -> list[Expr]:
         """Every node in order; count readers, and find the add/mul nodes whose one reader is of the same family."""
@@ -64,10 +62,10 @@ class Context:
         for node, parent in reader.items():
             if uses[node] > 1:
                 continue
-            family = _CHAINS.get(node.op.name)
+            family = FAMILY.get(node.op.name)
             if (
                 family is not None
-                and _CHAINS.get(parent.op.name) == family
+                and FAMILY.get(parent.op.name) == family
                 and node.type.dtype == parent.type.dtype
             ):
                 self.inner.add(node)

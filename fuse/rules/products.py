@@ -11,11 +11,11 @@ import numpy as np
 from fuse.expr import Constant, Expr, constant, make
 from fuse.op import OPS
 from fuse.rewrite import Context, RuleSet, procedure
+from fuse.rewrite.chains import Terms, improved, opened
 from fuse.rewrite.match import computed
 from fuse.rewrite.pattern import MODES, Call, uniform
 from fuse.rules.stable import PAIRS
-from fuse.rules.sums import EXTRA, MANY, folded_constant, sum_of, terms_of
-from fuse.types import CONTINUOUS
+from fuse.rules.sums import EXTRA, folded_constant, sum_of, terms_of
 
 Factors = list[Expr]
 Change = Callable[[Factors, Factors, str], "tuple[Factors, Factors] | None"]
@@ -23,75 +23,28 @@ _SMALLEST = {"float16": 2.0**-14, "float32": 2.0**-126, "float64": 2.0**-1022}
 
 
 def factors_of(node: Expr, context: Context) -> tuple[Factors, Factors]:
-    """The factors of ``node`` above and below the line, in their order."""
-    return _opened(node, context)[1][0]
+    """The factors of ``node`` above and below the line, in their order; of products that others read too as well."""
+    return _split(opened("product", node, context)[1].terms)
 
 
-Opened = tuple[tuple[Factors, Factors], int]
-
-
-def _opened(node: Expr, context: Context) -> tuple[Opened, Opened]:
-    """The factors of ``node``, and how many multiplications and divisions are only read by it.
-
-    First of what nothing else reads, then with up to MANY opened that others read too, or that stand below such a one;
-    the same object where there are none. Several procedures ask for them in turn, so the last answer is kept.
-    """
-    known = context.opened.get("product")
-    if known is not None and known[0] is node:
-        return known[1]
-    shut, several = _read(node, context, 0)
-    found = shut, _read(node, context, MANY)[0] if several else shut
-    context.opened["product"] = node, found
-    return found
-
-
-def _read(node: Expr, context: Context, left: int) -> tuple[Opened, bool]:
-    """One of the two, and whether something stayed shut only because others read it."""
-    dtype, inner, frozen = node.type.dtype, context.inner, context.frozen
-    integer = dtype not in CONTINUOUS
-    above: Factors = []
-    below: Factors = []
-    own = 0
-    several = False
-    stack = [(True, node, False)]
-    while stack:
-        up, factor, below_shared = stack.pop()
-        name = factor.op.name
-        if (
-            (name == "mul" or name == "true_div" and not integer)
-            and factor.type.dtype == dtype
-            and factor not in frozen
-        ):
-            shared = below_shared or factor is not node and factor not in inner
-            if not shared or left > 0:
-                left -= shared
-                own += not shared
-                stack.append((up if name == "mul" else not up, factor.args[1], shared))
-                stack.append((up, factor.args[0], shared))
-                continue
-            several = True
-        (above if up else below).append(factor)
-    return ((above, below), own), several
+def _split(terms: Terms) -> tuple[Factors, Factors]:
+    return [f for sign, f in terms if sign > 0], [f for sign, f in terms if sign < 0]
 
 
 def _improved(node: Expr, context: Context, change: Change, extra: int, only: bool = False) -> Expr | None:
-    """The product ``node`` after ``change``: of its own factors, else of those that others multiply too.
-
-    As in sums, opening what others read must not lead to more operations than become superfluous (plus ``extra``);
-    ``only``: ``change`` concerns constants only, so that it need not be tried where the rest is too much already.
-    """
+    """The product ``node`` after ``change``; see ``chains.improved``."""
     dtype = node.type.dtype
-    shut, wide = _opened(node, context)
-    changed = change(*shut[0], dtype)
-    if only and changed is None and wide is not shut:
-        rest = sum(not isinstance(f, Constant) for factors in wide[0] for f in factors)
-        if rest - 1 > wide[1] + extra:
-            return None
-    if changed is None and wide is not shut:
-        changed = change(*wide[0], dtype)
-        if changed is not None and max(len(changed[0]), 1) - 1 + len(changed[1]) > wide[1] + extra:
-            return None
-    return None if changed is None else product_of(*changed, dtype, context)
+
+    def changed(terms: Terms) -> Terms | None:
+        found = change(*_split(terms), dtype)
+        return None if found is None else [*[(1, f) for f in found[0]], *[(-1, f) for f in found[1]]]
+
+    factors = improved("product", node, context, changed, _operations, extra, only)
+    return None if factors is None else product_of(*_split(factors), dtype, context)
+
+
+def _operations(terms: Terms, changed: Terms) -> int:
+    return len(changed) - any(sign > 0 for sign, _ in changed)
 
 
 def product_of(above: Factors, below: Factors, dtype: str, context: Context) -> Expr:
@@ -194,8 +147,6 @@ def _cancel(above: Factors, below: Factors, dtype: str) -> tuple[Factors, Factor
 )
 def fold_product(node: Expr, context: Context) -> Expr | None:
     """One constant instead of several: ``2*x*3`` is ``6*x``, ``(2*x)/(4*y)`` is ``(0.5*x)/y``."""
-    if node in context.inner:
-        return None
     return _improved(node, context, _folded, 0, only=True)
 
 
@@ -217,8 +168,6 @@ def _folded(above: Factors, below: Factors, dtype: str) -> tuple[Factors, Factor
 )
 def cancel_product(node: Expr, context: Context) -> Expr | None:
     """``(x*y)/x`` is ``y``, ``(a/b)*(b/c)`` is ``a/c``, ``sqr(x)/x`` is ``x``."""
-    if node in context.inner:
-        return None
     return _improved(node, context, _cancel, EXTRA)
 
 
@@ -269,8 +218,6 @@ def _pair_rules() -> RuleSet:
 )
 def pair_factors(node: Expr, context: Context) -> Expr | None:
     """Two factors of a longer product that the table of pairs knows, wherever they stand."""
-    if node in context.inner:
-        return None
     return _improved(node, context, partial(_paired, context), 0)
 
 

@@ -10,85 +10,29 @@ import numpy as np
 from fuse.expr import Constant, Expr, constant, make
 from fuse.op import OPS
 from fuse.rewrite import Context, procedure
+from fuse.rewrite.chains import Terms, improved, opened
 from fuse.rewrite.match import cast, computed, kind_of
 
-Terms = list[tuple[int, Expr]]
-MANY = 24  # operations that are looked into although others read them too
 EXTRA = 4  # operations more that a cancellation may cost where it opens what others read too
 
 
 def terms_of(node: Expr, context: Context) -> Terms:
-    """The signed terms of the sum ``node`` in their order."""
-    return _opened(node, context)[1][0]
-
-
-def _opened(node: Expr, context: Context) -> tuple[tuple[Terms, int], tuple[Terms, int]]:
-    """The signed terms of the sum ``node``, and how many additions are only read by it.
-
-    First of what nothing else reads, then with up to MANY additions opened that others read too, or that stand below
-    such a one; the same object where there are none. The last answer is kept for the next procedure.
-    """
-    known = context.opened.get("sum")
-    if known is not None and known[0] is node:
-        return known[1]
-    shut, several = _read(node, context, 0)
-    found = shut, _read(node, context, MANY)[0] if several else shut
-    context.opened["sum"] = node, found
-    return found
-
-
-def _read(node: Expr, context: Context, left: int) -> tuple[tuple[Terms, int], bool]:
-    """One of the two, and whether something stayed shut only because others read it."""
-    dtype, inner, frozen = node.type.dtype, context.inner, context.frozen
-    found: Terms = []
-    own = 0
-    several = False
-    stack = [(1, node, False)]
-    while stack:
-        sign, term, below_shared = stack.pop()
-        name = term.op.name
-        if name in _OF_SUMS and term.type.dtype == dtype and term not in frozen:
-            if name == "neg":
-                stack.append((-sign, term.args[0], below_shared))
-                continue
-            shared = below_shared or term is not node and term not in inner
-            if not shared or left > 0:
-                left -= shared
-                own += not shared
-                stack.append((sign if name == "add" else -sign, term.args[1], shared))
-                stack.append((sign, term.args[0], shared))
-                continue
-            several = True
-        found.append((sign, term))
-    return (found, own), several
-
-
-_OF_SUMS = frozenset({"add", "sub", "neg"})
+    """The signed terms of the sum ``node`` in their order, those of sums that others read too among them."""
+    return opened("sum", node, context)[1].terms
 
 
 def _improved(
     node: Expr, context: Context, change: Callable[[Terms, str], Terms | None], extra: int, only: bool = False
 ) -> Expr | None:
-    """The sum ``node`` after ``change``: of the terms that it alone adds up, else of those that others add up too.
-
-    What others read stays, so opening it must not lead to more operations than become superfluous (plus ``extra``):
-    every element of a chain of sums would be written out else, and a graph of n nodes become one of n squared.
-    ``only``: ``change`` concerns constants only, so that it need not be tried where the rest is too much already.
-    """
+    """The sum ``node`` after ``change``; see ``chains.improved``."""
     dtype = node.type.dtype
-    (closed, own), (terms, wide_own) = _opened(node, context)
-    changed = change(closed, dtype)
-    if changed is None:
-        own = wide_own
-        if only and sum(not isinstance(t, Constant) for _, t in terms) - 1 > own + extra:
-            return None
-        changed = change(terms, dtype) if len(terms) > len(closed) else None
-        if changed is not None:
-            known = {t for _, t in terms}
-            made = sum(t not in known and not isinstance(t, Constant) for _, t in changed)
-            if len(changed) - 1 + made > own + extra:
-                return None
+    changed = improved("sum", node, context, lambda terms: change(terms, dtype), _operations, extra, only)
     return None if changed is None else sum_of(changed, dtype, context)
+
+
+def _operations(terms: Terms, changed: Terms) -> int:
+    known = {t for _, t in terms}
+    return len(changed) - 1 + sum(t not in known and not isinstance(t, Constant) for _, t in changed)
 
 
 def sum_of(terms: Terms, dtype: str, context: Context) -> Expr:
@@ -219,8 +163,6 @@ def _times(number: Any, base: Expr, dtype: str) -> Expr:
 @procedure("51: constants of a sum", "add sub", "rounding signed-zero", on="iufc", below="add sub neg")
 def fold_sum(node: Expr, context: Context) -> Expr | None:
     """One constant instead of several, where the first of them stood: ``1 + x + 2`` is ``3 + x``."""
-    if node in context.inner:
-        return None
     return _improved(node, context, _folded, 0, only=True)
 
 
@@ -233,8 +175,6 @@ def fold_sum(node: Expr, context: Context) -> Expr | None:
 )
 def cancel_sum(node: Expr, context: Context) -> Expr | None:
     """``x + y - x`` is ``y``, ``3*x - x`` is ``2*x``."""
-    if node in context.inner:
-        return None
     return _improved(node, context, _combined, EXTRA)
 
 
