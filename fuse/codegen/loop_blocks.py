@@ -9,10 +9,11 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fuse.codegen import mathlib
 from fuse.codegen.syntax import parse
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 STEPS = 32  # of a block
 MOST = 8  # values that are kept for a block
-_DEAR = re.compile(r"(log|exp|pow|sin|cos|tan|sinh|cosh|tanh|sigmoid|softplus|erf|lgamma|gammaln|cbrt|asin|acos|atan)"
-                   r"\w*_float(64|32)")
 
 
 @dataclass
@@ -34,7 +33,7 @@ class _Statement:
 
 def in_blocks(writer: LoopWriter) -> list[str] | None:
     """The lines of the loop in blocks; None where that does not serve. Memory for a block is scratch of the loop."""
-    if writer.body.until is not None or not any(_DEAR.fullmatch(name) for name in writer.helpers):
+    if writer.body.until is not None or not any(map(_dear_dtype, writer.helpers)):
         return None
     statements = [_statement(s) for s in parse("\n".join(writer.lines)).body]
     sums: set[int] = set()
@@ -44,8 +43,8 @@ def in_blocks(writer: LoopWriter) -> list[str] | None:
             sums |= own
     if not sums:
         return None
-    feeding = _feeding(statements, sums)
-    return _text(writer, statements, sorted(feeding), sorted(sums))
+    parts = _parts(writer, statements, sorted(_feeding(statements, sums)), sorted(sums))
+    return None if parts is None else _text(writer, statements, parts)
 
 
 def _statement(node: ast.stmt) -> _Statement:
@@ -100,7 +99,13 @@ def _is_pure(s: _Statement) -> bool:
 
 
 def _is_dear(s: _Statement) -> bool:
-    return any(_DEAR.fullmatch(name) for name in _calls(s))
+    return any(map(_dear_dtype, _calls(s)))
+
+
+def _dear_dtype(function: str) -> str | None:
+    """The dtype of a function of ``mathlib`` by its name in the text; None where it is cheap, or something else."""
+    name, _, dtype = function.rpartition("_")
+    return dtype if dtype in ("float32", "float64") and mathlib.COSTS.get(name, mathlib.CALL) >= mathlib.CALL else None
 
 
 def _is_literal(s: _Statement) -> bool:
@@ -108,9 +113,27 @@ def _is_literal(s: _Statement) -> bool:
     return bool(s.target) and s.reads <= {"float32", "float64"} and _calls(s) in ([], ["float32"], ["float64"])
 
 
-def _text(
+@dataclass(frozen=True)
+class _Parts:
+    """What becomes of the statements of a step, by their numbers, and of the values that they have in common."""
+
+    steps: list[int]  # stay in the loop over the steps
+    begin: int  # the first of these in which a state takes its new value
+    feeding: Sequence[int]  # are done for a block at once
+    sums: Sequence[int]  # are done for one step after another of a block
+    literals: dict[str, _Statement]  # constants, named again wherever they are read
+    early: set[str]  # the names that those of a block read
+    late: set[str]  # the names that the sums read
+    kept: list[str]  # values of the steps that the others need
+    handed: list[str]  # values of blocks that the sums read
+    made: set[str]  # by those of a block
+    dtypes: dict[str, str]
+
+
+def _parts(
     writer: LoopWriter, statements: Sequence[_Statement], feeding: Sequence[int], sums: Sequence[int]
-) -> list[str] | None:
+) -> _Parts | None:
+    """The loop in three; None where a value cannot be kept, or too many had to be."""
     moved = {*feeding, *sums}
     made = {statements[i].target for i in feeding}
     literals = {s.target: s for s in statements if _is_literal(s)}
@@ -119,10 +142,10 @@ def _text(
         for name in s.assigns:
             at.setdefault(name, []).append(i)
     last = {f"state{k}" for k in writer.cells}
-    early = set().union(*[statements[i].reads for i in feeding]) if feeding else set()
+    early = set().union(*[statements[i].reads for i in feeding])
     late = set().union(*[statements[i].reads for i in sums])
     own = {statements[i].target for i in sums}
-    kept: list[str] = []  # values of the steps that others need
+    kept: list[str] = []
     for name in sorted((early | late) & at.keys() - made - own - literals.keys()):
         first = min(i for i in moved if name in statements[i].reads)
         if name not in last and (max(at[name]) > first or not statements[max(at[name])].target):
@@ -130,19 +153,24 @@ def _text(
         kept.append(name)
     if any(len(at[name]) > 1 for name in literals.keys() & (early | late)):
         return None
-    handed = sorted(made & late)  # values of blocks that sums read
+    handed = sorted(made & late)
     dtypes = _dtypes(writer, statements)
-    if len(kept) + len(handed) > MOST or not all(dtypes.get(name) for name in [*kept, *handed]):
+    if len(kept) + len(handed) > MOST or not dtypes.keys() >= {*kept, *handed}:
         return None
-    block, memory = writer.fresh("b"), {}
-    for name in [*kept, *handed]:
-        memory[name] = writer.scratch(str(dtypes[name]), (str(STEPS),)).buffer
-    rest = [i for i in range(len(statements)) if i not in moved]
-    begin = next((i for i in rest if statements[i].target in last), len(statements))  # where states take new values
-    local = {*kept, *made}
-    step, q, r = writer.step, f"{block}_q", f"{block}_r"
+    steps = [i for i in range(len(statements)) if i not in moved]
+    begin = next((i for i in steps if statements[i].target in last), len(statements))
+    return _Parts(steps, begin, feeding, sums, literals, early, late, kept, handed, made, dtypes)
 
-    def lines(which: Sequence[int]) -> list[str]:
+
+def _text(writer: LoopWriter, statements: Sequence[_Statement], parts: _Parts) -> list[str]:
+    """The three loops of a block, in a loop over blocks."""
+    block, step = writer.fresh("b"), writer.step
+    q, r = f"{block}_q", f"{block}_r"
+    kept, handed, early, late = parts.kept, parts.handed, parts.early, parts.late
+    memory = {name: writer.scratch(parts.dtypes[name], (str(STEPS),)).buffer for name in [*kept, *handed]}
+    local = {*kept, *parts.made}
+
+    def lines(which: Iterable[int]) -> list[str]:
         return [line for i in which for line in ast.unparse(statements[i].node).splitlines()]
 
     def loaded(names: Collection[str], position: str) -> list[str]:
@@ -153,18 +181,18 @@ def _text(
         return [re.sub(r"[A-Za-z_]\w*", lambda m: f"{block}_{m[0]}" if m[0] in local else m[0], x) for x in lines]
 
     def constants(names: Collection[str]) -> list[str]:
-        return [ast.unparse(literals[name].node) for name in sorted(names & literals.keys())]
+        return [ast.unparse(parts.literals[name].node) for name in sorted(names & parts.literals.keys())]
 
     steps = [
-        *lines([i for i in rest if i < begin]),
+        *lines(i for i in parts.steps if i < parts.begin),
         *[f"store({memory[name]}, {step} - {block}_low, {name})" for name in kept],
-        *lines([i for i in rest if i >= begin]),
+        *lines(i for i in parts.steps if i >= parts.begin),
     ]
     at_once = renamed([
-        "independent()", *constants(early), *loaded([n for n in kept if n in early], q), *lines(feeding),
+        "independent()", *constants(early), *loaded([n for n in kept if n in early], q), *lines(parts.feeding),
         *[f"store({memory[name]}, {q}, {name})" for name in handed],
     ])
-    added = renamed([*constants(late), *loaded([n for n in [*kept, *handed] if n in late], r), *lines(sums)])
+    added = renamed([*constants(late), *loaded([n for n in [*kept, *handed] if n in late], r), *lines(parts.sums)])
     return [
         f"for {block} in range((stop - start + {STEPS - 1}) // {STEPS}):",
         f"    {block}_low = start + {block} * {STEPS}",
@@ -175,7 +203,7 @@ def _text(
     ]
 
 
-def _dtypes(writer: LoopWriter, statements: Sequence[_Statement]) -> dict[str, str | None]:
+def _dtypes(writer: LoopWriter, statements: Sequence[_Statement]) -> dict[str, str]:
     """The float dtypes of names, where they are plain to see."""
     arrays = {name: t.dtype for name, t in zip(writer.names, writer.argtypes, strict=True)}
     found: dict[str, str | None] = {f"state{k}": arrays[name] for k, name in writer.cells.items()}
@@ -199,8 +227,8 @@ def _dtypes(writer: LoopWriter, statements: Sequence[_Statement]) -> dict[str, s
                 return arrays.get(array)
             case ast.Call(func=ast.Name(id="float32" | "float64" as name)):
                 return name
-            case ast.Call(func=ast.Name(id=name)) if name in writer.helpers and _DEAR.fullmatch(name):
-                return "float64" if name.endswith("64") else "float32"
+            case ast.Call(func=ast.Name(id=name)) if name in writer.helpers:
+                return _dear_dtype(name)
         return None
 
     for s in statements:
@@ -208,4 +236,4 @@ def _dtypes(writer: LoopWriter, statements: Sequence[_Statement]) -> dict[str, s
             found[s.target] = of(s.node.value)
         else:
             found.update(dict.fromkeys(s.assigns))
-    return {name: dtype if dtype in ("float32", "float64") else None for name, dtype in found.items()}
+    return {name: dtype for name, dtype in found.items() if dtype in ("float32", "float64")}
