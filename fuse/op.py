@@ -18,6 +18,7 @@ from fuse import types as ty
 from fuse.argnames import placed
 from fuse.errors import FuseTypeError
 from fuse.expr import Expr, as_expr, make
+from fuse.traits import traits_of
 from fuse.types import TensorType
 
 
@@ -41,19 +42,6 @@ _MANY_TYPES = 5000
 # Before the names of ops that are not fuse's own, since rules and the code generator know fuse's by name: a user's
 # "log" is none of theirs. `str(op)` leaves it out.
 USERS = "user:"
-# What an op may say of itself in ``traits``; whoever asks reads it there, so that a new op needs no line elsewhere.
-TRAITS = {
-    "along": "its parameters `axis`, `axis1`, `axis2` say which axes it is about: along the others it repeats itself",
-    "commutative": "its two operands may change places",
-    "count": "an integer that counts something: it is not below zero, and does not overflow",
-    "finite-slopes": "its derivatives are finite wherever its value is, but for overflow: a tangent of zero stays zero",
-    "increasing": "of any real numbers, the larger one has the larger value or the same: extrema stay where they are",
-    "light": "about one instruction: it is computed again rather than kept",
-    "nonnegative": "its value is not below zero wherever it is a real float",
-    "simple-logarithm": "its value is positive, and the logarithm of it has a formula that is simpler",
-    "stacks": "it is done for each entry of the leading axes of its operands: stacks of matrices, of spectra",
-    "test": "of bools it is a bool in Python too, as `True + True` is not",
-}
 USER_REWRITES: dict[str, Callable[..., Any]] = {}  # by name; see fuse.rules.user
 NAMED_REWRITES: dict[str, Any] = {}  # see fuse.rules.named; here, so that programs without any need not load rules
 DtypeRule = Callable[..., tuple[tuple[str, ...], str]]
@@ -100,7 +88,7 @@ class Op:
     integers_from: int | None = None  # the first argument of a view or store that is an index or a size
     doc: str = ""
     meta: dict[str, Any] = field(default_factory=dict)
-    traits: frozenset[str] = frozenset()  # of TRAITS
+    traits: frozenset[str] = frozenset()  # see fuse.traits
 
     def __repr__(self) -> str:
         return self.name.removeprefix(USERS)
@@ -305,13 +293,6 @@ def _named(name: str, builtin: bool) -> str:
     return name if builtin else USERS + name
 
 
-def _traits(words: str) -> frozenset[str]:
-    found = frozenset(words.split())
-    if unknown := found - TRAITS.keys():
-        raise ValueError(f"an op has the traits {', '.join(TRAITS)}, not {', '.join(sorted(unknown))}")
-    return found
-
-
 def elementwise(
     *,
     numpy: Callable[..., Any] | None = None,
@@ -325,7 +306,7 @@ def elementwise(
     """Make an elementwise op of the decorated scalar function.
 
     ``grad`` has one entry per argument: ``lambda g, out, *args: ...`` in expressions, ZERO, or text that says why
-    there is none; ``traits`` are words of TRAITS. The body may call
+    there is none; ``traits`` are words of ``fuse.traits``. The body may call
     ``mathlib.NAME`` (see fuse.codegen.mathlib), use ``a if c else b``, locals and arithmetic. A user's own op is the
     same with nothing to register; without ``numpy`` the function itself, vectorised, is the reference.
     Raises ValueError for a trait that is none.
@@ -345,7 +326,7 @@ def elementwise(
         op = Op(
             name=_named(name or fn.__name__, builtin), kind="elementwise", kernel=fn, dtypes=dtype, nargs=arity,
             numpy=numpy or _vectorised(fn), grad=tuple(grad) if grad is not None else None,
-            doc=_clean_doc(fn), traits=_traits(traits), **fields,
+            doc=_clean_doc(fn), traits=traits_of(traits), **fields,
         )
         if builtin:
             register(op)
@@ -370,6 +351,7 @@ def reduction(
     grad: Callable[..., Any] | None = None,
     name: str | None = None,
     builtin: bool = False,
+    traits: str = "",
     **fields: Any,
 ) -> Callable[[Callable[..., Any]], Op]:
     """Make a reduction op of the decorated ``(acc, x)`` function; returns the record itself.
@@ -390,7 +372,8 @@ def reduction(
     def decorate(fn: Callable[..., Any]) -> Op:
         op = Op(
             name=_named(name or fn.__name__, builtin), kind="reduction", kernel=fn, identity=identity, nargs=1,
-            numpy=numpy, infer=_reduced_type, shape=_reduced_shape, grad=grad, doc=_clean_doc(fn), **fields,
+            numpy=numpy, infer=_reduced_type, shape=_reduced_shape, grad=grad, doc=_clean_doc(fn),
+            traits=traits_of(traits), **fields,
         )
         return register(op) if builtin else op
 
@@ -416,7 +399,7 @@ def op_record(
 
     def decorate(fn: Callable[..., Any]) -> Callable[..., Expr]:
         name = fields.pop("name", fn.__name__)
-        traits = _traits(fields.pop("traits", ""))
+        traits = traits_of(fields.pop("traits", ""))
         op = register(Op(name=name, kind=kind, numpy=numpy, infer=infer, doc=_clean_doc(fn), traits=traits, **fields))
 
         @functools.wraps(fn)

@@ -8,8 +8,11 @@ import pytest
 
 import fuse.tensor as T
 from fuse import reference
-from fuse.op import OPS, TRAITS, elementwise
+from fuse.expr import toposort
+from fuse.frontend.signs import element_givers
+from fuse.op import OPS, elementwise
 from fuse.rules import simplify
+from fuse.traits import TRAITS
 
 VALUES = np.array([-np.inf, -1e300, -745.5, -88.0, -3.5, -1.0, -0.75, -1e-8, -0.0, 0.0, 1e-300, 0.25, 0.5, 1.0, 2.0,
                    7.0, 40.0, 709.9, 1e5, 1e300, np.inf])
@@ -57,6 +60,47 @@ def test_nonnegative(op):
     with np.errstate(all="ignore"):
         found = op.numpy(VALUES)
     assert ((found >= 0) | np.isnan(found)).all()
+
+
+def nodes_having(trait):
+    """A node of each op, of floats, and of what else it takes."""
+    m, n = T.dmatrix(), T.lscalar()
+    others = {
+        "dimshuffle": m.T, "broadcast_to": T.broadcast_to(m, (2, 3, 4)), "reshape": m.reshape((-1,)),
+        "subtensor": m[1:, n], "gather": m[T.arange(2)], "unbroadcast": OPS["unbroadcast"](m, m[:1]),
+    }
+    for _, op in sorted(OPS.items()):
+        if trait not in op.traits:
+            continue
+        if op.kind == "elementwise":
+            yield applied(op, *[T.dvector() for _ in range(op.nargs)])
+        elif op.kind == "reduction":
+            yield op(m, axis=(1,), dtype="float64")
+        else:
+            yield others[op.name]
+
+
+@pytest.mark.parametrize("trait", ["chooses", "keeps-sign"])
+def test_elements_come_from_those_that_give_them(trait):
+    rng = np.random.default_rng(0)
+    for node in nodes_having(trait):
+        givers = element_givers(node)
+        values = {}
+        for leaf in toposort([node]):
+            if leaf.is_leaf and leaf.op.name == "input":
+                shape = (3, 4)[: leaf.type.ndim]
+                value = rng.uniform(0, 3, shape) if leaf in givers else rng.integers(-1, 1, shape)
+                values[leaf] = np.asarray(value, leaf.dtype)
+        found = reference.evaluate([node], values)[0]
+        if trait == "chooses":
+            assert np.isin(found, np.concatenate([values[g].ravel() for g in givers])).all(), node.op
+        assert (found >= 0).all(), node.op
+
+
+@pytest.mark.parametrize("op", having("dear"), ids=str)
+def test_dear_functions_are_of_one_number_and_leave_choices(op):
+    x, c = T.dvector(), T.vector(dtype="bool")
+    assert op.nargs == 1 and simplify(op(T.switch(c, 0.5, x))).op.name == "switch"
 
 
 def _takes_bools_alone(op):

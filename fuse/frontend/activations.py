@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @elementwise(dtype=inexact_real, numpy=scipy_special("expit"), sympy="1/(1 + exp(-x))", latex=r"\sigma(#1)",
              domain=(-5.0, 5.0), grad=(lambda g, out, x: g * out * (1 - out),), builtin=True,
-             traits="finite-slopes nonnegative increasing simple-logarithm")
+             traits="dear finite-slopes increasing nonnegative simple-logarithm")
 def sigmoid(x):
     """The logistic function ``1 / (1 + exp(-x))``, without overflow.
 
@@ -31,7 +31,7 @@ def sigmoid(x):
 
 @elementwise(dtype=inexact_real, numpy=lambda x: np.logaddexp(x, np.zeros_like(x)), sympy="log(1 + exp(x))",
              latex=r"\log(1 + e^{#1})", domain=(-5.0, 5.0), grad=(lambda g, out, x: g * sigmoid(x),), builtin=True,
-             traits="finite-slopes nonnegative increasing")
+             traits="dear finite-slopes increasing nonnegative")
 def softplus(x):
     """``log(1 + exp(x))``, without overflow and accurate far below 0.
 

@@ -75,7 +75,7 @@ def chained(binary: Callable[..., Expr]) -> Callable[..., Expr]:
 @chained
 @elementwise(dtype=same, numpy=np.add, symbol="+", precedence=10, sympy="x + y", domain=(-5.0, 5.0),
              grad=(lambda g, out, x, y: g, lambda g, out, x, y: g), host="({0} + {1})", builtin=True,
-             traits="commutative finite-slopes light")
+             traits="commutative finite-slopes keeps-sign light")
 def add(x, y):
     """``x + y``; of bools the logical or. Takes more operands: ``add(a, b, c)`` is ``(a + b) + c``.
 
@@ -100,7 +100,7 @@ def sub(x, y):
 @chained
 @elementwise(dtype=same, numpy=np.multiply, symbol="*", precedence=11, sympy="x*y", latex=r"#1 \cdot #2",
              domain=(-5.0, 5.0), grad=(lambda g, out, x, y: g * y, lambda g, out, x, y: g * x),
-             host="({0} * {1})", builtin=True, traits="commutative finite-slopes light")
+             host="({0} * {1})", builtin=True, traits="commutative finite-slopes keeps-sign light")
 def mul(x, y):
     """``x * y``; of bools the logical and. Takes more operands: ``mul(a, b, c)`` is ``(a * b) * c``.
 
@@ -146,7 +146,7 @@ def _over(g: Expr, y: Expr) -> Expr:
 @elementwise(name="true_div", dtype=quotient, numpy=np.true_divide, symbol="/", precedence=11, sympy="x/y",
              latex=r"\frac{#1}{#2}", domain=(0.5, 5.0),
              grad=(lambda g, out, x, y: _over(g, y), lambda g, out, x, y: _over(-(g * out), y)), builtin=True,
-             traits="finite-slopes light")
+             traits="finite-slopes keeps-sign light")
 def _true_div(x, y):
     """``x / y``: ±inf or NaN where ``y`` is 0. Integers and bools divide as floatX.
 
@@ -198,7 +198,8 @@ def _remainder(x: Any, y: Any) -> Any:
 
 @elementwise(dtype=integer_quotient, numpy=_floor_divide, ufunc=np.floor_divide, symbol="//", precedence=11,
              sympy="floor(x/y)", latex=r"\left\lfloor \frac{#1}{#2} \right\rfloor", domain=(0.5, 5.0),
-             grad=NO_GRADIENT, meta={"defined": finite_if_complex}, host="({0} // {1} if {1} else 0)", builtin=True)
+             grad=NO_GRADIENT, meta={"defined": finite_if_complex}, host="({0} // {1} if {1} else 0)", builtin=True,
+             traits="keeps-sign")
 def int_div(x, y):
     """The quotient rounded towards -inf. Integers: 0 where ``y`` is 0, and the most negative one over -1 is itself.
 
@@ -324,7 +325,8 @@ def sgn(x):
 # ---------------------------------------------------------------- extrema
 @elementwise(dtype=same, numpy=np.maximum, sympy="Max(x, y)", latex=r"\max(#1, #2)", domain=(-5.0, 5.0),
              grad=(lambda g, out, x, y: switch(x >= y, g, 0), lambda g, out, x, y: switch(x < y, g, 0)),
-             meta={"zero_sign": False}, host="max({0}, {1})", builtin=True, traits="commutative finite-slopes light")
+             meta={"zero_sign": False}, host="max({0}, {1})", builtin=True,
+             traits="chooses commutative finite-slopes light")
 def maximum(x, y):
     """The larger of ``x`` and ``y``; NaN where either is. On a tie the gradient goes to ``x``.
 
@@ -336,7 +338,8 @@ def maximum(x, y):
 
 @elementwise(dtype=same, numpy=np.minimum, sympy="Min(x, y)", latex=r"\min(#1, #2)", domain=(-5.0, 5.0),
              grad=(lambda g, out, x, y: switch(x <= y, g, 0), lambda g, out, x, y: switch(x > y, g, 0)),
-             meta={"zero_sign": False}, host="min({0}, {1})", builtin=True, traits="commutative finite-slopes light")
+             meta={"zero_sign": False}, host="min({0}, {1})", builtin=True,
+             traits="chooses commutative finite-slopes light")
 def minimum(x, y):
     """The smaller of ``x`` and ``y``; NaN where either is. On a tie the gradient goes to ``x``.
 
@@ -388,7 +391,7 @@ def _fits(x: Any, dtype: str) -> Any:
     grad=(lambda g, out, x, dtype: g if dtype not in ty.DISCRETE and x.dtype not in ty.DISCRETE else ZERO,),
     linear=True, builtin=True,
     meta={"params": ("dtype",), "examples": tuple({"dtype": d} for d in ty.DTYPES), "defined": _fits},
-    traits="finite-slopes light",
+    traits="finite-slopes keeps-sign light",
 )
 def _cast(x, dtype):
     """``x`` converted to ``dtype`` (a name, a NumPy dtype or type): towards zero from float to integer.
@@ -412,7 +415,7 @@ def _broadcast_value(model: Any, value: Any) -> Any:
 
 
 @elementwise(dtype=filled, numpy=_broadcast_value, latex="#2",
-             grad=(DISCONNECTED, lambda g, out, model, value: g), builtin=True, traits="finite-slopes light")
+             grad=(DISCONNECTED, lambda g, out, model, value: g), builtin=True, traits="chooses finite-slopes light")
 def fill(model, value):
     """``value`` broadcast against ``model``, of which only the shape is used.
 

@@ -10,6 +10,7 @@ from fuse.argnames import also
 from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
+from fuse.frontend.signs import never_negative
 from fuse.frontend.sizes import (
     Size,
     as_size,
@@ -67,7 +68,7 @@ def _dimshuffle_grad(g: Expr, out: Expr, x: Expr, pattern: tuple[Any, ...]) -> t
 
 @op_record(
     "index", numpy=_dimshuffle_numpy, infer=_dimshuffle_type, linear=True, grad=_dimshuffle_grad,
-    shape=lambda node, s: tuple([1 if d == "x" else s[d] for d in node.params["pattern"]]),
+    shape=lambda node, s: tuple([1 if d == "x" else s[d] for d in node.params["pattern"]]), traits="chooses",
 )
 def dimshuffle(op: Op, x: Any, *pattern: Any) -> Expr:
     """``x`` with its axes in the order of ``pattern``; ``'x'`` inserts one of size 1, those of size 1 may be left out.
@@ -138,7 +139,7 @@ def _broadcast_to_grad(g: Expr, out: Expr, x: Expr, *sizes: Expr) -> tuple[Any, 
 @also(array="x")
 @op_record(
     "index", numpy=_broadcast_array, infer=_broadcast_to_type, linear=True,
-    grad=_broadcast_to_grad, shape=lambda node, *s: node.args[1:], integers_from=1,
+    grad=_broadcast_to_grad, shape=lambda node, *s: node.args[1:], integers_from=1, traits="chooses",
 )
 def broadcast_to(op: Op, x: Any, *shape: Any) -> Expr:
     """``x`` repeated to ``shape`` by the rules of broadcasting; nothing is copied.
@@ -186,7 +187,7 @@ def _unbroadcast_numpy(g: Any, like: Any) -> Any:
 @op_record(
     "index", name="unbroadcast", numpy=_unbroadcast_numpy, infer=_unbroadcast_type, linear=True,
     shape=lambda node, g, like: tuple([1 if node.args[0].type.shape[a] == 1 else n for a, n in enumerate(like)]),
-    grad=lambda h, out, g, like: (broadcast_to(h, *sizes_of(g)), DISCONNECTED),
+    grad=lambda h, out, g, like: (broadcast_to(h, *sizes_of(g)), DISCONNECTED), traits="keeps-sign",
 )
 def unbroadcast_like(op: Op, g: Any, like: Any) -> Expr:
     """``g`` summed, with axes kept, over the axes where ``like`` has size 1 and ``g`` has not; ranks are equal.
@@ -244,33 +245,11 @@ def _reshape_shape(node: Expr, shape: Any, *_: Any) -> tuple[Size, ...]:
     return tuple(out)
 
 
-_NEVER_NEGATIVE = frozenset(("shape_i", "broadcast_size"))
-_KEEP_SIGN = frozenset(("add", "mul", "int_div", "minimum", "switch", "cast"))
-
-
-def never_negative(expr: Expr) -> bool:
-    """Whether ``expr`` is a size for certain: made of sizes by operations that keep them at 0 or above."""
-    stack = [expr]
-    for _ in range(64):
-        if not stack:
-            return True
-        node = stack.pop()
-        known = static_int(node)
-        if node.op.name in _NEVER_NEGATIVE or known is not None and known >= 0:
-            continue
-        if node.op.name == "maximum" and any((n := static_int(a)) is not None and n >= 0 for a in node.args):
-            continue
-        if node.op.name not in _KEEP_SIGN:
-            return False
-        stack += node.args[1:] if node.op.name == "switch" else node.args
-    return False
-
-
 @also(newshape="shape")
 @op_record(
     "view", numpy=lambda x, *sizes: np.reshape(x, _ints(sizes)), infer=_reshape_type, shape=_reshape_shape,
     linear=True, grad=lambda g, out, x, *sizes: (reshape(g, sizes_of(x)), *[DISCONNECTED] * len(sizes)),
-    integers_from=1,
+    integers_from=1, traits="chooses",
 )
 def reshape(op: Op, x: Any, *newshape: Any, ndim: int | None = None, shape: Any = None) -> Expr:
     """The elements of ``x`` in C order as ``newshape``; one size may be -1.
@@ -403,6 +382,6 @@ def linear_index(op: Op, *sizes: Any) -> Expr:
 
 
 __all__ = [
-    "broadcast_to", "diagonal", "dimshuffle", "iota", "linear_index", "never_negative", "reshape", "sum_to",
+    "broadcast_to", "diagonal", "dimshuffle", "iota", "linear_index", "reshape", "sum_to",
     "unbroadcast_like",
 ]

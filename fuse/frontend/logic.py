@@ -126,7 +126,7 @@ def ge(x, y):
     dtype=chosen, numpy=np.where, sympy="Piecewise((y, x), (z, True))",
     latex=r"\begin{cases} #2 & \text{if } #1 \\ #3 & \text{otherwise} \end{cases}",
     grad=(ZERO, lambda g, out, c, a, b: switch(c, g, 0), lambda g, out, c, a, b: switch(c, 0, g)),
-    ufunc=np.where, host="({1} if {0} else {2})", builtin=True, traits="finite-slopes light test",
+    ufunc=np.where, host="({1} if {0} else {2})", builtin=True, traits="chooses finite-slopes light test",
 )
 def switch(condition, first, second):
     """``first`` where ``condition`` holds (is not zero), ``second`` elsewhere; both are computed.

@@ -90,13 +90,17 @@ def _typed(reduce: Callable[..., Any]) -> Callable[..., Any]:
 # meta["nonempty"]: without elements there is no result; run-time sizes of 0 along the axis are a ShapeError.
 @reduction(
     name="sum", numpy=np.sum, identity=lambda dtype: np.array(0, dtype)[()], grad=_sum_grad, linear=True, builtin=True,
+    traits="keeps-sign",
 )
 def SUM(acc, x):
     """The sum of elements."""
     return acc + x
 
 
-@reduction(name="prod", numpy=np.prod, identity=lambda dtype: np.array(1, dtype)[()], grad=_prod_grad, builtin=True)
+@reduction(
+    name="prod", numpy=np.prod, identity=lambda dtype: np.array(1, dtype)[()], grad=_prod_grad, builtin=True,
+    traits="keeps-sign",
+)
 def PROD(acc, x):
     """The product of elements."""
     return acc * x
@@ -104,6 +108,7 @@ def PROD(acc, x):
 
 @reduction(
     name="max", numpy=_typed(np.max), identity=_lowest, grad=_extreme_grad, builtin=True, meta={"nonempty": True},
+    traits="chooses",
 )
 def MAX(acc, x):
     """The largest element; NaN where there is one."""
@@ -112,6 +117,7 @@ def MAX(acc, x):
 
 @reduction(
     name="min", numpy=_typed(np.min), identity=_highest, grad=_extreme_grad, builtin=True, meta={"nonempty": True},
+    traits="chooses",
 )
 def MIN(acc, x):
     """The smallest element; NaN where there is one."""

@@ -77,7 +77,7 @@ def _gaussian(g: Any, out: Any, x: Any, sign: float) -> Any:
 
 
 @elementwise(dtype=inexact_real, numpy=scipy_special("erf"), sympy="erf(x)", domain=(-3.0, 3.0),
-             grad=(lambda g, out, x: _gaussian(g, out, x, 1.0),), builtin=True, traits="finite-slopes increasing")
+             grad=(lambda g, out, x: _gaussian(g, out, x, 1.0),), builtin=True, traits="dear finite-slopes increasing")
 def erf(x):
     """The error function, ``2/sqrt(pi)`` times the integral of ``exp(-t**2)`` from 0 to ``x``.
 
@@ -88,7 +88,7 @@ def erf(x):
 
 
 @special_function(sympy="erfc(x)", domain=(-3.0, 3.0), grad=(lambda g, out, x: _gaussian(g, out, x, -1.0),),
-                  traits="finite-slopes nonnegative")
+                  traits="dear finite-slopes nonnegative")
 def erfc(x):
     """``1 - erf(x)``, accurate for large ``x``.
 
@@ -150,6 +150,7 @@ def gamma(x):
 
 @special_function(
     sympy="loggamma(x)", latex=r"\log \Gamma(#1)", domain=(0.5, 50.0), grad=(lambda g, out, x: g * psi(x),),
+    traits="dear",
 )
 def gammaln(x):
     """The logarithm of the absolute value of ``gamma(x)``: inf at 0 and the negative integers.
@@ -161,7 +162,7 @@ def gammaln(x):
 
 
 @elementwise(dtype=inexact_real, numpy=scipy_special("digamma"), sympy="digamma(x)", latex=r"\psi(#1)",
-             domain=(0.5, 50.0), grad=(lambda g, out, x: g * tri_gamma(x),), meta=ROUGH, builtin=True)
+             domain=(0.5, 50.0), grad=(lambda g, out, x: g * tri_gamma(x),), meta=ROUGH, builtin=True, traits="dear")
 def psi(x):
     """The digamma function, the derivative of ``gammaln``: NaN at the negative integers, -inf at 0, inf at -0.
 

@@ -41,7 +41,7 @@ def _subtensor_grad(g: Expr, out: Expr, x: Expr, *dynamic: Expr, spec: Spec) -> 
 @op_record(
     "view", name="subtensor", numpy=lambda x, *dynamic, spec: x[numpy_index(spec, dynamic)], infer=_subtensor_type,
     shape=lambda node, sizes, *_: sliced_sizes(node.params["spec"], node.args[1:], sizes), linear=True,
-    grad=_subtensor_grad, integers_from=1,
+    grad=_subtensor_grad, integers_from=1, traits="chooses",
 )
 def subtensor(op: Op, x: Expr, *dynamic: Expr, spec: Spec) -> Expr:
     """``x`` indexed by integers and slices on its leading axes; ``spec`` is described in fuse.frontend.slices."""
@@ -81,7 +81,7 @@ def _gather_grad(g: Expr, out: Expr, x: Expr, *indices: Expr) -> tuple[Any, ...]
 
 @op_record(
     "index", name="gather", numpy=lambda x, *indices: x[indices], infer=_gather_type, shape=_gather_shape, linear=True,
-    grad=_gather_grad,
+    grad=_gather_grad, traits="chooses",
 )
 def gather(op: Op, x: Expr, *indices: Expr) -> Expr:
     """``x[i0, i1, ...]`` for integer arrays of one rank that broadcast; their axes come first in the result.

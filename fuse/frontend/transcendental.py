@@ -36,7 +36,7 @@ _COMPLEX_TOO = {"defined": finite_if_complex}
 # ---------------------------------------------------------------- exponentials and logarithms
 @elementwise(numpy=np.exp, sympy="exp(x)", latex="e^{#1}", domain=(-5.0, 5.0),
              grad=(lambda g, out, x: g * out,), meta=_COMPLEX_TOO, builtin=True,
-             traits="finite-slopes nonnegative increasing simple-logarithm")
+             traits="dear finite-slopes increasing nonnegative simple-logarithm")
 def exp(x):
     """The exponential function of ``x``.
 
@@ -59,7 +59,8 @@ def exp2(x):
 
 
 @elementwise(numpy=np.expm1, sympy="exp(x) - 1", latex="e^{#1} - 1", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g * exp(x),), meta=_COMPLEX_TOO, builtin=True, traits="finite-slopes increasing")
+             grad=(lambda g, out, x: g * exp(x),), meta=_COMPLEX_TOO, builtin=True,
+             traits="dear finite-slopes increasing")
 def expm1(x):
     """``exp(x) - 1``, accurate for small ``x``.
 
@@ -70,7 +71,7 @@ def expm1(x):
 
 
 @elementwise(numpy=np.log, sympy="log(x)", latex=r"\log #1", domain=(0.1, 50.0),
-             grad=(lambda g, out, x: g / x,), meta=_COMPLEX_TOO, builtin=True, traits="finite-slopes")
+             grad=(lambda g, out, x: g / x,), meta=_COMPLEX_TOO, builtin=True, traits="dear finite-slopes")
 def log(x):
     """The natural logarithm of ``x``: -inf at 0, NaN below.
 
@@ -82,7 +83,7 @@ def log(x):
 
 @elementwise(numpy=np.log2, sympy="log(x)/log(2)", latex=r"\log_{2} #1", domain=(0.1, 50.0),
              grad=(lambda g, out, x: g / (x * literal(_log(2), out)),), meta=_COMPLEX_TOO, builtin=True,
-             traits="finite-slopes")
+             traits="dear finite-slopes")
 def log2(x):
     """The logarithm of ``x`` to the base 2.
 
@@ -94,7 +95,7 @@ def log2(x):
 
 @elementwise(numpy=np.log10, sympy="log(x)/log(10)", latex=r"\log_{10} #1", domain=(0.1, 50.0),
              grad=(lambda g, out, x: g / (x * literal(_log(10), out)),), meta=_COMPLEX_TOO, builtin=True,
-             traits="finite-slopes")
+             traits="dear finite-slopes")
 def log10(x):
     """The logarithm of ``x`` to the base 10.
 
@@ -105,7 +106,7 @@ def log10(x):
 
 
 @elementwise(numpy=np.log1p, sympy="log(1 + x)", latex=r"\log(1 + #1)", domain=(-0.9, 50.0),
-             grad=(lambda g, out, x: g / (1 + x),), meta=_COMPLEX_TOO, builtin=True, traits="finite-slopes")
+             grad=(lambda g, out, x: g / (1 + x),), meta=_COMPLEX_TOO, builtin=True, traits="dear finite-slopes")
 def log1p(x):
     """The natural logarithm of ``1 + x``, accurate for small ``x``.
 
@@ -117,7 +118,7 @@ def log1p(x):
 
 # ---------------------------------------------------------------- roots
 @elementwise(numpy=np.sqrt, sympy="sqrt(x)", latex=r"\sqrt{#1}", domain=(0.1, 50.0),
-             grad=(lambda g, out, x: g * 0.5 / out,), meta=_COMPLEX_TOO, builtin=True, traits="nonnegative")
+             grad=(lambda g, out, x: g * 0.5 / out,), meta=_COMPLEX_TOO, builtin=True, traits="dear nonnegative")
 def sqrt(x):
     """The square root of ``x``; its derivative at 0 is inf.
 
@@ -158,7 +159,7 @@ def _positive(x: Any) -> Any:
 
 # ---------------------------------------------------------------- trigonometry
 @elementwise(numpy=np.sin, sympy="sin(x)", latex=r"\sin #1", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g * cos(x),), meta=_COMPLEX_TOO, builtin=True, traits="finite-slopes")
+             grad=(lambda g, out, x: g * cos(x),), meta=_COMPLEX_TOO, builtin=True, traits="dear finite-slopes")
 def sin(x):
     """The sine of ``x`` in radians.
 
@@ -169,7 +170,7 @@ def sin(x):
 
 
 @elementwise(numpy=np.cos, sympy="cos(x)", latex=r"\cos #1", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: -(g * sin(x)),), meta=_COMPLEX_TOO, builtin=True, traits="finite-slopes")
+             grad=(lambda g, out, x: -(g * sin(x)),), meta=_COMPLEX_TOO, builtin=True, traits="dear finite-slopes")
 def cos(x):
     """The cosine of ``x`` in radians.
 
@@ -180,7 +181,7 @@ def cos(x):
 
 
 @elementwise(numpy=np.tan, sympy="tan(x)", latex=r"\tan #1", domain=(-1.4, 1.4),
-             grad=(lambda g, out, x: g * (1 + out * out),), meta=_COMPLEX_TOO, builtin=True)
+             grad=(lambda g, out, x: g * (1 + out * out),), meta=_COMPLEX_TOO, builtin=True, traits="dear")
 def tan(x):
     """The tangent of ``x`` in radians.
 
@@ -214,7 +215,7 @@ def arccos(x):
 
 @elementwise(numpy=np.arctan, sympy="atan(x)", latex=r"\arctan #1", domain=(-5.0, 5.0),
              grad=(lambda g, out, x: g / (1 + x * x),), meta=_COMPLEX_TOO, builtin=True,
-             traits="finite-slopes increasing")
+             traits="dear finite-slopes increasing")
 def arctan(x):
     """The angle in [-pi/2, pi/2] whose tangent is ``x``.
 
@@ -270,7 +271,8 @@ def rad2deg(x):
 
 # ---------------------------------------------------------------- hyperbolic functions
 @elementwise(numpy=np.sinh, sympy="sinh(x)", latex=r"\sinh #1", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g * cosh(x),), meta=_COMPLEX_TOO, builtin=True, traits="finite-slopes increasing")
+             grad=(lambda g, out, x: g * cosh(x),), meta=_COMPLEX_TOO, builtin=True,
+             traits="dear finite-slopes increasing")
 def sinh(x):
     """The hyperbolic sine of ``x``.
 
@@ -282,7 +284,7 @@ def sinh(x):
 
 @elementwise(numpy=np.cosh, sympy="cosh(x)", latex=r"\cosh #1", domain=(-5.0, 5.0),
              grad=(lambda g, out, x: g * sinh(x),), meta=_COMPLEX_TOO, builtin=True,
-             traits="finite-slopes nonnegative simple-logarithm")
+             traits="dear finite-slopes nonnegative simple-logarithm")
 def cosh(x):
     """The hyperbolic cosine of ``x``.
 
@@ -294,7 +296,7 @@ def cosh(x):
 
 @elementwise(numpy=np.tanh, sympy="tanh(x)", latex=r"\tanh #1", domain=(-5.0, 5.0),
              grad=(lambda g, out, x: g * (1 - out * out),), meta=_COMPLEX_TOO, builtin=True,
-             traits="finite-slopes increasing")
+             traits="dear finite-slopes increasing")
 def tanh(x):
     """The hyperbolic tangent of ``x``.
 

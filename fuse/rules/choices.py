@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fuse.op import OPS
 from fuse.rewrite import Rule, head, heads, wildcards
 from fuse.rewrite.pattern import is_constant
 from fuse.rules.values import number
@@ -10,9 +11,6 @@ x, y, a, b, c = wildcards("x y a b c")
 (k,) = wildcards("k", is_constant)
 (switch,) = heads("switch")
 BINARY = heads("add sub mul true_div maximum minimum")
-EXPENSIVE = """
-exp expm1 log log1p log2 log10 sqrt sin cos tan sinh cosh tanh arctan erf erfc gammaln psi sigmoid softplus
-""".split()
 ANY = "biufc"
 
 CHOICES = (
@@ -43,7 +41,7 @@ CHOICES = (
 
 LAST = tuple(
     rule
-    for f in map(head, EXPENSIVE)
+    for f in [head(op.name) for op in OPS.values() if "dear" in op.traits]
     for rule in (
         Rule(f"47: {f(switch(c, k, b))}", f(switch(c, k, b)), switch(c, f(k), f(b))),
         Rule(f"47: {f(switch(c, a, k))}", f(switch(c, a, k)), switch(c, f(a), f(k))),

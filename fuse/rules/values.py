@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fuse.expr import Constant, Expr, constant, make
+from fuse.frontend.signs import element_givers
 from fuse.op import OPS
 from fuse.rewrite import uniform
 from fuse.rewrite.pattern import of_constants
@@ -48,27 +49,8 @@ def number(expr: Expr) -> Any:
 
 
 # ---------------------------------------------------------------- never negative
-_IF_BOTH = frozenset("add mul true_div minimum".split())
-_IF_ONE = frozenset({"maximum"})
-_THROUGH = {
-    "cast": 0,
-    "dimshuffle": 0,
-    "broadcast_to": 0,
-    "reshape": 0,
-    "sum": 0,
-    "prod": 0,
-    "max": 0,
-    "min": 0,
-    "fill": 1,
-    "subtensor": 0,
-    "gather": 0,
-    "unbroadcast": 0,
-}
-
-
 def nonnegative(expr: Expr, depth: int = 4) -> bool:
     """Whether ``expr`` is surely >= 0 or nan (integers: without overflow, as sizes and positions are)."""
-    name = expr.op.name
     if isinstance(expr, Constant):
         return expr.data.dtype.kind != "c" and bool((expr.data >= 0).all())
     if expr.type.dtype == "bool" or expr.type.dtype.startswith("uint"):
@@ -81,21 +63,10 @@ def nonnegative(expr: Expr, depth: int = 4) -> bool:
         return expr.type.dtype.startswith("float")  # an integer square or magnitude may wrap
     if depth <= 0:
         return False
-    if name in _THROUGH:
-        inner = expr.args[_THROUGH[name]]
-        lossless = name != "cast" or expr.type.dtype.startswith("float")
-        return (
-            lossless
-            and (
-                name in ("dimshuffle", "broadcast_to", "reshape", "max", "min", "fill", "subtensor", "gather")
-                or expr.type.dtype.startswith("float")
-            )
-            and nonnegative(inner, depth - 1)
-        )
-    if name in _IF_BOTH and expr.type.dtype.startswith("float"):
-        return all(nonnegative(a, depth - 1) for a in expr.args)
-    if name in _IF_ONE:
+    if expr.op.name == "maximum":
         return any(nonnegative(a, depth - 1) for a in expr.args)
+    if "chooses" in expr.op.traits or "keeps-sign" in expr.op.traits and expr.type.dtype.startswith("float"):
+        return all(nonnegative(a, depth - 1) for a in element_givers(expr))
     return False
 
 
