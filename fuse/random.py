@@ -17,6 +17,7 @@ from fuse.expr import Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
 from fuse.frontend import random as laws
 from fuse.frontend.join import stack
+from fuse.frontend.jumps import drawn_by
 from fuse.frontend.layout import iota, linear_index
 from fuse.frontend.philox import philox
 from fuse.frontend.sizes import Size, as_size, sizes_of
@@ -143,7 +144,8 @@ def bernoulli(key: Any, p: Any = 0.5, shape: Shape = None) -> Expr:
     array([False,  True])
     """
     p = as_expr(p)
-    return ew.lt(_Source(key)._uniform(laws.draw_sizes(shape, None, p), laws.float_dtype(None, p)), p)
+    u = _Source(key)._uniform(laws.draw_sizes(shape, None, p), laws.float_dtype(None, p))
+    return ew.lt(u, drawn_by(p))
 
 
 def randint(key: Any, shape: Shape, minval: Any, maxval: Any, dtype: Any = "int64") -> Expr:
@@ -188,7 +190,8 @@ def categorical(key: Any, logits: Any, shape: Shape = None) -> Expr:
     logits = as_expr(logits)
     *outer, count = sizes_of(logits)
     sizes = tuple(outer) if shape is None else laws.as_sizes(shape)
-    return ew.add(logits, gumbel(key, (*sizes, count), dtype=laws.float_dtype(None, logits))).argmax(axis=-1)
+    noise = gumbel(key, (*sizes, count), dtype=laws.float_dtype(None, logits))
+    return ew.add(drawn_by(logits), noise).argmax(axis=-1)
 
 
 def exponential(key: Any, shape: Shape = None, scale: Any = 1.0, dtype: Any = None) -> Expr:

@@ -97,6 +97,9 @@ def push_forward(node: Expr, inner: Sequence[Tangent]) -> Tangent:
     inner = [t if isinstance(t, Expr) else None for t in inner]
     if node.op.meta.get("position"):  # where a value stands is no function of it that could be differentiated
         return None
+    if "floats" in node.op.meta:  # integers that are the bits of floats
+        found = node.op.grad[0](ZERO if inner[0] is None else inner[0], node, *node.args)
+        return grad_not_implemented(node.op.name, 0, node, found) if isinstance(found, str) else found
     if is_discrete(node) or all(t is None for t in inner):
         return ZERO
     if node.op.jvp is not None:

@@ -6,7 +6,7 @@ rest it computes again. Both are ordinary loops, so gradients of gradients need 
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,8 +31,12 @@ _DEAR_KINDS = ("opaque", "reduction", "composite")
 def reverse(g: Sequence[Any], out: Expr, steps: Expr, *args: Expr, body: Body, **params: Any) -> list[Any]:
     """The cotangents of a loop's arguments."""
     found = _pulled(g, out, steps, *args, body=body, **params)
-    used = _used(body, [h is not DISCONNECTED and h is not None for h in g])
+    used = _used(body, list(map(_arrives, g)))
     return [found[0], *[h if x in used else DISCONNECTED for x, h in zip(body.inputs, found[1:], strict=True)]]
+
+
+def _arrives(h: Any) -> bool:
+    return h is not DISCONNECTED and h is not None
 
 
 def _used(body: Body, given: Sequence[bool]) -> set[Expr]:
@@ -70,7 +74,9 @@ def _pulled(
         given = given[:-1]
     own = body.opened()
     inner = alongside.in_normal_form(own)
-    step = _step(inner, given)
+    flows = zip(inner.outputs, given, g, strict=False)
+    flat = [y for y, h, arrived in flows if _arrives(arrived) and (h is None or is_discrete(y))]
+    step = _step(inner, given, flat, _used(inner, list(map(_arrives, g))))
     absent = {x: h for x, h in step.slopes.items() if is_null(h)}
     if not absent.keys().isdisjoint(inner.states):  # what flows back through a state reaches everything
         why = next(iter(absent.values()))
@@ -108,15 +114,19 @@ def _pulled(
     return [DISCONNECTED, *[found[x] for x in inner.inputs]]
 
 
-def _step(inner: Body, given: Sequence[Expr | None]) -> _Step:
-    """A step backwards, where ``given`` flows into the loop's results."""
+def _step(
+    inner: Body, given: Sequence[Expr | None], flat: Sequence[Expr], used: Collection[Expr]
+) -> _Step:
+    """A step backwards: ``given`` flows into results, zeros into ``flat``, and on through the states in ``used``."""
     count = len(inner.states)
-    after = {k: variable(x.type) for k, x in enumerate(inner.states) if not is_discrete(x)}
+    flowing = [k for k, x in enumerate(inner.states) if x in used]
+    after = {k: variable(inner.states[k].type) for k in flowing if not is_discrete(inner.states[k])}
     beside = {  # integers pass nothing on to what is no integer
         m: variable(y.type) for m, y in enumerate(inner.ys) if given[count + m] is not None and not is_discrete(y)
     }
     heads: list[tuple[Expr, Any]] = [(cast_like(inner.nexts[k], v), v) for k, v in after.items()]
     heads += [(inner.ys[m], v) for m, v in beside.items()]
+    heads += [(x, ZERO) for x in (*flat, *[inner.nexts[k] for k in flowing if k not in after])]
     return _Step(after, beside, cotangents(heads, [x for x in inner.inputs if not is_discrete(x)]))
 
 

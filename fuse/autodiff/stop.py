@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from fuse.autodiff.absent import grad_undefined
 from fuse.autodiff.sweep import op
 from fuse.expr import Expr, as_expr
 from fuse.op import DISCONNECTED, ZERO, elementwise
@@ -66,7 +65,10 @@ def consider_constant(x):
     return x
 
 
-@_identity_but(grad=(lambda g, out, x: grad_undefined("undefined_grad", 0, x),))
+_UNDEFINED = "undefined_grad says that this value has no gradient"
+
+
+@_identity_but(grad=(_UNDEFINED,), meta={"for_gradients": True, "undefined": _UNDEFINED})
 def undefined_grad(x):
     """``x``, whose gradient is undefined: taking one through it raises NullTypeGradError.
 

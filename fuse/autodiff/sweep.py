@@ -10,7 +10,7 @@ from typing import Any
 
 from fuse import types as ty
 from fuse.autodiff.absent import NullType, grad_not_implemented, is_disconnected, is_null
-from fuse.errors import FuseTypeError, ShapeError
+from fuse.errors import FuseTypeError, ShapeError, origin_text
 from fuse.expr import Expr, as_expr, constant, toposort
 from fuse.frontend.apply import Apply
 from fuse.frontend.lazy import IFELSE, edge_guard, guards, has_choices, under
@@ -20,6 +20,8 @@ from fuse.types import TensorType
 
 # What flows: an expression (of the node's shape), ZERO, DISCONNECTED, or a placeholder of NullType.
 Cotangent = Expr | Marker
+# Within the sweep: zeros that flow because somebody asked for them, and so ask nothing of the ops they come to.
+_CONSTANT = Marker("CONSTANT")
 
 
 def op(name: str, *args: Expr, **params: Any) -> Expr:
@@ -78,7 +80,7 @@ def cotangents(
             continue
         g = known[node] if node in known else _arrived(node, terms)
         if node in targets:
-            result[node] = g
+            result[node] = ZERO if g is _CONSTANT else g
         if node in stop or node.is_leaf or g is DISCONNECTED:
             continue
         wanted = tuple([arg in reach for arg in node.args])
@@ -86,7 +88,8 @@ def cotangents(
             continue
         if node.op.name == "part":
             g = _leaving(node, 0, g, lazy, node)
-            terms.setdefault((node.args[0], node.params["i"]), []).append(ZERO if is_discrete(node) else g)
+            flat = is_discrete(node) and not is_null(g) and g is not _CONSTANT
+            terms.setdefault((node.args[0], node.params["i"]), []).append(ZERO if flat else g)
             continue
         if node.op is LOOP and not lazy:
             numbers = DERIVATIVES["alongside"](g, node, reach, targets | known.keys())
@@ -95,7 +98,11 @@ def cotangents(
                     terms.setdefault(arg, []).append(h)
                 continue
         chosen = node.op is IFELSE and isinstance(g, Expr) and not is_null(g)
-        pulled = [ZERO, g, g] if chosen else pull_back(node, g, wanted)
+        if g is _CONSTANT or node.op.meta.get("for_gradients") and node.op.grad == (ZERO,):
+            cut = [_is_disconnected_rule(node, i) for i in range(len(wanted))]
+            pulled: list[Any] = [DISCONNECTED if c else _CONSTANT for c in cut]
+        else:
+            pulled = [ZERO, g, g] if chosen else pull_back(node, g, wanted)
         for k, (arg, h) in enumerate(zip(node.args, pulled, strict=True)):
             if h is not DISCONNECTED and arg in reach:
                 terms.setdefault(arg, []).append(_leaving(node, k, h, lazy, arg))
@@ -129,9 +136,14 @@ def _arrived(node: Expr, terms: Mapping[Any, list[Cotangent]]) -> Any:
     if is_tensor(node):
         return _total(terms.get(node, ()))
     parts = tuple([_total(terms.get((node, i), ())) for i in range(len(node.type.elements))])  # type: ignore[attr-defined]
-    if all(isinstance(p, Marker) for p in parts):
-        return ZERO if ZERO in parts else DISCONNECTED
-    return parts
+    if all(isinstance(p, Marker) for p in parts) and not (ZERO in parts and _hides_jumps(node)):
+        return next((kind for kind in (ZERO, _CONSTANT) if kind in parts), DISCONNECTED)
+    return tuple([ZERO if p is _CONSTANT else p for p in parts])
+
+
+def _hides_jumps(node: Expr) -> bool:
+    """Whether a loop has an op in its body that no gradient passes, not even one of zeros."""
+    return node.op is LOOP and any("undefined" in n.op.meta for n in toposort(node.params["body"].outputs))
 
 
 def _total(terms: Sequence[Cotangent]) -> Cotangent:
@@ -141,11 +153,11 @@ def _total(terms: Sequence[Cotangent]) -> Cotangent:
     for term in terms:
         if is_null(term):
             return term
-    level = [t for t in terms if t is not ZERO]
+    level = [t for t in terms if not isinstance(t, Marker)]
     if not level:
-        return ZERO
+        return next((kind for kind in (ZERO, _CONSTANT) if kind in terms), DISCONNECTED)
     while len(level) > 1:
-        paired: list[Any] = [op("add", a, b) for a, b in zip(level[::2], level[1::2], strict=False)]  # type: ignore[arg-type]
+        paired: list[Any] = [op("add", a, b) for a, b in zip(level[::2], level[1::2], strict=False)]
         level = paired + level[len(paired) * 2:]
     return level[0]
 
@@ -166,7 +178,9 @@ def pull_back(node: Expr, g: Any, wanted: Sequence[bool]) -> list[Cotangent]:
             found = pull_back(node, rest, wanted) if known else [DISCONNECTED] * len(node.args)
             return [null if s else h for s, h in zip(spoilt, found, strict=True)]
         return [DISCONNECTED if _is_disconnected_rule(node, i) else null for i in range(len(node.args))]
-    if g is ZERO or is_discrete(node):
+    if (why := node.op.meta.get("undefined")) is not None:
+        return _undefined(node, why)
+    if g is ZERO or is_discrete(node) and "floats" not in node.op.meta:
         return [DISCONNECTED if _is_disconnected_rule(node, i) else ZERO for i in range(len(node.args))]
     if isinstance(g, tuple):
         g = tuple([_dense(node, i, p) for i, p in enumerate(g)])
@@ -189,21 +203,31 @@ def _connections(node: Expr) -> Any:
     return instance.connection_pattern(Apply._view(node)) if hasattr(instance, "connection_pattern") else None
 
 
+def _undefined(node: Expr, why: str) -> list[Cotangent]:
+    """What an op passes on that declares that it has no gradient, also where nothing but zeros would flow."""
+    missing = NullType(f"{why}\n  it was made at {origin_text(node.origin)}")()
+    pattern = _connections(node)
+    if pattern is not None:
+        return [missing if any(row) else DISCONNECTED for row in pattern]
+    return [DISCONNECTED if _is_disconnected_rule(node, i) else missing for i in range(len(node.args))]
+
+
 def _is_disconnected_rule(node: Expr, i: int) -> bool:
     """Whether the rules say, without being called, that argument ``i`` is disconnected."""
-    if node.op.kind == "shape":
+    if node.op.kind == "shape" or i >= node.op.meta.get("sizes_from", len(node.args)):
         return True
     rules = node.op.grad
     return node.op.kind == "elementwise" and rules is not None and rules[i] is DISCONNECTED
 
 
 def _elementwise_rule(node: Expr, i: int, rule: Any, g: Expr, wanted: bool) -> Any:
-    """What ``rule`` makes of ``g`` for argument ``i``; a rule that is text says why there is none."""
+    """What ``rule`` makes of ``g`` for argument ``i``; text, as the rule or from it, says why there is none."""
     if not wanted or isinstance(rule, Marker):
         return rule
     if isinstance(rule, str):
         return grad_not_implemented(node.op.name, i, node, rule)
-    return rule(g, node, *node.args, **node.params)
+    found = rule(g, node, *node.args, **node.params)
+    return grad_not_implemented(node.op.name, i, node, found) if isinstance(found, str) else found
 
 
 def _dense(node: Expr, i: int, g: Cotangent) -> Cotangent:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fuse.errors import FuseTypeError
-from fuse.op import ZERO, elementwise
+from fuse.op import elementwise
 
 if TYPE_CHECKING:
     from fuse.codegen import mathlib
@@ -40,11 +40,22 @@ def _nearest(x: Any) -> Any:
     return np.where(np.isnan(x), quiet, (bits + half) >> np.uint64(16)).astype(np.uint16)
 
 
-@elementwise(dtype=_bits, numpy=_widened, grad=(ZERO,), builtin=True, traits="light")
+_META = {"floats": True}  # the integers that are taken or made are the bits of floats
+_NO_NUMBERS = (
+    "bits are integers; take it with respect to from_bfloat16(bits), and index or reshape that instead of the bits"
+)
+
+
+def _of_bits(g: Any, out: Any, x: Any) -> Any:
+    return g if x.op.name == "to_bfloat16" else _NO_NUMBERS  # rounding passes gradients on, as any cast to a float does
+
+
+@elementwise(dtype=_bits, numpy=_widened, grad=(_of_bits,), meta=_META, builtin=True, traits="light")
 def from_bfloat16(x):
     """The numbers of dtype float32 whose bfloat16 bits are ``x``, of dtype uint16; exact.
 
-    Gradients go to the result, not to the bits: ``T.grad(cost, from_bfloat16(bits))``.
+    Gradients go to the result, not to the bits: ``T.grad(cost, from_bfloat16(bits))``; with respect to bits they are
+    a NullTypeGradError. ``from_bfloat16(to_bfloat16(x))`` is a cast: what arrives goes on to ``x``.
     Raises FuseTypeError for any other dtype.
 
     >>> from_bfloat16(np.array([0x3F80, 0xC049], "uint16")).eval()
@@ -53,7 +64,7 @@ def from_bfloat16(x):
     return mathlib.from_bfloat16(x)
 
 
-@elementwise(dtype=_single, numpy=_nearest, grad=(ZERO,), builtin=True)
+@elementwise(dtype=_single, numpy=_nearest, grad=(lambda g, out, x: g,), meta=_META, builtin=True)
 def to_bfloat16(x):
     """The bits, uint16, of ``x`` rounded to bfloat16: to the nearest number, of two equally near ones to the even one.
 

@@ -100,6 +100,9 @@ class Op:
             return list(node.outputs)
         return node.default_output()
 
+    # Text that says why no gradient passes, for an op whose results move in jumps: also where they are integers.
+    without_gradient: str | None = None
+
     def perform(self, node: Apply, inputs: list[Any], output_storage: list[list[Any]]) -> None:
         """Compute: read the arrays ``inputs``, put the results into ``output_storage[i][0]``."""
         raise MethodNotDefined(
@@ -223,6 +226,8 @@ def record_of(instance: Op) -> ClassRecord:
             doc=inspect.cleandoc(cls.__doc__ or ""),
             meta={"instance": instance, "types": {}} | ({} if cls.numba_perform is Op.numba_perform else _NUMBA),
         )
+        if instance.without_gradient is not None:
+            record.meta["undefined"] = instance.without_gradient
         record = _records.setdefault(instance, record)
     return record
 

@@ -12,6 +12,7 @@ from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Constant, Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
 from fuse.frontend.asserting import required
+from fuse.frontend.jumps import placed_by
 from fuse.frontend.layout import broadcast_to, dimshuffle, iota
 from fuse.frontend.sizes import (
     Size,
@@ -152,7 +153,7 @@ def eye(n: Any, m: Any = None, k: Any = 0, dtype: Any = None) -> Expr:
     """
     rows = as_size(n)
     columns = rows if m is None else as_size(m)
-    return ew.cast(ew.eq(diagonal_offsets(rows, columns), as_size(k, "k")), dtype or config.floatX)
+    return ew.cast(ew.eq(diagonal_offsets(rows, columns), placed_by(as_size(k, "k"))), dtype or config.floatX)
 
 
 def identity_like(x: Any, dtype: Any = None) -> Expr:
@@ -196,7 +197,7 @@ def tri(N: Any, M: Any = None, k: Any = 0, dtype: Any = None) -> Expr:
     """
     rows = as_size(N)
     columns = rows if M is None else as_size(M)
-    return ew.cast(ew.le(diagonal_offsets(rows, columns), as_size(k, "k")), dtype or config.floatX)
+    return ew.cast(ew.le(diagonal_offsets(rows, columns), placed_by(as_size(k, "k"))), dtype or config.floatX)
 
 
 def tril(m: Any, k: Any = 0) -> Expr:
@@ -227,7 +228,8 @@ def _triangle(m: Any, k: Any, keep: Any, what: str) -> Expr:
     m = as_expr(m)
     if m.type.ndim < 2:
         raise ShapeError(f"{what} takes at least a matrix, not a {m.type.describe()}")
-    return ew.switch(keep(diagonal_offsets(*sizes_of(m)[-2:]), as_size(k, "k")), m, constant(0, dtype=m.type.dtype))
+    kept = keep(diagonal_offsets(*sizes_of(m)[-2:]), placed_by(as_size(k, "k")))
+    return ew.switch(kept, m, constant(0, dtype=m.type.dtype))
 
 
 def diag(v: Any, k: int = 0) -> Expr:

@@ -12,6 +12,7 @@ from fuse.frontend.asserting import required
 from fuse.frontend.creation import alloc, zeros
 from fuse.frontend.indexing import inc_subtensor
 from fuse.frontend.join import join, slice_axis
+from fuse.frontend.jumps import placed_by
 from fuse.frontend.layout import broadcast_to, dimshuffle, iota
 from fuse.frontend.reductions import all as all_
 from fuse.frontend.reductions import max as max_
@@ -90,7 +91,7 @@ def fill_diagonal_offset(a: Any, val: Any, offset: Any) -> Expr:
         raise ShapeError(f"fill_diagonal_offset takes a matrix, not a {a.type.describe()}")
     sizes, ndim = sizes_of(a), a.type.ndim
     at = [dimshuffle(iota(n), [0 if b == axis else "x" for b in range(ndim)]) for axis, n in enumerate(sizes)]
-    shifted = at[0] if static_int(offset) == 0 else ew.add(at[0], as_size(offset, "offset"))
+    shifted = at[0] if static_int(offset) == 0 else ew.add(at[0], placed_by(as_size(offset, "offset")))
     on = ew.eq(at[1], shifted)
     for other in at[2:]:
         on = ew.and_(on, ew.eq(other, at[0]))

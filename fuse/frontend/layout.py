@@ -356,7 +356,7 @@ def _count(n: Any) -> int:
 
 @op_record(
     "index", numpy=lambda n: np.arange(_count(n), dtype="int64"), infer=_positions_type, grad=_no_gradient,
-    shape=lambda node, s: node.args, traits="count",
+    shape=lambda node, s: node.args, traits="count", meta={"sizes_from": 0},
 )
 def iota(op: Op, n: Any) -> Expr:
     """The int64 vector 0, 1, ..., n - 1.
@@ -370,6 +370,7 @@ def iota(op: Op, n: Any) -> Expr:
 @op_record(
     "index", numpy=lambda *sizes: np.arange(math.prod(_ints(sizes)), dtype="int64").reshape(_ints(sizes)),
     infer=_positions_type, grad=_no_gradient, shape=lambda node, *s: node.args, traits="count",
+    meta={"sizes_from": 0},
 )
 def linear_index(op: Op, *sizes: Any) -> Expr:
     """The position of each element in C order, int64, for an array of the given sizes.

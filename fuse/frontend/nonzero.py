@@ -11,9 +11,10 @@ from fuse.errors import FuseIndexError, FuseValueError, ShapeError
 from fuse.expr import Constant, Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
 from fuse.frontend.asserting import required
+from fuse.frontend.jumps import PLACES
 from fuse.frontend.parts import parts
 from fuse.frontend.sizes import as_size_expr
-from fuse.op import DISCONNECTED, Op, op_record
+from fuse.op import Op, op_record
 from fuse.types import TensorType, TupleType
 
 
@@ -32,7 +33,7 @@ def _numpy(x: Any, *sizes: Any) -> list[Any]:
 
 @op_record(
     "opaque", name="nonzero", numpy=_numpy, infer=_type,
-    grad=lambda g, out, x, *sizes: (DISCONNECTED,) * (1 + len(sizes)),
+    meta={"undefined": PLACES, "sizes_from": 1, "position": True},
 )
 def nonzero_op(op: Op, x: Expr, *sizes: Expr) -> Expr:
     """The positions of the elements of ``x`` that are not 0, one vector per axis; ``sizes``: the shape x must have."""

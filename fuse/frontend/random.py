@@ -16,6 +16,7 @@ from fuse import types as ty
 from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Constant, Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
+from fuse.frontend.jumps import drawn_by
 from fuse.frontend.layout import dimshuffle, iota, linear_index
 from fuse.frontend.philox import philox
 from fuse.frontend.random_state import StateVariable, entropy_of, first_state
@@ -218,8 +219,9 @@ class RandomStreams:
         sizes = draw_sizes(size, ndim, n, p)
         if static_int(n) == 1:
             u = self._uniform(sizes, float_dtype(None, p))
-            return ew.cast(ew.lt(u, p), ty.dtype_name(dtype))
-        return ew.cast(_quantile(self._uniform(sizes, "float64"), n, p, law="binom"), ty.dtype_name(dtype))
+            return ew.cast(ew.lt(u, drawn_by(p)), ty.dtype_name(dtype))
+        drawn = _quantile(self._uniform(sizes, "float64"), drawn_by(n), drawn_by(p), law="binom")
+        return ew.cast(drawn, ty.dtype_name(dtype))
 
     @_with_state
     def poisson(
@@ -228,7 +230,7 @@ class RandomStreams:
         """Counts of rare events with mean ``lam``."""
         lam = as_expr(lam)
         u = self._uniform(draw_sizes(size, ndim, lam), "float64")
-        return ew.cast(_quantile(u, lam, law="poisson"), ty.dtype_name(dtype))
+        return ew.cast(_quantile(u, drawn_by(lam), law="poisson"), ty.dtype_name(dtype))
 
     @_with_state
     def random_integers(
@@ -244,7 +246,7 @@ class RandomStreams:
             if bound.type.dtype not in ty.DISCRETE:
                 raise FuseTypeError(f"bounds of random_integers are integers, not a {bound.type.describe()}")
         u = self._uniform(draw_sizes(size, ndim, low, high), "float64")
-        low, high = ew.cast(low, "int64"), ew.cast(high, "int64")
+        low, high = [ew.cast(drawn_by(bound), "int64") for bound in (low, high)]
         steps = ew.cast(ew.floor(ew.mul(u, ew.cast(ew.add(ew.sub(high, low), 1), "float64"))), "int64")
         return ew.cast(ew.add(low, steps), ty.dtype_name(dtype))
 
@@ -267,14 +269,14 @@ class RandomStreams:
             places = self._distinct(size, ndim, count, weights)
         elif weights is None:
             u = self._uniform(as_sizes(size, ndim), "float64")
-            places = ew.cast(ew.floor(ew.mul(u, ew.cast(as_expr(count), "float64"))), "int64")
+            places = ew.cast(ew.floor(ew.mul(u, ew.cast(drawn_by(count), "float64"))), "int64")
         else:
             if weights.type.ndim != 1:
                 raise ShapeError(f"the probabilities of choice are a vector, not a {weights.type.describe()}")
             from fuse.frontend.scans import cumsum
 
             u = self._uniform(as_sizes(size, ndim), "float64")
-            edges = cumsum(ew.cast(weights, "float64"))
+            edges = cumsum(ew.cast(drawn_by(weights), "float64"))
             # The last edge stands for everything above: rounding must not lead past the end.
             places = searchsorted(edges[:-1], ew.mul(u, edges[-1]), side="right")
         return ew.cast(places, ty.dtype_name(dtype)) if a.type.ndim == 0 else a[places]
@@ -289,7 +291,7 @@ class RandomStreams:
             raise FuseValueError(f"cannot choose {wanted} of {count} elements without replacement")
         if weights is None:
             return _argsort(self._uniform((count,), "float64"))[:wanted]
-        times = ew.neg(ew.true_div(ew.log1p(ew.neg(self._uniform(sizes_of(weights), "float64"))), weights))
+        times = ew.neg(ew.true_div(ew.log1p(ew.neg(self._uniform(sizes_of(weights), "float64"))), drawn_by(weights)))
         return _argsort(times)[..., :wanted]
 
     @_with_state
@@ -325,7 +327,7 @@ class RandomStreams:
             raise FuseValueError(f"the parameters of multinomial have more axes than the size, which has {len(rows)}")
         from fuse.frontend.scans import cumsum
 
-        edges = cumsum(ew.cast(p, "float64"), axis=p.type.ndim - 1)
+        edges = cumsum(ew.cast(drawn_by(p), "float64"), axis=p.type.ndim - 1)
         most = as_size(n if not n.type.ndim else ew.maximum(max_(n), 0))
         u = self._uniform((*rows, most), "float64")
         # rows, trials, classes: an outcome is the number of inner edges that the draw has passed.
@@ -335,7 +337,7 @@ class RandomStreams:
         outcome = sum_(ew.cast(passed, "int64"), axis=-1)
         hits = ew.eq(dimshuffle(outcome, [*range(outcome.type.ndim), "x"]), iota(sizes_of(p)[-1]))
         if n.type.ndim:
-            hits = ew.and_(hits, dimshuffle(ew.lt(iota(most), dimshuffle(n, [*range(n.type.ndim), "x"])), [
+            hits = ew.and_(hits, dimshuffle(ew.lt(iota(most), dimshuffle(drawn_by(n), [*range(n.type.ndim), "x"])), [
                 *range(n.type.ndim + 1), "x"]))
         return ew.cast(sum_(ew.cast(hits, "int64"), axis=-2), ty.dtype_name(dtype))
 

@@ -102,6 +102,7 @@ class RandomFunction(Op):
     """
 
     __props__ = ("fn", "outtype", "inplace", "ndim_added")
+    without_gradient = "draws of NumPy's generators have no derivative in their parameters"
 
     def __init__(self, fn: Any, outtype: Any, inplace: bool = False, ndim_added: int = 0) -> None:
         self.fn = fn
@@ -145,10 +146,8 @@ class RandomFunction(Op):
         output_storage[0][0] = state
         output_storage[1][0] = drawn.astype(self.outtype.dtype, copy=False)
 
-    def grad(self, inputs: list[Expr], output_grads: list[Expr]) -> list[Any]:
-        from fuse.op import DISCONNECTED
-
-        return [DISCONNECTED] * len(inputs)
+    def connection_pattern(self, node: Apply) -> list[list[bool]]:
+        return [[i == 0, i > 1] for i in range(len(node.inputs))]
 
     def R_op(self, inputs: list[Expr], eval_points: list[Any]) -> list[Any]:
         return [None, None]

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from fuse.autodiff.absent import DisconnectedType, grad_undefined
 from fuse.config import config
 from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Constant, Expr, as_expr, constant
@@ -59,6 +58,7 @@ class RandomVariable(Op):
     signature: Any = None
     dtype: Any = None
     inplace: Any = False
+    without_gradient = "draws of NumPy's generators have no derivative in their parameters"
     ndim_supp: Any = None
     ndims_params: Any = None
 
@@ -179,10 +179,6 @@ class RandomVariable(Op):
         if drawn.ndim != type_.ndim:
             raise ShapeError(f"{self} drew an array of shape {drawn.shape} where {type_.ndim} axes were expected")
         output_storage[0][0], output_storage[1][0] = rng, drawn.astype(type_.dtype, copy=False)
-
-    def grad(self, inputs: list[Expr], output_grads: list[Expr]) -> list[Any]:
-        why = "draws have no derivative in their parameters"
-        return [DisconnectedType()() if i < 2 else grad_undefined(self, i, x, why) for i, x in enumerate(inputs)]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
         return [[i == 0, i > 1] for i in range(len(node.inputs))]
