@@ -107,15 +107,17 @@ def stand_alone(
     expanded = without_detours(expand(tidied(rules.optimize(without_identities(chosen), mode=mode), mode)))
     settled, sizes = settle(expanded, assumed)
     texts = Texts(known)
-    writer = _Writer(list(inputs), settled, sizes, texts, native)
+    writer = _Writer(list(inputs), settled, sizes, texts, native, mode == "strict")
     compute = writer.write()
     return Alone("\n\n\n".join([*texts.texts, *writer.kernels]), compute, tuple(writer.extra), tuple(writer.support))
 
 
 class _Writer(SizeNames):
-    def __init__(self, inputs: list[Expr], results: list[Expr], sizes: Any, texts: Texts, native: bool) -> None:
+    def __init__(
+        self, inputs: list[Expr], results: list[Expr], sizes: Any, texts: Texts, native: bool, exact: bool
+    ) -> None:
         super().__init__(sizes)
-        self.inputs, self.results, self.texts, self.native = inputs, results, texts, native
+        self.inputs, self.results, self.texts, self.native, self.exact = inputs, results, texts, native, exact
         self.plan = plan(results, sizes)
         self.operands = self.plan.operands
         self.kernels: list[str] = []

@@ -24,7 +24,7 @@ def write_loop(writer: Any, node: Expr) -> list[str]:
     try:
         if node.params.get("branch"):
             raise NotCompiled("a choice of which only one side is computed")
-        loop = LoopWriter(body)
+        loop = LoopWriter(body, writer.exact)
         recipe = loop.recipe()
     except NotCompiled as reason:
         raise FuseTypeError(f"the loop at {origin_text(node.origin)} cannot stand alone: {reason}") from None

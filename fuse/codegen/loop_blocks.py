@@ -223,6 +223,8 @@ def _dtypes(writer: LoopWriter, statements: Sequence[_Statement]) -> dict[str, s
                 return of(left) if of(left) == of(right) else None
             case ast.IfExp(body=left, orelse=right):
                 return of(left) if of(left) == of(right) else None
+            case ast.Call(func=ast.Name(id="fma"), args=[x, y, z]):
+                return of(x) if of(x) == of(y) == of(z) else None
             case ast.Call(func=ast.Name(id="load"), args=[ast.Name(id=array), *_]):
                 return arrays.get(array)
             case ast.Call(func=ast.Name(id="float32" | "float64" as name)):

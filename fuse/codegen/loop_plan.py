@@ -30,8 +30,8 @@ _WITH_SIZES = ("kept", "scratch", "slots")  # arguments that end in the sizes of
 class LoopWriter(Units):
     """Writes the function of one body."""
 
-    def __init__(self, body: Body) -> None:
-        self.root = self
+    def __init__(self, body: Body, exact: bool = False) -> None:
+        self.root, self.exact = self, exact
         self.names: list[str] = []
         self.argtypes: list[ArgType] = []
         self.arguments: list[Argument] = []
@@ -300,9 +300,9 @@ class InnerWriter(Units):
         return lines
 
 
-def compile_loop(body: Body) -> LoopRecipe:
+def compile_loop(body: Body, exact: bool) -> LoopRecipe:
     """The compiled loop of ``body``; raises NotCompiled where something in it has no compiled form."""
-    return LoopWriter(body).recipe()
+    return LoopWriter(body, exact).recipe()
 
 
 def measure_text(self: LoopWriter) -> str:

@@ -22,20 +22,20 @@ def write_loop(writer: Any, node: Expr, name: str, arguments: Sequence[str]) -> 
     if node.op.name == "part":
         writer.line(f"{name} = {arguments[0]}[{node.params['i']}]")
         return
-    call = loop_call(node)
+    call = loop_call(node, writer.program.exact)
     writer.owned.update(make(OPS["part"], (node,), {"i": i}) for i, own in enumerate(getattr(call, "owned", ())) if own)
     writer.line(f"try: {name} = {writer.give('loop', call)}({', '.join(arguments)})")
     writer.line(f"except SizeMismatch: return serve(({writer.arguments}))")
 
 
-def loop_call(node: Expr) -> Callable[..., list[Array]]:
-    """What computes a loop in a wrapper."""
+def loop_call(node: Expr, exact: bool) -> Callable[..., list[Array]]:
+    """What computes a loop in a wrapper; ``exact``: with every operation rounded as it is written."""
     body: Body = node.params["body"]
     if node.params.get("branch"):
         return _branch(body, node.params["mode"])
     start = time.perf_counter()
     try:
-        recipe = compile_loop(body)
+        recipe = compile_loop(body, exact)
     except NotCompiled as reason:
         return _by_program(node, str(reason))
     from dataclasses import astuple

@@ -19,6 +19,7 @@ from fuse.codegen.loop_calls import call_own
 from fuse.codegen.loop_emit import Merge, NotCompiled, Place, copy_lines, dot_lines, plus, product, total
 from fuse.codegen.loop_matrices import MATRICES
 from fuse.codegen.loop_views import UNITS, store_into
+from fuse.codegen.multiply_add import has_multiply_add, with_multiply_add
 from fuse.codegen.products import is_product
 from fuse.codegen.region import SCATTERS, Region, is_literal, see_through
 from fuse.codegen.schedule import schedule
@@ -38,7 +39,7 @@ class Units(ABC):
     ``values`` has for each value the name of a number, or the place of an array; ``where`` the same for results.
     """
 
-    root: Any
+    root: Any  # has ``exact``: whether sums are rounded as they are written
     step: str
     steps: str
 
@@ -339,6 +340,8 @@ class Units(ABC):
 
     def written(self, kernel: Kernel) -> str:
         """The text of a kernel."""
+        if not self.root.exact and has_multiply_add():
+            kernel = check(with_multiply_add(kernel))
         source = CpuEmitter(kernel, tapes=False).emit()  # a loop has no tapes
         self.root.helpers.update(source.helpers)
         return source.text

@@ -68,7 +68,7 @@ COSTS = {
     **dict.fromkeys(
         "absolute sign maximum minimum less less_equal isnan isinf isfinite signbit copysign floor ceil trunc rint "
         "invert left_shift right_shift deg2rad rad2deg real imag conjugate complex "
-        "abs min max int float bool".split(),
+        "abs min max int float bool multiply_add".split(),
         1,
     ),
     "from_bfloat16": 1, "to_bfloat16": 6,

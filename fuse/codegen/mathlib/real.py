@@ -131,6 +131,6 @@ TABLE: dict[str, Any] = {
     "arcsin": "math.asin", "arccos": "math.acos", "arctan": "math.atan", "arctan2": "math.atan2",
     "sinh": "math.sinh", "cosh": "math.cosh", "tanh": "math.tanh",
     "arcsinh": "math.asinh", "arccosh": "math.acosh", "arctanh": "math.atanh",
-    "deg2rad": deg2rad, "rad2deg": rad2deg,
+    "deg2rad": deg2rad, "rad2deg": rad2deg, "multiply_add": "fma",
     "sigmoid": sigmoid, "softplus": softplus, "logaddexp": logaddexp, "log1mexp": log1mexp,
 }
