@@ -16,6 +16,7 @@ import numpy as np
 from fuse.codegen.added import AddedProduct
 from fuse.codegen.call_words import REGISTERS, Pointer, Words
 from fuse.codegen.frames import Frame
+from fuse.codegen.grouped import Grouped
 from fuse.codegen.products import SmallProduct
 from fuse.codegen.runner import unmade
 from fuse.codegen.syntax import parse
@@ -54,7 +55,7 @@ def native_call(
     ``form`` is that of the result: "single", "list", "dict" with ``keys``, or "none". Calls that it does not expect go
     to ``python`` as they are. Raises NotYet before every kernel has been made.
     """
-    if any(value is unmade for value in scope.values()):
+    if any(value is unmade and f"{name}(" in source for name, value in scope.items()):
         raise NotYet
     try:
         return _Translator(source, scope, form, keys).translated(python)
@@ -164,7 +165,7 @@ class _Translator:
         operation = "product" if isinstance(kernel, SmallProduct) else "kernel"
         if isinstance(kernel, AddedProduct):
             self.words("quiet")
-        kernel = kernel.compiled() if isinstance(kernel, (Frame, SmallProduct)) else kernel
+        kernel = kernel.compiled() if isinstance(kernel, (Frame, Grouped, SmallProduct)) else kernel
         launch = getattr(launch, "plain", launch)
         self.words(operation, Pointer(kernel), Pointer(launch), len(arguments), *arguments, len(made), *made)
 

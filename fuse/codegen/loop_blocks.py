@@ -17,7 +17,7 @@ from fuse.codegen import mathlib
 from fuse.codegen.syntax import parse
 
 if TYPE_CHECKING:
-    from fuse.codegen.loop_plan import LoopWriter
+    from fuse.codegen.loop_units import Units
 
 STEPS = 32  # of a block
 MOST = 8  # values that are kept for a block
@@ -31,20 +31,23 @@ class _Statement:
     assigns: frozenset[str]
 
 
-def in_blocks(writer: LoopWriter) -> list[str] | None:
-    """The lines of the loop in blocks; None where that does not serve. Memory for a block is scratch of the loop."""
-    if writer.body.until is not None or not any(map(_dear_dtype, writer.helpers)):
+def in_blocks(writer: Units, start: str, stop: str) -> list[str] | None:
+    """The lines of the loop from step ``start`` on in blocks; None where that does not serve.
+
+    Memory for a block is scratch of the loop.
+    """
+    if writer.body.until is not None or not any(map(_dear_dtype, writer.root.helpers)):
         return None
     statements = [_statement(s) for s in parse("\n".join(writer.lines)).body]
     sums: set[int] = set()
-    for k in writer.cells:
-        own = _chain(statements, f"state{k}")
+    for state in writer.number_states:
+        own = _chain(statements, state)
         if own and any(_is_dear(statements[i]) for i in _feeding(statements, own)):
             sums |= own
     if not sums:
         return None
     parts = _parts(writer, statements, sorted(_feeding(statements, sums)), sorted(sums))
-    return None if parts is None else _text(writer, statements, parts)
+    return None if parts is None else _text(writer, statements, parts, start, stop)
 
 
 def _statement(node: ast.stmt) -> _Statement:
@@ -95,7 +98,8 @@ def _calls(s: _Statement) -> list[str]:
 
 def _is_pure(s: _Statement) -> bool:
     """Whether a statement computes with numbers alone: what memory holds may change before a block is done."""
-    return "step" not in s.reads and not {"load", "store", "size", "stride", "?"}.intersection(_calls(s))
+    of_memory = {"load", "store", "size", "stride", "?"}
+    return not any(name.startswith("step") for name in s.reads) and of_memory.isdisjoint(_calls(s))
 
 
 def _is_dear(s: _Statement) -> bool:
@@ -131,7 +135,7 @@ class _Parts:
 
 
 def _parts(
-    writer: LoopWriter, statements: Sequence[_Statement], feeding: Sequence[int], sums: Sequence[int]
+    writer: Units, statements: Sequence[_Statement], feeding: Sequence[int], sums: Sequence[int]
 ) -> _Parts | None:
     """The loop in three; None where a value cannot be kept, or too many had to be."""
     moved = {*feeding, *sums}
@@ -141,7 +145,7 @@ def _parts(
     for i, s in enumerate(statements):
         for name in s.assigns:
             at.setdefault(name, []).append(i)
-    last = {f"state{k}" for k in writer.cells}
+    last = set(writer.number_states)
     early = set().union(*[statements[i].reads for i in feeding])
     late = set().union(*[statements[i].reads for i in sums])
     own = {statements[i].target for i in sums}
@@ -162,7 +166,7 @@ def _parts(
     return _Parts(steps, begin, feeding, sums, literals, early, late, kept, handed, made, dtypes)
 
 
-def _text(writer: LoopWriter, statements: Sequence[_Statement], parts: _Parts) -> list[str]:
+def _text(writer: Units, statements: Sequence[_Statement], parts: _Parts, start: str, stop: str) -> list[str]:
     """The three loops of a block, in a loop over blocks."""
     block, step = writer.fresh("b"), writer.step
     q, r = f"{block}_q", f"{block}_r"
@@ -194,20 +198,21 @@ def _text(writer: LoopWriter, statements: Sequence[_Statement], parts: _Parts) -
     ])
     added = renamed([*constants(late), *loaded([n for n in [*kept, *handed] if n in late], r), *lines(parts.sums)])
     return [
-        f"for {block} in range((stop - start + {STEPS - 1}) // {STEPS}):",
-        f"    {block}_low = start + {block} * {STEPS}",
-        f"    {block}_high = smaller({block}_low + {STEPS}, stop)",
+        f"for {block} in range(({stop} - {start} + {STEPS - 1}) // {STEPS}):",
+        f"    {block}_low = {start} + {block} * {STEPS}",
+        f"    {block}_high = smaller({block}_low + {STEPS}, {stop})",
         f"    for {step} in range({block}_low, {block}_high):", *["        " + line for line in steps],
         f"    for {q} in range({block}_high - {block}_low):", *["        " + line for line in at_once],
         f"    for {r} in range({block}_high - {block}_low):", *["        " + line for line in added],
     ]
 
 
-def _dtypes(writer: LoopWriter, statements: Sequence[_Statement]) -> dict[str, str]:
+def _dtypes(writer: Units, statements: Sequence[_Statement]) -> dict[str, str]:
     """The float dtypes of names, where they are plain to see."""
-    arrays = {name: t.dtype for name, t in zip(writer.names, writer.argtypes, strict=True)}
-    found: dict[str, str | None] = {f"state{k}": arrays[name] for k, name in writer.cells.items()}
-    for line in writer.before:
+    root = writer.root
+    arrays = {name: t.dtype for name, t in zip(root.names, root.argtypes, strict=True)}
+    found: dict[str, str | None] = {**writer.numbers_outside(), **writer.number_states}
+    for line in root.before:
         if match := re.fullmatch(r"(\w+_now) = load\((\w+), 0\)", line):
             found[match[1]] = arrays[match[2]]
 
@@ -229,7 +234,7 @@ def _dtypes(writer: LoopWriter, statements: Sequence[_Statement]) -> dict[str, s
                 return arrays.get(array)
             case ast.Call(func=ast.Name(id="float32" | "float64" as name)):
                 return name
-            case ast.Call(func=ast.Name(id=name)) if name in writer.helpers:
+            case ast.Call(func=ast.Name(id=name)) if name in root.helpers:
                 return _dear_dtype(name)
         return None
 

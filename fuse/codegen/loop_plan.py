@@ -80,6 +80,7 @@ class LoopWriter(Units):
         name = self.cells[k] = self.argument(x.type.dtype, 0, True, ("state", k))
         self.where["state", k] = (len(self.arguments) - 1, "number")
         self.before.append(f"state{k} = load({name}, 0)")
+        self.number_states[f"state{k}"] = x.type.dtype
         return f"state{k}"
 
     def state_memory(self, k: int, x: Expr, in_rows: bool) -> str:
@@ -121,7 +122,7 @@ class LoopWriter(Units):
     def recipe(self) -> LoopRecipe:
         """The compiled loop as data."""
         body = self.body
-        self.blocks = in_blocks(self)
+        self.blocks = in_blocks(self, "start", "stop")
         measure = measure_text(self)
         numbers = [ArgType("int64", None)] * (2 + len(self.measures))
         types = (*numbers, *self.argtypes)
@@ -206,7 +207,12 @@ class InnerWriter(Units):
         name = self.root.fresh("state")
         self.first_lines.append(f"{name} = {as_dtype(self.outer.number(self.inits[k]), x.type.dtype)}")
         self.where["state", k] = name
+        self.number_states[name] = x.type.dtype
         return name
+
+    def numbers_outside(self) -> dict[str, str]:
+        known = [*self.outer.values.items(), *self.values.items()]
+        return {name: value.type.dtype for value, name in known if isinstance(name, str)}
 
     def state_memory(self, k: int, x: Expr, in_rows: bool) -> str:
         shape = self.shape_of_leaf(x)
@@ -290,7 +296,8 @@ class InnerWriter(Units):
 
     def emitted(self) -> list[str]:
         """The lines of the loop; its results are values of the outer body then."""
-        lines = [*self.first_lines, *self.around("0", self.steps), *self.last_lines]
+        blocks = in_blocks(self, "0", self.steps) if self.outer.around_loop else None
+        lines = [*self.first_lines, *(blocks or self.around("0", self.steps)), *self.last_lines]
         count = len(self.body.states)
         for i in range(count + len(self.body.ys)):
             part = OPS["part"](self.node, i=i)

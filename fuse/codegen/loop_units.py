@@ -42,6 +42,7 @@ class Units(ABC):
     root: Any  # has ``exact``: whether sums are rounded as they are written
     step: str
     steps: str
+    around_loop = False  # whether these are no steps, but what stands around a loop
 
     def prepare(self, body: Body) -> None:
         """Plan the body."""
@@ -58,6 +59,7 @@ class Units(ABC):
         self.where: dict[Any, Any] = {}
         self.turned: dict[Expr, Place] = {}
         self.positions: dict[int, str] = {}  # of windows, by how many rows they move along
+        self.number_states: dict[str, str] = {}  # dtypes of the states that are numbers
 
     def simplified(self, body: Body) -> Sequence[Expr]:
         """The outputs of the body, which was simplified with the formula around it."""
@@ -98,6 +100,10 @@ class Units(ABC):
     @abstractmethod
     def inner_loop(self, node: Expr) -> None:
         """Write a loop within a step."""
+
+    def numbers_outside(self) -> dict[str, str]:
+        """Dtypes of numbers that exist before the loop, by their names."""
+        return {}
 
     # ------------------------------------------------------------ names
     def fresh(self, prefix: str) -> str:

@@ -31,6 +31,7 @@ class Planned:
         self.inputs, self.outputs, self.updates = program.inputs, program.outputs, program.updates
         self.takes_outputs, self.overwrites = program.takes_outputs, program.overwrites
         self.exact = program.mode == "strict"
+        self.together = program.together
         self.trace: list[Any] = []
         results = [*self.outputs, *[value for _, value in self.updates]]
         self.assumed: list[tuple[Expr, Expr]] = []

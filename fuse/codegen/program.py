@@ -40,6 +40,7 @@ class Program:
         takes_outputs: bool = False,
         products: str = "either",
         overwrites: Sequence[int] = (),
+        together: bool = True,
     ) -> None:
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
@@ -49,6 +50,7 @@ class Program:
         self.takes_outputs = takes_outputs  # arrays for its results are further arguments of the wrapper
         # Those of large matrices and vectors: "called" from BLAS, "swept" in kernels, or "either", as sizes tell.
         self.products = products
+        self.together = together  # loops of numbers and the formulas around them, in one entry
         self.overwrites = tuple(overwrites)  # positions of inputs whose memory results may have
         self._variants: dict[Any, Any] = {}  # programs, or None where there is none
         self.made: Callable[[Program, str], object] = lambda other, why: None  # told of programs made for some calls
@@ -65,7 +67,7 @@ class Program:
             self.shared, self.assumes = found.shared, found.assumes
         for number, runner in enumerate(self.launchers):
             plans.enter(scope, number, runner)
-        scope["serve"], scope["serve_large"] = self.serve, self.serve_large
+        scope |= {"serve": self.serve, "serve_large": self.serve_large, "serve_long": self.serve_long}
         exec(compile(self.wrapper_source, "<fuse wrapper>", "exec"), scope)
         self._run: Callable[..., list[Array]] = scope["program"]
 
@@ -125,6 +127,13 @@ class Program:
             self._variants[products] = self._like(products=products)
             self.made(self._variants[products], "large matrices")
         return self._variants[products](*values)
+
+    def serve_long(self, values: Sequence[Any]) -> list[Array]:
+        """A call with a loop of so many steps that it is entered several times, to hear Ctrl-C."""
+        if "apart" not in self._variants:
+            self._variants["apart"] = self._like(together=False)
+            self.made(self._variants["apart"], "many steps")
+        return self._variants["apart"](*values)
 
     # ------------------------------------------------------------ the rare calls
     def serve(self, values: Sequence[Any]) -> list[Array]:

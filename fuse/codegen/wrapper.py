@@ -32,6 +32,7 @@ from fuse.codegen.joins import into_joins, join
 from fuse.codegen.joins import prepare as prepare_join
 from fuse.codegen.launch import Launcher
 from fuse.codegen.liveness import escaping, last_uses
+from fuse.codegen.loop_group import groups, write_member
 from fuse.codegen.loop_run import write_loop
 from fuse.codegen.order import orders
 from fuse.codegen.overwrite import over_input
@@ -183,8 +184,14 @@ class Writer(SizeNames):
                 self.env[leaf] = self.give("c", leaf.data)
         self.check_guards()
         self.look_for_large(program.matrices)
+        together = groups(self) if program.together else {}
+        members = {k for group in together.values() for k in group.members}
         for position, unit in enumerate(self.plan.units):
-            if isinstance(unit, Region):
+            if position in members:
+                write_member(self, unit)
+                if position in together:
+                    together[position].write_call()
+            elif isinstance(unit, Region):
                 self.region(unit, position)
             else:
                 self.single(unit, position)

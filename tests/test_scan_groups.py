@@ -1,0 +1,94 @@
+"""Loops of numbers with the formulas around them: one entry, with the values that they have apart."""
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fuse
+import fuse.tensor as T
+from fuse.codegen import loop_group
+
+RNG = np.random.default_rng(11)
+
+
+def _chain(y: Any, theta: Any, start: Any) -> Any:
+    def step(state: Any, now: Any) -> Any:
+        error = now[0] - theta * state[0]
+        return (error, state[1] + error * error), (error,)
+
+    (last, cost), (errors,) = fuse.loop(step, (T.exp(start) - 1.0, 0.0 * start), (y,))
+    return 0.5 * cost + last, errors
+
+
+def _wrapper(f: Any) -> str:
+    return str(f.source[f.source.index("# wrapper"):])
+
+
+def _by_hand(y: Any, theta: float, start: float) -> tuple[float, list[float]]:
+    errors, last = [], np.exp(start) - 1.0
+    for value in y:
+        errors.append(last := value - theta * last)
+    return 0.5 * float(np.sum(np.square(errors))) + last, errors
+
+
+def test_a_loop_and_the_formulas_around_it_are_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    y, theta, start = T.dvector("y"), T.dscalar("theta"), T.dscalar("start")
+    cost, errors = _chain(y, theta, start)
+    f = fuse.function([y, theta, start], [cost, errors, fuse.grad(cost, theta)])
+    assert len(re.findall(r"\b(?:loop|kernel)\d+\(", _wrapper(f))) == 1
+    data = RNG.standard_normal(40)
+    read_only = data[:7].copy()
+    read_only.flags.writeable = False
+    shifted = np.frombuffer(b"." + data.tobytes(), np.float64, 40, 1)  # not aligned
+    given = [data, data[::-2], data[3:9], np.repeat(data[:2], 3)[::3], data[:0], data[:1], read_only, shifted]
+    for _ in range(3):  # by Python at first, at C level then
+        for series in given:
+            found = f(series, 0.4, 0.1)
+            value, all_errors = _by_hand(series, 0.4, 0.1)
+            up, down = (_by_hand(series, 0.4 + h, 0.1)[0] for h in (1e-6, -1e-6))
+            np.testing.assert_allclose(found[0], value, rtol=1e-12)
+            np.testing.assert_allclose(found[1], all_errors, rtol=1e-12)
+            np.testing.assert_allclose(found[2], (up - down) / 2e-6, rtol=1e-6, atol=1e-8)
+    monkeypatch.setattr(loop_group, "LONGEST", 30)  # more steps are done in pieces, by another program
+    g = fuse.function([y, theta, start], [cost, errors, fuse.grad(cost, theta) * 2.0])
+    for _ in range(6):
+        for series in (data, data[:30]):
+            for one, other in zip(g(series, 0.4, 0.1)[:2], f(series, 0.4, 0.1)[:2], strict=True):
+                np.testing.assert_array_equal(one, other)
+    out = [np.empty(()), np.empty(40), np.empty(())]
+    assert f(data, 0.4, 0.1, out=out)[1] is out[1] and float(out[0]) == float(f(data, 0.4, 0.1)[0])
+
+
+def test_sizes_that_a_loop_finds_and_loops_after_it() -> None:
+    x, n = T.dvector("x"), T.lscalar("n")
+    (count, _), _ = fuse.loop(lambda s, now: ((s[0] + (now[0] > 0), s[1] + s[0]), ()), (T.constant(0), n), (x,))
+    (power,), _ = fuse.loop(lambda s, now: ((s[0] * 2,), ()), (n,), (), count)
+    whole = T.arange(count) * n
+    f = fuse.function([x, n], [count + 1, power - 1, whole, (whole * power).sum()])
+    for _ in range(6):
+        for data in (np.array([1.0, -1.0, 2.0, 3.0]), np.array([-1.0]), np.zeros(0)):
+            k = int((data > 0).sum())
+            found = f(data, 5)
+            wanted = [k + 1, 5 * 2**k - 1, 5 * np.arange(k), 5 * 2**k * 5 * np.arange(k).sum()]
+            for a, b in zip(found, wanted, strict=True):
+                np.testing.assert_array_equal(a, b)
+
+
+def test_an_unknown_number_of_steps_and_a_shared_start() -> None:
+    a, w = T.dscalar("a"), fuse.shared(1.5, "w")
+    values, updates = fuse.scan(
+        lambda z: (z * a, fuse.scan_module.until(z > 50.0)), outputs_info=[w * 1.0], n_steps=200)
+    last = values[-1]
+    f = fuse.function([a], last + 1.0, updates=[*updates.items(), (w, T.sqrt(last))])
+    for _ in range(7):
+        start = float(w.get_value())
+        z = start
+        for _ in range(200):
+            z, ends = z * 1.3, z > 50.0
+            if ends:
+                break
+        np.testing.assert_allclose(f(1.3), z + 1.0)
+        np.testing.assert_allclose(w.get_value(), np.sqrt(z))
