@@ -111,7 +111,7 @@ class GroupWriter(Units):
     def __init__(self, writer: Writer, position: int, members: Sequence[int]) -> None:
         self.root = self
         self.writer, self.position, self.members = writer, position, members
-        self.sizes, self.plan = writer.sizes, writer.plan
+        self.sizes, self.plan, self.exact = writer.sizes, writer.plan, writer.program.exact
         self.names: list[str] = []
         self.argtypes: list[ArgType] = []
         self.arguments: list[tuple[Any, ...]] = []
