@@ -46,7 +46,7 @@ def in_place(writer: DeviceWriter, region: Region, found: DeviceRegion) -> dict[
             and region.loads.get(target) == region.amap[value]
             and not any(value in u.loads or target in u.loads for u in later if isinstance(u, Region))
             and not any(_base(writer, r) is target for r in writer.results)
-            and all(_leaves_alone(writer, u, target) for u in units)
+            and all(_leaves_alone(u, target) for u in units)
             and reads_once(writer, region, target)  # type: ignore[arg-type]
             and _by_one_thread(found, target, value)
         ):
@@ -63,7 +63,7 @@ def _base(writer: DeviceWriter, value: Expr) -> Expr:
     return see_through(value, writer.sizes).base if isinstance(value.type, TensorType) else value
 
 
-def _leaves_alone(writer: DeviceWriter, unit: Region | Expr, target: Expr) -> bool:
+def _leaves_alone(unit: Region | Expr, target: Expr) -> bool:
     """Whether no value that a unit makes can share the memory of ``target``."""
     if isinstance(unit, Region) or unit.op.name in _READING:
         return True

@@ -78,10 +78,7 @@ class Launches:
         self.held = [tuple([s for s in each if s.held is not None]) for each in zip(*held, strict=True)]
         self.private = private_buffers(kernel, [s.part for s in self.sources])
         self.compiled: dict[PartSource, Any] = {}
-        self.accs = {
-            s.acc: s for s in walk(kernel.body) if isinstance(s, Init)
-        }
-        self.index_order = {b.name: k for k, b in enumerate(kernel.buffers)}
+        self.accs = {s.acc: s for s in walk(kernel.body) if isinstance(s, Init)}
 
     # ------------------------------------------------------------ sizes
     def sizes(self, arrays: Mapping[str, DeviceArray], numbers: Mapping[str, Any]) -> dict[Axis, int]:

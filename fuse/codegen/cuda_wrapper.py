@@ -165,7 +165,7 @@ class DeviceWriter(SizeNames):
 
     def hosted(self, region: Region, why: str) -> None:
         """A region with an op that has no text for GPUs: its kernel runs on the host."""
-        bases = list(dict.fromkeys([*region.loads, *region.whole, *_outside(region, self.operands)]))
+        bases = list(dict.fromkeys([*region.loads, *region.whole, *_outside(region)]))
         bases = [b for b in bases if b not in region.amap or b in region.loads]
         names = self.host_call(bases, list(region.outputs))
         for node, name in zip(region.outputs, names, strict=True):
@@ -271,7 +271,7 @@ class DeviceWriter(SizeNames):
         return copied
 
 
-def _outside(region: Region, operands: Any) -> list[Expr]:
+def _outside(region: Region) -> list[Expr]:
     """What the nodes of a region read that is no node of it, through views."""
     found: list[Expr] = []
     for node in region.amap:

@@ -36,11 +36,8 @@ def lift_gather(node: Expr) -> Expr:
     if not kept.issuperset(indices):
         return node  # an index along an axis that has size 1 everywhere: its shape, and its check, would be lost
     rank = max(i.type.ndim for i in indices)
-    count = len(indices)
     for current in inner:
-        args = [
-            lifted[a] if a in lifted else _indexed(a, wanted[a], rank, source.type.ndim - count) for a in current.args
-        ]
+        args = [lifted[a] if a in lifted else _indexed(a, wanted[a], rank) for a in current.args]
         lifted[current] = make(current.op, tuple(args), dict(current.params))
     result = lifted[source]
     return result if result.type.ndim == node.type.ndim and result.type.dtype == node.type.dtype else node
@@ -79,8 +76,8 @@ def _below(node: Expr, per_axis: tuple[Expr | None, ...]) -> list[tuple[Expr | N
     return out
 
 
-def _indexed(arg: Expr, per_axis: tuple[Expr | None, ...], rank: int, trailing: int) -> Expr:
-    """An operand of the formula at the given indices: of rank ``rank + trailing``, or lower where it broadcasts."""
+def _indexed(arg: Expr, per_axis: tuple[Expr | None, ...], rank: int) -> Expr:
+    """An operand of the formula at the given indices, which have rank ``rank``."""
     keep = [axis for axis, index in enumerate(per_axis) if index is not None]
     rest = list(range(len(per_axis), arg.type.ndim))
     if not keep:

@@ -134,20 +134,17 @@ def _compiled(source: PartSource, compiler: Compiler) -> Compiled:
 
 
 def ptx_of(
-    inputs: Sequence[Expr], outputs: Sequence[Expr], capability: Capability = (9, 0),
-    layouts: Sequence[str] | None = None,
+    inputs: Sequence[Expr], outputs: Sequence[Expr], capability: Capability = (9, 0)
 ) -> tuple[Compiled, ...]:
-    """The kernels of a formula as PTX, in the order of their launches.
+    """The kernels of a formula as PTX, for contiguous arrays, in the order of their launches.
 
-    ``layouts`` are those of all arrays that a kernel reads and writes: all contiguous, unless it is given.
     Raises DeviceError where the packages of the ``cuda`` extra are missing.
     """
-    return kernels_of(inputs, outputs, capability, layouts)[0]
+    return kernels_of(inputs, outputs, capability)[0]
 
 
 def kernels_of(
-    inputs: Sequence[Expr], outputs: Sequence[Expr], capability: Capability = (9, 0),
-    layouts: Sequence[str] | None = None,
+    inputs: Sequence[Expr], outputs: Sequence[Expr], capability: Capability = (9, 0)
 ) -> tuple[tuple[Compiled, ...], list[str]]:
     """The kernels as `ptx_of` gives them, those of loops' bodies last, and what runs on the host and why."""
     lacking = missing()
@@ -161,8 +158,7 @@ def kernels_of(
             given, wanted_of, always = programs.pop()
             program = DeviceProgram(given, wanted_of)
             for region in program.regions:
-                wanted = ("C",) * len(region.bases) if layouts is None else tuple(layouts)
-                found.extend(compiled(region.launches(wanted)[0], compiler))
+                found.extend(compiled(region.launches(("C",) * len(region.bases))[0], compiler))
             found.extend([loop.compiled(compiler) for loop in program.loops])
             hosted += [what for kind, what in program.steps if kind == "on the host" and always]
             loops = [u.params["body"] for u in program.plan.units if isinstance(u, Expr) and u.op is LOOP]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fuse.codegen.kernel import Bounded, Const, Store, Update
@@ -11,6 +12,7 @@ from fuse.op import OPS
 
 if TYPE_CHECKING:
     from fuse.codegen.nest import Context
+    from fuse.codegen.region import Operand
     from fuse.codegen.schedule import Scheduler
 
 
@@ -21,17 +23,11 @@ def place_scatter(scheduler: Scheduler, node: Expr, level: int, context: Context
     """
     region, prefix, time = scheduler.region, context[:level], context[level]
     base, value, *indices = scheduler.operands[node]
-    rank, axes, target = index_rank(node), region.domain[node], scheduler.buffer(node)
+    axes, target = region.domain[node], scheduler.buffer(node)
     rows = tuple([0 if a is None else scheduler.axes[a] for a in region.amap[node]])
-    entries: list[Any] = []
-    for k, operand in enumerate(indices):
-        entry: Any = scheduler.direct_index(node, operand, k, axes, rank)
-        if entry is None:
-            entry, at = checked_index(scheduler, node, k, level, prefix, time)
-            time = max(time, at)
-        entries.append(entry)
+    entries, time = entries_of(scheduler, node, indices, level, prefix, time)
     index = (*entries, *rows[len(indices) :])
-    name, at, have = scheduler.value(value, level, prefix, time, axes)
+    name, at, have = scheduler.value(value, level, prefix, axes)
     if is_literal(base.base):
         start = scheduler.new_name()
         dtype = "float32" if node.type.dtype == "float16" else node.type.dtype
@@ -41,6 +37,21 @@ def place_scatter(scheduler: Scheduler, node: Expr, level: int, context: Context
         scheduler.emit(level, prefix, max(time, at), Store(target, index, name))
     else:
         scheduler.emit(level, prefix, max(time, at), Update(target, index, OPS["sum"], have, name, have))
+
+
+def entries_of(
+    scheduler: Scheduler, node: Expr, indices: Sequence[Operand], level: int, prefix: Context, time: int
+) -> tuple[list[Any], int]:
+    """What a node's ``indices`` are at this place, and the earliest time: axes that they count, or values, checked."""
+    axes, rank = scheduler.region.domain.get(node, scheduler.region.amap[node]), index_rank(node)
+    entries: list[Any] = []
+    for k, operand in enumerate(indices):
+        entry: Any = scheduler.direct_index(node, operand, k, axes, rank)
+        if entry is None:
+            entry, at = checked_index(scheduler, node, k, level, prefix, time)
+            time = max(time, at)
+        entries.append(entry)
+    return entries, time
 
 
 def checked_index(
@@ -54,7 +65,7 @@ def checked_index(
     operand = scheduler.operands[node][1 + scatter + k]
     axes, rank = scheduler.region.domain.get(node, scheduler.region.amap[node]), index_rank(node)
     shift = rank - len(operand.pattern)
-    name, at, _ = scheduler.value(operand, level, prefix, time, axes, offset=shift)
+    name, at, _ = scheduler.value(operand, level, prefix, axes, offset=shift)
     where = [axes[j + shift] for j, d in enumerate(operand.pattern) if d is not None]
     own = scheduler.level_for(frozenset([a for a in where if a is not None]))
     source = scheduler.operands[node][0]

@@ -33,7 +33,7 @@ from fuse.codegen.kernel import (
 from fuse.codegen.lanes import accumulator_dtype
 from fuse.codegen.nest import Binding, Context
 from fuse.codegen.region import GENERATORS, INDEXED, SCATTERS, Operand, Region, cost_of, index_rank, is_literal
-from fuse.codegen.scatter import checked_index, place_scatter
+from fuse.codegen.scatter import checked_index, entries_of, place_scatter
 from fuse.codegen.sizes import Size, Sizes
 from fuse.expr import INPUT, Expr
 from fuse.op import Op
@@ -100,7 +100,7 @@ class Scheduler(Placement):
         dtype = _working(node.params["dtype"])
         acc = self.new_name("acc")
         operand = self.operands[node][0]
-        value, time, have = self.value(operand, level, context[:level], context[level], self.region.domain[node])
+        value, time, have = self.value(operand, level, context[:level], self.region.domain[node])
         time = max(time, context[level])
         # Where every reduced axis has size 1, start and only step stand side by side.
         self.emit(out, context[:out], time if level == out else context[out], Init(acc, node.op, dtype))
@@ -111,7 +111,7 @@ class Scheduler(Placement):
         """A sum whose axes cross the nest: cleared first, added to in the innermost loop, in memory."""
         operand = self.operands[node][0]
         dtype = node.params["dtype"]
-        value, time, have = self.value(operand, level, context[:level], context[level], self.region.domain[node])
+        value, time, have = self.value(operand, level, context[:level], self.region.domain[node])
         index = tuple([0 if a is None else self.axes[a] for a in self.region.amap[node]])
         target, wide = self.buffer(node), self.summed_in(node.op, dtype)
         at: tuple[Any, ...] = index
@@ -150,7 +150,6 @@ class Scheduler(Placement):
         operand: Operand,
         level: int,
         prefix: Context,
-        time: int,
         axes: tuple[int | None, ...],
         offset: int | None = None,
     ) -> tuple[str, int, str]:
@@ -165,7 +164,7 @@ class Scheduler(Placement):
         for k, d in enumerate(operand.pattern):
             if d is not None:
                 where[d] = axes[k + shift]
-        return (*self.outer_value(base, tuple(where), level, prefix, time), dtype)
+        return self.outer_value(base, tuple(where), prefix), 0, dtype
 
     def inner_value(self, base: Expr, prefix: Context) -> tuple[str, int, int]:
         """(name, time at its own level, own level) of a value of the region as seen inside the sweeps ``prefix``."""
@@ -233,13 +232,12 @@ class Scheduler(Placement):
         self.emit(own, context[:own], context[own], Put(local.name, self.names[base, own, context[:own]]))
         return local
 
-    def outer_value(
-        self, base: Expr, where: tuple[int | None, ...], level: int, prefix: Context, time: int
-    ) -> tuple[str, int]:
+    def outer_value(self, base: Expr, where: tuple[int | None, ...], prefix: Context) -> str:
+        """The name of a value from outside the region, which is there from the start, in the sweeps ``prefix``."""
         own = self.level_for(frozenset(a for a in where if a is not None))
         key = base, where, own, prefix[:own]
         if key in self.names:
-            return self.names[key], 0
+            return self.names[key]
         dtype = _working(base.type.dtype)
         if is_literal(base):
             name = self.new_name()
@@ -257,7 +255,7 @@ class Scheduler(Placement):
             index = tuple([0 if a is None else self.axes[a] for a in where])
             self.emit(own, prefix[:own], 0, Load(name, dtype, self.buffer(base), index))
         self.names[key] = name
-        return name, 0
+        return name
 
     def compute(self, node: Expr, level: int, prefix: Context, time: int) -> tuple[str, int]:
         """Emit ``node`` at this place; its name and the time at which its operands are there."""
@@ -265,18 +263,15 @@ class Scheduler(Placement):
         name = self.new_name()
         dtype = _working(node.type.dtype)
         if node.op.name in GENERATORS:
-            self.emit(
-                level, prefix, time, Position(name, "int64", tuple([self.axes[a] for a in axes if a is not None]))
-            )
-            if node.op.name == "iota" and axes[0] is None or not any(a is not None for a in axes):
-                self.slots[level, prefix].items.pop()
-                self.emit(level, prefix, time, Const(name, "int64", 0))
+            position = tuple([self.axes[a] for a in axes if a is not None])
+            first = not position or node.op.name == "iota" and axes[0] is None
+            self.emit(level, prefix, time, Const(name, "int64", 0) if first else Position(name, "int64", position))
             return name, time
         if node.op.name == "gather":
             return self.gather(node, level, prefix, time)
         arguments = []
         for operand in self.operands[node]:
-            value, at, arg_dtype = self.value(operand, level, prefix, time, axes)
+            value, at, arg_dtype = self.value(operand, level, prefix, axes)
             arguments.append((value, arg_dtype))
             time = max(time, at)
         signature, _out = node.op.signature(*node.args, **node.params)
@@ -298,19 +293,12 @@ class Scheduler(Placement):
 
     def gather(self, node: Expr, level: int, prefix: Context, time: int) -> tuple[str, int]:
         axes = self.region.amap[node]
-        rank = max(a.type.ndim for a in node.args[1:])
+        rank = index_rank(node)
         source = self.operands[node][0]
         if source.base.op.name == "iota":
             return self.bounded(node, level, prefix, time)
-        entries: list[Any] = []
-        for k, operand in enumerate(self.operands[node][1:]):
-            entry: Any = self.direct_index(node, operand, k, axes, rank)
-            if entry is None:
-                entry, at = checked_index(self, node, k, level, prefix, time)
-                time = max(time, at)
-            entries.append(entry)
-        for a in axes[rank:]:
-            entries.append(0 if a is None else self.axes[a])
+        entries, time = entries_of(self, node, self.operands[node][1:], level, prefix, time)
+        entries += [0 if a is None else self.axes[a] for a in axes[rank:]]
         index: list[Any] = [0] * source.base.type.ndim
         for entry, d in zip(entries, source.pattern, strict=True):
             if d is not None:
@@ -329,7 +317,7 @@ class Scheduler(Placement):
         name = self.new_name()
         if at < len(operands):
             shift = rank - len(operands[at].pattern)
-            value, found, _ = self.value(operands[at], level, prefix, time, axes, offset=shift)
+            value, found, _ = self.value(operands[at], level, prefix, axes, offset=shift)
             time = max(time, found)
             self.emit(level, prefix, time, Bounded(name, "int64", value, self.bound(self.sizes.of[source.base][0])))
             return name, time

@@ -77,7 +77,7 @@ def store(writer: Writer, node: Expr, position: int) -> None:
     writer.owned.add(node)
 
 
-def into_views(writer: Writer, region: Region, position: int, launcher: Launcher) -> dict[Expr, Expr]:
+def into_views(writer: Writer, region: Region, launcher: Launcher) -> dict[Expr, Expr]:
     """Outputs of a region that are only stored into slices, and where: the kernel writes into a view of the copy."""
     out: dict[Expr, Expr] = {}
     if launcher.is_tape:  # it writes contiguous arrays

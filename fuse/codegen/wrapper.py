@@ -283,7 +283,7 @@ class Writer(SizeNames):
         launcher = Launcher(region, self.sizes, self.operands, self.program.exact)
         self.launchers.append(launcher)
         in_place = in_place_targets(self, region, position, launcher)
-        views = into_views(self, region, position, launcher)
+        views = into_views(self, region, launcher)
         joins = into_joins(self, region, launcher)
         reused = reused_memory(self, region, position, launcher, in_place)
         made: list[Expr] = []

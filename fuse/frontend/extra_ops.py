@@ -212,7 +212,7 @@ def _pad_from(position: Any) -> Any:
     return padded
 
 
-def _mirror(offset: Expr, n: Any, period: Any, shift: int) -> Expr:
+def _mirror(offset: Expr, period: Any, shift: int) -> Expr:
     place = ew.mod(offset, period)
     return ew.minimum(place, ew.sub(ew.sub(period, shift), place))
 
@@ -221,8 +221,8 @@ _PADDING = {
     "constant": _pad_constant,
     "edge": _pad_from(lambda i, n: ew.clip(i, 0, n - 1)),
     "wrap": _pad_from(lambda i, n: ew.mod(i, n)),
-    "symmetric": _pad_from(lambda i, n: _mirror(i, n, n * 2, 1)),
-    "reflect": _pad_from(lambda i, n: _mirror(i, n, size_max(n * 2 - 2, 1), 0)),
+    "symmetric": _pad_from(lambda i, n: _mirror(i, n * 2, 1)),
+    "reflect": _pad_from(lambda i, n: _mirror(i, size_max(n * 2 - 2, 1), 0)),
 }
 
 

@@ -24,7 +24,7 @@ def sums_outside(loop: Opened) -> bool:
     changed = False
     for x, (start, after) in list(loop.states.items()):
         terms = _terms(after, x)
-        if terms is None or _readers(loop, x, after):
+        if terms is None or _is_read(loop, x):
             continue
         outer: list[Outer] = []
         inner: list[Expr] = []
@@ -65,7 +65,7 @@ def steps_ahead(loop: Opened) -> bool:
         if after not in moving and x not in loop.finals.values() and can_batch([after], loop)
     ]
     for x, (_, after) in loop.states.items():
-        if x not in late and (_terms(after, x) is None or _readers(loop, x, after)):
+        if x not in late and (_terms(after, x) is None or _is_read(loop, x)):
             return False
     for x in late:
         start, after = loop.states.pop(x)
@@ -137,7 +137,7 @@ def _plus(total: Expr, term: Expr) -> Expr:
     return ew.add(total, term)
 
 
-def _readers(loop: Opened, x: Expr, after: Expr) -> bool:
+def _is_read(loop: Opened, x: Expr) -> bool:
     """Whether anything but its own next value reads the state."""
     others = [pair[1] for y, pair in loop.states.items() if y is not x]
     ends = [] if loop.until is None else [loop.until]

@@ -150,7 +150,7 @@ def optimize(outputs: Sequence[Expr], mode: str | None = "default", trace: list[
     return _run(phases, allowed, rewritten(inlined(outputs)), (), trace)
 
 
-def stabilize(outputs: Sequence[Expr], keep: Collection[Expr] = (), trace: list[Fired] | None = None) -> list[Expr]:
+def stabilize(outputs: Sequence[Expr], keep: Collection[Expr] = ()) -> list[Expr]:
     """``outputs`` with formulas that overflow or cancel replaced by stable ops; ``grad`` does so before its sweep.
 
     Nodes in ``keep`` stay as they are and are not looked into. Where there is nothing to recognise, everything stays as
@@ -164,11 +164,7 @@ def stabilize(outputs: Sequence[Expr], keep: Collection[Expr] = (), trace: list[
     fired: list[Fired] = []
     result = _run(("recognise",), MODES["default"], outputs, keep, fired)
     recognising = {*tables()["loops"], *tables()["stable"], *tables()["rows"]}
-    if not any(f.rule in recognising for f in fired):
-        return list(outputs)
-    if trace is not None:
-        trace.extend(fired)
-    return result
+    return result if any(f.rule in recognising for f in fired) else list(outputs)
 
 
 def simplify(expr: Expr, mode: str | None = "default", trace: list[Fired] | None = None) -> Expr:
