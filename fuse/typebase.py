@@ -45,7 +45,7 @@ class Type:
         super().__init_subclass__(**kwargs)
         own = cls.__dict__
         if "__props__" in own and "__eq__" not in own:
-            cls.__eq__, cls.__hash__ = _equal, _hash  # type: ignore[method-assign]
+            cls.__eq__, cls.__hash__ = equal_props, _hash  # type: ignore[method-assign]
         elif "__eq__" in own and own.get("__hash__") is None:  # types are told apart in tables
             cls.__hash__ = _hash_of_class  # type: ignore[method-assign]
 
@@ -126,16 +126,17 @@ class Type:
         return str(self)
 
 
-def _props(type_: Any) -> tuple[Any, ...]:
-    return (type(type_), *[getattr(type_, name) for name in type_.__props__])
+def props(value: Any) -> tuple[Any, ...]:
+    """The class of a type or an op, and the values of what its ``__props__`` name: two that agree in them are equal."""
+    return (type(value), *[getattr(value, name) for name in value.__props__])
 
 
-def _equal(self: Any, other: object) -> bool:
-    return type(self) is type(other) and _props(self) == _props(other)
+def equal_props(self: Any, other: object) -> bool:
+    return type(self) is type(other) and props(self) == props(other)
 
 
 def _hash(self: Any) -> int:
-    return hash(_props(self))
+    return hash(props(self))
 
 
 def _hash_of_class(self: Any) -> int:

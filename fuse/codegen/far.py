@@ -42,11 +42,6 @@ def declarations(names: list[str]) -> str:
                               'section "llvm.metadata"'])
 
 
-def known(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The ``names`` without those of variants that no loop needed."""
-    return tuple(name for name in names if not name.startswith(PREFIX))
-
-
 def definitions(text: str) -> str:
     """LLVM assembly of the functions that the optimised module ``text`` calls."""
     parts: dict[str, None] = {}

@@ -250,7 +250,9 @@ def object_code(source: str, entry: str, name: str, filename: str, argtypes: tup
         module = None if fastmath else _directly(source, entry, name, filename, argtypes, helpers, block)
         if module is None:
             module = _by_pipeline(source, entry, name, filename, argtypes, helpers, fastmath, block)
-        return native.machine().emit_object(module), often.known(far.known(native.externals(module))), module
+        variants = far.PREFIX, often.PREFIX  # those that no loop needed are declared still
+        names = tuple([name for name in native.externals(module) if not name.startswith(variants)])
+        return native.machine().emit_object(module), names, module
 
 
 def _directly(source, entry, name, filename, argtypes, helpers, block):

@@ -56,11 +56,6 @@ def called(text: str, functions: Sequence[Often]) -> list[tuple[Often, int]]:
     return [(by_symbol[name], width) for name, width in found]
 
 
-def known(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The ``names`` without those of variants that no loop needed."""
-    return tuple(name for name in names if not name.startswith(PREFIX))
-
-
 def variant(f: Often, width: int) -> str:
     """The name of a variant."""
     return f"{f.symbol}_vector{width}" if width else f.symbol

@@ -24,7 +24,7 @@ from fuse.frontend.apply import Apply
 from fuse.frontend.sizes import constant_value
 from fuse.op import DISCONNECTED, OPS, USERS
 from fuse.op import Op as OpRecord
-from fuse.typebase import Type
+from fuse.typebase import Type, equal_props, props
 from fuse.types import TensorType, TupleType
 
 
@@ -67,14 +67,15 @@ class Op:
         super().__init_subclass__(**kwargs)
         own = cls.__dict__
         if "__props__" not in own:
-            if "__init__" in own and "__eq__" not in own and cls.__eq__ is _equal:
+            if "__init__" in own and "__eq__" not in own and cls.__eq__ is equal_props:
                 # The inherited __props__ do not know what this __init__ sets: equality by them merges different ops.
                 cls.__eq__, cls.__hash__ = object.__eq__, object.__hash__  # type: ignore[method-assign]
             return
         if not isinstance(own["__props__"], tuple) or not all(isinstance(p, str) for p in own["__props__"]):
             raise FuseTypeError(f"{cls.__name__}.__props__ is a tuple of attribute names, not {own['__props__']!r}")
-        for name, method in (("__eq__", _equal), ("__hash__", _hash), ("__str__", _text)):
-            if own.get(name) is None and not (name == "__hash__" and "__eq__" in own and own["__eq__"] is not _equal):
+        for name, method in (("__eq__", equal_props), ("__hash__", _hash), ("__str__", _text)):
+            other_equality = "__eq__" in own and own["__eq__"] is not equal_props
+            if own.get(name) is None and not (name == "__hash__" and other_equality):
                 setattr(cls, name, method)
 
     def make_node(self, *inputs: Any) -> Apply:
@@ -158,17 +159,9 @@ def _is_array(type_: Any) -> bool:
     return isinstance(type_, TensorType)
 
 
-def _props(op: Op) -> tuple[Any, ...]:
-    return tuple(getattr(op, name) for name in op.__props__)
-
-
-def _equal(self: Op, other: object) -> bool:
-    return type(self) is type(other) and _props(self) == _props(other)
-
-
 def _hash(self: Op) -> int:
     try:
-        return hash((type(self), _props(self)))
+        return hash(props(self))
     except TypeError as error:
         text = f"the __props__ of {_text(self)} must be hashable (tuples, not lists or arrays): {error}"
         raise FuseTypeError(text) from None

@@ -275,6 +275,11 @@ def reshape(op: Op, x: Any, *newshape: Any, ndim: int | None = None, shape: Any 
     return op(x, *map(as_size_expr, sizes))
 
 
+def flat(x: Expr) -> Expr:
+    """``x`` as a vector."""
+    return x if x.type.ndim == 1 else reshape(x, (-1,))
+
+
 def _is_shape(value: Any) -> bool:
     return isinstance(value, (list, tuple, np.ndarray)) or isinstance(value, Expr) and value.type.ndim == 1
 

@@ -11,7 +11,7 @@ from fuse.argnames import also
 from fuse.errors import FuseError, FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
-from fuse.frontend.layout import broadcast_to, dimshuffle, reshape, sum_to
+from fuse.frontend.layout import broadcast_to, dimshuffle, flat, reshape, sum_to
 from fuse.frontend.sizes import broadcast_sizes, normalize_axis, size_product, sizes_of, static_int
 from fuse.op import Op, op_record
 from fuse.types import Shape, TensorType, dtype_name, shape_text
@@ -293,12 +293,8 @@ def outer(x: Any, y: Any) -> Expr:
     >>> outer(T.vector("x"), T.vector("y")).type
     TensorType(float64, matrix)
     """
-    x, y = _flat(as_expr(x)), _flat(as_expr(y))
+    x, y = flat(as_expr(x)), flat(as_expr(y))
     return ew.mul(dimshuffle(x, 0, "x"), dimshuffle(y, "x", 0))
-
-
-def _flat(x: Expr) -> Expr:
-    return x if x.type.ndim == 1 else reshape(x, (-1,))
 
 
 def inner(x: Any, y: Any) -> Expr:
@@ -321,7 +317,7 @@ def vdot(x: Any, y: Any) -> Expr:
     >>> vdot([1j, 2.0], [1j, 3.0]).eval()
     array(7.+0.j)
     """
-    x, y = _flat(as_expr(x)), _flat(as_expr(y))
+    x, y = flat(as_expr(x)), flat(as_expr(y))
     return _dot(ew.conj(x) if x.type.dtype in ty.COMPLEX else x, y)
 
 

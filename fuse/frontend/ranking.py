@@ -68,6 +68,15 @@ def topk_and_argtopk(x: Any, kth: int, axis: int | None = -1, sorted: bool = Tru
     return [topk(x, kth, axis), argtopk(x, kth, axis, idx_dtype=idx_dtype)]
 
 
+def _ordered(x: Expr, axis: Any) -> tuple[tuple[int, ...], list[int], Expr]:
+    """The axes meant, the others, and the elements over those that are meant in rising order along a last axis."""
+    axes = normalize_axes(axis, x.type.ndim)
+    rest = [a for a in range(x.type.ndim) if a not in axes]
+    sizes = sizes_of(x)
+    n = size_product([sizes[a] for a in axes])
+    return axes, rest, sort(reshape(dimshuffle(x, [*rest, *axes]), [*[sizes[a] for a in rest], n]), -1)
+
+
 def median(x: Any, axis: Any = None, keepdims: bool = False) -> Expr:
     """The middle element in rising order over ``axis``, or the mean of the two middle ones; NaN where there is one.
 
@@ -76,11 +85,8 @@ def median(x: Any, axis: Any = None, keepdims: bool = False) -> Expr:
     array(2.5)
     """
     x = as_expr(x)
-    axes = normalize_axes(axis, x.type.ndim)
-    rest = [a for a in range(x.type.ndim) if a not in axes]
-    sizes = sizes_of(x)
-    n = size_product([sizes[a] for a in axes])
-    ordered = sort(reshape(dimshuffle(x, [*rest, *axes]), [*[sizes[a] for a in rest], n]), -1)
+    axes, _, ordered = _ordered(x, axis)
+    n = sizes_of(ordered)[-1]
     low: Size = size_floordiv(size_sub(n, 1), 2)
     high: Size = size_floordiv(n, 2)
     middle = [ordered[..., at] for at in (low, high)]
@@ -111,11 +117,8 @@ def quantile(
     x, q = as_expr(x), as_expr(q)
     x = ew.cast(x, "float64") if x.type.dtype in DISCRETE else x
     dtype = x.type.dtype
-    axes = normalize_axes(axis, x.type.ndim)
-    rest = [a for a in range(x.type.ndim) if a not in axes]
-    sizes = sizes_of(x)
-    n = size_product([sizes[a] for a in axes])
-    ordered = sort(reshape(dimshuffle(x, [*rest, *axes]), [*[sizes[a] for a in rest], n]), -1)
+    axes, rest, ordered = _ordered(x, axis)
+    sizes, n = sizes_of(x), sizes_of(ordered)[-1]
     present = ew.cast(ew.invert(ew.isnan(ordered)), "int64")
     last = ew.sub(present.sum(axis=-1) if skip_nan else as_expr(n), 1)  # the position of the largest
     front = ["x"] * q.type.ndim

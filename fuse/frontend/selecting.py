@@ -10,7 +10,7 @@ from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
 from fuse.frontend.indexing import getitem
-from fuse.frontend.layout import broadcast_to, dimshuffle, iota, linear_index, reshape
+from fuse.frontend.layout import broadcast_to, dimshuffle, flat, iota, linear_index, reshape
 from fuse.frontend.nonzero import flatnonzero
 from fuse.frontend.sizes import as_size_expr, broadcast_sizes, normalize_axis, shape_i, size_product, sizes_of
 from fuse.frontend.sorting import argsort, sort, unique
@@ -19,10 +19,6 @@ from fuse.op import DISCONNECTED, Op, op_record
 from fuse.types import TensorType
 
 MODES = ("raise", "wrap", "clip")
-
-
-def _flat(x: Expr) -> Expr:
-    return x if x.type.ndim == 1 else reshape(x, (-1,))
 
 
 def _into_range(indices: Expr, size: Any, mode: str) -> Expr:
@@ -51,7 +47,7 @@ def take(a: Any, indices: Any, axis: int | None = None, mode: str | None = "rais
     """
     a, mode = as_expr(a), mode or "raise"
     if axis is None:
-        a, axis = _flat(a), 0
+        a, axis = flat(a), 0
     axis = normalize_axis(axis, a.type.ndim)
     indices = as_expr(np.asarray(indices, "int64") if isinstance(indices, (list, tuple)) and not indices else indices)
     indices = _into_range(indices, shape_i(a, axis), mode)
@@ -71,7 +67,7 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = 0) -> Expr:
     """
     arr, indices = as_expr(arr), as_expr(indices)
     if axis is None:
-        arr, indices, axis = _flat(arr), _flat(indices), 0
+        arr, indices, axis = flat(arr), flat(indices), 0
     if arr.type.ndim != indices.type.ndim:
         raise ShapeError(f"take_along_axis needs equal ranks, not {arr.type.ndim} and {indices.type.ndim}")
     axis = normalize_axis(axis, arr.type.ndim)
@@ -157,7 +153,7 @@ def nonzero_values(a: Any) -> Expr:
     >>> nonzero_values([[0, 5], [7, 0]]).eval()
     array([5, 7])
     """
-    a = _flat(as_expr(a))
+    a = flat(as_expr(a))
     return gather(a, flatnonzero(a))
 
 

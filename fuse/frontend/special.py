@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fuse.errors import FuseValueError
-from fuse.expr import Expr, as_expr
-from fuse.frontend.arithmetic import cast
+from fuse.expr import Expr
+from fuse.frontend.arithmetic import cast, chained
 from fuse.frontend.logic import eq, literal, neq, or_, switch
 from fuse.frontend.transcendental import exp, expm1, inexact_real, log, log1p
 from fuse.op import elementwise
@@ -244,30 +244,20 @@ def _sigmoid_of_difference(x: Any, y: Any) -> Any:
     return switch(eq(x, y), literal(0.5, x - y), sigmoid(x - y))
 
 
+@chained
 @elementwise(
-    name="logaddexp", dtype=inexact_real, numpy=np.logaddexp, sympy="log(exp(x) + exp(y))", domain=(-5.0, 5.0),
+    dtype=inexact_real, numpy=np.logaddexp, sympy="log(exp(x) + exp(y))", domain=(-5.0, 5.0),
     latex=r"\log(e^{#1} + e^{#2})", grad=(lambda g, out, x, y: g * _sigmoid_of_difference(x, y),
                                           lambda g, out, x, y: g * _sigmoid_of_difference(y, x)), builtin=True,
     traits="commutative", meta={"reference_error": 1e-15},  # where the result is near 0 the sum cancels
 )
-def _logaddexp(x, y):
+def logaddexp(x, y):
     """``log(exp(x) + exp(y))`` without overflow. Takes more operands, combined from the left.
 
     >>> logaddexp([1000.0, 0.0], [1000.0, -800.0]).eval()
     array([1000.69314718,    0.        ])
     """
     return mathlib.logaddexp(x, y)
-
-
-def logaddexp(first: Any, *others: Any) -> Expr:
-    out = as_expr(first)
-    for other in others:
-        out = _logaddexp(out, other)
-    return out
-
-
-logaddexp.__doc__ = _logaddexp.__doc__
-logaddexp.op = _logaddexp.op  # type: ignore[attr-defined]
 
 
 # ---------------------------------------------------------------- products with a logarithm

@@ -90,7 +90,7 @@ def convolve1d(in1: Any, in2: Any, mode: str = "full") -> Expr:
     >>> convolve1d([1.0, 2.0, 3.0], [1.0, 10.0]).eval()
     array([ 1., 12., 23., 30.])
     """
-    from fuse.tensor.signal.conv import conv2d
+    from fuse.tensor.signal.conv import part_of_convolution, whole_convolution
 
     x, y = as_expr(in1), as_expr(in2)
     if not x.type.ndim or not y.type.ndim:
@@ -99,16 +99,7 @@ def convolve1d(in1: Any, in2: Any, mode: str = "full") -> Expr:
         return vectorize(lambda a, b: convolve1d(a, b, mode), "(n),(m)->(k)")(x, y)
     if mode not in ("full", "valid", "same"):
         raise FuseValueError(f"mode must be one of 'full', 'valid' and 'same', not {mode!r}")
-    dtype = promote(x.type.dtype, y.type.dtype)
-    work = dtype if dtype in FLOATING else "float64"
-    whole = conv2d(ew.cast(x, work)[None], ew.cast(y, work)[None], border_mode="full")[0]
-    if work != dtype:
-        whole = ew.cast(ew.round(whole), dtype)
-    if mode == "full":
-        return whole
-    n, m = [as_size_expr(sizes_of(v)[0]) for v in (x, y)]
-    longer, shorter = ew.maximum(n, m), ew.minimum(n, m)
-    return whole[shorter - 1 : longer] if mode == "valid" else whole[(m - 1) // 2 :][:n]
+    return part_of_convolution(whole_convolution(x[None], y[None])[0], mode, x, y)
 
 
 def convolve(a: Any, v: Any, mode: str = "full") -> Expr:

@@ -1,6 +1,7 @@
 """Theano's ``tensor.signal.conv``: convolution of one image, or a stack, with one filter, or a stack."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fuse.errors import FuseValueError, ShapeError
@@ -66,25 +67,37 @@ def convolve2d(
         return vectorize(
             lambda a, b: convolve2d(a, b, mode, boundary, fillvalue), signature="(n,m),(k,l)->(p,q)"
         )(x, w)
-    dtype = promote(x.type.dtype, w.type.dtype)
-    work = dtype if dtype in FLOATING else "float64"
-    x, w = ew.cast(x, work), ew.cast(w, work)
-    sizes = [[as_size_expr(n) for n in sizes_of(a)] for a in (x, w)]
     if mode != "valid" and (boundary != "fill" or static_int(fillvalue) != 0):
         known = [static_int(n) for n in sizes_of(w)]
         if None in known:
             raise FuseValueError("convolve2d with such a boundary needs to know the shape of in2: use specify_shape")
-        wide = pad(x, [(n - 1, n - 1) for n in known], _BOUNDARIES[boundary], constant_values=fillvalue)  # type: ignore[operator]
-        whole = conv2d(wide, w)
+        around, kind = [(n - 1, n - 1) for n in known], _BOUNDARIES[boundary]  # type: ignore[operator]
+        whole = whole_convolution(x, w, lambda x: pad(x, around, kind, constant_values=fillvalue))
     else:
-        whole = conv2d(x, w, border_mode="full")
-    if work != dtype:
-        whole = ew.cast(ew.round(whole), dtype)
+        whole = whole_convolution(x, w)
+    return part_of_convolution(whole, mode, x, w)
+
+
+def whole_convolution(x: Expr, w: Expr, padded: Callable[[Expr], Expr] | None = None) -> Expr:
+    """The convolution of two matrices in their common dtype, exact for integers that floats hold.
+
+    ``padded`` puts around the first one what stands there instead of zeros.
+    """
+    dtype = promote(x.type.dtype, w.type.dtype)
+    work = dtype if dtype in FLOATING else "float64"
+    x, w = ew.cast(x, work), ew.cast(w, work)
+    whole = conv2d(x, w, border_mode="full") if padded is None else conv2d(padded(x), w)
+    return whole if work == dtype else ew.cast(ew.round(whole), dtype)
+
+
+def part_of_convolution(whole: Expr, mode: str, x: Expr, w: Expr) -> Expr:
+    """What SciPy's ``mode`` keeps of the whole convolution of ``x`` and ``w``."""
     if mode == "full":
         return whole
+    sizes = [(as_size_expr(n), as_size_expr(m)) for n, m in zip(sizes_of(x), sizes_of(w), strict=True)]
     if mode == "same":
-        return whole[tuple([slice((m - 1) // 2, (m - 1) // 2 + n) for n, m in zip(*sizes, strict=True)])]
-    return whole[tuple([slice(ew.minimum(n, m) - 1, ew.maximum(n, m)) for n, m in zip(*sizes, strict=True)])]
+        return whole[tuple([slice((m - 1) // 2, (m - 1) // 2 + n) for n, m in sizes])]
+    return whole[tuple([slice(ew.minimum(n, m) - 1, ew.maximum(n, m)) for n, m in sizes])]
 
 
 _BOUNDARIES = {"fill": "constant", "wrap": "wrap", "symm": "symmetric"}
