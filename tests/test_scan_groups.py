@@ -92,3 +92,26 @@ def test_an_unknown_number_of_steps_and_a_shared_start() -> None:
                 break
         np.testing.assert_allclose(f(1.3), z + 1.0)
         np.testing.assert_allclose(w.get_value(), np.sqrt(z))
+
+
+def test_arrays_of_any_layout_are_walked() -> None:
+    """The kernel refuses what it cannot walk; then copies are made, and results do not depend on it."""
+    x, m, s0 = T.dmatrix("x"), T.dmatrix("m"), T.dvector("s0")
+    states, _ = fuse.scan(lambda row, s, w: T.tanh(T.dot(w, s) + row), x, s0, m)
+    f = fuse.function([x, m, s0], [states, states[-1]])
+    base = RNG.standard_normal((8, 10))
+    shifted = np.frombuffer(b"." + base[:, :3].tobytes(), np.float64, 24, 1).reshape(8, 3)  # not aligned
+    rows = [base[:, :3].copy(), base[::-1, :3], base[::3, 2:5], base[:3].T, base[:, 1:7:2], base[:, 2::-1], shifted,
+            base[2:3, ::4], np.zeros((4, 3))[::2]]
+    square = RNG.standard_normal((6, 6))
+    matrices = [square[:3, :3].copy(), square[:3, :3], square[::2, ::-2], square[:3, :3].T]
+    for _ in range(2):
+        for k, given in enumerate(rows):
+            weights, state = matrices[k % 4], base[k % 8, 7:]
+            found = f(given, weights, state)
+            for row, got in zip(given, found[0], strict=True):
+                state = np.tanh(weights @ state + row)
+                np.testing.assert_allclose(got, state, rtol=1e-13)
+            np.testing.assert_allclose(found[1], state, rtol=1e-13)
+    empty = f(np.zeros((5, 0))[::-1], np.zeros((0, 0)), np.zeros(0))
+    assert [a.shape for a in empty] == [(5, 0), (0,)]

@@ -29,7 +29,7 @@ def write_loop(writer: Any, node: Expr) -> list[str]:
     except NotCompiled as reason:
         raise FuseTypeError(f"the loop at {origin_text(node.origin)} cannot stand alone: {reason}") from None
     number = len(writer.kernels)
-    source = Source(recipe.text, "kernel", (), loop.helpers)
+    source = Source(loop.text, "kernel", (), loop.helpers)
     writer.kernels.append(writer.text_of(source, f"kernel{number}"))
     sequences, states, fixed = arguments(node)
     given = [writer.array(x) for x in (*sequences, *states, *fixed)]

@@ -116,7 +116,19 @@ def shuffle_text(view: Expr) -> str:
 
 @remembered
 def view_call(node: Expr) -> Callable[..., Array]:
-    return lambda *args: node.op.numpy(*args, **node.params)
+    """The NumPy function of a view; numbers are repeated, the usual start of a loop, without NumPy's detours."""
+
+    def call(*args: Any) -> Array:
+        return node.op.numpy(*args, **node.params)
+
+    def repeated(x: Array, *sizes: Any) -> Array:
+        if type(x) is not np.ndarray or x.ndim or sizes and min(sizes) < 0:
+            return call(x, *sizes)
+        found = np.ndarray(sizes, x.dtype, x, 0, (0,) * len(sizes))
+        found.setflags(write=False)
+        return found
+
+    return repeated if OPS.get("broadcast_to") is node.op else call
 
 
 @remembered
@@ -137,7 +149,15 @@ def opaque_call(node: Expr) -> Callable[..., Any]:
             return result.copy()
         return result
 
-    return call
+    def reshaped(x: Array, *sizes: Any) -> Array:
+        if type(x) is np.ndarray:
+            try:
+                return x.reshape(sizes)
+            except (TypeError, ValueError):
+                pass
+        return call(x, *sizes)  # which tells the user's line
+
+    return reshaped if OPS.get("reshape") is node.op else call
 
 
 @remembered

@@ -5,6 +5,7 @@ Stored plans make these calls by name, so nothing of planning is imported here.
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ PIECE = 1 << 14  # steps of a loop of unknown length for which memory is made at
 ROOM = 64  # rows of a window's memory besides those of two: it begins anew when it comes to the end
 LINE = 64  # bytes of a line of the caches
 MANY = 64  # steps of a loop for which the memory of its states is aligned
+REFUSED = 1  # what a kernel returns for arrays that are laid out otherwise than it wants them
 LONGEST = 1 << 24  # steps of one entry into a loop: between them Ctrl-C is heard
 
 
@@ -50,15 +52,15 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
 
 
 def contiguous(x: Array) -> Array:
-    """A copy of ``x`` in C order."""
-    return x.copy()
+    """``x``, or a copy, in C order and on whole elements; one without elements is copied, for its strides."""
+    return x if x.size and x.flags.c_contiguous and x.flags.aligned else x.copy("C")
 
 
 def walkable(x: Array) -> Array:
     """A sequence, or a copy, whose elements are in C order."""
-    if not x.flags.aligned or x.strides[0] % x.itemsize or x.ndim > 1 and len(x) and not x[0].flags.c_contiguous:
-        return np.ascontiguousarray(x)
-    return x
+    if x.size and x.flags.aligned and not x.strides[0] % x.itemsize and (x.ndim == 1 or x[0].flags.c_contiguous):
+        return x
+    return x.copy("C")
 
 
 @dataclass(frozen=True)
@@ -93,17 +95,13 @@ def called(recipe: LoopRecipe, kernel: Callable[..., int]) -> Callable[..., list
         "contiguous": contiguous, "walkable": walkable, "SizeMismatch": SizeMismatch, "kernel": kernel,
         "zero": lambda: np.zeros((), "int64"), "ended": _ended(recipe, kernel) if recipe.ends else None,
     }
-    exec(compile(recipe.measure, "<fuse loop>", "exec"), {}, scope)
     given = [f"x{k}" for k in range(inputs)]
     lines = ["count = int(steps)"]
     lines += [f"if type({x}) is not ndarray: {x} = asarray({x})" for x in given]
-    short = "".join([f" or len(x{k}) < count" for k in range(recipe.sequences)])
+    short = "".join([f" or len(x{k}) < count" for k in range(recipe.sequences)]) if recipe.ends else ""
     lines += [f"if count < 0{short}: raise SizeMismatch"]
-    sizes = first - 2
-    names = [f"n{k}" for k in range(sizes)]
-    lines += [f"sizes = measure(({''.join(x + ', ' for x in given)}*rest,))", "if sizes is None: raise SizeMismatch"]
-    if sizes:
-        lines.append(f"{', '.join(names)}, = sizes")
+    names = [f"n{k}" for k in range(first - 2)]
+    lines += _measured(recipe.measure, inputs, names)
     growing = recipe.ends and grows(recipe)
     lines.append(f"room = min(count, {PIECE})" if growing else "room = count")
 
@@ -111,20 +109,18 @@ def called(recipe: LoopRecipe, kernel: Callable[..., int]) -> Callable[..., list
         return [str(n) if type(n) is int else names[n[1]] for n in parts]
 
     longest: dict[Any, str] = {}
+    copies: list[str] = []
     for k, what in enumerate(recipe.arguments):
         scope[f"d{k}"] = np.dtype(recipe.argtypes[first + k][0])
         made = f"a{k}"
         kind = what[0]
         x = f"x{what[1] + _BEFORE[kind](recipe)}" if kind in _BEFORE else ""
-        if kind == "sequence":
-            lines += [f"{made} = {x}", f"if not {x}.flags.c_contiguous or not {x}.flags.aligned: "
-                      f"{made} = walkable({x})"]
-        elif kind == "fixed":
-            lines += [f"{made} = {x}", f"if not {x}.flags.c_contiguous or not {x}.flags.aligned: "
-                      f"{made} = contiguous({x})"]
+        itemsize = scope[f"d{k}"].itemsize
+        if kind in ("sequence", "fixed"):  # the kernel refuses those that are laid out otherwise
+            lines.append(f"{made} = {x}")
+            copies.append(f"{made} = {'walkable' if kind == 'sequence' else 'contiguous'}({made})")
         elif kind == "turned":
-            lines += [f"{made} = {x}.T", f"if not {made}.flags.c_contiguous or not {made}.flags.aligned: "
-                      f"{made} = contiguous({made})"]
+            lines.append(f"{made} = contiguous({x}.T)")
         elif kind == "state":
             lines.append(f"{made} = {x}.copy()")  # in C order
         elif kind == "array":
@@ -139,21 +135,27 @@ def called(recipe: LoopRecipe, kernel: Callable[..., int]) -> Callable[..., list
         elif kind == "halves":
             lines += [f"{made} = (new if count < {MANY} else aligned)((2, *{x}.shape), d{k})", f"{made}[0] = {x}"]
         elif kind == "rows":
-            lines += [f"{made} = (empty if count < {MANY} else aligned)((room + 1, *{x}.shape), d{k})",
-                      f"{made}[0] = {x}"]
+            small = f"(room + 1) * {x}.size < {MAPPED // itemsize}"
+            lines += [f"{made} = (aligned if count >= {MANY} else new if {small} else empty)"
+                      f"((room + 1, *{x}.shape), d{k})", f"{made}[0] = {x}"]
         elif kind == "done":
             lines.append(f"{made} = zero()")
         elif kind == "kept":
-            lines.append(f"{made} = empty((room, {''.join(n + ', ' for n in shape(what[-1]))}), d{k})")
+            small = f"{' * '.join(['room', *shape(what[-1])])} < {MAPPED // itemsize}"
+            whole = "".join([n + ", " for n in ("room", *shape(what[-1]))])
+            lines.append(f"{made} = (new if {small} else empty)(({whole}), d{k})")
         else:  # scratch
             lines.append(f"{made} = new({' * '.join(shape(what[2])) or '1'}, d{k})")
     arrays = ", ".join([f"a{k}" for k in range(len(recipe.arguments))])
     arguments = ", ".join([*names, arrays] if arrays else names)
     results = ", ".join([_READ[how].format(f"a{k}") for k, how in recipe.results])
-    lines += [f"found = ended(count, room, sizes, [{arrays}])"] if recipe.ends else [
-        f"if count <= {LONGEST}:", f"    if kernel(0, count{', ' if arguments else ''}{arguments}): raise SizeMismatch",
-        "else:", f"    for start in range(0, count, {LONGEST}):",
-        f"        if kernel(start, min(count, start + {LONGEST}), {arguments}): raise SizeMismatch",
+    passed = f", {arguments}" if arguments else ""
+    sizes = f"({''.join(n + ', ' for n in names)})"
+    lines += [*copies, f"found = ended(count, room, {sizes}, [{arrays}])"] if recipe.ends else [
+        f"status = kernel(0, count{passed}) if count <= {LONGEST} else {REFUSED}", "if status:",
+        f"    if status != {REFUSED}: raise SizeMismatch", *["    " + line for line in copies],
+        f"    for start in range(0, max(count, 1), {LONGEST}):",
+        f"        if kernel(start, min(count, start + {LONGEST}){passed}): raise SizeMismatch",
         f"found = [{results}]",
     ]
     for i, (k, how) in enumerate(recipe.results):
@@ -164,6 +166,18 @@ def called(recipe: LoopRecipe, kernel: Callable[..., int]) -> Callable[..., list
     exec(compile(text, "<fuse loop>", "exec"), scope)
     run: Callable[..., list[Array]] = scope["run"]
     return run
+
+
+def _measured(measure: str, inputs: int, names: Sequence[str]) -> list[str]:
+    """The lines of the function ``measure`` as those of a call, in which its arrays have names."""
+
+    def name(found: re.Match[str]) -> str:
+        k = int(found[1])
+        return f"x{k}" if k < inputs else f"rest[{k - inputs}]"
+
+    *lines, last = [re.sub(r"\bx\[(\d+)\]", name, line).strip() for line in measure.splitlines()[1:]]
+    found = [line.replace("return None", "raise SizeMismatch") for line in lines]
+    return [*found, f"{', '.join(names)}, = {last.removeprefix('return ')}"] if names else found
 
 
 @remembered

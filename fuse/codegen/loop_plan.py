@@ -14,7 +14,7 @@ from fuse.codegen import loop_changes
 from fuse.codegen.load import ArgType, compile_kernel, key_of
 from fuse.codegen.loop_blocks import in_blocks
 from fuse.codegen.loop_emit import NotCompiled, Place, copy_lines, plus, product, total
-from fuse.codegen.loop_entry import ROOM, Argument, LoopRecipe
+from fuse.codegen.loop_entry import REFUSED, ROOM, Argument, LoopRecipe
 from fuse.codegen.loop_units import Units
 from fuse.codegen.sizes import Size, in_ints
 from fuse.codegen.text import as_dtype
@@ -126,12 +126,34 @@ class LoopWriter(Units):
         measure = measure_text(self)
         numbers = [ArgType("int64", None)] * (2 + len(self.measures))
         types = (*numbers, *self.argtypes)
-        found = compile_kernel(self.text, "kernel", types, self.helpers)
+        text = self.checked()
+        found = compile_kernel(text, "kernel", types, self.helpers)
         return LoopRecipe(
-            key_of(found), self.text, tuple([(t.dtype, t.ndim, t.writable) for t in types]), measure,
+            key_of(found), text, tuple([(t.dtype, t.ndim, t.writable) for t in types]), measure,
             self.listed_arguments(), self.listed_results(), len(body.sequences), len(body.states),
             body.until is not None,
         )
+
+    def checked(self) -> str:
+        """The source, which refuses arrays that are not laid out as it wants them, and too short ones."""
+        head, _, rest = self.text.partition("\n")
+        wanted, names, lines = [], [], []
+        for name, type_, (kind, *_) in zip(self.names, self.argtypes, self.arguments, strict=True):
+            if kind not in ("sequence", "fixed"):
+                continue
+            ndim = type_.ndim or 0
+            wanted.append(" ".join(["S-1" if kind == "sequence" else "C", *"?" * ndim]))
+            names.append(name)
+            if kind == "sequence":
+                sizes = [f"size({name}, {d})" for d in range(ndim)]
+                jumps = [f"(({sizes[d]} > 1) & (stride({name}, {d}) != {product(sizes[d + 1:])}))"
+                         for d in range(1, ndim)]
+                lines += [f"if {' | '.join(jumps)}:", f"    return {REFUSED}"] if jumps else []
+                lines += [f"if {sizes[0]} < stop:", "    return 3"] if self.body.until is None else []
+        if names:
+            status = f"status = refused('{'; '.join(wanted)}', {', '.join(names)})"
+            lines = [status, "if status != 0:", "    return status", *lines]
+        return "\n".join([head, *["    " + line for line in lines], rest])
 
     def as_data(self, sizes: Sequence[str]) -> tuple[Any, ...]:
         """Sizes as numbers, or as ("n", place) among those that are measured."""
