@@ -208,7 +208,7 @@ def test_the_kernel_interpreter_agrees_with_the_emitted_kernel(axis):
     x = T.matrix("x")
     y = T.exp(x - T.max(x, axis=axis, keepdims=True)).sum(axis=axis)
     program = fuse.codegen.program.compile_program([x], [y])
-    (launcher,) = program.launchers
+    (launcher,) = program.planned.launchers
     kernel, binding = launcher.scheduled({})
     check(kernel)
     value = RNG.normal(size=(4, 6))

@@ -158,7 +158,7 @@ def test_the_kernel_interpreter_agrees_and_no_thread_shares_the_loop_over_indice
     x, y, i = T.dmatrix("x"), T.dmatrix("y"), T.lvector("i")
     store = T.inc_subtensor if is_inc else T.set_subtensor
     program = compile_program([x, y, i], [store(T.zeros_like(x)[i], y * 2)])
-    (launcher,) = program.launchers
+    (launcher,) = program.planned.launchers
     kernel = check(launcher.scheduled(())[0])
     for loop in [s for s in walk(kernel.body) if isinstance(s, Loop) and s.split]:
         assert not any(isinstance(s, Update) for s in walk(loop.body))
