@@ -8,9 +8,10 @@ from __future__ import annotations
 import inspect
 import itertools
 import linecache
+from types import ModuleType
 from typing import Any
 
-from fuse.codegen import prelude
+from fuse.codegen import prelude, shared_intrinsics
 from fuse.codegen.alone import Alone
 
 NAMES = {name for name in vars(prelude) if not name.startswith("_")}
@@ -19,7 +20,12 @@ _count = itertools.count()
 
 def prelude_text() -> str:
     """The text with which exported files begin, without its first lines."""
-    return inspect.getsource(prelude).partition('"""')[2].partition('"""')[2].strip() + "\n"
+    before, _, after = _body(prelude).partition(f"from {shared_intrinsics.__name__} import *")
+    return before + _body(shared_intrinsics) + after[after.index("\n") :] + "\n"
+
+
+def _body(module: ModuleType) -> str:
+    return inspect.getsource(module).partition('"""')[2].partition('"""')[2].strip()
 
 
 def native(alone: Alone, arguments: str, constants: dict[str, Any]) -> Any:

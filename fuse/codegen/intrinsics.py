@@ -15,8 +15,8 @@ from numba.np.numpy_support import from_dtype
 
 from fuse.codegen import parts, scalars, steps, turning, unlike
 from fuse.codegen.native import MANY_ARRAYS, PART
+from fuse.codegen.shared_intrinsics import radd, rmul, vmax, vmin
 
-REORDER = ("reassoc", "nsz")
 GROUP = "fuse accesses"         # metadata that `lower` turns into LLVM's access group
 GROUPED = "_fuse_grouped"         # set in modules that have it
 I64 = ir.IntType(64)
@@ -316,52 +316,6 @@ def independent(typingctx):
     overlap is tested at run time. The loop itself is marked by `lower`.
     """
     return types.none(), lambda context, builder, signature, args: context.get_dummy_value()
-
-
-# -- combining steps of reductions ------------------------------------------------------------------------------------
-
-def _combine(name, doc, real, integer, cplx=None):
-    """An intrinsic `(acc, v) -> acc`: the value is cast to the accumulator's type."""
-    def typer(typingctx, acc, v):
-        acc = types.unliteral(acc)
-        def build(context, builder, signature, args):
-            if isinstance(acc, types.Float):
-                return real(builder, *args)
-            if isinstance(acc, types.Complex):
-                a, b = (context.make_complex(builder, acc, value=arg) for arg in args)
-                number = context.make_complex(builder, acc)
-                number.real, number.imag = cplx(builder, a, b)
-                return number._getvalue()
-            return integer(builder, *args, acc.signed)
-        if not isinstance(acc, (types.Float, types.Integer)) and not (cplx and isinstance(acc, types.Complex)):
-            raise errors.TypingError(f"{name} has no meaning for {acc}")
-        return acc(acc, acc), build
-    typer.__name__, typer.__doc__ = name, doc
-    return intrinsic(typer)
-
-
-def _complex_product(builder, a, b):
-    def times(x, y):
-        return builder.fmul(x, y, flags=REORDER)
-    return (builder.fsub(times(a.real, b.real), times(a.imag, b.imag), flags=REORDER),
-            builder.fadd(times(a.real, b.imag), times(a.imag, b.real), flags=REORDER))
-
-
-def _extremum(floating, comparison):
-    def integer(builder, a, b, signed):
-        compare = builder.icmp_signed if signed else builder.icmp_unsigned
-        return builder.select(compare(comparison, a, b), a, b)
-    # Which zero is the larger one takes x86 as long as everything else; NumPy's maximum does not say either.
-    return (lambda b, x, y: scalars.call(b, floating, x, y, fastmath=("nsz",))), integer
-
-
-radd = _combine("radd", "``acc + v``, a sum LLVM may reorder.",
-                lambda b, x, y: b.fadd(x, y, flags=REORDER), lambda b, x, y, signed: b.add(x, y),
-                lambda b, x, y: (b.fadd(x.real, y.real, flags=REORDER), b.fadd(x.imag, y.imag, flags=REORDER)))
-rmul = _combine("rmul", "``acc * v``, a product LLVM may reorder.",
-                lambda b, x, y: b.fmul(x, y, flags=REORDER), lambda b, x, y, signed: b.mul(x, y), _complex_product)
-vmax = _combine("vmax", "The larger value; NaN where either is.", *_extremum("llvm.maximum", ">"))
-vmin = _combine("vmin", "The smaller value; NaN where either is.", *_extremum("llvm.minimum", "<"))
 
 
 SCALARS = ("bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128 "

@@ -1,16 +1,15 @@
 """What exported kernels need besides Numba's own names: memory without checks, sums that may be reordered, bits.
 
-Exported files begin with this text, so it imports nothing but NumPy and Numba (with its llvmlite).
+Exported files begin with this text, in which that of `shared_intrinsics` stands in the place of its import, so it
+imports nothing but NumPy and Numba (with its llvmlite).
 """
 import math
 
 import numpy as np
-from llvmlite import ir
 from numba import njit
 from numba.core.errors import TypingError
 from numba.core.types import (
     Array,
-    Complex,
     Float,
     Integer,
     Number,
@@ -33,7 +32,8 @@ from numba.core.types import (
 from numba.extending import intrinsic, overload
 from numba.np.numpy_support import as_dtype
 
-REORDER = ("reassoc", "nsz")
+from fuse.codegen.shared_intrinsics import *  # noqa: F403 (their text stands here in files)
+
 NUMBERS = bool_, int8, int16, int32, int64, uint8, uint16, uint32, uint64, float32, float64, complex64, complex128
 inlined = njit(error_model="numpy", forceinline=True)
 compiled = njit(error_model="numpy")
@@ -104,124 +104,11 @@ def larger(a, b):
     return a if a > b else b
 
 
-# ---------------------------------------------------------------- combining steps of reductions
-def _call(builder, name, result, args, **options):
-    kind = ir.FunctionType(result, [result] * len(args))
-    return builder.call(builder.module.declare_intrinsic(name, [result], kind), args, **options)
-
-
-def _combining(real, integer, cplx=None):
-    def typer(typingctx, acc, v):
-        acc = unliteral(acc)
-
-        def build(context, builder, signature, args):
-            if isinstance(acc, Float):
-                return real(builder, *args)
-            if isinstance(acc, Complex):
-                a, b = (context.make_complex(builder, acc, value=x) for x in args)
-                number = context.make_complex(builder, acc)
-                number.real, number.imag = cplx(builder, a, b)
-                return number._getvalue()
-            return integer(builder, *args, getattr(acc, "signed", False))
-
-        return acc(acc, acc), build
-
-    return typer
-
-
-def _sum_of_complex(builder, a, b):
-    return builder.fadd(a.real, b.real, flags=REORDER), builder.fadd(a.imag, b.imag, flags=REORDER)
-
-
-def _product_of_complex(builder, a, b):
-    def times(x, y):
-        return builder.fmul(x, y, flags=REORDER)
-
-    real = builder.fsub(times(a.real, b.real), times(a.imag, b.imag), flags=REORDER)
-    return real, builder.fadd(times(a.real, b.imag), times(a.imag, b.real), flags=REORDER)
-
-
-def _extremum(name, sign):
-    def real(builder, x, y):
-        return _call(builder, name, x.type, [x, y], fastmath=("nsz",))
-
-    def integer(builder, a, b, signed):
-        compare = builder.icmp_signed if signed else builder.icmp_unsigned
-        return builder.select(compare(sign, a, b), a, b)
-
-    return _combining(real, integer)
-
-
-radd = intrinsic(_combining(
-    lambda b, x, y: b.fadd(x, y, flags=REORDER), lambda b, x, y, signed: b.add(x, y), _sum_of_complex
-))
-rmul = intrinsic(_combining(
-    lambda b, x, y: b.fmul(x, y, flags=REORDER), lambda b, x, y, signed: b.mul(x, y), _product_of_complex
-))
-vmax = intrinsic(_extremum("llvm.maximum", ">"))
-vmin = intrinsic(_extremum("llvm.minimum", "<"))
-
-
-# ---------------------------------------------------------------- scalar operations without a Python spelling
-def _kind(*values):
-    return float32 if {unliteral(v) for v in values} == {float32} else float64
-
-
-def _build(name):
-    return lambda context, builder, signature, args: _call(builder, name, args[0].type, args)
-
-
-@intrinsic
-def is_constant(typingctx, x):
-    """Whether LLVM knows the value of ``x`` by the time that loops become vectors."""
-
-    def build(context, builder, signature, args):
-        kind = ir.FunctionType(ir.IntType(1), [args[0].type])
-        return builder.call(builder.module.declare_intrinsic("llvm.is.constant", [args[0].type], kind), args)
-
-    return bool_(unliteral(x)), build
-
-
-@intrinsic
-def fma(typingctx, x, y, z):
-    kind = _kind(x, y, z)
-    return kind(kind, kind, kind), lambda context, builder, signature, args: builder.fma(*args)
-
-
-@intrinsic
-def rint(typingctx, x):
-    return _kind(x)(_kind(x)), _build("llvm.rint")
-
-
-@intrinsic
-def fabs(typingctx, x):
-    return _kind(x)(_kind(x)), _build("llvm.fabs")
-
-
-@intrinsic
-def copysign(typingctx, x, y):
-    kind = _kind(x, y)
-    return kind(kind, kind), _build("llvm.copysign")
-
-
-def _bits(source, target):
-    def typer(typingctx, x):
-        def build(context, builder, signature, args):
-            return builder.bitcast(args[0], context.get_value_type(target))
-
-        return target(source), build
-
-    return typer
-
-
-f2i, i2f = intrinsic(_bits(float64, int64)), intrinsic(_bits(int64, float64))
-f2i32, i2f32 = intrinsic(_bits(float32, int32)), intrinsic(_bits(int32, float32))
-
-
+# ---------------------------------------------------------------- angles beyond the reach of straight lines
 @intrinsic
 def quarters(typingctx, x):
     """How large an angle may be for straight lines of arithmetic."""
-    kind = _kind(x)
+    kind = float_kind(x)  # noqa: F405
     limit = 2.0**16 if kind == float32 else 2.0**40
     return kind(kind), lambda context, builder, signature, args: context.get_constant(kind, limit)
 

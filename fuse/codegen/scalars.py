@@ -10,32 +10,24 @@ from numba.core import cgutils, types
 from numba.core.extending import intrinsic
 
 from fuse.codegen import far
-
-
-def call(builder, name, *args, fastmath=()):
-    """Call the overloaded LLVM intrinsic `name` on values of one type."""
-    return builder.call(builder.module.declare_intrinsic(name, [args[0].type],
-                                                         ir.FunctionType(args[0].type, [a.type for a in args])), args,
-                        fastmath=fastmath)
-
-
-def _floating(name, llvm_name, arity):
-    """An intrinsic of `arity` floats of one type; anything that is not float32 alone is float64."""
-    def typer(typingctx, *values):
-        kinds = {types.unliteral(v) for v in values}
-        kind = types.float32 if kinds == {types.float32} else types.float64
-        return kind(*[kind] * arity), lambda context, builder, signature, args: call(builder, llvm_name, *args)
-    bodies = {1: lambda typingctx, x: typer(typingctx, x), 2: lambda typingctx, x, y: typer(typingctx, x, y),
-              3: lambda typingctx, x, y, z: typer(typingctx, x, y, z)}
-    body = bodies[arity]
-    body.__name__, body.__doc__ = name, f"LLVM's ``{llvm_name}`` in the precision of the arguments."
-    return intrinsic(body)
+from fuse.codegen.shared_intrinsics import (
+    copysign,
+    f2i,
+    f2i32,
+    fabs,
+    float_kind,
+    fma,
+    i2f,
+    i2f32,
+    is_constant,
+    rint,
+)
 
 
 def _far(function):
     """An intrinsic `(x, near) -> near`, where x is not far: see `fuse.codegen.far`."""
     def typer(typingctx, x, near):
-        kind = types.float32 if types.unliteral(x) == types.float32 else types.float64
+        kind = float_kind(x)
         def build(context, builder, signature, args):
             value = args[0].type
             name = far.symbol(function, f"f{kind.bitwidth}")
@@ -46,23 +38,6 @@ def _far(function):
     typer.__name__ = f"far_{function}"
     typer.__doc__ = f"``near``, or where `x` is far from 0 the C library's ``{function}(x)``."
     return intrinsic(typer)
-
-
-def _bitcast(name, source, target):
-    def typer(typingctx, x):
-        return target(source), lambda context, builder, signature, args: builder.bitcast(
-            args[0], context.get_value_type(target))
-    typer.__name__, typer.__doc__ = name, f"The bits of a {source} as {target}."
-    return intrinsic(typer)
-
-
-@intrinsic
-def is_constant(typingctx, x):
-    """Whether LLVM knows the value of `x` by the time that loops become vectors."""
-    def build(context, builder, signature, args):
-        kind = ir.FunctionType(ir.IntType(1), [args[0].type])
-        return builder.call(builder.module.declare_intrinsic("llvm.is.constant", [args[0].type], kind), args)
-    return types.boolean(types.unliteral(x)), build
 
 
 def rounded_to_half(builder, value):
@@ -93,14 +68,6 @@ def half(typingctx, x):
     return types.float32(types.float32), build
 
 
-fma = _floating("fma", "llvm.fma", 3)
-rint = _floating("rint", "llvm.rint", 1)
-fabs = _floating("fabs", "llvm.fabs", 1)
-copysign = _floating("copysign", "llvm.copysign", 2)
-f2i = _bitcast("f2i", types.float64, types.int64)
-i2f = _bitcast("i2f", types.int64, types.float64)
-f2i32 = _bitcast("f2i32", types.float32, types.int32)
-i2f32 = _bitcast("i2f32", types.int32, types.float32)
 far_sin, far_cos, far_tan = _far("sin"), _far("cos"), _far("tan")
 
 INTRINSICS = (is_constant, half, fma, rint, fabs, copysign, f2i, i2f, f2i32, i2f32, far_sin, far_cos, far_tan)
