@@ -82,23 +82,23 @@ RENAMED = {
 
 def callable_module(name: str, function: Callable[..., Any]) -> None:
     """Let the module ``name`` be called as ``function``: PyTensor has both under one name."""
-    class _Module(ModuleType):
-        __call__ = staticmethod(function)
+    _become(sys.modules[name], __call__=staticmethod(function))
 
-    sys.modules[name].__class__ = _Module
+
+def _become(module: ModuleType, **attributes: Any) -> None:
+    """Give a module's class these ``attributes``, beside those that it has."""
+    module.__class__ = type("_Module", (type(module),), attributes)
 
 
 def _keep(parent: ModuleType, name: str) -> None:
     """Let ``parent.name`` stay the function that it is, as in PyTensor, when a module of this name is imported."""
-    kept = {name, *getattr(type(parent), "kept", ())}
+    inherited = type(parent).__setattr__
 
-    class _Keeping(ModuleType):
-        def __setattr__(self, name: str, value: Any) -> None:
-            if name not in kept or not isinstance(value, ModuleType):
-                super().__setattr__(name, value)
+    def keeping(self: ModuleType, changed: str, value: Any) -> None:
+        if changed != name or not isinstance(value, ModuleType):
+            inherited(self, changed, value)
 
-    _Keeping.kept = kept  # type: ignore[attr-defined]
-    parent.__class__ = _Keeping
+    _become(parent, __setattr__=keeping)
 
 
 class _Maker:  # a Loader and a MetaPathFinder, whose module takes longer to import than all of this

@@ -6,6 +6,7 @@ loop are cells of one element. What is not contiguous along the loop is copied t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fuse.codegen import tape
@@ -78,7 +79,6 @@ class TapeEmitter(PartEmitter):
         """The loop over ``axis`` (once where that is None) as blocks of its tape."""
         recorder = self.recorder
         assert recorder is not None
-        sums = [s for s in body if isinstance(s, Combine)]
         places: dict[str, tuple[str, int]] = {}
         targets: dict[str, list[tuple[str, int]]] = {}
         totals: dict[str, list[tuple[tuple[str, int], Combine]]] = {}
@@ -126,21 +126,27 @@ class TapeEmitter(PartEmitter):
                 self.line(f"store({s.acc}_state, 1, {s.acc}_lost)")
                 totals.setdefault(s.value, []).append((point(f"{s.acc}_state, 0"), s))
         first, last = tape.record(body, recorder, places, targets, totals, cell)
-        if axis is None:
+
+        def run(count: str) -> None:
             for text in pointers:
                 self.line(text)
-            self.around(before, after, None, f"run(code, {first}, {last}, table, 1)")
-            return
-        name, n, width = axis.name, self.size_text[axis], recorder.block()
+            self.around(before, after, axis, f"run(code, {first}, {last}, table, {count})")
+
+        if axis is None:
+            run("1")
+        else:
+            self.taped_blocks(axis, recorder.block(), [s for s in body if isinstance(s, Combine)], run)
+
+    def taped_blocks(self, axis: Axis, width: int, sums: Sequence[Combine], run: Callable[[str], None]) -> None:
+        """The loop over ``axis`` in blocks of ``width``; ``run`` writes what is done for so many elements."""
+        name, n = axis.name, self.size_text[axis]
         start, stop = f"{name}_start", f"{name}_stop"
         self.line(f"for c{name} in range(({n} + {width - 1}) // {width}):")
         self.depth += 1
         self.line(f"{start} = c{name} * {width}")
         self.line(f"{stop} = min({start} + {width}, {n})")
         self.line(f"{name} = {start}")
-        for text in pointers:
-            self.line(text)
-        self.around(before, after, axis, f"run(code, {first}, {last}, table, {stop} - {start})")
+        run(f"{stop} - {start}")
         self.depth -= 1
         for combine in sums:
             self.line(f"{combine.acc} = load({combine.acc}_state, 0)")

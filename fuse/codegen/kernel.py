@@ -365,73 +365,81 @@ def conflict(loop: Loop, private: Collection[str] = ()) -> str:
 # ---------------------------------------------------------------- checker
 def check(kernel: Kernel) -> Kernel:
     """``kernel`` itself if it is well formed: names defined before use and inside their loop, indices in scope."""
-    private = {x.name for x in kernel.locals if not x.row}
-    local_names = {x.name: x for x in kernel.locals}
-    widths = {x.name: index_width(x.axes) for x in kernel.locals if not x.row}
-    ranks = {b.name: b.ndim for b in kernel.buffers} | widths
-    scalars = {s.name for s in kernel.scalars}
-    bounded: set[str] = set()  # values, and rows of values, that are checked indices
+    _Check(kernel).body(kernel.body, frozenset(), frozenset())
+    return kernel
 
-    def fail(statement: Any, why: str) -> None:
+
+class _Check:
+    """What is known of a kernel's names while its statements are looked at, in order."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.locals = {x.name for x in kernel.locals}
+        self.private = {x.name for x in kernel.locals if not x.row}
+        widths = {x.name: index_width(x.axes) for x in kernel.locals if not x.row}
+        self.ranks = {b.name: b.ndim for b in kernel.buffers} | widths
+        self.scalars = {s.name for s in kernel.scalars}
+        self.bounded: set[str] = set()  # values, and rows of values, that are checked indices
+        self.accs: set[str] = set()
+
+    def fail(self, statement: Any, why: str) -> None:
         from fuse.codegen.listing import text_of
 
-        raise AssertionError(f"malformed kernel: {why} in {text_of(statement)!r}\n{kernel}")
+        raise AssertionError(f"malformed kernel: {why} in {text_of(statement)!r}\n{self.kernel}")
 
-    def visit(body: tuple[Any, ...], axes: frozenset[Axis], names: set[str], accs: set[str]) -> None:
-        names = set(names)
+    def body(self, body: tuple[Any, ...], axes: frozenset[Axis], outer: frozenset[str]) -> None:
+        """Statements inside loops over ``axes``, which see the names ``outer`` and those defined before them."""
+        names = set(outer)
         for s in body:
-            used: tuple[str, ...] = ()
-            match s:
-                case Loop():
-                    inner = axes if s.kind == "block" else axes | {s.axis}
-                    if s.axis in axes:
-                        fail(s, "the axis is looped over twice")
-                    if s.split is not None:
-                        why = "inside another loop" if axes else conflict(s, private)
-                        if why:
-                            fail(s, f"a loop shared among threads: {why}")
-                        accs.update(i.acc for i in s.split.accs)
-                    visit(s.body, inner, names, accs)
-                case Load() | Store() | Update():
-                    if index_width(s.index) != ranks.get(s.buffer):
-                        fail(s, "buffer or rank")
-                    for i in s.index:
-                        if isinstance(i, Axis) and i not in axes:
-                            fail(s, f"axis {i.name} is not being looped over")
-                        if isinstance(i, str):
-                            used += (i,)
-                            if i not in bounded and not isinstance(s, Load):
-                                fail(s, f"{i} is not known to be an index")
-                    if isinstance(s, (Store, Update)):
-                        used += (s.value,)
-                case Bounded():
-                    used = uses(s)
-                    bounded.add(s.name)
-                case Compute():
-                    used = s.args
-                    if len(s.args) != len(s.signature) or len(s.args) != len(s.arg_dtypes):
-                        fail(s, "arity")
-                case Position():
-                    if not set(s.axes) <= axes:
-                        fail(s, "axis not in scope")
-                case Init():
-                    accs.add(s.acc)
-                case Combine():
-                    used = (s.value,)
-                    if s.acc not in accs:
-                        fail(s, "accumulator without identity")
-                case Get() | Put():
-                    if (s.value if isinstance(s, Put) else s.local) in bounded:
-                        bounded.add(s.local if isinstance(s, Put) else s.name)
-                    if s.local not in local_names and s.local not in accs:
-                        fail(s, "unknown local")
-                    if isinstance(s, Put):
-                        used = (s.value,)
-            for name in used:
-                if name not in names and name not in accs and name not in scalars:
-                    fail(s, f"{name} is used before it is defined")
+            if isinstance(s, Loop):
+                self.loop(s, axes)
+                self.body(s.body, axes if s.kind == "block" else axes | {s.axis}, frozenset(names))
+                continue
+            self.statement(s, axes)
+            for name in uses(s):
+                if name not in names and name not in self.accs and name not in self.scalars:
+                    self.fail(s, f"{name} is used before it is defined")
             if hasattr(s, "name"):
                 names.add(s.name)
 
-    visit(kernel.body, frozenset(), set(), set())
-    return kernel
+    def loop(self, s: Loop, axes: frozenset[Axis]) -> None:
+        if s.axis in axes:
+            self.fail(s, "the axis is looped over twice")
+        if s.split is not None:
+            why = "inside another loop" if axes else conflict(s, self.private)
+            if why:
+                self.fail(s, f"a loop shared among threads: {why}")
+            self.accs.update(i.acc for i in s.split.accs)
+
+    def statement(self, s: Any, axes: frozenset[Axis]) -> None:
+        match s:
+            case Load() | Store() | Update():
+                self.element(s, axes)
+            case Bounded():
+                self.bounded.add(s.name)
+            case Compute():
+                if len(s.args) != len(s.signature) or len(s.args) != len(s.arg_dtypes):
+                    self.fail(s, "arity")
+            case Position():
+                if not set(s.axes) <= axes:
+                    self.fail(s, "axis not in scope")
+            case Init():
+                self.accs.add(s.acc)
+            case Combine():
+                if s.acc not in self.accs:
+                    self.fail(s, "accumulator without identity")
+            case Get() | Put():
+                source, target = (s.value, s.local) if isinstance(s, Put) else (s.local, s.name)
+                if source in self.bounded:
+                    self.bounded.add(target)
+                if s.local not in self.locals and s.local not in self.accs:
+                    self.fail(s, "unknown local")
+
+    def element(self, s: Load | Store | Update, axes: frozenset[Axis]) -> None:
+        if index_width(s.index) != self.ranks.get(s.buffer):
+            self.fail(s, "buffer or rank")
+        for i in s.index:
+            if isinstance(i, Axis) and i not in axes:
+                self.fail(s, f"axis {i.name} is not being looped over")
+            if isinstance(i, str) and i not in self.bounded and not isinstance(s, Load):
+                self.fail(s, f"{i} is not known to be an index")

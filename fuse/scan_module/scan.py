@@ -71,15 +71,8 @@ def scan(
     own = [x for x in dict.fromkeys(given) if not isinstance(x, Constant) and x.op is not SHARED]
     known = {variable(x.type, x.name): x for x in own}
     taps = [v for s in states if s is not None for v in s.arguments()]
-    tested = config.compute_test_value != "off"
-    if tested:
-        from fuse.testvalues import attach, lend
-
-        for symbol, values in zip(elements, cut, strict=True):
-            lend(symbol, values, first=True)
-        for state in states:
-            for symbol, value in zip(state.leaves, state.initials(), strict=True) if state is not None else ():
-                lend(symbol, value)
+    if config.compute_test_value != "off":
+        _lend_values(elements, cut, states)
     returned = read_returned(_step(fn, elements, taps, given))
     if infos is None:
         states = [None] * len(returned.outputs)
@@ -88,27 +81,14 @@ def scan(
             f"outputs_info has {len(states)} entries and fn returns {len(returned.outputs)} outputs: one entry for "
             f"each is needed, None for an output that is not read again"
         )
-    params: dict[str, Any] = {"label": str(name)} if name else {}
-    if truncate_gradient is not None and int(truncate_gradient) >= 0:
-        params["truncate"] = int(truncate_gradient)
-    if checkpoint is not None:
-        params["checkpoint"] = int(checkpoint)
+    params = _parameters(name, truncate_gradient, checkpoint)
     with config.change_flags(compute_test_value="off"):
         node, order = _closed(steps, cut, elements, states, known, returned, given if strict else None, params)
         finals, kept, _ = results(node)
     updates = OrderedUpdates()
     for target, final in zip(order, finals[len(finals) - len(order):], strict=True):
         updates[target] = final
-    steps_kept = iter(kept)
-    lasts = _first_finals(states, finals)
-    outputs = [
-        next(steps_kept) if only_arrays(o.type) else last for o, last in zip(returned.outputs, lasts, strict=True)
-    ]
-    for output, expr in zip(outputs, returned.outputs, strict=True):
-        if tested:
-            attach(output)
-        if expr.name and output.name is None:
-            output.name = expr.name
+    outputs = _outputs(returned.outputs, kept, _first_finals(states, finals))
     found: Any = outputs if return_list or len(outputs) > 1 else outputs[0] if outputs else None
     if return_updates:
         return found, updates
@@ -117,6 +97,40 @@ def scan(
         raise FuseValueError(f"with return_updates=False a loop has no updates, but it updates {names}")
     return found
 
+
+def _lend_values(elements: Sequence[Expr], sequences: Sequence[Expr], states: Sequence[State | None]) -> None:
+    """Give the symbols of the first step its test values."""
+    from fuse.testvalues import lend
+
+    for symbol, values in zip(elements, sequences, strict=True):
+        lend(symbol, values, first=True)
+    for state in states:
+        for symbol, value in zip(state.leaves, state.initials(), strict=True) if state is not None else ():
+            lend(symbol, value)
+
+
+def _parameters(name: str | None, truncate_gradient: int | None, checkpoint: int | None) -> dict[str, Any]:
+    """What the loop's node says besides its body."""
+    params: dict[str, Any] = {"label": str(name)} if name else {}
+    if truncate_gradient is not None and int(truncate_gradient) >= 0:
+        params["truncate"] = int(truncate_gradient)
+    if checkpoint is not None:
+        params["checkpoint"] = int(checkpoint)
+    return params
+
+
+def _outputs(written: Sequence[Expr], kept: Sequence[Expr], lasts: Sequence[Any]) -> list[Any]:
+    """The rows of each output that ``fn`` wrote, or where they are no arrays its last value: with its name."""
+    rows = iter(kept)
+    outputs = [next(rows) if only_arrays(o.type) else last for o, last in zip(written, lasts, strict=True)]
+    for output, expr in zip(outputs, written, strict=True):
+        if config.compute_test_value != "off":
+            from fuse.testvalues import attach
+
+            attach(output)
+        if expr.name and output.name is None:
+            output.name = expr.name
+    return outputs
 
 
 def _step(fn: Callable[..., Any], elements: Sequence[Expr], taps: Sequence[Expr], given: Sequence[Expr]) -> Any:
