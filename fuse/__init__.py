@@ -51,7 +51,7 @@ _LAZY = {
     **dict.fromkeys(("from_sympy", "lambdify", "to_sympy"), "fuse.symbolic"),
     **dict.fromkeys(("simplify",), "fuse.rules"),
     **dict.fromkeys(("get_num_threads", "set_num_threads"), "fuse.codegen.threads"),
-    **dict.fromkeys(("FunctionGraph",), "fuse.frontend.graph"),
+    "FunctionGraph": "fuse.frontend.fgraph",
     "change_flags": "fuse.configparser",
     **dict.fromkeys(("clone_replace", "graph_replace"), "fuse.graph.replace"),
     "dprint": "fuse.printing",

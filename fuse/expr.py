@@ -15,6 +15,7 @@ from fuse import typebase
 from fuse import types as ty
 from fuse.argnames import also
 from fuse.errors import FuseError, FuseTypeError, Origin, user_line, with_context
+from fuse.trace import by_user
 from fuse.typebase import Type
 from fuse.types import TensorType
 from fuse.walks import leaves as leaves
@@ -123,6 +124,12 @@ class Expr:
         return self
 
     def __bool__(self) -> bool:
+        """True, so that ``input or T.matrix()`` and ``if not W`` ask whether there is one, as in Theano.
+
+        Raises FuseTypeError for what is itself a truth value (``a < b``, ``T.all(m)``), and in traced functions.
+        """
+        if (self.is_leaf or getattr(self.type, "dtype", None) != "bool") and not by_user():
+            return True
         raise FuseTypeError(
             f"the truth of an expression is not known while it is built ({self}): use switch(condition, a, b) for a "
             f"choice per element, ifelse for a choice of whole values, (a < b) & (b < c) for `and` and chains, | for "

@@ -45,7 +45,7 @@ INTERNALS: dict[str, tuple[str, str]] = {
     "fuse.graph.basic": (
         "NominalVariable Node AtomicVariable FrozenApply AbstractApply OpType", "there are Expr and Apply",
     ),
-    "fuse.graph.fg": ("AbstractFunctionGraph FrozenFunctionGraph Output", "graphs are immutable"),
+    "fuse.graph.fg": ("AbstractFunctionGraph FrozenFunctionGraph", "graphs are immutable"),
     "fuse.graph.op": ("COp HasInnerGraph ThunkType", "own ops are written in Python"),
     "fuse.graph.type": ("HasDataType HasShape", "the type of tensors is TensorType"),
     "fuse.graph.utils": (
@@ -54,7 +54,7 @@ INTERNALS: dict[str, tuple[str, str]] = {
     "fuse.gpuarray": ("Gpu* gpu* gpuarray_shared_constructor get_context type", "arrays are in the main memory"),
     "fuse.gof.params_type": ("*", "own ops are written in Python"),
     "fuse.gof.sched": ("*", "toposort of a FunctionGraph orders applications"),
-    "fuse.gof.toolbox": ("*", "graphs are immutable: fuse.subs and clone(replace=...) make new ones"),
+    "fuse.gof.toolbox": ("*", "there are Feature, ReplaceValidate, NodeFinder, PrintListener and FullHistory"),
     "fuse.gof.type": ("C*Type Enum*", "own ops are written in Python"),
     "fuse.gof.vm": ("*", "functions are compiled as a whole"),
     "fuse.gof.link": ("Container LocalLinker WrapLinker* gc_helper streamline", "fuse.function makes functions"),

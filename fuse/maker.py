@@ -12,7 +12,7 @@ import numpy as np
 
 from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Expr, toposort
-from fuse.frontend.graph import FunctionGraph
+from fuse.frontend.fgraph import FunctionGraph
 from fuse.inout import In, rank_of
 from fuse.mode import Mode
 from fuse.op import NAMED_REWRITES
@@ -170,8 +170,15 @@ class Maker:
             from fuse.codegen.interpreted import optimized
 
             graph = self.signature
-            self._fgraph = FunctionGraph(graph.leaves, optimized(graph.roots, self.mode.rewriting))
+            self._fgraph = FunctionGraph.of(graph.leaves, optimized(graph.roots, self.mode.rewriting))
         return self._fgraph
+
+
+    @property
+    def expanded_inputs(self) -> list[In]:
+        """The inputs, and after them the shared variables that the function reads."""
+        shared = [v for v in toposort(self.signature.roots) if v.op.name == "shared"]
+        return [*self.inputs, *[In(v, implicit=True, shared=True) for v in shared]]
 
 
 class SharedCell:

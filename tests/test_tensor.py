@@ -223,7 +223,7 @@ def test_length_and_iteration_of_known_size():
 
 @pytest.mark.parametrize(("use", "text"), [
     (lambda x: len(x), "x.shape[0]"), (lambda x: list(x), "scan"), (lambda x: x[0, 0] in x, "any(eq(x"),
-    (lambda x: bool(x), "switch"), (lambda x: int(x), "cast(x, 'int64')"), (lambda x: float(x), "x.eval"),
+    (lambda x: bool(x > 0), "switch"), (lambda x: int(x), "cast(x, 'int64')"), (lambda x: float(x), "x.eval"),
     (lambda x: complex(x), "x.eval"), (lambda x: range(x), "arange"), (lambda x: np.asarray(x), "stack"),
     (lambda x: np.zeros(3)[x], "as_tensor_variable(a)[x]"), (lambda x: pow(x, 2, 3), "% m"),
     (lambda x: round(x, 2), "100"),
@@ -233,6 +233,16 @@ def test_what_has_no_meaning_says_what_to_write(use, text):
     with pytest.raises(FuseError) as caught:
         use(T.dmatrix("x"))
     assert text in str(caught.value)
+
+
+def test_variables_are_true_as_objects_are():
+    x, w = T.matrix("x"), fuse.shared(np.zeros(2))
+    assert (x or 1) is x
+    assert bool(T.tanh(x)) and bool(w)
+    with pytest.raises(FuseError, match="switch"):
+        bool(T.all(x > 0))
+    with pytest.raises(FuseError, match="switch"):
+        fuse.jit(lambda a: a if a.sum() else -a)(np.zeros(2))
 
 
 def test_constants_have_values():

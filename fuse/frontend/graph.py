@@ -1,79 +1,16 @@
-"""Theano's view of whole graphs: FunctionGraph, and the walks of ``gof.graph``."""
+"""Theano's view of whole graphs: the walks of ``gof.graph``."""
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from fuse.argnames import also
-from fuse.errors import FuseTypeError, FuseValueError
+from fuse.errors import FuseValueError
 from fuse.expr import Expr, substitute, variable
 from fuse.expr import toposort as expr_toposort
 from fuse.frontend.apply import Apply, clone_variable
-
-
-class FunctionGraph:
-    """Inputs, outputs and the applications between them. Formulas never change: ``replace`` gives it other outputs.
-
-    >>> import fuse, fuse.tensor as T
-    >>> x = T.dvector("x")
-    >>> FunctionGraph([x], [T.exp(x) + 1]).toposort()
-    [exp(x), add(float64 vector, int8 scalar)]
-    """
-
-    def __init__(self, inputs: Sequence[Expr], outputs: Sequence[Expr], clone: bool = False) -> None:
-        self.inputs = list(inputs)
-        self.outputs = list(outputs)
-        self._replaced: list[dict[Expr, Expr]] = []
-
-    def attach_feature(self, feature: Any) -> None:
-        """Theano's graphs take notes while they change; here there is nothing to note."""
-
-    def replace(self, r: Expr, new_r: Expr, reason: Any = None, **_: Any) -> None:
-        """Put ``new_r`` in the place of ``r``. Raises FuseTypeError where dtype or rank differ.
-
-        Both may come from ``toposort`` of before earlier replacements.
-
-        >>> import fuse.tensor as T
-        >>> x = T.dvector("x")
-        >>> graph = FunctionGraph([x], [T.exp(x) + 1])
-        >>> graph.replace(T.exp(x), T.sin(x))
-        >>> graph.outputs
-        [sin(x) + 1]
-        """
-        for earlier in self._replaced:
-            r, new_r = substitute([r, new_r], earlier)
-        if (r.type.dtype, r.type.ndim) != (new_r.type.dtype, new_r.type.ndim):
-            raise FuseTypeError(f"a {r.type.describe()} cannot be replaced by a {new_r.type.describe()}")
-        self._replaced.append({r: new_r})
-        self.outputs = substitute(self.outputs, {r: new_r})
-
-    replace_validate = replace
-
-    def replace_all(self, pairs: Iterable[tuple[Expr, Expr]], reason: Any = None, **_: Any) -> None:
-        """Several replacements, one after the other."""
-        for r, new_r in pairs:
-            self.replace(r, new_r)
-
-    replace_all_validate = replace_all
-
-    def clone(self, *_: Any, **__: Any) -> FunctionGraph:
-        """Another graph of the same inputs and outputs."""
-        return FunctionGraph(self.inputs, self.outputs)
-
-    def toposort(self) -> list[Apply]:
-        """The applications, each after those it reads."""
-        return applications(self.outputs, self.inputs)
-
-    @property
-    def apply_nodes(self) -> set[Apply]:
-        return set(self.toposort())
-
-    @property
-    def variables(self) -> set[Expr]:
-        return {*self.inputs, *expr_toposort(self.outputs, known=self.inputs)}
-
-    def __repr__(self) -> str:
-        return f"FunctionGraph({self.toposort()})"
+from fuse.types import TensorType
 
 
 def applications(outputs: Iterable[Expr], known: Iterable[Expr] = ()) -> list[Apply]:
@@ -179,3 +116,58 @@ def equal_computations(
     if len(xs) != len(ys) or len(in_xs) != len(in_ys):
         raise FuseValueError("equal_computations compares as many expressions, and replaces as many variables")
     return list(xs) == substitute(ys, dict(zip(in_ys, in_xs, strict=True)))
+
+
+def as_string(
+    i: Iterable[Expr], o: Iterable[Expr], leaf_formatter: Callable[[Expr], str] = str,
+    node_formatter: Callable[[Apply, list[str]], str] | None = None,
+) -> list[str]:
+    """The formulas of ``o`` in terms of ``i`` as text; what is used several times is written once and numbered.
+
+    >>> import fuse.tensor as T
+    >>> x = T.dvector("x")
+    >>> as_string([x], [T.exp(x) * T.exp(x)])
+    ['mul(*1 -> exp(x), *1)']
+    """
+    write = node_formatter or (lambda node, texts: f"{node.op}({', '.join(texts)})")
+    stop, outs = set(i), list(o)
+    inner = ops(stop, outs)
+    readers = Counter([a.owner for a in outs] + [a.owner for n in inner for a in n.inputs if a not in stop])
+    numbers: dict[Apply, int] = {}
+
+    def at(x: Expr, node: Apply) -> str:
+        return f"::{node.outputs.index(x)}" if len(node.outputs) > 1 else ""
+
+    texts: dict[Expr, str] = {}
+    written: list[str] = []
+    for out in outs:
+        waiting: list[tuple[Expr, bool]] = [(out, False)]
+        parts: list[str] = []
+        while waiting:  # each variable is met twice: before its operands are written, and after
+            x, ready = waiting.pop()
+            node = x.owner
+            if x in stop or node is None:
+                parts.append(leaf_formatter(x))
+            elif ready:
+                count = len(node.inputs)
+                args = parts[len(parts) - count :]
+                del parts[len(parts) - count :]
+                text = write(node, args)
+                parts.append(f"*{numbers[node]} -> {text}" if readers[node] > 1 else text)
+                texts[x] = text
+            elif node in numbers:
+                parts.append(f"*{numbers[node]}{at(x, node)}")
+            else:
+                if readers[node] > 1:
+                    numbers[node] = len(numbers) + 1
+                waiting.append((x, True))
+                waiting += [(a, False) for a in reversed(node.inputs)]
+        written += parts
+    return written
+
+
+def fits(old: Expr, new: Expr) -> bool:
+    """Whether ``new`` is of the dtype and rank, or of the user's own type, of ``old``."""
+    if isinstance(old.type, TensorType) and isinstance(new.type, TensorType):
+        return (old.type.dtype, old.type.ndim) == (new.type.dtype, new.type.ndim)
+    return bool(old.type == new.type)

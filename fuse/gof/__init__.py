@@ -4,7 +4,7 @@ from fuse.expr import Constant as Constant
 from fuse.expr import Expr as Variable
 from fuse.frontend.apply import Apply as Apply
 from fuse.frontend.class_op import Op as Op
-from fuse.frontend.graph import FunctionGraph as FunctionGraph
+from fuse.frontend.fgraph import FunctionGraph as FunctionGraph
 from fuse.gof import fg as fg
 from fuse.gof import graph as graph
 from fuse.gof import link as link

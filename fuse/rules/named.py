@@ -7,7 +7,7 @@ from typing import Any
 from fuse.errors import FuseValueError
 from fuse.expr import Expr
 from fuse.frontend.apply import Apply
-from fuse.frontend.graph import FunctionGraph
+from fuse.frontend.fgraph import FunctionGraph
 from fuse.op import NAMED_REWRITES
 from fuse.rules.user import rewritten, same_op
 
@@ -173,7 +173,7 @@ REGISTERED._entries = NAMED_REWRITES
 
 def after(leaves: Iterable[Expr], roots: Iterable[Expr], rewrites: Iterable[Any]) -> list[Expr]:
     """``roots`` after rewrites of graphs."""
-    fgraph = FunctionGraph(list(leaves), list(roots))
+    fgraph = FunctionGraph.of(list(leaves), list(roots))
     for rewrite in rewrites:
         apply_to(fgraph, rewrite)
     return list(fgraph.outputs)

@@ -11,6 +11,7 @@ from typing import Any
 from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Constant, Expr, as_expr, rebuild, transform
 from fuse.frontend.apply import Apply
+from fuse.frontend.graph import fits
 from fuse.op import USER_REWRITES, Op
 
 Rewrite = Callable[[Apply], Any]
@@ -77,7 +78,7 @@ def _results(found: Any, apply: Apply, rewrite: Rewrite) -> list[Expr]:
     if len(results) != len(apply.outputs):
         raise FuseValueError(f"rewrite {name} returned {len(results)} replacements for {len(apply.outputs)} outputs")
     for new, old in zip(results, apply.outputs, strict=True):
-        if (new.type.dtype, new.type.ndim) != (old.type.dtype, old.type.ndim):
+        if not fits(old, new):
             raise FuseTypeError(
                 f"rewrite {name} replaces a {old.type.describe()} by a {new.type.describe()}: dtype and rank must stay"
             )
