@@ -531,3 +531,15 @@ def test_a_half_float_from_a_double_is_rounded_where_it_is_stored():
     a = np.array([0.5, 2.0, -1.0], "f2")
     got = fuse.function([x], T.tanh(T.j0(x)), mode="strict")(a)
     np.testing.assert_allclose(got, np.tanh(special.j0(a.astype("f8"))), rtol=2e-3)
+
+
+def test_labels_that_no_column_has_are_refused_where_only_the_gradient_is_asked_for():
+    x, y = T.dmatrix("x"), T.ivector("y")
+    picked = T.log(T.nnet.softmax(x))[T.arange(y.shape[0]), y]
+    hot = T.inc_subtensor(T.zeros_like(x)[T.arange(y.shape[0]), y], T.cast(y, "float64"))
+    for formula in (T.grad(picked.sum(), x), hot, hot.sum(axis=1)):
+        f = fuse.function([x, y], formula)
+        assert np.isfinite(f(np.ones((2, 3)), np.array([0, -1], "int32"))).all()
+        for labels in ([3, 0], [0, -4]):
+            with pytest.raises(IndexError, match="out of bounds"):
+                f(np.ones((2, 3)), np.array(labels, "int32"))

@@ -14,7 +14,6 @@ from fuse.rewrite import Context, procedure, uniform
 from fuse.rewrite.match import cast, shuffled
 from fuse.rewrite.sizes import same_size
 from fuse.rules.seen import reduced
-from fuse.rules.values import nonnegative
 
 REVERSED = ("slice", None, None, -1)
 
@@ -327,12 +326,6 @@ def index_of_join(node: Expr, context: Context) -> Expr | None:
 
 
 # ---------------------------------------------------------------- pairs of indices
-def _wrapped(index: Expr, size: Expr) -> Expr:
-    """``index`` with a negative one counted from the end."""
-    index = cast(index, "int64")
-    return index if nonnegative(index) else ew.switch(ew.lt(index, 0), ew.add(index, size), index)
-
-
 def _picks(node: Expr) -> tuple[Expr, Expr, Expr] | None:
     """(zeros, g, y) of inc_gather(zeros, g, iota(k), y) on a matrix."""
     if node.op.name != "inc_gather" or len(node.args) != 4:
@@ -367,7 +360,7 @@ def one_hot_increment(node: Expr, context: Context) -> Expr | None:
         return None
     zeros, g, labels = found
     columns = as_size_expr(context.shape_of(zeros)[1])
-    place = _per_row(node, _wrapped(labels, columns), -1, context)
+    place = _per_row(node, make(OPS["gather"], (iota(columns), labels)), -1, context)  # checked, as indices are
     value = g if not g.type.ndim or g.type.shape == (1,) else _per_row(node, g, 0, context)
     if place is None or value is None:
         return None
@@ -383,10 +376,12 @@ def sum_of_one_hot(node: Expr, context: Context) -> Expr | None:
     found = _picks(x)
     if found is None or node.params["axis"] != (1,) or x in context.frozen or node.type.dtype != x.type.dtype:
         return None
-    g = found[1]
-    if g.type.ndim != 1 or g.type.shape == (1,) or not context.same_shape(g, found[2]):
+    zeros, g, labels = found
+    if g.type.ndim != 1 or g.type.shape == (1,) or not context.same_shape(g, labels):
         return None
-    total = _per_row(x, g, 0, context)
+    sizes = *context.shape_of(g), context.shape_of(zeros)[1]
+    wide = broadcast_to(shuffled(g, (0, "x")), tuple(map(as_size_expr, sizes)))
+    total = _per_row(x, make(OPS["gather"], (wide, x.args[2], labels)), 0, context)  # g, with labels checked
     return None if total is None else cast(total, node.type.dtype)
 
 
