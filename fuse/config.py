@@ -177,11 +177,15 @@ class _Change(contextlib.ContextDecorator):
     def __enter__(self) -> Config:
         owner = self._owner
         self._saved.append((owner._flags, dict(owner._foreign)))
-        for name, value in self._new.items():
-            if _dotted(name) in _FOREIGN:  # for a while, by a program that knows them: nothing to warn of
-                owner._foreign[_dotted(name)] = value
-            else:
-                setattr(owner, name, value)
+        try:
+            for name, value in self._new.items():
+                if _dotted(name) in _FOREIGN:  # for a while, by a program that knows them: nothing to warn of
+                    owner._foreign[_dotted(name)] = value
+                else:
+                    setattr(owner, name, value)
+        except BaseException:  # one of several flags was refused: the others are as they were
+            self.__exit__()
+            raise
         return owner
 
     def __exit__(self, *exc: object) -> None:

@@ -144,8 +144,9 @@ def bernoulli(key: Any, p: Any = 0.5, shape: Shape = None) -> Expr:
     array([False,  True])
     """
     p = as_expr(p)
-    u = _Source(key)._uniform(laws.draw_sizes(shape, None, p), laws.float_dtype(None, p))
-    return ew.lt(u, drawn_by(p))
+    sizes = laws.draw_sizes(shape, None, p)
+    u = _Source(key)._uniform(sizes, laws.float_dtype(None, p))
+    return ew.lt(u, *laws.fitted(sizes, drawn_by(p)))
 
 
 def randint(key: Any, shape: Shape, minval: Any, maxval: Any, dtype: Any = "int64") -> Expr:
@@ -155,7 +156,11 @@ def randint(key: Any, shape: Shape, minval: Any, maxval: Any, dtype: Any = "int6
     >>> int(draws.min()), int(draws.max())
     (1, 6)
     """
-    return _Source(key).random_integers(shape, minval, ew.sub(as_expr(maxval), 1), dtype=dtype)
+    if not isinstance(maxval, Expr) and np.ndim(maxval) == 0:
+        highest: Any = int(maxval) - 1
+    else:
+        highest = ew.sub(ew.cast(as_expr(maxval), "int64"), 1)
+    return _Source(key).random_integers(shape, minval, highest, dtype=dtype)
 
 
 def permutation(key: Any, x: Any) -> Expr:
@@ -297,7 +302,7 @@ def _open(key: Any, shape: Shape, dtype: Any, *params: Any) -> list[Expr]:
     inner = "float32" if name == "float16" else name
     kept = laws.MANTISSA[inner] - 1  # (k + 1/2) / 2**kept is exact
     u = ew.add(laws.unit_interval(_Source(key)._bits(sizes)[0], inner, kept), constant(2.0 ** -(kept + 1), dtype=inner))
-    return [ew.cast(x, name) for x in (u, *found)]
+    return [ew.cast(x, name) for x in (u, *laws.fitted(sizes, *found))]
 
 
 __all__ = [

@@ -16,6 +16,40 @@ from weakref import WeakKeyDictionary
 from fuse.errors import FuseTypeError, FuseValueError
 
 
+def fixed_as(value: Any) -> Hashable:
+    """What tells fixed values apart that ``==`` does not: 1, 1.0 and True, 0.0 and -0.0, in tuples too; NaN is NaN.
+
+    >>> fixed_as((1, 0.0)) == fixed_as((1, -0.0)), fixed_as(1) == fixed_as(True)
+    (False, False)
+    """
+    kind: Any = type(value)
+    if kind in (float, complex):
+        return kind, repr(value)
+    if isinstance(value, (tuple, frozenset)):
+        return kind, (frozenset if isinstance(value, frozenset) else tuple)(map(fixed_as, value))
+    if hasattr(value, "dtype") and hasattr(value, "tobytes") and getattr(value, "ndim", None) == 0:
+        return kind, value.dtype, value.tobytes()
+    return kind, value
+
+
+class Fixed:
+    """A value that is part of a structure; equal to another where no program can tell the two apart."""
+
+    __slots__ = ("told", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.value, self.told = value, fixed_as(value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Fixed) and self.told == other.told
+
+    def __hash__(self) -> int:
+        return hash(self.told)
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+
 @dataclasses.dataclass(frozen=True)
 class Structure:
     """The shape of a tree: the type of its root (None: a leaf), what tells its entries apart, and its subtrees."""
@@ -106,11 +140,12 @@ def _made_for_dataclass(kind: type) -> Container:
     static = [f.name for f in fields if f.metadata.get("static")]
 
     def split(value: Any) -> tuple[Sequence[Any], Hashable]:
-        return [getattr(value, n) for n in dynamic], tuple([getattr(value, n) for n in static])
+        return [getattr(value, n) for n in dynamic], tuple([Fixed(getattr(value, n)) for n in static])
 
     def join(data: Any, children: Sequence[Any]) -> Any:
         new: Any = object.__new__(kind)  # the fields as they were: __post_init__ has seen them before
-        for name, value in [*zip(dynamic, children, strict=True), *zip(static, data, strict=True)]:
+        values = [*children, *[each.value for each in data]]
+        for name, value in zip([*dynamic, *static], values, strict=True):
             object.__setattr__(new, name, value)
         return new
 

@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 
-from fuse.config import Flags, _initial
+from fuse.config import Flags, _initial, config
 
 
 def start(**environ):
@@ -66,6 +66,13 @@ def test_faults_are_told_and_stop_nothing(written, text, words):
     with pytest.warns(UserWarning, match=words) as caught:
         assert start() == Flags()
     assert path in str(caught[0].message)
+
+
+def test_flags_of_which_one_is_refused_stay():
+    before = config.floatX
+    with pytest.raises(ValueError, match="a number of threads"), config.change_flags(floatX="float16", threads=-1):
+        pass
+    assert config.floatX == before
 
 
 def test_a_process(written, tmp_path):

@@ -97,6 +97,47 @@ def test_errors(build):
         build(T.dvector())
 
 
+INF = np.inf
+
+
+@pytest.mark.parametrize(("x", "xp", "fp"), [
+    ([0, 50, -90], np.array([-100, 100], "i1"), [0.0, 1.0]), ([0.5, 0.2], [0.0, 1.0], np.array([-100, 100], "i1")),
+    (np.array([1, 2], "u1"), np.array([0, 200], "u1"), np.array([200, 0], "u1")),
+    ([0, 0.5, 1, 1.5, 2, 3, INF, -INF, np.nan], [0.0, 1.0, 2.0], [0.0, INF, 1.0]),
+    ([-1, 0, 0.5, 1.5, INF, -INF, np.nan], [-INF, 0.0, 1.0, INF], [0.0, 1.0, 2.0, 3.0]),
+])
+def test_interp_of_small_integers_and_infinite_points(x, xp, fp):
+    args = [np.asarray(a, getattr(a, "dtype", "f8")) for a in (x, xp, fp)]
+    xs = [T.TensorType(a.dtype, (None,))() for a in args]
+    check_value(T.interp(*xs), np.interp(*args), dict(zip(xs, args, strict=True)))
+
+
+def test_values_that_do_not_belong_together_are_refused():
+    """Positions outside of the array, diagonals of unequal sides, more points than values: there were results."""
+    i, v, w, t = T.lvector(), T.dvector(), T.dvector(), T.dtensor3()
+    refused = [
+        (T.unravel_index(i, (2, 3))[0], {i: [6]}), (T.unravel_index(i, (2, 3))[1], {i: [-1]}),
+        (T.fill_diagonal(t, 0.0), {t: np.ones((2, 3, 2))}), (T.einsum("iji->ij", t), {t: np.ones((2, 3, 4))}),
+        (T.bincount(i, v), {i: [0, 1], v: [2.0]}), (T.interp([0.0], v, w), {v: [0.0, 1.0], w: [0.0, 1.0, 2.0]}),
+    ]
+    for formula, values in refused:
+        with pytest.raises(FuseError, match=r"out of bounds|specify_shape"):
+            formula.eval(values, mode="FAST_COMPILE")
+    f = fuse.function([i], T.unravel_index(i, (2, 3)))
+    np.testing.assert_array_equal(f([5, 0]), [[1, 0], [2, 0]])
+    with pytest.raises(FuseError, match="index 7 is out of bounds for axis 0 with size 6"):
+        f([7])
+
+
+@pytest.mark.parametrize("order", [None, 1, -1, INF, -INF, 3])
+def test_norms_of_integers_do_not_wrap(order):
+    x, v = T.bmatrix(), T.bvector()
+    of = np.array([[-128, 1], [3, 100]], "i1")
+    if order != 3:
+        check_value(T.nlinalg.norm(x, order), np.linalg.norm(of, order), {x: of})
+    check_value(v.norm(order), np.linalg.norm(of[0], order), {v: of[0]})
+
+
 def compiled_cases():
     """Every case of the tables of shape operations, reductions and this page, ten to a function."""
     found = [(name, ours, shapes) for name, ours, _, shapes in shape_ops.CASES]

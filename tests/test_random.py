@@ -9,8 +9,9 @@ from scipy import stats
 
 import fuse
 import fuse.tensor as T
-from fuse.errors import FuseTypeError, FuseValueError, ShapeError
+from fuse.errors import FuseError, FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import make, toposort
+from fuse.frontend.discrete_laws import scaled_bits
 from fuse.frontend.philox import philox, philox4x32
 from fuse.op import OPS
 from fuse.reference import evaluate
@@ -188,11 +189,55 @@ def test_reseeding_and_state():
     r.seed(9)
     assert (f() != first).all()
     r.seed()
+    np.testing.assert_array_equal(f(), first)
     assert [state for state, _ in r.updates()] == [state for state, _ in r.state_updates]
-    with pytest.raises(FuseTypeError, match="a seed is an integer"):
-        RandomStreams("seed")
+    for seed in ("seed", 1.5):
+        with pytest.raises(FuseTypeError, match="a seed is an integer"):
+            RandomStreams(seed)
     drawn = [float(draws(RandomStreams().uniform())) for _ in range(2)]
     assert drawn[0] != drawn[1], "without a seed each stream is its own"
+
+
+def value(draw):
+    return fuse.function([], draw, mode="FAST_COMPILE")()
+
+
+@pytest.mark.parametrize(("draw", "words"), [
+    (lambda r: r.random_integers((3,), 5, 3), "from the lower bound to the higher"),
+    (lambda r: r.random_integers((3,), 0, fuse.shared(-2)), "out of bounds"),
+    (lambda r: r.random_integers((3,), 0, np.uint64(2**63)), "fit into int64"),
+    (lambda r: r.binomial((3,), 4, fuse.shared(1.5)), "0 <= p <= 1"), (lambda r: r.binomial((3,), 1, 2.0), "from 0 to"),
+    (lambda r: r.binomial((3,), 4, np.nan), "0 <= p <= 1"), (lambda r: r.poisson((3,), -1.0), "0 <= lam"),
+    (lambda r: r.choice((3,), 3, p=[0.5, 0.5]), "axis 0 has size 2, not 3"),
+    (lambda r: r.choice((3,), 2, p=[-0.5, 1.5]), "not negative"),
+    (lambda r: r.choice((3,), 2, p=[0.0, 0.0]), "positive"),
+    (lambda r: r.choice((3,), 2, p=fuse.shared([np.nan, 0.5])), "not negative"),
+    (lambda r: r.choice((3,), 0), "something to choose from"), (lambda r: r.choice((3,), fuse.shared(0)), "bounds"),
+    (lambda r: r.choice((3,), 4, False, [0.0, 0.0, 0.5, 0.5]), "3 of them"),
+    (lambda r: r.choice((fuse.shared(5),), 4, False), "fewer elements than"),
+    (lambda r: r.multinomial(n=3, pvals=[[-1.0, 2.0]]), "not negative"),
+    (lambda r: r.uniform((1,), fuse.shared([0.0, 1.0])), "broadcast"),
+    (lambda r: r.normal((1,), [0.0, 1.0]), "does not broadcast"),
+    (lambda r: r.uniform((fuse.shared(-3),)), "a size is not negative: -3"),
+])
+def test_draws_that_no_law_has_are_refused(draw, words):
+    """These gave numbers: the least integer, elements of probability 0, arrays larger than was asked for."""
+    with pytest.raises(FuseError, match=words):
+        value(draw(RandomStreams(3)))
+
+
+def test_integers_of_wide_ranges_and_large_means():
+    r = RandomStreams(4)
+    wide = value(r.random_integers((4000,), -(2**63), 2**63 - 1))
+    assert abs(wide.astype(float).mean()) < 2.0**63 / 20 and 0.45 < (wide & 1).mean() < 0.55
+    for low, high in ((0, 2**62), (-5, 2**63 - 1)):
+        far = value(r.random_integers((4000,), low, fuse.shared(high)))
+        assert far.min() >= low and 0.95 < far.astype(float).mean() / ((low + high) / 2) < 1.05
+    bits, span = np.random.default_rng(1).integers(0, 2**64, (2, 100), dtype="u8")
+    want = [(int(b) * int(s) >> 64) - (2**64 if int(b) * int(s) >> 127 else 0) for b, s in zip(bits, span, strict=True)]
+    np.testing.assert_array_equal(value(scaled_bits(T.constant(bits), T.constant(span))), want)
+    counts = value(r.poisson((4000,), 1e12))
+    assert abs(counts.mean() - 1e12) < 1e5 and 0.9 < counts.std() / 1e6 < 1.1
 
 
 def test_no_default_updates_repeats_the_draw():

@@ -8,7 +8,7 @@ from scipy import stats
 import fuse
 import fuse.random as R
 import fuse.tensor as T
-from fuse.errors import FuseTypeError
+from fuse.errors import FuseTypeError, FuseValueError
 from fuse.frontend.philox import philox4x32
 
 MANY = 4000
@@ -119,6 +119,19 @@ def test_permutations():
     np.testing.assert_array_equal(rows, np.arange(40).reshape(20, 2)[order])
     chosen = R.choice(R.key(1), np.arange(9.0), 9, replace=False).eval()
     assert sorted(chosen) == list(range(9))
+
+
+@pytest.mark.parametrize(("low", "end"), [
+    (-130, -128), (0, np.int8(-128)), (-3, np.uint8(0)), (2**31 - 2, np.int32(2**31 - 1)),
+])
+def test_bounds_of_narrow_integers(low, end):
+    """The end less 1 was computed in its own dtype."""
+    if int(end) <= low:
+        with pytest.raises(FuseValueError, match="from the lower bound"):
+            R.randint(R.key(0), 50, low, end)
+    else:
+        drawn = R.randint(R.key(0), 50, low, end).eval(mode="FAST_COMPILE")
+        assert (drawn.min(), drawn.max()) == (low, int(end) - 1)
 
 
 def test_gradients_of_draws():

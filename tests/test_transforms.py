@@ -169,6 +169,32 @@ def test_static_arguments():
         g(np.ones(2), [1])
 
 
+@dataclass
+class Scaled:
+    value: object
+    factor: object = field(metadata={"static": True})
+
+
+def test_static_values_that_are_equal_are_told_apart():
+    """1, 1.0 and True within a tuple or a field shared a trace, as did 0.0 and -0.0."""
+    x, factors = np.ones(2, "int32"), (2, 2.0, True, 2, 0.0, -0.0, 0.0)
+    in_tuple = fuse.jit(lambda x, n: x * n[0], static_argnames="n", mode="FAST_COMPILE")
+    in_field = fuse.jit(lambda s: s.value * s.factor, mode="FAST_COMPILE")
+    for n in factors:
+        for got in (in_tuple(x, (n,)), in_field(Scaled(x, n))):
+            same(got, x * n)
+            np.testing.assert_array_equal(np.signbit(got), np.signbit(x * n))
+
+
+def test_an_array_that_a_function_returns_is_as_it_was_in_the_trace():
+    kept = np.arange(2.0)
+    f = fuse.jit(lambda x: (x + kept, kept), mode="FAST_COMPILE")
+    f(1.0)
+    kept[:] = 9.0
+    for got, want in zip(f(1.0), ([1.0, 2.0], [0.0, 1.0]), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
 def test_containers_go_in_and_come_out():
     @fuse.jit
     def f(tree):

@@ -224,7 +224,7 @@ class _Custom:
         fixed = tuple([(k, args[k]) for k in self.fixed])
         call = _Call(tuple([s for _, s in parts]), fixed, TRACE.active, TRACE.single)
         # 2 and 2.0, or 0.0 and -0.0, are equal and mean different formulas
-        exact = tuple([(type(v), repr(v) if isinstance(v, (float, complex)) else None) for _, v in fixed])
+        exact = tuple([tree.fixed_as(v) for _, v in fixed])
         key: Any = (tuple([a.type for a in given]), call, exact)
         try:
             known = self._graphs.get(key)

@@ -15,6 +15,7 @@ import numpy as np
 from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
+from fuse.frontend.axes import specify_shape
 from fuse.frontend.layout import diagonal, dimshuffle
 from fuse.frontend.linalg import dot, fold_axes, matmul, unfold_axes
 from fuse.frontend.reductions import any as any_
@@ -77,6 +78,7 @@ def _diagonals(x: Expr, names: str) -> tuple[Expr, str]:
         while names.count(name) > 1:
             first = names.index(name)
             second = names.index(name, first + 1)
+            x = specify_shape(x, [sizes_of(x)[first] if k == second else n for k, n in enumerate(sizes_of(x))])
             x = diagonal(x, 0, first, second)
             names = names[:first] + names[first + 1:second] + names[second + 1:] + name
     return x, names

@@ -9,6 +9,7 @@ from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
 from fuse.frontend.asserting import required
+from fuse.frontend.axes import specify_shape
 from fuse.frontend.creation import alloc, zeros
 from fuse.frontend.indexing import inc_subtensor
 from fuse.frontend.join import join, slice_axis
@@ -16,6 +17,7 @@ from fuse.frontend.jumps import placed_by
 from fuse.frontend.layout import broadcast_to, dimshuffle, iota
 from fuse.frontend.reductions import all as all_
 from fuse.frontend.reductions import max as max_
+from fuse.frontend.selecting import within
 from fuse.frontend.sizes import as_size, as_sizes, normalize_axis, size_max, size_product, sizes_of, static_int
 from fuse.types import INTEGER
 
@@ -56,13 +58,15 @@ def bincount(x: Any, weights: Any = None, minlength: Any = None, assert_nonneg: 
     # a -1 before the values: the largest of nothing is then -1, and the length 0
     longest = ew.cast(max_(join(0, constant(np.array([-1])), ew.cast(x, "int64"))), "int64")
     n = size_max(ew.add(longest, 1), least)
+    if counts.type.ndim:
+        counts = specify_shape(counts, sizes_of(x))
     return inc_subtensor(zeros(n, dtype=counts.type.dtype)[x], counts)
 
 
 def fill_diagonal(a: Any, val: Any) -> Expr:
     """A copy of ``a`` with ``val`` on its main diagonal (all indices equal).
 
-    Raises ShapeError where ``a`` has fewer than two axes.
+    Raises ShapeError where ``a`` has fewer than two axes, or more of different sizes.
 
     >>> fill_diagonal([[1, 2], [3, 4]], 0).eval()
     array([[0, 2],
@@ -71,6 +75,8 @@ def fill_diagonal(a: Any, val: Any) -> Expr:
     a = as_expr(a)
     if a.type.ndim < 2:
         raise ShapeError(f"fill_diagonal needs two dimensions, not a {a.type.describe()}")
+    if a.type.ndim > 2:
+        a = specify_shape(a, [sizes_of(a)[0]] * a.type.ndim)
     return fill_diagonal_offset(a, val, 0)
 
 
@@ -101,12 +107,14 @@ def fill_diagonal_offset(a: Any, val: Any, offset: Any) -> Expr:
 def unravel_index(indices: Any, dims: Any, order: str = "C", ndim: int | None = None) -> list[Expr]:
     """The index along each of ``dims`` of positions in an array of those sizes; ``order`` is 'C' or 'F'.
 
-    ``ndim`` says how many sizes there are where ``dims`` is a vector of unknown length.
+    ``ndim`` says how many sizes there are where ``dims`` is a vector of unknown length. Positions beyond the array are
+    a FuseIndexError when the function runs.
 
     >>> [i.eval() for i in unravel_index([5, 3], (2, 3))]
     [array([1, 1]), array([2, 0])]
     """
     position, sizes = _integers(indices, "positions"), _sizes(dims, ndim)
+    position = within(ew.cast(position, "int64"), size_product(sizes))
     axes = range(len(sizes)) if _is_c(order) else range(len(sizes) - 1, -1, -1)
     sizes = [sizes[a] for a in axes]
     out = []

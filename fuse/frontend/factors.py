@@ -38,7 +38,7 @@ from fuse.frontend.spectral import as_row, least_size, pinv, pinv_cotangent, req
 from fuse.frontend.statistics import norm as vector_norm
 from fuse.frontend.systems import solve, triangular_solution
 from fuse.op import DISCONNECTED, Op, op_record
-from fuse.types import COMPLEX, TensorType, TupleType
+from fuse.types import COMPLEX, DISCRETE, TensorType, TupleType
 
 
 # ---------------------------------------------------------------- qr
@@ -375,7 +375,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> E
         return vector_norm(x, 2 if order is None else order, axis=tuple(axes), keepdims=keepdims)
     if len(axes) != 2 or order not in (*_OF_MATRICES, 2, -2, "nuc"):
         raise FuseValueError(f"norms of matrices have orders 'fro', 'nuc', 1, -1, 2, -2, inf and -inf, not {ord!r}")
-    x = moveaxis(x, axes, (-2, -1))
+    x = moveaxis(ew.cast(x, "float64") if x.type.dtype in DISCRETE else x, axes, (-2, -1))
     if order in _OF_MATRICES:
         take, along = _OF_MATRICES[order]
         out = take(sum_(ew.abs_(x), axis=along), axis=-1)

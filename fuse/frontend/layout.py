@@ -373,7 +373,7 @@ def iota(op: Op, n: Any) -> Expr:
 
 
 @op_record(
-    "index", numpy=lambda *sizes: np.arange(math.prod(_ints(sizes)), dtype="int64").reshape(_ints(sizes)),
+    "index", numpy=lambda *sizes: np.arange(math.prod(map(_count, sizes)), dtype="int64").reshape(_ints(sizes)),
     infer=_positions_type, grad=_no_gradient, shape=lambda node, *s: node.args, traits="count",
     meta={"sizes_from": 0},
 )

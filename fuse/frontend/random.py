@@ -16,17 +16,27 @@ from fuse import types as ty
 from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Constant, Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
+from fuse.frontend.asserting import required
+from fuse.frontend.axes import specify_shape
+from fuse.frontend.discrete_laws import (
+    EXACT,
+    checked_weights,
+    discrete_quantile,
+    in_order,
+    known_span,
+    require_bounds,
+    require_probability,
+    scaled_bits,
+)
 from fuse.frontend.jumps import drawn_by
-from fuse.frontend.layout import dimshuffle, iota, linear_index
+from fuse.frontend.layout import broadcast_to, dimshuffle, iota, linear_index
 from fuse.frontend.philox import philox
 from fuse.frontend.random_state import StateVariable, entropy_of, first_state
 from fuse.frontend.reductions import max as max_
 from fuse.frontend.reductions import sum as sum_
-from fuse.frontend.selecting import searchsorted, take_along_axis
+from fuse.frontend.selecting import searchsorted, take_along_axis, within
 from fuse.frontend.shared import SharedVariable, shared
-from fuse.frontend.sizes import Size, as_size, as_sizes, broadcast_sizes, sizes_of, static_int
-from fuse.op import DISCONNECTED, Op, op_record
-from fuse.types import TensorType
+from fuse.frontend.sizes import Size, as_size, as_size_expr, as_sizes, broadcast_sizes, sizes_of, static_int
 
 # How many leading bits of 64 fit the mantissa exactly; a uniform number is such an integer times 2**-bits.
 MANTISSA = {"float64": 53, "float32": 24, "float16": 11}
@@ -91,7 +101,7 @@ class RandomStreams:
     def __init__(self, seed: Any = None, no_warn: bool = False, use_cuda: Any = None) -> None:
         self.default_instance_seed = seed
         self.state_updates: list[tuple[SharedVariable, Expr]] = []
-        self._entropy = entropy_of(seed)
+        self._first_entropy = self._entropy = entropy_of(seed)
 
     @property
     def rstate(self) -> list[Any]:
@@ -104,7 +114,7 @@ class RandomStreams:
 
     def seed(self, seed: Any = None) -> None:
         """Start every variable of this source again, from ``seed`` (None: from the seed it was made with)."""
-        self._entropy = self._entropy if seed is None else entropy_of(seed)
+        self._entropy = self._first_entropy if seed is None else entropy_of(seed)
         for number, (state, _) in enumerate(self.state_updates):
             state.set_value(self._first_state(number))
 
@@ -160,7 +170,8 @@ class RandomStreams:
         """
         low, high = as_expr(low), as_expr(high)
         name = float_dtype(dtype, low, high)
-        u = self._uniform(draw_sizes(size, ndim, low, high), name)
+        sizes = draw_sizes(size, ndim, low, high)
+        u, low, high = self._uniform(sizes, name), *fitted(sizes, low, high)
         low, high = ew.cast(low, name), ew.cast(high, name)
         if _is_constant(low, 0) and _is_constant(high, 1):
             return u
@@ -183,13 +194,14 @@ class RandomStreams:
         avg, std = as_expr(avg), as_expr(std)
         name = float_dtype(dtype, avg, std)
         inner = "float32" if name == "float16" else name
-        first, second = self._bits(draw_sizes(size, ndim, avg, std))
+        sizes = draw_sizes(size, ndim, avg, std)
+        first, second = self._bits(sizes)
         kept = RADIUS[inner]
         # (k + 1/2) / 2**kept lies in (0, 1], so the logarithm is finite.
         inside = ew.add(unit_interval(first, inner, kept), constant(2.0 ** -(kept + 1), dtype=inner))
         radius = ew.sqrt(ew.mul(constant(-2, dtype=inner), ew.log(inside)))
         angle = ew.mul(constant(2 * np.pi, dtype=inner), unit_interval(second, inner, MANTISSA[inner]))
-        return _scaled(ew.cast(ew.mul(radius, ew.cos(angle)), name), avg, std)
+        return _scaled(ew.cast(ew.mul(radius, ew.cos(angle)), name), *fitted(sizes, avg, std))
 
     @_with_state
     def truncated_normal(
@@ -199,10 +211,12 @@ class RandomStreams:
         """Normal numbers within two standard deviations of ``avg``: of others the distribution keeps none."""
         avg, std = as_expr(avg), as_expr(std)
         name = float_dtype(dtype, avg, std)
-        u = self._uniform(draw_sizes(size, ndim, avg, std), "float64")
+        sizes = draw_sizes(size, ndim, avg, std)
+        u = self._uniform(sizes, "float64")
         edge = 0.9544997361036416  # erf(sqrt(2)), the probability of staying within
         inside = ew.mul(constant(edge, dtype="float64"), ew.sub(ew.mul(constant(2, dtype="float64"), u), 1))
-        return _scaled(ew.cast(ew.mul(constant(np.sqrt(2.0)), ew.erfinv(inside)), name), avg, std)
+        z = ew.cast(ew.mul(constant(np.sqrt(2.0)), ew.erfinv(inside)), name)
+        return _scaled(z, *fitted(sizes, avg, std))
 
     # ---------------------------------------------------------------- discrete
     @_with_state
@@ -217,10 +231,12 @@ class RandomStreams:
         """
         n, p = as_expr(n), as_expr(p if prob is None else prob)
         sizes = draw_sizes(size, ndim, n, p)
+        n, p = fitted(sizes, n, p)
         if static_int(n) == 1:
+            require_probability(p)
             u = self._uniform(sizes, float_dtype(None, p))
             return ew.cast(ew.lt(u, drawn_by(p)), ty.dtype_name(dtype))
-        drawn = _quantile(self._uniform(sizes, "float64"), drawn_by(n), drawn_by(p), law="binom")
+        drawn = discrete_quantile(self._uniform(sizes, "float64"), drawn_by(n), drawn_by(p), law="binom")
         return ew.cast(drawn, ty.dtype_name(dtype))
 
     @_with_state
@@ -229,8 +245,9 @@ class RandomStreams:
     ) -> Expr:
         """Counts of rare events with mean ``lam``."""
         lam = as_expr(lam)
-        u = self._uniform(draw_sizes(size, ndim, lam), "float64")
-        return ew.cast(_quantile(u, drawn_by(lam), law="poisson"), ty.dtype_name(dtype))
+        sizes = draw_sizes(size, ndim, lam)
+        draws = discrete_quantile(self._uniform(sizes, "float64"), *fitted(sizes, drawn_by(lam)), law="poisson")
+        return ew.cast(draws, ty.dtype_name(dtype))
 
     @_with_state
     def random_integers(
@@ -241,13 +258,14 @@ class RandomStreams:
         >>> RandomStreams(1).random_integers(size=(3,), low=1, high=6).type
         TensorType(int64, (3,))
         """
-        low, high = as_expr(low), as_expr(high)
-        for bound in (low, high):
-            if bound.type.dtype not in ty.DISCRETE:
-                raise FuseTypeError(f"bounds of random_integers are integers, not a {bound.type.describe()}")
-        u = self._uniform(draw_sizes(size, ndim, low, high), "float64")
-        low, high = [ew.cast(drawn_by(bound), "int64") for bound in (low, high)]
-        steps = ew.cast(ew.floor(ew.mul(u, ew.cast(ew.add(ew.sub(high, low), 1), "float64"))), "int64")
+        low, high = require_bounds(as_expr(low), as_expr(high))
+        sizes, span = draw_sizes(size, ndim, low, high), known_span(low, high)
+        low, high = [ew.cast(drawn_by(x), "int64") for x in fitted(sizes, in_order(low, high), high)]
+        count = ew.add(ew.sub(high, low), 1)
+        if span <= EXACT:
+            steps = ew.cast(ew.floor(ew.mul(self._uniform(sizes, "float64"), ew.cast(count, "float64"))), "int64")
+        else:
+            steps = scaled_bits(self._bits(sizes)[0], ew.cast(count, "uint64"))
         return ew.cast(ew.add(low, steps), ty.dtype_name(dtype))
 
     @_with_state
@@ -264,19 +282,25 @@ class RandomStreams:
         count = as_size(a) if a.type.ndim == 0 else sizes_of(a)[0]
         if a.type.ndim > 1:
             raise ShapeError(f"choice draws from a vector or from 0..a-1, not from a {a.type.describe()}")
+        if isinstance(count, int) and count < 1:
+            raise FuseValueError(f"choice needs something to choose from, not {count} elements")
         weights = None if p is None or not as_expr(p).type.ndim else as_expr(p)
+        if weights is not None:
+            weights = specify_shape(weights, [*sizes_of(weights)[:-1], count])
         if not replace:
             places = self._distinct(size, ndim, count, weights)
         elif weights is None:
             u = self._uniform(as_sizes(size, ndim), "float64")
             places = ew.cast(ew.floor(ew.mul(u, ew.cast(drawn_by(count), "float64"))), "int64")
+            if not isinstance(count, int) and not a.type.ndim:
+                places = within(places, count)  # there may be none
         else:
             if weights.type.ndim != 1:
                 raise ShapeError(f"the probabilities of choice are a vector, not a {weights.type.describe()}")
             from fuse.frontend.scans import cumsum
 
             u = self._uniform(as_sizes(size, ndim), "float64")
-            edges = cumsum(ew.cast(drawn_by(weights), "float64"))
+            edges = cumsum(ew.cast(drawn_by(checked_weights(weights)), "float64"))
             # The last edge stands for everything above: rounding must not lead past the end.
             places = searchsorted(edges[:-1], ew.mul(u, edges[-1]), side="right")
         return ew.cast(places, ty.dtype_name(dtype)) if a.type.ndim == 0 else a[places]
@@ -290,9 +314,15 @@ class RandomStreams:
         if isinstance(wanted, int) and isinstance(count, int) and wanted > count:
             raise FuseValueError(f"cannot choose {wanted} of {count} elements without replacement")
         if weights is None:
-            return _argsort(self._uniform((count,), "float64"))[:wanted]
-        times = ew.neg(ew.true_div(ew.log1p(ew.neg(self._uniform(sizes_of(weights), "float64"))), drawn_by(weights)))
-        return _argsort(times)[..., :wanted]
+            order = _argsort(self._uniform((count,), "float64"))
+            if not (isinstance(wanted, int) and isinstance(count, int)):
+                enough = ew.le(as_size_expr(wanted), as_size_expr(count))
+                order = required(order, [enough], "choice: fewer elements than are wanted", "FuseValueError")
+            return order[:wanted]
+        weights = drawn_by(checked_weights(weights, wanted))
+        # (k + 1/2) / 2**53 is never 0: an element of weight 0 comes after all others
+        u = ew.add(self._uniform(sizes_of(weights), "float64"), constant(2.0**-54))
+        return _argsort(ew.true_div(ew.neg(ew.log1p(ew.neg(u))), weights))[..., :wanted]
 
     @_with_state
     def permutation(
@@ -320,6 +350,8 @@ class RandomStreams:
         p = as_expr([0.5, 0.5] if pvals is None else pvals)
         if not p.type.ndim:
             raise ShapeError("the probabilities of multinomial are a vector or the rows of a matrix, not a scalar")
+        if isinstance(p, Constant):
+            p = checked_weights(p)
         n = as_expr(n)
         params = [sizes_of(p)[:-1], sizes_of(n)]
         rows = broadcast_sizes(params) if size is None else as_sizes(size, ndim)
@@ -386,6 +418,16 @@ def draw_sizes(size: Any, ndim: int | None, *params: Expr) -> tuple[Size, ...]:
     return sizes
 
 
+def fitted(sizes: Sequence[Size], *params: Expr) -> list[Expr]:
+    """The parameters, those with axes as large as the draw where nothing says that they are no larger."""
+    rank = len(sizes)
+
+    def fits(p: Expr) -> bool:
+        return all(n == 1 or n == m for n, m in zip(sizes_of(p), sizes[rank - p.type.ndim :], strict=True))
+
+    return [p if fits(p) else broadcast_to(p, sizes) for p in params]
+
+
 def _scaled(z: Expr, avg: Expr, std: Expr) -> Expr:
     name = z.type.dtype
     avg, std = ew.cast(avg, name), ew.cast(std, name)
@@ -403,29 +445,6 @@ def _argsort(x: Expr) -> Expr:
     from fuse.frontend.sorting import argsort
 
     return argsort(x, axis=-1)
-
-
-# ---------------------------------------------------------------- laws without a simple formula: SciPy's quantiles
-
-
-def _quantile_type(u: Expr, *params: Expr, law: str) -> TensorType:
-    return TensorType("int64", ty.broadcast_static([u.type.shape, *[p.type.shape for p in params]]))
-
-
-def _quantile_numpy(u: Any, *params: Any, law: str) -> Any:
-    from scipy import stats
-
-    # ppf is -1 at u = 0, where the smallest value belongs.
-    return np.maximum(getattr(stats, law).ppf(u, *params), 0).astype("int64")
-
-
-@op_record(
-    "opaque", name="quantile", numpy=_quantile_numpy, infer=_quantile_type,
-    shape=lambda node, *sizes: broadcast_sizes(sizes), grad=lambda g, out, *args, law: (DISCONNECTED,) * len(args),
-)
-def _quantile(op: Op, u: Expr, *params: Expr, law: str) -> Expr:
-    """The value below which a fraction ``u`` of the discrete distribution ``law`` lies."""
-    return op(u, *params, law=law)
 
 
 __all__ = ["MRG_RandomStreams", "RandomStreams"]

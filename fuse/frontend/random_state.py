@@ -1,6 +1,7 @@
 """The states of random variables: how they begin, and what programs do with them."""
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ def entropy_of(seed: Any) -> Any:
     if seed is None:
         return np.random.SeedSequence().entropy
     try:
-        listed = [int(s) for s in np.atleast_1d(np.asarray(seed, dtype=object)).ravel()]
+        listed = [index(s) for s in np.atleast_1d(np.asarray(seed, dtype=object)).ravel()]
     except (TypeError, ValueError):
         raise FuseTypeError(f"a seed is an integer or a sequence of integers, not {seed!r}") from None
     return [s & 0xFFFFFFFFFFFFFFFF if s < 0 else s for s in listed]

@@ -232,7 +232,7 @@ def binomial(
 
 def random_integers_helper(random_state: Any, low: Any, high: Any, size: Any) -> Any:
     """Integers from ``low`` to ``high``, both included."""
-    return random_state.randint(low, np.asarray(high) + 1, size)
+    return random_state.randint(low, np.asarray(high, "int64") + 1, size, "int64")
 
 
 def random_integers(

@@ -119,8 +119,12 @@ def _choice(a: Expr, count: Any, mode: str) -> Expr:
     position = _into_range(a, count, mode)
     if mode != "raise":
         return position
-    index = ew.switch(ew.lt(position, 0), as_size_expr(count), ew.cast(position, "int64"))
-    return getitem(iota(count), index)
+    return within(ew.cast(position, "int64"), count)
+
+
+def within(position: Expr, count: Any) -> Expr:
+    """``position``, int64, where it lies in 0..count-1; else a call is a FuseIndexError, in compiled loops too."""
+    return getitem(iota(count), ew.switch(ew.lt(position, 0), as_size_expr(count), position))
 
 
 def _choose_from_array(a: Expr, whole: Expr, mode: str) -> Expr:

@@ -146,14 +146,13 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False, L: 
         raise FuseTypeError("the order of a norm is a number known while the graph is built")
     if isinstance(ord, str):
         raise FuseValueError(f"norm has orders 0, 1, 2, inf, -inf, any p, and 'fro', not {ord!r}")
-    size = ew.abs_(x)
+    size = ew.abs_(_floating(x))  # integers have no size of their least
     if ord == math.inf:
         return max_(size, axis, keepdims)
     if ord == -math.inf:
         return min_(size, axis, keepdims)
     if ord == 0:
-        return sum_(ew.cast(ew.neq(x, 0), _floating(size).type.dtype), axis, keepdims=keepdims)
-    size = _floating(size)
+        return sum_(ew.cast(ew.neq(x, 0), size.type.dtype), axis, keepdims=keepdims)
     if ord == 1:
         return sum_(size, axis, keepdims=keepdims)
     total = sum_(ew.pow(size, literal(ord, size.type.dtype)), axis, keepdims=keepdims)

@@ -82,8 +82,11 @@ def fast_call(
 
 
 def _check_static(text: _Text, word: str, static: Any) -> None:
-    value = text.name(static.value)
-    text.require(f"{word} is {value} or type({word}) is {text.name(static.kind)} and {word} == {value}")
+    value, kind = text.name(static.value), type(static.value)
+    same = f"{word} == {value}"
+    if kind not in (int, bool, str, bytes):
+        same = f"{text.name(tree.fixed_as)}({word}) == {text.name(static.told)}"
+    text.require(f"{word} is {value} or type({word}) is {text.name(kind)} and {same}")
 
 
 def _unpacked(text: _Text, word: str, structure: tree.Structure, leaves: Any) -> list[str]:
@@ -117,7 +120,7 @@ def _unpacked(text: _Text, word: str, structure: tree.Structure, leaves: Any) ->
 
 def _checked(text: _Text, word: str, leaf: Any) -> list[str]:
     number = getattr(leaf, "number", None)
-    if hasattr(leaf, "kind"):  # a static one
+    if isinstance(leaf, tree.Fixed):
         _check_static(text, word, leaf)
         return []
     dtype = text.name(np.dtype(leaf.dtype))

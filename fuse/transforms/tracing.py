@@ -44,12 +44,10 @@ class Leaf:
         return TensorType(self.dtype, (None,) * self.ndim if self.shape is None else self.shape)
 
 
-@dataclass(frozen=True)
-class Static:
+class Static(tree.Fixed):
     """A value that is part of what is traced, not an argument of it."""
 
-    kind: type
-    value: Any
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -280,7 +278,7 @@ def _static(value: Any, name: str, place: Place) -> Static:
         raise FuseTypeError(
             f"the static argument {place!r} of {name} must be hashable, which a {type(value).__name__} is not"
         ) from None
-    return Static(type(value), value)
+    return Static(value)
 
 
 def _is_single(kinds: Iterable[Leaf | Static]) -> bool:
@@ -304,7 +302,7 @@ def _sized(key: Key, values: Sequence[Any], eager: bool) -> Key:
     found: list[Leaf | Static] = []
     for kind, value in zip(key.leaves, values, strict=True):
         if isinstance(kind, Leaf) and eager and kind.number in (int, bool):
-            found.append(Static(type(value), value))
+            found.append(Static(value))
         elif isinstance(kind, Leaf) and kind.ndim:
             found.append(Leaf(kind.dtype, kind.ndim, kind.number, np.shape(value)))
         else:
@@ -318,7 +316,7 @@ def _value(value: Any, kind: Leaf) -> Any:
 
 
 def _constant(value: Any, name: str) -> np.ndarray[Any, Any]:
-    array = np.asarray(value)
+    array = np.array(value)  # as it is now: it may be an array of the function's surroundings
     if array.dtype.kind not in "biufc":
         raise FuseTypeError(
             f"{name} returns a {type(value).__name__}: {value!r:.60}\n  results are arrays, numbers, and dicts, "
