@@ -229,6 +229,41 @@ def test_gradient_of_storing(index, store):
     check_gradient(lambda x, y: store(x[index], y) ** 2, A, 0.3)
 
 
+ROTATED = {
+    "roll": lambda x, a: T.roll(x, a, 1),
+    "two axes": lambda x, a: T.roll(x, (a, 2), (0, 1)),
+    "modulo": lambda x, a: x[:, (T.arange(x.shape[1]) + a) % x.shape[1]],
+    "written the other way": lambda x, a: x[(a + (T.arange(x.shape[0]) - 1)) % x.shape[0]],
+    "from the end": lambda x, a: x[T.arange(x.shape[0]) - abs(a) % x.shape[0]],
+}
+
+
+@pytest.mark.parametrize("form", ROTATED)
+def test_gradients_around_periodic_boundaries_are_read_and_not_stored(form):
+    """What turns an axis around is turned back; everything else may meet itself, and is added up where it was read."""
+    x, g, a = T.dmatrix("x"), T.dmatrix("g"), T.lscalar("a")
+    back = T.grad((ROTATED[form](x, a) * g).sum(), x)
+    assert not any(n.op.name in ("inc_gather", "inc_subtensor") for n in fuse.expr.toposort([back]))
+    f = fuse.function([x, g, a], back, on_unused_input="ignore")
+    forward = fuse.function([x, a], ROTATED[form](x, a), mode="FAST_COMPILE")
+    rng = np.random.default_rng(0)
+    for rows, columns in ((3, 5), (1, 4), (4, 1)):
+        for shift in (0, 1, -2, 7):
+            places = np.arange(float(rows * columns)).reshape(rows, columns)
+            value = rng.normal(size=(rows, columns))
+            want = np.zeros(rows * columns)
+            want[forward(places, shift).astype(int)] = value
+            np.testing.assert_array_equal(f(places, value, shift), want.reshape(rows, columns))
+
+
+def test_gradients_of_places_that_may_meet_are_added_up():
+    x, i = T.dvector("x"), T.lvector("i")
+    for index, at in ((T.arange(x.shape[0]) // 2, [0, 0, 1, 1, 2]), ((T.arange(3) + 1) % x.shape[0], [1, 2, 3]),
+                      ((T.arange(x.shape[0]) + i) % x.shape[0], [4, 1, 1, 1, 4])):  # fmt: skip
+        f = fuse.function([x, i], T.grad((x[index] * 2).sum(), x), on_unused_input="ignore")
+        np.testing.assert_array_equal(f(np.zeros(5), [4, 0, -1, -2, 0]), np.bincount(at, minlength=5) * 2.0)
+
+
 def test_gradient_of_storing_one_value_into_a_row_broadcasts():
     check_gradient(lambda x, y: T.set_subtensor(x[1:], y) ** 2, A, A[:1, :1])
     check_gradient(lambda x, y: T.inc_subtensor(x[:, [0, 0]], y) ** 2, A, A[:, :1])

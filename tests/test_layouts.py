@@ -370,6 +370,25 @@ def test_a_staged_kernel_agrees_with_the_interpreter_of_kernels():
             np.testing.assert_allclose(arrays[[o.output for o in kernel.buffers].index(True)], want, rtol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "complex64"])
+def test_what_is_read_at_computed_places_is_picked_first_where_the_rest_is_dear(dtype):
+    x, i = T.matrix("x", dtype=dtype), T.lvector("i")
+    picked = T.exp(x[:, i] - x[:, i * 0]) + T.sin(x)
+    f = fuse.function([x, i], [picked, (picked * T.cos(x)[:, i]).sum(axis=0), picked.sum()])
+    assert "_lane" in f.source
+    rng = np.random.default_rng(0)
+    for n, m in ((1, 1), (3, 255), (2, 600)):
+        a, at = rng.normal(size=(n, m)).astype(dtype), rng.integers(-m, m, m)
+        wide = a.astype("complex128" if dtype == "complex64" else "float64")
+        want = np.exp(wide[:, at] - wide[:, :1]) + np.sin(wide)
+        close = {"float64": 1e-12, "float16": 2e-2}.get(dtype, 1e-4)
+        for got, value in zip(f(a, at), (want, (want * np.cos(wide)[:, at]).sum(0), want.sum()), strict=True):
+            np.testing.assert_allclose(got, value, rtol=close, atol=close * 20 * max(n, np.sqrt(m)))
+        at[-1] = m
+        with pytest.raises(IndexError):
+            f(a, at)
+
+
 # ---------------------------------------------------------------- the order of results
 ORDERED = {
     "sum of two": (lambda x, y: x + y, 2),

@@ -1,18 +1,20 @@
 """Staging: arrays that a loop would walk in steps are copied to scratch memory first, in tiles that stay in cache.
 
 LLVM makes vectors of a loop only where memory is contiguous. A transposed operand is read in square tiles, each along
-its own unit stride; one without any unit stride in pieces of a row.
+its own unit stride; one without any unit stride in pieces of a row. Elements at computed places are picked for a piece
+of a row too, where what is computed of them is dear: each place is checked, and a check would keep it from vectors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from fuse.codegen.inline import kernel_cost
 from fuse.codegen.kernel import (
     Axis,
+    Bounded,
     Combine,
     Compute,
     Const,
@@ -26,6 +28,7 @@ from fuse.codegen.kernel import (
     Put,
     Store,
     Update,
+    uses,
     walk,
 )
 from fuse.codegen.nest import unit_axis
@@ -33,6 +36,7 @@ from fuse.codegen.nest import unit_axis
 SQUARE = 32  # lanes of either side of a tile
 PIECE = 256  # lanes of a piece of a row
 WORTH = 4  # operations of a body that are worth copying for, where no cache line is read twice
+DEAR = 16  # operations that are worth copying for what is picked from computed places
 
 VALUES = (Load, Const, Compute, Position)
 
@@ -118,6 +122,9 @@ class _Stager:
 
     def piece(self, loop: Loop) -> Loop:
         """One loop in pieces, where vectors are worth the copies."""
+        picked = self.picked(loop)
+        if picked is not None:
+            return picked
         if not gains(loop) or not any(self.steps(c, loop.axis) for c in loop.body):
             return loop
         axis = loop.axis
@@ -127,6 +134,46 @@ class _Stager:
 
         before, body, after = self.copies(loop.body, (axis,), axis, over)
         return Loop(axis, (*before, Loop(axis, tuple(body), "lane"), *after), "block", width=PIECE)
+
+    def picked(self, loop: Loop) -> Loop | None:
+        """One loop in pieces, whose elements at computed places are picked first; None where that does not serve."""
+        made = {s.name: s for s in loop.body if isinstance(s, (*VALUES, Bounded))}
+        picks = {s.name: s for s in made.values() if isinstance(s, Load) and made.keys() & uses(s)}
+        if not picks or not all(isinstance(s, (*VALUES, Bounded, Store, Combine)) for s in loop.body):
+            return None
+        places = _needed([n for s in picks.values() for n in uses(s)], made)
+        rest = _needed([n for s in loop.body if isinstance(s, (Store, Combine)) for n in uses(s)], made, picks)
+        kept = [s for s in loop.body if isinstance(s, (Store, Combine)) or s.name in rest]
+        if any(isinstance(s, Bounded) or isinstance(s, Store) and made.keys() & set(s.index) for s in kept):
+            return None
+        if sum(kernel_cost(s.op) for s in kept if isinstance(s, Compute)) < DEAR:
+            return None
+        axis = loop.axis
+        before: list[Any] = []
+        after: list[Any] = []
+        for s in loop.body:
+            if getattr(s, "name", "") in {*places, *picks}:
+                before.append(s)
+            if s not in kept:
+                continue
+            if isinstance(s, Load) and s.name in picks:
+                tile = self.tile(s.buffer, (axis,))
+                before.append(Put(tile, s.name))
+                s = Get(s.name, s.dtype, tile)
+            after.append(s)
+        return Loop(axis, (Loop(axis, tuple(before), "lane"), Loop(axis, tuple(after), "lane")), "block", width=PIECE)
+
+
+def _needed(names: Iterable[str], made: Mapping[str, Any], ends: Collection[str] = ()) -> set[str]:
+    """The values among ``made`` that ``names`` are computed from, themselves included; not beyond ``ends``."""
+    found: set[str] = set()
+    stack = [n for n in names if n in made]
+    while stack:
+        name = stack.pop()
+        if name not in found:
+            found.add(name)
+            stack += [n for n in uses(made[name]) if n in made] if name not in ends else []
+    return found
 
 
 def gains(loop: Loop) -> bool:

@@ -9,7 +9,6 @@ from fuse.argnames import also
 from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Expr, as_expr
 from fuse.frontend.axes import flatten, swapaxes
-from fuse.frontend.join import join, slice_axis
 from fuse.frontend.layout import broadcast_to, dimshuffle, iota, reshape
 from fuse.frontend.sizes import (
     Size,
@@ -123,14 +122,12 @@ def roll(x: Any, shift: Any, axis: Any = None) -> Expr:
 def _rolled(x: Expr, shift: Any, axis: int) -> Expr:
     places, n = as_size(shift, "shift"), sizes_of(x)[axis]
     if isinstance(places, int) and isinstance(n, int):
-        cut = -places % n if n else 0
-        if cut == 0:
+        distance: Size = places % n if n else 0
+        if distance == 0:
             return x
-        return join(axis, slice_axis(x, axis, cut, None), slice_axis(x, axis, None, cut))
-    distance = as_size_expr(places)
-    if not isinstance(places, int) or abs(places) > 2**62:  # its remainder first: nothing overflows then
-        distance = distance % as_size_expr(size_max(n, 1))
-    position = (iota(n) - distance) % as_size_expr(n)
+    else:
+        distance = as_size_expr(places) % as_size_expr(size_max(n, 1))
+    position = iota(n) - as_size_expr(distance)  # indices below zero count from the end
     return x[(slice(None),) * axis + (position,)]
 
 

@@ -11,7 +11,7 @@ from fuse.errors import FuseIndexError, FuseTypeError, ShapeError
 from fuse.expr import Constant, Expr, constant
 from fuse.frontend import elementwise as ew
 from fuse.frontend.layout import broadcast_to, linear_index, sum_to
-from fuse.frontend.sizes import broadcast_sizes, sizes_of
+from fuse.frontend.sizes import Size, as_size_expr, broadcast_sizes, shape_of, sizes_of
 from fuse.frontend.slices import Spec, numpy_index, sliced_shape, sliced_sizes
 from fuse.op import DISCONNECTED, OPS, Op, op_record
 from fuse.types import Shape, TensorType, shape_text
@@ -76,7 +76,43 @@ def _gather_shape(node: Expr, sizes: Sequence[Any], *index_sizes: Sequence[Any])
 
 
 def _gather_grad(g: Expr, out: Expr, x: Expr, *indices: Expr) -> tuple[Any, ...]:
+    back = _rotated_back(indices[0], x) if len(indices) == 1 else None
+    if back is not None:
+        return gather(g, back), DISCONNECTED
     return (inc_gather_op(zeros_for(x, g.type.dtype), g, *indices), *[DISCONNECTED] * len(indices))
+
+
+def _rotated_back(index: Expr, x: Expr) -> Expr | None:
+    """Where the elements of ``x`` are in ``x[index]``, if that turns its first axis around: periodic boundaries.
+
+    ``arange(n) + a`` modulo n, or as it is: within bounds, -n to n - 1, it goes around too, and a is -n to 0.
+    """
+    size: Size = shape_of(x)[0]
+    around = index.op.name == "mod" and _followed(index.args[1]) == size
+    node = index.args[0] if around else index
+    moves: list[tuple[str, Expr]] = []
+    while node.op.name in ("add", "sub") and node.type.dtype == "int64":
+        left, right = node.args
+        if not all(right.type.broadcastable) and node.op.name == "add":
+            left, right = right, left
+        if not all(right.type.broadcastable) or right.type.dtype not in ty.INTEGER:
+            return None
+        moves.append((node.op.name, right))
+        node = left
+    if node.op.name != "iota" or _followed(node.args[0]) != size or not moves:
+        return None
+    for name, by in moves:
+        node = ew.add(node, by) if name == "sub" else ew.sub(node, by)
+    return ew.mod(node, as_size_expr(size)) if around else ew.sub(node, as_size_expr(size))
+
+
+def _followed(size: Expr) -> Size:
+    """A size in terms of the shapes of inputs, as ``shape_of`` has it."""
+    if size.op.name == "maximum" and isinstance(size.args[1], Constant) and not size.args[1].data:
+        size = size.args[0]  # no size is below zero
+    if isinstance(size, Constant):
+        return int(size.data)
+    return shape_of(size.args[0])[size.params["axis"]] if size.op.name == "shape_i" else size
 
 
 @op_record(

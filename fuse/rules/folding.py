@@ -12,6 +12,7 @@ from fuse.rewrite import Context, procedure
 _KINDS = frozenset({"elementwise", "reduction", "index", "view", "shape"})
 _NAMES = frozenset({"make_vector", "join"})
 _SMALL = 1024
+_POSITIONS = 64  # longer rows of positions are cheaper to compute than to read
 
 
 @procedure("64: constant folding", "*", below="constant", local=True)
@@ -29,7 +30,8 @@ def fold_constants(node: Expr, context: Context) -> Expr | None:
         total = 1
         for n in sizes:
             total *= n if n is not None else _SMALL + 1
-        if total > max(_SMALL, *[a.data.size for a in args]):
+        most = _POSITIONS if op.name == "iota" else _SMALL
+        if total > max(most, *[a.data.size for a in args]):
             return None
     try:
         with np.errstate(all="ignore"):
