@@ -1,4 +1,4 @@
-"""Loops of numbers with the formulas around them: one entry, with the values that they have apart."""
+"""Loops with the formulas of numbers around them: one entry, with the values that they have apart."""
 from __future__ import annotations
 
 import re

@@ -6,11 +6,11 @@ from typing import Any
 
 from fuse.codegen import load
 from fuse.codegen.calls import remembered
-from fuse.codegen.loop_entry import LONGEST, walkable
+from fuse.codegen.loop_entry import LINE, LONGEST, contiguous, walkable
 from fuse.codegen.native import ArgType
 from fuse.codegen.runner import SizeMismatch
 
-__all__ = ["LONGEST", "grouped", "resumed"]
+__all__ = ["LINE", "LONGEST", "grouped", "resumed"]
 
 Array = Any
 
@@ -44,17 +44,18 @@ def grouped(key: str, text: str, argtypes: Sequence[tuple[Any, ...]]) -> Grouped
 
 @remembered
 def resumed(
-    key: str, text: str, argtypes: Sequence[tuple[Any, ...]], read: Sequence[int]
+    key: str, text: str, argtypes: Sequence[tuple[Any, ...]], read: Sequence[tuple[int, bool]]
 ) -> Callable[..., None]:
-    """What is called where the function refuses: with copies of the arrays at ``read`` that are laid out otherwise."""
+    """What is called where the function refuses: with copies of the arrays at ``read`` that are laid out otherwise.
+
+    With each place goes whether it is a sequence, whose elements alone must be in C order.
+    """
     kernel = _kernel(key, text, argtypes)
 
     def run(*values: Any) -> None:
         given = list(values)
-        for k in read:
-            x = given[k]
-            if not x.flags.c_contiguous or not x.flags.aligned:
-                given[k] = walkable(x) if x.ndim == 1 and x.flags.aligned else x.copy()
+        for k, is_sequence in read:
+            given[k] = walkable(given[k]) if is_sequence else contiguous(given[k])
         if kernel(*given):
             raise SizeMismatch
 

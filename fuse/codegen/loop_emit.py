@@ -55,8 +55,10 @@ class Place:
 
     def row(self, offset: str) -> Place:
         """One element along the first axis, which is at ``offset``."""
-        strides = None if self.strides is None else self.strides[1:]
-        return Place(self.buffer, offset, self.shape[1:], strides)
+        shape, strides = self.shape[1:], None if self.strides is None else self.strides[1:]
+        if strides == tuple([product(shape[d + 1:]) for d in range(len(shape))]):
+            strides = None
+        return Place(self.buffer, offset, shape, strides)
 
     def permuted(self, pattern: Sequence[Any]) -> Place:
         """The place seen through a dimshuffle (pattern of dimensions and "x")."""
@@ -265,3 +267,10 @@ def copy_lines(name: str, source: Place, target: Place) -> list[str]:
         lines.append(f"{pad}independent()")
     lines.append(f"{pad}store({target.buffer}, {target.at(*index)}, load({source.buffer}, {source.at(*index)}))")
     return lines
+
+
+def jump_lines(name: str, ndim: int) -> list[str]:
+    """Lines that refuse a sequence whose elements are not in C order, as `loop_entry.walkable` has them."""
+    sizes = [f"size({name}, {d})" for d in range(ndim)]
+    jumps = [f"(({sizes[d]} > 1) & (stride({name}, {d}) != {product(sizes[d + 1:])}))" for d in range(1, ndim)]
+    return [f"if {' | '.join(jumps)}:", "    return 1"] if jumps else []

@@ -1,4 +1,4 @@
-"""A loop of numbers with the small formulas around it as one compiled function.
+"""A loop with the small formulas of numbers around it as one compiled function.
 
 A likelihood's loop takes a few microseconds, and so would making its initial values, calling it, and the kernel that
 halves its sum. Here the loop is written as one within a step (`loop_plan.InnerWriter`), between the kernels of numbers
@@ -10,17 +10,19 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fuse.codegen.grouped import LONGEST, grouped, resumed
+import numpy as np
+
+from fuse.codegen.grouped import LINE, LONGEST, grouped, resumed
 from fuse.codegen.launch import Launcher
 from fuse.codegen.load import ArgType, compile_kernel, key_of
-from fuse.codegen.loop_emit import NotCompiled, Place, product
+from fuse.codegen.loop_emit import NotCompiled, Place, copy_lines, jump_lines, product
 from fuse.codegen.loop_plan import InnerWriter
 from fuse.codegen.loop_units import Units
 from fuse.codegen.region import Region, see_through
 from fuse.codegen.sizes import Size
 from fuse.codegen.text import as_dtype
 from fuse.expr import INPUT, Constant, Expr
-from fuse.frontend.loops import Body, arguments
+from fuse.frontend.loops import arguments
 from fuse.types import TensorType
 
 if TYPE_CHECKING:
@@ -46,10 +48,7 @@ def groups(writer: Writer) -> dict[int, GroupWriter]:
 
 
 def _can_lead(unit: Expr) -> bool:
-    if unit.op.name != "loop" or unit.params.get("branch"):
-        return False
-    body: Body = unit.params["body"]
-    return not any(x.type.ndim for x in (*body.states, *body.sequences))
+    return unit.op.name == "loop" and not unit.params.get("branch")
 
 
 def _members(writer: Writer, position: int, taken: set[int]) -> list[int]:
@@ -124,6 +123,7 @@ class GroupWriter(Units):
         self.values: dict[Expr, Place | str] = {}
         self.given: dict[Expr, Place] = {}
         self.layouts: dict[str, str] = {}  # of the arrays that are read
+        self.aligned: set[str] = set()
         units = [writer.plan.units[k] for k in members]
         after = [unit for k, unit in enumerate(writer.plan.units) if k > position or k in members]
         self.later = {v for unit in after for v in made_by(unit)}
@@ -157,7 +157,11 @@ class GroupWriter(Units):
                 name = self.argument(value.type.dtype, 0, True, ("out", value))
                 self.lines.append(f"store({name}, 0, {as_dtype(self.number(value), value.type.dtype)})")
             elif self.values[value] != self.given[value]:
-                raise NotCompiled("a result elsewhere")
+                if value.params["i"] >= len(loop.params["body"].states):
+                    raise NotCompiled("a result in the memory of a state")
+                place = self.values[value]
+                assert isinstance(place, Place)
+                self.lines += copy_lines(self.fresh("c"), place, self.given[value])
 
     def wanted(self, members: Sequence[int]) -> list[Expr]:
         """The values of the group that others read, results and ints among them: those sizes may be found from."""
@@ -185,10 +189,12 @@ class GroupWriter(Units):
         if ndim == 0:
             self.before.append(f"{name}_now = load({name}, 0)")
             self.values[value] = f"{name}_now"
-        elif ndim == 1 and value in self.sequences:
+        elif value in self.sequences:
+            shape = self.shape(value)
             self.layouts[name] = "S-1"
             self.before.append(f"{name}_step = stride({name}, 0)")
-            self.values[value] = Place(name, "0", self.shape(value), (f"{name}_step",))
+            rows = [product(shape[d + 1:]) for d in range(1, ndim)]
+            self.values[value] = Place(name, "0", shape, (f"{name}_step", *rows))
         else:
             self.values[value] = Place(name, "0", self.shape(value))
 
@@ -208,6 +214,14 @@ class GroupWriter(Units):
         self.names.append(name)
         self.argtypes.append(ArgType(dtype, ndim, writable))
         self.arguments.append(what)
+        return name
+
+    def line_memory(self, dtype: str, shape: Sequence[str]) -> str:
+        """Memory that begins, ``<name>_line`` elements on, at a line of the caches."""
+        itemsize = np.dtype(dtype).itemsize
+        name = self.argument(dtype, 1, True, ("scratch", dtype, tuple(shape), LINE // itemsize))
+        self.before.append(f"{name}_line = ({LINE} - address({name}, 0) % {LINE}) % {LINE} // {itemsize}")
+        self.aligned.add(name)
         return name
 
     def equal(self, left: Size, right: Size) -> None:
@@ -244,6 +258,9 @@ class GroupWriter(Units):
         if self.layouts:
             wanted = "; ".join([" ".join([layout, *["?"] * (self.ndim(x) or 0)]) for x, layout in self.layouts.items()])
             lines = [f"status = refused('{wanted}', {', '.join(self.layouts)})", "if status != 0:", "    return status"]
+        for name, layout in self.layouts.items():
+            if layout == "S-1":
+                lines += jump_lines(name, self.ndim(name) or 0)
         lines += [*self.before, *self.lines, "return 0"]
         return f"def kernel({', '.join([*numbers, *self.names])}):\n" + "\n".join("    " + x for x in lines) + "\n"
 
@@ -268,15 +285,16 @@ class GroupWriter(Units):
                 writer.env[what[0]] = given[-1]
                 writer.owned.add(what[0])
             else:  # scratch
-                dtype, shape = what
-                count = product([sizes.get(n, n) for n in shape])
+                dtype, shape, *more = what
+                count = " + ".join([product([sizes.get(n, n) for n in shape]), *map(str, more)])
                 given.append(writer.fresh("t"))
                 writer.line(f"{given[-1]} = empty(({count},), {writer.dtype(dtype)})")
         start = time.perf_counter()
         types = (*[ArgType("int64", None)] * len(sizes), *self.argtypes)
         kernel = compile_kernel(self.text, "kernel", types, self.helpers)
         data = key_of(kernel), self.text, tuple([(t.dtype, t.ndim, t.writable) for t in types])
-        walked = tuple([len(sizes) + k for k, x in enumerate(self.names) if x in self.layouts and self.ndim(x)])
+        read = enumerate(self.names, len(sizes))
+        walked = tuple([(k, self.layouts[x] == "S-1") for k, x in read if x in self.layouts])
         passed = ", ".join([*sizes.values(), *given])
         whole = grouped(*data)
         whole.made_in = time.perf_counter() - start  # for profiles

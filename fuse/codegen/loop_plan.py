@@ -13,9 +13,10 @@ from fuse import rules
 from fuse.codegen import loop_changes
 from fuse.codegen.load import ArgType, compile_kernel, key_of
 from fuse.codegen.loop_blocks import in_blocks
-from fuse.codegen.loop_emit import NotCompiled, Place, copy_lines, plus, product, total
-from fuse.codegen.loop_entry import REFUSED, ROOM, Argument, LoopRecipe
+from fuse.codegen.loop_emit import NotCompiled, Place, copy_lines, jump_lines, plus, product, total
+from fuse.codegen.loop_entry import ROOM, Argument, LoopRecipe
 from fuse.codegen.loop_units import Units
+from fuse.codegen.region import see_through
 from fuse.codegen.sizes import Size, in_ints
 from fuse.codegen.text import as_dtype
 from fuse.expr import CONSTANT, INPUT, Expr, constant, substitute, toposort
@@ -145,11 +146,8 @@ class LoopWriter(Units):
             wanted.append(" ".join(["S-1" if kind == "sequence" else "C", *"?" * ndim]))
             names.append(name)
             if kind == "sequence":
-                sizes = [f"size({name}, {d})" for d in range(ndim)]
-                jumps = [f"(({sizes[d]} > 1) & (stride({name}, {d}) != {product(sizes[d + 1:])}))"
-                         for d in range(1, ndim)]
-                lines += [f"if {' | '.join(jumps)}:", f"    return {REFUSED}"] if jumps else []
-                lines += [f"if {sizes[0]} < stop:", "    return 3"] if self.body.until is None else []
+                lines += jump_lines(name, ndim)
+                lines += [f"if size({name}, 0) < stop:", "    return 3"] if self.body.until is None else []
         if names:
             status = f"status = refused('{'; '.join(wanted)}', {', '.join(names)})"
             lines = [status, "if status != 0:", "    return status", *lines]
@@ -182,6 +180,7 @@ class InnerWriter(Units):
         self.steps = outer.number(node.args[0])
         self.bound = dict(zip(body.inputs, [*sequences, *self.inits, *fixed], strict=True))
         self.first_lines: list[str] = []
+        self.in_rows: dict[Place, Place] = {}  # copies of fixed matrices
         least = "1" if node.params.get("nonempty") else "0"
         self.first_lines += [f"if {self.steps} < {least}:", "    return 3"]
         self.prepare(body)
@@ -241,12 +240,16 @@ class InnerWriter(Units):
         if in_rows and self.body.until is not None:
             raise NotCompiled("kept values of an inner loop that may end early")
         rows = self.more_rows() if in_rows else "2"
-        name = self.root.argument(x.type.dtype, 1, True, ("scratch", x.type.dtype, (rows, *shape)))
-        start = Place(name, "0", shape)
+        if self.outer.around_loop and not in_rows:
+            name = self.root.line_memory(x.type.dtype, (rows, *shape))
+        else:
+            name = self.root.argument(x.type.dtype, 1, True, ("scratch", x.type.dtype, (rows, *shape)))
+        line = f"{name}_line" if name in self.root.aligned else "0"
+        start = Place(name, line, shape)
         self.first_lines += copy_lines(self.root.fresh("c"), self.outer.place(self.inits[k]), start)
         ended = self.root.fresh("at")
         index = self.steps if in_rows else f"{self.step if self.body.until is not None else self.steps} % 2"
-        self.last_lines.append(f"{ended} = ({index}) * {name}_row")
+        self.last_lines.append(f"{ended} = {total([line, f'({index}) * {name}_row'])}")
         self.where["state", k] = Place(name, ended, shape)
         return name
 
@@ -281,6 +284,18 @@ class InnerWriter(Units):
 
     def inner_loop(self, node: Expr) -> None:
         self.lines += InnerWriter(self, node).emitted()
+
+    def matrix(self, arg: Expr, position: int, turn: bool = False) -> Place:
+        found = super().matrix(arg, position, turn)
+        if not self.outer.around_loop or position == 0 or len(found.shape) < 2 or found.stride(1) == "1":
+            return found
+        base = see_through(arg, self.sizes).base
+        if base not in self.body.fixed or base.type.ndim != 2:
+            return found
+        if found not in self.in_rows:  # a copy whose rows are as they are read, made once
+            held = self.in_rows[found] = self.scratch(base.type.dtype, found.shape)
+            self.first_lines += copy_lines(self.root.fresh("c"), found, held)
+        return self.in_rows[found]
 
     def more_rows(self) -> str:
         """The size of one more than there are steps."""

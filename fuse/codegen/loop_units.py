@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -43,6 +43,7 @@ class Units(ABC):
     step: str
     steps: str
     around_loop = False  # whether these are no steps, but what stands around a loop
+    aligned: Collection[str] = ()  # of the root: memory of states that begins at a line of the caches
 
     def prepare(self, body: Body) -> None:
         """Plan the body."""
@@ -193,10 +194,10 @@ class Units(ABC):
             name = self.state_memory(k, x, bool(before or after))
             self.root.before.append(f"{name}_row = {product(shape)}")
             old, new = f"{name}_old", f"{name}_new"
-            if before or after:
-                self.lines += [f"{old} = {step} * {name}_row", f"{new} = ({step} + 1) * {name}_row"]
-            else:
-                self.lines += [f"{old} = {step} % 2 * {name}_row", f"{new} = ({step} + 1) % 2 * {name}_row"]
+            start = f"{name}_line + " if name in self.root.aligned else ""
+            half = "" if before or after else " % 2"
+            self.lines += [f"{old} = {start}{step}{half} * {name}_row",
+                           f"{new} = {start}({step} + 1){half} * {name}_row"]
             for m in before:
                 self.in_memory_of(m, k, "before")
             for m in after:
