@@ -32,7 +32,7 @@ LAYERS = (
     ("inout", "mode", "signature", "updates", "profiling", "maker", "evaluation", "compiled", "saving", "exporting"),
     ("symbolic", "transforms"),
     (
-        "tensor", "teach", "compile", "gof", "graph", "compat", "gradient", "ifelse", "misc", "sandbox", "scalar",
+        "tensor", "compile", "gof", "graph", "compat", "gradient", "ifelse", "misc", "sandbox", "scalar",
         "configparser", "scan_module", "numpy", "random", "raise_op", "link", "scan", "inside", "breakpoint",
     ),
     ("optimize", "d3viz", "integrate", "tests", "typed_list"),
