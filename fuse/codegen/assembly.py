@@ -165,6 +165,4 @@ def builtin(name: str, address: int, flags: int, owner: object) -> Any:
     """A built-in function of Python from machine code that keeps to the protocol ``flags``; ``owner`` is its self."""
     definition = native.MethodDef(name.encode(), address, flags, None)
     _definitions.append(definition) if owner is None else setattr(owner, "definition", definition)
-    new = ctypes.pythonapi.PyCFunction_NewEx
-    new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object, ctypes.py_object]
-    return new(ctypes.addressof(definition), owner, __name__)
+    return native.python_function(definition, owner, __name__)

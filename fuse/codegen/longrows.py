@@ -143,9 +143,7 @@ class _Pieces(Tiles):
     # ------------------------------------------------------------ the sweep over pieces
     def sweep(self) -> Loop:
         """The one loop over the row: in each piece first what others are taken about, then all the others."""
-        centres = [self.partial(*key) for key in self.first]
-        first = {key: name for key, name in self.partials.items() if name in centres}
-        others = {key: name for key, name in self.partials.items() if name not in centres}
+        first, others = self.in_two()
         body = self.count("tile", "piece") if self.counted else []
         if self.counted:
             body.append(Store("count", self.place, "piece_count"))

@@ -152,9 +152,14 @@ def link(kernel: Kernel, code: bytes, externals: tuple[str, ...],
         return kernel
     definition = MethodDef(kernel.name.encode(), kernel.address, 0x80, None)          # METH_FASTCALL
     kernel._keep = (tracker, definition)
+    return python_function(definition, kernel, __name__)
+
+
+def python_function(definition: MethodDef, owner: object, module: str) -> Any:
+    """The built-in function of Python that ``definition`` tells of, bound to ``owner``; both must stay alive."""
     new = ctypes.pythonapi.PyCFunction_NewEx
     new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object, ctypes.py_object]
-    return new(ctypes.addressof(definition), kernel, __name__)
+    return new(ctypes.addressof(definition), owner, module)
 
 
 def externals(module) -> tuple[str, ...]:

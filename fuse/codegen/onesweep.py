@@ -57,6 +57,12 @@ class Tiles(Sweeps):
     def partial(self, op: str, core: int, dtype: str) -> str:
         return self.partials.setdefault((op, core, dtype), f"part{len(self.partials)}")
 
+    def in_two(self) -> tuple[dict[Partial, str], dict[Partial, str]]:
+        """The partial results that others are taken about, and these others."""
+        centres = [self.partial(*key) for key in self.first]
+        first = {key: name for key, name in self.partials.items() if name in centres}
+        return first, {key: name for key, name in self.partials.items() if name not in centres}
+
     def at(self, buffer: str, dtype: str) -> int:
         return self.values.load(buffer, self.place, dtype, COLUMN)
 
@@ -134,9 +140,7 @@ class Tiles(Sweeps):
     # ------------------------------------------------------------ the sweep over tiles
     def sweep(self) -> Loop:
         """The one loop over the rows: in each tile first what others are taken about, then all the others."""
-        centres = [self.partial(*key) for key in self.first]
-        first = {key: name for key, name in self.partials.items() if name in centres}
-        others = {key: name for key, name in self.partials.items() if name not in centres}
+        first, others = self.in_two()
         body: list[Any] = []
         self.counted = self.counted or any(op == "sum" for op, _, _ in self.about)
         if self.counted:

@@ -33,18 +33,23 @@ def turn(typingctx, source, at, step, target, to, across, rows, columns):
     return types.none(source, *[types.int64] * 2, target, *[types.int64] * 4), build
 
 
+def _function(module, name, pointer, numbers):
+    """A function of a source, a target and so many integers, called where it is needed; and its first block."""
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [pointer, pointer, *[I64] * numbers]), name)
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    for argument in function.args[:2]:
+        argument.add_attribute("noalias")
+    return function, ir.IRBuilder(function.append_basic_block("entry"))
+
+
 def _turner(module, bits):
     """The function that turns matrices of elements of so many bits: one in each module."""
     name = f"fuse_turn_{bits}"
     if name in module.globals:
         return module.globals[name]
     pointer = ELEMENTS[bits].as_pointer()
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [pointer, pointer, *[I64] * 4]), name)
-    function.linkage = "internal"
-    function.attributes.add("noinline")
-    for argument in function.args[:2]:
-        argument.add_attribute("noalias")
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    function, builder = _function(module, name, pointer, 4)
     source, target, step, across, rows, columns = function.args
     full, wide = (builder.and_(n, I64(-k)) for n, k in ((rows, ROWS), (columns, COLUMNS[0])))
 
@@ -98,12 +103,7 @@ def _picker(module, bits):
     if name in module.globals:
         return module.globals[name]
     pointer, width = ELEMENTS[bits].as_pointer(), 512 // bits
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [pointer, pointer, I64]), name)
-    function.linkage = "internal"
-    function.attributes.add("noinline")
-    for argument in function.args[:2]:
-        argument.add_attribute("noalias")
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    function, builder = _function(module, name, pointer, 1)
     source, target, count = function.args
     full = builder.and_(count, I64(-width))
 

@@ -36,11 +36,7 @@ def change_of(state: Expr, after: Expr) -> Change | None:
     """The change that makes ``after`` of an array ``state``; None where it is any other formula."""
     if not isinstance(state.type, TensorType) or not state.type.ndim:
         return None
-    stores: list[Expr] = []
-    node = after
-    while node.op.name in STORES and node.type == after.type:
-        stores.append(node)
-        node = node.args[0]
+    stores, node = _stores_of(after)
     if node is state:
         return Change(0, (), tuple(stores[::-1]), node) if stores else None
     if node.op.name != "join" or node.params["axis"] != 0 or len(node.args) < 2:
@@ -102,13 +98,19 @@ def normal(state: Expr, after: Expr) -> Expr:
     return found if found.type == after.type else after
 
 
-def _stored_along(state: Expr, after: Expr) -> Change | None:
-    """The change of stores of which the first one moves what stays, and the second one is a new row."""
+def _stores_of(after: Expr) -> tuple[list[Expr], Expr]:
+    """The stores that make ``after``, the last one first, and what they store into."""
     stores: list[Expr] = []
     node = after
     while node.op.name in STORES and node.type == after.type:
         stores.append(node)
         node = node.args[0]
+    return stores, node
+
+
+def _stored_along(state: Expr, after: Expr) -> Change | None:
+    """The change of stores of which the first one moves what stays, and the second one is a new row."""
+    stores, node = _stores_of(after)
     if node is not state or len(stores) < 2 or any(s.op.name != "set_subtensor" for s in stores[-2:]):
         return None
     move, put = stores[-1], stores[-2]

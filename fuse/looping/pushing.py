@@ -15,7 +15,7 @@ from fuse.op import OPS
 
 MANY_KEPT = 3  # values of a step that are kept so that others can be computed of them afterwards
 _ONE_BY_ONE = ("loop", "solve_triangular")  # a stack of systems is a call of SciPy's for each, a loop's are its own
-_VIEWS = ("dimshuffle", "broadcast_to", "fill", "unbroadcast", "part")
+_VIEWS = ("dimshuffle", "broadcast_to", "fill", "unbroadcast")
 
 
 def varying(loop: Opened, leaves: Any, sizes: bool = True) -> set[Expr]:
@@ -79,7 +79,7 @@ def hoisted(loop: Opened) -> bool:
     edge.update(dict.fromkeys(r for r in loop.roots if r not in moving))
     changes: dict[Expr, Expr] = {}
     for node in list(edge):
-        while node.op.name in _VIEWS and node.op.name != "part":  # a view costs nothing in the loop
+        while node.op.name in _VIEWS:  # a view costs nothing in the loop
             node = node.args[1 if node.op.name == "fill" else 0]
         if node.is_leaf or node in changes or not hasattr(node.type, "shape") or node.op.kind == "shape":
             continue
@@ -178,12 +178,9 @@ def can_batch(values: Sequence[Expr], loop: Opened, edge: Collection[Expr] = ())
             return False
         if node.op.name in ("iota", "linear_index"):
             return False
-        if node.op.name in ("reshape", "broadcast_to", "subtensor") and not wide.isdisjoint(node.args[1:]):
-            return False
-        if node.op.name in ("set_subtensor", "inc_subtensor", "set_gather", "inc_gather") and not wide.isdisjoint(
-            node.args[2:]
-        ):
-            return False
+        same = 2 if node.op.name in ("set_gather", "inc_gather") else node.op.integers_from
+        if same is not None and not wide.isdisjoint(node.args[same:]):
+            return False  # a size or an index that differs from step to step
     return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fuse.expr import Constant, Expr, make
@@ -177,24 +178,25 @@ def _again(inner: Expr, path: list[Expr]) -> Expr:
     return inner
 
 
-@procedure("23: log(softmax(x))", "log", STABLE, on="f", same_shape=True, local=True)
-def log_of_softmax(node: Expr, context: Context) -> Expr | None:
-    """log(softmax(x)), also with indexing, dimshuffles or reshapes in between: log_softmax below them."""
-    found = _through_views(node.args[0], "softmax", context)
+def _below_views(node: Expr, name: str, other: Callable[..., Expr], context: Context) -> Expr | None:
+    """``node`` with ``other`` in the place of the op ``name``, of which it is a view."""
+    found = _through_views(node, name, context)
     if found is None:
         return None
     inner, path = found
-    return _again(log_softmax(inner.args[0], inner.params["axis"]), path)
+    return _again(other(inner.args[0], inner.params["axis"]), path)
+
+
+@procedure("23: log(softmax(x))", "log", STABLE, on="f", same_shape=True, local=True)
+def log_of_softmax(node: Expr, context: Context) -> Expr | None:
+    """log(softmax(x)), also with indexing, dimshuffles or reshapes in between: log_softmax below them."""
+    return _below_views(node.args[0], "softmax", log_softmax, context)
 
 
 @procedure("24: exp(log_softmax(x))", "exp", STABLE, on="f", same_shape=True, local=True)
 def exp_of_log_softmax(node: Expr, context: Context) -> Expr | None:
     """exp(log_softmax(x)), also through views; exp(x - logsumexp(x)) comes here by the next rule."""
-    found = _through_views(node.args[0], "log_softmax", context)
-    if found is None:
-        return None
-    inner, path = found
-    return _again(softmax(inner.args[0], inner.params["axis"]), path)
+    return _below_views(node.args[0], "log_softmax", softmax, context)
 
 
 @procedure("24: x - logsumexp(x)", "sub", STABLE, on="f", same_shape=True, local=True)

@@ -12,7 +12,7 @@ from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
 from fuse.frontend.sizes import as_size, as_sizes, sizes_of
 from fuse.tensor.random.op import RandomVariable
-from fuse.tensor.random.utils import broadcast_params
+from fuse.tensor.random.utils import broadcast_params, normalize_size_param
 
 broadcast_shapes = np.broadcast_shapes
 
@@ -286,19 +286,13 @@ def choice(
             next_rng, at = _of["categorical"](p, size=size, return_next_rng=True, **given)
         found = a[at] if a.type.ndim else at
         return (next_rng, found) if return_next_rng else found
-    core = as_expr(np.array([], "int64")) if size is None else _vector(size)
+    core = as_expr(np.array([], "int64")) if size is None else normalize_size_param(size)
     params = [a] if p is None else [a, as_expr(p)]
     ranks = (a.type.ndim, *[1] * (p is not None), 1)
     supp = max(a.type.ndim - 1, 0) + int(core.type.shape[0] or 0)
     dtype = a.type.dtype if a.type.ndim else "int64"
     op = ChoiceWithoutReplacement(ndim_supp=supp, ndims_params=ranks, dtype=dtype)
     return op(*params, core, return_next_rng=return_next_rng, **given)
-
-
-def _vector(size: Any) -> Expr:
-    from fuse.tensor.random.op import size_param
-
-    return size_param(size)
 
 
 __all__ = [
