@@ -13,6 +13,7 @@ TRAITS = {
     "keeps-sign": "where the operands that `chooses` speaks of are not below zero, it is not either, but for overflow",
     "light": "about one instruction: it is computed again rather than kept",
     "nonnegative": "its value is not below zero wherever it is a real float",
+    "odd": "of the opposite of a real number its value is the opposite, to the last bit",
     "simple-logarithm": "its value is positive, and the logarithm of it has a formula that is simpler",
     "stacks": "it is done for each entry of the leading axes of its operands: stacks of matrices, of spectra",
     "test": "of bools it is a bool in Python too, as `True + True` is not",

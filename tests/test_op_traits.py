@@ -48,6 +48,12 @@ def test_increasing(op):
     assert (found[1:] >= found[:-1]).all()
 
 
+@pytest.mark.parametrize("op", having("odd"), ids=str)
+def test_odd(op):
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(op.numpy(-VALUES), -op.numpy(VALUES))
+
+
 @pytest.mark.parametrize("op", having("commutative"), ids=str)
 def test_commutative(op):
     a, b = (np.clip(v, -99, 99).astype("int64") if _takes_bools_alone(op) else v for v in numbers_for(op))

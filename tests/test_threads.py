@@ -116,6 +116,12 @@ def values_for(inputs, shape):
     return out
 
 
+def close_to(numpy, args, got):
+    """Where there is a formula in NumPy, the results are near those of it."""
+    for a, want in zip(got, numpy(*args), strict=True) if numpy is not None else ():
+        np.testing.assert_allclose(a, want, rtol=2e-6 if a.dtype == np.float32 else 1e-10, atol=1e-9)
+
+
 @pytest.mark.parametrize("name", list(programs()))
 def test_same_bits_for_any_number_of_threads(name):
     inputs, outputs, numpy = programs()[name]
@@ -123,9 +129,7 @@ def test_same_bits_for_any_number_of_threads(name):
     for shape in ((3, 2), (7, 73), (511, 211), (3, LONG // 3), (LONG // 3, 3)):
         args = values_for(inputs, shape)
         got = same_bits(f, *args)
-        if numpy is not None:
-            for a, want in zip(got, numpy(*args), strict=True):
-                np.testing.assert_allclose(a, want, rtol=2e-6 if a.dtype == np.float32 else 1e-10, atol=1e-9)
+        close_to(numpy, args, got)
     assert ", part):" in f.source
 
 
@@ -143,9 +147,7 @@ def test_same_bits_in_small_pieces(name, everything_is_much):
     for shape in ((3, 2), (2, 5), (5, 2), (9, 64), (33, 40), (700, 3)):
         args = values_for(inputs, shape)
         got = same_bits(program, *args)
-        if numpy is not None:
-            for a, want in zip(got, numpy(*args), strict=True):
-                np.testing.assert_allclose(a, want, rtol=2e-6 if a.dtype == np.float32 else 1e-10, atol=1e-9)
+        close_to(numpy, args, got)
 
 
 @pytest.mark.parametrize("name", ["elementwise", "sums", "rows", "columns", "gradient of softmax"])

@@ -5,6 +5,7 @@ that it fuses with what is around it. A formula without overrides is put in plac
 """
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -200,7 +201,7 @@ class _Call:
         return push
 
 
-class _Custom:
+class _Custom(ABC):
     """A function of expressions whose formula is traced once per types of the arguments."""
 
     _needed = ""
@@ -242,8 +243,9 @@ class _Custom:
         graph, shape = known
         return tree.unflatten(shape, graph(*given))
 
+    @abstractmethod
     def _derivatives(self, call: _Call, shape: tree.Structure) -> tuple[Rule | None, Rule | None]:
-        raise NotImplementedError
+        """The reverse and the forward rule of a call whose results have the form ``shape``."""
 
 
 class custom_vjp(_Custom):

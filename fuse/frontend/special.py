@@ -77,7 +77,8 @@ def _gaussian(g: Any, out: Any, x: Any, sign: float) -> Any:
 
 
 @elementwise(dtype=inexact_real, numpy=scipy_special("erf"), sympy="erf(x)", domain=(-3.0, 3.0),
-             grad=(lambda g, out, x: _gaussian(g, out, x, 1.0),), builtin=True, traits="dear finite-slopes increasing")
+             grad=(lambda g, out, x: _gaussian(g, out, x, 1.0),), builtin=True,
+             traits="dear finite-slopes increasing odd")
 def erf(x):
     """The error function, ``2/sqrt(pi)`` times the integral of ``exp(-t**2)`` from 0 to ``x``.
 

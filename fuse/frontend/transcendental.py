@@ -129,7 +129,7 @@ def sqrt(x):
 
 
 @elementwise(dtype=inexact_real, numpy=np.cbrt, sympy="real_root(x, 3)", latex=r"\sqrt[3]{#1}", domain=(0.1, 50.0),
-             grad=(lambda g, out, x: g / (3 * out * out),), builtin=True, traits="increasing")
+             grad=(lambda g, out, x: g / (3 * out * out),), builtin=True, traits="increasing odd")
 def cbrt(x):
     """The real cube root of a real ``x``.
 
@@ -159,7 +159,7 @@ def _positive(x: Any) -> Any:
 
 # ---------------------------------------------------------------- trigonometry
 @elementwise(numpy=np.sin, sympy="sin(x)", latex=r"\sin #1", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g * cos(x),), meta=_COMPLEX_TOO, builtin=True, traits="dear finite-slopes")
+             grad=(lambda g, out, x: g * cos(x),), meta=_COMPLEX_TOO, builtin=True, traits="dear finite-slopes odd")
 def sin(x):
     """The sine of ``x`` in radians.
 
@@ -181,7 +181,7 @@ def cos(x):
 
 
 @elementwise(numpy=np.tan, sympy="tan(x)", latex=r"\tan #1", domain=(-1.4, 1.4),
-             grad=(lambda g, out, x: g * (1 + out * out),), meta=_COMPLEX_TOO, builtin=True, traits="dear")
+             grad=(lambda g, out, x: g * (1 + out * out),), meta=_COMPLEX_TOO, builtin=True, traits="dear odd")
 def tan(x):
     """The tangent of ``x`` in radians.
 
@@ -192,7 +192,8 @@ def tan(x):
 
 
 @elementwise(numpy=np.arcsin, sympy="asin(x)", latex=r"\arcsin #1", domain=(-0.95, 0.95),
-             grad=(lambda g, out, x: g / sqrt((1 - x) * (1 + x)),), meta=_COMPLEX_TOO, builtin=True)
+             grad=(lambda g, out, x: g / sqrt((1 - x) * (1 + x)),), meta=_COMPLEX_TOO, builtin=True,
+             traits="odd")
 def arcsin(x):
     """The angle in [-pi/2, pi/2] whose sine is ``x``; NaN outside [-1, 1].
 
@@ -215,7 +216,7 @@ def arccos(x):
 
 @elementwise(numpy=np.arctan, sympy="atan(x)", latex=r"\arctan #1", domain=(-5.0, 5.0),
              grad=(lambda g, out, x: g / (1 + x * x),), meta=_COMPLEX_TOO, builtin=True,
-             traits="dear finite-slopes increasing")
+             traits="dear finite-slopes increasing odd")
 def arctan(x):
     """The angle in [-pi/2, pi/2] whose tangent is ``x``.
 
@@ -272,7 +273,7 @@ def rad2deg(x):
 # ---------------------------------------------------------------- hyperbolic functions
 @elementwise(numpy=np.sinh, sympy="sinh(x)", latex=r"\sinh #1", domain=(-5.0, 5.0),
              grad=(lambda g, out, x: g * cosh(x),), meta=_COMPLEX_TOO, builtin=True,
-             traits="dear finite-slopes increasing")
+             traits="dear finite-slopes increasing odd")
 def sinh(x):
     """The hyperbolic sine of ``x``.
 
@@ -296,7 +297,7 @@ def cosh(x):
 
 @elementwise(numpy=np.tanh, sympy="tanh(x)", latex=r"\tanh #1", domain=(-5.0, 5.0),
              grad=(lambda g, out, x: g * (1 - out * out),), meta=_COMPLEX_TOO, builtin=True,
-             traits="dear finite-slopes increasing")
+             traits="dear finite-slopes increasing odd")
 def tanh(x):
     """The hyperbolic tangent of ``x``.
 
@@ -323,7 +324,7 @@ def sech2(x):
 
 
 @elementwise(numpy=np.arcsinh, sympy="asinh(x)", latex=r"\operatorname{arsinh} #1", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g / sqrt(1 + x * x),), meta=_COMPLEX_TOO, builtin=True, traits="increasing")
+             grad=(lambda g, out, x: g / sqrt(1 + x * x),), meta=_COMPLEX_TOO, builtin=True, traits="increasing odd")
 def arcsinh(x):
     """The number whose hyperbolic sine is ``x``.
 
@@ -345,7 +346,8 @@ def arccosh(x):
 
 
 @elementwise(numpy=np.arctanh, sympy="atanh(x)", latex=r"\operatorname{artanh} #1", domain=(-0.95, 0.95),
-             grad=(lambda g, out, x: g / ((1 - x) * (1 + x)),), meta=_COMPLEX_TOO, builtin=True)
+             grad=(lambda g, out, x: g / ((1 - x) * (1 + x)),), meta=_COMPLEX_TOO, builtin=True,
+             traits="odd")
 def arctanh(x):
     """The number whose hyperbolic tangent is ``x``; ±inf at ±1.
 

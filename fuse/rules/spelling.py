@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fuse.rewrite import Rule, heads, ordered, wildcards
+from fuse.op import OPS
+from fuse.rewrite import Rule, head, heads, ordered, wildcards
 from fuse.rewrite.pattern import is_constant, is_negative
 from fuse.rules.values import negated_sum, negative, opposite_term, safely_negated
 
@@ -11,7 +12,6 @@ x, y, z = wildcards("x y z")
 (c,) = wildcards("c", is_constant)
 abs_, cos, cosh, exp2, sqr, sqrt, reciprocal, pow_ = heads("abs cos cosh exp2 sqr sqrt reciprocal pow")
 switch, invert = heads("switch invert")
-ODD = heads("erf tanh sinh sin tan arcsin arctan arcsinh arctanh cbrt")
 
 NUMBERS = "iufc"
 
@@ -65,7 +65,7 @@ SPELLING = (
     Rule("57: sqr(abs(x))", sqr(abs_(x)), sqr(x), on="iuf"),
     Rule("57: cos(-x)", cos(-x), cos(x)),
     Rule("57: cosh(-x)", cosh(-x), cosh(x)),
-    *[Rule(f"57: {f(-x)}", f(-x), -f(x)) for f in ODD],
+    *[Rule(f"57: {f(-x)}", f(-x), -f(x)) for f in [head(op.name) for op in OPS.values() if "odd" in op.traits]],
     Rule("57: abs(abs(x))", abs_(abs_(x)), abs_(x), on="iuf"),
     # a choice by a negated condition
     Rule(
