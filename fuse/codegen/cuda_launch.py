@@ -67,9 +67,8 @@ def schedule(
 class Launches:
     """A kernel compiled for arrays of some layouts: called with device arrays and numbers, in order."""
 
-    def __init__(self, kernel: Kernel, shapes: Mapping[str, Sequence[Axis]] | None = None) -> None:
+    def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
-        self.scratch_axes = shapes or {}
         self.sources = emit(kernel)
         chunked = emit(kernel, True)
         self.chunked = chunked if any(s.part.chunked for s in chunked) else ()  # for few long rows
