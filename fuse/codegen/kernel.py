@@ -332,7 +332,7 @@ def _pruned(body: tuple[Any, ...], used: set[str]) -> tuple[Any, ...]:
     return tuple(out)
 
 
-def conflict(loop: Loop, private: Collection[str] = ()) -> str:
+def conflict(loop: Loop, private: Collection[str]) -> str:
     """Why iterations of ``loop`` cannot run in any order and at once, but for its split's accumulators; or nothing.
 
     ``private`` names memory that each thread has for itself.

@@ -72,7 +72,7 @@ def _remember(key: str, kernel: Callable[..., int]) -> None:
         _kernels.popitem(last=False)
 
 
-def _from_disk(key, source, argtypes, text, block=False) -> Callable[..., int] | None:
+def _from_disk(key, source, argtypes, text, block) -> Callable[..., int] | None:
     """The kernel linked from stored object code, or None; `text` compiles it again, for its LLVM assembly."""
     start = time.perf_counter()
     if (stored := store().load(key)) is None:

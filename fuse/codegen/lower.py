@@ -221,9 +221,8 @@ def _with_far(module, builder) -> None:
     passes.run(module, builder)
 
 
-def _callable(function, names: dict[str, object], made: dict | None = None):
+def _callable(function, names: dict[str, object], made: dict):
     """A helper as numba wants it: plain Python functions, and those that they call, compiled with `names` in reach."""
-    made = {} if made is None else made
     if not isinstance(function, FunctionType):
         return function
     if function not in made:
@@ -240,7 +239,7 @@ _mathlib: dict[FunctionType, object] = {}
 
 def _helper(value, names: dict[str, object]):
     own = isinstance(value, FunctionType) and value.__module__.startswith("fuse.codegen.mathlib")
-    return _callable(value, names, _mathlib if own else None)
+    return _callable(value, names, _mathlib if own else {})
 
 
 def object_code(source: str, entry: str, name: str, filename: str, argtypes: tuple[ArgType, ...],

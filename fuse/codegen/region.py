@@ -149,7 +149,8 @@ def places(node: Expr, axes: AxisMap, sizes: Sizes, new_sizes: list[Size]) -> Ax
     return (*found, *axes[len(axes) - (node.type.ndim - len(found)) :])
 
 
-def keeps_order(region: Region, spaces: Iterable[frozenset[int]], orders: Iterable[tuple[int, ...]] = ()
+def keeps_order(
+    region: Region, spaces: Iterable[frozenset[int]], orders: Iterable[tuple[int, ...]]
 ) -> bool:
     """Whether loops over ``spaces`` can store the values of scatters in the order of their indices.
 

@@ -29,7 +29,7 @@ def has_loops(outputs: Sequence[Expr]) -> bool:
     return any(n.op is LOOP for n in toposort(outputs))
 
 
-def tidied(outputs: Sequence[Expr], mode: str | None = "default") -> list[Expr]:
+def tidied(outputs: Sequence[Expr], mode: str | None) -> list[Expr]:
     """Simplified ``outputs`` with loops that are as small as they can be.
 
     ``mode`` is that of ``rules.optimize``, by which bodies, and what has left them, are simplified too; in "strict"

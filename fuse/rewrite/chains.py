@@ -78,7 +78,7 @@ def improved(
     change: Callable[[Terms], Terms | None],
     operations: Callable[[Terms, Terms], int],
     extra: int,
-    only: bool = False,
+    only: bool,
 ) -> Terms | None:
     """The terms of the chain that ends in ``node`` after ``change``: of those that it alone joins, else of those that
     others join too; None where nothing changes, or a longer chain goes on from ``node``, which is changed as a whole.
