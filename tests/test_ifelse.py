@@ -179,7 +179,7 @@ def test_a_compiled_loop_skips_the_other_branch():
     np.testing.assert_allclose(value, X[0] - X[0] + X[2] - X[0])
     np.testing.assert_allclose(slope, [-1, 0, 1])
     loops = [n for n in toposort(f.fn.planned.results) if n.op.name == "loop"]
-    assert loops and all(compile_loop(n.params["body"]).text for n in loops)
+    assert loops and all(compile_loop(n.params["body"], False).text for n in loops)
 
 
 def test_sizes_that_differ_in_a_scan_are_left_to_the_interpreter():

@@ -72,7 +72,7 @@ def test_a_loop_with_it_is_compiled(turned):
     outputs = steps(x0, weight, turned)
     f = fuse.function([x0, weight], outputs)
     loops = [n for n in toposort(outputs) if n.op.name == "loop"]
-    assert "own" in compile_loop(loops[0].params["body"]).text
+    assert "own" in compile_loop(loops[0].params["body"], False).text
     value = np.random.default_rng(0).normal(size=7)
     Smoothed.performed = 0
     for got, want in zip(f(value, 0.5), reference(value, 0.5, turned), strict=True):

@@ -204,8 +204,10 @@ class GroupWriter(Units):
         if isinstance(size, int):
             return str(size)
         if size not in self.measures:
-            if not self.later.isdisjoint(_sources(self.writer, size)):
-                raise NotCompiled("sizes that the loop finds")
+            for value in _sources(self.writer, size):
+                known = value in self.sizes.of or value.type.ndim and value in self.writer.program.inputs
+                if value in self.later or not known:  # of a step, for one
+                    raise NotCompiled("sizes that the loop finds")
             self.measures[size] = f"n{len(self.measures)}"
         return self.measures[size]
 
