@@ -25,7 +25,7 @@ Ints = tuple[int, ...]
 _COLUMNS_BYTES = 1 << 19  # of the columns of the images done together: within a core's own cache
 
 
-def windows_along(size: Size, window: Size, stride: int, dilation: int = 1) -> Size:
+def windows_along(size: Size, window: Size, stride: Size, dilation: int = 1) -> Size:
     """How many windows of ``window`` elements, ``dilation`` apart, fit along ``size`` elements, a ``stride`` apart."""
     extent = size_add(size_mul(size_sub(window, 1), dilation), 1)
     return size_add(size_floordiv(size_sub(size, extent), stride), 1)

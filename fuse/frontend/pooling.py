@@ -19,7 +19,7 @@ from fuse.frontend.indexing import inc_subtensor
 from fuse.frontend.layout import dimshuffle, iota
 from fuse.frontend.reductions import max as max_
 from fuse.frontend.reductions import sum as sum_
-from fuse.frontend.sizes import Size, as_size, size_add, size_floordiv, size_max, size_mul, size_sub, sizes_of
+from fuse.frontend.sizes import Size, as_size, size_add, size_floordiv, size_max, size_mul, size_sub, sizes_of, static_int
 from fuse.frontend.subtensor import gather
 from fuse.op import Op, op_record
 from fuse.types import COMPLEX, FLOATING, TensorType
@@ -27,15 +27,20 @@ from fuse.types import COMPLEX, FLOATING, TensorType
 __all__ = ["max_pool_2d_same_size", "pool_2d", "pool_3d"]
 
 Ints = tuple[int, ...]
+Sizes = tuple[Size, ...]
 _MODES = ("max", "sum", "average_inc_pad", "average_exc_pad")
 _AS_SLICES = 32  # windows of at most so many elements are that many slices, larger ones one gather
 
 
 # ---------------------------------------------------------------- windows
-def _places(size: Size, window: int, stride: int, whole: bool) -> Size:
+def _places(size: Size, window: Size, stride: Size, whole: bool) -> Size:
     """How many windows lie along ``size`` elements; unless ``whole``, the last may reach beyond the end."""
     if whole:
         return size_max(windows_along(size, window, stride), 0)
+    if not isinstance(stride, int) or not isinstance(window, int):
+        # as below: where windows do not overlap each begins inside, else the first that reaches the end is the last
+        beyond = ew.switch(ew.ge(stride, window), 0, ew.sub(stride, window))
+        return size_add(size_max(size_floordiv(size_add(size_sub(size, 1), beyond), stride), 0), 1)
     if stride >= window:
         return size_add(size_floordiv(size_sub(size, 1), stride), 1)
     return size_add(size_max(size_floordiv(size_add(size_sub(size_sub(size, 1), window), stride), stride), 0), 1)
@@ -62,7 +67,7 @@ def _slices(x: Expr, window: Ints, strides: Ints) -> list[tuple[Any, ...]]:
     ]
 
 
-def _gathered(x: Expr, window: Ints, strides: Ints) -> Expr:
+def _gathered(x: Expr, window: Sizes, strides: Sizes) -> Expr:
     """The windows as trailing axes: the places of the windows, then the places within them."""
     n = len(window)
     indices = []
@@ -119,15 +124,21 @@ def _largest_of_slices(op: Op, x: Expr, window: Ints, strides: Ints) -> Expr:
     return op(x, window=window, strides=strides)
 
 
-def _largest(x: Expr, window: Ints, strides: Ints) -> Expr:
-    if math.prod(window) <= _AS_SLICES:
+def _few(window: Sizes, strides: Sizes) -> bool:
+    """Whether windows are known, and so small that each of their elements is a slice."""
+    known = [w for w in window if isinstance(w, int)]
+    return len(known) == len(window) and all(isinstance(s, int) for s in strides) and math.prod(known) <= _AS_SLICES
+
+
+def _largest(x: Expr, window: Any, strides: Any) -> Expr:
+    if _few(window, strides):
         return _largest_of_slices(x, window=window, strides=strides)
     out = _gathered(x, window, strides)
     return max_(out, axis=tuple(range(out.type.ndim - len(window), out.type.ndim)))
 
 
-def _total(x: Expr, window: Ints, strides: Ints) -> Expr:
-    if math.prod(window) <= _AS_SLICES:
+def _total(x: Expr, window: Any, strides: Any) -> Expr:
+    if _few(window, strides):
         return reduce(ew.add, [x[at] for at in _slices(x, window, strides)])
     out = _gathered(x, window, strides)
     return sum_(out, axis=tuple(range(out.type.ndim - len(window), out.type.ndim)))
@@ -148,7 +159,7 @@ def pooled_shape(
     if len(sizes) < ndim:
         raise ShapeError(f"pooling over {ndim} axes needs as many sizes, not {sizes}")
     strides = window if stride is None else _sizes(stride, ndim, "stride", 1)
-    pads = (0,) * ndim if pad is None else _sizes(pad, ndim, "pad", 0)
+    pads = (0,) * ndim if pad is None else known_ints(_items(pad, ndim), ndim, "pad", 0)
     grown = [size_add(as_size(n), 2 * p) for n, p in zip(sizes[-ndim:], pads, strict=True)]
     found = [_places(n, k, s, ignore_border) for n, k, s in zip(grown, window, strides, strict=True)]
     return [*sizes[:-ndim], *found]
@@ -164,7 +175,8 @@ def pool_2d(
     (with a padding that is never the largest), 'sum', 'average_inc_pad' or 'average_exc_pad' (where the padding does
     not count). With ``ignore_border`` only whole windows count; without, the last may be cut. ``ds``, ``st`` and
     ``padding`` are older names. The gradient of 'max' goes to every element as large as the largest.
-    Raises FuseTypeError where sizes of windows are not integers known while the graph is built.
+    ``ws`` and ``stride`` may be integer vectors, or have integer expressions as entries.
+    Raises FuseTypeError for sizes that are no integers and a padding not known while the graph is built.
 
     >>> import fuse.tensor as T
     >>> x = T.matrix("x")
@@ -197,7 +209,7 @@ def max_pool_2d_same_size(input: Any, patch_size: Any) -> Expr:
     >>> max_pool_2d_same_size(x, (1, 2)).eval({x: [[1.0, 2.0, 5.0, 0.0]]})
     array([[0., 2., 5., 0.]])
     """
-    x, patch = as_expr(input), _sizes(patch_size, 2, "patch_size", 1)
+    x, patch = as_expr(input), known_ints(patch_size, 2, "patch_size", 1)
     top = pool_2d(x, patch, ignore_border=True)
     rows, columns = [
         ew.minimum(ew.int_div(iota(n), k), size_sub(f, 1))
@@ -227,10 +239,22 @@ def _older_names(n: int, ws: Any, stride: Any, pad: Any, ds: Any, st: Any, paddi
     return ws, st if stride is None else stride, pad
 
 
-def _sizes(value: Any, n: int, what: str, least: int) -> Ints:
-    if isinstance(value, Expr) and value.type.ndim == 1 or isinstance(value, np.ndarray):
-        value = [value[i] for i in range(n)]
-    return known_ints(value, n, what, least)
+def _items(value: Any, n: int) -> Any:
+    vector = isinstance(value, Expr) and value.type.ndim == 1 or isinstance(value, np.ndarray)
+    return [value[i] for i in range(n)] if vector else value
+
+
+def _sizes(value: Any, n: int, what: str, least: int) -> Sizes:
+    """``n`` sizes: integers from ``least`` on, or integer expressions."""
+    value = _items(value, n)
+    if isinstance(value, Expr) and static_int(value) is None:
+        value = [value] * n
+    given = list(value) if isinstance(value, (list, tuple)) else []
+    if not any(isinstance(v, Expr) and static_int(v) is None for v in given):
+        return known_ints(value, n, what, least)
+    if len(given) != n:
+        raise FuseValueError(f"{what} has {n} entries, one for each spatial axis, not {len(given)}: {value!r}")
+    return tuple([as_size(v, what) for v in given])
 
 
 def pooled(n: int, x: Any, ws: Any, ignore_border: bool | None, stride: Any, pad: Any, mode: str) -> Expr:
@@ -242,13 +266,13 @@ def pooled(n: int, x: Any, ws: Any, ignore_border: bool | None, stride: Any, pad
         raise FuseValueError(f"mode is one of {', '.join(map(repr, _MODES))}, not {mode!r}")
     window = _sizes(ws, n, "ws", 1)
     strides = window if stride is None else _sizes(stride, n, "stride", 1)
-    pads = (0,) * n if pad is None else _sizes(pad, n, "pad", 0)
+    pads = (0,) * n if pad is None else known_ints(_items(pad, n), n, "pad", 0)
     if ignore_border is None:
         warnings.warn("pooling without ignore_border cuts the windows at the border (False); say which", stacklevel=3)
         ignore_border = False
     if any(pads) and not ignore_border:
         raise FuseValueError("padding works with ignore_border=True only")
-    if any(p >= w for p, w in zip(pads, window, strict=True)):
+    if any(isinstance(p, int) and isinstance(w, int) and p >= w for p, w in zip(pads, window, strict=True)):
         raise FuseValueError(f"pad {pads} must be smaller than the windows {window}")
     if mode == "average_exc_pad" and not any(pads):
         mode = "average_inc_pad"
@@ -278,7 +302,7 @@ def pooled(n: int, x: Any, ws: Any, ignore_border: bool | None, stride: Any, pad
 
 
 def _counts(
-    x: Expr, window: Ints, strides: Ints, pads: Ints, grown: Sequence[Size], sizes: Sequence[Size],
+    x: Expr, window: Sizes, strides: Sizes, pads: Sizes, grown: Sequence[Size], sizes: Sequence[Size],
     found: Sequence[Size], mode: str,
 ) -> Expr:
     """How many elements each window averages over: the product of a count along each axis."""
