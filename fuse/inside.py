@@ -8,7 +8,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from fuse.internals import internal, stand_in
+from fuse.internals import Internal, internal, stand_in
 from fuse.missing import no_attribute
 
 # Modules and where their names are, the first of which has a name gives it. What none has is internal.
@@ -110,7 +110,7 @@ class _Maker:  # a Loader and a MetaPathFinder, whose module takes longer to imp
         homes = HOMES[name]
         parent, _, last = name.rpartition(".")
         function = getattr(sys.modules[parent], last, None)
-        if callable(function):
+        if callable(function) and not isinstance(function, Internal):  # not what stands in for an unknown name
             _keep(sys.modules[parent], last)
         module.__doc__ = f"PyTensor's ``{name.removeprefix('fuse.')}``" + (f": see {homes[0]}." if homes else ".")
 

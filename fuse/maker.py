@@ -42,18 +42,23 @@ def build_program(
         return interpreted.ReferenceProgram(inputs, outputs, updates, mode.rewriting, step)
     from fuse.codegen.program import compile_program
 
+    written = [*outputs, *[v for _, v in updates]]
+    stages: list[tuple[str, list[Expr]]] = []
     if mode.backend == "debug":
         overwrites = ()  # the interpreter is to see the same values
+        stages = rewritten_by_the_user(inputs, written, mode)
+        if stages:
+            last = stages[-1][1]
+            outputs, targets = last[: len(outputs)], [t for t, _ in updates]
+            updates = list(zip(targets, last[len(outputs) :], strict=True))
     if mode.device == "cuda":
         from fuse.codegen.cuda_program import DeviceProgram
 
         program: Any = DeviceProgram(inputs, outputs, updates, mode.rewriting)
-        return interpreted.DebugProgram(inputs, outputs, updates, program) if mode.backend == "debug" else program
+        return interpreted.DebugProgram(written, stages, updates, program) if mode.backend == "debug" else program
     rewriting = "strict" if mode.rewriting == "none" else mode.rewriting  # DebugMode compiles in any case
     program = compile_program(inputs, outputs, updates, rewriting, overwrites)
-    if mode.backend == "debug":
-        return interpreted.DebugProgram(inputs, outputs, updates, program)
-    return program
+    return interpreted.DebugProgram(written, stages, updates, program) if mode.backend == "debug" else program
 
 
 def profile_of(asked: Any, name: str | None) -> Any:
@@ -339,17 +344,39 @@ def python_signature(graph: Signature, names: Mapping[str, int], cells: Sequence
     return inspect.Signature(parameters)
 
 
-def rewritten_signature(graph: Signature, mode: Mode) -> Signature:
-    """``graph`` after the rewrites of the user's own that the mode has or chooses by tags."""
+def _rewrites(mode: Mode) -> list[Any]:
+    """The rewrites of whole graphs of the user's own that the mode has or chooses by tags."""
     whole = not isinstance(mode.optimizer, str) and mode.optimizer is not None
     if not whole and not NAMED_REWRITES:
+        return []
+    from fuse.rules import named
+
+    found = named.REGISTERED.chosen(mode.wanted, mode.excluded)
+    return [mode.optimizer, *found] if whole else found
+
+
+def rewritten_signature(graph: Signature, mode: Mode) -> Signature:
+    """``graph`` after the user's own rewrites of graphs; in DebugMode the program applies them, one after the other."""
+    rewrites = [] if mode.backend == "debug" else _rewrites(mode)
+    if not rewrites:
         return graph
     from fuse.rules import named
 
-    rewrites = named.REGISTERED.chosen(mode.wanted, mode.excluded)
-    if whole:
-        rewrites = [mode.optimizer, *rewrites]
-    return with_roots(graph, named.after(graph.leaves, graph.roots, rewrites)) if rewrites else graph
+    return with_roots(graph, named.after(graph.leaves, graph.roots, rewrites))
+
+
+def rewritten_by_the_user(
+    inputs: Sequence[Expr], roots: Sequence[Expr], mode: Mode
+) -> list[tuple[str, list[Expr]]]:
+    """What ``roots`` are after each of the user's own rewrites of graphs, with the name of that rewrite."""
+    from fuse.rules import named
+
+    stages, current = [], list(roots)
+    for rewrite in _rewrites(mode):
+        current = named.after(inputs, current, [rewrite])
+        name = getattr(rewrite, "name", None) or getattr(rewrite, "__name__", None) or type(rewrite).__name__
+        stages.append((str(name), current))
+    return stages
 
 
 def with_roots(graph: Signature, roots: Sequence[Expr]) -> Signature:

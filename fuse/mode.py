@@ -147,7 +147,8 @@ class MonitorMode(_Checking):
     """A mode that calls ``pre_func`` before and ``post_func`` after every operation: ``func(index, apply, thunk)``.
 
     ``apply`` is the operation (``apply.op``, ``apply.inputs``), ``thunk`` what computes it: ``thunk.inputs`` and
-    ``thunk.outputs`` are lists of cells, ``thunk.outputs[0][0]`` is the first result. Nothing is fused.
+    ``thunk.outputs`` are lists of cells, ``thunk.outputs[0][0]`` is the first result. Nothing is fused. A function of
+    four arguments gets the graph of the operation's outputs first, as in PyTensor.
 
     >>> import fuse, fuse.tensor as T
     >>> x = T.dscalar("x")

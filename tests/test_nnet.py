@@ -1,6 +1,8 @@
 """Softmax, cross-entropies and their gradients: SciPy as oracle, extreme scores, mpmath's digits, NumPy's formulas."""
 from __future__ import annotations
 
+from functools import partial
+
 import mpmath
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import fuse.tensor as T
 from fuse.errors import FuseIndexError, FuseTypeError, ShapeError
 from fuse.expr import toposort
 from fuse.reference import evaluate
+from fuse.tensor.signal.pool import pool_2d
 
 nnet = T.nnet
 RNG = np.random.default_rng(11)
@@ -268,3 +271,17 @@ def test_crossentropy_of_softmax_is_recognised_while_it_is_written():
     x, y = T.dmatrix("x"), T.lvector("y")
     names = {n.op.name for n in toposort([nnet.categorical_crossentropy(nnet.softmax(x), y)])}
     assert "softmax_crossentropy" in names and "softmax" not in names
+
+
+@pytest.mark.parametrize(("mode", "border"), [("max", True), ("sum", False), ("average_exc_pad", False)])
+def test_pooling_over_windows_that_a_call_gives(mode, border):
+    x, ws, stride = T.tensor3("x"), T.lvector("ws"), T.lvector("stride")
+    pooled = partial(pool_2d, x, mode=mode, ignore_border=border)
+    out = pooled(ws=ws, stride=stride)
+    f = fuse.function([x, ws, stride], [out, T.grad((out**2).sum(), x)], mode="FAST_COMPILE")
+    image = np.arange(60.0).reshape(2, 5, 6) % 7
+    for w, s in (((2, 3), (1, 2)), ((2, 2), (3, 2)), ((6, 2), (1, 1))):
+        known = pooled(ws=w, stride=s)
+        want = fuse.function([x], [known, T.grad((known**2).sum(), x)], mode="FAST_COMPILE")(image)
+        for a, b in zip(f(image, list(w), list(s)), want, strict=True):
+            np.testing.assert_allclose(a, b)

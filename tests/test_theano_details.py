@@ -223,3 +223,67 @@ def test_small_functions():
     assert T.nnet.prepend_1_to_each_row(m).eval({m: [[2.0]]}).tolist() == [[1.0, 2.0]]
     assert gof.utils.flatten([1, [2, (3,)]]) == [1, 2, 3] and gof.utils.uniq([2, 1, 2]) == [2, 1]
     assert fuse.sparse_grad(m) is m and fuse.gradient.format_as(True, False, m) == [m]
+
+
+def test_negative_labels_are_refused_by_the_crossentropies_of_one_op():
+    x, b, y = T.dmatrix("x"), T.dvector("b"), T.ivector("y")
+    outs = T.nnet.crossentropy_softmax_argmax_1hot_with_bias(x, b, y)
+    f = fuse.function([x, b, y], [*outs, T.grad(outs[0].sum(), x)])
+    scores, none = np.array([[1.0, 3.0], [0.5, 0.0]]), np.zeros(2)
+    found = f(scores, none, np.array([0, 1], "int32"))
+    assert (found[2].tolist(), found[2].dtype) == ([1, 0], np.int32)
+    with pytest.raises(ValueError, match="y_i value out of bounds"):
+        f(scores, none, np.array([0, -1], "int32"))
+
+
+def test_debug_mode_names_a_wrong_rewrite():
+    from fuse.rules import user
+
+    x = T.dvector("x")
+    wrong = fuse.compile.DebugMode(optimizer=gof.TopoOptimizer(gof.OpSub(T.sin, T.cos)))
+    f = fuse.function([x], T.exp(T.sin(x)) * 2, mode=wrong)
+    with pytest.raises(fuse.compile.debugmode.BadOptimization, match=r"output 0 differs .* after the rewrite"):
+        f([1.0])
+    user.register(lambda node: [T.cos(node.inputs[0])] if node.op == T.sin else None, "to_cos")
+    try:
+        f = fuse.function([x], T.exp(T.sin(x)) * 2, mode="DebugMode")
+        with pytest.raises(fuse.compile.debugmode.BadOptimization, match="by the rewrite to_cos: "):
+            f([1.0])
+    finally:
+        user.remove("to_cos")
+
+
+def test_monitors_of_pytensor_get_the_graph_first():
+    x, seen = T.dscalar("x"), []
+
+    def see(fgraph, i, node, fn):
+        seen.append((fgraph.outputs, fn.outputs[0][0]))
+
+    fuse.function([x], T.exp(x), mode=fuse.compile.MonitorMode(post_func=see))(0.0)
+    assert seen == [([T.exp(x)], 1.0)]
+
+
+def test_modules_below_those_that_stand_in_for_names():
+    import fuse.compile.debug.monitormode as monitor
+    import fuse.link.c.op as c_op
+
+    assert monitor.MonitorMode is fuse.compile.MonitorMode
+    assert isinstance(c_op.COp, type)
+
+
+def test_symbolic_ops_build_their_graph_for_the_types_they_get():
+    from fuse.compile.builders import SymbolicOp
+
+    class Scaled(SymbolicOp):
+        __props__ = ("by",)
+
+        def build_inner_graph(self, x):
+            return [x * self.by]
+
+    op = Scaled(by=3)
+    for x in (T.dscalar("x"), T.dvector("x")):
+        assert op(x) is x * 3
+    x = T.dvector("x")
+    node = Scaled([x.type], by=2).make_node(x)
+    np.testing.assert_array_equal(fuse.function([x], node.outputs[0], mode="FAST_COMPILE")([1.0, 2.0]), [2.0, 4.0])
+    assert op == Scaled(by=3) != Scaled(by=2)

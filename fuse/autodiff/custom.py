@@ -369,6 +369,11 @@ class OpFromGraph:
         results = self.graph(*args)
         return results[0] if len(results) == 1 else results
 
+    def make_node(self, *args: Any) -> Any:
+        """The application of the graph as one op, which rewriting puts in place."""
+        given = [_as_input(a, i, self.name) for a, i in zip(args, self.inputs, strict=True)]
+        return _GRAPH(*given, *self.graph.captured, graph=self.graph).owner
+
     def connection_pattern(self, node: Any = None) -> list[list[bool]]:
         """For each input, whether it is connected with each output."""
         if self.connection is not None:

@@ -1,6 +1,7 @@
 """Programs that run on the reference interpreter: FAST_COMPILE, DebugMode, NanGuardMode and MonitorMode."""
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +11,8 @@ from fuse import reference
 from fuse.errors import DebugModeError, FuseError, MissingInputError, NanGuardError, origin_text, runtime_error
 from fuse.expr import Expr, toposort
 from fuse.frontend.apply import Apply
-from fuse.op import OPS
+from fuse.frontend.fgraph import FunctionGraph
+from fuse.op import OPS, USER_REWRITES
 from fuse.types import TensorType
 
 Array = Any
@@ -179,13 +181,26 @@ def _root(array: Array) -> Any:
 
 
 class DebugProgram:
-    """A compiled program beside the plain interpreter on the formula as written: raises where they differ."""
+    """A compiled program beside the plain interpreter on the formula as written: raises where they differ.
+
+    ``written`` is what the user computes, outputs before updates; ``stages`` what it is after each of the user's own
+    rewrites, by name; ``compiled`` computes the last of these.
+    """
 
     def __init__(
-        self, inputs: Sequence[Expr], outputs: Sequence[Expr], updates: Sequence[Update], compiled: Any
+        self, written: Sequence[Expr], stages: Sequence[tuple[str, Sequence[Expr]]], updates: Sequence[Update],
+        compiled: Any,
     ) -> None:
-        self.plain = ReferenceProgram(inputs, outputs, updates, "none", watching_inputs)
-        self.rewritten = ReferenceProgram(inputs, outputs, updates, compiled.mode)
+        inputs, count = compiled.inputs, len(written) - len(updates)
+
+        def interpreted(roots: Sequence[Expr], mode: str, step: Any = None) -> ReferenceProgram:
+            pairs = list(zip([t for t, _ in updates], roots[count:], strict=True))
+            return ReferenceProgram(inputs, roots[:count], pairs, mode, step)
+
+        self.plain = interpreted(written, "none", watching_inputs)
+        self.stages = [(name, interpreted(roots, "none")) for name, roots in stages]
+        self.rewritten_from = list(stages[-1][1] if stages else written)
+        self.rewritten = interpreted(self.rewritten_from, compiled.mode)
         self.compiled = compiled
         self.kernels = compiled.kernels
         self.targets = self.plain.targets
@@ -199,6 +214,9 @@ class DebugProgram:
 
     def __call__(self, *values: Any) -> list[Array]:
         expected = self.plain.compute(values)
+        for name, stage in self.stages:
+            for k, (want, have) in enumerate(zip(expected, stage.compute(values), strict=True)):
+                _compare(self._what(k), self.plain.results[k], want, have, f"after the rewrite {name}")
         for k, (want, have) in enumerate(zip(expected, self.rewritten.compute(values), strict=True)):
             try:
                 _compare(self._what(k), self.plain.results[k], want, have, "after rewriting")
@@ -217,12 +235,24 @@ class DebugProgram:
         return f"the update of {self.targets[i - count].name or 'a shared variable'}"
 
     def _blamed(self, values: Sequence[Any]) -> str:
-        """The first rule whose two sides have different values, as the end of a message."""
+        """The user's rewrite, or the first rule, whose two sides have different values, as the end of a message."""
         from fuse import rules
         from fuse.rules.inlining import without_identities
+        from fuse.rules.user import rewritten
 
+        for name, rewrite in USER_REWRITES.items():
+            before = self.rewritten_from
+            after = rewritten(before, [rewrite])
+            known = dict(zip(self.plain.inputs, values, strict=True))
+            for old, new, want, have in zip(
+                before, after, reference.evaluate(before, known), reference.evaluate(after, known), strict=True
+            ):
+                try:
+                    _compare("", old, want, have, "")
+                except DebugModeError:
+                    return f"\n  by the rewrite {name}: {old}  →  {new}"
         trace: list[Any] = []
-        rules.optimize(without_identities(self.plain.results), mode=self.compiled.mode, trace=trace)
+        rules.optimize(without_identities(self.rewritten_from), mode=self.compiled.mode, trace=trace)
         known = dict(zip(self.plain.inputs, values, strict=True))
         for fired in trace:
             try:
@@ -284,8 +314,23 @@ class Thunk:
             cell[0] = value
 
 
+def _of_three(function: Any) -> Any:
+    """A user's function of (index, apply, thunk), as Theano calls it, from one of (graph, index, apply, thunk)."""
+    if function is None:
+        return None
+    try:
+        inspect.signature(function).bind(None, None, None)
+    except TypeError:
+        return lambda index, apply, thunk: function(FunctionGraph(None, apply.outputs), index, apply, thunk)
+    except ValueError:  # a built-in function that does not say
+        pass
+    return function
+
+
 def monitored(before: Any, after: Any) -> Callable[[int, Expr, Sequence[Array]], Array]:
     """A step of ReferenceProgram between calls of the user's functions; parts of results are no operations."""
+
+    before, after = _of_three(before), _of_three(after)
 
     def step(index: int, node: Expr, args: Sequence[Array]) -> Array:
         if node.op.name == "part":

@@ -10,6 +10,7 @@ from fuse import types as ty
 from fuse.errors import FuseTypeError, ShapeError
 from fuse.expr import Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
+from fuse.frontend.asserting import required
 from fuse.frontend.axes import flatten
 from fuse.frontend.elementwise import (
     elu,
@@ -24,6 +25,7 @@ from fuse.frontend.elementwise import (
 )
 from fuse.frontend.layout import dimshuffle, iota, reshape
 from fuse.frontend.linalg import batched_dot, dot, tensordot
+from fuse.frontend.reductions import all as all_
 from fuse.frontend.reductions import max as max_
 from fuse.frontend.reductions import sum as sum_
 from fuse.frontend.scans import argmax
@@ -149,7 +151,8 @@ def crossentropy_categorical_1hot(coding_dist: Any, true_one_of_n: Any) -> Expr:
 def crossentropy_softmax_1hot(x: Any, y_idx: Any, **kwargs: Any) -> tuple[Expr, Expr]:
     """(cross-entropy of ``softmax(x)`` with the labels ``y_idx``, one per row; ``softmax(x)``).
 
-    Where the softmax of the right class underflows the cross-entropy is still finite.
+    Where the softmax of the right class underflows the cross-entropy is still finite. A negative label is an error of
+    the call (FuseValueError), as in Theano: it does not count from the last class.
 
     >>> loss, p = crossentropy_softmax_1hot([[0.0, 1000.0], [0.0, 0.0]], [0, 1])
     >>> loss.eval()
@@ -160,7 +163,15 @@ def crossentropy_softmax_1hot(x: Any, y_idx: Any, **kwargs: Any) -> tuple[Expr, 
     """
     x = as_expr(x)
     x = ew.cast(x, ty.inexact(x.type.dtype))
-    return softmax_crossentropy(x, y_idx), softmax_along(x, -1)
+    return softmax_crossentropy(x, _labels(y_idx)), softmax_along(x, -1)
+
+
+def _labels(y_idx: Any) -> Expr:
+    """Labels that are checked not to be negative when they are used."""
+    y = as_expr(y_idx)
+    if ty.kind(y.type.dtype) != "i":
+        return y
+    return required(y, [all_(ew.ge(y, 0))], "y_i value out of bounds: labels count from 0", "FuseValueError")
 
 
 def crossentropy_softmax_1hot_with_bias(x: Any, b: Any, y_idx: Any, **kwargs: Any) -> tuple[Expr, Expr]:
@@ -181,7 +192,8 @@ def crossentropy_softmax_argmax_1hot_with_bias(x: Any, b: Any, y_idx: Any) -> tu
     (array([1000.]), array([1]))
     """
     scores = ew.add(x, b)
-    return (*crossentropy_softmax_1hot(scores, y_idx), argmax(scores, axis=-1))
+    y_idx = as_expr(y_idx)
+    return (*crossentropy_softmax_1hot(scores, y_idx), ew.cast(argmax(scores, axis=-1), y_idx.type.dtype))
 
 
 def crossentropy_softmax_max_and_argmax_1hot(x: Any, y_idx: Any, **kwargs: Any) -> tuple[Expr, Expr, Expr, Expr]:
@@ -192,7 +204,7 @@ def crossentropy_softmax_max_and_argmax_1hot(x: Any, y_idx: Any, **kwargs: Any) 
     (array([1000.]), array([1.]), array([1]))
     """
     loss, p = crossentropy_softmax_1hot(x, y_idx)
-    return loss, p, max_(p, axis=-1), argmax(x, axis=-1)
+    return loss, p, max_(p, axis=-1), ew.cast(argmax(x, axis=-1), as_expr(y_idx).type.dtype)
 
 
 def crossentropy_softmax_max_and_argmax_1hot_with_bias(

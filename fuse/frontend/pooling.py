@@ -19,7 +19,17 @@ from fuse.frontend.indexing import inc_subtensor
 from fuse.frontend.layout import dimshuffle, iota
 from fuse.frontend.reductions import max as max_
 from fuse.frontend.reductions import sum as sum_
-from fuse.frontend.sizes import Size, as_size, size_add, size_floordiv, size_max, size_mul, size_sub, sizes_of, static_int
+from fuse.frontend.sizes import (
+    Size,
+    as_size,
+    size_add,
+    size_floordiv,
+    size_max,
+    size_mul,
+    size_sub,
+    sizes_of,
+    static_int,
+)
 from fuse.frontend.subtensor import gather
 from fuse.op import Op, op_record
 from fuse.types import COMPLEX, FLOATING, TensorType
