@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from fuse.codegen import device
+from fuse.codegen.cuda_transfers import LARGE
 from fuse.errors import DTypeError, ShapeError
 from fuse.types import BFLOAT16, DTYPES
 
@@ -16,33 +18,39 @@ from fuse.types import BFLOAT16, DTYPES
 class Memory:
     """A block of device memory, which goes back to the pool when the last array on it is gone."""
 
-    __slots__ = ("block", "flat", "on", "owner", "pointer", "read_only", "size")
+    __slots__ = ("block", "flat", "on", "owner", "pointer", "read_only", "since", "size", "stream")
 
     def __init__(
-        self, count: int, on: device.Device, block: Any = None, owner: Any = None, read_only: bool = False
+        self, count: int, on: device.Device, pointer: int = 0, owner: Any = None, read_only: bool = False,
+        stream: int | None = None, soon: bool = False,
     ) -> None:
         self.on = on
         self.owner = owner  # of memory that is not ours
+        self.stream = stream  # on which another library may use it again, once it is gone here
         self.read_only = read_only  # for others, whom it is handed on to: programs write to their own memory only
-        self.block: Any = block
-        self.size: int = count
-        if block is None:
-            self.block, self.size = on.take(count)
-        self.pointer = on.pointer(self.block)
+        self.block: Any = None  # of memory that is not ours, made when it is needed
+        self.pointer, self.size = pointer, count
+        if owner is None:
+            self.block, self.pointer, self.size, self.since = on.take(count, soon)
         self.flat: dict[Any, Any] = {}  # what kernels take, by dtype, first byte and count
 
-    def typed(self, dtype: str, start: int, count: int) -> Any:
+    def typed(self, dtype: Any, start: int, count: int) -> Any:
         key = dtype, start, count
         found = self.flat.get(key)
         if found is None:
             if len(self.flat) >= 8:
                 self.flat.clear()
+            if self.block is None:
+                self.block = self.on.wrapped(self.pointer, self.size, self.owner)
             found = self.flat[key] = self.on.typed(self.block, dtype, start, count)
         return found
 
     def __del__(self) -> None:
-        if self.owner is None and getattr(self, "block", None) is not None:
-            self.on.give(self.block, self.size)
+        if self.owner is not None:
+            if self.stream is not None:
+                self.on.lead(self.stream)
+        elif getattr(self, "block", None) is not None:
+            self.on.give(self.block, self.pointer, self.size)
 
 
 class DeviceArray:
@@ -58,7 +66,7 @@ class DeviceArray:
     (DeviceArray([1., 4.]), (2,))
     """
 
-    __slots__ = ("memory", "dtype", "shape", "steps", "start")
+    __slots__ = ("memory", "dtype", "shape", "steps", "start", "_told")
     __array_priority__ = 100
 
     def __init__(
@@ -66,6 +74,7 @@ class DeviceArray:
     ) -> None:
         self.memory, self.dtype, self.shape, self.start = memory, np.dtype(dtype), tuple(shape), start
         self.steps = contiguous_steps(self.shape) if steps is None else tuple(steps)
+        self._told: tuple[Any, ...] | None = None
 
     # ------------------------------------------------------------ what it is
     @property
@@ -112,12 +121,28 @@ class DeviceArray:
         """Where the first element is."""
         return int(self.memory.pointer + self.start * self.itemsize)
 
+    @property
+    def told(self) -> tuple[Any, ...]:
+        """What a launch depends on beside values and addresses: layout, shape, how the address is aligned, strides."""
+        if self._told is None:
+            layout, aligned = self.layout, self.address % 16
+            rest = () if layout == "C" else (self.steps, self.start)
+            self._told = (layout, self.shape, aligned, *rest)
+        return self._told
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Address and elements of the memory as kernels take it (`flat`)."""
+        if self.told[0] == "C":
+            return self.address, self.size
+        return self.memory.pointer, self.memory.size // self.itemsize
+
     def flat(self) -> Any:
         """The memory as kernels take it: of a contiguous array its elements, of any other the whole block."""
-        name, item = self.dtype.name, self.itemsize
-        if self.is_contiguous:
-            return self.memory.typed(name, self.start * item, self.size)
-        return self.memory.typed(name, 0, self.memory.size // item)
+        item = self.itemsize
+        if self.told[0] == "C":
+            return self.memory.typed(self.dtype, self.start * item, self.size)
+        return self.memory.typed(self.dtype, 0, self.memory.size // item)
 
     # ------------------------------------------------------------ views
     def _view(self, shape: Sequence[int], steps: Sequence[int], start: int) -> DeviceArray:
@@ -198,7 +223,7 @@ class DeviceArray:
     # ------------------------------------------------------------ copies
     def copy(self) -> DeviceArray:
         """A contiguous array of its own."""
-        made = empty(self.shape, self.dtype.name)
+        made = empty(self.shape, self.dtype)
         if self.size:
             if self.is_contiguous:
                 self.memory.on.copy(made.flat(), self.flat())
@@ -221,7 +246,7 @@ class DeviceArray:
         high = self.start + sum(max(step * (n - 1), 0) for n, step in zip(self.shape, self.steps, strict=True))
         if high - low >= 2 * self.size:
             return self.copy().get()
-        span = self.memory.on.download(self.memory.typed(self.dtype.name, low * self.itemsize, high - low + 1))
+        span = self.memory.on.download(self.memory.typed(self.dtype, low * self.itemsize, high - low + 1))
         view = np.lib.stride_tricks.as_strided(np.asarray(span)[self.start - low :], self.shape, self.strides)
         return np.array(view)
 
@@ -290,7 +315,7 @@ def contiguous_steps(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(reversed(steps))
 
 
-def empty(shape: Sequence[int], dtype: str) -> DeviceArray:
+def empty(shape: Sequence[int], dtype: Any) -> DeviceArray:
     """A new array with any values."""
     kind = np.dtype(dtype)
     return DeviceArray(Memory(math.prod(shape) * kind.itemsize, device.current()), kind, shape)
@@ -303,9 +328,10 @@ def to_device(array: Any) -> DeviceArray:
     if not isinstance(array, np.ndarray) and hasattr(array, "__cuda_array_interface__"):
         return foreign(array)
     array = np.asarray(array)
-    made = empty(array.shape, array.dtype.name)
+    memory = Memory(array.nbytes, device.current(), soon=array.nbytes >= LARGE)
+    made = DeviceArray(memory, array.dtype, array.shape)
     if made.size:
-        made.memory.on.upload(made.flat(), np.ascontiguousarray(array).reshape(-1))
+        memory.on.upload(made.flat(), np.ascontiguousarray(array).reshape(-1), memory.since)
     return made
 
 
@@ -326,14 +352,19 @@ def foreign(array: Any) -> DeviceArray:
         raise DTypeError(f"an array on a GPU with elements {told['typestr']!r}, {what}: {hint}")
     if told.get("mask") is not None:
         raise DTypeError("a masked array has no meaning in a compiled function; fill it first")
-    if told.get("stream") is not None:  # what computes it on another stream may not have ended
-        device.current().synchronize()
+    stream = told.get("stream")
+    if stream is not None:  # what computes it on another stream may not have ended
+        device.current().follow(int(stream))
+    elif not device.current().simulated and hasattr(array, "__dlpack__"):  # PyTorch says it there only
+        with suppress(Exception):
+            array.__dlpack__(stream=1)
     address, read_only = told["data"]
-    return placed(address, kind, told["shape"], told.get("strides"), array, read_only)
+    return placed(address, kind, told["shape"], told.get("strides"), array, read_only, stream)
 
 
 def placed(
-    address: int, kind: Any, shape: Sequence[int], strides: Sequence[int] | None, owner: Any, read_only: bool
+    address: int, kind: Any, shape: Sequence[int], strides: Sequence[int] | None, owner: Any, read_only: bool,
+    stream: int | None = None,
 ) -> DeviceArray:
     """Memory of another library as an array; ``strides`` in bytes, None where it is contiguous."""
     shape = tuple(shape)
@@ -343,10 +374,9 @@ def placed(
             raise DTypeError("an array whose strides are no multiples of its items' size cannot be used on a GPU")
         steps = tuple([s // kind.itemsize for s in strides])
     if not math.prod(shape):
-        return empty(shape, kind.name)
+        return empty(shape, kind)
     low = sum(min(step * (n - 1), 0) for n, step in zip(shape, steps, strict=True))
     high = sum(max(step * (n - 1), 0) for n, step in zip(shape, steps, strict=True))
     count = (high - low + 1) * kind.itemsize
-    on = device.current()
-    block = on.wrapped(address + low * kind.itemsize, count, owner)
-    return DeviceArray(Memory(count, on, block, owner, read_only), kind, shape, steps, -low)
+    memory = Memory(count, device.current(), address + low * kind.itemsize, owner, read_only, stream)
+    return DeviceArray(memory, kind, shape, steps, -low)

@@ -54,7 +54,7 @@ class Functions:
 
     @property
     def memory(self) -> list[str]:
-        return [f"room_{d} = cuda.shared.array(1024, {scalar_type(d)})" for d in self.rooms]
+        return [f"room_{d} = cuda.shared.array(512, {scalar_type(d)})" for d in self.rooms]
 
 
 class BlockEmitter(CudaEmitter):

@@ -10,10 +10,13 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from fuse.codegen import device
-from fuse.codegen.cuda_array import DeviceArray, foreign
+from fuse.codegen.cuda_array import DeviceArray, placed
 from fuse.expr import Expr
 
+LEGACY = 1  # the stream of all launches
 # For each op: its text over CuPy (cp), the arguments and the parameters of the node (p).
 CALLS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "dot": lambda cp, a, p: cp.dot(*a),
@@ -51,8 +54,18 @@ def call_of(node: Expr) -> Callable[..., DeviceArray] | None:
     dtype, params, found = node.type.dtype, node.params, call
 
     def run(*arrays: DeviceArray) -> DeviceArray:
-        device.current().counts["library calls"] += 1
-        made = cupy.asarray(found(cupy, [cupy.asarray(a) for a in arrays], params), dtype)
-        return foreign(made)
+        on = device.current()
+        on.counts["library calls"] += 1
+        with cupy.cuda.ExternalStream(LEGACY):  # whatever stream the caller works on
+            made = cupy.asarray(found(cupy, [cupy.asarray(_Lent(a)) for a in arrays], params), dtype)
+        return placed(int(made.data.ptr), np.dtype(dtype), made.shape, made.strides, made, False)
 
     return run
+
+
+class _Lent:
+    """An array for a call on the stream of the launches: without a stream in its interface nobody waits for that."""
+
+    def __init__(self, array: DeviceArray) -> None:
+        self.array = array
+        self.__cuda_array_interface__ = {**array.__cuda_array_interface__, "stream": None}

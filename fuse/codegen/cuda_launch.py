@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -13,9 +12,10 @@ import numpy as np
 
 from fuse.codegen import device
 from fuse.codegen.collapse import collapse
-from fuse.codegen.cuda_array import DeviceArray, Memory, empty
+from fuse.codegen.cuda_array import DeviceArray, Memory
 from fuse.codegen.cuda_held import Held
 from fuse.codegen.cuda_parts import private_buffers
+from fuse.codegen.cuda_ready import KEPT, Preparing, Room, Step, compiled, run
 from fuse.codegen.emit_cuda import WARP, PartSource, emit
 from fuse.codegen.kernel import (
     Axis,
@@ -77,7 +77,10 @@ class Launches:
         self.held = [tuple([s for s in each if s.held is not None]) for each in zip(*held, strict=True)]
         self.private = private_buffers(kernel, [s.part for s in self.sources])
         self.compiled: dict[PartSource, Any] = {}
-        self.accs = {s.acc: s for s in walk(kernel.body) if isinstance(s, Init)}
+        self.own = sum(not b.scratch for b in kernel.buffers)  # arrays of a call
+        named = {s.name: self.own + k for k, s in enumerate(kernel.scalars)}
+        self.sizing = tuple([named[size[1]] for size in kernel.sizes if size[0] == "scalar"])
+        self.ready: dict[Any, list[Step]] = {}
 
     # ------------------------------------------------------------ sizes
     def sizes(self, arrays: Mapping[str, DeviceArray], numbers: Mapping[str, Any]) -> dict[Axis, int]:
@@ -99,21 +102,39 @@ class Launches:
     # ------------------------------------------------------------ a call
     def __call__(self, given: Sequence[Any], status: DeviceArray | None) -> None:
         """Launch everything on the arrays and numbers ``given``, scratch memory left out."""
-        kernel, on = self.kernel, device.current()
-        own = [b for b in kernel.buffers if not b.scratch]
-        arrays: dict[str, DeviceArray] = dict(zip([b.name for b in own], given, strict=False))
-        numbers = dict(zip([s.name for s in kernel.scalars], given[len(own) :], strict=True))
+        on = device.current()
+        key = (
+            on.block, on.threads, on.multiprocessors, *[a.told for a in given[: self.own]],
+            *[int(given[k]) for k in self.sizing],
+        )
+        steps = self.ready.get(key)
+        if steps is None:
+            if len(self.ready) >= KEPT:
+                self.ready.clear()
+            steps = self.ready[key] = self.prepared(on, given)
+        run(on, steps, [*given, status], add_copies)
+
+    def prepared(self, on: device.Device, given: Sequence[Any]) -> list[Step]:
+        """What calls with arrays of these shapes and places do."""
+        kernel = self.kernel
+        own = [b.name for b in kernel.buffers if not b.scratch]
+        arrays: dict[str, DeviceArray] = dict(zip(own, given, strict=False))
+        numbers = dict(zip([s.name for s in kernel.scalars], given[self.own :], strict=True))
         sizes = self.sizes(arrays, numbers)
         if any(not sizes[a] for a in kernel.nonempty):
             raise EmptyReduction
-        state: dict[str, Any] = {}
+        found = Preparing(self, on, arrays, numbers, sizes)
         few = bool(self.chunked) and any(self.is_few(on, s, sizes) for s in self.sources)
         for number, source in enumerate(self.chunked if few else self.sources):
             for other in () if few else self.held[number]:
-                if holds(on, other.held, other.part.spread, arrays, sizes):
+                if holds(on, other.held, other.part.spread, found.arrays, sizes):
                     source = other
                     break
-            self.launch(on, source, arrays, numbers, sizes, state, status)
+            found.add(source)
+        return found.steps
+
+    def kernel_of(self, on: device.Device, source: PartSource) -> Any:
+        return compiled(on, self.compiled, source)
 
     def is_few(self, on: device.Device, source: PartSource, sizes: Mapping[Axis, int]) -> bool:
         """Whether a part's groups leave half of the device's threads idle while they have much to do."""
@@ -124,76 +145,6 @@ class Launches:
         blocks, threads, lanes = self.geometry(on, source, total, sizes)
         along = max([sizes[a] for a in part.lanes])
         return bool(total) and 2 * blocks * threads <= on.multiprocessors * on.threads and along >= LONG_LANE * lanes
-
-    def launch(
-        self, on: device.Device, source: PartSource, arrays: dict[str, DeviceArray],
-        numbers: Mapping[str, Any], sizes: Mapping[Axis, int], state: dict[str, Any], status: DeviceArray | None,
-    ) -> None:
-        part = source.part
-        total = math.prod(sizes[a] for a in part.groups)
-        blocks, threads, lanes = self.geometry(on, source, total, sizes)
-        slots = total if part.chunked else blocks * (threads // lanes)
-        chunks = self.chunks(on, source, blocks, lanes, sizes) if part.chunked else 1
-        if part.groups and not total and not part.accs:
-            return
-        for buffer in self.kernel.buffers:
-            if buffer.scratch and buffer.name not in arrays and buffer.name in reads(source):
-                shape = self.scratch_shape(buffer, sizes)
-                count = math.prod(shape)
-                arrays[buffer.name] = empty((slots * count,) if buffer.name in self.private else shape, buffer.dtype)
-                state[f"{buffer.name} cells"] = count
-        copies: dict[str, DeviceArray] = {}
-        for name in dict.fromkeys((*part.copied, *part.summed)):
-            count = (blocks * (threads // lanes) if name in part.copied else 1) * (1 + (name in part.summed))
-            copies[name] = empty((count, max(arrays[name].size, 1)), self.copied_dtype(name))
-            on.clear(copies[name].flat())
-        for acc in part.accs:
-            state[acc.acc] = empty((blocks * chunks,), acc.dtype)
-        for acc in part.rows:
-            state[acc.acc] = empty((total, chunks), acc.dtype)
-        values = []
-        for argument in source.arguments:
-            match argument.kind:
-                case "array":
-                    values.append(arrays[argument.of].flat())
-                case "stride":
-                    values.append(arrays[argument.of].steps[argument.dimension])
-                case "offset":
-                    values.append(arrays[argument.of].start)
-                case "extent":
-                    values.append(arrays[argument.of].shape[argument.dimension])
-                case "scalar":
-                    values.append(numbers[argument.of])
-                case "size":
-                    values.append(sizes[argument.of])
-                case "partials":
-                    values.append(state[argument.of].flat())
-                case "count":
-                    values.append(state[argument.of].shape[-1])
-                case "copies":
-                    values.append(copies[argument.of].flat())
-                case "cells":
-                    of = argument.of
-                    values.append(copies[of].shape[1] if of in copies else state[f"{of} cells"])
-                case "status":
-                    assert status is not None
-                    values.append(status.flat())
-                case "total":
-                    values.append(total)
-                case "lanes":
-                    values.append(lanes)
-                case "wide":
-                    axis, count, among = argument.of
-                    values.append(int(is_wide(axis, count, among, arrays, sizes)))
-        if source not in self.compiled:
-            start = time.perf_counter()
-            self.compiled[source] = on.compile(
-                source.text, source.entry, source.helpers, source.dtypes, source.arrays
-            )
-            on.compiling += time.perf_counter() - start
-        on.launch(self.compiled[source], (blocks, chunks), threads, values)
-        for name, made in copies.items():
-            add_copies(arrays[name], made)
 
     def chunks(
         self, on: device.Device, source: PartSource, blocks: int, lanes: int, sizes: Mapping[Axis, int]
@@ -249,8 +200,11 @@ class Launches:
         return [a for a in index if isinstance(a, Axis)]
 
 
+    is_wide = staticmethod(lambda *given: is_wide(*given))
+
+
 def is_wide(
-    axis: Axis, count: int, among: Sequence[tuple[str, bool]], arrays: Mapping[str, DeviceArray],
+    axis: Axis, count: int, among: Sequence[tuple[str, bool]], arrays: Mapping[str, DeviceArray | Room],
     sizes: Mapping[Axis, int],
 ) -> bool:
     """Whether all accesses along ``axis`` may take ``count`` elements at once: each at a multiple of its bytes."""
@@ -260,7 +214,8 @@ def is_wide(
 
 
 def holds(
-    on: device.Device, plan: Held | None, spread: bool, arrays: Mapping[str, DeviceArray], sizes: Mapping[Axis, int]
+    on: device.Device, plan: Held | None, spread: bool, arrays: Mapping[str, DeviceArray | Room],
+    sizes: Mapping[Axis, int]
 ) -> bool:
     """Whether the slots of all lanes have room for rows of this size."""
     if plan is None or not sizes[plan.axis]:
@@ -269,11 +224,6 @@ def holds(
     if sizes[plan.axis] > plan.slots * plan.count * lanes or sizes[plan.axis] % plan.count:
         return False
     return plan.count == 1 or is_wide(plan.axis, plan.count, plan.arrays, arrays, sizes)
-
-
-def reads(source: PartSource) -> set[str]:
-    """The buffers that a launch is given."""
-    return {a.of for a in source.arguments if a.kind == "array"}
 
 
 class EmptyReduction(Exception):
@@ -306,7 +256,7 @@ def _adding(dtype: str, into: str) -> Launches:
 def add_copies(target: DeviceArray, copies: DeviceArray) -> None:
     """Add the sums over the first axis of ``copies`` to a contiguous ``target``."""
     if target.size:
-        _adding(copies.dtype.name, target.dtype.name)([copies, target.reshape(-1)], None)
+        _adding(str(copies.dtype), str(target.dtype))([copies, target.reshape(-1)], None)
 
 
 @cache
@@ -338,7 +288,8 @@ def add_into(target: DeviceArray, source: DeviceArray) -> None:
 
 def _store_into(target: DeviceArray, source: DeviceArray, added: bool) -> None:
     if target.size:
-        _storing(target.dtype.name, target.ndim, (target.layout, source.layout), added)([source, target], None)
+        layouts = target.told[0], source.told[0]
+        _storing(str(target.dtype), target.ndim, layouts, added)([source, target], None)
 
 
 class DeviceRegion:
@@ -372,7 +323,7 @@ class DeviceRegion:
 
     def __call__(self, arrays: Sequence[DeviceArray], numbers: Sequence[Any], status: DeviceArray | None) -> None:
         given = [*arrays, *numbers]
-        found, order = self.launches(tuple([a.layout for a in arrays]))
+        found, order = self.launches(tuple([a.told[0] for a in arrays]))
         found([given[k] for k in order], status)
 
 

@@ -125,7 +125,8 @@ class DeviceLoop:
             start = time.perf_counter()
             self.kernel = self.compiled(on)
             on.compiling += time.perf_counter() - start
-        on.launch(self.kernel, (blocks, 1), threads, [status.flat(), count, total, *along, *sizes, *call.values])
+        numbers = [on.number(n, "int64") for n in (count, total, *along, *sizes)]
+        on.launch(self.kernel, (blocks, 1), threads, [on.argument(status), *numbers, *call.values])
         done = int(call.made[text.results[-1][0]]) if text.ends else count
         there = [*self.peeled.results, *[()] * text.ends]
         return tuple([call.result(at, how, axes, done) for (at, how), axes in zip(text.results, there, strict=True)])
@@ -187,7 +188,9 @@ class _Call:
         at = {axis: d + lead for d, axis in enumerate(there) if axis is not None}
         strides = [array.steps[at[d]] if d in at else 0 for d in self.whole]
         start = 0 if array.is_contiguous else array.start
-        self.values += [array.flat(), start, *strides, array.steps[0] if lead else 0]
+        on = array.memory.on
+        numbers = start, *strides, array.steps[0] if lead else 0
+        self.values += [on.argument(array), *[on.number(n, "int64") for n in numbers]]
         if keep:
             self.made.append(array)
 

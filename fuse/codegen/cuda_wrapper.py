@@ -307,6 +307,8 @@ def _there(value: Any) -> Any:
 def taking(variable: Expr) -> Callable[[Any], DeviceArray]:
     """What turns any value that an input takes into a device array."""
     kind = variable.type
+    dtype, ndim = np.dtype(kind.dtype), kind.ndim
+    fixed = [(d, n) for d, n in enumerate(kind.shape) if n is not None]
 
     def take(value: Any) -> DeviceArray:
         if is_on_device(value):
@@ -316,9 +318,8 @@ def taking(variable: Expr) -> Callable[[Any], DeviceArray]:
                 told = about_input(error, variable, value)
                 told.told = True  # the host could say nothing of it
                 raise told from None
-            if array.dtype.name == kind.dtype and array.ndim == kind.ndim and all(
-                n is None or n == m for n, m in zip(kind.shape, array.shape, strict=True)
-            ):
+            shape = array.shape
+            if array.dtype == dtype and len(shape) == ndim and all(shape[d] == n for d, n in fixed):
                 return array
             value = array.get()
         try:

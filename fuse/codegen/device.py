@@ -1,7 +1,8 @@
 """The provider: everything that fuse asks of CUDA, through numba-cuda's kernel language, or of a simulator.
 
-Nothing else in fuse imports ``numba.cuda``, but for `device_code.py` and `device_math.py`, which belong to it, so
-another provider of the same kernel language takes their place.
+What all devices have is here; numba-cuda's is in `device_numba.py`, with its kernel language in `device_code.py` and
+`device_math.py`. Nothing else in fuse imports ``numba.cuda``, so another provider of the same language takes their
+place.
 
 The simulator runs kernels in plain Python, where the threads of a block take turns (`turns.py`): it checks what
 kernels compute, on small arrays, where there is no GPU. It is used where NUMBA_ENABLE_CUDASIM is set, or `simulate` is
@@ -10,6 +11,8 @@ called.
 
 from __future__ import annotations
 
+import itertools
+import os
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -17,14 +20,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, cached_property
-from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fuse.codegen.device_code import compiled, first_line, function_of, numba_cuda, signature
+from fuse.codegen import cuda_transfers
+from fuse.codegen.cuda_transfers import Transfers
 from fuse.devices import is_simulated, resolve
 from fuse.errors import DeviceError
+
+if TYPE_CHECKING:
+    from fuse.codegen.cuda_array import DeviceArray
 
 _state = threading.local()
 _lock = threading.RLock()
@@ -44,27 +50,44 @@ class Device(ABC):
         self.counts: Counter[str] = Counter()
         self.compiling = 0.0  # seconds
         self.free: dict[int, list[Any]] = {}
+        self._ticks = itertools.count(1)
+        self.idle = 0  # what was given back before this tick nothing uses any more
 
     # ------------------------------------------------------------ memory
-    def take(self, count: int) -> Any:
-        """A block of at least ``count`` bytes: one that was given back, or a new one. Blocks have a few sizes only."""
+    def tick(self) -> int:
+        """A number that grows from call to call, in any thread."""
+        return next(self._ticks)
+
+    def take(self, count: int, soon: bool = False) -> tuple[Any, int, int, int]:
+        """A block of at least ``count`` bytes: it, its address and size, and the tick since which nobody has it.
+
+        It was given back, or is new. Blocks have a few sizes only. ``soon``: it is written past the launches, so that
+        of two blocks the one that is idle earlier is wanted.
+        """
         size = _rounded(count)
         with suppress(KeyError, IndexError):  # another thread may take the last one, or drop all
-            return self.free[size].pop(), size
+            known = self.free[size]
+            if not soon:
+                block, pointer, since = known.pop()
+                return block, pointer, size, since
+            if len(known) > 1 or known[0][2] <= self.idle:
+                block, pointer, since = known.pop(0)
+                return block, pointer, size, since
         self.counts["allocations"] += 1
         try:
-            return self.allocate(size), size
+            block = self.allocate(size)
         except Exception as error:
             self.drop()
             try:
-                return self.allocate(size), size
+                block = self.allocate(size)
             except Exception:
                 why = f"{type(error).__name__}: {error}"
                 raise DeviceError(f"{self.name}: no memory for {count:,} bytes ({why})") from None
+        return block, self.pointer(block), size, 0
 
-    def give(self, block: Any, size: int) -> None:
+    def give(self, block: Any, pointer: int, size: int) -> None:
         """Take a block back, for arrays to come. Launches run in order, so what still uses it comes first."""
-        self.free.setdefault(size, []).append(block)
+        self.free.setdefault(size, []).append((block, pointer, self.tick()))
 
     def drop(self) -> None:
         """Give the memory that no array uses back to the driver."""
@@ -74,18 +97,71 @@ class Device(ABC):
     def allocate(self, size: int) -> Any:
         """A block of new memory, of ``size`` bytes; raises whatever the driver does where there is none."""
 
-    def typed(self, block: Any, dtype: str, start: int, count: int) -> Any:
-        """``count`` elements of a block, from byte ``start`` on, as what kernels take."""
+    def typed(self, block: Any, dtype: Any, start: int, count: int) -> Any:
+        """``count`` elements of a block, from byte ``start`` on."""
         kind = np.dtype(dtype)
         return block[start : start + count * kind.itemsize].view(kind)
 
-    @abstractmethod
-    def upload(self, target: Any, array: Any) -> None:
-        """Copy an array of the host to the device."""
+    def upload(self, target: Any, array: Any, since: int | None = None) -> None:
+        """Copy an array of the host to the device, to memory that nothing has used since a tick, if one is given."""
+        self.counts["bytes to the device"] += array.nbytes
+        if since is not None and array.nbytes >= cuda_transfers.LARGE and self.transfers is not None:
+            self.transfers.upload(target, array, since)
+        else:
+            self.write(target, array)
 
-    @abstractmethod
     def download(self, source: Any, target: Any = None) -> Any:
         """A copy on the host; ``target``, where it is given."""
+        self.counts["bytes to the host"] += source.nbytes
+        if source.nbytes >= cuda_transfers.LARGE and self.transfers is not None:
+            found = np.empty(source.shape, source.dtype) if target is None else target
+            self.transfers.download([(source, found)])
+            return found
+        tick = self.tick()
+        found = self.read(source, target)
+        self.idle = max(self.idle, tick)
+        return found
+
+    @abstractmethod
+    def write(self, target: Any, array: Any) -> None:
+        """Copy an array of the host to the device; the array may change once this has returned."""
+
+    @abstractmethod
+    def read(self, source: Any, target: Any = None) -> Any:
+        """A copy on the host, ``target`` where it is given, once all launches have run."""
+
+    @cached_property
+    def transfers(self) -> Transfers | None:
+        """Copies that overlap, where the provider has streams, events and page-locked memory."""
+        try:
+            return Transfers(self)
+        except Exception:
+            return None
+
+    # ------------------------------------------------------------ streams, for those copies
+    stream: Any = 0  # of launches
+
+    def side_stream(self) -> Any:
+        """A stream whose copies run beside launches."""
+        raise NotImplementedError
+
+    def event(self) -> Any:
+        """An event, with ``record(stream)``, ``wait(stream)`` and ``synchronize()``."""
+        raise NotImplementedError
+
+    def pinned(self, size: int) -> Any:
+        """Page-locked memory of the host, as uint8."""
+        raise NotImplementedError
+
+    def send(self, target: Any, array: Any, stream: Any) -> None:
+        """Begin to copy page-locked memory to the device."""
+        raise NotImplementedError
+
+    def fetch(self, source: Any, array: Any, stream: Any) -> None:
+        """Begin to copy from the device to page-locked memory."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------ more
 
     @abstractmethod
     def copy(self, target: Any, source: Any) -> None:
@@ -106,6 +182,18 @@ class Device(ABC):
     @abstractmethod
     def synchronize(self) -> None:
         """Wait until all launches have run."""
+
+    def enter(self) -> None:
+        """Called once by each thread before anything else; raises DeviceError where the process cannot use it."""
+        return
+
+    def follow(self, stream: int) -> None:
+        """What is launched from now on waits for what another library has on its ``stream`` by now."""
+        return
+
+    def lead(self, stream: int) -> None:
+        """What another library puts on its ``stream`` from now on waits for what is launched by now."""
+        return
 
     @cached_property
     def bandwidth(self) -> float | None:
@@ -138,6 +226,14 @@ class Device(ABC):
     ) -> Any:
         """The kernel ``entry`` of a source, to be launched with arguments of these dtypes."""
 
+    def argument(self, array: DeviceArray) -> Any:
+        """An array as an argument of `launch`."""
+        return array.flat()
+
+    def number(self, value: Any, dtype: str) -> Any:
+        """A number of some dtype as an argument of `launch`."""
+        return value
+
     @abstractmethod
     def launch(self, kernel: Any, blocks: tuple[int, int], threads: int, arguments: Sequence[Any]) -> None:
         """Run a kernel; it need not have ended when this returns."""
@@ -149,65 +245,6 @@ def _rounded(count: int) -> int:
         return 512
     step = 1 << max((count - 1).bit_length() - 3, 9)
     return -(-count // step) * step
-
-
-# ---------------------------------------------------------------- numba-cuda
-class NumbaDevice(Device):
-    """The current device of numba-cuda."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        cuda = numba_cuda()
-        try:
-            device = cuda.get_current_device()
-            self.capability = tuple(device.compute_capability)
-            self.name = device.name.decode() if isinstance(device.name, bytes) else str(device.name)
-            self.multiprocessors = int(device.MULTIPROCESSOR_COUNT)
-            self.threads = int(device.MAX_THREADS_PER_MULTI_PROCESSOR)
-        except Exception as error:
-            raise DeviceError(f"there is no NVIDIA GPU that fuse can use: {first_line(error)}") from None
-        if self.capability < (7, 0):
-            major, minor = self.capability
-            raise DeviceError(f"{self.name} has compute capability {major}.{minor}: kernels need 7.0 or more")
-
-    def allocate(self, size: int) -> Any:
-        return numba_cuda().device_array(size, np.uint8)
-
-    def upload(self, target: Any, array: Any) -> None:
-        self.counts["bytes to the device"] += array.nbytes
-        target.copy_to_device(array)
-
-    def download(self, source: Any, target: Any = None) -> Any:
-        self.counts["bytes to the host"] += source.nbytes
-        return source.copy_to_host(target)
-
-    def copy(self, target: Any, source: Any) -> None:
-        target.copy_to_device(source)
-
-    def clear(self, target: Any) -> None:
-        from numba.cuda.cudadrv import driver
-
-        driver.device_memset(target, 0, target.nbytes)
-
-    def pointer(self, block: Any) -> int:
-        return int(block.__cuda_array_interface__["data"][0])
-
-    def wrapped(self, pointer: int, count: int, owner: Any) -> Any:
-        interface = {"shape": (count,), "typestr": "|u1", "data": (pointer, False), "version": 3, "strides": None}
-        return numba_cuda().as_cuda_array(SimpleNamespace(__cuda_array_interface__=interface, owner=owner))
-
-    def synchronize(self) -> None:
-        numba_cuda().synchronize()
-
-    def compile(
-        self, text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool]
-    ) -> Any:
-        self.counts["compiled kernels"] += 1
-        return compiled(function_of(text, entry, helpers), signature(dtypes, arrays))
-
-    def launch(self, kernel: Any, blocks: tuple[int, int], threads: int, arguments: Sequence[Any]) -> None:
-        self.counts["launches"] += 1
-        kernel[blocks, threads](*arguments)
 
 
 # ---------------------------------------------------------------- the simulator
@@ -226,12 +263,10 @@ class SimulatedDevice(Device):
         start = -room.ctypes.data % 256  # as the driver gives it
         return room[start : start + size]
 
-    def upload(self, target: Any, array: Any) -> None:
-        self.counts["bytes to the device"] += array.nbytes
+    def write(self, target: Any, array: Any) -> None:
         target[...] = array
 
-    def download(self, source: Any, target: Any = None) -> Any:
-        self.counts["bytes to the host"] += source.nbytes
+    def read(self, source: Any, target: Any = None) -> Any:
         if target is None:
             return source.copy()
         target[...] = source
@@ -284,7 +319,14 @@ def simulate() -> None:
 
 def current() -> Device:
     """The device that programs run on; raises DeviceError, which says what is missing, where there is none."""
-    return getattr(_state, "device", None) or _found()
+    return getattr(_state, "device", None) or getattr(_state, "entered", None) or _entered()
+
+
+def _entered() -> Device:
+    found = _found()
+    found.enter()
+    _state.entered = found
+    return found
 
 
 @cache
@@ -292,7 +334,15 @@ def _found() -> Device:
     import numba.core.config  # noqa: F401  (reads the environment)
 
     resolve("cuda")
-    return SimulatedDevice() if is_simulated() else NumbaDevice()
+    if is_simulated():
+        return SimulatedDevice()
+    from fuse.codegen.device_numba import NumbaDevice
+
+    return NumbaDevice()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _state.__dict__.pop("entered", None))
 
 
 @contextmanager

@@ -185,7 +185,7 @@ class CudaEmitter(Emitter):
             self.finish(acc)
         entry = f"part{self.number}"
         names = list(self.arguments)
-        rooms = [f"    room_{d} = cuda.shared.array(1024, {scalar_type(d)})" for d in self.rooms]
+        rooms = [f"    room_{d} = cuda.shared.array(512, {scalar_type(d)})" for d in self.rooms]
         text = "\n\n".join(self.combining.texts)
         body = "\n".join([*rooms, *self.lines])
         text += ("\n\n" if text else "") + f"def {entry}({', '.join(names)}):\n{body}\n"

@@ -97,7 +97,7 @@ class Compiler(device.Device):
         raise DeviceError("there is nothing to run on")
 
     _refused: Any = _nothing
-    allocate = typed = upload = download = copy = clear = pointer = wrapped = synchronize = launch = _refused
+    allocate = typed = write = read = copy = clear = pointer = wrapped = synchronize = launch = _refused
 
     def compile(
         self, text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool]

@@ -137,7 +137,7 @@ def kernel_of(
     scope |= {name: _helper(helper) for name, helper in helpers.items()}
     # Memory that a block shares is asked for by dtype.
     for name in SCALARS:
-        text = text.replace(f"cuda.shared.array(1024, {name})", f"cuda.shared.array(1024, {name}.numpy)")
+        text = text.replace(f"cuda.shared.array(512, {name})", f"cuda.shared.array(512, {name}.numpy)")
     exec(compile(_EXCHANGE + text, f"<fuse {entry}>", "exec"), scope)
     inner = scope[entry]
 

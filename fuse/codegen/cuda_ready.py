@@ -1,0 +1,182 @@
+"""Launches that are ready: what a call of a kernel does, worked out once for arrays of some shapes and places.
+
+Geometry, sizes, strides and memory depend on shapes, strides and how addresses are aligned (`DeviceArray.told`), never
+on values. So they are kept, and a call only fills in addresses and numbers.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fuse.codegen.cuda_array import DeviceArray, empty
+from fuse.codegen.emit_cuda import PartSource
+from fuse.codegen.kernel import Axis
+
+if TYPE_CHECKING:
+    from fuse.codegen.cuda_launch import Launches
+    from fuse.codegen.device import Device
+
+KEPT = 256  # kinds of calls of a kernel
+
+
+@dataclass(frozen=True)
+class Room:
+    """Memory that a call takes for itself; blocks begin at multiples of more bytes than any access takes."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    address: int = 0
+
+    @property
+    def itemsize(self) -> int:
+        return int(np.dtype(self.dtype).itemsize)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+@dataclass(slots=True)
+class Step:
+    """One launch. Slots are the values that the kernel is called with, then the status, then memory in order.
+
+    ``makes`` is memory that is taken before it, of which ``clears`` (slots) is zeroed. ``arguments`` are known but for
+    the ``arrays`` and ``numbers``: (place among them, slot) and the dtype of numbers. ``adds`` are pairs of slots: sums
+    of the copies in the second are added to the first, behind it.
+    """
+
+    kernel: Any
+    blocks: tuple[int, int]
+    threads: int
+    arguments: list[Any]
+    arrays: list[tuple[int, int]] = field(default_factory=list)
+    numbers: list[tuple[int, int, str]] = field(default_factory=list)
+    makes: list[Room] = field(default_factory=list)
+    clears: list[int] = field(default_factory=list)
+    adds: list[tuple[int, int]] = field(default_factory=list)
+
+
+def run(on: Device, steps: Sequence[Step], slots: list[Any], add: Callable[[Any, Any], None]) -> None:
+    """Launch all ``steps``; ``slots`` are the values that the kernel is given, and the status."""
+    for step in steps:
+        for room in step.makes:
+            slots.append(empty(room.shape, room.dtype))
+        for slot in step.clears:
+            on.clear(slots[slot].flat())
+        arguments = step.arguments.copy()
+        for place, slot in step.arrays:
+            arguments[place] = on.argument(slots[slot])
+        for place, slot, dtype in step.numbers:
+            arguments[place] = on.number(slots[slot], dtype)
+        on.launch(step.kernel, step.blocks, step.threads, arguments)
+        for target, copies in step.adds:
+            add(slots[target], slots[copies])
+
+
+class Preparing:
+    """The steps of one kind of call, one after the other."""
+
+    def __init__(
+        self, launches: Launches, on: Device, arrays: Mapping[str, DeviceArray], numbers: Mapping[str, Any],
+        sizes: Mapping[Axis, int],
+    ) -> None:
+        self.launches, self.on, self.sizes, self.numbers = launches, on, sizes, numbers
+        self.arrays: dict[str, DeviceArray | Room] = dict(arrays)
+        self.slot = {name: k for k, name in enumerate((*arrays, *numbers))}
+        self.status = len(self.slot)
+        self.count = self.status + 1
+        self.cells: dict[str, int] = {}
+        self.parts: dict[str, tuple[int, Room]] = {}  # slots of what blocks leave of accumulators
+        self.steps: list[Step] = []
+
+    def make(self, step: Step, shape: Sequence[int], dtype: str) -> tuple[int, Room]:
+        room = Room(tuple(shape), dtype)
+        step.makes.append(room)
+        self.count += 1
+        return self.count - 1, room
+
+    def add(self, source: PartSource) -> None:
+        """One more launch."""
+        part, sizes, on, launches = source.part, self.sizes, self.on, self.launches
+        total = math.prod(sizes[a] for a in part.groups)
+        blocks, threads, lanes = launches.geometry(on, source, total, sizes)
+        slots = total if part.chunked else blocks * (threads // lanes)
+        chunks = launches.chunks(on, source, blocks, lanes, sizes) if part.chunked else 1
+        if part.groups and not total and not part.accs:
+            return
+        step = Step(launches.kernel_of(on, source), (blocks, chunks), threads, [None] * len(source.arguments))
+        read = {a.of for a in source.arguments if a.kind == "array"}
+        for buffer in launches.kernel.buffers:
+            name = buffer.name
+            if buffer.scratch and name not in self.arrays and name in read:
+                shape = launches.scratch_shape(buffer, sizes)
+                count = math.prod(shape)
+                whole = (slots * count,) if name in launches.private else shape
+                self.slot[name], self.arrays[name] = self.make(step, whole, buffer.dtype)
+                self.cells[name] = count
+        copies: dict[str, tuple[int, Room]] = {}
+        for name in dict.fromkeys((*part.copied, *part.summed)):
+            rows = (blocks * (threads // lanes) if name in part.copied else 1) * (1 + (name in part.summed))
+            shape = [rows, max(self.arrays[name].size, 1)]
+            copies[name] = self.make(step, shape, launches.copied_dtype(name))
+            step.clears.append(copies[name][0])
+            step.adds.append((self.slot[name], copies[name][0]))
+        for acc in part.accs:
+            self.parts[acc.acc] = self.make(step, (blocks * chunks,), acc.dtype)
+        for acc in part.rows:
+            self.parts[acc.acc] = self.make(step, (total, chunks), acc.dtype)
+        for place, argument in enumerate(source.arguments):
+            of, known = argument.of, None
+            match argument.kind:
+                case "array":
+                    step.arrays.append((place, self.slot[of]))
+                case "partials":
+                    step.arrays.append((place, self.parts[of][0]))
+                case "copies":
+                    step.arrays.append((place, copies[of][0]))
+                case "status":
+                    step.arrays.append((place, self.status))
+                case "scalar":
+                    step.numbers.append((place, self.slot[of], source.dtypes[place]))
+                case "stride":
+                    known = self.given(of).steps[argument.dimension]
+                case "offset":
+                    known = self.given(of).start
+                case "extent":
+                    known = self.arrays[of].shape[argument.dimension]
+                case "size":
+                    known = sizes[of]
+                case "count":
+                    known = self.parts[of][1].shape[-1]
+                case "cells":
+                    known = copies[of][1].shape[1] if of in copies else self.cells[of]
+                case "total":
+                    known = total
+                case "lanes":
+                    known = lanes
+                case "wide":
+                    axis, count, among = of
+                    known = int(launches.is_wide(axis, count, among, self.arrays, sizes))
+            if known is not None:
+                step.arguments[place] = on.number(known, source.dtypes[place])
+        self.steps.append(step)
+
+    def given(self, name: str) -> DeviceArray:
+        found = self.arrays[name]
+        assert isinstance(found, DeviceArray)
+        return found
+
+
+def compiled(on: Device, known: dict[Any, Any], source: PartSource) -> Any:
+    """The kernel of a launch, compiled once."""
+    if source not in known:
+        start = time.perf_counter()
+        known[source] = on.compile(source.text, source.entry, source.helpers, source.dtypes, source.arrays)
+        on.compiling += time.perf_counter() - start
+    return known[source]
