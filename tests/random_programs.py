@@ -555,7 +555,11 @@ def _created(maker: Maker, bounds: Any) -> Expr | None:
     if kind == "tile":
         return T.tile(x, (2,) * x.type.ndim)
     if kind == "roll":
-        return T.roll(x, bounds[0] if maker.rng.random() < 0.5 else 1, axis=0)
+        axis = int(maker.rng.integers(x.type.ndim))
+        shift = bounds[0] if maker.rng.random() < 0.5 else int(maker.rng.integers(-2, 3))
+        around = (T.arange(x.shape[axis]) + shift) % x.shape[axis]
+        rolled = T.roll(x, shift, axis=axis) if maker.rng.random() < 0.6 else x[(slice(None),) * axis + (around,)]
+        return rolled if maker.rng.random() < 0.3 or x.type.dtype == "bool" else rolled * x - T.roll(x, 1, axis=axis)
     if kind == "repeat":
         return T.repeat(x, 2, axis=0)
     return T.diff(x, axis=0) if x.type.dtype != "bool" else None

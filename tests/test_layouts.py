@@ -389,6 +389,39 @@ def test_what_is_read_at_computed_places_is_picked_first_where_the_rest_is_dear(
             f(a, at)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int8", "complex64"])
+def test_places_that_go_around_are_runs_of_memory(dtype):
+    x, a, m, k = T.matrix("x", dtype=dtype), T.lscalar("a"), T.lscalar("m"), T.lscalar("k")
+    left, right = T.roll(x, a, 1), x[:, (T.arange(x.shape[1]) - a) % x.shape[1]]
+    within, beyond = x[:, (T.arange(k) + a) % m], x[:, T.arange(k) - a]
+    rolled = fuse.function([x, a], [left * x, left + right, (left * x).sum(axis=1), x + T.roll(x, -a, 1)])
+    part = fuse.function([x, a, m, k], within + within)
+    plain = fuse.function([x, a, k], beyond + beyond)
+    assert "q0_first" in rolled.source and "q0_first" in plain.source and "remainder" not in rolled.source
+    rng = np.random.default_rng(0)
+    for n in (1, 2, 255, 256, 257, 700):
+        v = (rng.normal(size=(2, n)) * 3).astype(dtype)
+        for shift in (0, 1, -1, n, n - 1, -300, 300):
+            turned = np.roll(v, shift, 1)
+            close = {"rtol": 2e-2, "atol": 2e-2} if dtype == "float16" else {"rtol": 1e-5, "atol": 1e-5}
+            wanted = turned * v, turned + turned, (turned * v).sum(axis=1), v + np.roll(v, -shift, 1)
+            for got, want in zip(rolled(v, shift), wanted, strict=True):
+                np.testing.assert_allclose(got, want, **(close if dtype != "int8" else {}))
+            for size, length in ((n, n), (max(n // 2, 1), n), (n, 2 * n), (max(n // 3, 1), 700)):
+                at = (np.arange(length) + shift) % size
+                np.testing.assert_array_equal(part(v, shift, size, length), v[:, at] + v[:, at])
+                at = np.arange(length) - shift
+                try:
+                    want = v[:, at] + v[:, at]
+                except IndexError:
+                    with pytest.raises(IndexError):
+                        plain(v, shift, length)
+                else:
+                    np.testing.assert_array_equal(plain(v, shift, length), want)
+    with pytest.raises(IndexError):
+        part(v, 0, 701, 701)
+
+
 # ---------------------------------------------------------------- the order of results
 ORDERED = {
     "sum of two": (lambda x, y: x + y, 2),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from fuse.codegen.around import Around, around
 from fuse.codegen.emit_rows import Rows
 from fuse.codegen.emit_turning import TurningEmitter
-from fuse.codegen.kernel import Axis, Kernel, Loop
+from fuse.codegen.kernel import Axis, Compute, Kernel, Loop
 from fuse.codegen.lanes import FEW_ROWS, LANES_TOGETHER, NARROW_BLOCK, ROW_BLOCK, TILE, lane_block, longest_sweep
 from fuse.codegen.text import is_innermost
+from fuse.op import OPS
 
 
 class LaneEmitter(TurningEmitter):
@@ -25,11 +29,18 @@ class LaneEmitter(TurningEmitter):
         self.with_steps(s, lambda: self.lane_loop(s, first)) if is_innermost(s) else self.lane_loop(s, first)
 
     def lane_loop(self, s: Loop, first: str) -> None:
-        axis, lane = s.axis, f"{s.axis.name}_lane"
+        axis = s.axis
         if not first and self.is_every_second(s):
             self.every_second(s)
-            return
-        self.line(f"for {lane} in range({first}{axis.name}_count):")
+        elif not first and (found := around(s.body, axis)) is not None:
+            self.in_runs(s, found)
+        else:
+            self.lane_range(s, f"{first}{axis.name}_count")
+
+    def lane_range(self, s: Loop, limits: str) -> None:
+        """One loop over lanes within ``limits``."""
+        axis, lane = s.axis, f"{s.axis.name}_lane"
+        self.line(f"for {lane} in range({limits}):")
         self.depth += 1
         if is_innermost(s):
             self.independent(s)
@@ -40,6 +51,32 @@ class LaneEmitter(TurningEmitter):
         self.lane_axes.pop()
         self.lane = outer
         self.depth -= 1
+
+    def in_runs(self, s: Loop, found: Around) -> None:
+        """Lanes that pick elements from places that go around, as copies of one run of memory or two."""
+        name, tile, buffer = s.axis.name, found.put.local, found.load.buffer
+        count, size = f"{name}_count", self.size(buffer, found.k)
+        first, last, before, at = (f"{tile}_{word}" for word in ("first", "last", "before", "at"))
+        for end, position in ((first, f"{name}_start"), (last, f"{name}_start + {count} - 1")):
+            self.line(f"{name} = {position}")
+            self.body(found.values)
+            self.index(end, str(found.load.index[found.k]), size)
+        index = tuple([at if k == found.k else i for k, i in enumerate(found.load.index)])
+        shift = Compute(at, "int64", OPS["add"], (f"{name}_lane", before), ("int64",) * 2, ("int64",) * 2)
+        run = replace(s, body=(shift, replace(found.load, index=index), found.put))
+        self.bounded.add(at)
+
+        def runs(condition: str, *limits: tuple[str, str]) -> None:
+            self.line(condition)
+            self.depth += 1
+            for start, lanes in limits:
+                self.line(f"{before} = {start}")
+                self.lane_range(run, lanes)
+            self.depth -= 1
+
+        runs(f"if {last} - {first} == {count} - 1:", (first, count))
+        end = f"{size} - {first}"
+        runs("else:", (first, end), (f"{first} - {size}", f"{end}, {count}"))
 
     def side_by_side(self, s: Loop) -> None:
         """The lanes up to a multiple of ``s.width``, so many rows at a time."""

@@ -2,7 +2,8 @@
 
 LLVM makes vectors of a loop only where memory is contiguous. A transposed operand is read in square tiles, each along
 its own unit stride; one without any unit stride in pieces of a row. Elements at computed places are picked for a piece
-of a row too, where what is computed of them is dear: each place is checked, and a check would keep it from vectors.
+of a row too, where what is computed of them is dear: each place is checked, and a check would keep it from vectors;
+where places go around (`around.py`), always.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from fuse.codegen.around import around
 from fuse.codegen.inline import kernel_cost
 from fuse.codegen.kernel import (
     Axis,
@@ -137,31 +139,34 @@ class _Stager:
 
     def picked(self, loop: Loop) -> Loop | None:
         """One loop in pieces, whose elements at computed places are picked first; None where that does not serve."""
+        axis = loop.axis
         made = {s.name: s for s in loop.body if isinstance(s, (*VALUES, Bounded))}
         picks = {s.name: s for s in made.values() if isinstance(s, Load) and made.keys() & uses(s)}
         if not picks or not all(isinstance(s, (*VALUES, Bounded, Store, Combine)) for s in loop.body):
             return None
-        places = _needed([n for s in picks.values() for n in uses(s)], made)
         rest = _needed([n for s in loop.body if isinstance(s, (Store, Combine)) for n in uses(s)], made, picks)
         kept = [s for s in loop.body if isinstance(s, (Store, Combine)) or s.name in rest]
         if any(isinstance(s, Bounded) or isinstance(s, Store) and made.keys() & set(s.index) for s in kept):
             return None
-        if sum(kernel_cost(s.op) for s in kept if isinstance(s, Compute)) < DEAR:
-            return None
-        axis = loop.axis
-        before: list[Any] = []
-        after: list[Any] = []
-        for s in loop.body:
-            if getattr(s, "name", "") in {*places, *picks}:
-                before.append(s)
-            if s not in kept:
-                continue
-            if isinstance(s, Load) and s.name in picks:
-                tile = self.tile(s.buffer, (axis,))
-                before.append(Put(tile, s.name))
-                s = Get(s.name, s.dtype, tile)
-            after.append(s)
-        return Loop(axis, (Loop(axis, tuple(before), "lane"), Loop(axis, tuple(after), "lane")), "block", width=PIECE)
+        tiles = {name: self.tile(s.buffer, (axis,)) for name, s in picks.items() if name in rest}
+        copies: list[Loop] = []
+        others: list[str] = []  # that do not go around
+        for name, tile in tiles.items():
+            needed = _needed([name], made)
+            body = (*[s for s in loop.body if getattr(s, "name", "") in needed], Put(tile, name))
+            if around(body, axis) is None:
+                others.append(name)
+            else:
+                copies.append(Loop(axis, body, "lane"))
+        if others:
+            if sum(kernel_cost(s.op) for s in kept if isinstance(s, Compute)) < DEAR:
+                del self.tiles[len(self.tiles) - len(tiles) :]
+                return None
+            needed = _needed(others, made)
+            values = [s for s in loop.body if getattr(s, "name", "") in needed]
+            copies.append(Loop(axis, (*values, *[Put(tiles[n], n) for n in others]), "lane"))
+        rest_of_it = [Get(s.name, s.dtype, tiles[s.name]) if getattr(s, "name", "") in tiles else s for s in kept]
+        return Loop(axis, (*copies, Loop(axis, tuple(rest_of_it), "lane")), "block", width=PIECE)
 
 
 def _needed(names: Iterable[str], made: Mapping[str, Any], ends: Collection[str] = ()) -> set[str]:

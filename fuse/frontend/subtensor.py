@@ -89,21 +89,27 @@ def _rotated_back(index: Expr, x: Expr) -> Expr | None:
     """
     size: Size = shape_of(x)[0]
     around = index.op.name == "mod" and _followed(index.args[1]) == size
-    node = index.args[0] if around else index
-    moves: list[tuple[str, Expr]] = []
-    while node.op.name in ("add", "sub") and node.type.dtype == "int64":
-        left, right = node.args
-        if not all(right.type.broadcastable) and node.op.name == "add":
-            left, right = right, left
-        if not all(right.type.broadcastable) or right.type.dtype not in ty.INTEGER:
-            return None
-        moves.append((node.op.name, right))
-        node = left
-    if node.op.name != "iota" or _followed(node.args[0]) != size or not moves:
+    moved = moved_positions(index.args[0] if around else index)
+    if moved is None or _followed(moved[0].args[0]) != size:
         return None
+    node, moves = moved
     for name, by in moves:
         node = ew.add(node, by) if name == "sub" else ew.sub(node, by)
     return ew.mod(node, as_size_expr(size)) if around else ew.sub(node, as_size_expr(size))
+
+
+def moved_positions(index: Expr) -> tuple[Expr, list[tuple[str, Expr]]] | None:
+    """(arange(n), what is added to it or subtracted, a number each) of an index that is such a sum; else None."""
+    moves: list[tuple[str, Expr]] = []
+    while index.op.name in ("add", "sub") and index.type.dtype == "int64":
+        left, right = index.args
+        if right.type.ndim and index.op.name == "add":
+            left, right = right, left
+        if right.type.ndim or right.type.dtype not in ty.INTEGER:
+            return None
+        moves.append((index.op.name, right))
+        index = left
+    return (index, moves) if index.op.name == "iota" and moves else None
 
 
 def _followed(size: Expr) -> Size:

@@ -9,6 +9,7 @@ from fuse.frontend import elementwise as ew
 from fuse.frontend.layout import broadcast_to, iota
 from fuse.frontend.sizes import as_size_expr
 from fuse.frontend.slices import FULL, is_dynamic, trimmed, unmarked
+from fuse.frontend.subtensor import moved_positions
 from fuse.op import OPS
 from fuse.rewrite import Context, procedure, uniform
 from fuse.rewrite.match import cast, shuffled
@@ -396,7 +397,26 @@ def gather_all(node: Expr, context: Context) -> Expr | None:
     return x
 
 
+@procedure("78: places that go around", "gather", same_shape=True)
+def places_around(node: Expr, context: Context) -> Expr | None:
+    """x[(arange(n) + a) % n] with n the first size of x is x[arange(n) - (n - a % n)]: no remainder for each place."""
+    if len(node.args) != 2 or node.args[1].op.name != "mod":
+        return None
+    x, index = node.args
+    size = context.shape_of(x)[0]
+    moved = moved_positions(index.args[0]) if index.type.dtype == "int64" else None
+    if moved is None or not same_size(index.args[1], size) or not same_size(context.shape_of(index)[0], size):
+        return None
+    places, moves = moved
+    distance: Expr = constant(0, dtype="int64")
+    for name, by in moves:
+        distance = (ew.add if name == "add" else ew.sub)(distance, by)
+    n = as_size_expr(size)
+    return make(OPS["gather"], (x, ew.sub(places, ew.sub(n, ew.mod(distance, n)))))
+
+
 INDEXING = (
+    places_around,
     sum_of_one_hot,
     drop_full_slices,
     merge_subtensors,
