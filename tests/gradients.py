@@ -54,7 +54,7 @@ PATTERNS = {
 IDENTITIES = {name for name, op in OPS.items() if op.meta.get("for_gradients")}
 # At 0 the slope is not the mean of those around it.
 AT_ZERO = {"elu": "the slope from below, as Theano has it", "poch": "NaN, for 0 times infinity"}
-NOT_FORMULAS = {"philox": "random integers", "broadcast_size": "sizes"}
+NOT_FORMULAS = {"philox": "random integers", "broadcast_size": "sizes", "from_bfloat16": "bits", "to_bfloat16": "bits"}
 
 
 class Wrong(AssertionError):
