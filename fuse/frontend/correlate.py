@@ -34,7 +34,7 @@ def windows_along(size: Size, window: Size, stride: Size, dilation: int = 1) -> 
 def window_view(x: Array, window: Ints, strides: Ints, dilation: Ints) -> Array:
     """The windows of the last axes of ``x`` as a view: the axes within the windows, then those over the windows."""
     n = len(window)
-    found: list[Any] = [windows_along(*at) for at in zip(x.shape[-n:], window, strides, dilation, strict=True)]
+    found: list[Any] = [max(windows_along(*at), 0) for at in zip(x.shape[-n:], window, strides, dilation, strict=True)]
     lead, steps = x.shape[:-n], x.strides[-n:]
     within = [step * d for step, d in zip(steps, dilation, strict=True)]
     over = [step * s for step, s in zip(steps, strides, strict=True)]

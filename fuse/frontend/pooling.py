@@ -297,7 +297,8 @@ def pooled(n: int, x: Any, ws: Any, ignore_border: bool | None, stride: Any, pad
     if mode == "max":
         if x.type.dtype in COMPLEX:
             raise FuseTypeError("pooling is of real numbers: complex ones have no order; pool x.real and x.imag")
-        filler = -np.inf if x.type.dtype in FLOATING else np.iinfo(x.type.numpy_dtype).min
+        if x.type.dtype != "bool":
+            filler = -np.inf if x.type.dtype in FLOATING else np.iinfo(x.type.numpy_dtype).min
     around: list[tuple[Size, Size]] = [
         (p, p if ignore_border else size_max(size_sub(m, size_add(s, p)), 0))
         for p, m, s in zip(pads, needed, sizes, strict=True)
