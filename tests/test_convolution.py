@@ -361,3 +361,13 @@ def test_hierarchical_softmax():
     target = np.array([0, 7, 3, 9])
     got = evaluated(lambda *i: T.nnet.h_softmax(i[0], 4, 10, 2, 5, *i[1:5], target), x, w1, b1, w2, b2)
     np.testing.assert_allclose(got, want[np.arange(4), target], rtol=1e-10)
+
+
+@pytest.mark.parametrize("mode", ["FAST_COMPILE", "FAST_RUN"])
+def test_pooling_of_fewer_elements_than_a_window_and_of_bools(mode):
+    x, b = T.dmatrix("x"), T.TensorType("bool", (None, None))("b")
+    few = pool.pool_2d(x, (3, 1), ignore_border=True, stride=(1, 1))
+    results = [few, fuse.grad(few.sum(), x), pool.pool_2d(b, (2, 2), True)]
+    value, slope, of_bools = fuse.function([x, b], results, mode=mode)(np.ones((1, 3)), np.eye(4, dtype=bool))
+    assert value.shape == (0, 3) and not slope.any()
+    np.testing.assert_array_equal(of_bools, np.eye(2, dtype=bool))

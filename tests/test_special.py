@@ -172,3 +172,21 @@ def test_a_second_process_links_kernels_from_disk(tmp_path):
             .stdout.split() for _ in range(2)]
     assert runs[0][0] == runs[1][0]
     assert runs[1][1:] == ["0", "False"]
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [("float64", 1e-12), ("float32", 2e-5)])
+def test_betaln_of_arguments_of_different_sizes(dtype, bound):
+    """The difference of logarithms of factorials cancelled: betaln(1e20, 3) was 0."""
+    near = [1e-8, 0.3, 1.0, 2.0, 3.0, 10.0, 31.0, 33.0, 999.0, 1001.0, 1e5, 1e10]
+    x, y = [a.ravel() for a in np.meshgrid(near, [0.5, 2.0, 40.0, 1e4, 1e20])]
+    a, b = T.vectors("a", "b", dtype=dtype)
+    value = T.betaln(a, b)
+    got, slope = fuse.function([a, b], [value, fuse.grad(value.sum(), a)])(x.astype(dtype), y.astype(dtype))
+    assert got.dtype == dtype
+    with mpmath.workdps(60):
+        exactly = [map(mpmath.mpf, each.astype(dtype).tolist()) for each in (x, y)]
+        for g, d, p, q in zip(got, slope, *exactly, strict=True):
+            exact = mpmath.loggamma(p) + mpmath.loggamma(q) - mpmath.loggamma(p + q)
+            assert abs(float(g) - exact) <= bound * max(1, abs(exact)), (p, q)
+            rate = mpmath.digamma(p) - mpmath.digamma(p + q)
+            assert abs(float(d) - rate) <= 100 * bound * max(1, abs(rate)), (p, q)

@@ -10,7 +10,7 @@ from fuse.argnames import also
 from fuse.expr import Expr, as_expr, constant
 from fuse.frontend.arithmetic import abs, cast
 from fuse.frontend.complexes import complex, imag, real
-from fuse.frontend.logic import and_, eq, invert, isfinite, isnan, literal, or_, switch, xor
+from fuse.frontend.logic import and_, eq, gt, invert, isfinite, isnan, literal, lt, or_, switch, xor
 from fuse.frontend.special import gammaln
 from fuse.frontend.transcendental import log
 
@@ -113,8 +113,26 @@ def logit(x: Any) -> Expr:
 def betaln(x: Any, y: Any) -> Expr:
     """The logarithm of the beta function, ``gammaln(x) + gammaln(y) - gammaln(x + y)``.
 
+    Where one argument is much larger than the other, by the expansion of ``gammaln(y) - gammaln(x + y)`` in 1 / y, as
+    the difference cancels (F. G. Tricomi, A. Erdelyi, Pacific J. Math. 1 (1951) 133).
+
     >>> betaln([2.0], 3.0).eval()
     array([-2.48490665])
     """
     x, y = as_expr(x), as_expr(y)
-    return gammaln(x) + gammaln(y) - gammaln(x + y)
+    dtype = ty.inexact(ty.promote(x.type.dtype, y.type.dtype))
+    x, y = cast(x, dtype), cast(y, dtype)
+
+    def number(value: float) -> Expr:
+        return constant(value, dtype=dtype)
+
+    less = lt(x, y)
+    small, large = switch(less, x, y), switch(less, y, x)
+    bound = number(1e3 if dtype == "float64" else 32)  # from where the expansion is exact but for rounding
+    far = and_(gt(large, bound * abs(small)), gt(large, bound))
+    base = switch(far, large, bound)
+    t, u, twelfth = small / base, number(1) / base, number(1 / 12)
+    series = number(0.5) + (u - number(2) * t) * twelfth - t * (u - t) * twelfth
+    series = series + (u - number(2) * t) * (number(3) * t * (t - u) - u * u) * number(1 / 120)
+    expanded = t * (number(1) - small) * series - small * log(base)
+    return gammaln(small) + switch(far, expanded, gammaln(large) - gammaln(small + large))
