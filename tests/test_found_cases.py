@@ -543,3 +543,45 @@ def test_labels_that_no_column_has_are_refused_where_only_the_gradient_is_asked_
         for labels in ([3, 0], [0, -4]):
             with pytest.raises(IndexError, match="out of bounds"):
                 f(np.ones((2, 3)), np.array(labels, "int32"))
+
+
+def test_the_smallest_integer_of_a_dtype_is_the_negative_of_a_wider_one():
+    """1 / (1 + exp(-128 * x)) became the logistic function of -128 * x: as an int8, -128 is its own negative."""
+    x = T.dvector("x")
+    a = np.array([0.01, -0.003])
+    got = fuse.function([x], [1 / (1 + T.exp(x * factor)) for factor in (-128, -32768, -(2**31), -127)])(a)
+    for have, factor in zip(got, (-128, -32768, -(2**31), -127), strict=True):
+        np.testing.assert_allclose(have, special.expit(-a * factor), rtol=1e-13)
+
+
+def test_strict_rules_do_not_look_through_casts_at_what_was_rounded():
+    """-(c * x) in float64 of a product in float32 was computed in float64: other bits, in mode strict too."""
+    x, y, z, w = T.fvector("x"), T.dvector("y"), T.zvector("z"), T.zvector("w")
+    c = np.float32(0.1)
+    formulas = [
+        -T.cast(c * x, "float64"), -T.cast(c / x, "float64"),
+        y + T.cast(-c * x, "float64"), y - T.cast(-c / x, "float64"),
+        z * 1, z / 1, z * -1, -z * w, w / -z, -(z * 2j),
+    ]  # fmt: skip
+    inf = np.inf
+    values = {
+        x: np.array([0.3, 1.7, 5.1], "f4"), y: np.array([1e-3, 1.0, -0.2]),
+        z: np.array([complex(inf, 1), complex(0.0, -0.0), complex(1, 1)]), w: np.array([2j, 1j, 1 - 1j]),
+    }  # fmt: skip
+    got = fuse.function(list(values), formulas, mode="strict")(*values.values())
+    for have, want in zip(got, reference.evaluate(formulas, values), strict=True):
+        parts = [np.atleast_1d(v).view("f8") for v in (have, want)]
+        np.testing.assert_array_equal(*parts)
+        np.testing.assert_array_equal(*[np.signbit(v) | np.isnan(v) for v in parts])
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_errors_of_parts_that_are_not_read_stay(mode):
+    """Of rows of other lengths one was read, or all were added up."""
+    a, b, x, y, i, s = T.dmatrix(), T.dmatrix(), T.dvector(), T.dvector(), T.lscalar(), T.dscalar()
+    with pytest.raises(ShapeError):
+        fuse.function([a, b], T.join(0, a, b).sum(), mode=mode)(np.ones((2, 3)), np.ones((2, 4)))
+    with pytest.raises(ShapeError):
+        fuse.function([x, y], T.stack([x, y])[0], mode=mode)(np.ones(2), np.ones(3))
+    with pytest.raises(IndexError):
+        fuse.function([i, s], (T.constant(np.ones(1)) + s)[i], mode=mode)(1, 2.0)

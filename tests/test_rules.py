@@ -162,10 +162,9 @@ def changes(left, right):
     if left.dtype.kind not in "fc":
         return set() if np.array_equal(left, right) else {"other integers"}
     left, right = np.broadcast_arrays(left, right)
-    both_nan = np.isnan(left) & np.isnan(right)
     if left.dtype.kind == "c":
-        return set() if np.all((left == right) | both_nan) else {"rounding"}
-    same = (left == right) | both_nan
+        return changes(left.real, right.real) | changes(left.imag, right.imag)
+    same = (left == right) | np.isnan(left) & np.isnan(right)
     zero = (left == 0) & (right == 0)
     if np.any(zero & (np.signbit(left) != np.signbit(right))):
         seen.add("signed-zero")

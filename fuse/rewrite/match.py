@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -88,13 +88,21 @@ def viewed(expr: Expr, dtype: str, axes: Axes) -> Expr:
 
 
 # ---------------------------------------------------------------- matching
+# Ops that give the same number in every float dtype that holds their arguments.
+_UNROUNDED = frozenset({"neg", "abs", "sgn", "switch", "maximum", "minimum", "clip", "floor", "ceil", "trunc"})
+
+
 class Matcher:
-    """Matches patterns below one root; ``frozen`` nodes are not looked into."""
+    """Matches patterns below one root; ``frozen`` nodes are not looked into.
 
-    __slots__ = ("frozen", "on")
+    ``exact``: nothing below the root that rounds is found in a narrower float than the root's, in which it would be
+    computed afterwards.
+    """
 
-    def __init__(self, on: Collection[str], frozen: Collection[Expr] = ()) -> None:
-        self.on, self.frozen = on, frozen
+    __slots__ = ("exact", "frozen", "on")
+
+    def __init__(self, on: Collection[str], frozen: Collection[Expr] = (), exact: bool = False) -> None:
+        self.on, self.frozen, self.exact = on, frozen, exact
 
     def solutions(self, pattern: Call, node: Expr) -> Iterator[Bindings]:
         """Every way in which ``pattern``, whose op is that of ``node``, fits."""
@@ -165,7 +173,7 @@ class Matcher:
             else:
                 return
         own = expr.type.dtype
-        if own != dtype and not (_KIND[own] == _KIND[dtype] == "f"):
+        if own != dtype and (not _KIND[own] == _KIND[dtype] == "f" or self.exact and name not in _UNROUNDED):
             return  # computed in another kind or width: integers wrap there
         if expr not in self.frozen and kind_of(expr) in self.on:
             yield from self._children(pattern, expr, dtype, axes, found)
@@ -182,21 +190,27 @@ def negated(expr: Expr) -> Expr | None:
         return make(expr.op, expr.args[::-1])
     if name in ("mul", "true_div"):
         a, b = expr.args
-        if isinstance(a, Constant) and _KIND[a.type.dtype] in "if" and a.data.size == 1 and a.data.item() < 0:
-            return (
-                b
-                if a.data.item() == -1 and name == "mul" and b.type == expr.type
-                else make(expr.op, (constant(-a.data), b))
-            )
-        if (
-            isinstance(b, Constant)
-            and name == "mul"
-            and _KIND[b.type.dtype] in "if"
-            and b.data.size == 1
-            and b.data.item() < 0
-        ):
-            return a if b.data.item() == -1 and a.type == expr.type else make(expr.op, (a, constant(-b.data)))
+        if _is_negative_number(a):
+            opposite = _opposite(a, expr.type.dtype)
+            return b if a.data.item() == -1 and name == "mul" and b.type == expr.type else make(expr.op, (opposite, b))
+        if _is_negative_number(b) and name == "mul":
+            opposite = _opposite(b, expr.type.dtype)
+            return a if b.data.item() == -1 and a.type == expr.type else make(expr.op, (a, opposite))
     return None
+
+
+def _is_negative_number(expr: Expr) -> TypeGuard[Constant]:
+    if not isinstance(expr, Constant) or _KIND[expr.type.dtype] not in "if":
+        return False
+    return expr.data.size == 1 and bool(expr.data.item() < 0)
+
+
+def _opposite(number: Constant, dtype: str) -> Expr:
+    """``-number``, a factor of a product in the float ``dtype``; the smallest integer has no negative of its dtype."""
+    data = number.data
+    if data.dtype.kind == "i" and data.item() == np.iinfo(data.dtype).min:
+        data = data.astype(f"int{2 * data.dtype.itemsize * 8}" if data.dtype.itemsize < 8 else dtype)
+    return constant(-data)
 
 
 # ---------------------------------------------------------------- building

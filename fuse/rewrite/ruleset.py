@@ -17,11 +17,11 @@ ALL_KINDS = frozenset("biufc")
 class _Compiled:
     """A rule ready to apply: what of it is allowed, and what its children must be."""
 
-    __slots__ = ("drops", "on", "rule")
+    __slots__ = ("drops", "exact", "on", "rule")
     local = True
 
-    def __init__(self, rule: Rule, on: frozenset[str]) -> None:
-        self.rule, self.on = rule, on
+    def __init__(self, rule: Rule, on: frozenset[str], exact: bool) -> None:
+        self.rule, self.on, self.exact = rule, on, exact
         left = {p.name for p in walk(rule.left) if isinstance(p, Wild)}
         right = {p.name for p in walk(rule.right) if isinstance(p, Wild)} if isinstance(rule.right, Pattern) else set()
         literals = any(isinstance(p, Literal) for p in walk(rule.left))
@@ -29,7 +29,7 @@ class _Compiled:
 
     def apply(self, node: Expr, context: Context) -> Expr | None:
         rule = self.rule
-        for found in Matcher(self.on, context.frozen).solutions(rule.left, node):
+        for found in Matcher(self.on, context.frozen, self.exact).solutions(rule.left, node):
             if rule.when is not None and not rule.when(**found):
                 continue
             if isinstance(rule.right, Pattern):
@@ -120,15 +120,15 @@ class RuleSet:
             # on integers a rule of ints loses nothing; in floats all it loses must be allowed
             on = rule.on if rule.loses <= set(allowed) else rule.on & DISCRETE_KINDS
             if on:
-                self._add(rule, on)
+                self._add(rule, on, "rounding" not in allowed)
 
-    def _add(self, rule: Rule | Procedure, on: frozenset[str]) -> None:
+    def _add(self, rule: Rule | Procedure, on: frozenset[str], exact: bool) -> None:
         number = len(self.rules)
         if isinstance(rule, Procedure):
             applied: Any = _Applied(rule, on)
             places = [(op, child) for op in rule.ops for child in rule.below or (None,)]
         else:
-            applied = _Compiled(rule, on)
+            applied = _Compiled(rule, on, exact)
             places = [(rule.left.op, _needed_child(rule.left))]
         self.rules.append(applied)
         for place in places:

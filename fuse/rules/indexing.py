@@ -14,7 +14,7 @@ from fuse.op import OPS
 from fuse.rewrite import Context, procedure, uniform
 from fuse.rewrite.match import cast, shuffled
 from fuse.rewrite.sizes import same_size
-from fuse.rules.seen import reduced
+from fuse.rules.seen import joins_surely, reduced
 
 REVERSED = ("slice", None, None, -1)
 
@@ -120,6 +120,8 @@ def index_below_elementwise(node: Expr, context: Context) -> Expr | None:
         return None
     if node.op.name == "subtensor" and not _shrinks(node):
         return None
+    if not any(context.same_shape(arg, x) and not (isinstance(arg, Constant) and arg.data.size == 1) for arg in x.args):
+        return None  # nothing of one element can tell that an index is out of bounds
     args = []
     for arg in x.args:
         if not arg.type.ndim or isinstance(arg, Constant) and arg.data.size == 1:
@@ -304,7 +306,7 @@ def index_of_join(node: Expr, context: Context) -> Expr | None:
     entries = list(_padded(spec, x.type.ndim))
     sizes = [a.type.shape[axis] for a in x.args]
     entry = entries[axis]
-    if None in sizes or entry == FULL:
+    if None in sizes or entry == FULL or not joins_surely(x, context):
         return None
     positions = range(sum(sizes))
     wanted = [positions[entry[1]]] if entry[0] == "int" else list(positions[slice(*entry[1:])])

@@ -14,7 +14,7 @@ from fuse.rewrite import Context, procedure
 from fuse.rewrite.match import cast, kind_of, shuffled
 from fuse.rewrite.sizes import same_size
 from fuse.rules.products import factors_of, product_of
-from fuse.rules.seen import constant_along, reduced
+from fuse.rules.seen import constant_along, joins_surely, reduced
 from fuse.types import CONTINUOUS
 
 REDUCTIONS_OF_ALL = "sum prod max min all any"
@@ -128,6 +128,8 @@ def reduce_parts(node: Expr, context: Context) -> Expr | None:
     elif x.op.name == "join" and x.params["axis"] in axes and x not in context.frozen:
         if node.op.name == "prod" and dtype in CONTINUOUS:
             return None  # one part may overflow where another is 0
+        if not joins_surely(x, context):
+            return None
         parts = [reduced(node.op.name, a, axes, dtype) for a in x.args]
     else:
         return None

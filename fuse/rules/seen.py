@@ -8,7 +8,9 @@ from typing import Any
 
 from fuse.expr import Expr, make
 from fuse.op import OPS
+from fuse.rewrite import Context
 from fuse.rewrite.match import cast, exact_float_cast, shuffled
+from fuse.rewrite.sizes import same_size
 
 Axes = tuple[int, ...]
 
@@ -68,3 +70,11 @@ def constant_along(expr: Expr, axes: Axes, ndim: int) -> bool:
     """Whether ``expr``, broadcast to rank ``ndim``, surely has one value along each of ``axes``."""
     missing = ndim - expr.type.ndim
     return all(a < missing or expr.type.shape[a - missing] == 1 for a in axes)
+
+
+def joins_surely(join: Expr, context: Context) -> bool:
+    """Whether the parts of ``join`` surely have the same sizes along the other axes; that they differ is an error."""
+    axis = join.params["axis"]
+    first, *others = [context.shape_of(part) for part in join.args]
+    pairs = [(a, m, n) for sizes in others for a, (m, n) in enumerate(zip(first, sizes, strict=True))]
+    return all(a == axis or same_size(m, n) for a, m, n in pairs)

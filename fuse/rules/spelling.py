@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fuse.op import OPS
 from fuse.rewrite import Rule, head, heads, ordered, wildcards
-from fuse.rewrite.pattern import is_constant, is_negative
+from fuse.rewrite.pattern import Call, is_constant, is_negative
 from fuse.rules.values import negated_sum, negative, opposite_term, safely_negated
 
 x, y, z = wildcards("x y z")
@@ -14,6 +16,16 @@ abs_, cos, cosh, exp2, sqr, sqrt, reciprocal, pow_ = heads("abs cos cosh exp2 sq
 switch, invert = heads("switch invert")
 
 NUMBERS = "iufc"
+
+
+def _scaled(name: str, left: Call, right: Any, on: str = NUMBERS, **when: Any) -> list[Rule]:
+    """A rule about products or quotients: of complex numbers these add products up, whose zeros and infinities tell."""
+    real = on.replace("c", "")
+    return [
+        Rule(name, left, right, on=real, **when),
+        Rule(f"{name}, complex", left, right, "signed-zero special overflow", on="c", **when),
+    ]
+
 
 SPELLING = (
     # differences: a - b, with no negation inside and no negative constant behind the sign
@@ -34,15 +46,17 @@ SPELLING = (
     Rule("55: x + negative / y", x + n / y, lambda x, y, n: opposite_term("sub", x, n, y, "true_div"), on="f"),
     Rule("55: x - negative / y", x - n / y, lambda x, y, n: opposite_term("add", x, n, y, "true_div"), on="f"),
     # products and quotients: the sign in front, or in the constant
-    Rule("55: -x * y", ordered(-x * y), -(x * y), on=NUMBERS),
-    Rule("55: x * -y", ordered(x * -y), -(x * y), on=NUMBERS),
-    Rule("55: -x / y", -x / y, -(x / y), on="fc"),
-    Rule("55: x / -y", x / -y, -(x / y), on="fc"),
-    Rule("55: -(c * x)", -(c * x), lambda c, x: negative(c, "mul", x), on="ifc", when=lambda c, x: not is_constant(x)),
-    Rule("55: -(c / x)", -(c / x), lambda c, x: negative(c, "true_div", x), on="fc"),
-    Rule("55: -(x / c)", -(x / c), lambda c, x: negative(c, "true_div", x, last=True), on="fc"),
-    Rule("55: x * -1", x * -1, -x, on="ifc"),
-    Rule("55: x / -1", x / -1, -x, on="fc"),
+    *_scaled("55: -x * y", ordered(-x * y), -(x * y), on=NUMBERS),
+    *_scaled("55: x * -y", ordered(x * -y), -(x * y), on=NUMBERS),
+    *_scaled("55: -x / y", -x / y, -(x / y), on="fc"),
+    *_scaled("55: x / -y", x / -y, -(x / y), on="fc"),
+    *_scaled(
+        "55: -(c * x)", -(c * x), lambda c, x: negative(c, "mul", x), on="ifc", when=lambda c, x: not is_constant(x)
+    ),
+    *_scaled("55: -(c / x)", -(c / x), lambda c, x: negative(c, "true_div", x), on="fc"),
+    *_scaled("55: -(x / c)", -(x / c), lambda c, x: negative(c, "true_div", x, last=True), on="fc"),
+    *_scaled("55: x * -1", x * -1, -x, on="ifc"),
+    *_scaled("55: x / -1", x / -1, -x, on="fc"),
     Rule("55: reciprocal(x)", reciprocal(x), 1 / x, on="f"),
     Rule("58: x * x", x * x, sqr(x), on=NUMBERS),
     Rule("58: x**2", pow_(x, 2), sqr(x), "rounding", on=NUMBERS),
@@ -54,8 +68,8 @@ SPELLING = (
     # neutral elements that are exact
     Rule("54: x - 0", x - 0, x, on=NUMBERS),
     Rule("54: x + -0.0", x + -0.0, x, on="f"),
-    Rule("54: x * 1", x * 1, x, on="biufc"),
-    Rule("54: x / 1", x / 1, x, on="fc"),
+    *_scaled("54: x * 1", x * 1, x, on="biufc"),
+    *_scaled("54: x / 1", x / 1, x, on="fc"),
     Rule("54: x**1", pow_(x, 1), x, on="iufc"),
     Rule("54: x**0", pow_(x, 0), 1, on="iuf"),
     Rule("54: 1**x", pow_(1, x), 1, on="iuf"),
