@@ -585,3 +585,20 @@ def test_errors_of_parts_that_are_not_read_stay(mode):
         fuse.function([x, y], T.stack([x, y])[0], mode=mode)(np.ones(2), np.ones(3))
     with pytest.raises(IndexError):
         fuse.function([i, s], (T.constant(np.ones(1)) + s)[i], mode=mode)(1, 2.0)
+
+
+def test_quotients_keep_their_form_where_numbers_are_folded_or_leave_sums():
+    """x / y / y became x / (y * y), and sum(m / total * x) the quotient of a sum of m * x: infinite in float32."""
+    x, y, total = T.fvector("x"), T.fvector("y"), T.fscalar("total")
+    e = T.exp(y / 1e20)
+    formulas = [
+        0.5 * x / y / y * 4, 2 * (x / y) * (x / y) * 3, (2 / y) / (3 / x), x / (y / x) / x, e * (x / y) * (x / y) * e,
+        (x / total * y).sum(), (1e-30 * x * y).sum(), (x * y / total).sum(), T.sqr(x / total).sum(), (x / 3 * 2).sum(),
+    ]  # fmt: skip
+    a, b = np.array([1e25, 3e24], "f4"), np.array([2e20, 1e20], "f4")
+    got = fuse.function([x, y, total], formulas)(a, b, np.float32(2e25))
+    wide = reference.evaluate(formulas[:7], {x: a, y: b, total: np.float32(2e25)})
+    for have, want in zip(got, wide, strict=False):
+        np.testing.assert_allclose(have, want, rtol=1e-5)
+    assert np.isinf(got[7])  # as it was written
+    assert str(rules.simplify((x * y / total).sum())) == "sum(x * y) / total"

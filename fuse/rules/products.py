@@ -10,41 +10,101 @@ import numpy as np
 
 from fuse.expr import Constant, Expr, constant, make
 from fuse.op import OPS
-from fuse.rewrite import Context, RuleSet, procedure
-from fuse.rewrite.chains import Terms, improved, opened
-from fuse.rewrite.match import computed
+from fuse.rewrite import Context, RuleSet, chains, procedure
+from fuse.rewrite.match import cast, computed
 from fuse.rewrite.pattern import MODES, Call, uniform
 from fuse.rules.stable import PAIRS
 from fuse.rules.sums import EXTRA, folded_constant, sum_of, terms_of
 
 Factors = list[Expr]
-Change = Callable[[Factors, Factors, str], "tuple[Factors, Factors] | None"]
+# What becomes of the factors above and below the line (None: it goes), and a number for all of them.
+Changed = tuple[list[Expr | None], list[Expr | None], Constant | None]
+Change = Callable[[Factors, Factors, str], Changed | None]
+# How factors are put together, in Polish notation: ops, and for each factor whether it is above, and its number there.
+Form = list[Any]
 _SMALLEST = {"float16": 2.0**-14, "float32": 2.0**-126, "float64": 2.0**-1022}
 
 
 def factors_of(node: Expr, context: Context) -> tuple[Factors, Factors]:
     """The factors of ``node`` above and below the line, in their order; of products that others read too as well."""
-    return _split(opened("product", node, context)[1].terms)
+    return opened(node, context)[:2]
 
 
-def _split(terms: Terms) -> tuple[Factors, Factors]:
-    return [f for sign, f in terms if sign > 0], [f for sign, f in terms if sign < 0]
+def opened(node: Expr, context: Context) -> tuple[Factors, Factors, Form]:
+    """``factors_of`` and how they are put together: see ``put_together``."""
+    return _split(chains.opened("product", node, context)[1])
+
+
+def _split(chain: chains.Chain) -> tuple[Factors, Factors, Form]:
+    above: Factors = []
+    below: Factors = []
+    form: Form = []
+    for token in chain.form:
+        if isinstance(token, str):
+            form.append(token)
+            continue
+        sign, factor = chain.terms[token]
+        factors = above if sign > 0 else below
+        form.append((sign > 0, len(factors)))
+        factors.append(factor)
+    return above, below, form
 
 
 def _improved(node: Expr, context: Context, change: Change, extra: int, only: bool = False) -> Expr | None:
     """The product ``node`` after ``change``; see ``chains.improved``."""
     dtype = node.type.dtype
 
-    def changed(terms: Terms) -> Terms | None:
-        found = change(*_split(terms), dtype)
-        return None if found is None else [*[(1, f) for f in found[0]], *[(-1, f) for f in found[1]]]
+    def changed(chain: chains.Chain) -> tuple[Form, Changed] | None:
+        above, below, form = _split(chain)
+        found = change(above, below, dtype)
+        return None if found is None else (form, found)
 
-    factors = improved("product", node, context, changed, _operations, extra, only)
-    return None if factors is None else product_of(*_split(factors), dtype, context)
+    found = chains.improved("product", node, context, changed, _operations, extra, only)
+    return None if found is None else put_together(*found, dtype, context)
 
 
-def _operations(terms: Terms, changed: Terms) -> int:
-    return len(changed) - any(sign > 0 for sign, _ in changed)
+def _operations(terms: chains.Terms, changed: tuple[Form, Changed]) -> int:
+    above, below, number = changed[1]
+    tops = sum(f is not None for f in above) + (number is not None)
+    return tops - (tops > 0) + sum(f is not None for f in below)
+
+
+def put_together(form: Form, changed: Changed, dtype: str, context: Context) -> Expr:
+    """A product of other factors in the form it had: what was divided first still is, and overflows no sooner."""
+    above, below, number = changed
+    values: list[_Quotient] = []
+    made: list[Expr] = []
+
+    def combined(op: str, a: Expr, b: Expr) -> Expr:
+        made.append(computed(op, a, b, dtype))
+        return made[-1]
+
+    first = next(i for i, token in enumerate(form) if not isinstance(token, str))  # it is above the line
+    for i in range(len(form) - 1, -1, -1):
+        token = form[i]
+        if not isinstance(token, str):
+            factor = (above if token[0] else below)[token[1]]
+            if i == first and number is not None:
+                factor = number if factor is None else combined("mul", number, factor)
+            values.append((factor, None))
+            continue
+        (top, bottom), (by, under) = values.pop(), values.pop()
+        if token == "true_div":
+            by, under = under, by
+        tops, bottoms = [f for f in (top, by) if f is not None], [f for f in (bottom, under) if f is not None]
+        numerator = combined("mul", *tops) if len(tops) == 2 else tops[0] if tops else None
+        denominator = combined("mul", *bottoms) if len(bottoms) == 2 else bottoms[0] if bottoms else None
+        if numerator is not None and denominator is not None:
+            numerator, denominator = combined("true_div", numerator, denominator), None
+        values.append((numerator, denominator))
+    [(numerator, denominator)] = values
+    context.inner.update(made[:-1] if denominator is None else made)
+    if denominator is not None:
+        return combined("true_div", constant(1, dtype=dtype), denominator)
+    return constant(1, dtype=dtype) if numerator is None else cast(numerator, dtype)
+
+
+_Quotient = tuple[Expr | None, Expr | None]  # what is above the line or below it, the other one None
 
 
 def product_of(above: Factors, below: Factors, dtype: str, context: Context) -> Expr:
@@ -66,21 +126,22 @@ def _chain(factors: Factors, dtype: str, context: Context) -> Expr:
     return total
 
 
-def _fold(above: Factors, below: Factors, dtype: str) -> tuple[Factors, Factors] | None:
+def _fold(above: Factors, below: Factors, dtype: str) -> Changed | None:
     """One constant for all, in front; None where that changes nothing or overflows."""
     tops = [f for f in above if isinstance(f, Constant)]
     bottoms = [f for f in below if isinstance(f, Constant)]
     if len(tops) + len(bottoms) < 2:
         return None
-    rest = [f for f in above if not isinstance(f, Constant)]
-    others = [f for f in below if not isinstance(f, Constant)]
-    if not rest and not others:
+    rest = [None if isinstance(f, Constant) else f for f in above]
+    others = [None if isinstance(f, Constant) else f for f in below]
+    if all(f is None for f in (*rest, *others)):
         return None  # folded by themselves
     value = _product(bottoms, dtype)
     if value is None or bottoms and not np.all(value):
         return None
-    if rest and not tops:
-        return rest, [constant(value), *others]
+    if not tops:
+        others[others.index(None)] = constant(value)
+        return rest, others, None
     top = _product(tops, dtype)
     if top is None:
         return None
@@ -88,9 +149,8 @@ def _fold(above: Factors, below: Factors, dtype: str) -> tuple[Factors, Factors]
         top = folded_constant([top, value], dtype, np.true_divide)
         if top is None or _lost(top, [*tops, *bottoms], dtype):
             return None
-    if top.size == 1 and top.item() == 1 and rest:
-        return rest, others
-    return [constant(top), *rest], others
+    unit = top.size == 1 and top.item() == 1 and any(f is not None for f in rest)
+    return rest, others, None if unit else constant(top)
 
 
 def _product(factors: Sequence[Constant], dtype: str) -> Any:
@@ -114,7 +174,7 @@ def _base_and_power(factor: Expr) -> tuple[Expr, int]:
     return (factor.args[0], 2) if factor.op.name == "sqr" else (factor, 1)
 
 
-def _cancel(above: Factors, below: Factors, dtype: str) -> tuple[Factors, Factors] | None:
+def _cancel(context: Context, above: Factors, below: Factors, dtype: str) -> Changed | None:
     """Without the factors that stand above and below; None where there are none."""
     if not below:
         return None
@@ -127,7 +187,7 @@ def _cancel(above: Factors, below: Factors, dtype: str) -> tuple[Factors, Factor
     twice = {base: up - down for base, (up, down) in powers.items() if up and down}
     if not twice:
         return None
-    result: tuple[Factors, Factors] = ([], [])
+    result: tuple[list[Expr | None], list[Expr | None]] = ([], [])
     done: set[Expr] = set()
     for place, factors in ((0, above), (1, below)):
         for factor in factors:
@@ -138,8 +198,11 @@ def _cancel(above: Factors, below: Factors, dtype: str) -> tuple[Factors, Factor
             net = twice[base] if place == 0 else -twice[base]
             if net > 0 and base not in done:
                 done.add(base)
-                result[place].extend([make(OPS["sqr"], (base,))] * (net // 2) + [base] * (net % 2))
-    return result
+                left = [make(OPS["sqr"], (base,))] * (net // 2) + [base] * (net % 2)
+                result[place].append(_chain(left, dtype, context))
+            else:
+                result[place].append(None)
+    return *result, None
 
 
 @procedure(
@@ -150,12 +213,12 @@ def fold_product(node: Expr, context: Context) -> Expr | None:
     return _improved(node, context, _folded, 0, only=True)
 
 
-def _folded(above: Factors, below: Factors, dtype: str) -> tuple[Factors, Factors] | None:
+def _folded(above: Factors, below: Factors, dtype: str) -> Changed | None:
     folded = _fold(above, below, dtype)
     if folded is None and len(above) + len(below) > 2 and dtype.startswith("float"):
         ones = [f for f in above if isinstance(f, Constant) and uniform(f) == 1]
         if ones and len(above) > 1:  # x * (1/y) is x/y
-            folded = [f for f in above if f not in ones], below
+            folded = [None if f in ones else f for f in above], [*below], None
     return folded
 
 
@@ -168,7 +231,7 @@ def _folded(above: Factors, below: Factors, dtype: str) -> tuple[Factors, Factor
 )
 def cancel_product(node: Expr, context: Context) -> Expr | None:
     """``(x*y)/x`` is ``y``, ``(a/b)*(b/c)`` is ``a/c``, ``sqr(x)/x`` is ``x``."""
-    return _improved(node, context, _cancel, EXTRA)
+    return _improved(node, context, partial(_cancel, context), EXTRA)
 
 
 @procedure("60: greedy distribution", "mul", "rounding signed-zero special overflow", on="f", below="add sub mul")
@@ -176,7 +239,7 @@ def distribute(node: Expr, context: Context) -> Expr | None:
     """``(a/x + b)*x`` is ``a + b*x``: a factor goes into a sum where it cancels a divisor."""
     if node in context.inner:
         return None
-    above, below = factors_of(node, context)
+    above, below, form = opened(node, context)
     dtype = node.type.dtype
     sums = [(i, f) for i, f in enumerate(above) if f.op.name in ("add", "sub")]
     for i, whole in sums:
@@ -195,8 +258,8 @@ def distribute(node: Expr, context: Context) -> Expr | None:
             ):
                 continue
             inside = sum_of([(s, computed("mul", t, factor, dtype)) for s, t in terms], dtype, context)
-            rest = [inside if k == i else f for k, f in enumerate(above) if k != j]
-            return product_of(rest, below, dtype, context)
+            rest = [inside if k == i else None if k == j else f for k, f in enumerate(above)]
+            return put_together(form, (rest, [*below], None), dtype, context)
     return None
 
 
@@ -221,7 +284,7 @@ def pair_factors(node: Expr, context: Context) -> Expr | None:
     return _improved(node, context, partial(_paired, context), 0)
 
 
-def _paired(context: Context, above: Factors, below: Factors, dtype: str) -> tuple[Factors, Factors] | None:
+def _paired(context: Context, above: Factors, below: Factors, dtype: str) -> Changed | None:
     if len(above) + len(below) < 3 or len(above) + len(below) > 12:
         return None
     for i, first in enumerate(above):
@@ -236,9 +299,9 @@ def _paired(context: Context, above: Factors, below: Factors, dtype: str) -> tup
                 met = _met(make(OPS[op], (first, second)), context)
                 if met is None:
                     continue
-                top = [met if k == i else f for k, f in enumerate(above) if not (op == "mul" and k == j)]
-                bottom = [f for k, f in enumerate(below) if not (op == "true_div" and k == j)]
-                return top, bottom
+                top = [met if k == i else None if op == "mul" and k == j else f for k, f in enumerate(above)]
+                bottom = [None if op == "true_div" and k == j else f for k, f in enumerate(below)]
+                return top, bottom, None
     return None
 
 

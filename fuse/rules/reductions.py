@@ -13,7 +13,7 @@ from fuse.op import OPS
 from fuse.rewrite import Context, procedure
 from fuse.rewrite.match import cast, kind_of, shuffled
 from fuse.rewrite.sizes import same_size
-from fuse.rules.products import factors_of, product_of
+from fuse.rules.products import Factors, Form, opened, product_of, put_together
 from fuse.rules.seen import constant_along, joins_surely, reduced
 from fuse.types import CONTINUOUS
 
@@ -162,7 +162,8 @@ def useless_unbroadcast(node: Expr, context: Context) -> Expr | None:
 def factor_of_sum(node: Expr, context: Context) -> Expr | None:
     """sum(a*x) with a constant along the axes is a*sum(x); sum(x/a*y) is sum(x*y)/a. No work is saved where a*x stays.
 
-    A divisor that is constant along some of the axes divides the sums over these.
+    A divisor that is constant along some of the axes divides the sums over these. In short floats a factor that others
+    were scaled by before they met, as in sum(m/total*x), stays where it is: m*x may overflow.
     """
     (x,), axes, dtype = node.args, node.params["axis"], node.params["dtype"]
     if x.op.name not in ("mul", "true_div") or x.type.dtype != dtype or x in context.frozen:
@@ -176,21 +177,56 @@ def factor_of_sum(node: Expr, context: Context) -> Expr | None:
             total = make(node.op, (cast(inner, dtype),), node.params)
             outside = _without(factor, axes, ndim)
             return make(x.op, (total, outside) if inner is a else (outside, total))
-    above, below = factors_of(x, context)
-    if not any(constant_along(f, axes, ndim) for f in (*above, *below)):
-        inner_axes = tuple([a for a in axes if any(constant_along(f, (a,), ndim) for f in below)])
+    above, below, form = opened(x, context)
+    stays = _scales(above, below, form) if dtype in _SHORT else frozenset()
+    if not any(constant_along(f, axes, ndim) and f not in stays for f in (*above, *below)):
+        inner_axes = tuple([a for a in axes if any(constant_along(f, (a,), ndim) for f in below if f not in stays)])
         if not inner_axes:
             return None
         axes = inner_axes  # divisors of rows: their sums are divided, and then summed
-    apart = [[f for f in factors if not constant_along(f, axes, ndim)] for factors in (above, below)]
-    inner = product_of(apart[0], apart[1], dtype, context)
-    if not apart[0] or not context.same_shape(inner, x):
+    above_left, below_left = [
+        [f if f in stays or not constant_along(f, axes, ndim) else None for f in factors] for factors in (above, below)
+    ]
+    if all(f is None for f in above_left):
+        return None
+    inner = put_together(form, (above_left, below_left, None), dtype, context)
+    if not context.same_shape(inner, x):
         return None
     total = make(node.op, (cast(inner, dtype),), {**node.params, "axis": axes})
-    out = [[_without(f, axes, ndim) for f in factors if constant_along(f, axes, ndim)] for factors in (above, below)]
+    out = [
+        [_without(f, axes, ndim) for f in factors if f not in stays and constant_along(f, axes, ndim)]
+        for factors in (above, below)
+    ]
     result = product_of([total, *out[0]], out[1], dtype, context)
     left = [a for a in range(ndim) if a not in axes]
     return reduced("sum", result, [left.index(a) for a in node.params["axis"] if a not in axes], dtype)
+
+
+_SHORT = ("float16", "float32")  # which numbers as people write them may leave
+_MODERATE = 1e6
+
+
+def _scales(above: Factors, below: Factors, form: Form) -> frozenset[Expr]:
+    """Divisors and small or large numbers that parts of a product were scaled by before they were multiplied."""
+    found: set[Expr] = set()
+    depths = [0]
+    for token in form:
+        depth = depths.pop()
+        if isinstance(token, str):
+            depths += [depth + 1, depth + 1]
+            continue
+        factor = (above if token[0] else below)[token[1]]
+        if depth > 1 and (not token[0] or isinstance(factor, Constant)) and not _is_moderate(factor):
+            found.add(factor)
+    return frozenset(found)
+
+
+def _is_moderate(factor: Expr) -> bool:
+    """Whether ``factor`` is made of sizes, or a number that is neither large nor small."""
+    if isinstance(factor, Constant):
+        sizes = np.abs(factor.data)
+        return bool(((sizes >= 1 / _MODERATE) & (sizes <= _MODERATE)).all())
+    return _of_sizes(factor)
 
 
 REDUCTIONS = (

@@ -13,7 +13,7 @@ from fuse.op import OPS
 from fuse.rewrite import Context, procedure
 from fuse.rewrite.match import cast, kind_of, shuffled
 from fuse.rewrite.pattern import is_positive
-from fuse.rules.products import factors_of, product_of
+from fuse.rules.products import opened, put_together
 from fuse.rules.seen import constant_along, inside, kept, reduced, seen
 from fuse.rules.sums import terms_of
 from fuse.rules.values import nonnegative, number
@@ -123,7 +123,7 @@ def softmax_in_product(node: Expr, context: Context) -> Expr | None:
     """The same with other factors in between."""
     if node in context.inner:
         return None
-    above, below = factors_of(node, context)
+    above, below, form = opened(node, context)
     if not below or not 3 <= len(above) + len(below) <= 12:
         return None
     for i, top in enumerate(above):
@@ -133,10 +133,9 @@ def softmax_in_product(node: Expr, context: Context) -> Expr | None:
             if seen(bottom).node.op.name == "sum":
                 met = softmax_of_exponentials.function(make(OPS["true_div"], (top, bottom)), context)
                 if met is not None:
-                    rest = [f for k, f in enumerate(below) if k != j]
-                    return product_of(
-                        [met if k == i else f for k, f in enumerate(above)], rest, node.type.dtype, context
-                    )
+                    tops = [met if k == i else f for k, f in enumerate(above)]
+                    bottoms = [None if k == j else f for k, f in enumerate(below)]
+                    return put_together(form, ([*tops], [*bottoms], None), node.type.dtype, context)
     return None
 
 

@@ -26,7 +26,7 @@ def _improved(
 ) -> Expr | None:
     """The sum ``node`` after ``change``; see ``chains.improved``."""
     dtype = node.type.dtype
-    changed = improved("sum", node, context, lambda terms: change(terms, dtype), _operations, extra, only)
+    changed = improved("sum", node, context, lambda chain: change(chain.terms, dtype), _operations, extra, only)
     return None if changed is None else sum_of(changed, dtype, context)
 
 
