@@ -602,3 +602,15 @@ def test_quotients_keep_their_form_where_numbers_are_folded_or_leave_sums():
         np.testing.assert_allclose(have, want, rtol=1e-5)
     assert np.isinf(got[7])  # as it was written
     assert str(rules.simplify((x * y / total).sum())) == "sum(x * y) / total"
+
+
+def test_equal_terms_are_not_combined_where_their_number_is_none_of_the_dtype():
+    """3e38 * x + 2e38 * x was 5e38 * x, and x / 1e-40 became 1e40 * x: infinite in float32."""
+    x = T.fvector("x")
+    a = np.array([1e-10, -3e-12], "f4")
+    large, small = np.float32(3e38), np.float32(1e-40)
+    formulas = [large * x + np.float32(2e38) * x, x / small + 2 * x, x / large + x / np.float32(2e38)]
+    got = fuse.function([x], formulas)(a)
+    for have, want in zip(got, reference.evaluate(formulas, {x: a}), strict=True):
+        np.testing.assert_allclose(have, want, rtol=1e-6)
+    assert str(rules.simplify(3 * x - x)) == "2.0 * x"

@@ -138,11 +138,19 @@ def _combined(terms: Terms, dtype: str) -> Terms | None:
             continue
         done.add(base)
         total = totals[base]
-        if not np.isfinite(total):
+        if not _is_number_of(dtype, total):
             return None
         if total != 0:
             result.append((-1, _times(-total, base, dtype)) if _is_negative(total) else (1, _times(total, base, dtype)))
     return result
+
+
+def _is_number_of(dtype: str, factor: Any) -> bool:
+    """Whether ``factor`` is neither infinite in ``dtype`` nor so small that it loses digits there."""
+    if np.dtype(dtype).kind not in "fc":
+        return True
+    limits = np.finfo(dtype)
+    return factor == 0 or float(limits.tiny) <= abs(factor) <= float(limits.max)
 
 
 def _is_negative(number: Any) -> bool:
