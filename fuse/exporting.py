@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import fuse.codegen.alone as alone_
+from fuse.codegen.alone_calls import support_text
 from fuse.codegen.mathlib.scipys import SCIPY
 from fuse.errors import FuseTypeError
 from fuse.expr import SHARED, Expr
@@ -118,7 +119,7 @@ def source(function: Any) -> str:
         extra=", ".join(extra), dtypes=repr([r.type.dtype for r in results]),
         updated=repr([keys[target] for target, _ in graph.updates]), count=count, result=result,
     )
-    support = "".join(f"\n\n{alone_.SUPPORT[name].strip()}\n" for name in alone.support)
+    support = support_text(alone.support, native=False)
     head = '"""A function that fuse wrote: it needs NumPy and Numba. Call ``function(...)``."""\nimport base64\n'
     return f"{head}{bare.prelude_text()}\n\n{alone.kernels}\n{support}\n\n{alone.compute}\n{body}"
 

@@ -62,7 +62,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "fuse.tensor.interpolate": ("fuse.tensor.newer", "fuse.frontend.interpolation"),
     "fuse.tensor.nnet.basic": ("fuse.tensor.nnet.nnet",),
     "fuse.tensor.nnet.batchnorm": ("fuse.tensor.nnet.bn",),
-    "fuse.tensor.pad": ("fuse.frontend.extra_ops",),
+    "fuse.tensor.pad": ("fuse.frontend.padding",),
     "fuse.tensor.random.variable": ("fuse.tensor.random",),
     "fuse.tensor.reshape": ("fuse.tensor.packs",),
     **{f"fuse.tensor.rewriting.{name}": ("fuse.tensor.opt",) for name in (

@@ -294,6 +294,8 @@ def _named(name: str, builtin: bool) -> str:
 
 
 def elementwise(
+    function: Callable[..., Any] | None = None,
+    /,
     *,
     numpy: Callable[..., Any] | None = None,
     dtype: DtypeRule = inexact,
@@ -303,7 +305,7 @@ def elementwise(
     traits: str = "",
     **fields: Any,
 ) -> Callable[[Callable[..., Any]], Callable[..., Expr]]:
-    """Make an elementwise op of the decorated scalar function.
+    """Make an elementwise op of the decorated scalar function: ``@elementwise`` or ``@elementwise(grad=...)``.
 
     ``grad`` has one entry per argument: ``lambda g, out, *args: ...`` in expressions, ZERO, or text that says why
     there is none; ``traits`` are words of ``fuse.traits``. The body may call
@@ -333,7 +335,7 @@ def elementwise(
 
         return _Public(op, fn)
 
-    return decorate
+    return decorate if function is None else decorate(function)  # type: ignore[return-value]
 
 
 def _vectorised(fn: Callable[..., Any]) -> Callable[..., Any]:

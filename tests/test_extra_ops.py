@@ -12,6 +12,7 @@ from op_checks import check_gradient, check_value, inputs_like, random_array
 import fuse
 import fuse.tensor as T
 from fuse.errors import FuseError
+from fuse.gof.graph import inputs as graph_inputs
 from fuse.reference import evaluate
 
 CASES = [
@@ -38,7 +39,7 @@ CASES = [
     *[
         (f"pad {mode}", lambda x, m=mode: T.pad(x, ((1, 2), (4, 5)), m), lambda x,
          m=mode: np.pad(x, ((1, 2), (4, 5)), m), (2, 3))
-        for mode in ("edge", "wrap", "reflect", "symmetric")
+        for mode in ("edge", "wrap", "reflect", "symmetric", "linear_ramp", "maximum", "mean", "median", "minimum")
     ],
     ("pad reflect one", lambda x: T.pad(x, 2, "reflect"), lambda x: np.pad(x, 2, "reflect"), (1,)),
 ]
@@ -88,8 +89,50 @@ def test_positions_in_c_order():
         )
 
 
+def test_pad_with_widths_of_run_time_and_of_integers():
+    x, n, k = T.lmatrix("x"), T.lscalar("n"), T.lvector("k")
+    value, given = np.arange(12).reshape(3, 4) ** 2 - 30, {n: 2, k: np.array([1, 3])}
+    for mode in ("constant", "edge", "linear_ramp", "mean", "median", "maximum", "reflect", "wrap"):
+        lengths = {"stat_length": ((1, 2), (3, 9))} if mode in ("mean", "median", "maximum") else {}
+        lengths |= {"end_values": ((1, -5), (7, 3))} if mode == "linear_ramp" else {}
+        for width, known in ((n, 2), (k, (1, 3)), (((0, n), (1, 0)), ((0, 2), (1, 0)))):
+            build = T.pad(x, width, mode, **lengths)
+            want = np.pad(value, known, mode, **lengths)
+            check_value(build, want, {x: value} | {v: given[v] for v in (n, k) if v in graph_inputs([build])})
+    with pytest.raises(FuseError, match="not negative"):
+        T.pad(x, n).eval({x: value, n: -1}, mode="FAST_COMPILE")
+
+
+def test_convolutions_of_integers_are_exact():
+    a, b = np.array([[2**60, 1, -5], [3, 2**61, 7]]), np.array([[3, 1], [1, 1]])
+    wide = np.pad(a, 1, "symmetric")
+    convolve2d = T.signal.conv.convolve2d
+    for x, got in ((np.pad(a, 1), convolve2d(a, b)), (wide, convolve2d(a, b, boundary="symm"))):
+        flipped = b[::-1, ::-1]
+        want = sum(flipped[i, j] * x[i : i + 3, j : j + 4] for i in (0, 1) for j in (0, 1))
+        check_value(got, want, {})
+
+
+def test_files_of_another_shape_are_refused(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((3, 4)))
+    for shape in ((3, 4), (None, 4), (False, False)):
+        assert T.load(tmp_path / "x.npy", "float64", shape).eval(mode="FAST_COMPILE").shape == (3, 4)
+    for shape in ((3, 5), (12,), (True, False)):
+        with pytest.raises(FuseError, match=r"\(3, 4\)"):
+            T.load(tmp_path / "x.npy", "float64", shape).eval(mode="FAST_COMPILE")
+
+
+def test_elementwise_takes_a_function_at_once():
+    @fuse.elementwise
+    def cube(x):
+        return x * x * x
+
+    check_value(cube(T.constant([1.0, 2.0])), np.array([1.0, 8.0]), {})
+
+
 @pytest.mark.parametrize("build", [
-    lambda x: T.topk(x, 0), lambda x: T.diff(x, -1), lambda x: T.pad(x, -1), lambda x: T.pad(x, 1, "mean"),
+    lambda x: T.topk(x, 0), lambda x: T.diff(x, -1), lambda x: T.pad(x, -1), lambda x: T.pad(x, 1, "average"),
+    lambda x: T.pad(x, ((1, 1, 1),)), lambda x: T.pad(x, 1, "reflect", reflect_type="odd"),
     lambda x: T.fill_diagonal(x, 1.0), lambda x: T.bincount(x), lambda x: T.sort(x, order="f"),
 ])
 def test_errors(build):

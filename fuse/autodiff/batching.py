@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fuse.autodiff.sweep import cotangents, op
-from fuse.errors import FuseTypeError
+from fuse.errors import FuseTypeError, ShapeError
 from fuse.expr import Expr, constant, rebuild, substitute, toposort
 from fuse.frontend.sizes import as_size_expr, sizes_of
 from fuse.frontend.slices import FULL, is_dynamic, trimmed
@@ -299,6 +299,13 @@ def _each_value(*arrays: Any, template: Expr, flags: tuple[bool, ...]) -> Any:
 
 def _stacked(rows: list[Any], type_: TensorType) -> Any:
     if rows:
+        shapes = {np.shape(r) for r in rows}
+        if len(shapes) > 1:
+            raise ShapeError(
+                f"the entries of a batch gave results of different shapes, {' and '.join(map(str, list(shapes)[:2]))}: "
+                f"loops that end by a condition, as odeint with method='dopri5', take steps of their own in each; "
+                f"give odeint the whole batch as y0, method='rk4', or call the function for one entry after the other"
+            )
         return np.stack([np.asarray(r, dtype=type_.dtype) for r in rows])
     return np.zeros((0, *[n or 0 for n in type_.shape]), dtype=type_.dtype)
 

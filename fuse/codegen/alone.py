@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fuse import rules
+from fuse.codegen.alone_calls import SUPPORT, call
 from fuse.codegen.alone_loops import write_loop
 from fuse.codegen.assume import assume_picks
 from fuse.codegen.calls import is_integer, shuffle_text, slice_text
@@ -31,43 +32,12 @@ from fuse.codegen.texts import Texts
 from fuse.codegen.written import without_detours
 from fuse.errors import FuseTypeError, origin_text
 from fuse.expr import CONSTANT, INPUT, SHARED, Expr, leaves, toposort
+from fuse.looping.branches import CHOSEN
 from fuse.looping.tidy import tidied
 from fuse.rules.inlining import without_identities
 from fuse.types import TensorType
 
 Array = Any
-
-# What the Python form calls for opaque ops: text over the texts of arguments, and of parameters by name.
-CALLS = {
-    "dot": "np.dot({0}, {1})",
-    "matmul": "np.matmul({0}, {1})",
-    "batched_dot": "np.matmul({0}, {1})",
-    "diagonal": "np.diagonal({0}, {offset}, {axis1}, {axis2})",
-    "matrix_inverse": "np.linalg.inv({0})",
-    "det": "np.linalg.det({0})",
-    "solve": "np.linalg.solve({0}, {1})",
-    "cholesky": "cholesky({0}, {lower})",
-    "solve_triangular": "solve_triangular({0}, {1}, {lower}, {unit_diagonal})",
-    "sort": "np.sort({0}, axis={axis}, kind='stable')",
-    "argsort": "np.argsort({0}, axis={axis}, kind='stable')",
-    "cumsum": "np.cumsum({0}, axis={axis})",
-    "cumprod": "np.cumprod({0}, axis={axis})",
-    "argmax": "np.argmax({0}, axis={axis})",
-    "argmin": "np.argmin({0}, axis={axis})",
-}
-SUPPORT = {
-    "cholesky": """
-def cholesky(x, lower):
-    return np.linalg.cholesky(x) if lower else np.linalg.cholesky(x.T.conj()).T.conj()
-""",
-    "solve_triangular": """
-def solve_triangular(a, b, lower, unit_diagonal):
-    from scipy.linalg import solve_triangular as solve
-
-    return solve(a, b, lower=lower, unit_diagonal=unit_diagonal, check_finite=False)
-""",
-}
-
 
 class _Plain(CpuEmitter):
     """Writes a kernel on contiguous arrays: sizes are compared, and nothing is left to the loader."""
@@ -103,13 +73,19 @@ def stand_alone(
     With ``native`` all of it is for Numba. Raises FuseTypeError for what has no text.
     """
     mode = mode if mode in ("default", "strict", "fast") else "default"
+    texts = Texts(known | SUPPORT)
+    writer = _written(inputs, results, mode, texts, native)
+    compute = writer.write("compute")
+    return Alone("\n\n\n".join([*texts.texts, *writer.kernels]), compute, tuple(writer.extra), tuple(writer.support))
+
+
+def _written(
+    inputs: Sequence[Expr], results: Sequence[Expr], mode: str, texts: Texts, native: bool
+) -> _Writer:
     chosen, assumed = assume_picks(list(results))
     expanded = without_detours(expand(tidied(rules.optimize(without_identities(chosen), mode=mode), mode)))
     settled, sizes = settle(expanded, assumed)
-    texts = Texts(known)
-    writer = _Writer(list(inputs), settled, sizes, texts, native, mode == "strict")
-    compute = writer.write()
-    return Alone("\n\n\n".join([*texts.texts, *writer.kernels]), compute, tuple(writer.extra), tuple(writer.support))
+    return _Writer(list(inputs), settled, sizes, texts, native, mode == "strict")
 
 
 class _Writer(SizeNames):
@@ -122,6 +98,7 @@ class _Writer(SizeNames):
         self.operands = self.plan.operands
         self.kernels: list[str] = []
         self.extra: list[Any] = []
+        self.names: list[str] = []  # of the arguments
         self.support: dict[str, None] = {}
         self.contiguous: set[str] = set()
         self.loops: dict[Expr, list[str]] = {}  # names of their results
@@ -130,17 +107,15 @@ class _Writer(SizeNames):
         super().line(re.sub(r"\bint\((t\d+)\)", r"int(\1[()])", text))
 
     # ------------------------------------------------------------ the text
-    def write(self) -> str:
-        names: list[str] = []
+    def write(self, function: str) -> str:
         for node in toposort([*self.inputs, *self.results]):
             if getattr(node.type, "dtype", "") == "float16":
                 raise FuseTypeError(f"a {node.type.describe()} cannot stand alone: Numba does not compute with it")
         for k, leaf in enumerate(self.inputs):
-            self.leaf(leaf, f"x{k}", names)
+            self.leaf(leaf, f"x{k}")
         for leaf in leaves(self.results):
             if leaf.op is SHARED or leaf.op is CONSTANT:
-                self.extra.append(leaf)
-                self.leaf(leaf, f"w{len(self.extra) - 1}", names)
+                self.given(leaf)
         self.check_guards()
         for unit in self.plan.units:
             self.region(unit) if isinstance(unit, Region) else self.single(unit)
@@ -148,12 +123,19 @@ class _Writer(SizeNames):
         self.check_remaining()
         returned = [self.result(r) for r in self.results]
         self.line(f"return ({', '.join(returned)}{',' if len(returned) == 1 else ''})")
-        return f"def compute({', '.join(names)}):\n" + "\n".join(self.lines) + "\n"
+        return f"def {function}({', '.join(self.names)}):\n" + "\n".join(self.lines) + "\n"
 
-    def leaf(self, leaf: Expr, name: str, names: list[str]) -> None:
+    def given(self, leaf: Expr) -> str:
+        """The name of a shared variable or a constant, which is an argument."""
+        if leaf not in self.env:
+            self.extra.append(leaf)
+            self.leaf(leaf, f"w{len(self.extra) - 1}")
+        return self.env[leaf]
+
+    def leaf(self, leaf: Expr, name: str) -> None:
         if not isinstance(leaf.type, TensorType):
             raise FuseTypeError(f"a {leaf.type.describe()} cannot stand alone: Numba does not compute with it")
-        names.append(name)
+        self.names.append(name)
         self.env[leaf] = name
         if leaf.type.ndim:
             self.contiguous.add(name)
@@ -282,7 +264,10 @@ class _Writer(SizeNames):
 
     def single(self, node: Expr) -> None:
         if node.op.name == "loop":
-            self.loops[node] = write_loop(self, node)
+            self.loops[node] = self.branch(node) if node.params.get("branch") else write_loop(self, node)
+            return
+        if node.op is CHOSEN:
+            self.choice(node)
             return
         if node.op.name == "part" and node.args[0] in self.loops:
             self.env[node] = self.loops[node.args[0]][node.params["i"]]
@@ -318,24 +303,64 @@ class _Writer(SizeNames):
             for k, argument in enumerate(arguments):
                 self.line(f"{name}[{k}] = {argument}[()]")
             return
-        elif not isinstance(node.type, TensorType):
-            raise self.refused(node)
-        elif self.native:
+        elif self.native and node.op.name == "dot":
             text = self.product(node, arguments)
-        elif node.op.name in CALLS:
-            text = CALLS[node.op.name].format(*arguments, **{k: repr(v) for k, v in node.params.items()})
-            text = f"np.asarray({text}, {_dtype(node.type.dtype)})"
-            self.support |= dict.fromkeys([node.op.name] if node.op.name in SUPPORT else [])
         else:
-            raise self.refused(node)
+            names = call(self, node, arguments)
+            if isinstance(node.type, TensorType):
+                self.env[node] = names[0]
+            else:
+                self.loops[node] = names
+            return
+        self.env[node] = self.named(text)
+
+    def branch(self, node: Expr) -> list[str]:
+        """The names of what one side of a choice makes, arrays of no elements where it is not taken."""
+        body = node.params["body"].opened()
+        inner = _written(body.inputs, body.ys, node.params["mode"] or "strict", self.texts, self.native)
+        inner.kernels, inner.support = self.kernels, self.support  # one list of functions
+        number = f"branch{len(self.loops)}_{len(self.kernels)}"
+        text = inner.write(number)
+        self.kernels.append("@checked\n" * self.native + text.rstrip())
+        arguments = [self.lined_up(self.array(x), y.type.ndim) + "[()]" * (not y.type.ndim)
+                     for x, y in zip(node.args[1:], body.inputs, strict=True)]
+        arguments += [self.given(x) for x in inner.extra]
+        taken, found = self.whole(node.args[0]), self.fresh("t")
+        names = [self.fresh("t") for _ in body.ys]
+        self.line(f"if {taken}:")
+        self.line(f"    {found} = {number}({', '.join(arguments)})")
+        for k, (name, y) in enumerate(zip(names, body.ys, strict=True)):
+            if y.type.ndim:
+                self.line(f"    {name} = {found}[{k}]")
+            else:
+                self.line(f"    {name} = np.empty((), {_dtype(y.type.dtype)})")
+                self.line(f"    {name}[()] = {found}[{k}]")
+        self.line("else:")
+        for name, y in zip(names, body.ys, strict=True):
+            self.line(f"    {name} = np.empty(({'0, ' * y.type.ndim}), {_dtype(y.type.dtype)})")
+        return names
+
+    def choice(self, node: Expr) -> None:
+        """A value of one side of a choice or the other."""
+        then, other = [self.lined_up(self.array(x), node.type.ndim) for x in node.args[1:]]
         name = self.env[node] = self.fresh("t")
+        self.line(f"if {self.whole(node.args[0])}:")
+        self.line(f"    {name} = {then}.copy()")
+        self.line("else:")
+        self.line(f"    {name} = {other}.copy()")
+        self.contiguous.add(name)
+
+    def named(self, text: str) -> str:
+        """A name for the array of this text."""
+        name = self.fresh("t")
         self.line(f"{name} = {text}")
+        return name
 
     def product(self, node: Expr, arguments: list[str]) -> str:
         """Numba's dot, of matrices and vectors of one dtype."""
         dtype = node.type.dtype
         fits = all(a.type.dtype == dtype and a.type.ndim in (1, 2) for a in node.args)
-        if node.op.name != "dot" or not fits or dtype not in ("float32", "float64", "complex64", "complex128"):
+        if not fits or dtype not in ("float32", "float64", "complex64", "complex128"):
             raise self.refused(node)
         left, right = [self.lined_up(a, arg.type.ndim) for a, arg in zip(arguments, node.args, strict=True)]
         if node.type.ndim:

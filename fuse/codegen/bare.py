@@ -13,6 +13,7 @@ from typing import Any
 
 from fuse.codegen import prelude, shared_intrinsics
 from fuse.codegen.alone import Alone
+from fuse.codegen.alone_calls import support_text
 
 NAMES = {name for name in vars(prelude) if not name.startswith("_")}
 _count = itertools.count()
@@ -30,7 +31,8 @@ def _body(module: ModuleType) -> str:
 
 def native(alone: Alone, arguments: str, constants: dict[str, Any]) -> Any:
     """Numba's function of the program: ``arguments`` is the text of ``function``, which calls ``compute``."""
-    text = f"{alone.kernels}\n\n\n@checked\n{alone.compute}\n\n@compiled\n{arguments}"
+    support = support_text(alone.support, native=True)
+    text = f"{alone.kernels}\n{support}\n\n@checked\n{alone.compute}\n\n@compiled\n{arguments}"
     filename = f"<fuse alone {next(_count)}>"
     linecache.cache[filename] = len(text), None, text.splitlines(True), filename
     scope: dict[str, Any] = {**vars(prelude), "__name__": "fuse.codegen.prelude", **constants}

@@ -25,7 +25,7 @@ from fuse.frontend.sizes import constant_value
 from fuse.op import DISCONNECTED, OPS, USERS
 from fuse.op import Op as OpRecord
 from fuse.typebase import Type, equal_props, props
-from fuse.types import TensorType, TupleType
+from fuse.types import TensorType, TupleType, shape_text
 
 
 class Op:
@@ -295,9 +295,8 @@ def _result(node: Expr, index: int, value: Any, want: TensorType, inputs: Sequen
         array = array.astype(want.dtype)
     if array.ndim != want.ndim:
         raise wrong(ShapeError, f"{where} has shape {array.shape}, make_node said a {want.describe()}")
-    if any(n == 1 and have != 1 for n, have in zip(want.shape, array.shape, strict=True)):
-        text = f"{where} has shape {array.shape}, make_node said size 1 where {want.broadcastable} is True"
-        raise wrong(ShapeError, text)
+    if any(n is not None and have != n for n, have in zip(want.shape, array.shape, strict=True)):
+        raise wrong(ShapeError, f"{where} has shape {array.shape}, make_node said {shape_text(want.shape)}")
     given = [a for a in inputs if isinstance(a, np.ndarray)]
     if any(np.may_share_memory(array, a) for a in given):  # a view_map, or an input handed back
         array = array.copy()

@@ -1,4 +1,4 @@
-"""Small functions of Theano's ``extra_ops``: diff, bincount, fill_diagonal, raveled positions, pad."""
+"""Small functions of Theano's ``extra_ops``: diff, bincount, fill_diagonal, raveled positions."""
 from __future__ import annotations
 
 from typing import Any
@@ -10,11 +10,12 @@ from fuse.expr import Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
 from fuse.frontend.asserting import required
 from fuse.frontend.axes import specify_shape
-from fuse.frontend.creation import alloc, zeros
+from fuse.frontend.creation import zeros
 from fuse.frontend.indexing import inc_subtensor
 from fuse.frontend.join import join, slice_axis
 from fuse.frontend.jumps import placed_by
-from fuse.frontend.layout import broadcast_to, dimshuffle, iota
+from fuse.frontend.layout import dimshuffle, iota
+from fuse.frontend.padding import pad
 from fuse.frontend.reductions import all as all_
 from fuse.frontend.reductions import max as max_
 from fuse.frontend.selecting import within
@@ -174,64 +175,6 @@ def _sizes(dims: Any, ndim: Any) -> list[Any]:
     if getattr(getattr(dims, "type", None), "ndim", np.ndim(dims) if not isinstance(dims, Expr) else 0) != 1:
         raise FuseTypeError(f"the sizes of an array are a sequence of integers, not {dims!r:.60}")
     return list(as_sizes(dims, ndim))
-
-
-def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Expr:
-    """``x`` with elements added at both ends of its axes, as ``numpy.pad``: mode 'constant', 'edge', 'reflect',
-    'symmetric' or 'wrap'. Widths are integers known while the graph is built.
-    Raises FuseValueError for another mode and for negative widths.
-
-    >>> pad([1, 2, 3], (1, 2)).eval()
-    array([0, 1, 2, 3, 0, 0])
-    """
-    x = as_expr(x)
-    if mode not in _PADDING:
-        raise FuseValueError(f"pad has the modes {', '.join(_PADDING)}; not {mode!r}")
-    widths = np.broadcast_to(np.asarray(pad_width, dtype=int), (x.type.ndim, 2)).tolist()
-    if any(n < 0 for pair in widths for n in pair):
-        raise FuseValueError(f"a pad width is not negative: {pad_width}")
-    values = as_expr(constant_values)
-    if values.type.ndim:  # a number for each side, or for each side of each axis
-        values = broadcast_to(values, (x.type.ndim, 2))
-    for axis, (before, after) in enumerate(widths):
-        if before or after:
-            sides = (values[axis, 0], values[axis, 1]) if values.type.ndim else (values, values)
-            x = _PADDING[mode](x, axis, before, after, sides)
-    return x
-
-
-def _pad_constant(x: Expr, axis: int, before: int, after: int, values: tuple[Expr, Expr]) -> Expr:
-    def block(n: int, value: Expr) -> Expr:
-        fill = ew.cast(value, x.type.dtype)
-        return alloc(fill, *[n if a == axis else size for a, size in enumerate(sizes_of(x))])
-
-    parts = (block(before, values[0]), before), (x, 1), (block(after, values[1]), after)
-    return join(axis, *[p for p, n in parts if n])
-
-
-def _pad_from(position: Any) -> Any:
-    """Padding by the elements at ``position(offset from the first element, size)``."""
-
-    def padded(x: Expr, axis: int, before: int, after: int, values: Any) -> Expr:
-        n = sizes_of(x)[axis]
-        offset = ew.sub(iota(ew.add(n, before + after) if isinstance(n, Expr) else n + before + after), before)
-        return x[(slice(None),) * axis + (position(offset, n),)]
-
-    return padded
-
-
-def _mirror(offset: Expr, period: Any, shift: int) -> Expr:
-    place = ew.mod(offset, period)
-    return ew.minimum(place, ew.sub(ew.sub(period, shift), place))
-
-
-_PADDING = {
-    "constant": _pad_constant,
-    "edge": _pad_from(lambda i, n: ew.clip(i, 0, n - 1)),
-    "wrap": _pad_from(lambda i, n: ew.mod(i, n)),
-    "symmetric": _pad_from(lambda i, n: _mirror(i, n * 2, 1)),
-    "reflect": _pad_from(lambda i, n: _mirror(i, size_max(n * 2 - 2, 1), 0)),
-}
 
 
 __all__ = [

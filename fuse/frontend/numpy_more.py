@@ -103,7 +103,7 @@ def _diagflat(v: Any, k: int = 0) -> Expr:
     if k == 0:
         return padded
     n = abs(int(k))
-    from fuse.frontend.extra_ops import pad
+    from fuse.frontend.padding import pad
 
     return pad(padded, ((0, n), (n, 0)) if k > 0 else ((n, 0), (0, n)))
 

@@ -238,12 +238,15 @@ class LoadFromDisk(Op):
         value = np.load(inputs[0], mmap_mode=self.mmap_mode)  # type: ignore[arg-type]
         if value.dtype.name != self.dtype:
             raise DTypeError(f"the file {inputs[0]} holds {value.dtype}, not {self.dtype} as load() was told")
+        fits = value.ndim == len(self.shape)
+        if not fits or any(n is not None and n != m for n, m in zip(self.shape, value.shape, strict=True)):
+            raise ShapeError(f"the file {inputs[0]} holds an array of shape {value.shape}, not {self.shape}")
         output_storage[0][0] = np.asarray(value)
 
 
 @also(broadcastable="shape")
 def load(path: Any, dtype: str, shape: Any, mmap_mode: str | None = None) -> Expr:
-    """The array of an ``.npy`` file, read when the function runs; DTypeError there for another dtype.
+    """The array of an ``.npy`` file, read when the function runs; DTypeError or ShapeError there for another one.
 
     ``path`` is a string or a variable of the type ``generic``, ``shape`` a broadcast pattern or the sizes that are
     known. Raises FuseValueError for a ``mmap_mode`` with which the file could change.

@@ -4,14 +4,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fuse.errors import FuseValueError, ShapeError
+from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import conv as _conv
 from fuse.frontend import elementwise as ew
-from fuse.frontend.extra_ops import pad
 from fuse.frontend.layout import dimshuffle, reshape
+from fuse.frontend.padding import pad
 from fuse.frontend.sizes import as_size_expr, sizes_of, static_int
-from fuse.types import FLOATING, promote
+from fuse.types import COMPLEX, promote
 
 __all__ = ["conv2d", "convolve2d"]
 
@@ -47,8 +47,8 @@ def convolve2d(
 ) -> Expr:
     """The convolution of two matrices, as ``scipy.signal.convolve2d``: 'full', 'valid' or 'same' (the size of ``in1``).
 
-    Beyond its ends ``in1`` is ``fillvalue``, or goes on with ``boundary`` 'wrap' or 'symm', for which the shape of
-    ``in2`` is known. Arrays with more axes are stacks of matrices. ``method`` makes no difference.
+    Beyond its ends ``in1`` is ``fillvalue``, or goes on with ``boundary`` 'wrap' or 'symm'. Integers
+    stay integers. Arrays with more axes are stacks of matrices. ``method`` makes no difference.
     Raises FuseValueError for other words, ShapeError for less than matrices.
 
     >>> convolve2d([[1.0, 2.0]], [[1.0, 10.0]], boundary="wrap").eval()
@@ -68,10 +68,7 @@ def convolve2d(
             lambda a, b: convolve2d(a, b, mode, boundary, fillvalue), signature="(n,m),(k,l)->(p,q)"
         )(x, w)
     if mode != "valid" and (boundary != "fill" or static_int(fillvalue) != 0):
-        known = [static_int(n) for n in sizes_of(w)]
-        if None in known:
-            raise FuseValueError("convolve2d with such a boundary needs to know the shape of in2: use specify_shape")
-        around, kind = [(n - 1, n - 1) for n in known], _BOUNDARIES[boundary]  # type: ignore[operator]
+        around, kind = [(n, n) for n in [ew.sub(as_size_expr(n), 1) for n in sizes_of(w)]], _BOUNDARIES[boundary]
         whole = whole_convolution(x, w, lambda x: pad(x, around, kind, constant_values=fillvalue))
     else:
         whole = whole_convolution(x, w)
@@ -79,15 +76,17 @@ def convolve2d(
 
 
 def whole_convolution(x: Expr, w: Expr, padded: Callable[[Expr], Expr] | None = None) -> Expr:
-    """The convolution of two matrices in their common dtype, exact for integers that floats hold.
+    """The convolution of two matrices in their common dtype, of integers in integers.
 
     ``padded`` puts around the first one what stands there instead of zeros.
     """
     dtype = promote(x.type.dtype, w.type.dtype)
-    work = dtype if dtype in FLOATING else "float64"
+    if dtype in COMPLEX:
+        raise FuseTypeError("convolve2d is of real numbers: convolve real and imaginary parts by themselves")
+    work = "int64" if dtype == "bool" else dtype
     x, w = ew.cast(x, work), ew.cast(w, work)
     whole = conv2d(x, w, border_mode="full") if padded is None else conv2d(padded(x), w)
-    return whole if work == dtype else ew.cast(ew.round(whole), dtype)
+    return whole if work == dtype else ew.cast(whole, dtype)
 
 
 def part_of_convolution(whole: Expr, mode: str, x: Expr, w: Expr) -> Expr:
