@@ -173,3 +173,30 @@ def test_parameters_in_a_vector_and_sums_of_parts() -> None:
     for found, wanted in zip(f(*given), g(*given), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
     assert "each step is a call" not in f.source
+
+
+@pytest.mark.parametrize("n", [1, 3, 300])
+def test_periodic_boundaries_in_steps(n):
+    u, g = T.dvector("u"), T.dvector("g")
+
+    def step(state, _):
+        (v,) = state
+        return (v + 0.1 * (T.roll(v, 1) - v) * T.roll(v, -2),), ()
+
+    final = fuse.loop(step, (u,), None, 4)[0][0]
+    f = fuse.function([u, g], [final, T.grad((final * g).sum(), u)])
+    assert "q0_first" in f.source
+    rng = np.random.default_rng(0)
+    start, weights = rng.normal(size=n), rng.normal(size=n)
+
+    def plain(v):
+        for _ in range(4):
+            v = v + 0.1 * (np.roll(v, 1) - v) * np.roll(v, -2)
+        return v
+
+    got, slopes = f(start, weights)
+    np.testing.assert_allclose(got, plain(start), rtol=1e-13)
+    for k in {0, n // 2, n - 1}:
+        h = 1e-6 * np.eye(n)[k]
+        slope = (plain(start + h) - plain(start - h)) @ weights / 2e-6
+        np.testing.assert_allclose(slopes[k], slope, rtol=1e-6, atol=1e-8)

@@ -24,6 +24,7 @@ from fuse.codegen.products import is_product
 from fuse.codegen.region import SCATTERS, Region, is_literal, see_through
 from fuse.codegen.schedule import schedule
 from fuse.codegen.sizes import Size
+from fuse.codegen.staging import in_runs
 from fuse.codegen.text import as_dtype
 from fuse.expr import CONSTANT, Constant, Expr, make
 from fuse.frontend.loops import Body
@@ -343,7 +344,7 @@ class Units(ABC):
     def scheduled(self, region: Region, layout: Callable[[Expr], str]) -> tuple[Kernel, Any]:
         """The kernel of a region for arrays laid out as ``layout`` says, and what its parameters stand for."""
         kernel, binding = schedule(region, self.sizes, self.plan.operands, layout)
-        return check(replace(collapse(kernel), rows=None)), binding
+        return check(in_runs(replace(collapse(kernel), rows=None))), binding
 
     def written(self, kernel: Kernel) -> str:
         """The text of a kernel."""

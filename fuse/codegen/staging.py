@@ -50,6 +50,13 @@ def staged(kernel: Kernel) -> Kernel:
     return replace(kernel, body=body, locals=(*kernel.locals, *stager.tiles)) if stager.tiles else kernel
 
 
+def in_runs(kernel: Kernel) -> Kernel:
+    """``kernel`` with nothing staged but what is read from places that go around."""
+    stager = _Stager(kernel)
+    body = tuple([stager.runs(s) for s in kernel.body])
+    return replace(kernel, body=body, locals=(*kernel.locals, *stager.tiles)) if stager.tiles else kernel
+
+
 class _Stager:
     def __init__(self, kernel: Kernel) -> None:
         self.layouts: Mapping[str, str] = {b.name: b.layout for b in kernel.buffers}
@@ -75,6 +82,13 @@ class _Stager:
         if self.is_body(s):
             return self.piece(s)
         return replace(s, body=tuple([self.statement(c) for c in s.body]))
+
+    def runs(self, s: Any) -> Any:
+        if not isinstance(s, Loop) or s.kind != "serial" or self.split_blocks:
+            return s
+        if self.is_body(s):
+            return self.picked(s, beside=False) or s
+        return replace(s, body=tuple([self.runs(c) for c in s.body]))
 
     def is_body(self, s: Loop) -> bool:
         return not any(isinstance(c, (Loop, Update)) for c in s.body)
@@ -137,8 +151,11 @@ class _Stager:
         before, body, after = self.copies(loop.body, (axis,), axis, over)
         return Loop(axis, (*before, Loop(axis, tuple(body), "lane"), *after), "block", width=PIECE)
 
-    def picked(self, loop: Loop) -> Loop | None:
-        """One loop in pieces, whose elements at computed places are picked first; None where that does not serve."""
+    def picked(self, loop: Loop, beside: bool = True) -> Loop | None:
+        """One loop in pieces, whose elements at computed places are picked first; None where that does not serve.
+
+        ``beside``: also those whose places do not go around.
+        """
         axis = loop.axis
         made = {s.name: s for s in loop.body if isinstance(s, (*VALUES, Bounded))}
         picks = {s.name: s for s in made.values() if isinstance(s, Load) and made.keys() & uses(s)}
@@ -159,7 +176,7 @@ class _Stager:
             else:
                 copies.append(Loop(axis, body, "lane"))
         if others:
-            if sum(kernel_cost(s.op) for s in kept if isinstance(s, Compute)) < DEAR:
+            if not beside or sum(kernel_cost(s.op) for s in kept if isinstance(s, Compute)) < DEAR:
                 del self.tiles[len(self.tiles) - len(tiles) :]
                 return None
             needed = _needed(others, made)
