@@ -140,13 +140,16 @@ def ptx_of(
 
     Raises DeviceError where the packages of the ``cuda`` extra are missing.
     """
-    return kernels_of(inputs, outputs, capability)[0]
+    return kernels_of(inputs, outputs, capability, None)[0]
 
 
 def kernels_of(
-    inputs: Sequence[Expr], outputs: Sequence[Expr], capability: Capability = (9, 0)
+    inputs: Sequence[Expr], outputs: Sequence[Expr], capability: Capability, layouts: Sequence[str] | None
 ) -> tuple[tuple[Compiled, ...], list[str]]:
-    """The kernels as `ptx_of` gives them, those of loops' bodies last, and what runs on the host and why."""
+    """The kernels as `ptx_of` gives them, those of loops' bodies last, and what runs on the host and why.
+
+    ``layouts`` are those of all arrays that a kernel reads and writes; None: all are contiguous.
+    """
     lacking = missing()
     if lacking and (is_simulated() or find_spec("numba_cuda") is None):
         raise DeviceError(f"kernels cannot be compiled for GPUs: {lacking}")
@@ -158,7 +161,8 @@ def kernels_of(
             given, wanted_of, always = programs.pop()
             program = DeviceProgram(given, wanted_of)
             for region in program.regions:
-                found.extend(compiled(region.launches(("C",) * len(region.bases))[0], compiler))
+                wanted = ("C",) * len(region.bases) if layouts is None else tuple(layouts)
+                found.extend(compiled(region.launches(wanted)[0], compiler))
             found.extend([loop.compiled(compiler) for loop in program.loops])
             hosted += [what for kind, what in program.steps if kind == "on the host" and always]
             loops = [u.params["body"] for u in program.plan.units if isinstance(u, Expr) and u.op is LOOP]
