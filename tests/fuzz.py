@@ -99,12 +99,15 @@ def perturbed(outputs: Sequence[Expr], values: dict[Expr, Array], mode: str, run
             out = np.where(np.abs(out) <= least, np.zeros((), out.dtype), out)
         if dtype == "float16" and run == 3:  # kernels compute in float32: what overflows is finite within them
             out = np.nan_to_num(out, nan=np.nan, posinf=np.finfo(dtype).max, neginf=np.finfo(dtype).min)
+        if dtype == "float16" and run == 4 and not exact:  # and what falls below its range is not 0
+            out = np.where(out == 0, np.copysign(np.finfo(dtype).smallest_subnormal, out), out)
         # Some BLAS leave out what is multiplied by 0, also nan.
         dot = name in ("dot", "matmul", "batched_dot") and dtype in REALS
         if dot and run in (1, 3) and not all(np.isfinite(a).all() for a in args):
             out = np.full_like(out, np.nan if run == 1 else 0)
         if (name in SUMS or not node.op.meta.get("zero_sign", True)) and getattr(out, "dtype", None) in REALS:
-            out = np.where(out == 0, np.copysign(np.zeros((), out.dtype), sign), out)
+            signs = sign if run < 2 else rng.choice([-1.0, 1.0], out.shape)
+            out = np.where(out == 0, np.copysign(np.zeros((), out.dtype), signs), out).astype(out.dtype)
         if name in SUMS and getattr(out, "dtype", None) in ("complex128", "complex64"):
             out = np.array(out)
             for part in (out.real, out.imag):
