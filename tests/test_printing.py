@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 
@@ -336,7 +337,7 @@ def test_a_function_shows_its_loops_forward_and_back():
     f = fuse.function([s, start], [states[-1], fuse.grad(states[-1].sum(), w)])
     text = f.explain()
     assert text.count("loop with") == 2 and "tanh(" in text and "next state0: " in text and "part" not in text
-    assert f.source.count("for step in range(start, stop):") == 2 and "tanh_float64(" in f.source
+    assert len(re.findall(r"for step\d* in range\(", f.source)) == 2 and "tanh_float64(" in f.source
 
 
 def test_graphs_inside_of_graphs_are_printed_once():

@@ -8,7 +8,7 @@ from fuse.codegen.loop_emit import NotCompiled, Place, dot_lines
 from fuse.expr import Expr
 
 if TYPE_CHECKING:
-    from fuse.codegen.loop_units import Units as Writer
+    from fuse.codegen.loop_steps import Steps as Writer
 
 _NUMBERS = ("float64", "float32", "int64")
 

@@ -17,7 +17,7 @@ from fuse.codegen import mathlib
 from fuse.codegen.syntax import parse
 
 if TYPE_CHECKING:
-    from fuse.codegen.loop_units import Units
+    from fuse.codegen.loop_steps import Steps
 
 STEPS = 32  # of a block
 MOST = 8  # values that are kept for a block
@@ -31,7 +31,7 @@ class _Statement:
     assigns: frozenset[str]
 
 
-def in_blocks(writer: Units, start: str, stop: str) -> list[str] | None:
+def in_blocks(writer: Steps, start: str, stop: str) -> list[str] | None:
     """The lines of the loop from step ``start`` on in blocks; None where that does not serve.
 
     Memory for a block is scratch of the loop.
@@ -135,7 +135,7 @@ class _Parts:
 
 
 def _parts(
-    writer: Units, statements: Sequence[_Statement], feeding: Sequence[int], sums: Sequence[int]
+    writer: Steps, statements: Sequence[_Statement], feeding: Sequence[int], sums: Sequence[int]
 ) -> _Parts | None:
     """The loop in three; None where a value cannot be kept, or too many had to be."""
     moved = {*feeding, *sums}
@@ -166,7 +166,7 @@ def _parts(
     return _Parts(steps, begin, feeding, sums, literals, early, late, kept, handed, made, dtypes)
 
 
-def _text(writer: Units, statements: Sequence[_Statement], parts: _Parts, start: str, stop: str) -> list[str]:
+def _text(writer: Steps, statements: Sequence[_Statement], parts: _Parts, start: str, stop: str) -> list[str]:
     """The three loops of a block, in a loop over blocks."""
     block, step = writer.fresh("b"), writer.step
     q, r = f"{block}_q", f"{block}_r"
@@ -207,7 +207,7 @@ def _text(writer: Units, statements: Sequence[_Statement], parts: _Parts, start:
     ]
 
 
-def _dtypes(writer: Units, statements: Sequence[_Statement]) -> dict[str, str]:
+def _dtypes(writer: Steps, statements: Sequence[_Statement]) -> dict[str, str]:
     """The float dtypes of names, where they are plain to see."""
     root = writer.root
     arrays = {name: t.dtype for name, t in zip(root.names, root.argtypes, strict=True)}

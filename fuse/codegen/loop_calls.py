@@ -12,7 +12,7 @@ from fuse.op import OPS
 from fuse.types import TupleType
 
 if TYPE_CHECKING:
-    from fuse.codegen.loop_units import Units as Writer
+    from fuse.codegen.loop_steps import Steps as Writer
 
 
 def call_own(w: Writer, node: Expr) -> None:

@@ -12,7 +12,7 @@ from fuse.frontend.loops import Body
 from fuse.frontend.windows import Change, change_of, is_alone
 
 if TYPE_CHECKING:
-    from fuse.codegen.loop_units import Units as Writer
+    from fuse.codegen.loop_steps import Steps as Writer
 
 _VIEWS = ("subtensor", "dimshuffle", "unbroadcast", "reshape", "broadcast_to", "diagonal")
 

@@ -104,7 +104,6 @@ def _sources(writer: Writer, size: Size) -> list[Expr]:
 class GroupWriter(Units):
     """Writes the function of one group, and the lines of the wrapper that call it."""
 
-    step, steps = "0", "1"
     around_loop = True
 
     def __init__(self, writer: Writer, position: int, members: Sequence[int]) -> None:
@@ -232,25 +231,6 @@ class GroupWriter(Units):
 
     def inner_loop(self, node: Expr) -> None:
         self.lines += InnerWriter(self, node).emitted()
-
-    # No values of steps: these are of the loop within.
-    def state_number(self, k: int, x: Expr) -> str:
-        raise NotImplementedError
-
-    def state_memory(self, k: int, x: Expr, in_rows: bool) -> str:
-        raise NotImplementedError
-
-    def first_position(self, at: str) -> None:
-        raise NotImplementedError
-
-    def changed_memory(self, k: int, x: Expr, moves: bool) -> str:
-        raise NotImplementedError
-
-    def kept_memory(self, m: int, y: Expr, shape: tuple[str, ...]) -> Place:
-        raise NotImplementedError
-
-    def in_memory_of(self, m: int, state: int, how: str) -> None:
-        raise NotImplementedError
 
     # ------------------------------------------------------------ the function and its call
     @property

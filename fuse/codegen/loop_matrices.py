@@ -15,7 +15,7 @@ from fuse.expr import Expr, make
 from fuse.op import OPS
 
 if TYPE_CHECKING:
-    from fuse.codegen.loop_units import Units as Writer
+    from fuse.codegen.loop_steps import Steps as Writer
 
 
 def _matrix(w: Writer, node: Expr) -> tuple[Expr, str]:

@@ -9,7 +9,7 @@ from fuse.codegen.loop_emit import NotCompiled, Place, product, total
 from fuse.expr import Expr
 
 if TYPE_CHECKING:
-    from fuse.codegen.loop_units import Units as Writer
+    from fuse.codegen.loop_steps import Steps as Writer
 
 
 def part(w: Writer, base: Place, node: Expr, dynamic: Sequence[Expr], sizes: Sequence[str]) -> Place:

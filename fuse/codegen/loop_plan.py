@@ -15,6 +15,7 @@ from fuse.codegen.load import ArgType, compile_kernel, key_of
 from fuse.codegen.loop_blocks import in_blocks
 from fuse.codegen.loop_emit import NotCompiled, Place, copy_lines, jump_lines, plus, product, total
 from fuse.codegen.loop_entry import ROOM, Argument, LoopRecipe
+from fuse.codegen.loop_steps import Steps
 from fuse.codegen.loop_units import Units
 from fuse.codegen.region import see_through
 from fuse.codegen.sizes import Size, in_ints
@@ -28,7 +29,7 @@ from fuse.op import OPS
 _WITH_SIZES = ("kept", "scratch", "slots")  # arguments that end in the sizes of what is made for them
 
 
-class LoopWriter(Units):
+class LoopWriter(Steps):
     """Writes the function of one body."""
 
     def __init__(self, body: Body, exact: bool = False) -> None:
@@ -169,7 +170,7 @@ class LoopWriter(Units):
         return tuple([self.where[each] for each in [*order, *(["done"] if body.until is not None else [])]])
 
 
-class InnerWriter(Units):
+class InnerWriter(Steps):
     """Writes a loop within a step of another one: its arrays are values of that one, its memory is lent by the root."""
 
     def __init__(self, outer: Units, node: Expr) -> None:

@@ -10,7 +10,7 @@ from fuse.expr import Expr, make
 from fuse.op import OPS
 
 if TYPE_CHECKING:
-    from fuse.codegen.loop_units import Units as Writer
+    from fuse.codegen.loop_steps import Steps as Writer
 
 
 def _subtensor(w: Writer, node: Expr) -> None:
