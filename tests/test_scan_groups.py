@@ -10,6 +10,7 @@ import pytest
 import fuse
 import fuse.tensor as T
 from fuse.codegen import loop_group
+from fuse.errors import ShapeError
 
 RNG = np.random.default_rng(11)
 
@@ -115,3 +116,41 @@ def test_arrays_of_any_layout_are_walked() -> None:
             np.testing.assert_allclose(found[1], state, rtol=1e-13)
     empty = f(np.zeros((5, 0))[::-1], np.zeros((0, 0)), np.zeros(0))
     assert [a.shape for a in empty] == [(5, 0), (0,)]
+
+
+def test_states_of_other_sizes_than_their_steps_are_refused_before_memory_is_written():
+    """What a constant of three elements says of a state holds for its first value too, also in a loop within a loop."""
+    x, n = T.dvector("x"), T.lscalar("n")
+    three = np.array([1.0, 2.0, 3.0])
+
+    def step(state, _):
+        return (state[0] * 0.5 + three,), ()
+
+    def around(state, _):
+        return (fuse.loop(step, (x + state[0],), None, 2)[0][0].sum(),), ()
+
+    alone = fuse.function([x, n], fuse.loop(step, (x,), None, n)[0][0])
+    within = fuse.function([x, n], fuse.loop(around, (x.sum(),), None, n)[0][0])
+    np.testing.assert_allclose(alone(three, 1), three * 1.5)
+    np.testing.assert_allclose(within(three, 1), (((three + 6) * 0.5 + three) * 0.5 + three).sum())
+    for size in (2, 4, 3000):
+        for f in (alone, within):
+            with pytest.raises(ShapeError):
+                f(np.ones(size), 2)
+
+
+def test_values_that_a_group_reads_stay_until_it_runs():
+    """Numbers picked from arrays, and sizes of arrays that are gone, before a loop over others."""
+    x, w = T.dvector("x"), T.dscalar("w")
+    picked = x[T.nonzero(x > 0)[0]]
+    first = T.exp(x * 2)[0] + T.sort(x)[1]
+    total = fuse.loop(lambda s, v: ((s[0] * w + v[0] * first,), ()), (first,), (picked,))[0][0]
+    kept = fuse.loop(lambda s, _: ((s[0] + w,), (s[0],)), (w,), None, picked.shape[0])[1][0]
+    f = fuse.function([x, w], [total, kept])
+    value = np.array([0.5, -1.0, 2.0, 0.25])
+    number = np.exp(1.0) + 0.25
+    want = number
+    for v in (0.5, 2.0, 0.25):
+        want = want * 0.7 + v * number
+    for got, expected in zip(f(value, 0.7), (want, 0.7 * np.arange(1, 4)), strict=True):
+        np.testing.assert_allclose(got, expected)

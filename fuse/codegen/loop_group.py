@@ -81,16 +81,24 @@ def made_by(unit: Unit) -> Sequence[Expr]:
 def read_by(writer: Writer, unit: Unit) -> list[Expr]:
     """The values in memory that a unit reads, and those that their sizes are found from."""
     sizes = writer.sizes
-    nodes = [a for n in unit.amap for a in n.args if a not in unit.amap] if isinstance(unit, Region) else unit.args
+    hosts = [node for node in _arguments(unit) if isinstance(node.type, TensorType) and sizes.is_host(node)]
+    sources = [value for node in hosts for value in _sources(writer, sizes.host(node))]
+    return list(dict.fromkeys([*operands_of(writer, unit), *sources]))
+
+
+def operands_of(writer: Writer, unit: Unit) -> list[Expr]:
+    """The values in memory that a unit reads."""
     found: dict[Expr, None] = {}
-    for node in nodes:
+    for node in _arguments(unit):
         if not isinstance(node.type, TensorType):
             found[node] = None
-        elif sizes.is_host(node):
-            found.update(dict.fromkeys(_sources(writer, sizes.host(node))))
-        else:
-            found[see_through(node, sizes).base] = None
+        elif not writer.sizes.is_host(node):
+            found[see_through(node, writer.sizes).base] = None
     return list(found)
+
+
+def _arguments(unit: Unit) -> Sequence[Expr]:
+    return [a for n in unit.amap for a in n.args if a not in unit.amap] if isinstance(unit, Region) else unit.args
 
 
 def _sources(writer: Writer, size: Size) -> list[Expr]:
@@ -139,7 +147,7 @@ class GroupWriter(Units):
         self.sequences = {see_through(x, self.sizes).base for x in sequences}
         wanted = self.wanted(members)
         for unit in units:
-            for value in read_by(writer, unit):
+            for value in operands_of(writer, unit):
                 if value not in self.made:
                     self.read(value)
         for value in wanted:

@@ -185,6 +185,7 @@ class InnerWriter(Steps):
         least = "1" if node.params.get("nonempty") else "0"
         self.first_lines += [f"if {self.steps} < {least}:", "    return 3"]
         self.prepare(body)
+        self.check_sizes()
         for x, sequence in zip(body.sequences, sequences, strict=True):
             place = outer.place(sequence)
             self.first_lines += [f"if {place.shape[0]} < {self.steps}:", "    return 3"]
@@ -193,6 +194,15 @@ class InnerWriter(Steps):
         for x, value in zip(body.fixed, fixed, strict=True):
             self.values[x] = outer.number(value) if x.type.ndim == 0 else outer.place(value)
         self.write()
+
+    def check_sizes(self) -> None:
+        """The sizes that the body knows of what it reads are those of what is given to it."""
+        sizes = self.outer.sizes
+        for x, value in self.bound.items():
+            given = sizes.sizes_of(value)[x in self.body.sequences:]
+            for own, size in zip(x.type.shape, given, strict=True):
+                if own is not None and (size := sizes.find(size)) != own:
+                    self.outer.equal(size, own)
 
     def simplified(self, body: Body) -> Sequence[Expr]:
         if not self.node.params.get("branch"):
@@ -207,7 +217,9 @@ class InnerWriter(Steps):
 
     def outwards(self, size: Size) -> Size:
         """A size of this body in terms of the outer one."""
-        size = self.sizes.find(size)
+        return self.seen_from_outside(self.sizes.find(size))
+
+    def seen_from_outside(self, size: Size) -> Size:
         if isinstance(size, int):
             return size
         known: dict[Expr, Expr] = {}
@@ -223,7 +235,8 @@ class InnerWriter(Steps):
         return self.outer.sizes.host(known[size] if size in known else substitute([size], known)[0])
 
     def equal(self, left: Size, right: Size) -> None:
-        self.outer.equal(self.outwards(left), self.outwards(right))
+        # As they are: a size that is taken to be another one here is what is to be compared.
+        self.outer.equal(self.seen_from_outside(left), self.seen_from_outside(right))
 
     def state_number(self, k: int, x: Expr) -> str:
         name = self.root.fresh("state")

@@ -186,6 +186,8 @@ class Writer(SizeNames):
         self.look_for_large(program.matrices)
         together = groups(self) if program.together else {}
         members = {k for group in together.values() for k in group.members}
+        early = {k for position, group in together.items() for k in group.members if k < position}
+        waiting: list[int] = []  # of what stands before the loop of a group, which reads it only then
         for position, unit in enumerate(self.plan.units):
             if position in members:
                 write_member(self, unit)
@@ -195,7 +197,9 @@ class Writer(SizeNames):
                 self.region(unit, position)
             else:
                 self.single(unit, position)
-            self.release(position)
+            waiting.append(position)
+            while position not in early and waiting:
+                self.release(waiting.pop(0))
             self.check_guards()
         self.check_remaining()
         self.finish()
