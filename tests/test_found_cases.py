@@ -614,3 +614,39 @@ def test_equal_terms_are_not_combined_where_their_number_is_none_of_the_dtype():
     for have, want in zip(got, reference.evaluate(formulas, {x: a}), strict=True):
         np.testing.assert_allclose(have, want, rtol=1e-6)
     assert str(rules.simplify(3 * x - x)) == "2.0 * x"
+
+
+@pytest.mark.parametrize("dtype", ["complex128", "complex64"])
+def test_functions_of_large_complex_numbers(dtype):
+    """tanh(800) was no number, sqrt(1e308j) half of itself along one axis, and exp(1e4 + 0j) lost its 0."""
+    x = T.TensorType(dtype, (False,))("x")
+    info = np.finfo(dtype)
+    steps = [0.0, -0.0, 1.0, -2.5, 25.0, 90.0, 800.0, -800.0, 1e4, float(info.max) * 0.6, -float(info.max) * 0.6]
+    z = np.array([complex(a, b) for a in steps for b in (0.0, -0.0, 1.0, -2.5, 20.0)] + [1j * b for b in steps], dtype)
+    functions = "exp exp2 sinh cosh tanh sin cos sqrt arccosh".split()
+    f = fuse.function([x], [getattr(T, name)(x) for name in functions], mode="strict")
+    for name, got in zip(functions, f(z), strict=True):
+        with np.errstate(all="ignore"):
+            want = getattr(np, name)(z.astype("complex128") if dtype == "complex64" and name == "sqrt" else z)
+        for a, b in ((got.real, want.real), (got.imag, want.imag)):
+            np.testing.assert_allclose(a, b, rtol=200 * info.eps, atol=float(info.tiny), err_msg=name)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_sizes_are_made_of_tests(mode):
+    """The number that a test is counted as lost its cast, and was looked for among the values of the plan."""
+    y, n = T.lrow("y"), T.lscalar("n")
+    made = T.fill(y, T.cast(n > 2, "int64"))
+    f = fuse.function([y, n], [made, abs(made).sum() >= 3], mode=mode)
+    for k in (1, 5):
+        got, enough = f(np.zeros((1, 3), "int64"), k)
+        np.testing.assert_array_equal(got, [[int(k > 2)] * 3])
+        assert enough == (k > 2)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_loops_without_dear_functions_are_in_no_blocks(mode):
+    """A cast of a literal was taken for a dear function where there was one before the loop."""
+    x, n = T.dscalar("x"), T.lscalar("n")
+    f = fuse.function([x, n], [fuse.loop(lambda s, _: ((s[0] * 2 + 1,), ()), (x,), None, n)[0][0], T.sin(x)], mode=mode)
+    assert f(0.5, 40)[0] == 2.0**40 * 1.5 - 1

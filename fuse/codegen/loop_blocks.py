@@ -109,7 +109,8 @@ def _is_dear(s: _Statement) -> bool:
 def _dear_dtype(function: str) -> str | None:
     """The dtype of a function of ``mathlib`` by its name in the text; None where it is cheap, or something else."""
     name, _, dtype = function.rpartition("_")
-    return dtype if dtype in ("float32", "float64") and mathlib.COSTS.get(name, mathlib.CALL) >= mathlib.CALL else None
+    dear = name and mathlib.COSTS.get(name, mathlib.CALL) >= mathlib.CALL
+    return dtype if dear and dtype in ("float32", "float64") else None
 
 
 def _is_literal(s: _Statement) -> bool:
@@ -201,7 +202,7 @@ def _text(writer: Steps, statements: Sequence[_Statement], parts: _Parts, start:
         f"for {block} in range(({stop} - {start} + {STEPS - 1}) // {STEPS}):",
         f"    {block}_low = {start} + {block} * {STEPS}",
         f"    {block}_high = smaller({block}_low + {STEPS}, {stop})",
-        f"    for {step} in range({block}_low, {block}_high):", *["        " + line for line in steps],
+        f"    for {step} in range({block}_low, {block}_high):", *["        " + line for line in steps or ["pass"]],
         f"    for {q} in range({block}_high - {block}_low):", *["        " + line for line in at_once],
         f"    for {r} in range({block}_high - {block}_low):", *["        " + line for line in added],
     ]

@@ -170,8 +170,10 @@ class Sizes:
             and node.args[0].type.dtype in _INTEGRAL
         ):
             value = self._host[node.args[0]]
-            if isinstance(value, int) or node.args[0].type.ndim == 0 and value is not node.args[0]:
+            if isinstance(value, int):
                 return value
+            if node.args[0].type.ndim == 0 and value is not node.args[0]:
+                return value if value.type.dtype != "bool" else make(node.op, (value,), node.params)
         args = [self._host.get(a, a) for a in node.args]
         if node.op.name == "broadcast_size":
             return self._broadcast_size([self.find(a) for a in args], node)

@@ -246,7 +246,9 @@ def ceil_intdiv(x: Any, y: Any) -> Expr:
 # ---------------------------------------------------------------- powers
 def _power(x: Any, y: Any) -> Any:
     if np.result_type(x, y).kind != "i":
-        return np.power(x, y)
+        # A single exponent of 0.5 NumPy takes as the root, which is another value at -inf: here it never is single.
+        x, y = np.broadcast_arrays(x, y)
+        return np.power(np.append(x, x.dtype.type(1)), np.append(y, y.dtype.type(1)))[:-1].reshape(x.shape)
     # NumPy refuses negative integer powers: 1 / x**-y is 0 but for x = ±1
     negative = np.where(np.abs(x) == 1, np.where(y % 2 == 0, np.abs(x), x), 0)
     return np.where(y < 0, negative, np.power(x, np.maximum(y, 0)))
