@@ -15,7 +15,7 @@ from fuse import typebase
 from fuse import types as ty
 from fuse.argnames import also
 from fuse.errors import FuseError, FuseTypeError, Origin, user_line, with_context
-from fuse.trace import by_user
+from fuse.trace import by_untraced_user
 from fuse.typebase import Type
 from fuse.types import TensorType
 from fuse.walks import leaves as leaves
@@ -124,11 +124,12 @@ class Expr:
         return self
 
     def __bool__(self) -> bool:
-        """True, so that ``input or T.matrix()`` and ``if not W`` ask whether there is one, as in Theano.
+        """True in a user's lines, so that ``input or T.matrix()`` asks whether there is one, as in Theano.
 
-        Raises FuseTypeError for what is itself a truth value (``a < b``, ``T.all(m)``), and in traced functions.
+        Raises FuseTypeError for truth values (``a < b``, ``T.all(m)``), in traced functions, and where fuse itself asks
+        (an expression was given for a flag).
         """
-        if (self.is_leaf or getattr(self.type, "dtype", None) != "bool") and not by_user():
+        if (self.op.name == "input" or getattr(self.type, "dtype", "") != "bool") and by_untraced_user():
             return True
         raise FuseTypeError(
             f"the truth of an expression is not known while it is built ({self}): use switch(condition, a, b) for a "

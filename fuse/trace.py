@@ -39,3 +39,8 @@ def tracing(active: bool = True, single: bool | None = None) -> Iterator[None]:
 def by_user(depth: int = 2) -> bool:
     """Whether the function ``depth`` calls up, the caller of the one that asks, is traced and not fuse's own."""
     return TRACE.active and not sys._getframe(depth).f_code.co_filename.startswith(PACKAGE)
+
+
+def by_untraced_user(depth: int = 2) -> bool:
+    """Whether nothing is traced and the function ``depth`` calls up, as in `by_user`, is not fuse's own."""
+    return not TRACE.active and not sys._getframe(depth).f_code.co_filename.startswith(PACKAGE)

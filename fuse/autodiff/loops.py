@@ -6,14 +6,14 @@ rest it computes again. Both are ordinary loops, so gradients of gradients need 
 """
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fuse.autodiff import alongside, batching
 from fuse.autodiff.absent import is_null
 from fuse.autodiff.sweep import cast_like, cotangents, dense, filled, is_discrete, op
-from fuse.expr import Constant, Expr, constant, substitute, toposort, variable
+from fuse.expr import Constant, Expr, constant, leaves, substitute, toposort, variable
 from fuse.frontend import elementwise as ew
 from fuse.frontend import windows
 from fuse.frontend.indexing import set_subtensor
@@ -77,10 +77,7 @@ def _pulled(
     flows = zip(inner.outputs, given, g, strict=False)
     flat = [y for y, h, arrived in flows if _arrives(arrived) and (h is None or is_discrete(y))]
     step = _step(inner, given, flat, _used(inner, list(map(_arrives, g))))
-    absent = {x: h for x, h in step.slopes.items() if is_null(h)}
-    if not absent.keys().isdisjoint(inner.states):  # what flows back through a state reaches everything
-        why = next(iter(absent.values()))
-        return [DISCONNECTED, *[ZERO if is_discrete(x) else why for x in inner.inputs]]
+    absent = _through_states(inner, {x: h for x, h in step.slopes.items() if is_null(h)})
     checkpoint, truncate = params.get("checkpoint"), int(params.get("truncate", -1))
     if checkpoint is not None and not absent and body.until is None and truncate < 0:
         from fuse.autodiff.checkpoints import reverse_in_segments
@@ -128,6 +125,19 @@ def _step(
     heads += [(inner.ys[m], v) for m, v in beside.items()]
     heads += [(x, ZERO) for x in (*flat, *[inner.nexts[k] for k in flowing if k not in after])]
     return _Step(after, beside, cotangents(heads, [x for x in inner.inputs if not is_discrete(x)]))
+
+
+def _through_states(inner: Body, absent: Mapping[Expr, Any]) -> dict[Expr, Any]:
+    """The inputs without a gradient: with those in ``absent``, what the new values of such states are made of."""
+    found = dict(absent)
+    waiting = [x for x in inner.states if x in absent]
+    while waiting:
+        state = waiting.pop()
+        for leaf in leaves([inner.nexts[inner.states.index(state)]]):
+            if leaf in inner.inputs and leaf not in found:
+                found[leaf] = found[state]
+                waiting += [leaf] if leaf in inner.states else []
+    return {x: ZERO if is_discrete(x) else why for x, why in found.items()}
 
 
 def _backward(

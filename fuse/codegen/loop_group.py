@@ -61,6 +61,9 @@ def _members(writer: Writer, position: int, taken: set[int]) -> list[int]:
     later = {v for k in range(position + 1, len(units)) for v in made_by(units[k])}
     for k in range(position + 1, len(units)):
         unit = units[k]
+        if k in taken:  # by a group before this one
+            later.difference_update(made_by(unit))
+            continue
         if not (_is_of_numbers(unit) or isinstance(unit, Expr) and unit.op.name == "part"):
             continue
         if later.isdisjoint(read_by(writer, unit)):

@@ -310,11 +310,15 @@ class Scheduler(Placement):
     def bounded(self, node: Expr, level: int, prefix: Context, time: int) -> tuple[str, int]:
         """An index into iota: the index itself, once it is known to be one; or a place along what is not indexed."""
         source, *operands = self.operands[node]
-        axes, rank, at = self.region.amap[node], index_rank(node), source.pattern.index(0)
+        axes, rank = self.region.amap[node], index_rank(node)
+        at = source.pattern.index(0) if 0 in source.pattern else -1
         for k in range(len(operands)):
             if k != at:  # along an axis of size 1
                 time = max(time, checked_index(self, node, k, level, prefix, time)[1])
         name = self.new_name()
+        if at < 0:  # there is one position, 0
+            self.emit(level, prefix, time, Const(name, "int64", 0))
+            return name, time
         if at < len(operands):
             shift = rank - len(operands[at].pattern)
             value, found, _ = self.value(operands[at], level, prefix, axes, offset=shift)

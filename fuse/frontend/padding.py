@@ -15,7 +15,7 @@ from fuse.frontend.creation import alloc, linspace
 from fuse.frontend.join import join, slice_axis
 from fuse.frontend.layout import broadcast_to, iota
 from fuse.frontend.sizes import Size, as_size, as_size_expr, size_add, size_max, size_min, size_sub, sizes_of
-from fuse.types import DISCRETE
+from fuse.types import DISCRETE, INTEGER
 
 Pair = tuple[Any, Any]
 Pad = Callable[[Expr, int, Size, Size, Pair], Expr]
@@ -76,14 +76,14 @@ def _pair(value: Any) -> Pair:
     return items[0], items[-1]
 
 
-def _width(n: Any) -> Size:
-    size = as_size(n, "a pad width")
-    text = f"a pad width is not negative: {n}"
+def _width(n: Any, what: str = "a pad width") -> Size:
+    size = as_size(n, what)
+    text = f"{what} is not negative: {n}"
     if isinstance(size, int):
         if size < 0:
             raise FuseValueError(text)
         return size
-    return required(size, [ew.ge(size, 0)], "a pad width is not negative", "FuseValueError")
+    return required(size, [ew.ge(size, 0)], f"{what} is not negative", "FuseValueError")
 
 
 def _is_some(n: Size) -> bool:
@@ -142,7 +142,7 @@ def _statistic(name: str) -> Pad:
     def padded(x: Expr, axis: int, before: Size, after: Size, lengths: Pair) -> Expr:
         n, found = sizes_of(x)[axis], []
         for k, length in enumerate(lengths):
-            count = n if length is None else size_min(as_size(length, "stat_length"), n)
+            count = n if length is None else size_min(_width(length, "stat_length"), n)
             if isinstance(count, int) and count < 1 and name in ("maximum", "minimum"):
                 raise FuseValueError(f"stat_length {count} leaves nothing to take the {name} of")
             part = x
@@ -166,7 +166,7 @@ def _value(name: str, x: Expr, axis: int, dtype: str) -> Expr:
         value = {"maximum": reductions.max, "minimum": reductions.min, "mean": mean}[name](
             x, axis=axis, keepdims=True
         )
-    return ew.round_half_to_even(value) if dtype in DISCRETE and value.type.dtype not in DISCRETE else value
+    return ew.round_half_to_even(value) if dtype in INTEGER and value.type.dtype not in DISCRETE else value
 
 
 _STATISTICS = ("maximum", "mean", "median", "minimum")

@@ -12,6 +12,7 @@ import numpy as np
 from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
+from fuse.frontend.asserting import required
 from fuse.frontend.convolution import known_ints, padded
 from fuse.frontend.correlate import window_view, windows_along
 from fuse.frontend.creation import zeros
@@ -264,7 +265,9 @@ def _sizes(value: Any, n: int, what: str, least: int) -> Sizes:
         return known_ints(value, n, what, least)
     if len(given) != n:
         raise FuseValueError(f"{what} has {n} entries, one for each spatial axis, not {len(given)}: {value!r}")
-    return tuple([as_size(v, what) for v in given])
+    sizes = [as_size(v, what) for v in given]
+    text = f"{what} is {least} or more"
+    return tuple([required(v, [ew.ge(v, least)], text, "FuseValueError") if isinstance(v, Expr) else v for v in sizes])
 
 
 def pooled(n: int, x: Any, ws: Any, ignore_border: bool | None, stride: Any, pad: Any, mode: str) -> Expr:

@@ -278,7 +278,7 @@ class RandomStreams:
         A number as ``p`` is none, as in Theano. ``replace=False``: none twice; ``size`` is then one number. A matrix
         ``p`` with ``replace=False`` draws ``size`` distinct columns for each row (Theano's MRG_RandomStreams).
         """
-        a = as_expr(p).shape[-1] if a is None and p is not None else as_expr(a)
+        a = as_expr(p).shape[-1] if p is not None and (a is None or as_expr(p).type.ndim == 2) else as_expr(a)
         count = as_size(a) if a.type.ndim == 0 else sizes_of(a)[0]
         if a.type.ndim > 1:
             raise ShapeError(f"choice draws from a vector or from 0..a-1, not from a {a.type.describe()}")

@@ -14,7 +14,9 @@ def last_value(node: Expr, context: Context) -> Expr | None:
     values, *dynamic = node.args
     loop = values.args[0] if values.op.name == "part" else values
     spec = unmarked(node.params["spec"])
-    if loop.op is not LOOP or loop in context.frozen or not spec or spec[0] != ("int", -1):
+    if loop.op is not LOOP or not spec or spec[0] != ("int", -1):
+        return None
+    if loop in context.frozen or values in context.frozen:  # they are asked for as they are
         return None
     body: Body = loop.params["body"]
     number = values.params["i"] - len(body.states)
