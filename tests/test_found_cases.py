@@ -650,3 +650,48 @@ def test_loops_without_dear_functions_are_in_no_blocks(mode):
     x, n = T.dscalar("x"), T.lscalar("n")
     f = fuse.function([x, n], [fuse.loop(lambda s, _: ((s[0] * 2 + 1,), ()), (x,), None, n)[0][0], T.sin(x)], mode=mode)
     assert f(0.5, 40)[0] == 2.0**40 * 1.5 - 1
+
+
+def test_an_expression_is_no_flag():
+    """Where fuse itself asked for its truth it was True, as it is for the user's `x or T.matrix()`: flags were on."""
+    x, k = T.dmatrix("x"), T.scalar("k", dtype="bool")
+    for make in (lambda: x.sum(axis=0, keepdims=k), lambda: T.cumsum(x, axis=k == 0) if T.all(x) else x,
+                 lambda: fuse.jit(lambda a, b: np.sum(a, axis=0, keepdims=b))(np.ones((2, 3)), False)):  # fmt: skip
+        with pytest.raises((FuseError, TypeError)):
+            make()
+    assert (x or k) is x
+
+
+def test_all_values_of_a_scan_are_held_constant_or_differentiated_by():
+    x = fuse.shared(np.array([0.1, 0.2, 0.3]))
+    values, _ = fuse.scan(lambda v: v * x, outputs_info=[T.ones(3)], n_steps=3)
+    powers = np.array([0.1, 0.2, 0.3]) ** np.arange(1, 4)[:, None]
+    held = fuse.grad((values[-1] * x).sum(), x, consider_constant=[values])
+    np.testing.assert_allclose(held.eval(), powers[2])
+    both = fuse.grad((values[-1] * values[0]).sum(), values)
+    np.testing.assert_allclose(both.eval(), [powers[2], np.zeros(3), powers[0]])
+
+
+def test_gradients_stop_at_the_states_that_a_draw_reaches():
+    """A probability that is a state, and does not come from what is differentiated by, leaves all else a gradient."""
+    x, streams = T.dvector("x"), fuse.tensor.shared_randomstreams.RandomStreams(3)
+
+    def step(h, c):
+        return h * x * streams.binomial(size=(3,), n=1, p=c, dtype="float64"), c * 1.0
+
+    values, _ = fuse.scan(step, outputs_info=[T.ones(3), T.ones(3)], n_steps=3)
+    np.testing.assert_allclose(fuse.grad(values[0][-1].sum(), x).eval({x: [1.0, 2.0, 3.0]}), [3.0, 12.0, 27.0])
+    reached, _ = fuse.scan(lambda h, c: (step(h, c)[0], c * x), outputs_info=[T.ones(3), T.ones(3)], n_steps=3)
+    with pytest.raises(fuse.gradient.NullTypeGradError):
+        fuse.grad(reached[0][-1].sum(), x)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_positions_of_one_beside_what_broadcasts(mode):
+    v, w, i = T.dvector("v"), T.dvector("w"), T.lvector("i")
+    f = fuse.function([v, w, i], [v + w, T.arange(v.shape[0])[i] * 1.0], mode=mode)
+    got = f(np.ones(1), np.ones(3), [0, -1, 0])
+    np.testing.assert_array_equal(got[0], [2.0, 2.0, 2.0])
+    np.testing.assert_array_equal(got[1], [0.0, 0.0, 0.0])
+    with pytest.raises(IndexError):
+        f(np.ones(1), np.ones(3), [0, -2, 0])
