@@ -695,3 +695,13 @@ def test_positions_of_one_beside_what_broadcasts(mode):
     np.testing.assert_array_equal(got[1], [0.0, 0.0, 0.0])
     with pytest.raises(IndexError):
         f(np.ones(1), np.ones(3), [0, -2, 0])
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_is_filled_has_the_size_of_the_value(mode):
+    """Where only the value's size was known, that of what is filled was compared with nothing."""
+    x, y = T.dmatrix("x"), T.TensorType("float64", (4, 1))("y")
+    f = fuse.function([x, y], T.fill(x, y), mode=mode)
+    assert f(np.ones((4, 3)), np.ones((4, 1))).shape == f(np.ones((1, 3)), np.ones((4, 1))).shape == (4, 3)
+    with pytest.raises(ShapeError):
+        f(np.ones((2, 3)), np.ones((4, 1)))

@@ -7,6 +7,7 @@ opaque calls, and 0-d integer formulas over sizes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from fuse.codegen.lift import lift_gather
 from fuse.codegen.sizes import Sizes
@@ -81,11 +82,20 @@ def _expand_node(node: Expr, args: tuple[Expr, ...]) -> Expr:
         model, value = args
         if value.type.ndim == model.type.ndim and value.type.shape == model.type.shape and None not in value.type.shape:
             return _as_type(value, node)
-        sizes = tuple([n if isinstance(n, Expr) else constant(n, dtype="int64") for n in shape_of(node)])
+        own = [*[1] * (node.type.ndim - model.type.ndim), *shape_of(model)]  # of which nothing else is read
+        sizes = tuple([_met(n, m) for n, m in zip(shape_of(node), own, strict=True)])
         return _as_type(make(OPS["broadcast_to"], (value, *sizes)) if sizes else value, node)
     if node.op.name == "unbroadcast" and (axis := _summed(*args)):
         args = (_sum_kept(args[0], axis), args[1])
     return node if args == node.args else _keep_origin(make(node.op, args, node.params), node)
+
+
+def _met(size: Any, model: Any) -> Expr:
+    """A size of what is filled; where only the value tells it, that of the model is compared with it."""
+    if isinstance(size, Expr):
+        return size
+    known = constant(size, dtype="int64")
+    return make(OPS["broadcast_size"], (model, known)) if isinstance(model, Expr) else known
 
 
 def _sum_kept(value: Expr, axis: tuple[int, ...]) -> Expr:
