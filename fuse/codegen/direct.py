@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
@@ -53,6 +54,7 @@ class KernelWalk(Walk):
 
 
 _helpers: dict[tuple[Any, ...], Helper] = {}
+_numbers = itertools.count()  # of helpers: one that is being translated has its own before those that it calls
 
 
 def helper(function: FunctionType, argtypes: tuple[Any, ...]) -> Helper:
@@ -66,7 +68,7 @@ def helper(function: FunctionType, argtypes: tuple[Any, ...]) -> Helper:
             names = {**intrinsics.namespace(), **function.__globals__}
             walk = Walk(module, names, helper)
             # the type of the result is known after the walk, so it is written into a function without one first
-            symbol = f"fuse_{function.__name__}_{len(_helpers)}"
+            symbol = f"fuse_{function.__name__}_{next(_numbers)}"
             kinds = [walk.context.get_value_type(t) for t in argtypes]
             made = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), symbol)
             walk.builder = ir.IRBuilder(made.append_basic_block("entry"))

@@ -127,10 +127,14 @@ def exp(x):
     grown = math.exp(x.real)
     if x.imag == 0.0:
         return complex(grown, x.imag)
-    if (grown == INFINITY) & (x.real < INFINITY) & (abs(x.imag) < INFINITY):
+    if not abs(x.imag) < INFINITY:  # as C has it: of infinite real numbers 0 and infinity stay, whatever the angle
+        if x.real == -INFINITY:
+            return complex(0.0, 0.0)
+        return complex(INFINITY if x.real == INFINITY else NAN, NAN)
+    if (grown == INFINITY) & (x.real < INFINITY):
         half = math.exp(x.real * 0.5)
         return complex(half * math.cos(x.imag) * half, half * math.sin(x.imag) * half)
-    return np.exp(x)
+    return complex(grown * math.cos(x.imag), grown * math.sin(x.imag))
 
 
 def exp2(x):
