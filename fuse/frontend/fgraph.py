@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fuse.errors import FuseTypeError, FuseValueError, MissingInputError
@@ -19,6 +20,7 @@ class ReplacementDidntRemovedError(Exception):
     """A replacement left what it was to remove."""
 
 
+@dataclass(frozen=True, repr=False)
 class Output:
     """PyTensor's op of an output of a graph: output ``idx``.
 
@@ -26,14 +28,7 @@ class Output:
     (True, False)
     """
 
-    def __init__(self, idx: int) -> None:
-        self.idx = idx
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Output) and self.idx == other.idx
-
-    def __hash__(self) -> int:
-        return hash((Output, self.idx))
+    idx: int
 
     def __repr__(self) -> str:
         return f"Output({self.idx})"
