@@ -29,7 +29,7 @@ class Event:
             self.on.force(*self.at)
 
 
-class Streams(device.SimulatedDevice):
+class Streams(device.StreamingDevice, device.SimulatedDevice):
     """Launches are on stream 0 and run when somebody waits for them; ``eager``: what stream 1 has is done at once."""
 
     def __init__(self, eager):

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from fuse.codegen.device import Device
+    from fuse.codegen.device import StreamingDevice
 
 LARGE = 1 << 20  # bytes of arrays that are copied so
 STAGE, STAGES = 4 << 20, 3  # bytes of a stage, and their number
@@ -32,7 +32,7 @@ MARKS = 8
 class Stage:
     """Page-locked memory, and the event behind the copy that uses it."""
 
-    def __init__(self, on: Device, size: int) -> None:
+    def __init__(self, on: StreamingDevice, size: int) -> None:
         self.room = on.pinned(size)
         self.event = on.event()
         self.used = False
@@ -50,7 +50,7 @@ class Stage:
 class Transfers:
     """Copies to and from one device. Raises whatever the driver does where it has no streams or page-locked memory."""
 
-    def __init__(self, on: Device) -> None:
+    def __init__(self, on: StreamingDevice) -> None:
         self.on, self.lock = on, threading.RLock()
         self.side = on.side_stream()
         self.stages = [Stage(on, STAGE) for _ in range(STAGES)]

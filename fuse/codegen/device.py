@@ -132,36 +132,10 @@ class Device(ABC):
 
     @cached_property
     def transfers(self) -> Transfers | None:
-        """Copies that overlap, where the provider has streams, events and page-locked memory."""
-        try:
-            return Transfers(self)
-        except Exception:
-            return None
+        """Copies that overlap, where there are streams for them."""
+        return None
 
-    # ------------------------------------------------------------ streams, for those copies
     stream: Any = 0  # of launches
-
-    def side_stream(self) -> Any:
-        """A stream whose copies run beside launches."""
-        raise NotImplementedError
-
-    def event(self) -> Any:
-        """An event, with ``record(stream)``, ``wait(stream)`` and ``synchronize()``."""
-        raise NotImplementedError
-
-    def pinned(self, size: int) -> Any:
-        """Page-locked memory of the host, as uint8."""
-        raise NotImplementedError
-
-    def send(self, target: Any, array: Any, stream: Any) -> None:
-        """Begin to copy page-locked memory to the device."""
-        raise NotImplementedError
-
-    def fetch(self, source: Any, array: Any, stream: Any) -> None:
-        """Begin to copy from the device to page-locked memory."""
-        raise NotImplementedError
-
-    # ------------------------------------------------------------ more
 
     @abstractmethod
     def copy(self, target: Any, source: Any) -> None:
@@ -248,6 +222,37 @@ def _rounded(count: int) -> int:
 
 
 # ---------------------------------------------------------------- the simulator
+class StreamingDevice(Device):
+    """A device with streams, events and page-locked memory, for copies that overlap."""
+
+    @cached_property
+    def transfers(self) -> Transfers | None:
+        try:
+            return Transfers(self)
+        except Exception:  # whatever a driver says that has none of these: arrays are copied one after the other
+            return None
+
+    @abstractmethod
+    def side_stream(self) -> Any:
+        """A stream whose copies run beside launches."""
+
+    @abstractmethod
+    def event(self) -> Any:
+        """An event, with ``record(stream)``, ``wait(stream)`` and ``synchronize()``."""
+
+    @abstractmethod
+    def pinned(self, size: int) -> Any:
+        """Page-locked memory of the host, as uint8."""
+
+    @abstractmethod
+    def send(self, target: Any, array: Any, stream: Any) -> None:
+        """Begin to copy page-locked memory to the device."""
+
+    @abstractmethod
+    def fetch(self, source: Any, array: Any, stream: Any) -> None:
+        """Begin to copy from the device to page-locked memory."""
+
+
 class SimulatedDevice(Device):
     """The simulator: kernels in plain Python, on memory of the host."""
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fuse.codegen.device import Device
+from fuse.codegen.device import StreamingDevice
 from fuse.codegen.device_code import compiled, first_line, function_of, numba_cuda, signature
 from fuse.errors import DeviceError
 
@@ -29,7 +29,7 @@ KINDS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64
          "bool", "complex64", "complex128")  # fmt: skip
 
 
-class NumbaDevice(Device):
+class NumbaDevice(StreamingDevice):
     """The current device of numba-cuda."""
 
     def __init__(self) -> None:
