@@ -58,7 +58,11 @@ def dtype_name(dtype: Any) -> str:
 
     >>> dtype_name(np.int32), dtype_name("f4"), dtype_name(float), dtype_name("floatX")
     ('int32', 'float32', 'float64', 'float64')
+    >>> dtype_name(np.array(["float32"])[0])
+    'float32'
     """
+    if isinstance(dtype, np.str_):  # an element of an array of names
+        dtype = str(dtype)
     if isinstance(dtype, str) and dtype in DTYPES:
         return dtype
     if isinstance(dtype, str) and dtype == "floatX":

@@ -422,6 +422,20 @@ def test_places_that_go_around_are_runs_of_memory(dtype):
         part(v, 0, 701, 701)
 
 
+@pytest.mark.parametrize("ndim", [3, 4])
+def test_places_that_go_around_lie_along_the_axis_whatever_axes_are_joined(ndim):
+    """Axes that the kernel joins are one entry of an index and several dimensions of the array."""
+    x, y = (T.TensorType("float64", (None,) * ndim)(n) for n in "xy")
+    a = T.lscalar("a")
+    f = fuse.function([x, y, a], [y * T.roll(x, a, axis) for axis in range(ndim)])
+    rng = np.random.default_rng(ndim)
+    for shape in ((1, 17, 2, 3), (2, 5, 4, 1), (3, 2, 2, 5)):
+        v, w = rng.normal(size=(2, *shape[-ndim:]))
+        for shift in (1, -1, 3):
+            for axis, got in enumerate(f(v, w, shift)):
+                np.testing.assert_array_equal(got, w * np.roll(v, shift, axis))
+
+
 # ---------------------------------------------------------------- the order of results
 ORDERED = {
     "sum of two": (lambda x, y: x + y, 2),

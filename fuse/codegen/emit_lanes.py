@@ -7,7 +7,7 @@ from dataclasses import replace
 from fuse.codegen.around import Around, around
 from fuse.codegen.emit_rows import Rows
 from fuse.codegen.emit_turning import TurningEmitter
-from fuse.codegen.kernel import Axis, Compute, Kernel, Loop
+from fuse.codegen.kernel import Axis, Compute, Kernel, Loop, index_width
 from fuse.codegen.lanes import FEW_ROWS, LANES_TOGETHER, NARROW_BLOCK, ROW_BLOCK, TILE, lane_block, longest_sweep
 from fuse.codegen.text import is_innermost
 from fuse.op import OPS
@@ -55,7 +55,7 @@ class LaneEmitter(TurningEmitter):
     def in_runs(self, s: Loop, found: Around) -> None:
         """Lanes that pick elements from places that go around, as copies of one run of memory or two."""
         name, tile, buffer = s.axis.name, found.put.local, found.load.buffer
-        count, size = f"{name}_count", self.size(buffer, found.k)
+        count, size = f"{name}_count", self.size(buffer, index_width(found.load.index[: found.k]))
         first, last, before, at = (f"{tile}_{word}" for word in ("first", "last", "before", "at"))
         for end, position in ((first, f"{name}_start"), (last, f"{name}_start + {count} - 1")):
             self.line(f"{name} = {position}")

@@ -16,7 +16,7 @@ import numpy as np
 
 from fuse.codegen.emit_sums import SumEmitter
 from fuse.codegen.inline import kernel_cost
-from fuse.codegen.kernel import Axis, Buffer, Compute, Kernel, Load, Loop, Store, Update, walk
+from fuse.codegen.kernel import Axis, Buffer, Compute, Kernel, Load, Loop, Store, Update, index_width, walk
 from fuse.codegen.processor import cache_bytes
 
 LIGHT = 12  # operations of a loop's body at most: beside longer ones the next loads wait for stores
@@ -66,8 +66,7 @@ class StreamEmitter(SumEmitter):
         layout, place = self.buffers[s.buffer].layout, s.index.index(axis)
         if layout == "C":
             return all(i == 0 for i in s.index[place + 1 :])
-        width = sum(i.width if isinstance(i, Axis) else 1 for i in s.index[:place])
-        return axis.width == 1 and layout == f"S{width}"
+        return axis.width == 1 and layout == f"S{index_width(s.index[:place])}"
 
     def decide(self, loop: Loop) -> None:
         """Before a loop that threads share: whether the sizes are worth streaming, for each result that may be."""

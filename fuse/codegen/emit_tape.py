@@ -12,7 +12,20 @@ from typing import Any
 from fuse.codegen import tape
 from fuse.codegen.emit_parts import PartEmitter
 from fuse.codegen.inline import constant_text
-from fuse.codegen.kernel import Axis, Combine, Compute, Const, Kernel, Load, Loop, Position, Store, uses, walk
+from fuse.codegen.kernel import (
+    Axis,
+    Combine,
+    Compute,
+    Const,
+    Kernel,
+    Load,
+    Loop,
+    Position,
+    Store,
+    index_width,
+    uses,
+    walk,
+)
 from fuse.codegen.text import typed
 
 
@@ -72,8 +85,7 @@ class TapeEmitter(PartEmitter):
             return False
         if b.layout == "C":
             return all(e == 0 and not isinstance(e, Axis) for e in s.index[s.index.index(axis) + 1 :])
-        unit = sum(e.width if isinstance(e, Axis) else 1 for e in s.index[: s.index.index(axis)])
-        return axis.width == 1 and int(b.layout[1:]) == unit
+        return axis.width == 1 and int(b.layout[1:]) == index_width(s.index[: s.index.index(axis)])
 
     def taped(self, body: tuple[Any, ...], axis: Axis | None) -> None:
         """The loop over ``axis`` (once where that is None) as blocks of its tape."""
