@@ -61,8 +61,7 @@ def dtype_name(dtype: Any) -> str:
     >>> dtype_name(np.array(["float32"])[0])
     'float32'
     """
-    if isinstance(dtype, np.str_):  # an element of an array of names
-        dtype = str(dtype)
+    dtype = str(dtype) if isinstance(dtype, np.str_) else dtype  # an element of an array of names
     if isinstance(dtype, str) and dtype in DTYPES:
         return dtype
     if isinstance(dtype, str) and dtype == "floatX":
