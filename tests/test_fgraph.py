@@ -47,6 +47,30 @@ def test_who_reads_a_variable():
     assert x in graph and exp in graph and T.sin(x) not in graph
 
 
+def test_an_output_is_changed_like_an_input():
+    told = []
+
+    class Watch(toolbox.Feature):
+        def on_change_input(self, fgraph, node, i, r, new_r, reason=None):
+            told.append((node, i, r, new_r, reason))
+
+        def on_import(self, fgraph, node, reason):
+            told.append(node)
+
+    graph = fuse.FunctionGraph([x], [T.exp(x), T.sin(x)], features=[Watch()])
+    told.clear()
+    graph.change_input("output", 1, T.cos(x), "why")
+    assert graph.outputs == [T.exp(x), T.cos(x)]
+    assert told == [T.cos(x).owner, ("output", 1, T.sin(x), T.cos(x), "why")]
+    [(client, _)] = graph.get_clients(T.cos(x))
+    graph.change_node_input(client, 0, T.tan(x))
+    assert graph.outputs == [T.exp(x), T.tan(x)]
+    with pytest.raises(MissingInputError, match="would read y"):
+        graph.change_input("output", 0, x + y)
+    graph.change_input("output", 0, x + y, import_missing=True)
+    assert graph.inputs == [x, y]
+
+
 def test_inputs_are_checked_and_found():
     with pytest.raises(MissingInputError, match="y, which is none of its inputs"):
         fuse.FunctionGraph([x], [x + y])

@@ -249,14 +249,20 @@ class FunctionGraph:
             raise ReplacementDidntRemovedError(f"after the replacement ({reason}) the graph still has {left[0]}")
 
     def change_node_input(
-        self, node: Apply, i: int, new_var: Expr, reason: Any = None, import_missing: bool = False, check: bool = True
+        self, node: Any, i: int, new_var: Expr, reason: Any = None, import_missing: bool = False, check: bool = True
     ) -> None:
-        """Let application ``node`` read ``new_var`` as input ``i``: another takes the place of its outputs."""
-        if isinstance(node, OutputClient):
-            place = node.op.idx
+        """Let application ``node`` read ``new_var`` as input ``i``: another takes the place of its outputs.
+
+        'output', or a client that is one, stands for what reads the outputs: ``new_var`` becomes output ``i``.
+        """
+        if isinstance(node, str):
+            place = node.op.idx if isinstance(node, OutputClient) else i
             if not fits(self.outputs[place], new_var):
                 raise FuseTypeError(f"an output cannot become a {new_var.type.describe()}")
+            self._need(new_var, import_missing)
+            before, old = self._watched(), self.outputs[place]
             self.outputs[place] = new_var
+            self._tell(before, reason, [(node, place, old, new_var)])
             return
         given = [new_var if k == i else v for k, v in enumerate(node.inputs)]
         if not fits(node.inputs[i], new_var):

@@ -118,9 +118,14 @@ def equal_computations(
     return list(xs) == substitute(ys, dict(zip(in_ys, in_xs, strict=True)))
 
 
+def call_text(node: Apply, texts: Sequence[str]) -> str:
+    """An application as the call of its op, of these arguments."""
+    return f"{node.op}({', '.join(texts)})"
+
+
 def as_string(
     i: Iterable[Expr], o: Iterable[Expr], leaf_formatter: Callable[[Expr], str] = str,
-    node_formatter: Callable[[Apply, list[str]], str] | None = None,
+    node_formatter: Callable[[Apply, list[str]], str] = call_text,
 ) -> list[str]:
     """The formulas of ``o`` in terms of ``i`` as text; what is used several times is written once and numbered.
 
@@ -129,7 +134,6 @@ def as_string(
     >>> as_string([x], [T.exp(x) * T.exp(x)])
     ['mul(*1 -> exp(x), *1)']
     """
-    write = node_formatter or (lambda node, texts: f"{node.op}({', '.join(texts)})")
     stop, outs = set(i), list(o)
     inner = ops(stop, outs)
     readers = Counter([a.owner for a in outs] + [a.owner for n in inner for a in n.inputs if a not in stop])
@@ -138,7 +142,6 @@ def as_string(
     def at(x: Expr, node: Apply) -> str:
         return f"::{node.outputs.index(x)}" if len(node.outputs) > 1 else ""
 
-    texts: dict[Expr, str] = {}
     written: list[str] = []
     for out in outs:
         waiting: list[tuple[Expr, bool]] = [(out, False)]
@@ -152,9 +155,8 @@ def as_string(
                 count = len(node.inputs)
                 args = parts[len(parts) - count :]
                 del parts[len(parts) - count :]
-                text = write(node, args)
+                text = node_formatter(node, args)
                 parts.append(f"*{numbers[node]} -> {text}" if readers[node] > 1 else text)
-                texts[x] = text
             elif node in numbers:
                 parts.append(f"*{numbers[node]}{at(x, node)}")
             else:

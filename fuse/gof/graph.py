@@ -11,6 +11,7 @@ from fuse.frontend.apply import Apply as Apply
 from fuse.frontend.fgraph import FunctionGraph
 from fuse.frontend.graph import ancestors as ancestors
 from fuse.frontend.graph import as_string as as_string
+from fuse.frontend.graph import call_text
 from fuse.frontend.graph import clone as clone
 from fuse.frontend.graph import equal_computations as equal_computations
 from fuse.frontend.graph import inputs as inputs
@@ -95,7 +96,13 @@ def stack_search(
 
 
 def list_of_nodes(inputs: Iterable[Expr], outputs: Iterable[Expr]) -> list[Apply]:
-    """The applications between ``inputs`` and ``outputs``, those of the outputs first."""
+    """The applications between ``inputs`` and ``outputs``, those of the outputs first.
+
+    >>> import fuse.tensor as T
+    >>> x = T.dvector("x")
+    >>> list_of_nodes([x], [T.exp(T.sin(x))])
+    [exp(float64 vector), sin(x)]
+    """
     return io_toposort(inputs, outputs)[::-1]
 
 
@@ -106,7 +113,7 @@ def clone_get_equiv(
     """What becomes of each variable and application where the inputs are replaced by new ones (``copy_inputs``)."""
     graph = FunctionGraph.of(list(inputs), list(outputs))
     if copy_inputs:
-        equal = graph._renewed()
+        equal = graph.clone_get_equiv()[1]
     else:
         equal = {item: item for item in (*graph.variables, *graph.toposort())}
     equal.update(memo or {})
@@ -154,8 +161,13 @@ def io_connection_pattern(inputs: Iterable[Expr], outputs: Iterable[Expr]) -> li
 
 def op_as_string(
     i: Iterable[Expr], op: Apply, leaf_formatter: Callable[[Expr], str] = str,
-    node_formatter: Callable[[Apply, list[str]], str] | None = None,
+    node_formatter: Callable[[Apply, list[str]], str] = call_text,
 ) -> str:
-    """One application as text, in terms of its inputs."""
-    write = node_formatter or (lambda node, texts: f"{node.op}({', '.join(texts)})")
-    return write(op, as_string(i, op.inputs, leaf_formatter, node_formatter))
+    """One application as text, in terms of ``i``.
+
+    >>> import fuse.tensor as T
+    >>> x, y = T.dvectors("x", "y")
+    >>> op_as_string([x, y], (T.exp(x) + y).owner)
+    'add(exp(x), y)'
+    """
+    return node_formatter(op, as_string(i, op.inputs, leaf_formatter, node_formatter))
