@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,7 +27,9 @@ from fuse.codegen.kernel import Buffer, Local, check
 from fuse.codegen.launch import Launcher
 from fuse.codegen.region import SCATTERS, Region, is_literal
 from fuse.codegen.schedule import schedule
+from fuse.codegen.sizes import Size
 from fuse.codegen.syntax import parse
+from fuse.codegen.text import numpy_dtype
 from fuse.codegen.texts import Texts
 from fuse.codegen.written import without_detours
 from fuse.errors import FuseTypeError, origin_text
@@ -37,7 +39,6 @@ from fuse.looping.tidy import tidied
 from fuse.rules.inlining import without_identities
 from fuse.types import TensorType
 
-Array = Any
 
 class _Plain(CpuEmitter):
     """Writes a kernel on contiguous arrays: sizes are compared, and nothing is left to the loader."""
@@ -151,7 +152,8 @@ class _Writer(SizeNames):
     def empty(self, node: Expr) -> str:
         name = self.fresh("t")
         sizes = [self.size(n) for n in self.sizes.of[node]]
-        self.line(f"{name} = np.empty(({', '.join(sizes)}{',' if len(sizes) == 1 else ''}), {_dtype(node.type.dtype)})")
+        shape = f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
+        self.line(f"{name} = np.empty({shape}, {numpy_dtype(node.type.dtype)})")
         self.contiguous.add(name)
         return name
 
@@ -181,7 +183,7 @@ class _Writer(SizeNames):
     def filled(self, number: str, dtype: str) -> str:
         """An array without axes that holds ``number``."""
         name = self.fresh("t")
-        self.line(f"{name} = np.empty((), {_dtype(dtype)})")
+        self.line(f"{name} = np.empty((), {numpy_dtype(dtype)})")
         self.line(f"{name}[()] = {number}")
         return name
 
@@ -220,13 +222,13 @@ class _Writer(SizeNames):
             axes = [p for a in made[buffer.name].axes for p in a.parts or (a,)]
             sizes = [_source(launcher.size_source(int(p.name[1:])), given) for p in axes]
             name = self.fresh("t")
-            self.line(f"{name} = np.empty(({', '.join(sizes)},), {_dtype(buffer.dtype)})")
+            self.line(f"{name} = np.empty(({', '.join(sizes)},), {numpy_dtype(buffer.dtype)})")
             temporary.append(name)
         self.line(f"if kernel{number}({', '.join([*arrays, *temporary, *scalars])}) != 0:")
         self.line("    raise ValueError('sizes or indices do not fit, or nothing to take the extremum of')")
 
     def text_of(self, source: Source, name: str) -> str:
-        text = re.sub(r"scratch\('(\w+)', (\d+)\)", lambda m: f"np.empty({m[2]}, {_dtype(m[1])})", source.text)
+        text = re.sub(r"scratch\('(\w+)', (\d+)\)", lambda m: f"np.empty({m[2]}, {numpy_dtype(m[1])})", source.text)
         definition = parse(text).body[0]
         assert isinstance(definition, ast.FunctionDef)
         words: dict[str, ast.expr] = {}
@@ -244,12 +246,7 @@ class _Writer(SizeNames):
         arg = node.args[k]
         if not isinstance(arg.type, TensorType):
             raise self.refused(node)
-        if is_integer(node, k):
-            size = self.sizes.host(arg)
-            if isinstance(size, int):
-                return str(size)
-            return self.size(size) if self.is_ready(size) else f"int({self.array(arg)}[()])"
-        return self.array(arg)
+        return self.integer(self.sizes.host(arg), arg) if is_integer(node, k) else self.array(arg)
 
     def refused(self, node: Expr) -> FuseTypeError:
         where = "inside Numba's code" if self.native else "in a file of its own"
@@ -257,10 +254,13 @@ class _Writer(SizeNames):
 
     def whole(self, number: Expr) -> str:
         """The text of an integer of no axes."""
-        size = self.sizes.host(number) if self.sizes.is_host(number) else None
-        if isinstance(size, int) or size is not None and self.is_ready(size):
-            return str(size) if isinstance(size, int) else self.size(size)
-        return f"int({self.array(number)}[()])"
+        return self.integer(self.sizes.host(number) if self.sizes.is_host(number) else None, number)
+
+    def integer(self, size: Size | None, number: Expr) -> str:
+        """The text of an integer that is known as a size, or as the value of ``number``."""
+        if isinstance(size, int):
+            return str(size)
+        return self.size(size) if size is not None and self.is_ready(size) else f"int({self.array(number)}[()])"
 
     def single(self, node: Expr) -> None:
         if node.op.name == "loop":
@@ -273,46 +273,57 @@ class _Writer(SizeNames):
             self.env[node] = self.loops[node.args[0]][node.params["i"]]
             return
         arguments = [self.argument(node, k) for k in range(len(node.args))]
-        if node.op.name in ("subtensor", "set_subtensor", "inc_subtensor"):
-            if node.op.name != "subtensor":
-                self.env[node] = name = self.copied(arguments[0])
-                sign = "=" if node.op.name == "set_subtensor" else "+="
-                self.line(f"{name}[{slice_text(node, arguments[2:])}] {sign} {arguments[1]}")
-                return
-            text = f"{arguments[0]}[{slice_text(node, arguments[1:])}]"
-            if not node.type.ndim:  # an array for NumPy, a number for Numba
-                self.env[node] = self.filled(text.replace(", ...]", "]") + "[()]" * (not self.native), node.type.dtype)
-                return
-        elif node.op.name == "reshape":
-            sizes = ", ".join(arguments[1:])
-            text = f"{self.lined_up(arguments[0], node.args[0].type.ndim)}.reshape(({sizes}{',' if sizes else ''}))"
-        elif node.op.name == "join":
-            arrays = [self.lined_up(a, arg.type.ndim) for a, arg in zip(arguments, node.args, strict=True)]
-            text = f"np.concatenate(({''.join([f'{a}, ' for a in arrays])}), {node.params['axis']})"
-        elif node.op.name == "rebroadcast":
-            text = arguments[0]
-            for d, is_one in enumerate(node.params["pattern"]):
-                if is_one:
-                    self.compare(f"{text}.shape[{d}]", "1")
-        elif node.op.name == "specify_shape":
-            text = arguments[0]
-            for d, wanted in enumerate(node.args[1:]):
-                self.compare(f"{text}.shape[{d}]", self.whole(wanted))
-        elif node.op.name == "make_vector":
-            self.env[node] = name = self.empty(node)
-            for k, argument in enumerate(arguments):
-                self.line(f"{name}[{k}] = {argument}[()]")
-            return
+        write = _STEPS.get(node.op.name)
+        if write is not None:
+            self.env[node] = write(self, node, arguments)
         elif self.native and node.op.name == "dot":
-            text = self.product(node, arguments)
+            self.env[node] = self.named(self.product(node, arguments))
         else:
             names = call(self, node, arguments)
             if isinstance(node.type, TensorType):
                 self.env[node] = names[0]
             else:
                 self.loops[node] = names
-            return
-        self.env[node] = self.named(text)
+
+    # ------------------------------------------------------------ views and joins: the name of each
+    def part(self, node: Expr, arguments: list[str]) -> str:
+        text = f"{arguments[0]}[{slice_text(node, arguments[1:])}]"
+        if node.type.ndim:
+            return self.named(text)
+        # an array for NumPy, a number for Numba
+        return self.filled(text.replace(", ...]", "]") + "[()]" * (not self.native), node.type.dtype)
+
+    def stored(self, node: Expr, arguments: list[str]) -> str:
+        name = self.copied(arguments[0])
+        sign = "=" if node.op.name == "set_subtensor" else "+="
+        self.line(f"{name}[{slice_text(node, arguments[2:])}] {sign} {arguments[1]}")
+        return name
+
+    def reshaped(self, node: Expr, arguments: list[str]) -> str:
+        sizes = ", ".join(arguments[1:])
+        whole = self.lined_up(arguments[0], node.args[0].type.ndim)
+        return self.named(f"{whole}.reshape(({sizes}{',' if sizes else ''}))")
+
+    def joined(self, node: Expr, arguments: list[str]) -> str:
+        arrays = [self.lined_up(a, arg.type.ndim) for a, arg in zip(arguments, node.args, strict=True)]
+        return self.named(f"np.concatenate(({''.join([f'{a}, ' for a in arrays])}), {node.params['axis']})")
+
+    def rebroadcast(self, node: Expr, arguments: list[str]) -> str:
+        for d, is_one in enumerate(node.params["pattern"]):
+            if is_one:
+                self.compare(f"{arguments[0]}.shape[{d}]", "1")
+        return self.named(arguments[0])
+
+    def of_shape(self, node: Expr, arguments: list[str]) -> str:
+        for d, wanted in enumerate(node.args[1:]):
+            self.compare(f"{arguments[0]}.shape[{d}]", self.whole(wanted))
+        return self.named(arguments[0])
+
+    def vector(self, node: Expr, arguments: list[str]) -> str:
+        name = self.empty(node)
+        for k, argument in enumerate(arguments):
+            self.line(f"{name}[{k}] = {argument}[()]")
+        return name
 
     def branch(self, node: Expr) -> list[str]:
         """The names of what one side of a choice makes, arrays of no elements where it is not taken."""
@@ -333,11 +344,11 @@ class _Writer(SizeNames):
             if y.type.ndim:
                 self.line(f"    {name} = {found}[{k}]")
             else:
-                self.line(f"    {name} = np.empty((), {_dtype(y.type.dtype)})")
+                self.line(f"    {name} = np.empty((), {numpy_dtype(y.type.dtype)})")
                 self.line(f"    {name}[()] = {found}[{k}]")
         self.line("else:")
         for name, y in zip(names, body.ys, strict=True):
-            self.line(f"    {name} = np.empty(({'0, ' * y.type.ndim}), {_dtype(y.type.dtype)})")
+            self.line(f"    {name} = np.empty(({'0, ' * y.type.ndim}), {numpy_dtype(y.type.dtype)})")
         return names
 
     def choice(self, node: Expr) -> None:
@@ -382,13 +393,16 @@ class _Writer(SizeNames):
         return sum(r is value for r in self.results) == 1
 
 
+_STEPS: dict[str, Callable[[_Writer, Expr, list[str]], str]] = {
+    "subtensor": _Writer.part, "set_subtensor": _Writer.stored, "inc_subtensor": _Writer.stored,
+    "reshape": _Writer.reshaped, "join": _Writer.joined, "rebroadcast": _Writer.rebroadcast,
+    "specify_shape": _Writer.of_shape, "make_vector": _Writer.vector,
+}
+
+
 def _source(place: tuple[int, int | None], given: list[str]) -> str:
     k, d = place
     return str(k) if d is None else given[k] if d < 0 else f"{given[k]}.shape[{d}]"
-
-
-def _dtype(name: str) -> str:
-    return f"np.{'bool_' if name == 'bool' else name}"
 
 
 __all__ = ["Alone", "stand_alone"]

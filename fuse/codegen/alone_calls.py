@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fuse.codegen import alone_support
+from fuse.codegen.text import numpy_dtype
 from fuse.expr import Expr
 from fuse.types import COMPLEX, TupleType, real_of
 
@@ -80,16 +81,12 @@ def _types(node: Expr) -> list[Any]:
     return list(node.type.elements) if isinstance(node.type, TupleType) else [node.type]
 
 
-def _dtype(name: str) -> str:
-    return f"np.{'bool_' if name == 'bool' else name}"
-
-
 def _kinds(node: Expr) -> dict[str, str]:
     """The dtypes that functions for stacks are told: of real parts, and of twice the precision of float32."""
     dtype = _types(node)[0].dtype
     own = [t.dtype for t in _types(node)]
     real = own[1] if node.op.name in ("slogdet", "svd") else own[0]
-    return {"kind": _dtype(real_of(real)), "wide": "np.complex128" if dtype in COMPLEX else "np.float64"}
+    return {"kind": numpy_dtype(real_of(real)), "wide": "np.complex128" if dtype in COMPLEX else "np.float64"}
 
 
 def _needs(writer: Any, text: str) -> str:
@@ -129,12 +126,12 @@ def _python(writer: Any, node: Expr, arguments: list[str]) -> list[str] | None:
     types = _types(node)
     several = len(types) > 1 or name in ("nonzero", "unique") and isinstance(node.type, TupleType)
     if not several:
-        made = writer.named(f"np.asarray({text}, {_dtype(types[0].dtype)})")
+        made = writer.named(f"np.asarray({text}, {numpy_dtype(types[0].dtype)})")
         return [made]
     found = writer.named(text if name != "unique" or len(types) > 1 else f"({text},)")
     flat = ".ravel()" if name == "unique" else ""
     texts = [f"{found}[{k}]{flat if k else ''}" for k in range(len(types))]
-    return [writer.named(f"np.asarray({x}, {_dtype(t.dtype)})") for x, t in zip(texts, types, strict=True)]
+    return [writer.named(f"np.asarray({x}, {numpy_dtype(t.dtype)})") for x, t in zip(texts, types, strict=True)]
 
 
 # ---------------------------------------------------------------- Numba
@@ -181,7 +178,7 @@ def _native(writer: Any, node: Expr, arguments: list[str]) -> list[str] | None:
 def _cast(writer: Any, name: str, arg: Expr, dtype: str) -> str:
     """The argument without gaps, in the dtype in which LAPACK computes."""
     if arg.type.dtype != dtype:
-        return str(writer.named(f"np.ascontiguousarray({name}).astype({_dtype(dtype)})"))
+        return str(writer.named(f"np.ascontiguousarray({name}).astype({numpy_dtype(dtype)})"))
     return str(writer.lined_up(name, arg.type.ndim))
 
 

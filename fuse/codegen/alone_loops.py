@@ -8,6 +8,7 @@ from fuse.codegen.emit_cpu import Source
 from fuse.codegen.loop_emit import NotCompiled
 from fuse.codegen.loop_entry import PIECE, ROOM, grows
 from fuse.codegen.loop_plan import LoopWriter
+from fuse.codegen.text import numpy_dtype
 from fuse.errors import FuseTypeError, origin_text
 from fuse.expr import Expr
 from fuse.frontend.loops import arguments
@@ -29,8 +30,7 @@ def write_loop(writer: Any, node: Expr) -> list[str]:
     except NotCompiled as reason:
         raise FuseTypeError(f"the loop at {origin_text(node.origin)} cannot stand alone: {reason}") from None
     number = len(writer.kernels)
-    source = Source(loop.text, "kernel", (), loop.helpers)
-    writer.kernels.append(writer.text_of(source, f"kernel{number}"))
+    writer.kernels.append(writer.text_of(Source(loop.text, "kernel", (), loop.helpers), f"kernel{number}"))
     sequences, states, fixed = arguments(node)
     given = [writer.array(x) for x in (*sequences, *states, *fixed)]
     count = writer.fresh("n")
@@ -42,13 +42,11 @@ def write_loop(writer: Any, node: Expr) -> list[str]:
     growing = recipe.ends and grows(recipe)
     room = writer.fresh("n")
     writer.line(f"{room} = min({count}, {PIECE})" if growing else f"{room} = {count}")
-    before = {"sequence": 0, "state": len(sequences), "halves": len(sequences), "rows": len(sequences)}
-    before |= {"array": len(sequences), "window": len(sequences)}
     first = len(recipe.argtypes) - len(recipe.arguments)
     made = []
     for k, what in enumerate(recipe.arguments):
-        at = before.get(what[0], len(sequences) + len(states))
-        x = given[at + what[1]] if what[0] not in ("kept", "scratch", "done") else ""
+        source = recipe.source(what)
+        x = "" if source is None else given[source]
         beside = [given[len(sequences) + j] for j in what[2]] if what[0] == "window" else []
         made.append(_argument(writer, what, x, recipe.argtypes[first + k], sizes, room, beside))
     called = ", ".join([*sizes, *made])
@@ -85,7 +83,7 @@ def _argument(
 ) -> str:
     """The name of one array of a loop."""
     kind, (dtype, ndim, _) = what[0], argtype
-    dtype = f"np.{'bool_' if dtype == 'bool' else dtype}"
+    dtype = numpy_dtype(dtype)
 
     def shape(parts: Any) -> list[str]:
         return [str(n) if type(n) is int else sizes[n[1]] for n in parts]

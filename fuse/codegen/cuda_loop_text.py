@@ -82,7 +82,7 @@ class DeviceLoopWriter(LoopWriter):
         self.settled = len(self.lines)
 
     # ------------------------------------------------------------ memory
-    def argument(self, dtype: str, ndim: int, writable: bool, what: tuple[Any, ...]) -> str:
+    def argument(self, dtype: str, ndim: int | None, writable: bool, what: tuple[Any, ...]) -> str:
         if dtype in _HALF:
             raise NotCompiled("half floats")
         return super().argument(dtype, ndim, writable, what)

@@ -1,12 +1,12 @@
 """The C-level entry of a kernel as LLVM assembly: it checks and unpacks Python objects and calls the kernel."""
 from __future__ import annotations
 
-import itertools
 import sys
 
 import numpy as np
 
 from fuse.codegen import pool
+from fuse.codegen.assembly import Assembly
 from fuse.codegen.native import (
     ENTRY,
     MANY_ARRAYS,
@@ -19,44 +19,12 @@ from fuse.codegen.native import (
     ArgType,
 )
 
-
-class _Text:
-    """LLVM assembly, one instruction after another, with names for the values."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.names = (f"%v{i}" for i in itertools.count())
-        self.globals: list[str] = []
-
-    def __call__(self, instruction: str) -> str:
-        name = next(self.names)
-        self.lines.append(f"  {name} = {instruction}")
-        return name
-
-    def do(self, instruction: str) -> None:
-        self.lines.append(f"  {instruction}")
-
-    def label(self) -> str:
-        return next(self.names)[1:]
-
-    def start(self, label: str) -> None:
-        self.lines.append(f"{label}:")
-
-    def field(self, type_: str, pointer: str, offset: int) -> str:
-        return self(f"load {type_}, ptr {self(f'getelementptr i8, ptr {pointer}, i64 {offset}')}")
-
-    def require(self, condition: str, failure: str) -> None:
-        fine = self.label()
-        self.do(f"br i1 {condition}, label %{fine}, label %{failure}")
-        self.start(fine)
-
-
 _INTEGERS = {f"{sign}int{bits}": (bits, not sign) for sign in ("", "u") for bits in (8, 16, 32, 64)}
 _FLOATS = {"float16": "float", "float32": "float", "float64": "double"}
 _COMPLEX = {"complex64": "float", "complex128": "double"}
 
 
-def _double_or_error(t: _Text, value: str, error: str) -> None:
+def _double_or_error(t: Assembly, value: str, error: str) -> None:
     """Go to `error` when `value` is -1 and an exception is set."""
     suspicious, fine = t.label(), t.label()
     t.do(f"br i1 {t(f'fcmp oeq double {value}, -1.0')}, label %{suspicious}, label %{fine}")
@@ -66,7 +34,7 @@ def _double_or_error(t: _Text, value: str, error: str) -> None:
     t.start(fine)
 
 
-def _scalar(t: _Text, argtype: ArgType, item: str, bad: str, error: str) -> list[str]:
+def _scalar(t: Assembly, argtype: ArgType, item: str, bad: str, error: str) -> list[str]:
     """Convert the Python object `item`; `bad` raises our TypeError, `error` passes on Python's own."""
     dtype = argtype.dtype
     if dtype == "bool":
@@ -108,7 +76,7 @@ def _scalar(t: _Text, argtype: ArgType, item: str, bad: str, error: str) -> list
     return [f"i{bits} {narrow}"]
 
 
-def _array(t: _Text, argtype: ArgType, item: str, bad: str) -> tuple[list[str], str]:
+def _array(t: Assembly, argtype: ArgType, item: str, bad: str) -> tuple[list[str], str]:
     """Check the ndarray `item` and read its fields; also its number of elements."""
     head = object.__basicsize__                     # the fields of PyArrayObject follow Python's object header
     dtype = np.dtype(argtype.dtype)
@@ -140,7 +108,7 @@ def _array(t: _Text, argtype: ArgType, item: str, bad: str) -> tuple[list[str], 
 
 def _array_function(name: str, argtype: ArgType) -> str:
     """LLVM assembly of a function that does `_array` for all arguments of a type; it leaves the values in memory."""
-    t = _Text()
+    t = Assembly()
     t.start("start")
     values, elements = _array(t, argtype, "%item", "bad")
     for k, value in enumerate([*values, f"i64 {elements}"]):
@@ -151,7 +119,7 @@ def _array_function(name: str, argtype: ArgType) -> str:
     return "\n".join([f"define internal i1 @{name}(ptr %item, ptr nocapture %values) noinline {{", *t.lines, "}"])
 
 
-def _array_by(t: _Text, name: str, argtype: ArgType, item: str, bad: str) -> tuple[list[str], str]:
+def _array_by(t: Assembly, name: str, argtype: ArgType, item: str, bad: str) -> tuple[list[str], str]:
     """What `_array` gives, by a call of such a function."""
     count = 2 + 2 * (argtype.ndim or 0)
     memory = t(f"alloca [{count} x i64], align 8")
@@ -161,7 +129,7 @@ def _array_by(t: _Text, name: str, argtype: ArgType, item: str, bad: str) -> tup
     return values, t.field("i64", memory, 8 * (count - 1))
 
 
-def _alone(t: _Text, symbol: str, values: list[str], elements: str) -> tuple[str, str]:
+def _alone(t: Assembly, symbol: str, values: list[str], elements: str) -> tuple[str, str]:
     """Call a kernel that cannot be shared, without Python's lock where it has many elements: i32 raised, i64 status."""
     result, exception = t("alloca i64"), t("alloca ptr")
     long, release, run, restore, done = t(f"icmp sgt i64 {elements}, {RELEASE_AT}"), *(t.label() for _ in range(4))
@@ -183,7 +151,7 @@ def _alone(t: _Text, symbol: str, values: list[str], elements: str) -> tuple[str
     return raised, t(f"load i64, ptr {result}")
 
 
-def _in_parts(t: _Text, symbol: str, values: list[str], slots: int) -> tuple[str, list[str]]:
+def _in_parts(t: Assembly, symbol: str, values: list[str], slots: int) -> tuple[str, list[str]]:
     """Call a kernel that asks for threads where it has much work: i64 status, and the function that does one part."""
     kinds = [value.split()[0] for value in values]
     structure = f"{{ {', '.join(['ptr', *kinds])} }}"
@@ -231,7 +199,7 @@ def _in_parts(t: _Text, symbol: str, values: list[str], slots: int) -> tuple[str
     t.do(f"br label %{done}")
     t.start(done)
     status = t(f"phi i64 [ {first}, %{here} ], [ {later}, %{back} ], [ {NO_MEMORY}, %{none} ]")
-    p = _Text()
+    p = Assembly()
     result, exception = p("alloca i64"), p("alloca ptr")
     places = [p(f"getelementptr {structure}, ptr %context, i32 0, i32 {k}") for k in range(len(fields))]
     passed = [f"{kind} {p(f'load {kind}, ptr {place}')}" for kind, place in zip(["ptr", *kinds], places, strict=True)]
@@ -243,37 +211,67 @@ def _in_parts(t: _Text, symbol: str, values: list[str], slots: int) -> tuple[str
     return status, ["define internal i64 @fuse_part(ptr %context, i64 %segment, i64 %low, i64 %high) {", *p.lines, "}"]
 
 
+class _Failures:
+    """The ways in which a call is refused: labels to go to, and what is told there."""
+
+    def __init__(self, t: Assembly) -> None:
+        self.t = t
+        self.messages: list[tuple[str, str]] = []
+
+    def __call__(self, message: str) -> str:
+        """The label of a failure."""
+        self.messages.append((self.t.label(), message))
+        return self.messages[-1][0]
+
+    def written(self) -> list[str]:
+        """Write what is done at the labels, "refused" and "error"; the texts, as globals."""
+        t, texts = self.t, []
+        for i, (label, message) in enumerate(self.messages):
+            data = message.encode() + b"\0"
+            texts.append(f"@fuse_text_{i} = private constant [{len(data)} x i8] c\""
+                         + "".join(f"\\{byte:02X}" for byte in data) + '"')
+            t.start(label)
+            t.do("br label %refused")
+        t.start("refused")
+        told = t("phi ptr " + ", ".join(f"[ @fuse_text_{i}, %{label} ]" for i, (label, _) in enumerate(self.messages)))
+        kind = t("load ptr, ptr @PyExc_TypeError")
+        t.do(f"call void @PyErr_SetString(ptr {kind}, ptr {told})")
+        t.do("br label %error")
+        t.start("error")
+        t.do("ret ptr null")
+        return texts
+
+
+_PAIR = "{ double, double }"
+_DECLARED = [
+    "@fuse_ndarray = external global i8", "@PyExc_TypeError = external global ptr",
+    "declare void @PyErr_SetString(ptr, ptr)", "declare ptr @PyErr_Occurred()",
+    "declare double @PyFloat_AsDouble(ptr)", "declare i64 @PyLong_AsLongLong(ptr)",
+    "declare i64 @PyLong_AsUnsignedLongLong(ptr)", "declare ptr @PyNumber_Index(ptr)",
+    "declare ptr @PyLong_FromLongLong(i64)", "declare i32 @PyObject_IsTrue(ptr)",
+    f"declare void @PyComplex_AsCComplex(ptr sret({_PAIR}), ptr)" if sys.platform == "win32"
+    else f"declare {_PAIR} @PyComplex_AsCComplex(ptr)",
+    "@fuse_pool = external global i8", "@fuse_prepare = external global i8",
+    "declare ptr @PyObject_CallNoArgs(ptr)", "declare ptr @PyMem_RawMalloc(i64)",
+    "declare void @PyMem_RawFree(ptr)",
+    "declare ptr @PyEval_SaveThread()", "declare void @PyEval_RestoreThread(ptr)", "declare void @Py_DecRef(ptr)",
+]
+
+
 def entry_assembly(symbol: str, argtypes: tuple[ArgType, ...]) -> str:
     """LLVM assembly of `ENTRY`, a METH_FASTCALL function that checks and unpacks Python objects and calls `symbol`.
 
     numba's convention: ``i32 symbol(i64* result, excinfo** exception, ...)`` with structures flattened.
     """
-    t = _Text()
-    failures: list[tuple[str, str]] = []
-
-    def failure(message: str) -> str:
-        failures.append((t.label(), message))
-        return failures[-1][0]
-
+    t = Assembly()
+    failure = _Failures(t)
     part = argtypes[-1] if argtypes and argtypes[-1].dtype == PART else None
     argtypes = argtypes[:-1] if part else argtypes
     t.start("start")
     t.require(t(f"icmp eq i64 %count, {len(argtypes)}"), failure(f"this kernel takes {len(argtypes)} arguments"))
-    unpacked: dict[int, list[str]] = {}
-    elements = "0"
     arrays = [a for a in argtypes if a.ndim is not None]
     checks = {a: f"fuse_array_{k}" for k, a in enumerate(dict.fromkeys(arrays))} if len(arrays) > MANY_ARRAYS else {}
-    # scalars first: their conversion may run Python code, which could change an array already looked at
-    for position, argtype in sorted(enumerate(argtypes), key=lambda pair: pair[1].ndim is not None):
-        item = t.field("ptr", "%args", 8 * position)
-        bad = failure(f"argument {position + 1} of a kernel must be a {argtype}")
-        if argtype.ndim is None:
-            unpacked[position] = _scalar(t, argtype, item, bad, "error")
-        else:
-            check = checks.get(argtype)
-            found = _array_by(t, check, argtype, item, bad) if check else _array(t, argtype, item, bad)
-            unpacked[position], elements = found[0], t(f"add i64 {elements}, {found[1]}")
-    values = [value for position in range(len(argtypes)) for value in unpacked[position]]
+    values, elements = _unpacked(t, argtypes, checks, failure)
     chunk: list[str] = []
     if part is None:
         status, number = _alone(t, symbol, values, elements)
@@ -284,38 +282,38 @@ def entry_assembly(symbol: str, argtypes: tuple[ArgType, ...]) -> str:
     t.require(t(f"icmp eq i32 {status}, 0"), raised)
     number = t(f"call ptr @PyLong_FromLongLong(i64 {number})")
     t.do(f"ret ptr {number}")
-    texts = []
-    for i, (label, message) in enumerate(failures):
-        data = message.encode() + b"\0"
-        texts.append(f"@fuse_text_{i} = private constant [{len(data)} x i8] c\""
-                     + "".join(f"\\{byte:02X}" for byte in data) + '"')
-        t.start(label)
-        t.do("br label %refused")
-    t.start("refused")
-    told = t("phi ptr " + ", ".join(f"[ @fuse_text_{i}, %{label} ]" for i, (label, _) in enumerate(failures)))
-    kind = t("load ptr, ptr @PyExc_TypeError")
-    t.do(f"call void @PyErr_SetString(ptr {kind}, ptr {told})")
-    t.do("br label %error")
-    t.start("error")
-    t.do("ret ptr null")
+    texts = failure.written()
     own = ["i64", "i64", "i64", "ptr"] if part else []
     parameters = ", ".join(["ptr", "ptr", *(value.split()[0] for value in values), *own])
-    pair = "{ double, double }"
-    complex_ = (f"declare void @PyComplex_AsCComplex(ptr sret({pair}), ptr)" if sys.platform == "win32"
-                else f"declare {pair} @PyComplex_AsCComplex(ptr)")
     return "\n".join([
-        *texts, "@fuse_ndarray = external global i8", "@PyExc_TypeError = external global ptr",
-        "declare void @PyErr_SetString(ptr, ptr)", "declare ptr @PyErr_Occurred()",
-        "declare double @PyFloat_AsDouble(ptr)", "declare i64 @PyLong_AsLongLong(ptr)",
-        "declare i64 @PyLong_AsUnsignedLongLong(ptr)", "declare ptr @PyNumber_Index(ptr)",
-        "declare ptr @PyLong_FromLongLong(i64)", "declare i32 @PyObject_IsTrue(ptr)", complex_,
-        "@fuse_pool = external global i8", "@fuse_prepare = external global i8",
-        "declare ptr @PyObject_CallNoArgs(ptr)", "declare ptr @PyMem_RawMalloc(i64)",
-        "declare void @PyMem_RawFree(ptr)",
-        "declare ptr @PyEval_SaveThread()", "declare void @PyEval_RestoreThread(ptr)", "declare void @Py_DecRef(ptr)",
-        f'declare i32 @"{symbol}"({parameters})', *chunk, *[_array_function(f, a) for a, f in checks.items()],
-        f"define ptr @{ENTRY}(ptr %self, ptr %args, i64 %count) {{",
-        *t.lines, "}"])
+        *texts, *_DECLARED, f'declare i32 @"{symbol}"({parameters})', *chunk,
+        *[_array_function(f, a) for a, f in checks.items()],
+        f"define ptr @{ENTRY}(ptr %self, ptr %args, i64 %count) {{", *t.lines, "}",
+    ])
+
+
+def _unpacked(
+    t: Assembly, argtypes: tuple[ArgType, ...], checks: dict[ArgType, str], failure: _Failures
+) -> tuple[list[str], str]:
+    """What `symbol` is called with, typed and in order, and the number of elements of all arrays.
+
+    ``checks`` are the functions that look at arrays of a type, where there are many.
+    """
+    found: dict[int, list[str]] = {}
+    elements = "0"
+    # scalars first: their conversion may run Python code, which could change an array already looked at
+    for position, argtype in sorted(enumerate(argtypes), key=lambda pair: pair[1].ndim is not None):
+        item = t.field("ptr", "%args", 8 * position)
+        bad = failure(f"argument {position + 1} of a kernel must be a {argtype}")
+        if argtype.ndim is None:
+            found[position] = _scalar(t, argtype, item, bad, "error")
+        else:
+            check = checks.get(argtype)
+            found[position], count = (
+                _array_by(t, check, argtype, item, bad) if check else _array(t, argtype, item, bad)
+            )
+            elements = t(f"add i64 {elements}, {count}")
+    return [value for position in range(len(argtypes)) for value in found[position]], elements
 
 
 def block_assembly(symbol: str, argtypes: tuple[ArgType, ...]) -> str:
@@ -323,7 +321,7 @@ def block_assembly(symbol: str, argtypes: tuple[ArgType, ...]) -> str:
 
     Each operand is the place in the table of the pointer to a block of `count` elements, or to one element.
     """
-    t = _Text()
+    t = Assembly()
     values = []
     for k, argtype in enumerate(argtypes):
         place = t.field("i64", "%operands", 8 * k)

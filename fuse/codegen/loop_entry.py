@@ -83,89 +83,152 @@ class LoopRecipe:
     states: int
     ends: bool  # whether the loop may end early
 
+    def source(self, what: Argument) -> int | None:
+        """The input that an argument is made of, counted through sequences, states and fixed values."""
+        if what[0] in _OF_STATES:
+            return int(self.sequences + what[1])
+        if what[0] in ("fixed", "turned"):
+            return int(self.sequences + self.states + what[1])
+        return int(what[1]) if what[0] == "sequence" else None
+
+
+_OF_STATES = ("state", "halves", "rows", "array", "window")
+
 
 def called(recipe: LoopRecipe, kernel: Callable[..., int]) -> Callable[..., list[Array]]:
     """The function of (steps, sequences, initial states, fixed values) that runs the loop of a recipe."""
-    first = len(recipe.argtypes) - len(recipe.arguments)
-    inputs = max([recipe.sequences + recipe.states, *[
-        recipe.sequences + recipe.states + a[1] + 1 for a in recipe.arguments if a[0] in ("fixed", "turned")
-    ]])
-    scope: dict[str, Any] = {
-        "ndarray": np.ndarray, "asarray": np.asarray, "new": np.empty, "empty": empty, "aligned": aligned,
-        "contiguous": contiguous, "walkable": walkable, "SizeMismatch": SizeMismatch, "kernel": kernel,
-        "zero": lambda: np.zeros((), "int64"), "ended": _ended(recipe, kernel) if recipe.ends else None,
-    }
-    given = [f"x{k}" for k in range(inputs)]
-    lines = ["count = int(steps)"]
-    lines += [f"if type({x}) is not ndarray: {x} = asarray({x})" for x in given]
-    short = "".join([f" or len(x{k}) < count" for k in range(recipe.sequences)]) if recipe.ends else ""
-    lines += [f"if count < 0{short}: raise SizeMismatch"]
-    names = [f"n{k}" for k in range(first - 2)]
-    lines += _measured(recipe.measure, inputs, names)
-    growing = recipe.ends and grows(recipe)
-    lines.append(f"room = min(count, {PIECE})" if growing else "room = count")
-
-    def shape(parts: Sequence[Any]) -> list[str]:
-        return [str(n) if type(n) is int else names[n[1]] for n in parts]
-
-    longest: dict[Any, str] = {}
-    copies: list[str] = []
+    call = _Call(recipe)
+    call.begin()
     for k, what in enumerate(recipe.arguments):
-        scope[f"d{k}"] = np.dtype(recipe.argtypes[first + k][0])
-        made = f"a{k}"
-        kind = what[0]
-        x = f"x{what[1] + _BEFORE[kind](recipe)}" if kind in _BEFORE else ""
-        itemsize = scope[f"d{k}"].itemsize
-        if kind in ("sequence", "fixed"):  # the kernel refuses those that are laid out otherwise
-            lines.append(f"{made} = {x}")
-            copies.append(f"{made} = {'walkable' if kind == 'sequence' else 'contiguous'}({made})")
-        elif kind == "turned":
-            lines.append(f"{made} = contiguous({x}.T)")
-        elif kind == "state":
-            lines.append(f"{made} = {x}.copy()")  # in C order
-        elif kind == "array":
-            lines.append(f"{made} = {x}.copy()")
-        elif kind == "window":
-            room = longest.get(what[2])
-            if room is None:  # the windows that move along have one position, and as much memory as the longest needs
-                room = longest[what[2]] = f"room{k}"
-                lengths = ", ".join([f"len(x{recipe.sequences + j})" for j in what[2]])
-                lines.append(f"{room} = max(0, {lengths}) + {ROOM}")
-            lines += [f"{made} = new((len({x}) + {room}, *{x}.shape[1:]), d{k})", f"{made}[:len({x})] = {x}"]
-        elif kind == "halves":
-            lines += [f"{made} = (new if count < {MANY} else aligned)((2, *{x}.shape), d{k})", f"{made}[0] = {x}"]
-        elif kind == "rows":
-            small = f"(room + 1) * {x}.size < {MAPPED // itemsize}"
-            lines += [f"{made} = (aligned if count >= {MANY} else new if {small} else empty)"
-                      f"((room + 1, *{x}.shape), d{k})", f"{made}[0] = {x}"]
-        elif kind == "done":
-            lines.append(f"{made} = zero()")
-        elif kind == "kept":
-            small = f"{' * '.join(['room', *shape(what[-1])])} < {MAPPED // itemsize}"
-            whole = "".join([n + ", " for n in ("room", *shape(what[-1]))])
-            lines.append(f"{made} = (new if {small} else empty)(({whole}), d{k})")
-        else:  # scratch
-            lines.append(f"{made} = new({' * '.join(shape(what[2])) or '1'}, d{k})")
-    arrays = ", ".join([f"a{k}" for k in range(len(recipe.arguments))])
-    arguments = ", ".join([*names, arrays] if arrays else names)
-    results = ", ".join([_READ[how].format(f"a{k}") for k, how in recipe.results])
-    passed = f", {arguments}" if arguments else ""
-    sizes = f"({''.join(n + ', ' for n in names)})"
-    lines += [*copies, f"found = ended(count, room, {sizes}, [{arrays}])"] if recipe.ends else [
-        f"status = kernel(0, count{passed}) if count <= {LONGEST} else {REFUSED}", "if status:",
-        f"    if status != {REFUSED}: raise SizeMismatch", *["    " + line for line in copies],
-        f"    for start in range(0, max(count, 1), {LONGEST}):",
-        f"        if kernel(start, min(count, start + {LONGEST}){passed}): raise SizeMismatch",
-        f"found = [{results}]",
-    ]
-    for i, (k, how) in enumerate(recipe.results):
-        if how == "window":
-            lines.append(f"found[{i}] = found[{i}][:len(x{recipe.sequences + recipe.arguments[k][1]})]")
-    lines.append("return found")
-    text = f"def run(steps, {''.join(x + ', ' for x in given)}*rest):\n" + "\n".join("    " + line for line in lines)
-    exec(compile(text, "<fuse loop>", "exec"), scope)
+        call.make(k, what)
+    call.run()
+    call.finish()
+    scope = call.scope | {"kernel": kernel, "ended": _ended(recipe, kernel) if recipe.ends else None}
+    exec(compile(call.text, "<fuse loop>", "exec"), scope)
     run: Callable[..., list[Array]] = scope["run"]
     return run
+
+
+class _Call:
+    """The text of the call of a loop: inputs are ``x0``, ... and ``rest``, sizes ``n0``, ..., arguments ``a0``, ..."""
+
+    def __init__(self, recipe: LoopRecipe) -> None:
+        self.recipe = recipe
+        self.first = len(recipe.argtypes) - len(recipe.arguments)
+        read = [k + 1 for a in recipe.arguments if (k := recipe.source(a)) is not None]
+        self.inputs = max([recipe.sequences + recipe.states, *read])
+        self.sizes = [f"n{k}" for k in range(self.first - 2)]
+        self.lines: list[str] = []
+        self.copies: list[str] = []  # what follows where the kernel refuses arrays that are laid out otherwise
+        self.rooms: dict[Any, str] = {}  # of windows that move along: how many rows more than they have
+        self.scope: dict[str, Any] = {
+            "ndarray": np.ndarray, "asarray": np.asarray, "new": np.empty, "empty": empty, "aligned": aligned,
+            "contiguous": contiguous, "walkable": walkable, "SizeMismatch": SizeMismatch,
+            "zero": lambda: np.zeros((), "int64"),
+        }
+
+    @property
+    def text(self) -> str:
+        given = "".join([f"x{k}, " for k in range(self.inputs)])
+        return f"def run(steps, {given}*rest):\n" + "\n".join("    " + line for line in self.lines)
+
+    def begin(self) -> None:
+        """Lines that take the inputs and find sizes."""
+        recipe = self.recipe
+        self.lines.append("count = int(steps)")
+        self.lines += [f"if type(x{k}) is not ndarray: x{k} = asarray(x{k})" for k in range(self.inputs)]
+        short = "".join([f" or len(x{k}) < count" for k in range(recipe.sequences)]) if recipe.ends else ""
+        self.lines.append(f"if count < 0{short}: raise SizeMismatch")
+        self.lines += _measured(recipe.measure, self.inputs, self.sizes)
+        growing = recipe.ends and grows(recipe)
+        self.lines.append(f"room = min(count, {PIECE})" if growing else "room = count")
+
+    def make(self, k: int, what: Argument) -> None:
+        """Lines that make argument ``k``."""
+        self.scope[f"d{k}"] = np.dtype(self.recipe.argtypes[self.first + k][0])
+        self.lines += _MAKES[what[0]](self, f"a{k}", f"x{self.recipe.source(what)}", k, what)
+
+    def run(self) -> None:
+        """Lines that enter the kernel."""
+        recipe = self.recipe
+        arrays = ", ".join([f"a{k}" for k in range(len(recipe.arguments))])
+        if recipe.ends:
+            sizes = f"({''.join(n + ', ' for n in self.sizes)})"
+            self.lines += [*self.copies, f"found = ended(count, room, {sizes}, [{arrays}])"]
+            return
+        passed = "".join([f", {name}" for name in (*self.sizes, *([arrays] if arrays else ()))])
+        results = ", ".join([_READ[how].format(f"a{k}") for k, how in recipe.results])
+        self.lines += [
+            f"status = kernel(0, count{passed}) if count <= {LONGEST} else {REFUSED}", "if status:",
+            f"    if status != {REFUSED}: raise SizeMismatch", *["    " + line for line in self.copies],
+            f"    for start in range(0, max(count, 1), {LONGEST}):",
+            f"        if kernel(start, min(count, start + {LONGEST}){passed}): raise SizeMismatch",
+            f"found = [{results}]",
+        ]
+
+    def finish(self) -> None:
+        """Lines that return the results."""
+        recipe = self.recipe
+        for i, (k, how) in enumerate(recipe.results):
+            if how == "window":
+                rows = f"len(x{recipe.sequences + recipe.arguments[k][1]})"
+                self.lines.append(f"found[{i}] = found[{i}][:{rows}]")
+        self.lines.append("return found")
+
+    def shape(self, parts: Sequence[Any]) -> list[str]:
+        return [str(n) if type(n) is int else self.sizes[n[1]] for n in parts]
+
+    def few(self, k: int) -> int:
+        """How many elements of argument ``k`` the C library has at hand."""
+        return MAPPED // int(self.scope[f"d{k}"].itemsize)
+
+    # ------------------------------------------------------------ arguments by their kinds
+    def given(self, made: str, x: str, k: int, what: Argument) -> list[str]:
+        # The kernel refuses arrays that are laid out otherwise.
+        self.copies.append(f"{made} = {'walkable' if what[0] == 'sequence' else 'contiguous'}({made})")
+        return [f"{made} = {x}"]
+
+    def turned(self, made: str, x: str, k: int, what: Argument) -> list[str]:
+        return [f"{made} = contiguous({x}.T)"]
+
+    def copied(self, made: str, x: str, k: int, what: Argument) -> list[str]:
+        return [f"{made} = {x}.copy()"]  # in C order
+
+    def window(self, made: str, x: str, k: int, what: Argument) -> list[str]:
+        lines = []
+        room = self.rooms.get(what[2])
+        if room is None:  # the windows that move along have one position, and as much memory as the longest needs
+            room = self.rooms[what[2]] = f"room{k}"
+            lengths = ", ".join([f"len(x{self.recipe.sequences + j})" for j in what[2]])
+            lines.append(f"{room} = max(0, {lengths}) + {ROOM}")
+        return [*lines, f"{made} = new((len({x}) + {room}, *{x}.shape[1:]), d{k})", f"{made}[:len({x})] = {x}"]
+
+    def halves(self, made: str, x: str, k: int, what: Argument) -> list[str]:
+        return [f"{made} = (new if count < {MANY} else aligned)((2, *{x}.shape), d{k})", f"{made}[0] = {x}"]
+
+    def rows(self, made: str, x: str, k: int, what: Argument) -> list[str]:
+        small = f"(room + 1) * {x}.size < {self.few(k)}"
+        return [f"{made} = (aligned if count >= {MANY} else new if {small} else empty)((room + 1, *{x}.shape), d{k})",
+                f"{made}[0] = {x}"]
+
+    def done(self, made: str, x: str, k: int, what: Argument) -> list[str]:
+        return [f"{made} = zero()"]
+
+    def kept(self, made: str, x: str, k: int, what: Argument) -> list[str]:
+        sizes = ["room", *self.shape(what[-1])]
+        small = f"{' * '.join(sizes)} < {self.few(k)}"
+        return [f"{made} = (new if {small} else empty)(({''.join([n + ', ' for n in sizes])}), d{k})"]
+
+    def scratch(self, made: str, x: str, k: int, what: Argument) -> list[str]:
+        return [f"{made} = new({' * '.join(self.shape(what[2])) or '1'}, d{k})"]
+
+
+# What makes an argument of each kind: lines for its name, the input it is made of, its number and what is said of it.
+_MAKES: dict[str, Callable[[_Call, str, str, int, Argument], list[str]]] = {
+    "sequence": _Call.given, "fixed": _Call.given, "turned": _Call.turned, "state": _Call.copied,
+    "array": _Call.copied, "window": _Call.window, "halves": _Call.halves, "rows": _Call.rows, "done": _Call.done,
+    "kept": _Call.kept, "scratch": _Call.scratch,
+}
 
 
 def _measured(measure: str, inputs: int, names: Sequence[str]) -> list[str]:
@@ -254,16 +317,6 @@ _READ_ENDED: dict[str, Callable[..., Array]] = {
     "last": lambda array, done: array[done],
     "half": lambda array, done: array[done % 2],
     "window": lambda array, done: array,
-}
-_BEFORE: dict[str, Callable[[LoopRecipe], int]] = {  # how many inputs stand before those of a kind
-    "sequence": lambda recipe: 0,
-    "state": lambda recipe: recipe.sequences,
-    "halves": lambda recipe: recipe.sequences,
-    "array": lambda recipe: recipe.sequences,
-    "window": lambda recipe: recipe.sequences,
-    "rows": lambda recipe: recipe.sequences,
-    "fixed": lambda recipe: recipe.sequences + recipe.states,
-    "turned": lambda recipe: recipe.sequences + recipe.states,
 }
 _READ = {
     "number": "{0}", "rows": "{0}", "before": "{0}[:count]", "after": "{0}[1:]", "last": "{0}[count]",

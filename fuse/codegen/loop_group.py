@@ -148,9 +148,13 @@ class GroupWriter(Units):
             raise NotCompiled("a loop of so many steps")
         sequences, _, _ = arguments(loop)
         self.sequences = {see_through(x, self.sizes).base for x in sequences}
-        wanted = self.wanted(members)
+        self.write(units)
+
+    def write(self, units: Sequence[Unit]) -> None:
+        """The text: arguments for what is read and for arrays that others read, the units, what is left to others."""
+        wanted = self.wanted(self.members)
         for unit in units:
-            for value in operands_of(writer, unit):
+            for value in operands_of(self.writer, unit):
                 if value not in self.made:
                     self.read(value)
         for value in wanted:
@@ -163,15 +167,19 @@ class GroupWriter(Units):
             elif unit is self.loop:
                 self.inner_loop(unit)
         for value in wanted:
-            if not value.type.ndim:
-                name = self.argument(value.type.dtype, 0, True, ("out", value))
-                self.lines.append(f"store({name}, 0, {as_dtype(self.number(value), value.type.dtype)})")
-            elif self.values[value] != self.given[value]:
-                if value.params["i"] >= len(loop.params["body"].states):
-                    raise NotCompiled("a result in the memory of a state")
-                place = self.values[value]
-                assert isinstance(place, Place)
-                self.lines += copy_lines(self.fresh("c"), place, self.given[value])
+            self.leave(value)
+
+    def leave(self, value: Expr) -> None:
+        """Store a value where others read it."""
+        if not value.type.ndim:
+            name = self.argument(value.type.dtype, 0, True, ("out", value))
+            self.lines.append(f"store({name}, 0, {as_dtype(self.number(value), value.type.dtype)})")
+        elif self.values[value] != self.given[value]:
+            if value.params["i"] >= len(self.loop.params["body"].states):
+                raise NotCompiled("a result in the memory of a state")
+            place = self.values[value]
+            assert isinstance(place, Place)
+            self.lines += copy_lines(self.fresh("c"), place, self.given[value])
 
     def wanted(self, members: Sequence[int]) -> list[Expr]:
         """The values of the group that others read, results and ints among them: those sizes may be found from."""
@@ -220,13 +228,6 @@ class GroupWriter(Units):
                     raise NotCompiled("sizes that the loop finds")
             self.measures[size] = f"n{len(self.measures)}"
         return self.measures[size]
-
-    def argument(self, dtype: str, ndim: int | None, writable: bool, what: tuple[Any, ...]) -> str:
-        name = self.fresh("x")
-        self.names.append(name)
-        self.argtypes.append(ArgType(dtype, ndim, writable))
-        self.arguments.append(what)
-        return name
 
     def line_memory(self, dtype: str, shape: Sequence[str]) -> str:
         """Memory that begins, ``<name>_line`` elements on, at a line of the caches."""

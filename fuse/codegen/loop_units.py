@@ -51,8 +51,8 @@ class Units(ABC):
         self.root.count += 1
         return f"{prefix}{self.root.count}"
 
-    def argument(self, dtype: str, ndim: int, writable: bool, what: tuple[Any, ...]) -> str:
-        """A new argument of the function."""
+    def argument(self, dtype: str, ndim: int | None, writable: bool, what: tuple[Any, ...]) -> str:
+        """A new argument of the function; ``ndim`` None: a number."""
         name = self.fresh("x")
         self.root.names.append(name)
         self.root.argtypes.append(ArgType(dtype, ndim, writable))

@@ -18,6 +18,11 @@ def scalar_type(dtype: str) -> str:
     return {"bool": "bool_", "float16": "float32"}.get(dtype, dtype)
 
 
+def numpy_dtype(dtype: str) -> str:
+    """The text of a dtype where ``np`` is NumPy."""
+    return f"np.{'bool_' if dtype == 'bool' else dtype}"
+
+
 def as_dtype(text: str, dtype: str) -> str:
     """``text``, whatever type Numba gives it, as ``dtype``: a sum of bools, which Numba adds as numbers, as one."""
     return f"{scalar_type(dtype)}({text})"
