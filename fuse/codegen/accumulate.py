@@ -14,14 +14,14 @@ import numpy as np
 
 from fuse.codegen import blas
 from fuse.codegen.added import added_product, sum_of_product
-from fuse.codegen.expand import settle
+from fuse.codegen.expand import replaced, settle
 from fuse.codegen.inplace import fails_later
 from fuse.codegen.overwrite import changed_input
 from fuse.codegen.products import form_of, is_product
 from fuse.codegen.region import see_through
 from fuse.codegen.sizes import Sizes
 from fuse.codegen.written import readers_of
-from fuse.expr import INPUT, SHARED, Constant, Expr, constant, rebuild, toposort, transform
+from fuse.expr import INPUT, SHARED, Constant, Expr, constant, toposort
 from fuse.op import Op
 from fuse.types import TensorType
 
@@ -63,20 +63,15 @@ def with_accumulation(
                 found[node] = parts
     if not found or any(blas.address(f"{blas.PREFIX}{letter}gemm") is None for letter in "sd"):
         return list(outputs), sizes
-    new: dict[Expr, Expr] = {}
 
-    def visit(node: Expr, args: tuple[Expr, ...]) -> Expr:
-        value = node if node.is_leaf else rebuild(node, args)
-        if node in found:
-            c, product, alpha, sign = found[node]
-            a, b = [new[arg] for arg in product.args]
-            value = ADD_PRODUCT(new[c], a, b, new.get(alpha, alpha), sign=sign)
-        if not value.is_leaf and node.origin is not None:
-            value.origin = node.origin
-        new[node] = value
-        return value
+    def step(node: Expr, new: dict[Expr, Expr]) -> Expr | None:
+        if node not in found:
+            return None
+        c, product, alpha, sign = found[node]
+        a, b = [new[arg] for arg in product.args]
+        return ADD_PRODUCT(new[c], a, b, new.get(alpha, alpha), sign=sign)
 
-    return settle(transform(outputs, visit), equal)
+    return settle(replaced(outputs, step), equal)
 
 
 def _parts(

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fuse.codegen.expand import SMALL, settle
+from fuse.codegen.expand import SMALL, replaced, settle
 from fuse.codegen.region import is_literal
 from fuse.codegen.sizes import Sizes
 from fuse.codegen.written import readers_of
-from fuse.expr import Expr, make, rebuild, toposort, transform
+from fuse.expr import Expr, make, toposort
 from fuse.frontend.shape import shape_of
 from fuse.frontend.sizes import as_size_expr
 from fuse.op import OPS
@@ -45,21 +45,16 @@ def with_products(
             equal += _equal(x) if x.op.name in _BETWEEN else ()
     if not found:
         return list(outputs), sizes
-    new: dict[Expr, Expr] = {}
 
-    def visit(node: Expr, args: tuple[Expr, ...]) -> Expr:
-        value = node if node.is_leaf else rebuild(node, args)
-        if node in found:
-            left, right, row, over, column = found[node]
-            a = _matrix([new[f] for f in left], (row, over))
-            b = _matrix([new[f] for f in right], (over, column))
-            value = make(OPS["dot"], (a, b))
-        if not value.is_leaf and node.origin is not None:
-            value.origin = node.origin
-        new[node] = value
-        return value
+    def product(node: Expr, new: dict[Expr, Expr]) -> Expr | None:
+        if node not in found:
+            return None
+        left, right, row, over, column = found[node]
+        a = _matrix([new[f] for f in left], (row, over))
+        b = _matrix([new[f] for f in right], (over, column))
+        return make(OPS["dot"], (a, b))
 
-    return settle(transform(outputs, visit), equal)
+    return settle(replaced(outputs, product), equal)
 
 
 def _same(x: Expr, sizes: Sizes) -> bool:

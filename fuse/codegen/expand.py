@@ -6,7 +6,7 @@ opaque calls, and 0-d integer formulas over sizes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fuse.codegen.lift import lift_gather
@@ -29,15 +29,15 @@ def expand(outputs: Sequence[Expr]) -> list[Expr]:
 
 
 def _lift_node(node: Expr, args: tuple[Expr, ...]) -> Expr:
-    node = node if node.is_leaf or args == node.args else _keep_origin(make(node.op, args, node.params), node)
+    node = node if node.is_leaf or args == node.args else keep_origin(make(node.op, args, node.params), node)
     if node.op.name in ("inc_gather", "set_gather") and node.args[1].type.dtype != node.type.dtype:
         value = make(OPS["cast"], (node.args[1],), {"dtype": node.type.dtype})
-        return _keep_origin(make(node.op, (node.args[0], value, *node.args[2:]), node.params), node)
+        return keep_origin(make(node.op, (node.args[0], value, *node.args[2:]), node.params), node)
     if node.op.name == "inc_subtensor" and node.args[0].is_leaf and node.type.dtype != "bool":  # copied in any case
         part = make(OPS["subtensor"], (node.args[0], *node.args[2:]), node.params)
         value = make(OPS["add"], (part, node.args[1]))
-        return _keep_origin(make(OPS["set_subtensor"], (node.args[0], value, *node.args[2:]), node.params), node)
-    return _keep_origin(lift_gather(node), node) if node.op.name == "gather" else node
+        return keep_origin(make(OPS["set_subtensor"], (node.args[0], value, *node.args[2:]), node.params), node)
+    return keep_origin(lift_gather(node), node) if node.op.name == "gather" else node
 
 
 def _expandable(node: Expr) -> bool:
@@ -87,7 +87,7 @@ def _expand_node(node: Expr, args: tuple[Expr, ...]) -> Expr:
         return _as_type(make(OPS["broadcast_to"], (value, *sizes)) if sizes else value, node)
     if node.op.name == "unbroadcast" and (axis := _summed(*args)):
         args = (_sum_kept(args[0], axis), args[1])
-    return node if args == node.args else _keep_origin(make(node.op, args, node.params), node)
+    return node if args == node.args else keep_origin(make(node.op, args, node.params), node)
 
 
 def _met(size: Any, model: Any) -> Expr:
@@ -127,7 +127,7 @@ def settle(outputs: Sequence[Expr], equal: Sequence[tuple[Expr, Expr]]) -> tuple
         def visit(node: Expr, args: tuple[Expr, ...], axes: dict[Expr, tuple[int, ...]] = axes) -> Expr:
             if node in axes:
                 return _sum_kept(args[0], axes[node])
-            return node if node.is_leaf else _keep_origin(rebuild(node, args), node)
+            return node if node.is_leaf else keep_origin(rebuild(node, args), node)
 
         current = transform(current, visit)
 
@@ -135,10 +135,28 @@ def settle(outputs: Sequence[Expr], equal: Sequence[tuple[Expr, Expr]]) -> tuple
 def _as_type(value: Expr, like: Expr) -> Expr:
     if value.type.dtype != like.type.dtype:
         value = make(OPS["cast"], (value,), {"dtype": like.type.dtype})
-    return _keep_origin(value, like)
+    return keep_origin(value, like)
 
 
-def _keep_origin(value: Expr, like: Expr) -> Expr:
+def replaced(outputs: Sequence[Expr], put: Callable[[Expr, dict[Expr, Expr]], Expr | None]) -> list[Expr]:
+    """``outputs`` with ``put(node, new)`` in the place of nodes, where it is not None.
+
+    ``new`` has what became of the nodes before; what takes a node's place keeps its line of the user's program.
+    """
+    new: dict[Expr, Expr] = {}
+
+    def visit(node: Expr, args: tuple[Expr, ...]) -> Expr:
+        value = put(node, new)
+        if value is None:
+            value = node if node.is_leaf else rebuild(node, args)
+        new[node] = keep_origin(value, node)
+        return value
+
+    return transform(outputs, visit)
+
+
+def keep_origin(value: Expr, like: Expr) -> Expr:
+    """``value`` with the line of the user's program that ``like`` has."""
     if not value.is_leaf and value.origin != like.origin and like.origin is not None:
         value.origin = like.origin
     return value

@@ -355,29 +355,35 @@ class Planner:
                 known = region.amap.get(operand.base) if hard else region.loads.get(operand.base)
                 if known is None or not hard and node.op.name in INDEXED and operand.base is operands[0].base:
                     continue
-                offset = shift_of(node, operands, operand, len(sizes))
-                for k, d in enumerate(operand.pattern):
-                    axis = None if d is None else known[d]
-                    if axis is None:
-                        continue
-                    if found[k + offset] is None:
-                        if axis in found:
-                            if hard:
-                                return None
-                            continue
-                        found[k + offset] = axis
-                    elif hard and found[k + offset] != axis:
-                        return None
-        for k, size in enumerate(sizes):
-            if isinstance(size, int) and size == 1:
-                if found[k] is not None:
+                if not _follows(found, operand, known, shift_of(node, operands, operand, len(sizes))) and hard:
                     return None
-                continue
-            if found[k] is None:
-                free = [a for a, n in enumerate(new_sizes) if a not in found and equal_sizes(n, size)]
-                if free:
-                    found[k] = free[0]
-                else:
-                    found[k] = len(new_sizes)
-                    new_sizes.append(size)
-        return tuple(found)
+        return _completed(found, sizes, new_sizes)
+
+
+def _follows(found: list[int | None], operand: Operand, known: AxisMap, offset: int) -> bool:
+    """Note the axes along which an operand is known, where there is none yet; whether none was another one."""
+    agrees = True
+    for k, d in enumerate(operand.pattern):
+        axis = None if d is None else known[d]
+        if axis is None or found[k + offset] == axis:
+            continue
+        if found[k + offset] is None and axis not in found:
+            found[k + offset] = axis
+        else:
+            agrees = False
+    return agrees
+
+
+def _completed(found: list[int | None], sizes: Sequence[Size], new_sizes: list[Size]) -> AxisMap | None:
+    """``found`` with axes for the other dimensions, new ones where none of that size is left; sizes of 1 have none."""
+    for k, size in enumerate(sizes):
+        if isinstance(size, int) and size == 1:
+            if found[k] is not None:
+                return None
+        elif found[k] is None:
+            free = [a for a, n in enumerate(new_sizes) if a not in found and equal_sizes(n, size)]
+            if not free:
+                free = [len(new_sizes)]
+                new_sizes.append(size)
+            found[k] = free[0]
+    return tuple(found)

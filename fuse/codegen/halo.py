@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from fuse.codegen.expand import replaced
 from fuse.codegen.frames import margins
 from fuse.codegen.sizes import Sizes
 from fuse.codegen.written import readers_of
-from fuse.expr import Constant, Expr, constant, make, rebuild, toposort, transform
+from fuse.expr import Constant, Expr, constant, make, toposort
 from fuse.frontend.shape import shape_of
 from fuse.frontend.sizes import as_size_expr, size_add
 from fuse.op import OPS
@@ -52,26 +53,20 @@ def with_halos(outputs: Sequence[Expr]) -> list[Expr]:
     for node, root in shared.items():
         widths[root] = tuple(map(max, widths.get(root, ()) or margins(node), margins(node)))  # type: ignore[arg-type]
     place = {n: k for k, n in enumerate(order)}
-    new: dict[Expr, Expr] = {}
     padded: dict[Expr, Expr] = {}
 
-    def visit(node: Expr, args: tuple[Expr, ...]) -> Expr:
+    def read_part(node: Expr, new: dict[Expr, Expr]) -> Expr | None:
         root = shared.get(node)
         if root is None:
-            made = node if node.is_leaf else rebuild(node, args)
-        else:
-            if root not in padded:
-                value = new[root] if root in new else make(root.op, tuple([new[a] for a in root.args]), root.params)
-                padded[root] = _padded(value, node, widths[root])
-            own = margins(node)
-            assert own is not None
-            made = _multiple(node.args[1], root, _slice(padded[root], widths[root], own), place)
-        if not made.is_leaf and made.origin != node.origin and node.origin is not None:
-            made.origin = node.origin
-        new[node] = made
-        return made
+            return None
+        if root not in padded:
+            value = new[root] if root in new else make(root.op, tuple([new[a] for a in root.args]), root.params)
+            padded[root] = _padded(value, node, widths[root])
+        own = margins(node)
+        assert own is not None
+        return _multiple(node.args[1], root, _slice(padded[root], widths[root], own), place)
 
-    return transform(list(outputs), visit)
+    return replaced(list(outputs), read_part)
 
 
 def _is_padding(node: Expr) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fuse.codegen.calls import is_constant_view
+from fuse.codegen.expand import keep_origin
 from fuse.codegen.frames import margins
 from fuse.codegen.sizes import Sizes
 from fuse.expr import Constant, Expr, constant, make, rebuild, toposort, transform
@@ -83,7 +84,7 @@ def _read_back(outputs: Sequence[Expr], order: Sequence[Expr]) -> list[Expr]:
                 values[inner] = make(inner.op, tuple(below), inner.params)
             value = values[node.args[0]]
             made = value if part else make(node.op, (value, *args[1:]), node.params)
-            made = _with_origin(made, node)
+            made = keep_origin(made, node)
         new[node] = made
         return made
 
@@ -148,7 +149,7 @@ def _chosen(outputs: list[Expr]) -> list[Expr]:
             number = constant(number.data.reshape(()), dtype=number.type.dtype)
         number = ew.cast(number, node.type.dtype)
         made = make(OPS["switch"], (_inside(whole, margins(node) or ()), number, whole))
-        return _with_origin(made, node) if made.type == node.type else rebuild(node, args)
+        return keep_origin(made, node) if made.type == node.type else rebuild(node, args)
 
     return transform(outputs, visit) if chosen else outputs
 
@@ -169,9 +170,3 @@ def _inside(whole: Expr, cut: tuple[int, ...]) -> Expr:
     for test in tests[1:]:
         found = ew.and_(found, test)
     return found
-
-
-def _with_origin(made: Expr, node: Expr) -> Expr:
-    if not made.is_leaf and node.origin is not None and made.origin != node.origin:
-        made.origin = node.origin
-    return made
