@@ -7,6 +7,8 @@ backwards waits a second time, and reads what the first one had to write.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 from fuse.autodiff.absent import is_null
@@ -15,6 +17,7 @@ from fuse.expr import Constant, Expr, constant, rebuild, substitute, toposort, t
 from fuse.frontend import elementwise as ew
 from fuse.frontend.arithmetic import kept_reciprocal
 from fuse.frontend.loops import Body, arguments, loop_node, results
+from fuse.frontend.signs import element_givers
 from fuse.frontend.windows import change_of, is_alone, normal
 from fuse.op import ZERO
 from fuse.types import only_arrays
@@ -96,66 +99,85 @@ def _roots(values: Sequence[Expr], reach: Collection[Expr], ends: Collection[Exp
     return list(roots)
 
 
+@dataclass
+class _Beside:
+    """Tangents beside a loop, for several targets at once: further states, fixed and kept values of its body.
+
+    ``states`` begin with ``starts`` and become ``nexts``; ``fixed`` has outer tangents by the leaves that stand for
+    them. For each target ``finals`` says which new state is the tangent of a state, and ``values`` which new kept
+    value that of a kept one.
+    """
+
+    states: list[Expr] = field(default_factory=list)
+    starts: list[Expr] = field(default_factory=list)
+    nexts: list[Expr] = field(default_factory=list)
+    kept: list[Expr] = field(default_factory=list)
+    fixed: dict[Expr, Expr] = field(default_factory=dict)
+    finals: list[dict[int, int]] = field(default_factory=list)
+    values: list[dict[int, int]] = field(default_factory=list)
+
+    def add(self, target: dict[int, Expr], inner: Body, inits: Sequence[Expr], given: Sequence[Expr | None]) -> None:
+        """The tangents for one target: those of the body's inputs, by their numbers."""
+        a, count = len(inner.sequences), len(inner.states)
+        dots = {k - a: variable(inner.inputs[k].type) for k in target if k < a + count}
+        seeds: dict[Expr, Any] = {}
+        for k, t in target.items():
+            if k >= a + count:
+                x = inner.inputs[k]
+                t = cast_like(t, x)
+                seeds[x] = t if isinstance(t, Constant) else variable(x.type)
+                if not isinstance(t, Constant):
+                    self.fixed[seeds[x]] = t
+        found = _spread(inner, seeds, dots)
+        self.finals.append({s: len(self.states) + i for i, s in enumerate(dots)})
+        self.states += dots.values()
+        self.starts += [cast_like(target[a + s], v) if a + s in target else _zero(inits[s], v) for s, v in dots.items()]
+        self.nexts += [_dense(found[s], v) for s, v in dots.items()]
+        moving = [m for m in range(len(inner.ys))
+                  if isinstance(given[count + m], Expr) and isinstance(found[count + m], Expr)]
+        self.values.append({m: len(self.kept) + i for i, m in enumerate(moving)})
+        self.kept += [_dense(found[count + m], inner.ys[m]) for m in moving]
+
+
+def _spread(inner: Body, seeds: dict[Expr, Any], dots: dict[int, Expr]) -> list[Any]:
+    """The tangents of the body's results; ``dots``, those of states, gets what reaches further states."""
+    from fuse.autodiff.forward import tangents
+
+    while True:  # states get a tangent as soon as another one's reaches them
+        found = tangents(inner.outputs, {**seeds, **{inner.states[s]: v for s, v in dots.items()}})
+        new = [s for s, x in enumerate(inner.states)
+               if isinstance(found[s], Expr) and s not in dots and not is_discrete(x)]
+        if not new:
+            return found
+        dots.update({s: variable(inner.states[s].type) for s in new})
+
+
 def _totals(
     given: Sequence[Expr | None], out: Expr, body: Body, params: dict[str, Any], targets: Sequence[dict[int, Expr]]
 ) -> list[Any]:
     """The derivative for each of ``targets``: the tangents of some arguments of the loop."""
-    from fuse.autodiff.forward import tangents
-
     sequences, inits, fixed = arguments(out)
-    inner = body.opened()
-    a, count = len(sequences), len(inits)
-    states: list[Expr] = []
-    starts: list[Expr] = []
-    nexts: list[Expr] = []
-    kept: list[Expr] = []
-    more: dict[Expr, Expr] = {}  # outer tangents of fixed values, by the leaves that stand for them
-    finals_of: list[dict[int, int]] = []  # for each target, by state: which of the new states is its tangent
-    kept_of: list[dict[int, int]] = []
+    inner, more = body.opened(), _Beside()
     for target in targets:
-        dots = {k - a: variable(inner.inputs[k].type) for k in target if k < a + count}
-        seeds: dict[Expr, Any] = {}
-        for k, t in target.items():
-            x = inner.inputs[k]
-            if k >= a + count:
-                t = cast_like(t, x)
-                seeds[x] = t if isinstance(t, Constant) else variable(x.type)
-                if not isinstance(t, Constant):
-                    more[seeds[x]] = t
-        while True:  # states get a tangent as soon as another one's reaches them
-            found = tangents(inner.outputs, {**seeds, **{inner.states[s]: v for s, v in dots.items()}})
-            new = [s for s in range(count) if isinstance(found[s], Expr) and s not in dots
-                   and not is_discrete(inner.states[s])]
-            if not new:
-                break
-            dots.update({s: variable(inner.states[s].type) for s in new})
-        finals_of.append({s: len(states) + i for i, s in enumerate(dots)})
-        states += dots.values()
-        starts += [cast_like(target[a + s], v) if a + s in target else _zero(inits[s], v) for s, v in dots.items()]
-        nexts += [_dense(found[s], v) for s, v in dots.items()]
-        moving = [m for m in range(len(inner.ys))
-                  if isinstance(given[count + m], Expr) and isinstance(found[count + m], Expr)]
-        kept_of.append({m: len(kept) + i for i, m in enumerate(moving)})
-        kept += [_dense(found[count + m], inner.ys[m]) for m in moving]
-    slopes = _divided_once([*nexts, *kept], inner.outputs)
-    nexts, kept = slopes[: len(nexts)], slopes[len(nexts) :]
+        more.add(target, inner, inits, given)
+    slopes = _divided_once([*more.nexts, *more.kept], inner.outputs)
+    nexts, kept = slopes[: len(more.nexts)], slopes[len(more.nexts) :]
     whole = Body(
-        inner.sequences, [*inner.states, *states], [*inner.fixed, *more], [*inner.nexts, *nexts], [*inner.ys, *kept],
+        inner.sequences, [*inner.states, *more.states], [*inner.fixed, *more.fixed], [*inner.nexts, *nexts],
+        [*inner.ys, *kept],
     )
-    node = loop_node(out.args[0], sequences, [*inits, *starts], [*fixed, *more.values()], whole, **params)
-    finals, values, _ = results(node)
+    starts, outer = [*inits, *more.starts], [*fixed, *more.fixed.values()]
+    finals, values, _ = results(loop_node(out.args[0], sequences, starts, outer, whole, **params))
+    count = len(inner.states)
     totals: list[Any] = []
-    for by_state, by_kept in zip(finals_of, kept_of, strict=True):
+    for by_state, by_kept in zip(more.finals, more.values, strict=True):
         terms = [ew.mul(h, finals[count + i]) for s, i in by_state.items() if (h := given[s]) is not None]
         terms = [op("sum", t, axis=(0,), dtype=t.type.dtype) if t.type.ndim else t for t in terms]
         terms += [
             op("sum", ew.mul(h, values[len(inner.ys) + i]), axis=(0,), dtype=h.type.dtype)
             for m, i in by_kept.items() if (h := given[count + m]) is not None
         ]
-        total: Any = ZERO
-        for term in terms:
-            total = term if total is ZERO else ew.add(total, term)
-        totals.append(total)
+        totals.append(reduce(ew.add, terms) if terms else ZERO)
     return totals
 
 
@@ -248,5 +270,5 @@ def _is_one(store: Expr) -> bool:
 def is_zero(g: Any) -> bool:
     """Whether a cotangent is surely zero everywhere."""
     while isinstance(g, Expr) and g.op.name in ("fill", "cast", "dimshuffle"):
-        g = g.args[1 if g.op.name == "fill" else 0]
+        (g,) = element_givers(g)
     return isinstance(g, Constant) and not g.data.any()

@@ -68,7 +68,6 @@ class _Step:
 def _pulled(
     g: Sequence[Any], out: Expr, steps: Expr, *args: Expr, body: Body, **params: Any
 ) -> list[Any]:
-    sequences, inits, fixed = arguments(out)
     given = [h if isinstance(h, Expr) else None for h in g]
     if body.until is not None:
         given = given[:-1]
@@ -84,6 +83,19 @@ def _pulled(
 
         return reverse_in_segments(out, given, checkpoint)
     step.slopes.update(dict.fromkeys(absent, ZERO))
+    found = _flown(out, own, inner, step, given, truncate, params)
+    found = {x: _absent(step.slopes.get(x, ZERO), x) for x in inner.inputs} | found | absent
+    return [DISCONNECTED, *[found[x] for x in inner.inputs]]
+
+
+def _flown(
+    out: Expr, own: Body, inner: Body, step: _Step, given: Sequence[Expr | None], truncate: int, params: dict[str, Any]
+) -> dict[Expr, Any]:
+    """What flows to the arguments of the loop ``out``, by those of its body ``inner``, ``own`` in normal form.
+
+    It is made by two loops: the forward one, which keeps what is read, and the one backwards.
+    """
+    steps, (sequences, inits, fixed) = out.args[0], arguments(out)
     sums = [w for w in inner.fixed if isinstance(step.slopes.get(w), Expr)]
     connected = [x for x in inner.sequences if isinstance(step.slopes.get(x), Expr)]
     backward, kept = _backward(inner, step, sums, connected)
@@ -92,7 +104,7 @@ def _pulled(
     _, trajectories, done = results(loop_node(steps, sequences, inits, fixed, extra, **params))
     length = steps if done is None else done
     back = length if truncate < 0 else ew.minimum(length, constant(truncate, dtype="int64"))
-    flowing = [h for m in step.beside if (h := given[len(body.states) + m]) is not None]
+    flowing = [h for m in step.beside if (h := given[len(inner.states) + m]) is not None]
     reversed_ = [backwards(x, length, back) for x in (*sequences, *trajectories[len(inner.ys):], *flowing)]
     start = [filled(inits[k], 0.0) if (h := given[k]) is None else h for k in step.after]
     start = [cast_like(s, inner.states[k]) for s, k in zip(start, step.after, strict=True)]
@@ -107,8 +119,7 @@ def _pulled(
             final = ew.switch(op("eq", back, length), final, constant(0, dtype=x.type.dtype))
         found[x] = final
     found.update(zip(sums, finals[len(step.after):], strict=True))
-    found = {x: _absent(step.slopes.get(x, ZERO), x) for x in inner.inputs} | found | absent
-    return [DISCONNECTED, *[found[x] for x in inner.inputs]]
+    return found
 
 
 def _step(

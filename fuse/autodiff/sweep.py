@@ -91,24 +91,28 @@ def cotangents(
             flat = is_discrete(node) and not is_null(g) and g is not _CONSTANT
             terms.setdefault((node.args[0], node.params["i"]), []).append(ZERO if flat else g)
             continue
+        numbers = None
         if node.op is LOOP and not lazy:
             numbers = DERIVATIVES["alongside"](g, node, reach, targets | known.keys())
-            if numbers is not None:
-                for arg, h in numbers.items():
-                    terms.setdefault(arg, []).append(h)
-                continue
-        chosen = node.op is IFELSE and isinstance(g, Expr) and not is_null(g)
-        if g is _CONSTANT or node.op.meta.get("for_gradients") and node.op.grad == (ZERO,):
-            cut = [_is_disconnected_rule(node, i) for i in range(len(wanted))]
-            pulled: list[Any] = [DISCONNECTED if c else _CONSTANT for c in cut]
-        else:
-            pulled = [ZERO, g, g] if chosen else pull_back(node, g, wanted)
-        for k, (arg, h) in enumerate(zip(node.args, pulled, strict=True)):
+        if numbers is not None:
+            for arg, h in numbers.items():
+                terms.setdefault(arg, []).append(h)
+            continue
+        for k, (arg, h) in enumerate(zip(node.args, _flowing(node, g, wanted), strict=True)):
             if h is not DISCONNECTED and arg in reach:
                 terms.setdefault(arg, []).append(_leaving(node, k, h, lazy, arg))
     for node in targets:
         result.setdefault(node, DISCONNECTED)
     return result
+
+
+def _flowing(node: Expr, g: Any, wanted: Sequence[bool]) -> Sequence[Any]:
+    """What flows to each argument of ``node``, at which ``g`` arrived."""
+    if g is _CONSTANT or node.op.meta.get("for_gradients") and node.op.grad == (ZERO,):
+        return [DISCONNECTED if _is_disconnected_rule(node, i) else _CONSTANT for i in range(len(wanted))]
+    if node.op is IFELSE and isinstance(g, Expr) and not is_null(g):
+        return [ZERO, g, g]
+    return pull_back(node, g, wanted)
 
 
 def _leaving(node: Expr, k: int, h: Any, lazy: Mapping[Expr, Any], like: Expr) -> Any:

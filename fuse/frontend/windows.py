@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fuse.expr import Constant, Expr, constant, make, toposort
+from fuse.frontend.signs import element_givers
 from fuse.frontend.sizes import shape_of
 from fuse.op import OPS
 from fuse.types import TensorType
@@ -202,7 +203,7 @@ def added_up(total: Expr, moving: Expr) -> Expr:
 
 def _is_zeros(x: Expr) -> bool:
     while x.op.name in ("fill", "broadcast_to"):
-        x = x.args[1 if x.op.name == "fill" else 0]
+        (x,) = element_givers(x)
     return isinstance(x, Constant) and not x.data.any() and not np.signbit(x.data).any()
 
 

@@ -9,6 +9,7 @@ from fuse.frontend import elementwise as ew
 from fuse.frontend.creation import zeros_like
 from fuse.frontend.join import join
 from fuse.frontend.lengths import is_steady
+from fuse.frontend.signs import element_givers
 from fuse.looping.opened import Closed, Opened
 from fuse.looping.pushing import batched, can_batch, varying
 from fuse.op import OPS
@@ -89,7 +90,7 @@ def _total(x: Expr, start: Expr, outer: list[Outer], stays: bool) -> Outer:
 
 def _is_zero(x: Expr) -> bool:
     while x.op.name in ("fill", "broadcast_to", "dimshuffle"):
-        x = x.args[1 if x.op.name == "fill" else 0]
+        (x,) = element_givers(x)
     return isinstance(x, Constant) and not x.data.any()
 
 

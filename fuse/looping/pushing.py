@@ -9,6 +9,7 @@ from fuse.autodiff.loops import is_dear
 from fuse.expr import Constant, Expr, constant, substitute, toposort, variable
 from fuse.frontend.layout import broadcast_to
 from fuse.frontend.lengths import has_all, has_rows, is_steady, uncut
+from fuse.frontend.signs import element_givers
 from fuse.frontend.sizes import sizes_of
 from fuse.looping.opened import Closed, Opened, always
 from fuse.op import OPS
@@ -80,7 +81,7 @@ def hoisted(loop: Opened) -> bool:
     changes: dict[Expr, Expr] = {}
     for node in list(edge):
         while node.op.name in _VIEWS:  # a view costs nothing in the loop
-            node = node.args[1 if node.op.name == "fill" else 0]
+            node = element_givers(node)[0]
         if node.is_leaf or node in changes or not hasattr(node.type, "shape") or node.op.kind == "shape":
             continue
         if any(n.op.stateful for n in toposort([node])):

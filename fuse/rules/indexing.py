@@ -7,6 +7,7 @@ from typing import Any
 from fuse.expr import Constant, Expr, constant, make
 from fuse.frontend import elementwise as ew
 from fuse.frontend.layout import broadcast_to, iota
+from fuse.frontend.signs import element_givers
 from fuse.frontend.sizes import as_size_expr
 from fuse.frontend.slices import FULL, is_dynamic, trimmed, unmarked
 from fuse.frontend.subtensor import moved_positions
@@ -143,7 +144,7 @@ def index_of_filled(node: Expr, context: Context) -> Expr | None:
     x = node.args[0]
     if x.op.name not in ("fill", "broadcast_to") or x in context.frozen:
         return None
-    value = x.args[1 if x.op.name == "fill" else 0]
+    (value,) = element_givers(x)
     if value.type.ndim or node.op.name == "gather" or any(e[0] == "int" for e in node.params["spec"]):
         return None  # an index may be out of bounds, which is an error
     return value

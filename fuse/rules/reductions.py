@@ -8,6 +8,7 @@ import numpy as np
 
 from fuse.expr import Constant, Expr, constant, make
 from fuse.frontend import elementwise as ew
+from fuse.frontend.signs import element_givers
 from fuse.frontend.sizes import as_size_expr, size_product
 from fuse.op import OPS
 from fuse.rewrite import Context, procedure
@@ -72,7 +73,7 @@ def sum_of_filled(node: Expr, context: Context) -> Expr | None:
     (x,), axes, dtype = node.args, node.params["axis"], node.params["dtype"]
     if x.op.name not in ("fill", "broadcast_to") or x in context.frozen:
         return None
-    value = x.args[1 if x.op.name == "fill" else 0]
+    (value,) = element_givers(x)
     if not constant_along(value, axes, x.type.ndim):
         return None
     if node.op.name == "prod":

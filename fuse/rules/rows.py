@@ -155,16 +155,12 @@ def unshift_softmax(node: Expr, context: Context) -> Expr | None:
     return None
 
 
-_VIEWS = frozenset({"dimshuffle", "subtensor", "gather", "reshape", "broadcast_to", "cast"})
-
-
 def _through_views(expr: Expr, name: str, context: Context) -> tuple[Expr, list[Expr]] | None:
     """The op ``name`` below views of ``expr`` (all of which commute with a function of each element), and the views."""
     path: list[Expr] = []
     while expr.op.name != name:
-        if expr.op.name not in _VIEWS or expr in context.frozen or len(path) > 16:
-            return None
-        if expr.op.name == "cast" and inside(expr) is expr:
+        is_view = expr.op.kind in ("index", "view") and "chooses" in expr.op.traits or inside(expr) is not expr
+        if not is_view or expr in context.frozen or len(path) > 16:
             return None
         path.append(expr)
         expr = expr.args[0]

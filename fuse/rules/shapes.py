@@ -8,6 +8,7 @@ import numpy as np
 
 from fuse import types as ty
 from fuse.expr import Constant, Expr, make
+from fuse.frontend.signs import element_givers
 from fuse.frontend.sizes import as_size_expr, static_int
 from fuse.rewrite import Context, procedure
 from fuse.rewrite.context import shape_model
@@ -141,8 +142,7 @@ def drop_fill(node: Expr, context: Context) -> Expr | None:
     if context.same_shape(value, node):
         return value
     if value.op.name in ("fill", "broadcast_to") and value not in context.frozen:
-        inner = value.args[1 if value.op.name == "fill" else 0]
-        shorter = make(node.op, (model, inner))
+        shorter = make(node.op, (model, *element_givers(value)))
         if context.same_shape(shorter, node):
             return shorter
     smaller = shape_model(model, context)
@@ -159,15 +159,12 @@ def sink_fill(node: Expr, context: Context) -> Expr | None:
         return None
     places = [
         i for i, a in enumerate(node.args)
-        if a.op.name in _FILLS and a not in context.frozen and not _must_compare(a, node, context)
+        if a.op.name in ("fill", "broadcast_to") and a not in context.frozen and not _must_compare(a, node, context)
     ]
     if not places:
         return None
-    bare = tuple([a.args[_FILLS[a.op.name]] if i in places else a for i, a in enumerate(node.args)])
+    bare = tuple([element_givers(a)[0] if i in places else a for i, a in enumerate(node.args)])
     return make(node.op, bare, node.params)  # the driver gives the shape back where it was lost
-
-
-_FILLS = {"fill": 1, "broadcast_to": 0}
 
 
 def _must_compare(arg: Expr, node: Expr, context: Context) -> bool:
