@@ -15,7 +15,7 @@ from fuse.codegen.collapse import collapse
 from fuse.codegen.cuda_array import DeviceArray, Memory
 from fuse.codegen.cuda_held import Held
 from fuse.codegen.cuda_parts import private_buffers
-from fuse.codegen.cuda_ready import KEPT, Preparing, Room, Step, compiled, run
+from fuse.codegen.cuda_ready import KEPT, Preparing, Room, Step, compiled, is_wide, run
 from fuse.codegen.emit_cuda import WARP, PartSource, emit
 from fuse.codegen.kernel import (
     Axis,
@@ -200,19 +200,6 @@ class Launches:
         return [a for a in index if isinstance(a, Axis)]
 
 
-    is_wide = staticmethod(lambda *given: is_wide(*given))
-
-
-def is_wide(
-    axis: Axis, count: int, among: Sequence[tuple[str, bool]], arrays: Mapping[str, DeviceArray | Room],
-    sizes: Mapping[Axis, int],
-) -> bool:
-    """Whether all accesses along ``axis`` may take ``count`` elements at once: each at a multiple of its bytes."""
-    if any(has_rows for _, has_rows in among) and sizes[axis] % count:
-        return False
-    return all(arrays[name].address % (count * arrays[name].itemsize) == 0 for name, _ in among)
-
-
 def holds(
     on: device.Device, plan: Held | None, spread: bool, arrays: Mapping[str, DeviceArray | Room],
     sizes: Mapping[Axis, int]
@@ -240,12 +227,11 @@ def _power(n: int) -> int:
 def _adding(dtype: str, into: str) -> Launches:
     """``out[c] += sum over k of copies[k, c]``, in the order of k."""
     c, k = Axis("i0", None), Axis("i1", None)
-    wide = dtype
     body = (
-        Init("acc", OPS["sum"], wide),
-        Loop(k, (Load("v1", dtype, "copies", (k, c)), Combine("acc", OPS["sum"], wide, "v1", dtype))),
+        Init("acc", OPS["sum"], dtype),
+        Loop(k, (Load("v1", dtype, "copies", (k, c)), Combine("acc", OPS["sum"], dtype, "v1", dtype))),
         Load("v2", dtype, "out", (c,)),
-        Combine("acc", OPS["sum"], wide, "v2", dtype),
+        Combine("acc", OPS["sum"], dtype, "v2", dtype),
         Store("out", (c,), "acc"),
     )
     buffers = Buffer("copies", dtype, 2), Buffer("out", into, 1, True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fuse.codegen.cuda_array import DeviceArray, empty
-from fuse.codegen.emit_cuda import PartSource
+from fuse.codegen.emit_cuda import Argument, PartSource
 from fuse.codegen.kernel import Axis
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ class Preparing:
         self.steps: list[Step] = []
 
     def make(self, step: Step, shape: Sequence[int], dtype: str) -> tuple[int, Room]:
+        """The slot of memory that is taken before ``step``, and the memory."""
         room = Room(tuple(shape), dtype)
         step.makes.append(room)
         self.count += 1
@@ -103,74 +104,103 @@ class Preparing:
 
     def add(self, source: PartSource) -> None:
         """One more launch."""
-        part, sizes, on, launches = source.part, self.sizes, self.on, self.launches
-        total = math.prod(sizes[a] for a in part.groups)
-        blocks, threads, lanes = launches.geometry(on, source, total, sizes)
-        slots = total if part.chunked else blocks * (threads // lanes)
-        chunks = launches.chunks(on, source, blocks, lanes, sizes) if part.chunked else 1
+        part, on, launches = source.part, self.on, self.launches
+        total = math.prod(self.sizes[a] for a in part.groups)
         if part.groups and not total and not part.accs:
             return
+        blocks, threads, lanes = launches.geometry(on, source, total, self.sizes)
+        groups = blocks * (threads // lanes)
+        chunks = launches.chunks(on, source, blocks, lanes, self.sizes) if part.chunked else 1
         step = Step(launches.kernel_of(on, source), (blocks, chunks), threads, [None] * len(source.arguments))
-        read = {a.of for a in source.arguments if a.kind == "array"}
-        for buffer in launches.kernel.buffers:
-            name = buffer.name
-            if buffer.scratch and name not in self.arrays and name in read:
-                shape = launches.scratch_shape(buffer, sizes)
-                count = math.prod(shape)
-                whole = (slots * count,) if name in launches.private else shape
-                self.slot[name], self.arrays[name] = self.make(step, whole, buffer.dtype)
-                self.cells[name] = count
-        copies: dict[str, tuple[int, Room]] = {}
-        for name in dict.fromkeys((*part.copied, *part.summed)):
-            rows = (blocks * (threads // lanes) if name in part.copied else 1) * (1 + (name in part.summed))
-            shape = [rows, max(self.arrays[name].size, 1)]
-            copies[name] = self.make(step, shape, launches.copied_dtype(name))
-            step.clears.append(copies[name][0])
-            step.adds.append((self.slot[name], copies[name][0]))
+        self.make_scratch(step, source, total if part.chunked else groups)
+        copies = self.make_copies(step, source, groups)
         for acc in part.accs:
             self.parts[acc.acc] = self.make(step, (blocks * chunks,), acc.dtype)
         for acc in part.rows:
             self.parts[acc.acc] = self.make(step, (total, chunks), acc.dtype)
         for place, argument in enumerate(source.arguments):
-            of, known = argument.of, None
-            match argument.kind:
-                case "array":
-                    step.arrays.append((place, self.slot[of]))
-                case "partials":
-                    step.arrays.append((place, self.parts[of][0]))
-                case "copies":
-                    step.arrays.append((place, copies[of][0]))
-                case "status":
-                    step.arrays.append((place, self.status))
-                case "scalar":
-                    step.numbers.append((place, self.slot[of], source.dtypes[place]))
-                case "stride":
-                    known = self.given(of).steps[argument.dimension]
-                case "offset":
-                    known = self.given(of).start
-                case "extent":
-                    known = self.arrays[of].shape[argument.dimension]
-                case "size":
-                    known = sizes[of]
-                case "count":
-                    known = self.parts[of][1].shape[-1]
-                case "cells":
-                    known = copies[of][1].shape[1] if of in copies else self.cells[of]
-                case "total":
-                    known = total
-                case "lanes":
-                    known = lanes
-                case "wide":
-                    axis, count, among = of
-                    known = int(launches.is_wide(axis, count, among, self.arrays, sizes))
-            if known is not None:
+            slot = self.slot_of(argument, copies)
+            if argument.kind == "scalar":
+                step.numbers.append((place, self.slot[argument.of], source.dtypes[place]))
+            elif slot is not None:
+                step.arrays.append((place, slot))
+            else:
+                known = {"total": total, "lanes": lanes}.get(argument.kind)
+                known = self.number_of(argument, copies) if known is None else known
                 step.arguments[place] = on.number(known, source.dtypes[place])
         self.steps.append(step)
+
+    def make_scratch(self, step: Step, source: PartSource, slots: int) -> None:
+        """Memory that the kernel's launches share, or that each of ``slots`` has for itself, where it is read first."""
+        read = {a.of for a in source.arguments if a.kind == "array"}
+        for buffer in self.launches.kernel.buffers:
+            name = buffer.name
+            if buffer.scratch and name not in self.arrays and name in read:
+                shape = self.launches.scratch_shape(buffer, self.sizes)
+                count = math.prod(shape)
+                whole = (slots * count,) if name in self.launches.private else shape
+                self.slot[name], self.arrays[name] = self.make(step, whole, buffer.dtype)
+                self.cells[name] = count
+
+    def make_copies(self, step: Step, source: PartSource, groups: int) -> dict[str, tuple[int, Room]]:
+        """Memory of the results that groups add up in copies, or with what rounding loses beside them."""
+        part, copies = source.part, {}
+        for name in dict.fromkeys((*part.copied, *part.summed)):
+            rows = (groups if name in part.copied else 1) * (1 + (name in part.summed))
+            shape = [rows, max(self.arrays[name].size, 1)]
+            copies[name] = self.make(step, shape, self.launches.copied_dtype(name))
+            step.clears.append(copies[name][0])
+            step.adds.append((self.slot[name], copies[name][0]))
+        return copies
+
+    def slot_of(self, argument: Argument, copies: Mapping[str, tuple[int, Room]]) -> int | None:
+        """The slot of an argument that is an array; None for numbers."""
+        match argument.kind:
+            case "array":
+                return self.slot[argument.of]
+            case "partials":
+                return self.parts[argument.of][0]
+            case "copies":
+                return copies[argument.of][0]
+            case "status":
+                return self.status
+        return None
+
+    def number_of(self, argument: Argument, copies: Mapping[str, tuple[int, Room]]) -> int:
+        """An argument that follows from shapes and places."""
+        of = argument.of
+        match argument.kind:
+            case "stride":
+                return self.given(of).steps[argument.dimension]
+            case "offset":
+                return self.given(of).start
+            case "extent":
+                return self.arrays[of].shape[argument.dimension]
+            case "size":
+                return self.sizes[of]
+            case "count":
+                return self.parts[of][1].shape[-1]
+            case "cells":
+                return copies[of][1].shape[1] if of in copies else self.cells[of]
+            case "wide":
+                axis, count, among = of
+                return int(is_wide(axis, count, among, self.arrays, self.sizes))
+        raise AssertionError(argument.kind)
 
     def given(self, name: str) -> DeviceArray:
         found = self.arrays[name]
         assert isinstance(found, DeviceArray)
         return found
+
+
+def is_wide(
+    axis: Axis, count: int, among: Sequence[tuple[str, bool]], arrays: Mapping[str, DeviceArray | Room],
+    sizes: Mapping[Axis, int],
+) -> bool:
+    """Whether all accesses along ``axis`` may take ``count`` elements at once: each at a multiple of its bytes."""
+    if any(has_rows for _, has_rows in among) and sizes[axis] % count:
+        return False
+    return all(arrays[name].address % (count * arrays[name].itemsize) == 0 for name, _ in among)
 
 
 def compiled(on: Device, known: dict[Any, Any], source: PartSource) -> Any:
