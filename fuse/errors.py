@@ -166,7 +166,7 @@ class GradientError(FuseError, ValueError):
 
 
 class MethodNotDefined(FuseError, NotImplementedError):
-    """A user's op lacks a method that was needed."""
+    """A class of the user's, of an op or a rewrite, lacks a method that was needed."""
 
 
 class CompileError(FuseError, RuntimeError):

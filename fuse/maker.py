@@ -178,7 +178,6 @@ class Maker:
             self._fgraph = FunctionGraph.of(graph.leaves, optimized(graph.roots, self.mode.rewriting))
         return self._fgraph
 
-
     @property
     def expanded_inputs(self) -> list[In]:
         """The inputs, and after them the shared variables that the function reads."""

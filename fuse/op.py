@@ -340,6 +340,7 @@ def elementwise(
 
 def _vectorised(fn: Callable[..., Any]) -> Callable[..., Any]:
     import numpy as np
+
     def reference(*arrays: Any, **params: Any) -> Any:
         return np.vectorize(functools.partial(fn, **params))(*arrays)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fuse.autodiff.custom import OpFromGraph as OpFromGraph
-from fuse.errors import FuseTypeError
+from fuse.errors import FuseTypeError, MethodNotDefined
 from fuse.expr import Expr, as_expr
 
 
@@ -44,7 +44,9 @@ class SymbolicOp(OpFromGraph):
 
     def build_inner_graph(self, *inputs: Expr) -> Sequence[Expr]:
         """The outputs for ``inputs``."""
-        raise NotImplementedError(f"{type(self).__name__} has no build_inner_graph(*inputs)")
+        raise MethodNotDefined(
+            f"{type(self).__name__} has no build_inner_graph(*inputs): write it; it returns the outputs"
+        )
 
     def _for(self, given: Sequence[Expr]) -> SymbolicOp:
         """The op for the types of ``given``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from fuse.errors import FuseValueError
+from fuse.errors import FuseValueError, MethodNotDefined
 from fuse.expr import Expr
 from fuse.frontend.apply import Apply
 from fuse.frontend.fgraph import FunctionGraph
@@ -33,7 +33,7 @@ class Optimizer:
 
     def apply(self, fgraph: Any) -> Any:
         """Rewrite ``fgraph``."""
-        raise NotImplementedError(f"{type(self).__name__} has no apply(fgraph)")
+        raise MethodNotDefined(f"{type(self).__name__} has no apply(fgraph): write it; it calls fgraph.replace")
 
     def optimize(self, fgraph: Any, *args: Any, **kwargs: Any) -> Any:
         """``fgraph``, rewritten."""
@@ -66,7 +66,9 @@ class LocalOptimizer:
 
     def transform(self, node: Apply) -> Any:
         """Replacements of the outputs of ``node``, or False."""
-        raise NotImplementedError(f"{type(self).__name__} has no transform(node)")
+        raise MethodNotDefined(
+            f"{type(self).__name__} has no transform(node): write it; it returns replacements of node.outputs, or False"
+        )
 
     def add_requirements(self, fgraph: Any) -> None:
         """What the graph has to note while it changes: nothing here."""

@@ -229,7 +229,10 @@ class ScalarOp(Op):
     def output_types(self, types: Sequence[TensorType]) -> Sequence[TensorType]:
         """The types of results, 0-d, from those of arguments."""
         if not hasattr(self, "output_types_preference"):
-            raise NotImplementedError(f"{type(self).__name__} needs output_types_preference, or output_types")
+            raise MethodNotDefined(
+                f"{type(self).__name__} does not say its types: give output_types_preference when it is made, or write "
+                "output_types(types), which returns the types of the results"
+            )
         found = self.output_types_preference(*types)
         if not isinstance(found, (list, tuple)) or not all(isinstance(t, TensorType) for t in found):
             raise FuseTypeError(f"output_types_preference of {self} returns a tuple of types, not {found!r}")

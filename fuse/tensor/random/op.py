@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fuse.config import config
-from fuse.errors import FuseTypeError, FuseValueError, ShapeError
+from fuse.errors import FuseTypeError, FuseValueError, MethodNotDefined, ShapeError
 from fuse.expr import Constant, Expr, as_expr, constant
 from fuse.frontend.apply import Apply
 from fuse.frontend.class_op import Op
@@ -95,14 +95,14 @@ class RandomVariable(Op):
         if not self.ndim_supp:
             return ()
         if self.signature is None:
-            raise NotImplementedError(f"{self.name}: write _supp_shape_from_params, or give a signature")
+            raise MethodNotDefined(f"{self.name}: write _supp_shape_from_params, or give a signature")
         known: dict[str, Any] = {}
         for p, names in zip(dist_params, self.inputs_sig, strict=True):
             sizes = sizes_of(as_expr(p))
             known.update(zip(names, sizes[len(sizes) - len(names) :], strict=True))
         missing = [n for n in self.output_sig if n not in known]
         if missing:
-            raise NotImplementedError(
+            raise MethodNotDefined(
                 f"{self.name}: no parameter has the axis {missing[0]!r} of the draw: write _supp_shape_from_params"
             )
         return tuple([known[n] for n in self.output_sig])
