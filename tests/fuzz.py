@@ -8,7 +8,7 @@ import argparse
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -369,44 +369,35 @@ def minimised(
         if len(fewer) < len(case.updates) and fails(smaller):
             case = smaller
             break
-    changed = True
-    while changed and time.time() < limit:
-        changed = False
-        for k in range(len(case.outputs)):
-            if len(case.outputs) > 1:
-                smaller = _with(case, case.outputs[:k] + case.outputs[k + 1:])
-                if fails(smaller):
-                    case, changed = smaller, True
-                    break
-        else:
-            for k, out in enumerate(case.outputs):
-                inner = [a for a in dict.fromkeys(toposort([out])) if a is not out and isinstance(a.type, TensorType)
-                         and not a.is_leaf]
-                for part in inner:
-                    smaller = _with(case, [*case.outputs[:k], part, *case.outputs[k + 1:]])
-                    if fails(smaller):
-                        case, changed = smaller, True
-                        break
-                if changed:
-                    break
+    while (less := next(filter(fails, _with_less(case)), None)) is not None:
+        case = less
     if case.updates or case.givens or case.others is not None:
         return case
     for _ in range(40):
-        for node in [n for n in toposort(case.outputs) if not n.is_leaf and n not in case.outputs
-                     and isinstance(n.type, TensorType)][::-1]:
-            smaller_or_none = _cut(case, node, fails)
-            if smaller_or_none is not None:
-                case = smaller_or_none
-                break
-        else:
+        inner = [n for n in toposort(case.outputs) if _is_inner(n) and n not in case.outputs]
+        cut = next((s for n in inner[::-1] if (s := _cut(case, n, fails)) is not None), None)
+        if cut is None:
             break
+        case = cut
     used = set(toposort(case.outputs))
     kept = [(x, v) for x, v in zip(case.inputs, case.values, strict=True) if x in used]
     return RandomProgram([x for x, _ in kept], case.outputs, [v for _, v in kept], [], {}, case.clean)
 
 
-def _with(case: RandomProgram, outputs: list[Expr]) -> RandomProgram:
-    return replace(case, outputs=outputs)
+def _with_less(case: RandomProgram) -> Iterator[RandomProgram]:
+    """``case`` without one of several outputs, then with something that an output is made of instead of it."""
+    outputs = case.outputs
+    for k in range(len(outputs)):
+        if len(outputs) > 1:
+            yield replace(case, outputs=outputs[:k] + outputs[k + 1:])
+    for k, out in enumerate(outputs):
+        for part in toposort([out]):
+            if part is not out and _is_inner(part):
+                yield replace(case, outputs=[*outputs[:k], part, *outputs[k + 1:]])
+
+
+def _is_inner(node: Expr) -> bool:
+    return not node.is_leaf and isinstance(node.type, TensorType)
 
 
 def _cut(case: RandomProgram, node: Expr, fails: Any) -> RandomProgram | None:

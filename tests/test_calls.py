@@ -7,11 +7,11 @@ import gc
 import inspect
 import pickle
 import sys
-import threading
 import weakref
 
 import numpy as np
 import pytest
+from in_threads import in_threads
 
 import fuse
 import fuse.tensor as T
@@ -278,11 +278,7 @@ def test_many_threads(vectors):
         a = np.full(7, k)
         wrong.extend(1 for _ in range(500) if f(a, a)[1][6] != k * k)
 
-    threads = [threading.Thread(target=work, args=(float(k),)) for k in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work, [float(k) for k in range(4)])
     assert not wrong
 
 

@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from in_threads import in_threads
 
 import fuse
 import fuse.tensor as T
@@ -147,11 +148,7 @@ def test_threads_never_share_a_block():
             if k % 50 == 0:
                 device.current().drop()
 
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work, range(4))
     assert not wrong
 
 

@@ -7,11 +7,11 @@ import decimal
 import gc
 import os
 import pickle
-import threading
 import warnings
 
 import numpy as np
 import pytest
+from in_threads import in_threads
 
 import fuse
 import fuse.tensor as T
@@ -343,11 +343,7 @@ def test_eight_threads_at_once():
             if not all(np.allclose(a, b, rtol=1e-12) for a, b in zip(got, want[i], strict=True)):
                 wrong.append(i)
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
+    in_threads(work, range(8))
     assert not wrong
 
 

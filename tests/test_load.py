@@ -9,6 +9,7 @@ import timeit
 
 import numpy as np
 import pytest
+from in_threads import in_threads
 
 from fuse.codegen import load
 from fuse.codegen.load import ArgType, compile_kernel
@@ -379,11 +380,7 @@ def test_threads_compile_and_call_at_once():
             assert (x == o).all()
         except BaseException as error:
             failures.append(error)
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(9)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work, range(9))
     assert not failures and len({f for _, f in found}) == 3
 
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from forcing import much_work
-from test_onesweep import ONE, WIDE, bits, close, formulas, softmax_slope, values_for
+from statistics_cases import (
+    ONE,
+    WIDE,
+    formulas,
+    near_numpy,
+    softmax_slope,
+    special_like_numpy,
+    turn,
+    values_for,
+)
 
 import fuse
 import fuse.tensor as T
@@ -30,12 +39,8 @@ def along_rows(dtype, name):
     """The formula of columns for rows: (inputs, outputs, what NumPy says of transposed arrays)."""
     inputs, outputs, numpy = formulas(dtype)[name]
     rows = [v.type(v.name) for v in inputs]
-    turned = fuse.clone(outputs, replace={v: r.T if r.ndim == 2 else r for v, r in zip(inputs, rows, strict=True)})
-    return rows, [v.T if v.ndim == 2 else v for v in turned], numpy
-
-
-def turn(values):
-    return [v.T if v.ndim == 2 else v for v in values]
+    turned = fuse.clone(outputs, replace=dict(zip(inputs, turn(rows), strict=True)))
+    return rows, turn(turned), numpy
 
 
 @pytest.mark.parametrize(("name", "dtype"), [*((name, "float64") for name in formulas("float64")),
@@ -45,17 +50,7 @@ def test_as_near_as_numpy_and_the_same_bits_for_any_threads(name, dtype):
         inputs, outputs, numpy = along_rows(dtype, name)
         f = fuse.function(inputs, outputs)
     for n, m in ((1, 3), (7, 5), (512, 2), (1300, 4), (1537, 7)):
-        args = values_for(inputs, n, m)
-        args = [np.ascontiguousarray(a) for a in turn(args)]
-        found = {}
-        for count in (1, 2, 5):
-            fuse.set_num_threads(count)
-            for _ in range(2):
-                found.setdefault(bits(f(*args))[0], count)
-        assert len(found) == 1
-        with np.errstate(all="ignore"):
-            want = turn(map(np.asarray, numpy(*turn([a.astype(WIDE) for a in args]))))
-        close(f(*args), want, turn(args), dtype)
+        near_numpy(f, numpy, values_for(inputs, n, m), dtype, rows=True)
     if name in ONE:
         assert "tile_rows" in f.source
 
@@ -83,21 +78,7 @@ def test_kernels_say_the_same_as_their_interpreter(name):
 @pytest.mark.parametrize("name", ["softmax", "variance", "log-softmax gradient", "logits of a mask"])
 def test_infinities_and_nan_come_out_as_from_numpy(name):
     inputs, outputs, numpy = along_rows("float64", name)
-    f = fuse.function(inputs, outputs)
-    args = values_for(inputs, 1400, 7)
-    x = args[0]
-    x[:600, 1] = -np.inf  # whole pieces of nothing
-    x[:, 2] = -np.inf
-    x[700, 3] = np.inf
-    x[1300, 4], x[2, 4] = np.nan, 800.0
-    x[7, 5], x[1299, 5] = -800.0, 900.0
-    with np.errstate(all="ignore"):
-        want = turn(map(np.asarray, numpy(*args)))
-    for have, exact in zip(f(*turn(args)), want, strict=True):
-        if np.ndim(have):
-            np.testing.assert_array_equal(np.isnan(have), np.isnan(exact))
-            scale = np.nanmax(np.where(np.isfinite(exact), abs(exact), 0))
-            np.testing.assert_allclose(have, exact, rtol=1e-9, atol=1e-11 * scale)
+    special_like_numpy(fuse.function(inputs, outputs), numpy, values_for(inputs, 1400, 7), rows=True)
 
 
 def test_a_spread_beside_a_large_mean_keeps_its_digits():

@@ -6,12 +6,12 @@ import gc
 import os
 import subprocess
 import sys
-import threading
 import tracemalloc
 import weakref
 
 import numpy as np
 import pytest
+from in_threads import in_threads
 
 import fuse
 import fuse.tensor as T
@@ -159,11 +159,7 @@ def test_threads_never_share_a_result():
             if y[0] != seed + 1 or y[-1] != seed + 1 or not (y == seed + 1).all():
                 wrong.append(seed)
 
-    threads = [threading.Thread(target=work, args=(float(k),)) for k in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work, [float(k) for k in range(4)])
     assert not wrong
 
 

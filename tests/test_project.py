@@ -231,11 +231,11 @@ def test_layers_are_listed_once():
     assert len(names) == len(set(names)) and all(a != b for a, b in pairwise(LAYERS))
 
 
-def test_demo_on_a_gpu_that_is_not_there_says_so(capsys):
+def test_demo_on_a_gpu_that_is_not_there_says_so(capsys, monkeypatch):
     from fuse import cli, devices
 
-    if devices.is_simulated() or devices.gpu()[0]:
-        pytest.skip("there is a GPU: tests/gpu runs the demonstration on it")
+    monkeypatch.setattr(devices, "is_simulated", lambda: False)
+    monkeypatch.setattr(devices, "gpu", lambda: (False, "no NVIDIA driver"))
     assert cli.main(["demo", "--device", "cuda"]) == 2
     assert "no GPU to run on" in capsys.readouterr().err
 

@@ -219,13 +219,13 @@ def folded(expr):
     return rewrite([expr], RuleSet([fold_constants], MODES["fast"]), Context(shape_of))[0]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.name)
+# What it makes has the root twice, but is no left side of a rule again: 1 + sqrt, not sqrt - 1.
+LONGER = "38: sqrt(1 + x) - 1"
+
+
+@pytest.mark.parametrize("rule", [r for r in RULES if r.name != LONGER], ids=lambda r: r.name)
 def test_the_measure_falls(rule):
     """Every rule lowers one weight, for all weights of the inputs: rewriting ends."""
-    if rule.name == "38: sqrt(1 + x) - 1":
-        pytest.skip(
-            "the root stands twice on the right, but neither side of it can match again: 1 + sqrt, not sqrt - 1"
-        )
     _, left, right = instance(rule, 0)
     for inputs in (20, 1000, 10**6):
         assert measure(folded(right), inputs) < measure(left, inputs), f"{left} -> {right}"
@@ -233,7 +233,7 @@ def test_the_measure_falls(rule):
 
 # ---------------------------------------------------------------- truth: both sides as SymPy reads the ops
 def exact(expr, point):
-    """The exact value of a scalar expression at ``point``, from the SymPy templates of its ops; None without one."""
+    """The exact value of a scalar expression at ``point``, from the SymPy templates of its ops."""
     import sympy
 
     known = dict(point)
@@ -246,11 +246,9 @@ def exact(expr, point):
         elif node.op.name == "cast":
             known[node] = args[0]
         elif node.op.name == "switch":
-            known[node] = None if args[0] is None else args[1] if args[0] not in (0, False, sympy.false) else args[2]
+            known[node] = args[1] if args[0] not in (0, False, sympy.false) else args[2]
         elif node.op.name in COMPARISONS:
             known[node] = COMPARISONS[node.op.name](*args)
-        elif node.op.sympy is None or any(a is None for a in args):
-            known[node] = None
         else:
             known[node] = sympy.sympify(node.op.sympy, locals=dict(zip("xyzw", args, strict=False)))
             if known[node].is_real is False and known[node] not in (sympy.oo, -sympy.oo):
@@ -281,7 +279,16 @@ COMPARISONS = {
 POINTS = ["3/10", "7/10", "19/10", "-2/5", "13/5", "-17/10", "1/7"]
 
 
-@pytest.mark.parametrize("rule", [r for r in RULES if "f" in r.on and dtype_for(r) == "float64"], ids=lambda r: r.name)
+def sympy_knows(rule):
+    """Whether all ops on both sides have a meaning there; rules of others are compared by value alone."""
+    ops = {node.op for node in toposort(instance(rule, 0)[1:]) if not node.is_leaf}
+    return all(op.sympy is not None or op.name in {"cast", "switch", *COMPARISONS} for op in ops)
+
+
+REAL = [r for r in RULES if "f" in r.on and dtype_for(r) == "float64"]
+
+
+@pytest.mark.parametrize("rule", list(filter(sympy_knows, REAL)), ids=lambda r: r.name)
 def test_rule_is_true(rule):
     """Both sides agree to 40 digits at points where the left side is a real number."""
     import sympy
@@ -297,8 +304,6 @@ def test_rule_is_true(rule):
             a, b = exact(left, point), exact(right, point)
         except TypeError:  # SymPy compares no NaN: outside the domain
             continue
-        if a is None or b is None:
-            pytest.skip("an op without a SymPy meaning: compared by value above")
         if a in (sympy.true, sympy.false):
             assert a == b
             checked += 1

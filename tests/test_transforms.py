@@ -1,13 +1,13 @@
 """jit, derivatives and maps of Python functions, against the same functions run by NumPy and finite differences."""
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict, defaultdict, namedtuple
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytest
+from in_threads import in_threads
 
 import fuse
 import fuse.tensor as T
@@ -306,11 +306,7 @@ def test_threads_trace_each_for_themselves():
         f = fuse.jit(lambda x: np.where(x == 0, i, x * 0.1))
         results[i] = [f(np.arange(3, dtype=d)) for d in ("f4", "f8")]
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
+    in_threads(work, range(4))
     for i in range(4):
         same(results[i][1], np.where(np.arange(3.0) == 0, float(i), np.arange(3.0) * 0.1))
         assert results[i][0].dtype == np.float32
