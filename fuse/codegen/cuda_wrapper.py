@@ -216,13 +216,19 @@ class DeviceWriter(SizeNames):
             return
         found = call_of(node)
         if found is not None:
-            arguments = [self.array(a) if isinstance(a.type, TensorType) else self.env[a] for a in node.args]
+            arguments = [self.passed(a) for a in node.args]
             self.env[node] = self.fresh("t")
             self.line(f"{self.env[node]} = {self.give('call', found)}({', '.join(arguments)})")
             self.steps.append(("library call", str(node.op)))
             return
         (self.env[node],) = self.host_call(node.args, [node])
         self.steps.append(("on the host", f"{node.op}, used at {origin_text(node.origin)}"))
+
+    def passed(self, value: Expr) -> str:
+        """What a library call gets: a size as a number, an array, or what a part is taken of."""
+        if not isinstance(value.type, TensorType):
+            return self.env[value]
+        return self.whole(value) if self.sizes.is_host(value) else self.array(value)
 
     def whole(self, number: Expr) -> str:
         """The text of an integer of no axes."""

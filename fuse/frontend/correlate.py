@@ -31,67 +31,80 @@ def windows_along(size: Size, window: Size, stride: Size, dilation: int = 1) -> 
     return size_add(size_floordiv(size_sub(size, extent), stride), 1)
 
 
-def window_view(x: Array, window: Ints, strides: Ints, dilation: Ints) -> Array:
-    """The windows of the last axes of ``x`` as a view: the axes within the windows, then those over the windows."""
+def window_view(x: Array, window: Ints, strides: Ints, dilation: Ints, xp: Any = np) -> Array:
+    """The windows of the last axes of ``x`` as a view: the axes within the windows, then those over the windows.
+
+    ``x`` is an array of the module ``xp``, which has NumPy's functions.
+    """
     n = len(window)
     found: list[Any] = [max(windows_along(*at), 0) for at in zip(x.shape[-n:], window, strides, dilation, strict=True)]
     lead, steps = x.shape[:-n], x.strides[-n:]
     within = [step * d for step, d in zip(steps, dilation, strict=True)]
     over = [step * s for step, s in zip(steps, strides, strict=True)]
-    return np.lib.stride_tricks.as_strided(
-        x, (*lead, *window, *found), (*x.strides[:-n], *within, *over), writeable=False
-    )
+    return xp.lib.stride_tricks.as_strided(x, (*lead, *window, *found), (*x.strides[:-n], *within, *over))
 
 
-# ---------------------------------------------------------------- at run time
-def _columns(x: Array, window: Ints, strides: Ints, dilation: Ints, groups: int) -> Iterator[tuple[slice, Array]]:
-    """(some images, their windows as matrices [image, group, place in the window, place of the window])."""
-    view = window_view(x, window, strides, dilation)
+# ---------------------------------------------------------------- at run time: on arrays of NumPy or of CuPy
+def _columns(
+    x: Array, window: Ints, strides: Ints, dilation: Ints, groups: int, xp: Any, room: int
+) -> Iterator[tuple[slice, Array]]:
+    """(some images, their windows as matrices [image, group, place in the window, place of the window]).
+
+    So many images together as have columns of ``room`` bytes.
+    """
+    view = window_view(x, window, strides, dilation, xp)
     images, channels = x.shape[:2]
     rows, places = channels // groups * math.prod(window), math.prod(view.shape[2 + len(window) :])
     if math.prod(window) == 1 and set(strides) == {1}:
-        yield slice(0, images), np.ascontiguousarray(x).reshape(images, groups, rows, places)
+        yield slice(0, images), xp.ascontiguousarray(x).reshape(images, groups, rows, places)
         return
-    together = max(1, min(images, _COLUMNS_BYTES // max(1, groups * rows * places * x.itemsize)))
-    buffer = np.empty((together, *view.shape[1:]), x.dtype)
+    together = max(1, min(images, room // max(1, groups * rows * places * x.itemsize)))
+    buffer = xp.empty((together, *view.shape[1:]), x.dtype)
     for start in range(0, images, together):
         part = view[start : start + together]
         columns = buffer[: len(part)]
-        np.copyto(columns, part)
+        xp.copyto(columns, part)
         yield slice(start, start + len(part)), columns.reshape(len(part), groups, rows, places)
 
 
-def _correlate_values(x: Array, w: Array, *, strides: Ints, dilation: Ints, groups: int) -> Array:
-    dtype, window = np.result_type(x, w), w.shape[2:]
+def correlated(
+    x: Array, w: Array, *, strides: Ints, dilation: Ints, groups: int, xp: Any = np, room: int = _COLUMNS_BYTES
+) -> Array:
+    """The values of ``correlate``."""
+    dtype, window = np.result_type(x.dtype, w.dtype), w.shape[2:]
     x, w = x.astype(dtype, copy=False), w.astype(dtype, copy=False)
     check_sizes(x.shape, w.shape, dilation, groups)
     sizes = [windows_along(*at) for at in zip(x.shape[2:], window, strides, dilation, strict=True)]
-    out = np.zeros((len(x), len(w), *sizes), dtype)
+    out = xp.zeros((len(x), len(w), *sizes), dtype)
     if not out.size or not w.size:
         return out
     grouped = out.reshape(len(x), groups, len(w) // groups, -1)
-    filters = np.ascontiguousarray(w).reshape(groups, len(w) // groups, -1)
-    for images, columns in _columns(x, window, strides, dilation, groups):
-        np.matmul(filters, columns, out=grouped[images])
+    filters = xp.ascontiguousarray(w).reshape(groups, len(w) // groups, -1)
+    for images, columns in _columns(x, window, strides, dilation, groups, xp, room):
+        xp.matmul(filters, columns, out=grouped[images])
     return out
 
 
-def _wrt_input_values(w: Array, g: Array, *sizes: Array, strides: Ints, dilation: Ints, groups: int) -> Array:
-    dtype, window = np.result_type(w, g), w.shape[2:]
+def correlated_wrt_input(
+    w: Array, g: Array, *sizes: Any, strides: Ints, dilation: Ints, groups: int, xp: Any = np,
+    room: int = _COLUMNS_BYTES,
+) -> Array:
+    """The values of ``wrt_input``."""
+    dtype, window = np.result_type(w.dtype, g.dtype), w.shape[2:]
     w, g = w.astype(dtype, copy=False), g.astype(dtype, copy=False)
     spatial = tuple([int(s) for s in sizes])
-    out = np.zeros((len(g), w.shape[1] * groups, *spatial), dtype)
+    out = xp.zeros((len(g), w.shape[1] * groups, *spatial), dtype)
     check_output(out.shape, w.shape, g.shape, strides, dilation, groups)
     if not out.size or not g.size or not w.size:
         return out
-    filters = np.ascontiguousarray(w).reshape(groups, len(w) // groups, -1).transpose(0, 2, 1)
-    gradient = np.ascontiguousarray(g).reshape(len(g), groups, len(w) // groups, -1)
+    filters = xp.ascontiguousarray(w).reshape(groups, len(w) // groups, -1).transpose(0, 2, 1)
+    gradient = xp.ascontiguousarray(g).reshape(len(g), groups, len(w) // groups, -1)
     images, places = len(g), g.shape[2:]
     one = out.shape[1] * math.prod(window) * math.prod(places) * dtype.itemsize
-    together = max(1, min(images, _COLUMNS_BYTES // max(1, one)))
+    together = max(1, min(images, room // max(1, one)))
     for start in range(0, images, together):
         part = slice(start, min(images, start + together))
-        columns = np.matmul(filters, gradient[part])
+        columns = xp.matmul(filters, gradient[part])
         columns = columns.reshape(columns.shape[0], out.shape[1], *window, *places)
         for at in np.ndindex(*window):
             where = [
@@ -102,19 +115,23 @@ def _wrt_input_values(w: Array, g: Array, *sizes: Array, strides: Ints, dilation
     return out
 
 
-def _wrt_filters_values(x: Array, g: Array, *sizes: Array, strides: Ints, dilation: Ints, groups: int) -> Array:
-    dtype, window = np.result_type(x, g), tuple([int(s) for s in sizes])
+def correlated_wrt_filters(
+    x: Array, g: Array, *sizes: Any, strides: Ints, dilation: Ints, groups: int, xp: Any = np,
+    room: int = _COLUMNS_BYTES,
+) -> Array:
+    """The values of ``wrt_filters``."""
+    dtype, window = np.result_type(x.dtype, g.dtype), tuple([int(s) for s in sizes])
     x, g = x.astype(dtype, copy=False), g.astype(dtype, copy=False)
-    out = np.zeros((g.shape[1], x.shape[1] // groups, *window), dtype)
+    out = xp.zeros((g.shape[1], x.shape[1] // groups, *window), dtype)
     check_output(x.shape, out.shape, g.shape, strides, dilation, groups)
     if not out.size or not g.size:
         return out
-    gradient = np.ascontiguousarray(g).reshape(len(g), groups, len(out) // groups, -1)
+    gradient = xp.ascontiguousarray(g).reshape(len(g), groups, len(out) // groups, -1)
     total = out.reshape(groups, len(out) // groups, -1)
-    for images, columns in _columns(x, window, strides, dilation, groups):
+    for images, columns in _columns(x, window, strides, dilation, groups, xp, room):
         if columns.shape[-1] != gradient.shape[-1]:  # the filter has been cut: there are more windows than were used
             columns = _used(columns, x, window, strides, dilation, g.shape[2:])
-        total += np.matmul(gradient[images], columns.transpose(0, 1, 3, 2)).sum(axis=0)
+        total += xp.matmul(gradient[images], columns.transpose(0, 1, 3, 2)).sum(axis=0)
     return out
 
 
@@ -122,7 +139,7 @@ def _used(columns: Array, x: Array, window: Ints, strides: Ints, dilation: Ints,
     found = [windows_along(*at) for at in zip(x.shape[2:], window, strides, dilation, strict=True)]
     lead = columns.shape[:-1]
     kept = columns.reshape(*lead, *found)[(..., *[slice(n) for n in places])]
-    return np.ascontiguousarray(kept).reshape(*lead, -1)
+    return kept.reshape(*lead, -1)
 
 
 def check_sizes(x: Sequence[Any], w: Sequence[Any], dilation: Ints, groups: int) -> None:
@@ -224,7 +241,7 @@ def _bilinear(tangents: Sequence[Any], out: Expr, a: Expr, b: Expr, *sizes: Expr
 
 
 @op_record(
-    "opaque", numpy=_correlate_values, infer=_type, shape=_shape, grad=_correlate_grad, jvp=_bilinear,
+    "opaque", numpy=correlated, infer=_type, shape=_shape, grad=_correlate_grad, jvp=_bilinear,
     latex=r"#1 \star #2",
 )
 def correlate(op: Op, x: Expr, w: Expr, strides: Ints, dilation: Ints, groups: int = 1) -> Expr:
@@ -237,7 +254,7 @@ def correlate(op: Op, x: Expr, w: Expr, strides: Ints, dilation: Ints, groups: i
 
 
 @op_record(
-    "opaque", name="correlate_wrt_input", numpy=_wrt_input_values, infer=_wrt_input_type, grad=_wrt_input_grad,
+    "opaque", name="correlate_wrt_input", numpy=correlated_wrt_input, infer=_wrt_input_type, grad=_wrt_input_grad,
     jvp=_bilinear, shape=lambda node, w, g, *sizes: (
         g[0], size_mul(w[1], node.params["groups"]), *[static_int(s) or s for s in node.args[2:]],
     ),
@@ -248,7 +265,7 @@ def wrt_input(op: Op, w: Expr, g: Expr, *sizes: Expr, strides: Ints, dilation: I
 
 
 @op_record(
-    "opaque", name="correlate_wrt_filters", numpy=_wrt_filters_values, infer=_wrt_filters_type,
+    "opaque", name="correlate_wrt_filters", numpy=correlated_wrt_filters, infer=_wrt_filters_type,
     grad=_wrt_filters_grad, jvp=_bilinear, shape=lambda node, x, g, *sizes: (
         g[1], size_floordiv(x[1], node.params["groups"]), *[static_int(s) or s for s in node.args[2:]],
     ),
