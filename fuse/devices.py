@@ -13,6 +13,7 @@ from importlib.util import find_spec
 
 from fuse.errors import DeviceError
 
+LEAST = 7, 0  # compute capability
 _NAMES = re.compile(r"(cpu|cuda|gpu|auto)(\d*)")
 _warned: list[str] = []
 _here = threading.local()
@@ -101,4 +102,21 @@ def _driver() -> tuple[bool, str]:
     if not count.value:
         return False, "the NVIDIA driver sees no device"
     driver.cuDeviceGetName(name, len(name), 0)
-    return True, f"{name.value.decode()} ({count.value} device{'s' if count.value > 1 else ''})"
+    told = name.value.decode()
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    if not (driver.cuDeviceGetAttribute(ctypes.byref(major), 75, 0)  # CUDA's numbers for these two
+            or driver.cuDeviceGetAttribute(ctypes.byref(minor), 76, 0)):  # fmt: skip
+        capability = major.value, minor.value
+        if capability < LEAST:
+            return False, f"{told} {too_old(capability)}"
+    return True, f"{told} ({count.value} device{'s' if count.value > 1 else ''})"
+
+
+def too_old(capability: tuple[int, ...]) -> str:
+    """What is to be said of a GPU of such a compute capability.
+
+    >>> too_old((6, 1))
+    'has compute capability 6.1: kernels need 7.0 or more'
+    """
+    told, least = [".".join(map(str, c)) for c in (capability, LEAST)]
+    return f"has compute capability {told}: kernels need {least} or more"

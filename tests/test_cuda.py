@@ -24,8 +24,9 @@ from fuse.codegen import device, dlpack, mathlib, turns
 from fuse.codegen.cuda_array import DeviceArray, foreign, to_device
 from fuse.codegen.cuda_launch import Launches
 from fuse.codegen.inline import compute_dtype, inline
-from fuse.codegen.kernel import Axis, Buffer, Compute, Kernel, Load, Loop, Store, check
+from fuse.codegen.kernel import Axis, Buffer, Combine, Compute, Init, Kernel, Load, Loop, Store, check
 from fuse.errors import DeviceError, FuseTypeError, ShapeError
+from fuse.op import OPS
 from fuse.reference import evaluate
 
 if not os.environ.get("FUSE_TEST_GPU"):  # tests/gpu runs some of this on a card
@@ -35,12 +36,14 @@ X = rng.normal(size=(5, 13))
 V, W = rng.normal(size=13), rng.normal(size=5)
 
 
-def on_both(inputs, outputs, values, **options):
-    """The results of a function on the device and of the interpreter."""
+def on_both(inputs, outputs, values, hosted=False, **options):
+    """The results of a function on the device and of the interpreter; ``hosted``: such a call is the CPU's."""
     f = fuse.function(inputs, outputs, device="cuda", **options)
     given = {v: v.type.filter(a) for v, a in zip(inputs, values, strict=True)}
     want = evaluate(outputs, given)
-    got = f(*values)
+    with device.counted() as seen:
+        got = f(*values)
+    assert ("calls on the host" in seen()) == hosted
     for have, need in zip(got, want, strict=True):
         need = np.asarray(need)
         assert isinstance(have, np.ndarray) and have.dtype == need.dtype and have.shape == need.shape
@@ -198,6 +201,25 @@ def test_lanes_find_in_scratch_memory_what_they_stored():
         np.testing.assert_allclose(light(*values), want, rtol=1e-5)
 
 
+def test_scratch_memory_of_rows_of_odd_length_is_not_taken_several_elements_at_once():
+    """That of the second group would begin beside a multiple of 16 bytes, where a GPU reads nothing."""
+    i, j = Axis("i0", None), Axis("i1", None)
+    sweeps = (
+        Loop(j, (Load("v", "float32", "x", (i, j)), Store("t", (j,), "v"))),
+        Loop(j, (Load("u", "float32", "t", (j,)), Combine("acc", OPS["sum"], "float32", "u", "float32"))),
+    )
+    body = Loop(i, (Init("acc", OPS["sum"], "float32"), *sweeps, Store("out", (i,), "acc")))
+    buffers = (
+        Buffer("x", "float32", 2, layout="S-1"), Buffer("out", "float32", 1, True),
+        Buffer("t", "float32", 1, True, scratch=True),
+    )
+    sizes = ("buffer", "x", 0), ("buffer", "x", 1)
+    data = np.arange(5 * 134, dtype="f4").reshape(5, 134) % 11
+    out = to_device(np.zeros(5, "f4"))
+    Launches(check(Kernel(buffers, (), (i, j), sizes, (), (body,))))([to_device(data)[:, ::2], out], None)
+    np.testing.assert_array_equal(out.get(), data[:, ::2].sum(1))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_rows_are_held_in_registers_where_they_fit(dtype, monkeypatch):
     from fuse.codegen import cuda_launch
@@ -337,6 +359,11 @@ def test_arrays_on_the_device_come_and_go_without_copies():
     assert isinstance(total, DeviceArray) and "bytes to the device" not in seen() and "bytes to the host" not in seen()
     np.testing.assert_array_equal(np.asarray(total), X + 1)
     np.testing.assert_array_equal(again.get(), X + 1)
+    elsewhere = SimpleNamespace(
+        __cuda_array_interface__=given.__cuda_array_interface__, __dlpack_device__=lambda: (dlpack.CUDA, 3)
+    )
+    with pytest.raises(DeviceError, match=r"^input x .*on GPU 3, where this process works on GPU 0"):
+        f(elsewhere)
     kept = f.on_device(X)
     assert all(isinstance(a, DeviceArray) for a in kept)
     np.testing.assert_array_equal(f(kept[0])[0].get(), X + 1 + 1)

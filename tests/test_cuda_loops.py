@@ -75,10 +75,19 @@ def gathered():
     return [x, h, i], [scanned(lambda v, s: T.tanh(v[i] + s[i[::-1]]), h, sequences=x)], [X, H, rng.permutation(9)]
 
 
+def stored():
+    """A state of which a step changes an element, where others are read before and after."""
+    def step(k, s):
+        return T.set_subtensor(s[k], s[k - 1] * 0.5 + T.dot(s, s) + s[k])
+
+    (last, _) = fuse.scan(step, sequences=T.arange(1, 9), outputs_info=h)
+    return [h], [last[-1], *T.grad(last[-1].sum(), [h])], [H / 9]
+
+
 CASES = [
     (elementwise, THREAD), (counted_elements, THREAD), (batch, BLOCK), (layer, ONE_BLOCK),
     (rows_and_columns, ONE_BLOCK), (numbers, ONE_THREAD), (until, ONE_THREAD), (products, ONE_BLOCK),
-    (gathered, ONE_BLOCK),
+    (gathered, ONE_BLOCK), (stored, ONE_BLOCK),
 ]  # fmt: skip
 
 

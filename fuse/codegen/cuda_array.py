@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from fuse.codegen import device
 from fuse.codegen.cuda_transfers import LARGE
-from fuse.errors import DTypeError, ShapeError
+from fuse.errors import DeviceError, DTypeError, ShapeError
 from fuse.types import BFLOAT16, DTYPES
 
 
@@ -47,7 +47,7 @@ class Memory:
 
     def __del__(self) -> None:
         if self.owner is not None:
-            if self.stream is not None:
+            if self.stream is not None and not sys.is_finalizing():
                 self.on.lead(self.stream)
         elif getattr(self, "block", None) is not None:
             self.on.give(self.block, self.pointer, self.size)
@@ -343,8 +343,19 @@ def is_on_device(value: Any) -> bool:
 
 
 def foreign(array: Any) -> DeviceArray:
-    """An array of another library, where it stands. Raises DTypeError for what fuse has no dtype for."""
+    """An array of another library, where it stands. Raises DTypeError for what fuse has no dtype for.
+
+    Raises DeviceError for an array on another GPU than the one that the process works on.
+    """
+    on = device.current()
     told = array.__cuda_array_interface__
+    if hasattr(array, "__dlpack_device__"):
+        _, number = array.__dlpack_device__()
+        if number != on.index:
+            raise DeviceError(
+                f"an array on GPU {int(number)}, where this process works on GPU {on.index}: copy it there with the "
+                "library that made it, or choose the GPU by CUDA_VISIBLE_DEVICES"
+            )
     kind = np.dtype(told["typestr"])
     if kind.name not in DTYPES or not kind.isnative:
         what = "bfloat16, or another type of two bytes" if kind.str[1:] == "V2" else "a dtype that fuse does not have"
@@ -354,10 +365,12 @@ def foreign(array: Any) -> DeviceArray:
         raise DTypeError("a masked array has no meaning in a compiled function; fill it first")
     stream = told.get("stream")
     if stream is not None:  # what computes it on another stream may not have ended
-        device.current().follow(int(stream))
-    elif not device.current().simulated and hasattr(array, "__dlpack__"):  # PyTorch says it there only
-        with suppress(Exception):
+        on.follow(int(stream))
+    elif not on.simulated and hasattr(array, "__dlpack__"):  # PyTorch and JAX say it there only
+        try:
             array.__dlpack__(stream=1)
+        except Exception:  # what it may not export: then the host waits for whatever runs
+            on.synchronize()
     address, read_only = told["data"]
     return placed(address, kind, told["shape"], told.get("strides"), array, read_only, stream)
 

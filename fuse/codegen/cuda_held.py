@@ -72,7 +72,7 @@ def held(part: Part, buffers: Mapping[str, Buffer], private: set[str], wide: boo
     axis = loops[0].axis
     if any(s.axis != axis or not is_innermost(s) for s in loops):
         return None
-    plans = widened(part.body, buffers)
+    plans = widened(part.body, buffers, private)
     if wide and (part.spread or not all(s in plans for s in loops)):
         return None
     count = plans[loops[0]].count if wide else 1

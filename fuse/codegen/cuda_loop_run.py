@@ -160,14 +160,14 @@ class _Call:
                 present = _present(there)
                 self.take(start, False, there)
                 self.take(empty([self.along[d] for d in present], dtype), False, present, keep=True)
-            case "halves" | "rows":
+            case "halves" | "rows" | "array":
                 start, there = self.given[self.first_state + what[1]], self.states[what[1]]
                 inner = [n for n, d in zip(start.shape, there, strict=True) if d is None]
-                rows = 2 if what[0] == "halves" else self.count + 1
+                rows = {"halves": (2,), "rows": (self.count + 1,), "array": ()}[what[0]]
                 self.check_room(self.count + 1, self.along, inner, dtype)
-                array = empty((rows, *self.along, *inner), dtype)
-                copy_into(array[0], _spread(start, there, self.along))
-                self.take(array, True, self.whole, keep=True)
+                array = empty((*rows, *self.along, *inner), dtype)
+                copy_into(array[0] if rows else array, _spread(start, there, self.along))
+                self.take(array, bool(rows), self.whole, keep=True)
             case "kept":
                 present = _present(self.peeled.results[self.first_fixed - self.first_state + what[1]])
                 outer, inner = [self.along[d] for d in present], self.shape(what[-1])
@@ -175,9 +175,11 @@ class _Call:
                 self.take(empty((self.count, *outer, *inner), dtype), True, present, keep=True)
             case "done":
                 self.take(to_device(np.zeros((), np.int64)), False, (), keep=True)
-            case _:
+            case "scratch" | "slots":
                 inner = [*[self.slots] * (what[0] == "slots"), *self.shape(what[2])]
                 self.take(empty((*self.along, math.prod(inner)), dtype), False, self.whole, keep=True)
+            case _:
+                raise AssertionError(f"no memory for {what}")
 
     def input(self, number: int, lead: bool, turn: bool) -> None:
         array, there = _inner_last(self.given[number], lead, self.peeled.inputs[number], turn)
@@ -208,6 +210,8 @@ class _Call:
         match how:
             case "number":
                 return _ordered(array, False, _present(there), there)
+            case "whole":
+                return _ordered(array, False, self.whole, there)
             case "rows":
                 return _ordered(array[:done], True, _present(there), there)
             case "before" | "after":

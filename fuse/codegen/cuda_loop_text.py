@@ -87,6 +87,20 @@ class DeviceLoopWriter(LoopWriter):
             raise NotCompiled("half floats")
         return super().argument(dtype, ndim, writable, what)
 
+    def changed_memory(self, k: int, x: Expr, moves: bool) -> str:
+        if moves:
+            raise NotCompiled("a window that moves along")
+        name = super().changed_memory(k, x, moves)
+        self.where["state", k] = (len(self.arguments) - 1, "whole")
+        return name
+
+    def store_into(self, out: Place, node: Expr) -> None:
+        if not self.alone:  # some thread may still read what this changes
+            self.settle()
+            self.lines.append(SYNC)
+            self.settled = len(self.lines)
+        super().store_into(out, node)
+
     def kept_memory(self, m: int, y: Expr, shape: tuple[str, ...]) -> Place:
         found = super().kept_memory(m, y, shape)
         return Rows(found.buffer, found.offset, found.shape, None, f"{found.buffer}_step")

@@ -91,6 +91,7 @@ class DeviceProgram:
         except (Refused, EmptyReduction, NoSteps, ValueError, IndexError, OverflowError) as error:
             if isinstance(error, FuseError):
                 raise
+            self.on.counts["calls on the host"] += 1
             hosted = [np.asarray(v) if is_on_device(v) else v for v in values]
             return self.on_host(*hosted)
 

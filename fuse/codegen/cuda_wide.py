@@ -6,7 +6,7 @@ written twice: for whole groups of elements, where memory allows it (``wide``), 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,8 +44,8 @@ class Wide:
     arrays: tuple[tuple[str, bool], ...]
 
 
-def widened(body: Sequence[Any], buffers: Mapping[str, Buffer]) -> dict[Loop, Wide]:
-    """How the innermost loops of ``body`` read and write wide.
+def widened(body: Sequence[Any], buffers: Mapping[str, Buffer], private: Collection[str] = ()) -> dict[Loop, Wide]:
+    """How the innermost loops of ``body`` read and write wide; ``private`` is memory of which each group has its own.
 
     Loops over one axis agree: they take as many elements at once, and may do so under one condition. So a lane finds
     in scratch memory what it has stored there itself; where one of the loops that use such memory cannot be wide, none
@@ -56,7 +56,7 @@ def widened(body: Sequence[Any], buffers: Mapping[str, Buffer]) -> dict[Loop, Wi
     for axis in dict.fromkeys(loop.axis for loop in loops):
         own = [loop for loop in loops if loop.axis == axis]
         kept = [loop for loop in own if any(buffers[s.buffer].scratch for s in loop.body if isinstance(s, ACCESSES))]
-        plans = {loop: plan for loop in own if (plan := _widened(loop, buffers)) is not None}
+        plans = {loop: plan for loop in own if (plan := _widened(loop, buffers, private)) is not None}
         if not all(loop in plans for loop in kept):
             plans = {loop: plan for loop, plan in plans.items() if loop not in kept}
         if plans:
@@ -66,7 +66,7 @@ def widened(body: Sequence[Any], buffers: Mapping[str, Buffer]) -> dict[Loop, Wi
     return found
 
 
-def _widened(loop: Loop, buffers: Mapping[str, Buffer]) -> Wide | None:
+def _widened(loop: Loop, buffers: Mapping[str, Buffer], private: Collection[str]) -> Wide | None:
     """How one loop reads and writes wide; None where it does not pay or cannot be."""
     known = (Load, Store, Compute, Const, Position, Combine, Bounded)
     if not all(isinstance(s, known) for s in loop.body):
@@ -81,7 +81,7 @@ def _widened(loop: Loop, buffers: Mapping[str, Buffer]) -> Wide | None:
     count = min(WIDE_BYTES // width, 4)
     if count < 2 or count * len(loop.body) > MOST:
         return None
-    rows = {s.buffer: len(s.index) > 1 for s in found}
+    rows = {s.buffer: len(s.index) > 1 or s.buffer in private for s in found}
     return Wide(count, tuple(found), tuple(sorted(rows.items())))
 
 

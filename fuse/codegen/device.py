@@ -41,6 +41,7 @@ class Device(ABC):
 
     simulated = False
     name = ""
+    index = 0  # of the GPU among those that the process sees
     multiprocessors = 1
     threads = 2048  # that a multiprocessor holds at once
     block = 256
@@ -334,8 +335,13 @@ def _entered() -> Device:
     return found
 
 
-@cache
 def _found() -> Device:
+    with _lock:  # one device, with one pool, for all threads
+        return _made()
+
+
+@cache
+def _made() -> Device:
     import numba.core.config  # noqa: F401  (reads the environment)
 
     resolve("cuda")

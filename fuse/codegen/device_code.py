@@ -32,10 +32,24 @@ def numba_cuda() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            from numba import cuda
+            with _older_names():
+                from numba import cuda
         except Exception as error:
             raise DeviceError(f"numba.cuda cannot be used: {first_line(error)}; pip install 'fuse[cuda]'") from None
     return cuda
+
+
+@contextmanager
+def _older_names() -> Iterator[None]:
+    """Names that numba-cuda 0.30 takes from NumPy when it is imported, and that NumPy has no more since 2.5."""
+    given = [] if hasattr(np, "row_stack") else ["row_stack"]
+    for name in given:
+        setattr(np, name, np.vstack)
+    try:
+        yield
+    finally:
+        for name in given:
+            delattr(np, name)
 
 
 def first_line(error: BaseException) -> str:

@@ -12,6 +12,8 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from importlib import metadata
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +21,15 @@ import numpy as np
 
 from fuse.codegen.device import StreamingDevice
 from fuse.codegen.device_code import compiled, first_line, function_of, numba_cuda, signature
+from fuse.devices import LEAST, too_old
 from fuse.errors import DeviceError
 
 if TYPE_CHECKING:
     from fuse.codegen.cuda_array import DeviceArray
 
 LEGACY = 1  # the legacy default stream, by CUDA's name for it
+# Threads that a multiprocessor holds: CUDA's own name, and that of numba-cuda where it has its own binding.
+_THREADS = "MAX_THREADS_PER_MULTIPROCESSOR", "MAX_THREADS_PER_MULTI_PROCESSOR"
 KINDS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64",
          "bool", "complex64", "complex128")  # fmt: skip
 
@@ -38,16 +43,16 @@ class NumbaDevice(StreamingDevice):
         try:
             device = cuda.get_current_device()
             self.capability = tuple(device.compute_capability)
+            self.index = int(device.id)
             self.name = device.name.decode() if isinstance(device.name, bytes) else str(device.name)
             self.multiprocessors = int(device.MULTIPROCESSOR_COUNT)
-            self.threads = int(device.MAX_THREADS_PER_MULTI_PROCESSOR)
+            self.threads = _attribute(device, *_THREADS)
             # 0 is the stream of the thread where the user asks for that; blocks of memory are shared by all threads.
             self.stream = cuda.legacy_default_stream() if _per_thread() else 0
         except Exception as error:
             raise DeviceError(f"there is no NVIDIA GPU that fuse can use: {first_line(error)}") from None
-        if self.capability < (7, 0):
-            major, minor = self.capability
-            raise DeviceError(f"{self.name} has compute capability {major}.{minor}: kernels need 7.0 or more")
+        if self.capability < LEAST:
+            raise DeviceError(f"{self.name} {too_old(self.capability)}")
         self.process = os.getpid()
         self.direct: Direct | None = None  # how kernels are launched; None: by numba-cuda's dispatcher
         self._asked = False
@@ -83,6 +88,14 @@ class NumbaDevice(StreamingDevice):
         from numba.cuda.cudadrv import driver
 
         driver.device_memset(target, 0, target.nbytes, stream=self.stream)
+
+    def drop(self) -> None:
+        super().drop()
+        context = numba_cuda().current_context()
+        for owner in (context, getattr(context, "memory_manager", None)):  # which free blocks in batches
+            pending: Any = getattr(owner, "deallocations", None)
+            with suppress(AttributeError, IndexError):  # another thread may clear them, too
+                pending.clear()
 
     def pointer(self, block: Any) -> int:
         return int(block.__cuda_array_interface__["data"][0])
@@ -134,7 +147,13 @@ class NumbaDevice(StreamingDevice):
         self, text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool]
     ) -> Any:
         self.counts["compiled kernels"] += 1
-        kernel = compiled(function_of(text, entry, helpers), signature(dtypes, arrays))
+        try:
+            kernel = compiled(function_of(text, entry, helpers), signature(dtypes, arrays))
+        except Exception as error:
+            raise DeviceError(
+                f"a kernel cannot be compiled or loaded for {self.name}: {type(error).__name__}: {first_line(error)}. "
+                f"{_versions()}"
+            ) from error
         if not self._asked:
             self.direct, self._asked = direct(kernel), True
         return Loaded(kernel, self.direct, self.stream)
@@ -150,11 +169,36 @@ class NumbaDevice(StreamingDevice):
 
     def launch(self, kernel: Any, blocks: tuple[int, int], threads: int, arguments: Sequence[Any]) -> None:
         self.counts["launches"] += 1
-        kernel(blocks, threads, arguments)
+        try:
+            kernel(blocks, threads, arguments)
+        except (IndexError, ValueError, OverflowError) as error:
+            # As errors of a call these would send it to the CPU, and nobody would see it.
+            raise DeviceError(f"a launch of {blocks} blocks of {threads} threads fails: {first_line(error)}") from error
+
+
+def _attribute(device: Any, *names: str) -> int:
+    """The attribute of a device that has one of these names."""
+    for name in names[:-1]:
+        with suppress(AttributeError):
+            return int(getattr(device, name))
+    return int(getattr(device, names[-1]))
+
+
+def _versions() -> str:
+    """What takes part in compiling, for errors: a linker older than the compiler, or a driver than both, is no use."""
+    found = []
+    for name in ("numba-cuda", "cuda-core", "cuda-bindings", "nvidia-nvvm", "nvidia-nvjitlink", "numpy"):
+        with suppress(metadata.PackageNotFoundError):
+            found.append(f"{name} {metadata.version(name)}")
+    with suppress(Exception):
+        found.append("driver for CUDA {}.{}".format(*numba_cuda().cudadrv.driver.get_version()))
+    return f"Here are {', '.join(found)}"
 
 
 def _per_thread() -> bool:
-    """Whether the default stream is each thread's own."""
+    """Whether the default stream is each thread's own: numba-cuda's setting, or that of the bindings it uses."""
+    if os.environ.get("CUDA_PYTHON_CUDA_PER_THREAD_DEFAULT_STREAM", "0").strip() not in ("", "0"):
+        return True
     try:
         from numba.cuda.core import config
     except ImportError:

@@ -97,7 +97,8 @@ def _destroy(capsule: int) -> None:
 
 def device_of(array: DeviceArray) -> tuple[int, int]:
     """DLPack's (kind, number) of the device; the simulator's memory is the host's."""
-    return (CPU if array.memory.on.simulated else CUDA), 0
+    on = array.memory.on
+    return (CPU if on.simulated else CUDA), on.index
 
 
 def capsule(

@@ -101,7 +101,7 @@ class CudaEmitter(Emitter):
         self.rooms: dict[str, None] = {}
         self.lost: set[str] = set()  # sums whose rounding errors are kept beside them
         self.in_lanes = False
-        self.wide = widened(part.body, self.buffers)
+        self.wide = widened(part.body, self.buffers, private)
         self.held = None if hold is None else held(part, self.buffers, private, hold)
         self.seen: set[Any] = set()  # what is held by now
 

@@ -27,7 +27,9 @@ def bits_of_bfloat16(array: Any) -> Any:
         if np.dtype(interface["typestr"]).str[1:] != "V2":
             raise DTypeError(f"an array of bfloat16 is needed, not of {interface['typestr']}")
         told = {**interface, "typestr": _BITS.str}
-        return foreign(SimpleNamespace(__cuda_array_interface__=told, owner=array))
+        # By these it is waited for, where it is computed on a stream that the interface does not tell.
+        named = {name: getattr(array, name) for name in ("__dlpack__", "__dlpack_device__") if hasattr(array, name)}
+        return foreign(SimpleNamespace(__cuda_array_interface__=told, owner=array, **named))
     if not hasattr(array, "__dlpack__"):
         raise DTypeError(f"an array of bfloat16 is needed, not {type(array).__name__}")
     number, _ = array.__dlpack_device__()
