@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -131,6 +133,29 @@ def test_free_gives_what_no_array_uses_back():
     assert not any(on.free.values())
     np.testing.assert_allclose(held.get(), np.exp(START), rtol=1e-14)
     np.testing.assert_allclose(f(START), np.exp(START), rtol=1e-14)
+
+
+def test_memory_of_garbage_in_a_cycle_is_not_freed_while_the_pool_has_it():
+    """Numba frees a block when a weak reference to it is told so, which is before what has it may give it back."""
+    freed = []
+
+    class Block(np.ndarray):
+        """An object that the collector looks at, as those of numba-cuda are."""
+
+    class Finalized(device.SimulatedDevice):
+        def allocate(self, size):
+            block = super().allocate(size).view(Block)
+            weakref.finalize(block, freed.append, size)
+            return block
+
+    with device.working_on(Finalized()) as on:
+        cycle = [empty((100,), "float64")]
+        cycle.append(cycle)
+        del cycle
+        gc.collect()
+        assert not freed and len(on.free[1024]) == 1 and not on.lent
+        on.drop()
+        assert freed == [1024]
 
 
 def test_threads_never_share_a_block():

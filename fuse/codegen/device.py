@@ -51,6 +51,9 @@ class Device(ABC):
         self.counts: Counter[str] = Counter()
         self.compiling = 0.0  # seconds
         self.free: dict[int, list[Any]] = {}
+        # Blocks that arrays have, by address. What only garbage in a cycle has, Python's collector takes as dead, with
+        # all that numba-cuda would do then, before the array gives its block back.
+        self.lent: dict[int, Any] = {}
         self._ticks = itertools.count(1)
         self.idle = 0  # what was given back before this tick nothing uses any more
 
@@ -68,11 +71,9 @@ class Device(ABC):
         size = _rounded(count)
         with suppress(KeyError, IndexError):  # another thread may take the last one, or drop all
             known = self.free[size]
-            if not soon:
-                block, pointer, since = known.pop()
-                return block, pointer, size, since
-            if len(known) > 1 or known[0][2] <= self.idle:
-                block, pointer, since = known.pop(0)
+            if not soon or len(known) > 1 or known[0][2] <= self.idle:
+                block, pointer, since = known.pop(0 if soon else -1)
+                self.lent[pointer] = block
                 return block, pointer, size, since
         self.counts["allocations"] += 1
         try:
@@ -84,11 +85,14 @@ class Device(ABC):
             except Exception:
                 why = f"{type(error).__name__}: {error}"
                 raise DeviceError(f"{self.name}: no memory for {count:,} bytes ({why})") from None
-        return block, self.pointer(block), size, 0
+        pointer = self.pointer(block)
+        self.lent[pointer] = block
+        return block, pointer, size, 0
 
     def give(self, block: Any, pointer: int, size: int) -> None:
         """Take a block back, for arrays to come. Launches run in order, so what still uses it comes first."""
         self.free.setdefault(size, []).append((block, pointer, self.tick()))
+        self.lent.pop(pointer, None)
 
     def drop(self) -> None:
         """Give the memory that no array uses back to the driver."""
