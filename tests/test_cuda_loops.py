@@ -108,6 +108,28 @@ def test_a_loop_is_one_launch_and_waits_for_nothing():
     assert seen()["launches"] == 1 and "bytes to the host" not in seen()
 
 
+def test_arguments_of_a_loop_are_made_once_it_is_compiled():
+    """How a provider takes them it knows from the first kernel that it compiles, which may be that of a loop."""
+    class Asking(device.SimulatedDevice):
+        known = False
+
+        def compile(self, *what):
+            self.known = True
+            return super().compile(*what)
+
+        def argument(self, array):
+            assert self.known
+            return super().argument(array)
+
+        def number(self, value, dtype):
+            assert self.known
+            return super().number(value, dtype)
+
+    with device.working_on(Asking()):
+        f = fuse.function([x, h], scanned(lambda v, s: T.tanh(v + s), h, sequences=x), device="cuda")
+        assert f(X[:2], H).shape == (2, 9)
+
+
 def test_what_one_launch_does_not_serve_is_done_step_by_step(monkeypatch):
     from fuse.codegen import cuda_loop_run
 

@@ -117,14 +117,14 @@ class DeviceLoop:
         if sizes is None:
             raise Unsuited
         blocks, threads = self.threads(on, total, sizes)
+        if self.kernel is None:  # how arguments are handed on is known once something was compiled
+            start = time.perf_counter()
+            self.kernel = self.compiled(on)
+            on.compiling += time.perf_counter() - start
         call = _Call(self, count, given, along, sizes, threads)
         for what, dtype in zip(text.arguments, text.dtypes, strict=True):
             call.argument(what, dtype)
         status = to_device(np.zeros((), np.int64)) if status is None else status
-        if self.kernel is None:
-            start = time.perf_counter()
-            self.kernel = self.compiled(on)
-            on.compiling += time.perf_counter() - start
         numbers = [on.number(n, "int64") for n in (count, total, *along, *sizes)]
         on.launch(self.kernel, (blocks, 1), threads, [on.argument(status), *numbers, *call.values])
         done = int(call.made[text.results[-1][0]]) if text.ends else count
