@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 from fuse.codegen.region import SEEN_THROUGH, see_through
@@ -76,6 +77,14 @@ class SizeNames(ABC):
     def is_ready(self, size: Size) -> bool:
         """Whether everything that ``size`` is computed from is there."""
         return self.is_known(self.sizes.find(size))
+
+    def measure(self, names: Sequence[str]) -> None:
+        """Write down what guards that wait ask about the shapes of arrays that go, by their names."""
+        for size in [size for guard in self.guards for size in (guard.left, guard.right) if isinstance(size, Expr)]:
+            for terminal in self.sizes.terminals(size):
+                measured = terminal.op.name == "shape_i" and self.env.get(terminal.args[0]) in names
+                if measured and terminal not in self.host_names:
+                    self.host_names[terminal] = self.host_line(terminal)
 
     def check_guards(self) -> None:
         """Write each guard as soon as both its sides are known."""

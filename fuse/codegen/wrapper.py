@@ -162,7 +162,9 @@ class Writer(SizeNames):
                 size = self.sizes.find(size)
                 if isinstance(size, Expr) and self.is_ready(size):
                     self.host_name(size)
-            self.line(f"del {', '.join([self.env[node], *self.views.pop(node, [])])}")
+            names = [self.env[node], *self.views.pop(node, [])]
+            self.measure(names)
+            self.line(f"del {', '.join(names)}")
 
     # ------------------------------------------------------------ the text
     def write(self) -> str:
