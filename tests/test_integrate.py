@@ -120,6 +120,26 @@ def test_on_functions_and_batches():
     np.testing.assert_allclose(fuse.vmap(at_one)(np.array([0.1, 2.0])), np.exp([-0.1, -2.0]), rtol=1e-5)
 
 
+def test_problems_of_a_map_have_steps_of_their_own():
+    at, rates, starts = np.linspace(0, 3, 4), np.array([0.1, 25.0, 3.0]), np.array([1.0, 2.0, -1.0])
+
+    def solve(rate, start):
+        return odeint(lambda y, t: -rate * y, start, at)
+
+    want = starts[:, None] * np.exp(-np.outer(rates, at))
+    np.testing.assert_allclose(fuse.vmap(solve)(rates, starts), want, atol=1e-6)
+    slope = fuse.grad(lambda k: np.sum(fuse.vmap(lambda k, y: solve(k, y)[-1])(k, starts)))(rates)
+    np.testing.assert_allclose(slope, -3 * want[:, -1], atol=1e-5)
+
+
+def test_jacobians_forwards():
+    def end(p):  # sizes of arrays that are gone were compared: UnboundLocalError
+        return odeint(lambda y, t: np.stack([p[0] * y[1], -p[1] * y[0]]), np.array([1.0, 0.5]), [0.0, 1.0])[-1]
+
+    p = np.array([1.5, 0.7])
+    np.testing.assert_allclose(fuse.jacfwd(end)(p), fuse.jacrev(end)(p), rtol=1e-7)
+
+
 def test_failures_are_told():
     first = T.dscalar("first")
     solve = fuse.function([times, first], odeint(lambda y, t: y**2, first, times))  # 1 / (1 - t) from 1

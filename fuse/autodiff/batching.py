@@ -2,6 +2,7 @@
 
 ``vectorize`` rewrites a graph for batched inputs, one rule per kind of op. Nothing loops at run time, but for the
 opaque ops (a user's own ``perform``, decompositions) that have no rule: these are called once per entry of the batch.
+A graph whose sizes differ from entry to entry, such as that of ``x[:n]``, becomes a loop over the entries.
 """
 from __future__ import annotations
 
@@ -13,12 +14,17 @@ import numpy as np
 from fuse.autodiff.sweep import cotangents, op
 from fuse.errors import FuseTypeError, ShapeError
 from fuse.expr import Expr, constant, rebuild, substitute, toposort
+from fuse.frontend import reductions
 from fuse.frontend.sizes import as_size_expr, sizes_of
 from fuse.frontend.slices import FULL, is_dynamic, trimmed
 from fuse.op import DISCONNECTED, OPS, Op
 from fuse.types import TensorType, TupleType
 
 Rule = Callable[["Batch", Expr, list[Expr], list[bool]], Expr]
+
+
+class UnbatchedError(FuseTypeError):
+    """An expression whose sizes differ within a batch."""
 
 
 class Batch:
@@ -46,6 +52,15 @@ def vectorize(outputs: Sequence[Expr], batched: Mapping[Expr, Expr], size: Expr)
     >>> out.type
     TensorType(float64, vector)
     """
+    try:
+        return _by_rules(outputs, batched, size)
+    except UnbatchedError:
+        from fuse.autodiff.batching_loops import in_turn  # for few graphs
+
+        return in_turn(outputs, batched, size)
+
+
+def _by_rules(outputs: Sequence[Expr], batched: Mapping[Expr, Expr], size: Expr) -> list[Expr]:
     batch = Batch(size)
     new: dict[Expr, Expr] = dict(batched)
     wide = set(batched)  # the nodes that have the axis; sizes of such nodes are rewritten too, and have none
@@ -95,7 +110,7 @@ def _batch_first(x: Expr) -> Expr:
 def _static(node: Expr, flags: Sequence[bool], first: int) -> None:
     """Sizes and positions must be the same for the whole batch."""
     if any(flags[first:]):
-        raise FuseTypeError(
+        raise UnbatchedError(
             f"{node.op} cannot be batched over its sizes or positions: one shape must hold for all"
         )
 
@@ -303,8 +318,7 @@ def _stacked(rows: list[Any], type_: TensorType) -> Any:
         if len(shapes) > 1:
             raise ShapeError(
                 f"the entries of a batch gave results of different shapes, {' and '.join(map(str, list(shapes)[:2]))}: "
-                f"loops that end by a condition, as odeint with method='dopri5', take steps of their own in each; "
-                f"give odeint the whole batch as y0, method='rk4', or call the function for one entry after the other"
+                f"call the function for one entry after the other"
             )
         return np.stack([np.asarray(r, dtype=type_.dtype) for r in rows])
     return np.zeros((0, *[n or 0 for n in type_.shape]), dtype=type_.dtype)
@@ -349,6 +363,24 @@ def _composite(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) ->
     return composite(batch, node, args, flags)
 
 
+def _loop(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    from fuse.autodiff.batching_loops import batched
+
+    return batched(batch, node, args, flags)
+
+
+def _part(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    from fuse.autodiff.batching_loops import batched_part
+
+    return batched_part(batch, node, args, flags)
+
+
+def _assert(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    """What is asked of each entry is asked of all."""
+    conditions = [reductions.all(c) if f else c for c, f in zip(args[1:], flags[1:], strict=True)]
+    return node.op(*batch.all(args[:1], flags[:1]), *conditions, **node.params)
+
+
 def _ifelse(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
     """One condition chooses for the whole batch; one per entry means that both branches are computed."""
     branches = batch.all(args[1:], flags[1:])
@@ -363,12 +395,15 @@ KIND_RULES: dict[str, Rule] = {
     "elementwise": _elementwise, "reduction": _shifted_axes, "composite": _composite,
 }
 
-RULES: dict[str, Rule] = {  # those of loops, and of parts, come from fuse.autodiff.loops
+RULES: dict[str, Rule] = {
     "dimshuffle": _dimshuffle,
     "broadcast_to": _to_sizes,
     "reshape": _to_sizes,
     "unbroadcast": _one_axis_more,
+    "assert": _assert,
     "ifelse": _ifelse,
+    "loop": _loop,
+    "part": _part,
     "iota": _positions,
     "linear_index": _positions,
     "make_vector": _make_vector,

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fuse.autodiff import alongside, batching
+from fuse.autodiff import alongside
 from fuse.autodiff.absent import is_null
 from fuse.autodiff.sweep import cast_like, cotangents, dense, filled, is_discrete, op
 from fuse.expr import Constant, Expr, constant, leaves, substitute, toposort, variable
@@ -19,10 +19,10 @@ from fuse.frontend import windows
 from fuse.frontend.indexing import set_subtensor
 from fuse.frontend.lazy import guards, has_choices
 from fuse.frontend.lengths import has_rows, is_steady
-from fuse.frontend.loops import DERIVATIVES, LOOP, Body, arguments, loop_node, results
+from fuse.frontend.loops import DERIVATIVES, Body, arguments, loop_node, results
 from fuse.op import DISCONNECTED, ZERO
 from fuse.testvalues import after
-from fuse.types import TensorType, only_arrays
+from fuse.types import only_arrays
 
 # Ops whose value in a step is kept rather than computed again: products, and what needs more than a few instructions.
 _DEAR_KINDS = ("opaque", "reduction", "composite")
@@ -101,7 +101,8 @@ def _flown(
     backward, kept = _backward(inner, step, sums, connected)
     # The forward loop again, with what is to be read kept; the two become one (fuse.looping.tidy).
     extra = Body(own.sequences, own.states, own.fixed, own.nexts, [*own.ys, *kept], own.until)
-    _, trajectories, done = results(loop_node(steps, sequences, inits, fixed, extra, **params))
+    own_params = {k: v for k, v in params.items() if k != "ragged"}  # all that is kept here belongs to steps
+    _, trajectories, done = results(loop_node(steps, sequences, inits, fixed, extra, **own_params))
     length = steps if done is None else done
     back = length if truncate < 0 else ew.minimum(length, constant(truncate, dtype="int64"))
     flowing = [h for m in step.beside if (h := given[len(inner.states) + m]) is not None]
@@ -305,39 +306,4 @@ def forward_rule(
     return tuple(result if body.until is None else [*result, ZERO])
 
 
-# ---------------------------------------------------------------- a leading axis through a loop
-def batched(batch: batching.Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
-    """A loop for a whole batch at once: its states and values have the new axis in front, in every step."""
-    body: Body = node.params["body"]
-    if flags[0] or body.until is not None:
-        return batching.one_by_one(batch, node, args, flags)
-    inner = body.opened()
-    a, count = len(inner.sequences), len(inner.states)
-    wide = {x for x, f in zip(inner.inputs, flags[1:], strict=True) if f}
-    wide.update(inner.states)
-    size = variable(batch.size.type)
-    leaves = {x: variable(TensorType(x.type.dtype, (None, *x.type.shape))) for x in inner.inputs if x in wide}
-    outputs = batching.vectorize(inner.outputs, leaves, size)
-    given = []
-    for k, (arg, flag) in enumerate(zip(args[1:], flags[1:], strict=True)):
-        if flag and k < a:
-            arg = batching.dimshuffle(arg, 1, 0, *range(2, arg.type.ndim))
-        elif a <= k < a + count and not flag:
-            arg = batch.widened(arg)
-        given.append(arg)
-    new = [leaves.get(x, x) for x in inner.inputs]
-    wider = Body(new[:a], new[a : a + count], [*new[a + count :], size], outputs[:count], outputs[count:])
-    params = {k: v for k, v in node.params.items() if k != "body"}
-    return loop_node(args[0], given[:a], given[a : a + count], [*given[a + count :], batch.size], wider, **params)
-
-
-def batched_part(batch: batching.Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
-    """A part of what was batched; of a loop, kept values have the axis of steps in front."""
-    found = op("part", args[0], i=node.params["i"])
-    if args[0].op is LOOP and node.params["i"] >= len(args[0].params["body"].states):
-        return batching.dimshuffle(found, 1, 0, *range(2, found.type.ndim))
-    return found
-
-
-batching.RULES.update(loop=batched, part=batched_part)
 DERIVATIVES.update(reverse=reverse, forward=forward_rule, alongside=after(alongside.gradient))

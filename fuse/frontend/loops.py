@@ -300,7 +300,8 @@ def loop_node(
 ) -> Expr:
     """The node of a loop. Parameters, where not as usual: ``truncate`` (the last steps, through which gradients flow),
     ``checkpoint`` (how many steps are done again for the gradient, see fuse.autodiff.checkpoints), ``nonempty`` (no
-    steps are an error), ``branch`` ("lazy" or "sized": one step or none, see fuse.looping.branches), ``label``."""
+    steps are an error), ``ragged`` (what is kept of steps is read up to the number of steps done: entries of a batch
+    may do different ones), ``branch`` ("lazy" or "sized": one step or none, see fuse.looping.branches), ``label``."""
     return make(LOOP, (steps, *sequences, *inits, *fixed), {"body": body, **params})
 
 

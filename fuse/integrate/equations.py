@@ -52,8 +52,8 @@ def odeint(
 
     The solution is one compiled loop, its gradient (with respect to ``y0``, ``args``, ``t``, and whatever else ``func``
     reads) one that runs backwards through the same steps, the exact derivative of what was computed; the sizes of steps
-    count as constants. Derivatives of any order and Jacobians go through it. `vmap` takes "rk4"; with chosen steps,
-    whose number differs, give many problems as one state, or solve one after the other.
+    count as constants. Derivatives of any order and Jacobians go through it. In a `vmap` each problem has steps of its
+    own; as one state, many problems share their steps.
 
     Raises IntegrationError at run time where the end is not reached within ``max_steps`` or steps become too small to
     tell, and where ``t`` is not monotonic; FuseTypeError where ``func`` returns something that is not like ``y0``.
@@ -212,14 +212,18 @@ def _adaptive(
     nexts = [*kept, ended, ew.cast(following, dtype), ew.invert(accepted), done]
     node = carried(
         as_size_expr(max_steps), [], [], states, nexts, [*y, *kept, *k1, time, ended, step, *extra],
-        ew.or_(done, stuck),
+        ew.or_(done, stuck), ragged=True,
     )
-    finals, found, _ = results(node)
+    finals, found, count = results(node)
+    assert count is not None
     before, after, slope_after, slope_before = (found[i * n : (i + 1) * n] for i in range(4))
     starts_of, ends_of, sizes_of, *extra = found[4 * n :]
     wanted_times = times[1:]
-    place = disconnected_grad(searchsorted(ew.mul(forward, ends_of), ew.mul(forward, wanted_times)))
-    place = ew.minimum(place, ew.sub(ends_of.shape[0], 1))
+    # within a batch there may be more rows than steps were done here
+    behind = ew.ge(arange(ends_of.shape[0]), count)
+    bounds = ew.switch(behind, constant(np.inf, dtype=dtype), ew.mul(forward, ends_of))
+    place = disconnected_grad(searchsorted(bounds, ew.mul(forward, wanted_times)))
+    place = ew.minimum(place, ew.sub(count, 1))
     moved = ew.sub(wanted_times, starts_of[place])
     still = ew.eq(sizes_of[place], 0)  # all times are one: what follows from the slope at the start is left
     part = ew.true_div(moved, ew.switch(still, np.asarray(1, dtype), sizes_of[place]))

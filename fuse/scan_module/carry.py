@@ -91,7 +91,7 @@ def _condition(value: Any) -> Expr:
 
 def carried(
     steps: Expr, sequences: list[Expr], elements: list[Expr], states: list[State], nexts: list[Expr], ys: list[Expr],
-    until: Expr | None, checkpoint: int | None = None,
+    until: Expr | None, checkpoint: int | None = None, ragged: bool = False,
 ) -> Expr:
     """The loop of a step that was written in terms of leaves: what it reads besides stays the same."""
     ends = [] if until is None else [until]
@@ -105,7 +105,9 @@ def carried(
         elements, own, list(replaced.values()), roots[:count], roots[count : count + len(ys)],
         roots[-1] if ends else None,
     )
-    params = {} if checkpoint is None else {"checkpoint": int(checkpoint)}
+    params: dict[str, Any] = {} if checkpoint is None else {"checkpoint": int(checkpoint)}
+    if ragged:
+        params["ragged"] = True
     return loop_node(steps, sequences, [s.initial for s in states], outside, body, **params)
 
 
