@@ -15,7 +15,7 @@ from fuse import typebase
 from fuse import types as ty
 from fuse.argnames import also
 from fuse.errors import FuseError, FuseTypeError, Origin, user_line, with_context
-from fuse.trace import by_untraced_user
+from fuse.trace import answered, by_untraced_user
 from fuse.typebase import Type
 from fuse.types import TensorType
 from fuse.walks import leaves as leaves
@@ -126,16 +126,16 @@ class Expr:
     def __bool__(self) -> bool:
         """True in a user's lines, so that ``input or T.matrix()`` asks whether there is one, as in Theano.
 
-        Raises FuseTypeError for truth values (``a < b``, ``T.all(m)``), in traced functions, and where fuse itself asks
-        (an expression was given for a flag).
+        Raises FuseTypeError for truth values (``a < b``), in traces of jit, and where fuse itself asks (a flag).
         """
         if (self.op.name == "input" or getattr(self.type, "dtype", "") != "bool") and by_untraced_user():
             return True
+        if (answer := answered(self, bool)) is not None:
+            return bool(answer)
         raise FuseTypeError(
             f"the truth of an expression is not known while it is built ({self}): use switch(condition, a, b) for a "
-            f"choice per element, ifelse for a choice of whole values, (a < b) & (b < c) for `and` and chains, | for "
-            f"`or`, maximum and minimum for max() and min(), .eval(...) for a value, or `is not None` to ask whether "
-            f"there is one"
+            f"choice per element, ifelse for one of whole values, (a < b) & (b < c) for `and` and chains, | for `or`, "
+            f"maximum and minimum for max() and min(), .eval(...) for a value, `is not None` to ask if there is one"
         )
 
     if TYPE_CHECKING:  # operators and methods are attached by fuse.frontend from the op table

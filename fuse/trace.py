@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from fuse.errors import PACKAGE
 
 
 class _Trace(threading.local):
-    """``active``: the user's lines mean what NumPy says; ``single``: Python's floats are float32."""
+    """``active``: the user's lines mean what NumPy says; ``single``: Python's floats are float32; ``decisions``: what
+    answers for values (fuse.transforms.decisions), where they are at hand."""
 
     active = False
     single = False
+    decisions: Any = None
 
 
 TRACE = _Trace()
@@ -34,6 +37,22 @@ def tracing(active: bool = True, single: bool | None = None) -> Iterator[None]:
         yield
     finally:
         TRACE.active, TRACE.single = before
+
+
+@contextmanager
+def deciding(decisions: Any) -> Iterator[None]:
+    """A context in which ``decisions`` answers when the user's lines ask for a truth or a count; None: nothing does."""
+    before = TRACE.decisions
+    TRACE.decisions = decisions
+    try:
+        yield
+    finally:
+        TRACE.decisions = before
+
+
+def answered(question: Any, convert: Callable[[Any], Any]) -> Any:
+    """``convert`` of a value that a user's line asks for, where it is at hand; None where it is not."""
+    return None if TRACE.decisions is None or not by_user(3) else TRACE.decisions.answer(question, convert)
 
 
 def by_user(depth: int = 2) -> bool:

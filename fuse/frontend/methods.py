@@ -29,7 +29,8 @@ from fuse.frontend import (
 from fuse.frontend.elementwise import cast
 from fuse.frontend.numpy_protocol import array_function
 from fuse.frontend.weak import as_numpy_does
-from fuse.trace import TRACE, by_user
+from fuse.trace import TRACE, answered, by_user
+from fuse.types import DISCRETE, INTEGER
 
 # Python's operators. Each also gets its reflected form where it has one: __radd__(x, y) is add(y, x).
 BINARY: dict[str, Callable[..., Any]] = {
@@ -171,7 +172,8 @@ def _contains(x: Expr, item: Any) -> bool:
 def _setitem(x: Expr, index: Any, value: Any) -> None:
     raise FuseTypeError(
         f"expressions do not change, so nothing can be stored in {_called(x)}: write {_short(x)} = "
-        f"set_subtensor({_short(x)}[index], value), or inc_subtensor for +="
+        f"{_short(x)}.at[index].set(value), or .add(value) for += (fuse.tensor has set_subtensor({_short(x)}[index], "
+        f"value) and inc_subtensor)"
     )
 
 
@@ -179,6 +181,9 @@ def _number(convert: type) -> Callable[[Expr], Any]:
     def method(x: Expr) -> Any:
         if isinstance(x, Constant) and x.type.ndim == 0:
             return convert(x.data[()])
+        lossless = convert is int or convert is float and x.type.dtype in DISCRETE  # what has no derivative
+        if lossless and (found := answered(x, convert)) is not None:
+            return found
         hint = {int: f"cast({_short(x)}, 'int64')", float: f"cast({_short(x)}, 'float64')"}.get(convert, _short(x))
         raise FuseTypeError(
             f"{_called(x)} has no value while the graph is built, so {convert.__name__}() cannot give one: write "
@@ -191,6 +196,8 @@ def _number(convert: type) -> Callable[[Expr], Any]:
 def _index(x: Expr) -> int:
     if isinstance(x, Constant) and x.type.ndim == 0 and x.data.dtype.kind in "iu":
         return int(x.data)
+    if x.type.dtype in INTEGER and (found := answered(x, int)) is not None:
+        return int(found)
     raise FuseTypeError(
         f"{_called(x)} has no value while the graph is built, so it cannot be a Python index, a count for range() or a "
         f"size for NumPy: index expressions with it (as_tensor_variable(a)[{_short(x)}]), use arange or scan, or "

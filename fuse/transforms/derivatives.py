@@ -51,6 +51,8 @@ class Point:
         leaves, self.structure = tree.flatten(wanted[0] if self.one else tuple(wanted))
         self.values = [_continuous(expression(v)) for v in leaves]
         self.variables = [v.type(v.name) for v in self.values]
+        if TRACE.decisions is not None:
+            TRACE.decisions.stand_in(self.variables, self.values)
         put = tree.unflatten(self.structure, self.variables)
         for i, value in zip(chosen, [put] if self.one else put, strict=True):
             self.args[i] = value

@@ -2,7 +2,8 @@
 
 The function runs once on symbolic variables in place of its arrays (a trace); what it builds is compiled. Arrays are
 told apart by dtype and rank. Only where a trace fails because a size is needed as a number (``range(x.shape[0])``) are
-sizes told apart too. Called with expressions, in another trace, the function runs on these and stays symbolic.
+sizes told apart too, and in a transform that is called with arrays the answers to what it asks of values (`decisions`).
+Called with expressions, in another trace, the function runs on these and stays symbolic.
 """
 from __future__ import annotations
 
@@ -21,8 +22,9 @@ from fuse.compiled import Function, function
 from fuse.config import config
 from fuse.errors import FuseError, FuseTypeError
 from fuse.expr import INPUT, Expr, leaves, variable
-from fuse.trace import tracing
+from fuse.trace import deciding, tracing
 from fuse.transforms.calls import MISS, fast_call
+from fuse.transforms.decisions import Decisions
 from fuse.types import TensorType, dtype_name
 
 PYTHON = {bool: "bool", int: "int64", float: "float64", complex: "complex128"}
@@ -68,6 +70,7 @@ class Entry:
     structure: tree.Structure
     constants: tuple[tuple[int, Any], ...]
     call: Callable[..., Any]
+    decisions: Decisions | None = None  # what must be answered alike for it to serve
 
 
 class Jitted:
@@ -84,6 +87,7 @@ class Jitted:
         self._positions, self._names = _statics(function, static_argnums, static_argnames)
         self._entries: dict[Key, Entry] = {}
         self._sized: set[Key] = set()  # what could be traced with known sizes only
+        self._decided: dict[Key, list[Entry]] = {}  # what could be traced with known values only
         self._fast: Callable[..., Any] = lambda args, kwargs: MISS  # serves calls such as the last one
         self._recent: list[Callable[..., Any]] = []  # and such as those before it
         update_wrapper(self, function, updated=())
@@ -122,8 +126,9 @@ class Jitted:
             results = [results]
         for place, value in entry.constants:
             results.insert(place, np.array(value))
-        self._fast = entry.call
-        self._recent = [entry.call, *[c for c in self._recent if c is not entry.call]][:RECENT]
+        if entry.decisions is None:
+            self._fast = entry.call
+            self._recent = [entry.call, *[c for c in self._recent if c is not entry.call]][:RECENT]
         return tree.unflatten(entry.structure, results)
 
     def _entry(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Entry, list[Any]] | None:
@@ -174,15 +179,37 @@ class Jitted:
             try:
                 return self._made(key)
             except Exception:  # NumPy turns what an expression says into errors of its own
-                if narrow == key:
+                if narrow == key and not self.eager:
                     raise
         entry = self._entries.get(narrow)
         if entry is None:
-            entry = self._made(narrow)
+            entry = self._sized_or_decided(narrow, values)
             self._sized.add(key)
         return entry
 
-    def _made(self, key: Key) -> Entry | None:
+    def _sized_or_decided(self, key: Key, values: Sequence[Any]) -> Entry | None:
+        """The function traced for ``key``, with all sizes; of a transform, with answers where it asks for values."""
+        found: Exception | None = None
+        if key not in self._decided:
+            try:
+                return self._made(key)
+            except Exception as error:
+                if not self.eager:
+                    raise
+                found = error
+        given = [_value(v, k) for v, k in zip(values, key.leaves, strict=True) if isinstance(k, Leaf)]
+        for entry in self._decided.get(key, ()):
+            if entry.decisions is not None and entry.decisions.hold(given):
+                return entry
+        decisions = Decisions(given)
+        try:
+            return self._made(key, decisions)
+        except Exception:
+            if found is not None and not decisions:  # it was about something else
+                raise found from None
+            raise
+
+    def _made(self, key: Key, decisions: Decisions | None = None) -> Entry | None:
         """The function traced for ``key``, compiled; None where the result depends on variables from outside."""
         names = self._labels(key.structure, [k for k, _ in key.statics])
         given = [
@@ -190,8 +217,10 @@ class Jitted:
         ]
         inputs = [v for v, k in zip(given, key.leaves, strict=True) if isinstance(k, Leaf)]
         args, kwargs = self._arguments(key, given)
+        if decisions is not None:
+            decisions.about(inputs)
         try:
-            with _without_test_values(), tracing(single=_is_single(key.leaves)):
+            with _without_test_values(), deciding(decisions), tracing(single=_is_single(key.leaves)):
                 result = self.function(*args, **kwargs)
         except (FuseError, TypeError) as error:
             described = ", ".join(f"{n}: {v.type.describe()}" for v, n in zip(given, names, strict=True)
@@ -213,7 +242,12 @@ class Jitted:
             compiled = function(inputs, wanted, mode=self.mode, on_unused_input="ignore", name=self.name)
         positions = [k for k, _ in key.statics if isinstance(k, int)]
         call = fast_call(key, compiled, structure, constants, positions)
-        entry = self._entries[key] = Entry(key.leaves, compiled, structure, constants, call)
+        if decisions:
+            decisions.forget()
+            entry = Entry(key.leaves, compiled, structure, constants, call, decisions)
+            self._decided.setdefault(key, []).append(entry)
+        else:
+            entry = self._entries[key] = Entry(key.leaves, compiled, structure, constants, call)
         return entry
 
     def _arguments(self, key: Key, given: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
