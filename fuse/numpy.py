@@ -1,7 +1,8 @@
 """NumPy under another name, for programs that import ``jax.numpy`` or ``autograd.numpy``.
 
 Everything here is NumPy's own, since its functions build expressions when they are given some, but for those that make
-an array out of a list or of several values, which NumPy does by itself: ``array``, ``asarray``, ``r_`` and ``c_``.
+an array out of a list, a number or several values, which NumPy does by itself: ``array``, ``asarray``, ``full``, ``r_``
+and ``c_``; and for ``vectorize``, which is ``fuse.vectorize``.
 """
 from __future__ import annotations
 
@@ -12,11 +13,13 @@ import numpy as np
 
 from fuse.errors import FuseTypeError
 from fuse.expr import Expr, as_expr
+from fuse.frontend import creation
 from fuse.frontend import elementwise as ew
 from fuse.frontend.axes import atleast_1d
 from fuse.frontend.join import concatenate, stack
+from fuse.transforms.mapped import vectorize
 
-__all__ = ["array", "asanyarray", "asarray", "ascontiguousarray", "c_", "r_"]
+__all__ = ["array", "asanyarray", "asarray", "ascontiguousarray", "c_", "full", "r_", "vectorize"]
 
 for _name in ("fft", "linalg", "random"):  # import fuse.numpy.linalg
     sys.modules[f"{__name__}.{_name}"] = getattr(np, _name)
@@ -58,6 +61,19 @@ def asarray(a: Any, dtype: Any = None, **options: Any) -> Any:
 
 
 asanyarray = ascontiguousarray = asarray
+
+
+def full(shape: Any, fill_value: Any, dtype: Any = None, **options: Any) -> Any:
+    """``numpy.full``; of an expression, or of sizes that are expressions, an expression.
+
+    >>> import fuse
+    >>> fuse.jit(lambda x: full((2, 2), x))(1.5)
+    array([[1.5, 1.5],
+           [1.5, 1.5]])
+    """
+    if _symbolic(shape) or _symbolic(fill_value):
+        return creation.full(shape, _stacked(fill_value), dtype)
+    return np.full(shape, fill_value, dtype=dtype, **options)
 
 
 class _Joiner:

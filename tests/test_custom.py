@@ -152,3 +152,18 @@ def test_arguments_that_are_fixed_and_rules_one_by_one():
     product = fuse.custom_jvp(lambda a, b: a * b)
     product.defjvps(lambda t, out, a, b: 7 * t * b, None)
     np.testing.assert_allclose(fuse.grad(product, (0, 1))(2.0, 3.0), [21, 0])
+
+
+def test_arguments_by_name_defaults_and_plain_arrays():
+    @fuse.custom_vjp
+    def passed(x, limit=1.0):
+        return x * 2
+
+    passed.defvjp(lambda x, limit: (x * 2, limit), lambda limit, g: (np.clip(2 * g, -limit, limit), None))
+    x = np.array([0.1, 5.0, -3.0])
+    for given, limit in (({}, 1.0), ({"limit": 2.0}, 2.0)):
+        found = fuse.grad(lambda v, given=given: np.sum(passed(v, **given) ** 2))(x)
+        np.testing.assert_allclose(found, np.clip(8 * x, -limit, limit))
+    np.testing.assert_array_equal(passed(x), 2 * x)  # an array, as of any function of arrays
+    with pytest.raises(FuseTypeError, match="passed: got an unexpected keyword argument 'limits'"):
+        passed(x, limits=1.0)

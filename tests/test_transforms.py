@@ -593,6 +593,66 @@ def test_loops_inside_of_functions():
     assert doubled(np.float32(3)) == 192 and doubled(np.float32(3)).dtype == np.float32
 
 
+def root_of(a: Any) -> Any:
+    return fuse.while_loop(lambda x: abs(x * x - a) > 1e-12, lambda x: (x + a / x) / 2, a)
+
+
+def test_entries_of_a_map_end_by_themselves():
+    a = np.array([2.0, 9.0, 1.0, 1e4])  # of which 1 takes no step
+    np.testing.assert_allclose(fuse.vmap(root_of)(a), np.sqrt(a), rtol=1e-12)
+    assert fuse.vmap(root_of)(a[:0]).shape == (0,)
+    half = 0.5 / np.sqrt(a[:2])
+    np.testing.assert_allclose(fuse.grad(lambda v: np.sum(fuse.vmap(root_of)(v)))(a[:2]), half, rtol=1e-9)
+    np.testing.assert_allclose(fuse.vmap(fuse.grad(root_of))(a[:2]), half, rtol=1e-9)
+    x = np.array([0, 0, 0, 7.0, 0, 5])
+    first = fuse.vmap(lambda k: fuse.while_loop(lambda i: fuse.as_symbolic(x)[i] == 0, lambda i: i + 1, k))
+    np.testing.assert_array_equal(first(np.array([0, 4, 2, 5])), [3, 5, 3, 5])  # no entry reads behind its own end
+
+
+def test_entries_of_a_map_have_sizes_of_their_own():
+    n = np.array([1, 3, 0])
+    part = fuse.vmap(lambda x, n: np.sum(x[:n] ** 2), in_axes=(None, 0))
+    np.testing.assert_allclose(part(X, n), [np.sum(X[:k] ** 2) for k in n], rtol=1e-12)
+    slopes = fuse.grad(lambda x: np.sum(part(x, n)))(X)
+    np.testing.assert_allclose(slopes, 2 * X * [(n > k).sum() for k in range(4)], rtol=1e-12)
+
+
+def test_transforms_of_functions_that_branch_on_values():
+    seen = []
+
+    def f(x):
+        seen.append(0)
+        if np.all(x > 0):
+            return np.sum(np.log(x))
+        return x[0] * 3 if x[0] > 1 else np.sum(x**2)
+
+    wants = (([1.0, 2], [1, 0.5]), ([2.0, -1], [3, 0]), ([-1.0, 1], [-2, 2]))
+    for x, want in wants:
+        np.testing.assert_allclose(fuse.jit(lambda v: v * 1)(fuse.grad(f)(np.array(x))), want)
+    g, count = fuse.grad(f), len(seen)
+    for x, want in wants * 3:
+        same(g(np.array(x)), np.array(want, float))
+    assert len(seen) - count < 14  # for each way it goes, not for each call
+    same(fuse.hessian(f)(np.array([1.0, 2])), np.diag([-1, -0.25]))
+    same(fuse.jvp(f, (np.array([2.0, -1]),), (np.ones(2),))[1], np.float64(3))
+
+    def newton(a):
+        x = a
+        while abs(x * x - a) > 1e-10:
+            x = (x + a / x) / 2
+        return x
+
+    slope = fuse.grad(newton)
+    for a in (9.0, 2.0, 9.5):
+        np.testing.assert_allclose(slope(a), 0.5 / np.sqrt(a), rtol=1e-6)
+    power = fuse.grad(lambda x, n: sum((x**i for i in range(int(n))), 0.0))
+    assert [float(power(2.0, n)) for n in (3.0, np.float64(4), np.array(4))] == [5, 17, 17]
+    with pytest.raises(FuseTypeError, match="use switch"):  # of many entries there is no one way to go
+        fuse.vmap(lambda x: x if x > 0 else -x)(X)
+    with pytest.raises(FuseTypeError, match="cannot give one"):  # whose derivative would be lost
+        fuse.grad(lambda x: float(x) * x if x > 0 else x)(2.0)
+
+
 # ---------------------------------------------------------------- x.at
 def numpy_at(x: np.ndarray, index: Any, how: str, y: Any) -> np.ndarray:
     out = x.copy()

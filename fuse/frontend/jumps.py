@@ -7,11 +7,12 @@ from fuse.expr import Constant, Expr, as_expr
 from fuse.op import elementwise
 
 _AROUND = (
-    "fuse.gradient.disconnected_grad(...) around it, or consider_constant=[...] in grad, takes it as a constant"
+    "fuse.stop_gradient(...) (Theano's disconnected_grad) around it, or consider_constant=[...] in grad, takes it as a "
+    "constant"
 )
 DRAW = (
     "a draw of a discrete distribution moves in jumps with the parameters of that distribution and has no derivative "
-    f"in them: {_AROUND}; log_probability * disconnected_grad(cost) (the score function) or a continuous relaxation "
+    f"in them: {_AROUND}; log_probability * stop_gradient(cost) (the score function) or a continuous relaxation "
     "of the draw gives an estimate of the gradient of its mean"
 )
 PLACES = f"positions of elements move in jumps with them and have no derivative: {_AROUND}"

@@ -27,9 +27,10 @@ SAME = frozenset("allclose convolve cov interp matmul matrix_transpose outer ten
 # What to write instead of functions that expressions cannot have.
 INSTEAD = {
     **dict.fromkeys(
-        ("put", "place", "putmask", "copyto", "put_along_axis", "fill_diagonal"),
-        "expressions do not change: write x = set_subtensor(x[index], value), or np.where(mask, value, x)",
+        ("put", "place", "putmask", "put_along_axis", "fill_diagonal"),
+        "expressions do not change: write x = x.at[index].set(value) (set_subtensor), or np.where(mask, value, x)",
     ),
+    "copyto": "expressions do not change, and arrays take none: write np.ones(shape) * x in place of np.full(shape, x)",
     **dict.fromkeys(
         ("array2string", "array_repr", "array_str", "save", "savetxt", "savez", "savez_compressed"),
         "there is no value while a function is traced: return the array, or look at fuse.Print(message)(x)",
