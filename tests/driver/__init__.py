@@ -1,0 +1,1 @@
+"""What fuse asks of NVIDIA's driver through numba-cuda, on a stand-in for it: ``python -m tests.driver``."""
