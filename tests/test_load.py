@@ -6,12 +6,13 @@ import subprocess
 import sys
 import threading
 import timeit
+from pathlib import Path
 
 import numpy as np
 import pytest
 from in_threads import in_threads
 
-from fuse.codegen import load
+from fuse.codegen import load, native
 from fuse.codegen.load import ArgType, compile_kernel
 
 DTYPES = ("bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 "
@@ -441,6 +442,23 @@ def test_the_second_process_starts_warm_and_without_numba(cache_directory):
     assert run() == ["compiled", "True", "1"]
     assert run() == ["disk", "False", "0"]
     assert run(SCRIPT + "assert 'define' in f.__self__.llvm\n")[0] == "disk"
+
+
+def test_keys_of_kernels_have_all_that_makes_code_of_their_source():
+    """Kept kernels are those of another version of fuse otherwise."""
+    folder = Path(native.__file__).parent
+    found, waiting = set(), ["lower"]
+    while waiting:
+        name = waiting.pop()
+        if name in found or name in ("load", "threads", "assembly", "mathlib/vectorised"):  # with keys of their own
+            continue
+        found.add(name)
+        for line in re.findall(r"^ *from fuse\.codegen(\S*) import (.+)", (folder / f"{name}.py").read_text(), re.M):
+            inner = line[0].replace(".", "/").lstrip("/")
+            names = [inner] if inner and (folder / f"{inner}.py").exists() else [
+                f"{inner}/{n}".lstrip("/") for n in re.findall(r"\w+", line[1])]
+            waiting += [n for n in names if (folder / f"{n}.py").exists()]
+    assert found <= set(load.PARTS.split()), found - set(load.PARTS.split())
 
 
 def test_processes_may_race(cache_directory):

@@ -20,6 +20,9 @@ from fuse.codegen.native import ArgType, Kernel
 __all__ = ["ArgType", "Kernel", "cache_info", "clear_cache", "compile_kernel", "key_of", "stats", "stored_kernel"]
 
 MEMORY_LIMIT = 4096             # kernels kept alive for being asked for again
+# The modules that make code of source: what they are is part of the key of a kernel.
+PARTS = ("blas direct entry far gemms intrinsics lower mathlib/scipys mathlib/specialise native often parts pool "
+         "scalars scipys scopes shared_intrinsics steps streams syntax target turning unlike values walk")
 
 _kernels: OrderedDict[str, Callable] = OrderedDict()
 _stores: dict[Path, Store] = {}
@@ -188,9 +191,7 @@ def surroundings() -> tuple:
     import numpy
     here = Path(__file__).parent
     loader = hashlib.sha256()
-    parts = ("blas direct entry far gemms intrinsics lower native often parts pool scalars scipys scopes steps streams "
-             "target turning unlike values walk")
-    for module in parts.split():
+    for module in PARTS.split():
         try:
             loader.update((here / f"{module}.py").read_bytes())
         except OSError:

@@ -198,7 +198,8 @@ class Origin:
         assert self.key is not None
         kernels = []
         for runner in self.runners:
-            stored = [(layouts, recipe) for layouts, recipe in runner.recipes.items() if recipe.key]
+            made = list(runner.recipes.items())  # at once: other threads may be making some
+            stored = [(layouts, recipe) for layouts, recipe in made if recipe.key]
             kernels.append({
                 "count": runner.count, "orders": runner.orders, "alike": runner.alike,
                 "variants": [[list(x), data_of_recipe(r)] for x, r in stored],
@@ -247,7 +248,7 @@ class Stored(Runner):
         if planned.wrapper_source != self.text:
             return None
         launcher: Launcher = planned.launchers[self.number]
-        same = all(launcher.source(known).text == recipe.text for known, recipe in self.recipes.items())
+        same = all(launcher.source(known).text == recipe.text for known, recipe in list(self.recipes.items()))
         return launcher if same else None
 
     def expected(self, flags: list[str], layouts: Layouts, arrays: Sequence[Array], args: Sequence[Any]) -> list[str]:
@@ -261,7 +262,7 @@ class Stored(Runner):
             return launcher.make(layouts)
         # The same structure can be planned in two ways; then the arrays take a layout that there is a kernel for, or
         # the call goes to the interpreter.
-        usable = [known for known in self.recipes if TURNED not in known]
+        usable = [known for known in list(self.recipes) if TURNED not in known]
         if not usable:
             raise SizeMismatch
         known = usable[-1]  # one for much work, where there is one, serves any

@@ -181,7 +181,8 @@ class Runner(ABC):
 
     def prefers_turned(self, layouts: Layouts, args: Sequence[Any]) -> bool:
         """Whether the kernel for short rows is the one to try first."""
-        forms = [form[self.count :] for form in self.variants if form[: self.count] == layouts]
+        known = list(self.variants)  # at once: other threads may be making some
+        forms = [form[self.count :] for form in known if form[: self.count] == layouts]
         return bool(forms) and all(TURNED in flags for flags in forms)
 
     def expected(self, flags: list[str], layouts: Layouts, arrays: Sequence[Array], args: Sequence[Any]) -> list[str]:
