@@ -48,6 +48,7 @@ def native(function: Any) -> Any:
 
 
 def _given(leaf: Expr, name: str) -> str:
+    """The text of a value in the form that kernels take: contiguous, in the dtype of ``leaf``."""
     return f"given({name}, np.{'bool_' if leaf.type.dtype == 'bool' else leaf.type.dtype}, {leaf.type.ndim})"
 
 
@@ -101,7 +102,9 @@ def source(function: Any) -> str:
     keys = _keys(known)
     read = [n for n in alone.extra if n.op is not SHARED]
     place = {n: k for k, n in enumerate(read)}
-    extra = [f"shared[{keys[n]!r}]" if n.op is SHARED else f"_constants[{place[n]}]" for n in alone.extra]
+    extra = [
+        _given(n, f"shared[{keys[n]!r}]") if n.op is SHARED else f"_constants[{place[n]}]" for n in alone.extra
+    ]
     count = len(graph.outputs)
     result = {
         "single": "found[0]", "list": f"found[:{count}]", "none": "None",

@@ -135,7 +135,7 @@ def test_files_compute_the_same_in_a_process_without_fuse(tmp_path):
         np.savez(tmp_path / f"{name}.npz", *values)
         wanted[name] = f(*values)
         calls.append(name)
-    w, rate = fuse.shared(np.ones(3), name="w"), T.dscalar("rate")
+    w, rate = fuse.shared(np.ones((1, 3)), name="w"), T.dscalar("rate")
     f = fuse.function([fuse.In(rate, value=0.5)], {"loss": (w**2).sum(), "w": w}, updates={w: w * rate})
     f.export_source(tmp_path / "stateful.py")
     (tmp_path / "run.py").write_text(f"""
@@ -151,7 +151,10 @@ for name in {calls!r}:
 import stateful
 first, second = stateful.function(), stateful.function(rate=2.0)
 assert first["loss"] == 3.0 and second["loss"] == 0.75 and list(second) == ["loss", "w"], second
-assert stateful.shared["w"].tolist() == [1.0] * 3
+assert stateful.shared["w"].tolist() == [[1.0] * 3]
+stateful.shared["w"] = np.arange(6, dtype="i4").reshape(3, 2).T
+assert stateful.function()["w"].tolist() == [[0, 2, 4], [1, 3, 5]]
+assert stateful.shared["w"].tolist() == [[0, 1, 2], [0.5, 1.5, 2.5]]
 for wrong in [(), (1, 2)], [("text",), {{}}], [(np.ones(2),), {{}}], [(), {{"speed": 1}}]:
     try:
         stateful.function(*wrong[0], **(wrong[1] if isinstance(wrong[1], dict) else {{"rate": wrong[1]}}))
