@@ -87,6 +87,7 @@ class Placement:
         self.kept: dict[Expr, Local] = {}
         self.counter: int = long.counter if long else 0
         self.short: int = long.short if long else 0  # up to so many elements rows are short
+        self.unseen: dict[tuple[tuple[Axis, ...], tuple[Axis, ...]], None] = {}
 
     # ------------------------------------------------------------ preparation
     def level_for(self, span: frozenset[int]) -> int:
@@ -110,6 +111,13 @@ class Placement:
         if base not in self.buffers:
             self.buffers[base] = f"a{len(self.buffers)}"
         return self.buffers[base]
+
+    def looks_at(self, span: frozenset[int], level: int) -> None:
+        """Note that an index that varies with the axes ``span`` is checked in the loops of ``level``."""
+        index, others = ([self.axes[a] for a in sorted(axes)] for axes in (span, self.levels[level] - span))
+        if any(not a.size for a in others) and all(a.size != 0 for a in index):
+            some, none = (tuple([a for a in axes if not a.size]) for axes in (index, others))
+            self.unseen[some, none] = None
 
     def loops(self) -> tuple[Any, ...]:
         """The loops over the placed statements."""
@@ -152,6 +160,7 @@ class Placement:
             tuple([x for x in self.locals if x.row]),
             on_heap(body, {x.name: replace(x, axes=entries(x.axes, taken)) for x in scratch}),
             reduced_by_extrema(self.region, self.order, own_axes),
+            tuple(self.unseen),
             rows,
             self.long is not None,
             self.short,

@@ -122,7 +122,9 @@ class Launches:
         numbers = dict(zip([s.name for s in kernel.scalars], given[self.own :], strict=True))
         sizes = self.sizes(arrays, numbers)
         if any(not sizes[a] for a in kernel.nonempty):
-            raise EmptyReduction
+            raise Empty
+        if any(all(sizes[a] for a in index) and not all(sizes[a] for a in none) for index, none in kernel.unseen):
+            raise Empty
         found = Preparing(self, on, arrays, numbers, sizes)
         few = bool(self.chunked) and any(self.is_few(on, s, sizes) for s in self.sources)
         for number, source in enumerate(self.chunked if few else self.sources):
@@ -213,8 +215,8 @@ def holds(
     return plan.count == 1 or is_wide(plan.axis, plan.count, plan.arrays, arrays, sizes)
 
 
-class EmptyReduction(Exception):
-    """A largest or smallest value of nothing is asked for."""
+class Empty(Exception):
+    """A largest or smallest value of nothing is asked for, or indices that no thread would look at."""
 
 
 def _power(n: int) -> int:
@@ -313,4 +315,4 @@ class DeviceRegion:
         found([given[k] for k in order], status)
 
 
-__all__ = ["DeviceRegion", "EmptyReduction", "Launches", "Memory", "add_copies", "copy_into", "schedule"]
+__all__ = ["DeviceRegion", "Empty", "Launches", "Memory", "add_copies", "copy_into", "schedule"]

@@ -32,7 +32,7 @@ from fuse.codegen.lanes import (
 )
 from fuse.codegen.load import ArgType
 from fuse.codegen.native import PART
-from fuse.codegen.runner import EMPTY_REDUCTION, LONG_ROWS, OK, SHORT_ROWS
+from fuse.codegen.runner import EMPTY_REDUCTION, LONG_ROWS, OK, OUT_OF_BOUNDS, SHORT_ROWS
 from fuse.codegen.text import is_innermost, parameter_dtype
 
 
@@ -90,6 +90,7 @@ class CpuEmitter(GroupEmitter):
         if kernel.nonempty:
             self.line(f"if {' or '.join(f'{self.size_text[a]} == 0' for a in kernel.nonempty)}:")
             self.line(f"    return {EMPTY_REDUCTION}")
+        self.look_at_indices()
         if kernel.rows is not None:
             across, along = [self.size_text[a] for a in kernel.rows]
             short = f"{along} <= {kernel.short} and {across} >= {MANY_ROWS}"
@@ -110,6 +111,15 @@ class CpuEmitter(GroupEmitter):
         self.line(f"status = refused({', '.join([repr(text), *(b.name for b, _ in wanted), *sizes])})")
         self.line("if status != 0:")
         self.line("    return status")
+
+    def look_at_indices(self) -> None:
+        """Leave calls to whoever looks at all indices where the loops that check some of them never run."""
+        for index, others in self.kernel.unseen:
+            self.line(f"if {' or '.join(f'{self.size_text[a]} == 0' for a in others)}:")
+            inner = f"if {' and '.join(f'{self.size_text[a]} != 0' for a in index)}:" if index else ""
+            self.line(f"    {inner}" if inner else f"    return {OUT_OF_BOUNDS}")
+            if inner:
+                self.line(f"        return {OUT_OF_BOUNDS}")
 
     # ------------------------------------------------------------ loops
     def loop(self, s: Loop) -> None:

@@ -229,6 +229,8 @@ class Kernel:
     locals: tuple[Local, ...]
     body: tuple[Any, ...]
     nonempty: tuple[Axis, ...] = ()  # the axes that max and min reduce: over nothing they have no value
+    # (axes that an index varies with, others of the loops that check it): with nothing along these nobody looks at it.
+    unseen: tuple[tuple[tuple[Axis, ...], tuple[Axis, ...]], ...] = ()
     # Axes (rows, along a row) of a kernel that there is in two forms: for long rows, and turned, with lanes over rows.
     rows: tuple[Axis, Axis] | None = None
     turned: bool = False

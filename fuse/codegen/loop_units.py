@@ -36,6 +36,7 @@ class Units(ABC):
     given: dict[Expr, Place]
     plan: Plan
     around_loop = False  # whether these are no steps, but what stands around a loop
+    for_file = False  # whether the text is for a file, where no interpreter takes over
     aligned: Collection[str] = ()  # of the root: memory of states that begins at a line of the caches
 
     @abstractmethod
@@ -178,6 +179,7 @@ class Units(ABC):
         """The text of a kernel."""
         if not self.root.exact and has_multiply_add():
             kernel = check(with_multiply_add(kernel))
+        kernel = replace(kernel, unseen=()) if self.root.for_file else kernel
         source = CpuEmitter(kernel, tapes=False).emit()  # a loop has no tapes
         self.root.helpers.update(source.helpers)
         return source.text

@@ -66,8 +66,9 @@ def checked_index(
     axes, rank = scheduler.region.domain.get(node, scheduler.region.amap[node]), index_rank(node)
     shift = rank - len(operand.pattern)
     name, at, _ = scheduler.value(operand, level, prefix, axes, offset=shift)
-    where = [axes[j + shift] for j, d in enumerate(operand.pattern) if d is not None]
-    own = scheduler.level_for(frozenset([a for a in where if a is not None]))
+    span = frozenset([a for j, d in enumerate(operand.pattern) if d is not None and (a := axes[j + shift]) is not None])
+    own = scheduler.level_for(span)
+    scheduler.looks_at(span, own)
     source = scheduler.operands[node][0]
     if not scatter and own == level and source.pattern[k] is not None:
         return name, at  # a load checks it; one of an array that is the same along the dimension has no such index

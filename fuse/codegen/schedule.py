@@ -323,6 +323,8 @@ class Scheduler(Placement):
             shift = rank - len(operands[at].pattern)
             value, found, _ = self.value(operands[at], level, prefix, axes, offset=shift)
             time = max(time, found)
+            walked = enumerate(operands[at].pattern, shift)
+            self.looks_at(frozenset([a for j, d in walked if d is not None and (a := axes[j]) is not None]), level)
             self.emit(level, prefix, time, Bounded(name, "int64", value, self.bound(self.sizes.of[source.base][0])))
             return name, time
         along = axes[rank + at - len(operands)]
