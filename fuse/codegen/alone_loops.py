@@ -25,7 +25,7 @@ def write_loop(writer: Any, node: Expr) -> list[str]:
     try:
         if node.params.get("branch"):
             raise NotCompiled("a choice of which only one side is computed")
-        loop = LoopWriter(body, writer.exact)
+        loop = LoopWriter(body, writer.exact, for_file=True)
         recipe = loop.recipe()
     except NotCompiled as reason:
         raise FuseTypeError(f"the loop at {origin_text(node.origin)} cannot stand alone: {reason}") from None
@@ -127,7 +127,7 @@ def _in_pieces(
         f"{start} = 0", f"{done} = 0", "while True:", f"    {stop} = {room if growing else count}",
         f"    if kernel{number}({start}, {stop}, {', '.join([*sizes, *made])}) != 0: {error}",
         f"    {done} = int({told}[()]) if {stop} > {start} else {stop}",
-        f"    if {done} < {stop} or {stop} == {count}: break", f"    {start} = {stop}",
+        f"    if {done} < 0 or {stop} == {count}: break", f"    {start} = {stop}",
     ):
         writer.line(line)
     if growing:
@@ -135,4 +135,6 @@ def _in_pieces(
     for what, name in zip(recipe.arguments, made, strict=True):
         if what[0] in ("kept", "rows"):
             writer.line(f"    {name} = longer({name}, {room}{' + 1' if what[0] == 'rows' else ''})")
+    writer.line(f"{done} = abs({done})")
+    writer.line(f"{told}[()] = {done}")
     return str(done)

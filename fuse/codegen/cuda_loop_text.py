@@ -63,6 +63,8 @@ class Rows(Place):
 class DeviceLoopWriter(LoopWriter):
     """Writes the kernel of one body."""
 
+    steps_done = "step"  # all steps are done at once
+
     def __init__(self, body: Body, alone: bool) -> None:
         self.alone, self.functions, self.settled = alone, Functions(), 0
         self.private: set[str] = set()

@@ -70,7 +70,8 @@ class LoopRecipe:
     Arguments: ("sequence", k), ("fixed", k), ("turned", k) (a matrix, transposed), ("state", k) (a number),
     ("halves", k) (an array's memory twice), ("rows", k) (its value before the first and after each step),
     ("array", k) (an array that is changed in place), ("window", k, states) (one that moves along, with others),
-    ("kept", m, sizes), ("scratch", dtype, sizes), ("done",). Results: (index of the argument, how it is read).
+    ("kept", m, sizes), ("scratch", dtype, sizes), ("done",) (the steps done, negative where the condition ended them,
+    which it may do with the last one of a piece). Results: (index of the argument, how it is read).
     """
 
     key: str
@@ -289,12 +290,13 @@ def _ended(recipe: LoopRecipe, kernel: Callable[..., int]) -> Callable[..., list
             if kernel(start, stop, *sizes, *made):
                 raise SizeMismatch
             done = int(made[told]) if stop > start else stop
-            if done < stop or stop == count:
+            if done < 0 or stop == count:
                 break
             start = stop
             if growing:
                 room = min(count, 2 * room)
                 made = [_longer(a, m, room) for a, m in zip(recipe.arguments, made, strict=True)]
+        made[told][...] = done = abs(done)
         return [_READ_ENDED[how](made[k], done) for k, how in recipe.results]
 
     return run

@@ -32,8 +32,10 @@ _WITH_SIZES = ("kept", "scratch", "slots")  # arguments that end in the sizes of
 class LoopWriter(Steps):
     """Writes the function of one body."""
 
-    def __init__(self, body: Body, exact: bool = False) -> None:
-        self.root, self.exact = self, exact
+    steps_done = "step if step_on else -step"  # negative where the condition ended them
+
+    def __init__(self, body: Body, exact: bool = False, for_file: bool = False) -> None:
+        self.root, self.exact, self.for_file = self, exact, for_file
         self.names: list[str] = []
         self.argtypes: list[ArgType] = []
         self.arguments: list[Argument] = []
@@ -64,7 +66,7 @@ class LoopWriter(Steps):
         if body.until is not None:
             name = self.argument("int64", 0, True, ("done",))
             self.where["done"] = (len(self.arguments) - 1, "number")
-            self.after.append(f"store({name}, 0, step)")
+            self.after.append(f"store({name}, 0, {self.steps_done})")
         self.after = [f"store({name}, 0, state{k})" for k, name in self.cells.items()] + self.after
 
     def size(self, size: Size) -> str:

@@ -137,7 +137,8 @@ class Steps(Units):
         self.lines += nexts
         if body.until is not None:
             self.lines.append(f"{self.step} = {self.step} + 1")
-            self.lines.append(f"{self.step}_more = ({self.step} < {self.steps}) & (not {ends})")
+            self.lines.append(f"{self.step}_on = not {ends}")
+            self.lines.append(f"{self.step}_more = ({self.step} < {self.steps}) & {self.step}_on")
 
     def targets(self, numbers: dict[int, str]) -> list[tuple[Place, Expr]]:
         """Places of states and kept values, with what is to be in them after a step."""
@@ -191,7 +192,8 @@ class Steps(Units):
         if self.body.until is None:
             lines = [f"for {step} in range({start}, {stop}):"]
         else:
-            lines = [f"{step} = {start}", f"{step}_more = {start} < {stop}", f"while {step}_more:"]
+            lines = [f"{step} = {start}", f"{step}_on = {start} <= {stop}", f"{step}_more = {start} < {stop}",
+                     f"while {step}_more:"]
         return [*lines, *(["    " + line for line in self.lines] or ["    pass"])]
 
     # ------------------------------------------------------------ units
