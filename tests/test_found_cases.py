@@ -10,6 +10,7 @@ from scipy import special
 import fuse
 import fuse.tensor as T
 from fuse import reference, rules
+from fuse.codegen.loop_entry import PIECE
 from fuse.codegen.sizes import Sizes
 from fuse.errors import FuseError, FuseValueError, ShapeError
 from fuse.ifelse import ifelse
@@ -705,3 +706,93 @@ def test_what_is_filled_has_the_size_of_the_value(mode):
     assert f(np.ones((4, 3)), np.ones((4, 1))).shape == f(np.ones((1, 3)), np.ones((4, 1))).shape == (4, 3)
     with pytest.raises(ShapeError):
         f(np.ones((2, 3)), np.ones((4, 1)))
+
+
+def test_indices_are_looked_at_where_other_axes_are_empty():
+    """An index was checked by the loops over what it selects, which do not run where there is nothing to select."""
+    x, i = T.dmatrix("x"), T.lvector("i")
+    rows, columns = fuse.function([x, i], x[i] * 2), fuse.function([x, i], T.set_subtensor(x[:, i], 1.0).sum(axis=1))
+    steps = fuse.function([x, i], fuse.scan(lambda k: x[:, i].sum() + k, sequences=T.arange(3.0))[0])
+    for f, shape, found in ((rows, (2, 0), (1, 0)), (columns, (0, 2), (0,)), (steps, (0, 2), (3,))):
+        f(np.ones((2, 3), order="F"), [1])  # the kernel for this layout serves arrays without elements too
+        assert f(np.zeros(shape), [-2]).shape == found
+        for bad in (2, -3):
+            with pytest.raises(IndexError):
+                f(np.zeros(shape), [bad])
+
+
+@pytest.mark.parametrize("of", ["its own transpose", "its own row", "a clone"])
+def test_updates_are_not_written_over_what_is_read_elsewhere(of):
+    """``get_value(borrow=True)`` hands out the very array that an update in place writes to, and so does a clone."""
+    start = np.arange(9.0).reshape(3, 3)
+    s, x = fuse.shared(start), T.dmatrix("x") if of == "its own transpose" else T.dvector("x")
+    clone = s.clone()
+    new = s + clone[::-1] if of == "a clone" else s + x
+    f = fuse.function([x], updates=[(s, new)], on_unused_input="ignore")
+    want = start
+    for _ in range(7):  # later calls take another path
+        own = s.get_value(borrow=True)
+        other = own.T if of == "its own transpose" else own[0]
+        want = want + (want.T if of == "its own transpose" else want[0] if of == "its own row" else want[::-1])
+        f(other)
+        np.testing.assert_array_equal(s.get_value(), want)
+
+
+def test_calls_that_fail_late_store_nothing_and_others_store_once():
+    """A size without a value was met after an update in place, and the call was made again from there."""
+    n, m, total = T.lscalar("n"), T.lscalar("m"), fuse.shared(np.zeros(3))
+    f = fuse.function([n, m], T.zeros((n // m,)) + 1, updates=[(total, total + 1)])
+    for k in range(6):
+        assert f(7, 2).shape == (3,) and total.get_value().tolist() == [k + 1.0] * 3
+    assert f(-7, -2).shape == (3,) and total.get_value().tolist() == [7.0] * 3
+    with pytest.raises(FuseError):
+        f(-7, 2)
+    assert total.get_value().tolist() == [7.0] * 3
+    g = fuse.function([n], T.alloc(T.arange(2.0), n, 2), updates=[(total, total + 1)])
+    with pytest.raises(FuseError):
+        g(-1)
+    assert total.get_value().tolist() == [7.0] * 3
+
+
+@pytest.mark.parametrize("mode", ["FAST_RUN", "FAST_COMPILE"])
+def test_given_arrays_of_another_shape_leave_shared_variables_alone(mode):
+    x, total = T.dvector("x"), fuse.shared(0.0)
+    f = fuse.function([x], [x * 2, x + 1], updates=[(total, total + x.sum())], mode=mode)
+    out = np.full(3, 7.0)
+    with pytest.raises(ShapeError):
+        f(np.ones(3), out=[out, np.empty(2)])
+    assert float(total.get_value()) == 0
+    if mode == "FAST_COMPILE":
+        assert out.tolist() == [7.0] * 3
+
+
+def test_shapes_that_an_op_does_not_keep_to():
+    """What ``infer_shape`` says is believed only as long as it holds: memory was read beyond its end."""
+    cube = T.TensorType("float64", (None, 1, None))
+
+    class Half(fuse.Op):
+        __props__ = ()
+        itypes, otypes = [cube], [cube]
+
+        def perform(self, node, inputs, outputs):
+            outputs[0][0] = inputs[0][: len(inputs[0]) // 2].copy()
+
+        def infer_shape(self, node, shapes):
+            return shapes
+
+    x = cube("x")
+    with pytest.raises(ShapeError):
+        fuse.function([x], Half()(x) * 2 + x)(np.ones((4, 1, 3)))
+
+
+@pytest.mark.parametrize("end", [PIECE - 1, PIECE, PIECE + 1, 2 * PIECE])
+def test_a_condition_that_ends_a_loop_with_the_last_step_of_a_piece(end):
+    """Loops of unknown length run in pieces; one more step was done where the condition came at the end of one."""
+    limit, n = T.dscalar("limit"), T.lscalar("n")
+    counted, _ = fuse.scan(lambda s: (s + 1, fuse.scan_module.until(s + 1 >= limit)),
+                           outputs_info=T.constant(0.0, dtype="float64"), n_steps=n)  # fmt: skip
+    f = fuse.function([limit, n], [counted, counted.shape[0]])
+    for given in ((float(end), 10**6), (1e9, end)):
+        values, count = f(*given)
+        np.testing.assert_array_equal(values, np.arange(1.0, end + 1))
+        assert count == end

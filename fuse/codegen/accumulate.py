@@ -15,7 +15,7 @@ import numpy as np
 from fuse.codegen import blas
 from fuse.codegen.added import added_product, sum_of_product
 from fuse.codegen.expand import replaced, settle
-from fuse.codegen.inplace import fails_later
+from fuse.codegen.inplace import fails_later, old_value
 from fuse.codegen.overwrite import changed_input
 from fuse.codegen.products import form_of, is_product
 from fuse.codegen.region import see_through
@@ -134,7 +134,7 @@ def write_sum(writer: Writer, node: Expr, position: int) -> None:
     target = _updated(writer, node, position)
     over = None
     if target is not None:
-        made = f"{old} if {writer.cells[target]}.borrowed is not {old} else {made}"
+        made = old_value(writer, target, position, made)
         writer.in_place.add(node)
     elif node in writer.given:
         out = writer.given[node]

@@ -182,14 +182,24 @@ class _Translator:
                 self.words("alias", self.register(name), old)
             case ast.IfExp(test=ast.Compare(left=ast.Attribute(value=ast.Name(id=cell))), body=ast.Name(id=old),
                            orelse=made):
-                target, known = self.register(name), self.registers[old]
-                new = self.allocation(made)
-                self.words("reuse", target, known, Pointer(self.scope[cell]), 2 + len(new))  # words of what follows
-                self.words("new", target, *new)
+                self.reuse(name, cell, old, [], made)
+            case ast.IfExp(test=ast.BoolOp(op=ast.And(), values=[
+                    ast.Compare(left=ast.Attribute(value=ast.Name(id=cell))),
+                    ast.Call(func=ast.Name(id="apart"), args=[_, *others])]), body=ast.Name(id=old), orelse=made):
+                self.reuse(name, cell, old, others, made)
             case _:
                 if name.startswith("n"):
                     raise Untranslatable(name)
                 self.registers[name] = self.value(value)
+
+    def reuse(self, name: str, cell: str, old: str, others: Sequence[ast.expr], made: ast.expr) -> None:
+        """The old value of a shared variable as memory for the new one, where it is its own and apart from others."""
+        target, known, alone = self.register(name), self.registers[old], self.number(1)
+        for other in others:
+            alone = self.fresh("min", alone, self.fresh("apart", known, self.known(_name(other))))
+        new = self.allocation(made)
+        self.words("reuse", target, known, Pointer(self.scope[cell]), alone, 2 + len(new))  # words of what follows
+        self.words("new", target, *new)
 
     def results(self, registers: list[int]) -> None:
         if self.form == "single":

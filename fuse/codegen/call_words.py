@@ -43,7 +43,9 @@ OPERATIONS = {
     "drop": "r",
     "read": "r cell:p",  # cell.value
     "store": "cell:p r",
-    "reuse": "r old:r cell:p skip:i",  # old, unless it is borrowed; then goes on to the "new" that follows
+    "apart": "s r r",  # 1 where two arrays surely have no memory in common, or 0
+    # old, unless it is borrowed or ``alone`` is 0; then goes on to the "new" that follows
+    "reuse": "r old:r cell:p alone:s skip:i",
     "single": "r",
     "list": "count:i registers",
     "dict": "count:i pairs of key:p and r",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from fuse.codegen.inplace import reads_once
+from fuse.codegen.inplace import are_sized, reads_once, touched
 from fuse.codegen.kernel import Compute, Const, Kernel, Load, Loop, Store, walk
 from fuse.codegen.region import INDEXED, Region, see_through
 from fuse.expr import SHARED, Expr, leaves, toposort
@@ -32,6 +32,8 @@ def in_place(writer: DeviceWriter, region: Region, found: DeviceRegion) -> dict[
         return {}
     if any(n.op.name in INDEXED for u in units if isinstance(u, Region) for n in u.amap):
         return {}  # indices are looked at when all has run
+    if not are_sized([v for u in later for v in touched(u)] + list(writer.results), writer.sizes):
+        return {}
     cells = Counter([id(leaf.container) for leaf in leaves(writer.results) if leaf.op is SHARED])
     out: dict[Expr, Expr] = {}
     for (target, _), value in zip(program.updates, writer.results[len(program.outputs) :], strict=True):

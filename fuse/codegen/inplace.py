@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fuse.codegen.calls import is_checked
 from fuse.codegen.launch import Launcher
-from fuse.codegen.region import INDEXED, Region, see_through
+from fuse.codegen.region import INDEXED, SEEN_THROUGH, Region, see_through
+from fuse.codegen.sizes import Size, Sizes
 from fuse.codegen.tape import is_long
-from fuse.expr import Expr, toposort
+from fuse.expr import INPUT, SHARED, Constant, Expr, toposort
 from fuse.types import TensorType
 
 if TYPE_CHECKING:
@@ -19,9 +21,7 @@ def in_place_targets(writer: Writer, region: Region, position: int, launcher: La
     """Region outputs that are updates computed over the old value of their shared variable."""
     program = writer.program
     out: dict[Expr, Expr] = {}
-    if program.takes_outputs:  # their shapes are checked last
-        return out
-    if writer.guards or any(_may_fail(u) for u in writer.plan.units[position + 1 :]):
+    if program.takes_outputs or fails_later(writer, position):  # the shapes of given arrays are checked last
         return out
     values = writer.results[len(program.outputs) :]
     for (target, _), value in zip(program.updates, values, strict=True):
@@ -97,7 +97,24 @@ def alike_operands(
 
 def fails_later(writer: Writer, position: int) -> bool:
     """Whether a call may fail after the unit at ``position``: it is made again then, from the same inputs."""
-    return bool(writer.guards) or any(_may_fail(u) for u in writer.plan.units[position + 1 :])
+    if writer.last_risk is None:
+        units, sizes = writer.plan.units, writer.sizes
+        views = [r for r in writer.results if r.op.name in SEEN_THROUGH]  # copied when all is computed
+        risks = [k for k, u in enumerate(units) if _may_fail(u) or not are_sized(touched(u), sizes)]
+        writer.last_risk = max(risks, default=-1) if are_sized(views, sizes) else len(units)
+    return bool(writer.guards) or writer.last_risk > position
+
+
+def old_value(writer: Writer, target: Expr, position: int, made: str) -> str:
+    """The text of the memory of an update: the old value's where that is the variable's own, and ``made``, new memory.
+
+    What is read from then on may be in the old memory too: ``get_value(borrow=True)`` hands it out, clones have it.
+    """
+    old, cell = writer.env[target], writer.cells[target]
+    read = [v for v in writer.env if v.op in (INPUT, SHARED) and v is not target and isinstance(v.type, TensorType)]
+    others = [writer.env[v] for v in read if v.type.ndim and writer.last_use.get(v, -1) >= position]
+    apart = f" and apart({', '.join([old, *others])})" if others else ""
+    return f"{old} if {cell}.borrowed is not {old}{apart} else {made}"
 
 
 def reads_once(writer: Writer, region: Region, target: Expr) -> bool:
@@ -122,6 +139,41 @@ def _may_fail(unit: Any) -> bool:
     if isinstance(unit, Expr):
         return unit.op.name not in ("dot", "add_product") and (unit.op.name != "subtensor" or is_checked(unit))
     return any(n.op.name in INDEXED or n.op.name in ("max", "min") for n in unit.amap)
+
+
+def touched(unit: Any) -> Sequence[Expr]:
+    """The values for which a unit asks for memory, or a view."""
+    return unit.outputs if isinstance(unit, Region) else [unit, *unit.args]
+
+
+def are_sized(values: Iterable[Expr], sizes: Sizes) -> bool:
+    """Whether the sizes of all ``values`` are sure to be sizes, whatever the call is given."""
+    return all(_is_size(sizes.find(n), sizes) for value in values for n in sizes.of.get(value, ()))
+
+
+def _is_size(size: Size, sizes: Sizes) -> bool:
+    """Whether a formula is sure to have a value, and none below zero."""
+    if isinstance(size, int):
+        return size >= 0
+    terminals = sizes.terminals(size)
+    sure = {t: t.op.name == "shape_i" for t in terminals}
+    for node in toposort([size], known=sure):
+        if node in sure:
+            continue
+        found, last = [sure.get(a, False) for a in node.args], node.args[-1] if node.args else None
+        match node.op.name:
+            case "constant":
+                sure[node] = int(node.data) >= 0
+            case "maximum":
+                sure[node] = any(found)
+            case "minimum" | "add" | "mul":
+                sure[node] = all(found)
+            case "int_div" | "mod":
+                divides = isinstance(last, Constant) and int(last.data) > 0
+                sure[node] = divides and found[0]
+            case "cast":
+                sure[node] = found[0]
+    return sure.get(size, False)
 
 
 def _one_sweep(launcher: Launcher, target: Expr, value: Expr) -> bool:

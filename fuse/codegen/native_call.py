@@ -16,6 +16,7 @@ from fuse.codegen.assembly import Assembly
 from fuse.codegen.call_words import CODES, REGISTERS
 
 PAYLOAD = bytes.__basicsize__ - 1  # where the bytes of a bytes object start
+LARGEST_ELEMENT = 16  # bytes: of a complex number
 HEADER = 3  # words before the instructions: the Python function, inputs, registers
 
 CPYTHON = ("Py_IncRef", "Py_DecRef", "PyErr_Occurred", "PyErr_Clear", "PyErr_ExceptionMatches", "PyObject_Vectorcall",
@@ -26,7 +27,7 @@ OBJECTS: dict[str, Any] = {
     "type_float": float, "type_int": int, "type_float64": np.float64, "type_float32": np.float32,
     "type_int64": np.int64,
     "number_zero": 0, "name_value": "value", "name_borrowed": "borrowed", "object_none": None,
-    "type_exception": Exception,
+    "type_exception": Exception, "type_memory_error": MemoryError,
 }
 
 
@@ -311,11 +312,31 @@ class _Interpreter(Assembly):
         failed = self(f"call i32 @PyObject_SetAttr(ptr {cell}, ptr @name_value, ptr {value})")
         self.require(self(f"icmp eq i32 {failed}, 0"), self.error)
 
+    def reach(self, item: str) -> tuple[str, str]:
+        """Addresses that no element of an array is below, and that none goes beyond."""
+        data = self(f"ptrtoint ptr {self.field('ptr', item, self.head)} to i64")
+        ends = {"slt": self.slot("i64", data), "sgt": self.slot("i64", data)}
+        sizes, strides = self.field("ptr", item, self.head + 16), self.field("ptr", item, self.head + 24)
+        with self.loop(self(f"sext i32 {self.field('i32', item, self.head + 8)} to i64")) as i:
+            steps = self(f"sub i64 {self.load('i64', self.item(sizes, i))}, 1")
+            way = self(f"mul i64 {steps}, {self.load('i64', self.item(strides, i))}")
+            for comparison, end in ends.items():
+                more = self(f"select i1 {self(f'icmp {comparison} i64 {way}, 0')}, i64 {way}, i64 0")
+                self.store("i64", self(f"add i64 {self.load('i64', end)}, {more}"), end)
+        return self.load("i64", ends["slt"]), self(f"add i64 {self.load('i64', ends['sgt'])}, {LARGEST_ELEMENT}")
+
+    def do_apart(self) -> None:
+        target = self.item(self.numbers, self.word())
+        (low, high), (start, end) = [self.reach(self.load("ptr", self.place())) for _ in range(2)]
+        before, behind = self(f"icmp sle i64 {high}, {start}"), self(f"icmp sle i64 {end}, {low}")
+        self.store("i64", self(f"zext i1 {self(f'or i1 {before}, {behind}')} to i64"), target)
+
     def do_reuse(self) -> None:
-        place, old, cell, skip = self.place(), self.load("ptr", self.place()), self.object(), self.word()
+        place, old, cell, alone = self.place(), self.load("ptr", self.place()), self.object(), self.size()
+        skip = self.word()
         borrowed = self.some(self(f"call ptr @PyObject_GetAttr(ptr {cell}, ptr @name_borrowed)"), self.error)
         self.do(f"call void @Py_DecRef(ptr {borrowed})")
-        with self.when(self(f"icmp ne ptr {borrowed}, {old}")):
+        with self.when(self(f"and i1 {self(f'icmp ne ptr {borrowed}, {old}')}, {self(f'icmp ne i64 {alone}, 0')}")):
             self.do(f"call void @Py_IncRef(ptr {old})")
             self.store("ptr", old, place)
             pointer = self.load("ptr", self.cursor)
@@ -376,6 +397,9 @@ class _Interpreter(Assembly):
         self.start(self.error)  # Python meets the error again, unless it is one that ends programs
         matches = self("call i32 @PyErr_ExceptionMatches(ptr @type_exception)")
         self.require(self(f"icmp ne i32 {matches}, 0"), self.leave)
+        # Memory that is missing is the one error that an update in place may come before: it is not made again.
+        matches = self("call i32 @PyErr_ExceptionMatches(ptr @type_memory_error)")
+        self.require(self(f"icmp eq i32 {matches}, 0"), self.leave)
         self.do("call void @PyErr_Clear()")
         self.jump(self.slow)
         self.start(unusual)

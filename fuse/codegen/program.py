@@ -82,7 +82,7 @@ class Program:
     def __call__(self, *values: Any) -> list[Array]:
         try:
             return self._run(*values)
-        except (ValueError, OverflowError) as error:
+        except (ValueError, OverflowError, ZeroDivisionError) as error:
             if isinstance(error, FuseError):
                 raise
             return self.serve(values)  # a size that cannot be: the interpreter tells the user's line
@@ -101,7 +101,7 @@ class Program:
         """The results, each in the array given for it where that can be written directly, and else in a new one."""
         try:
             return self._with_outputs._run(*values, *outs, *[None] * (len(self.outputs) - len(outs)))
-        except (ValueError, OverflowError) as error:
+        except (ValueError, OverflowError, ZeroDivisionError) as error:
             if isinstance(error, FuseError):
                 raise
             return self.serve(values)
@@ -195,7 +195,7 @@ class Program:
         parts = []
         for number, runner in enumerate(self.launchers):
             contiguous = ("C",) * runner.count
-            texts = {layouts: recipe.text for layouts, recipe in runner.recipes.items()}
+            texts = {layouts: recipe.text for layouts, recipe in list(runner.recipes.items())}
             if contiguous not in texts:
                 texts = {contiguous: self.planned.launchers[number].source().text, **texts}
             for layouts, text in texts.items():

@@ -27,7 +27,7 @@ from fuse.codegen.calls import (
 )
 from fuse.codegen.choosing import plan
 from fuse.codegen.host import SizeNames
-from fuse.codegen.inplace import alike_operands, in_place_targets, reused_memory
+from fuse.codegen.inplace import alike_operands, in_place_targets, old_value, reused_memory
 from fuse.codegen.joins import into_joins, join
 from fuse.codegen.joins import prepare as prepare_join
 from fuse.codegen.launch import Launcher
@@ -42,6 +42,7 @@ from fuse.codegen.runner import SizeMismatch
 from fuse.codegen.stores import changed_copy, into_views, is_slice_store, part_of, prepare, store
 from fuse.codegen.swept import Matrix
 from fuse.expr import CONSTANT, INPUT, SHARED, Expr, leaves
+from fuse.op import OPS
 from fuse.types import TensorType
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Writer(SizeNames):
             "copyto": np.copyto,
             "increase": increase,
             "SizeMismatch": SizeMismatch,
+            "apart": given.apart,
         }
         self.given: dict[Expr, str] = {}  # names of arrays that the call gives for results
         if program.takes_outputs:
@@ -88,6 +90,7 @@ class Writer(SizeNames):
         self.root: dict[Expr, Expr] = {}
         self.owned: set[Expr] = set()  # values in arrays that nothing else holds
         self.in_place: set[Expr] = set()
+        self.last_risk: int | None = None  # of the plan's units, after which no call fails (see `inplace`)
         self.changed: set[Expr] = set()  # values whose memory another value has
         self.joined: dict[Expr, set[int]] = {}  # of joins: the arguments that kernels write where they stand
         self.cells: dict[Expr, str] = {}
@@ -295,10 +298,9 @@ class Writer(SizeNames):
         made: list[Expr] = []
         for node in region.outputs:
             if node in in_place:
-                target = in_place[node]
-                old, name = self.env[target], self.fresh("t")
-                new = self.empty_text(node)
-                self.line(f"{name} = {old} if {self.cells[target]}.borrowed is not {old} else {new}")
+                memory_of = old_value(self, in_place[node], position, self.empty_text(node))
+                name = self.fresh("t")
+                self.line(f"{name} = {memory_of}")
                 self.env[node] = name
                 self.in_place.add(node)
                 continue
@@ -364,6 +366,20 @@ class Writer(SizeNames):
             call = self.give("call", opaque_call(node))
             self.line(f"{name} = {call}({', '.join(arguments)})")
         self.env[node] = name
+        self.check_claims(node)
+
+    def check_claims(self, node: Expr) -> None:
+        """Compare the sizes of what a user's own op made with those that it said it would have."""
+        op = node.args[0].op if node.op.name == "part" else node.op
+        if op.shape is None or OPS.get(op.name) is op or not isinstance(node.type, TensorType):
+            return
+        for axis, (known, size) in enumerate(zip(node.type.shape, self.sizes.of[node], strict=True)):
+            size = self.sizes.find(size)
+            own = isinstance(size, Expr) and size.op.name == "shape_i" and size.args[0] is node
+            if known is None and not own and self.is_ready(size):
+                name = self.fresh("n")
+                self.line(f"{name} = {self.env[node]}.shape[{axis}]")
+                self.compare(name, self.size(size))
 
     def argument(self, node: Expr, k: int) -> str:
         arg = node.args[k]

@@ -87,8 +87,12 @@ class SharedVariable(Expr):
         if not isinstance(self.type, TensorType):
             self.container.value = value if borrowed else self.type.copied(value)
             return
-        self.container.value = value if borrowed else _own(value, new_value)
-        self.container.borrowed = value if borrowed else None
+        if borrowed:  # in this order: another thread may be about to update in place
+            self.container.borrowed = value
+            self.container.value = value
+        else:
+            self.container.value = _own(value, new_value)
+            self.container.borrowed = None
 
     def zero(self, borrow: bool = False) -> None:
         """Set every element to 0."""
