@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
@@ -91,6 +92,9 @@ def _convert(name: str, value: Any) -> Any:
     return value
 
 
+_LOCK = threading.Lock()  # while flags are replaced by others
+
+
 class Config:
     """The flags as attributes: ``config.floatX``; assignment changes one for the whole process.
 
@@ -110,9 +114,11 @@ class Config:
         """Call ``told`` with every new value of the flag ``name``."""
         self._watchers.setdefault(name, []).append(told)
 
-    def _store(self, flags: Flags) -> None:
-        old = self._flags
-        object.__setattr__(self, "_flags", flags)
+    def _store(self, values: dict[str, Any]) -> None:
+        with _LOCK:
+            old = self._flags
+            flags = replace(old, **values)
+            object.__setattr__(self, "_flags", flags)
         for name, watchers in self._watchers.items():
             if getattr(old, name) != getattr(flags, name):
                 for told in watchers:
@@ -132,7 +138,7 @@ class Config:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _TYPES:
-            self._store(replace(self._flags, **{name: _convert(name, value)}))
+            self._store({name: _convert(name, value)})
         else:
             name = _dotted(name)
             if name not in _READ:
@@ -166,17 +172,23 @@ class _Section:
         setattr(self._owner, f"{self._name}.{name}", value)
 
 
+_ABSENT: Any = object()
+
+
 class _Change(contextlib.ContextDecorator):
     def __init__(self, owner: Config, flags: dict[str, Any]) -> None:
         self._owner, self._new = owner, flags
-        self._saved: list[tuple[Flags, dict[str, Any]]] = []
+        self._saved: list[tuple[dict[str, Any], dict[str, Any]]] = []
 
     def _recreate_cm(self) -> _Change:
         return _Change(self._owner, self._new)
 
     def __enter__(self) -> Config:
         owner = self._owner
-        self._saved.append((owner._flags, dict(owner._foreign)))
+        other = [_dotted(name) for name in self._new if name not in _TYPES]
+        # Only the flags that are changed are put back: others may be set meanwhile, by another thread.
+        own = {name: getattr(owner._flags, name) for name in self._new if name in _TYPES}
+        self._saved.append((own, {name: owner._foreign.get(name, _ABSENT) for name in other}))
         try:
             for name, value in self._new.items():
                 if _dotted(name) in _FOREIGN:  # for a while, by a program that knows them: nothing to warn of
@@ -189,10 +201,13 @@ class _Change(contextlib.ContextDecorator):
         return owner
 
     def __exit__(self, *exc: object) -> None:
-        flags, foreign = self._saved.pop()
-        self._owner._store(flags)
-        self._owner._foreign.clear()
-        self._owner._foreign.update(foreign)
+        own, foreign = self._saved.pop()
+        owner = self._owner
+        owner._store(own)
+        for name, value in foreign.items():
+            owner._foreign.pop(name, None)
+            if value is not _ABSENT:
+                owner._foreign[name] = value
 
 
 def _dotted(name: str) -> str:

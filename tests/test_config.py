@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import warnings
 
 import pytest
@@ -81,3 +82,15 @@ def test_a_process(written, tmp_path):
     out = subprocess.run([sys.executable, "-c", "import fuse; print(fuse.config.floatX)"], env=env, check=True,
                          capture_output=True, text=True)
     assert out.stdout == "float32\n"
+
+
+def test_flags_that_are_set_while_others_are_changed_stay():
+    """Leaving a block put all flags back, also those that another thread had set meanwhile."""
+    with config.change_flags(compute_test_value="off"):
+        thread = threading.Thread(target=setattr, args=(config, "floatX", "float32"))
+        thread.start()
+        thread.join()
+    try:
+        assert config.floatX == "float32"
+    finally:
+        config.floatX = "float64"
