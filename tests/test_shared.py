@@ -56,6 +56,24 @@ def test_memory_is_shared_only_on_request():
     assert s.get_value(borrow=True) is view
 
 
+def test_arrays_of_objects_are_copied():
+    """An object that gives its own array to ``np.asarray`` would have it changed by updates in place."""
+
+    class Holder:
+        def __init__(self):
+            self.array = np.zeros(3)
+
+        def __array__(self, dtype=None, copy=None):
+            return self.array
+
+    mine, other = Holder(), Holder()
+    s = fuse.shared(mine)
+    s.get_value(borrow=True)[0] = 1
+    s.set_value(other)
+    s.get_value(borrow=True)[0] = 1
+    assert not mine.array.any() and not other.array.any()
+
+
 def test_read_only_arrays_are_copied_even_when_lent():
     fixed = np.zeros(2)
     fixed.flags.writeable = False

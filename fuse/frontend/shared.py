@@ -139,7 +139,9 @@ def _copied(type_: Any, container: Container) -> Any:
 
 def _own(value: np.ndarray[Any, Any], given: Any) -> np.ndarray[Any, Any]:
     """``value`` as an array that nothing of the user's shares memory with."""
-    if isinstance(given, np.ndarray) or given is None or not value.flags.owndata or not value.flags.writeable:
+    # Lists and numbers became a new array; an object that has one of its own (``__array__``) may have given that.
+    is_new = isinstance(given, (list, tuple, bool, int, float, complex, np.generic))
+    if not is_new or not value.flags.owndata or not value.flags.writeable:
         return np.array(value, order="C" if value.flags.c_contiguous else "K", copy=True, subok=False)
     return value
 
