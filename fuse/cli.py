@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where kernels run (default: cpu)")
     demo.add_argument("--epochs", type=_positive, default=40, help="passes over the training images (default: 40)")
     demo.add_argument("--seed", type=int, default=0, help="of the split and the initial weights (default: 0)")
+    demo.add_argument("--whole", action="store_true", help="all images in the simulator of a GPU too, in minutes")
     demo.set_defaults(run=_demo)
 
     info = commands.add_parser("info", help="versions, processor, threads, kernel cache, GPU: for a bug report")
@@ -79,7 +80,7 @@ def _demo(options: argparse.Namespace) -> int:
 
     from fuse.demo import run
 
-    return run(device=options.device, epochs=options.epochs, seed=options.seed)
+    return run(device=options.device, epochs=options.epochs, seed=options.seed, whole=options.whole)
 
 
 def _names(options: argparse.Namespace) -> int:

@@ -144,6 +144,12 @@ def test_any_size_of_blocks(block, monkeypatch):
     on_both([x], [T.nnet.softmax(x), x.sum(0), x.sum(), T.nnet.softmax(x.T), x.var(1)], [tall])
 
 
+def test_what_has_no_text_for_gpus_counts_on_the_host():
+    v, n = T.dvector("v"), T.lscalar("n")
+    f = on_both([v, n], [T.jv(1, T.arange(n).dimshuffle(0, "x") + v)], [V, 3])
+    assert "on the host: jv" in f.explain()
+
+
 @pytest.mark.parametrize("axis", [0, 1])
 def test_few_long_rows_are_done_in_chunks(axis, monkeypatch):
     monkeypatch.setattr(device.current(), "threads", 32)

@@ -19,7 +19,7 @@ from fuse.codegen.cuda_loop_run import DeviceLoop
 from fuse.codegen.cuda_loops import device_loop
 from fuse.codegen.host import SizeNames
 from fuse.codegen.program import Program
-from fuse.codegen.region import SCATTERS, SEEN_THROUGH, Region, is_literal
+from fuse.codegen.region import GENERATORS, SCATTERS, SEEN_THROUGH, Region, is_literal
 from fuse.errors import FuseError, FuseTypeError, origin_text
 from fuse.expr import CONSTANT, INPUT, SHARED, Expr, leaves, substitute
 from fuse.types import TensorType
@@ -167,6 +167,7 @@ class DeviceWriter(SizeNames):
         """A region with an op that has no text for GPUs: its kernel runs on the host."""
         bases = list(dict.fromkeys([*region.loads, *region.whole, *_outside(region)]))
         bases = [b for b in bases if b not in region.amap or b in region.loads]
+        bases = [b for b in bases if b.op.name not in GENERATORS or b in self.env]  # the host counts by itself
         names = self.host_call(bases, list(region.outputs))
         for node, name in zip(region.outputs, names, strict=True):
             self.env[node] = name

@@ -167,11 +167,11 @@ def dispatcher() -> None:
     import fuse.tensor as T
     from fuse.codegen import device
 
-    on = device.current()
+    on, v = device.current(), T.dvector()
+    same([v], [v + 1], [np.arange(6.0)])
     before, on.direct = on.direct, None
     assert before is not None, "launches do not go straight to cuda.core"
     try:
-        v = T.dvector()
         same([v], [v * 3 - 2, (v * v).sum()], [np.arange(6.0)])
     finally:
         on.direct = before
