@@ -8,6 +8,7 @@ import fuse
 import fuse.tensor as T
 from fuse.errors import FuseError, FuseTypeError, FuseValueError
 from fuse.gradient import DisconnectedType, NullType, NullTypeGradError
+from fuse.reference import evaluate
 
 ONE, TWO = np.full((1, 2), 2.0), np.full((1, 2), 3.0)
 
@@ -167,3 +168,45 @@ def test_arguments_by_name_defaults_and_plain_arrays():
     np.testing.assert_array_equal(passed(x), 2 * x)  # an array, as of any function of arrays
     with pytest.raises(FuseTypeError, match="passed: got an unexpected keyword argument 'limits'"):
         passed(x, limits=1.0)
+
+
+def _twice(how):
+    """A function of two arguments with derivatives of its own in one of the three ways."""
+    a, b = T.dscalars("ab")
+    if how == "OpFromGraph":
+        rules = ["default", lambda inputs, gs: [gs[0] * inputs[0] * T.cos(inputs[1])]]
+        return fuse.OpFromGraph([a, b], [a * T.sin(b)], grad_overrides=rules)
+    if how == "custom_jvp":
+        made = fuse.custom_jvp(lambda a, b: a * T.sin(b))
+        made.defjvp(lambda args, dots: (
+            args[0] * T.sin(args[1]), dots[0] * T.sin(args[1]) + dots[1] * args[0] * T.cos(args[1])
+        ))
+        return made
+    made = fuse.custom_vjp(lambda a, b: a * T.sin(b))
+    made.defvjp(lambda a, b: (a * T.sin(b), (a, b)), lambda kept, g: (g * T.sin(kept[1]), g * kept[0] * T.cos(kept[1])))
+    return made
+
+
+@pytest.mark.parametrize("how", ["OpFromGraph", "custom_jvp", "custom_vjp"])
+def test_arguments_that_are_given_twice_or_made_of_one_another(how):
+    """What flows to one argument was taken at all places where the same variable was an argument, or a part of one."""
+    f, x = _twice(how), T.dscalar("x")
+    at = 0.7
+    for second, value, slope in [(x, at, 1.0), (T.exp(x), np.exp(at), np.exp(at)), (x * x, at * at, 2 * at)]:
+        want = np.sin(value) + at * np.cos(value) * slope
+        for got in (fuse.grad(f(x, second), x), fuse.Rop(f(x, second), x, T.ones_like(x))):
+            np.testing.assert_allclose(evaluate([got], {x: at})[0], want)
+
+
+@pytest.mark.parametrize("how", ["custom_jvp", "custom_vjp"])
+def test_what_a_function_reads_besides_its_arguments_has_its_own_slope(how):
+    """It was counted again through an argument made of it, or not at all."""
+    w = T.dscalar("w")
+    f = getattr(fuse, how)(lambda a: a * w)
+    if how == "custom_jvp":
+        f.defjvp(lambda args, dots: (args[0] * w, dots[0] * w))
+    else:
+        f.defvjp(lambda a: (a * w, None), lambda kept, g: (g * w,))
+    for argument, want in [(w * 2, 12.0), (w, 6.0), (T.constant(5.0), 5.0)]:
+        for got in (fuse.grad(f(argument), w), fuse.Rop(f(argument), w, T.ones_like(w))):
+            np.testing.assert_allclose(evaluate([got], {w: 3.0})[0], want)

@@ -91,27 +91,42 @@ def _shape(node: Expr, *shapes: Any) -> Any:
 
 def _pull(g: Any, out: Expr, *args: Expr, graph: Graph) -> list[Any]:
     gs = list(g) if isinstance(g, tuple) else [g]
-    own, captured = args[: len(graph.inputs)], args[len(graph.inputs) :]
-    through = _default_pull(graph, args, gs, captured) if captured else []
+    own = len(graph.inputs)
+    through = _default_pull(graph, args, gs, range(own, len(args)))
     if graph.pull is None:
-        return [*_default_pull(graph, args, gs, own), *through]
-    found = graph.pull(list(own), parts(out), gs)
-    if len(found) != len(own):
-        raise FuseTypeError(f"the gradient of {graph.name} has {len(found)} entries for {len(own)} inputs")
+        pull = _default_pull if graph.push is None else _transposed_push
+        return [*pull(graph, args, gs, range(own)), *through]
+    found = graph.pull(list(args[:own]), parts(out), gs)
+    if len(found) != own:
+        raise FuseTypeError(f"the gradient of {graph.name} has {len(found)} entries for {own} inputs")
     return [*found, *through]
 
 
-def _default_pull(graph: Graph, args: Sequence[Expr], gs: Sequence[Any], wanted: Sequence[Expr]) -> list[Any]:
-    """The ordinary gradient: through the graph, or through the tangents that ``push`` gives."""
-    if graph.push is not None:
-        return _transposed_push(graph, args, gs, wanted)
-    outputs = graph.at(args)
+def _apart(graph: Graph, args: Sequence[Expr]) -> tuple[list[Expr], list[Expr]]:
+    """Variables in the place of ``args``, and the outputs at them: what an argument does to the outputs by itself,
+    though it may be given twice, or others be made of it."""
+    alone = [variable(a.type) for a in args]
+    return alone, graph.at(alone)
+
+
+def _default_pull(graph: Graph, args: Sequence[Expr], gs: Sequence[Any], places: Sequence[int]) -> list[Any]:
+    """The ordinary gradient, through the graph, for the arguments at ``places``."""
+    if not places:
+        return []
+    alone, outputs = _apart(graph, args)
     pairs = [(o, g) for o, g in zip(outputs, gs, strict=True) if g is not DISCONNECTED]
-    found = cotangents(pairs, list(wanted))
-    return [found[w] for w in wanted]
+    found = cotangents(pairs, [alone[k] for k in places])
+    return _put_back([found[alone[k]] for k in places], alone, args)
 
 
-def _transposed_push(graph: Graph, args: Sequence[Expr], gs: Sequence[Any], wanted: Sequence[Expr]) -> list[Any]:
+def _put_back(found: Sequence[Any], alone: Sequence[Expr], args: Sequence[Expr]) -> list[Any]:
+    """What was found, with ``args`` for the variables in their place; what is no expression stays."""
+    live = [h for h in found if isinstance(h, Expr) and not is_null(h)]
+    known: dict[Expr, Any] = dict(zip(live, substitute(live, dict(zip(alone, args, strict=True))), strict=True))
+    return [known.get(h, h) if isinstance(h, Expr) else h for h in found]
+
+
+def _transposed_push(graph: Graph, args: Sequence[Expr], gs: Sequence[Any], places: Sequence[int]) -> list[Any]:
     """Tangents are linear in the tangents of the inputs: the cotangents of these are the gradient."""
     own = args[: len(graph.inputs)]
     tangents = [variable(a.type, None) for a in own]
@@ -119,11 +134,8 @@ def _transposed_push(graph: Graph, args: Sequence[Expr], gs: Sequence[Any], want
     pushed = graph.push(list(own), outputs, tangents)  # type: ignore[misc]
     pairs = [(t, g) for t, g in zip(pushed, gs, strict=True) if g is not DISCONNECTED and isinstance(t, Expr)]
     found = cotangents(pairs, tangents)
-    of: dict[Expr, Any] = dict(zip(own, [found[t] for t in tangents], strict=True))
     # the tangents themselves matter no more, but for their shapes: those of the inputs
-    live = [w for w in wanted if isinstance(of.get(w), Expr)]
-    free = dict(zip(live, substitute([of[w] for w in live], dict(zip(tangents, own, strict=True))), strict=True))
-    return [free.get(w, of.get(w, DISCONNECTED)) for w in wanted]
+    return _put_back([found[tangents[k]] for k in places], tangents, own)
 
 
 def _push(tangents: Sequence[Any], out: Expr, *args: Expr, graph: Graph) -> Any:
@@ -133,8 +145,28 @@ def _push(tangents: Sequence[Any], out: Expr, *args: Expr, graph: Graph) -> Any:
 
         plain = Op("from_graph", "composite", _values, infer=_infer, define=_define, shape=_shape, grad=_pull)
         return push_forward(plain(*args, graph=graph), tangents)
-    pushed = graph.push(list(args[:own]), parts(out), list(tangents[:own]))
+    pushed = list(graph.push(list(args[:own]), parts(out), list(tangents[:own])))
+    through = _default_push(graph, args, tangents)
+    pushed = [_added(p, t) for p, t in zip(pushed, through, strict=True)] if through else pushed
     return pushed[0] if len(pushed) == 1 else tuple(pushed)
+
+
+def _default_push(graph: Graph, args: Sequence[Expr], tangents: Sequence[Any]) -> list[Any]:
+    """The tangents of the outputs from those of what is captured; none where that does not move."""
+    from fuse.autodiff import forward
+
+    own = len(graph.inputs)
+    if not any(isinstance(t, Expr) for t in tangents[own:]):
+        return []
+    alone, outputs = _apart(graph, args)
+    start = {x: t for x, t in zip(alone[own:], tangents[own:], strict=True) if isinstance(t, Expr)}
+    return _put_back(forward.tangents(outputs, start), alone, args)
+
+
+def _added(one: Any, other: Any) -> Any:
+    if not isinstance(other, Expr):
+        return one
+    return ew.add(one, other) if isinstance(one, Expr) else other
 
 
 _GRAPH = Op(
@@ -221,9 +253,9 @@ class OpFromGraph:
             plain = Graph(self.inputs, self.outputs, name=self.name)
             full = [*args, *plain.captured]
             return [
-                _default_pull(plain, full, gs, [a])[0] if isinstance(o, str)
+                _default_pull(plain, full, gs, [k])[0] if isinstance(o, str)
                 else _special(_called(o, given)[0])
-                for o, a in zip(overrides, args, strict=True)
+                for k, o in enumerate(overrides)
             ]
 
         return pull
