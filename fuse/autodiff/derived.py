@@ -8,8 +8,17 @@ from fuse import testvalues
 from fuse.autodiff import batching
 from fuse.autodiff.batching import dimshuffle
 from fuse.autodiff.functions import also_of_functions
-from fuse.autodiff.reverse import as_nodes, check_choices, complain, derived, grad, in_form_of, stabilized, targets_of
-from fuse.autodiff.sweep import cotangents, filled, is_discrete, is_null, op
+from fuse.autodiff.reverse import (
+    as_nodes,
+    check_choices,
+    complain,
+    derived,
+    grad,
+    in_form_of,
+    stable_cotangents,
+    targets_of,
+)
+from fuse.autodiff.sweep import filled, is_discrete, is_null, op
 from fuse.errors import FuseTypeError, NullTypeGradError
 from fuse.expr import Expr, as_expr
 from fuse.frontend.sizes import as_size_expr, size_product, sizes_of
@@ -47,9 +56,8 @@ def jacobian(
     if expression.type.ndim == 0:
         return grad(expression, wrt, add_names=False, **options)
     stop = as_nodes(consider_constant)
-    [stable] = stabilized([expression], [*targets, *stop])
     row = expression.type()
-    found = cotangents([(stable, row)], targets, stop)
+    found = stable_cotangents([(expression, row)], targets, stop)
     sizes = sizes_of(expression)
     count = as_size_expr(size_product(sizes))
     live = {t: g for t, g in found.items() if isinstance(g, Expr)}

@@ -64,10 +64,12 @@ def Rop(
     for target, point in zip(targets, points, strict=True):
         if point is not None:
             start[target] = _checked_tangent(target, point)
-    found = [
-        ZERO if t is None and _derived_from(h, targets) else t
-        for h, t in zip(heads, tangents(stabilized(heads, targets), start), strict=True)
-    ]
+    stable = stabilized(heads, targets)
+    found = tangents(stable, start)
+    if None in found and any(a is not b for a, b in zip(heads, stable, strict=True)):
+        written = tangents(heads, start)  # what the stable form does without is one that heads depend on: by zero
+        found = [ZERO if t is None and w is not None else t for t, w in zip(found, written, strict=True)]
+    found = [ZERO if t is None and _derived_from(h, targets) else t for h, t in zip(heads, found, strict=True)]
     results = [_result(t, h, disconnected_outputs, return_disconnected) for t, h in zip(found, heads, strict=True)]
     derived(results, [*heads, *start, *start.values()])
     return tuple(results) if isinstance(f, tuple) else results if isinstance(f, list) else results[0]

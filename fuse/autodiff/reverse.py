@@ -20,9 +20,9 @@ from fuse.errors import (
     namesake,
     origin_text,
 )
-from fuse.expr import INPUT, SHARED, Expr, as_expr, leaves, toposort
+from fuse.expr import INPUT, SHARED, Constant, Expr, as_expr, leaves, substitute, toposort, variable
 from fuse.notes import noted, notes
-from fuse.op import DISCONNECTED
+from fuse.op import DISCONNECTED, ZERO
 
 _CHOICES = {
     "disconnected_inputs": ("raise", "warn", "ignore"),
@@ -81,12 +81,10 @@ def grad(
         known[node] = _known_gradient(node, g)
     stop = as_nodes(consider_constant)
     roots = ([cost] if cost is not None else []) + list(known)
-    stable = stabilized(roots, [*targets, *stop, *known])
     outputs: list[tuple[Expr, Cotangent]] = []
     if cost is not None and cost not in known:
-        outputs = [(stable[0], filled(cost, 1.0))]
-    fixed = dict(zip(stable[len(roots) - len(known):], known.values(), strict=True))
-    found = cotangents(outputs, targets, stop, fixed)
+        outputs = [(cost, filled(cost, 1.0))]
+    found = stable_cotangents(outputs, targets, stop, known)
     results = [
         _result(found[t], t, disconnected_inputs, return_disconnected, null_gradients, roots) for t in targets
     ]
@@ -121,8 +119,7 @@ def Lop(
     targets = targets_of(wrt, "Lop")
     points = [_known_gradient(h, p) for h, p in zip(heads, points, strict=True)]
     stop = as_nodes(consider_constant)
-    stable = stabilized(heads, [*targets, *stop])
-    found = cotangents(list(zip(stable, points, strict=True)), targets, stop)
+    found = stable_cotangents(list(zip(heads, points, strict=True)), targets, stop)
     results = [_result(found[t], t, disconnected_inputs, return_disconnected, "raise", heads) for t in targets]
     return in_form_of(wrt, derived(results, [*heads, *points]))
 
@@ -241,11 +238,44 @@ def _known_gradient(node: Any, g: Any) -> Cotangent:
     return cast_like(g, node)
 
 
+def stable_cotangents(
+    outputs: Sequence[tuple[Expr, Cotangent]],
+    targets: Sequence[Expr],
+    stop: Sequence[Expr] = (),
+    known: Mapping[Expr, Cotangent] | None = None,
+) -> dict[Expr, Cotangent]:
+    """``cotangents`` through the stable form of ``outputs`` and ``known``.
+
+    A target that this form does without, as softmax(x - c) does without c, is one that the outputs depend on: by zero.
+    """
+    known = known or {}
+    heads = [*[node for node, _ in outputs], *known]
+    stable = stabilized(heads, [*targets, *stop, *known])
+    count = len(outputs)
+    found = cotangents(
+        [(node, g) for node, (_, g) in zip(stable, outputs, strict=False)], targets, stop,
+        dict(zip(stable[count:], known.values(), strict=True)),
+    )
+    lost = [t for t in targets if found[t] is DISCONNECTED]
+    if lost and any(a is not b for a, b in zip(heads, stable, strict=True)):
+        written = cotangents(outputs, lost, stop, known)
+        found.update({t: ZERO for t in lost if written[t] is not DISCONNECTED})
+    return found
+
+
 def stabilized(outputs: Sequence[Expr], keep: Sequence[Expr]) -> list[Expr]:
     """The graph with stable ops in place of spellings that overflow, so that their gradients are stable too."""
     from fuse.rules import stabilize  # the rules load when they are first needed
 
-    return stabilize(list(outputs), keep=keep)
+    numbers: dict[Expr, Expr] = {
+        n: variable(n.type) for n in keep if isinstance(n, Constant) and n.type.dtype in ty.CONTINUOUS
+    }
+    if not numbers:
+        return stabilize(list(outputs), keep=keep)
+    # what is differentiated by is a variable, which is not folded with other constants
+    count = len(outputs)
+    varied = substitute([*outputs, *keep], numbers)
+    return substitute(stabilize(varied[:count], keep=varied[count:]), {v: n for n, v in numbers.items()})
 
 
 # ---------------------------------------------------------------- what users get

@@ -7,10 +7,10 @@ import numpy as np
 
 from fuse import types as ty
 from fuse.expr import Expr, as_expr, constant
-from fuse.frontend.arithmetic import abs, clip, sgn
+from fuse.frontend.arithmetic import abs, clip, minimum, sgn
 from fuse.frontend.logic import literal, switch
 from fuse.frontend.special import scipy_special
-from fuse.frontend.transcendental import inexact_real
+from fuse.frontend.transcendental import exp, inexact_real
 from fuse.op import elementwise
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ relu.op = _relu.op  # type: ignore[attr-defined]
 @elementwise(
     name="elu", dtype=inexact_real, numpy=lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.where(x > 0, 0, x))),
     sympy="Piecewise((x, x > 0), (y*(exp(x) - 1), True))", domain=(-5.0, 5.0),
-    grad=(lambda g, out, x, alpha: switch(x > 0, g, g * (out + alpha)),
+    grad=(lambda g, out, x, alpha: switch(x > 0, g, g * alpha * exp(minimum(x, literal(0, out)))),
           lambda g, out, x, alpha: switch(x > 0, 0, g * elu(x))), builtin=True,
 )
 def _elu(x, alpha):

@@ -120,7 +120,9 @@ def _weighted_log(weight: Expr, p: Expr) -> Expr:
     if p.op.name == "softmax" and p.params["axis"] == p.type.ndim - 1:
         logs = log_softmax(p.args[0])
         product = ew.mul(weight, logs)
-        return ew.switch(ew.eq(weight, 0), constant(0, dtype=product.type.dtype), product)
+        finite = ew.gt(logs, constant(-np.inf, dtype=logs.type.dtype))  # the derivative by a weight of 0 is one too
+        counts = ew.or_(ew.neq(weight, 0), finite)
+        return ew.switch(counts, product, constant(0, dtype=product.type.dtype))
     return ew.xlogy(weight, p)
 
 
@@ -238,11 +240,12 @@ def _bce_numpy(x: Any, t: Any) -> Any:
 @elementwise(
     name="sigmoid_binary_crossentropy", dtype=inexact_real, numpy=_bce_numpy, domain=(-5.0, 5.0), builtin=True,
     sympy="log(1 + exp(x)) - x*y", meta={"ulps": 1000},  # the difference cancels where the target is no probability
+    traits="finite-slopes",
     grad=(lambda g, out, x, t: ew.mul(g, ew.sub(ew.sigmoid(x), t)), lambda g, out, x, t: ew.neg(ew.mul(g, x))),
 )
 def _sigmoid_binary_crossentropy(x, t):
     """The binary cross-entropy of ``sigmoid(x)`` with the target ``t``: ``softplus(x) - t * x``, accurate for all x."""
-    return (x if x > 0 else 0) - x * t + mathlib.log1p(mathlib.exp(-abs(x)))
+    return (x if x > 0 else 0) - x * t + mathlib.softplus(-abs(x))
 
 
 def sigmoid_binary_crossentropy(output: Any, target: Any) -> Expr:

@@ -107,7 +107,7 @@ def _var(
 
 
 def _std(*args: Any, **options: Any) -> Expr:
-    return ew.sqrt(_var(*args, **options))
+    return statistics.root(_var(*args, **options))
 
 
 def _average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: Any = False) -> Any:

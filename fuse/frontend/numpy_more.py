@@ -246,7 +246,7 @@ def _nanvar(a: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> 
 
 
 def _nanstd(a: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Expr:
-    return ew.sqrt(_nanvar(a, axis, ddof, keepdims))
+    return statistics.root(_nanvar(a, axis, ddof, keepdims))
 
 
 def _count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Expr:

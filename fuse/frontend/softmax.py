@@ -45,7 +45,7 @@ def _shifted(x: Expr, axis: int) -> Expr:
 
 # ---------------------------------------------------------------- softmax
 def _softmax_numpy(x: Any, axis: int) -> Any:
-    e = np.exp(x - np.max(x, axis=axis, keepdims=True))
+    e = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-np.inf))  # of nothing too
     return e / np.sum(e, axis=axis, keepdims=True)
 
 
@@ -95,7 +95,7 @@ def softmax(c: Any, axis: int | None = None) -> Expr:
 
 # ---------------------------------------------------------------- log_softmax
 def _log_softmax_numpy(x: Any, axis: int) -> Any:
-    z = x - np.max(x, axis=axis, keepdims=True)
+    z = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     return z - np.log(np.sum(np.exp(z), axis=axis, keepdims=True))
 
 

@@ -323,8 +323,13 @@ def sech2(x):
     return mathlib.sech2(x)
 
 
+def _arcsinh_rule(g: Any, out: Any, x: Any) -> Any:
+    """The square of a large real number would be infinite."""
+    return g / (sqrt(1 + x * x) if out.dtype in ty.COMPLEX else hypot(x, literal(1, out)))
+
+
 @elementwise(numpy=np.arcsinh, sympy="asinh(x)", latex=r"\operatorname{arsinh} #1", domain=(-5.0, 5.0),
-             grad=(lambda g, out, x: g / sqrt(1 + x * x),), meta=_COMPLEX_TOO, builtin=True, traits="increasing odd")
+             grad=(_arcsinh_rule,), meta=_COMPLEX_TOO, builtin=True, traits="increasing odd")
 def arcsinh(x):
     """The number whose hyperbolic sine is ``x``.
 
