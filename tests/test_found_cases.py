@@ -796,3 +796,138 @@ def test_a_condition_that_ends_a_loop_with_the_last_step_of_a_piece(end):
         values, count = f(*given)
         np.testing.assert_array_equal(values, np.arange(1.0, end + 1))
         assert count == end
+
+
+def simplified(outputs, values, mode="default"):
+    """The values of ``outputs``, loops in them too, after rewriting."""
+    return reference.evaluate(tidy.tidied(rules.optimize(outputs, mode), mode), values)
+
+
+@pytest.mark.parametrize("dtype, least", [("float32", 1e-10), ("float64", 1e-20)])
+def test_a_small_constant_is_not_lost_in_a_large_one(dtype, least):
+    """1 - y + 1e-10 became (1 + 1e-10) - y, which is 1 - y: the logarithm of 0, which the small one was to prevent."""
+    y, x = TensorType(dtype, (None,))("y"), TensorType(dtype, (None,))("x")
+    e = np.asarray(least, dtype)
+    a, b = np.array([1, 0.5], dtype), np.array([1, 3], dtype)
+    outputs = [T.log(1 - y + e), T.sqrt(e + (1 - y**2)), e - y + 1, y - x + e * y, (y + 1) - x + 2, x / 3 + y - x / 3]
+    got = simplified(outputs, {y: a, x: b})
+    for have, want in zip(got, reference.evaluate(outputs, {y: a, x: b}), strict=True):
+        np.testing.assert_allclose(have, want, rtol=1e-6)
+    assert rules.simplify(1 + x + 2).args[0].data == 3  # exact ones are one
+
+
+def test_the_crossentropy_of_a_sure_sigmoid_keeps_its_digits():
+    """As softplus(x) - t * x it was 0 from x = 17 on in float32, and 1 % off at 10."""
+    x, t = T.fvectors("x", "t")
+    a, b = np.array([10, 17, 30, 0, -20, -3, 4], "f4"), np.array([1, 1, 1, 1, 0, 0.5, 0], "f4")
+    p = T.nnet.sigmoid(x)
+    wide, share = a.astype(float), b.astype(float)
+    want = share * np.log1p(np.exp(-wide)) + (1 - share) * np.log1p(np.exp(wide))
+    for cost in (-(t * T.log(p) + (1 - t) * T.log(1 - p)), t * T.softplus(-x) + (1 - t) * T.softplus(x)):
+        np.testing.assert_allclose(simplified([cost], {x: a, t: b})[0], want, rtol=1e-6)
+    slope = fuse.grad(-(t * T.log(p) + (1 - t) * T.log(1 - p)).sum(), x)
+    np.testing.assert_allclose(simplified([slope], {x: a, t: b})[0], 1 / (1 + np.exp(-wide)) - share, atol=1e-7)
+
+
+def test_the_logarithm_of_a_power_of_zero_with_exponent_zero():
+    """log(rate**count) became count * log(rate): NaN where nothing was expected and nothing counted."""
+    x, k = T.dvectors("x", "k")
+    cost = T.log(T.maximum(x, 0) ** k)
+    values = {x: np.array([0.0, -1.0, 2.0, 3.0]), k: np.array([0.0, 0.0, 0.0, 2.0])}
+    value, by_x, by_k = simplified([cost, *fuse.grad(cost.sum(), [x, k])], values)
+    np.testing.assert_allclose(value, [0, 0, 0, 2 * np.log(3)])
+    np.testing.assert_allclose(by_x, [0, 0, 0, 2 / 3])
+    np.testing.assert_allclose(by_k, [0, 0, np.log(2), np.log(3)])
+
+
+def test_the_logarithm_of_a_sum_of_shifted_exponentials_does_not_cancel():
+    """log(sum(exp(x - max(x)))) became logsumexp(x) - max(x); with the maximum added it is logsumexp(x)."""
+    x = T.fmatrix("x")
+    a = np.array([[10000, 10000, 9999], [3, -1, 2]], "f4")
+    for keep in (False, True):
+        largest = T.max(x, axis=1, keepdims=True)
+        log = T.log(T.sum(T.exp(x - largest), axis=1, keepdims=keep))
+        want = np.log(np.exp(a - a.max(1, keepdims=True)).sum(1, keepdims=keep))
+        np.testing.assert_allclose(simplified([log], {x: a})[0], want, rtol=1e-6)
+        added = largest if keep else T.max(x, axis=1)
+        for whole in (log + added, added + log, log - (-added)):
+            found = rules.simplify(whole if keep else whole.dimshuffle(0, "x"))
+            assert found is rules.simplify(T.logsumexp(x, axis=1, keepdims=True))
+        assert rules.simplify(x - (log if keep else log.dimshuffle(0, "x")) - largest).op.name == "log_softmax"
+
+
+def test_factors_are_not_multiplied_sooner_than_large_numbers_let_them():
+    """(1e-30 * a * b) * (1e30 * c) became a * b * c, which is infinite in float32 where nothing written is."""
+    a, b, c = T.fvectors("abc")
+    values = {a: np.float32([1e25]), b: np.float32([1e25]), c: np.float32([1e-20])}
+    product = (np.float32(1e-30) * a * b) * (np.float32(1e30) * c)
+    np.testing.assert_allclose(simplified([product], values)[0], 1e30, rtol=1e-5)
+    assert rules.simplify((2 * a * b) * (3 * c)) is rules.simplify((np.float32(6) * a * b) * c)
+
+
+def test_slopes_where_functions_are_large_or_saturate():
+    """Of arcsinh 0 for 1e200, of elu 0 from -17 on in float32: a square overflowed, a sum cancelled."""
+    x = T.fvector("x")
+    at = np.float32([-30, -10, 0, 2, 1e25])
+    elu, arcsinh = simplified([fuse.grad(f(x).sum(), x) for f in (T.nnet.elu, T.arcsinh)], {x: at})
+    np.testing.assert_allclose(elu, np.exp(np.minimum(at.astype(float), 0)), rtol=1e-6)
+    np.testing.assert_allclose(arcsinh, 1 / np.hypot(at.astype(float), 1), rtol=1e-6)
+    again = fuse.grad(fuse.grad(T.nnet.elu(x).sum(), x).sum(), x)
+    np.testing.assert_allclose(reference.evaluate([again], {x: np.float32([-1, 800])})[0], [np.exp(-1), 0], rtol=1e-6)
+    p, t = T.dmatrices("p", "t")
+    slope = fuse.grad(T.nnet.categorical_crossentropy(T.nnet.softmax(p), t).sum(), t)
+    [found] = simplified([slope], {p: np.array([[1.0, 2.0]]), t: np.array([[1.0, 0.0]])})
+    np.testing.assert_allclose(found, [[np.log1p(np.e), np.log1p(1 / np.e)]])  # a target of 0 has a slope too
+    v = T.dvector("v")
+    for std in (np.nanstd(v), T.std(v)):
+        np.testing.assert_array_equal(simplified([fuse.grad(std, v)], {v: np.ones(3)})[0], 0)
+
+
+def test_constants_to_differentiate_by_are_not_folded():
+    """Where something else in the cost was made stable, constants were folded: no gradient reached them."""
+    x, two, one = T.dscalar("x"), T.constant(2.0), T.constant(1.0)
+    slopes = fuse.grad(T.log(one + T.exp(x)) + T.exp(two) * x, [two, one])
+    np.testing.assert_allclose(simplified(slopes, {x: 1.0}), [np.exp(2), 1 / (1 + np.e)])
+
+
+def test_what_a_stable_form_does_without_has_a_slope_of_zero():
+    """x**0 became 1, and softmax(m - r) softmax(m): the gradient by x or r was refused as disconnected."""
+    x, s = T.dvector("x"), T.dscalar("s")
+    cost = T.log(1 + T.exp(s)) + (x**0).sum()
+    by_s, by_x = simplified(fuse.grad(cost, [s, x]), {s: 0.0, x: np.ones(2)})
+    assert by_s == 0.5 and by_x.tolist() == [0, 0]
+    assert simplified([fuse.Rop(cost, x, T.ones_like(x))], {s: 0.0, x: np.ones(2)})[0] == 0
+    rows = fuse.gradient.jacobian(T.log(1 + T.exp(s)) + T.stack([x[0] ** 0]), x)
+    assert simplified([rows], {s: 0.0, x: np.ones(2)})[0].tolist() == [[0, 0]]
+
+
+def test_magnitudes_of_complex_numbers_are_multiplied_one_by_one():
+    """abs(x * y) is another number in the last place: in mode strict not a bit may change."""
+    x, y = T.zvector("x"), T.zvector("y")
+    for product in (abs(x) * abs(y), abs(x) / abs(y)):
+        assert rules.simplify(product, "strict") is product
+
+
+@pytest.mark.parametrize("sides", [1, 3])
+def test_sums_over_steps_have_the_shape_of_the_state(sides):
+    """What is added in each step was summed without the zeros that it starts from, to which it broadcasts."""
+    m = T.dmatrix("m")
+    a = np.arange(12.0).reshape(4, 3)[:, :sides]
+    sums, _ = fuse.scan(lambda row, total: total + row, sequences=[m], outputs_info=[T.zeros(3)])
+    products, _ = fuse.scan(lambda row, total: total + T.outer(row, row), sequences=[m], outputs_info=[T.zeros((3, 3))])
+    got = simplified([sums[-1], products[-1]], {m: a})
+    np.testing.assert_array_equal(got[0], np.zeros(3) + a.sum(0))
+    np.testing.assert_array_equal(got[1], np.zeros((3, 3)) + a.T @ a)
+
+
+def test_zeros_of_both_signs_are_no_constant_sequence():
+    """A sequence of 0.0 and -0.0 was taken to be 0.0 in every step."""
+    values, _ = fuse.scan(lambda v: 1 / v, sequences=[T.constant(np.array([0.0, -0.0]))])
+    with np.errstate(divide="ignore"):
+        np.testing.assert_array_equal(simplified([values], {}, "strict")[0], [np.inf, -np.inf])
+
+
+def test_softmax_of_nothing_is_nothing():
+    x = T.dmatrix("x")
+    for out in (T.exp(x) / T.sum(T.exp(x), axis=1, keepdims=True), T.nnet.logsoftmax(x)):
+        assert reference.evaluate(rules.stabilize([out]), {x: np.zeros((2, 0))})[0].shape == (2, 0)

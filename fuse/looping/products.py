@@ -10,9 +10,11 @@ from fuse.frontend.creation import zeros_like
 from fuse.frontend.join import join
 from fuse.frontend.lengths import is_steady
 from fuse.frontend.signs import element_givers
+from fuse.frontend.sizes import shape_of
 from fuse.looping.opened import Closed, Opened
 from fuse.looping.pushing import batched, can_batch, varying
 from fuse.op import OPS
+from fuse.rewrite.sizes import same_size
 
 Outer = Callable[[Closed], Expr]
 
@@ -78,7 +80,7 @@ def steps_ahead(loop: Opened) -> bool:
 def _total(x: Expr, start: Expr, outer: list[Outer], stays: bool) -> Outer:
     def make(closed: Closed) -> Expr:
         found = [each(closed) for each in outer]
-        if stays or not _is_zero(start):
+        if stays or not (_is_zero(start) and any(_as_large(each, start) for each in found)):
             found.insert(0, closed.finals[x] if stays else start)
         total = found[0]
         for each in found[1:]:
@@ -86,6 +88,11 @@ def _total(x: Expr, start: Expr, outer: list[Outer], stays: bool) -> Outer:
         return total
 
     return make
+
+
+def _as_large(value: Expr, start: Expr) -> bool:
+    """Whether ``value`` surely has the shape of ``start``, so that it need not be broadcast against it."""
+    return all(same_size(m, n) for m, n in zip(shape_of(value), shape_of(start), strict=True))
 
 
 def _is_zero(x: Expr) -> bool:

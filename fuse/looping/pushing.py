@@ -60,8 +60,10 @@ def _element(sequence: Expr) -> Expr | None:
         pattern = sequence.params["pattern"][1:]
         value = sequence.args[0]
         return value if pattern == tuple(range(value.type.ndim)) else OPS["dimshuffle"](value, pattern=pattern)
-    if isinstance(sequence, Constant) and len(sequence.data) and (sequence.data == sequence.data[:1]).all():
-        return constant(sequence.data[0], dtype=sequence.type.dtype)
+    if isinstance(sequence, Constant) and len(sequence.data):
+        first = sequence.data[:1].tobytes()  # to the sign of a zero
+        if sequence.data.tobytes() == first * len(sequence.data):
+            return constant(sequence.data[0], dtype=sequence.type.dtype)
     return None
 
 

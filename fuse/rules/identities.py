@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fuse.rewrite import Rule, heads, wildcards
 from fuse.rewrite.pattern import is_constant, is_negative, is_positive
-from fuse.rules.values import is_nonnegative, number
+from fuse.rules.values import are_real, is_nonnegative, number
 
 x, y = wildcards("x y")
 (m,) = wildcards("m", is_nonnegative)
@@ -36,8 +36,8 @@ IDENTITIES = (
     Rule("57: abs(nonnegative)", abs_(m), m, "signed-zero", on="iuf"),
     Rule("57: x / abs(x)", x / abs_(x), sgn(x), "special"),
     Rule("57: abs(x) / x", abs_(x) / x, sgn(x), "special"),
-    Rule("57: abs(x) * abs(y)", abs_(x) * abs_(y), abs_(x * y)),
-    Rule("57: abs(x) / abs(y)", abs_(x) / abs_(y), abs_(x / y)),
+    Rule("57: abs(x) * abs(y)", abs_(x) * abs_(y), abs_(x * y), when=are_real),
+    Rule("57: abs(x) / abs(y)", abs_(x) / abs_(y), abs_(x / y), when=are_real),
     Rule("57: sgn(p * x)", sgn(p * x), sgn(x), "overflow"),
     Rule("57: sgn(x) * abs(x)", sgn(x) * abs_(x), x, "signed-zero"),
     Rule("57: sgn(sgn(x))", sgn(sgn(x)), sgn(x), on="if"),

@@ -22,6 +22,8 @@ Changed = tuple[list[Expr | None], list[Expr | None], Constant | None]
 Change = Callable[[Factors, Factors, str], Changed | None]
 # How factors are put together, in Polish notation: ops, and for each factor whether it is above, and its number there.
 Form = list[Any]
+# Numbers as people write them, by which factors may be multiplied sooner than they were.
+_MODERATE = {"float16": 1e2, "float32": 1e6, "complex64": 1e6}
 _SMALLEST = {"float16": 2.0**-14, "float32": 2.0**-126, "float64": 2.0**-1022}
 
 
@@ -136,6 +138,9 @@ def _fold(above: Factors, below: Factors, dtype: str) -> Changed | None:
     others = [None if isinstance(f, Constant) else f for f in below]
     if all(f is None for f in (*rest, *others)):
         return None  # folded by themselves
+    several = sum(f is not None for f in (*rest, *others)) > 1
+    if several and not all(_is_moderate(f, dtype) for f in (*tops, *bottoms)):
+        return None  # the factors that a number held within the range would meet without it
     value = _product(bottoms, dtype)
     if value is None or bottoms and not np.all(value):
         return None
@@ -151,6 +156,14 @@ def _fold(above: Factors, below: Factors, dtype: str) -> Changed | None:
             return None
     unit = top.size == 1 and top.item() == 1 and any(f is not None for f in rest)
     return rest, others, None if unit else constant(top)
+
+
+def _is_moderate(number: Constant, dtype: str) -> bool:
+    """Whether the elements of ``number``, a factor in ``dtype``, are neither large nor small for it."""
+    if np.dtype(dtype).kind not in "fc":
+        return True
+    most, sizes = _MODERATE.get(dtype, 1e100), np.abs(number.data)
+    return bool(((sizes >= 1 / most) & (sizes <= most) | (sizes == 0)).all())
 
 
 def _product(factors: Sequence[Constant], dtype: str) -> Any:

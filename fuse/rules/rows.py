@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from fuse.expr import Constant, Expr, make
@@ -11,11 +12,12 @@ from fuse.frontend.sizes import Size, size_product
 from fuse.frontend.statistics import var
 from fuse.op import OPS
 from fuse.rewrite import Context, procedure
+from fuse.rewrite.chains import Terms
 from fuse.rewrite.match import cast, kind_of, shuffled
 from fuse.rewrite.pattern import is_positive
 from fuse.rules.products import opened, put_together
-from fuse.rules.seen import constant_along, inside, kept, reduced, seen
-from fuse.rules.sums import terms_of
+from fuse.rules.seen import Seen, constant_along, inside, kept, reduced, seen
+from fuse.rules.sums import EXTRA, improved_sum, terms_of
 from fuse.rules.values import nonnegative, number
 
 STABLE = "rounding signed-zero overflow special"
@@ -84,20 +86,57 @@ def log_of_exponentials(node: Expr, context: Context) -> Expr | None:
     return view.again(cast(total, view.node.type.dtype)) if view.node is not arg else total
 
 
-@procedure("21: logsumexp of a shifted x", "logsumexp", STABLE, on="f", same_shape=True, local=True)
+@procedure(
+    "21: c + logsumexp(x - c)", "add sub", STABLE, on="f", below="add sub neg logsumexp dimshuffle"
+)
 def unshift_logsumexp(node: Expr, context: Context) -> Expr | None:
-    """logsumexp(x - c) with c constant along the axis is logsumexp(x) - c: a subtracted maximum disappears."""
-    (x,), axes = node.args, node.params["axis"]
-    if x.op.name not in ("add", "sub") or x in context.frozen:
-        return None
-    ndim = x.type.ndim
-    for a, b in (x.args, x.args[::-1])[: 2 if x.op.name == "add" else 1]:
-        if constant_along(b, axes, ndim) and not constant_along(a, axes, ndim) and context.same_shape(a, x):
-            missing = ndim - b.type.ndim
-            rest = [i - missing for i in range(missing, ndim) if i not in axes]
-            moved = make(OPS["dimshuffle"], (b,), {"pattern": tuple(rest)}) if b.type.ndim else b
-            return make(OPS[x.op.name], (logsumexp(cast(a, x.type.dtype), axes), moved))
+    """c + logsumexp(x - c) with c constant along the axis is logsumexp(x): a subtracted maximum disappears.
+
+    By itself logsumexp(x - c) stays: logsumexp(x) - c would cancel where x and c are large.
+    """
+    return improved_sum(node, context, partial(_unshifted, context), EXTRA)
+
+
+def _unshifted(context: Context, terms: Terms, dtype: str) -> Terms | None:
+    for i, (sign, term) in enumerate(terms):
+        view = seen(term)
+        if view.node.op.name != "logsumexp" or view.node in context.frozen:
+            continue
+        (x,), axes = view.node.args, view.node.params["axis"]
+        if x.op.name not in ("add", "sub") or x in context.frozen:
+            continue
+        for a, c in (x.args, x.args[::-1])[: 2 if x.op.name == "add" else 1]:
+            place = _place_of(c, view, axes, x.type.ndim)
+            if place is None or constant_along(a, axes, x.type.ndim) or not context.same_shape(a, x):
+                continue
+            wanted = sign if x.op.name == "sub" else -sign
+            j = next((j for j, (s, t) in enumerate(terms) if s == wanted and _laid_out(t) == place), None)
+            if j is not None:
+                plain = view.again(logsumexp(cast(a, x.type.dtype), axes))
+                return [(s, plain if k == i else t) for k, (s, t) in enumerate(terms) if k != j]
     return None
+
+
+def _laid_out(expr: Expr) -> tuple[Expr, tuple[Any, ...]]:
+    """What ``expr`` is a dimshuffle of, and the pattern of all of them."""
+    pattern: tuple[Any, ...] = tuple(range(expr.type.ndim))
+    while expr.op.name == "dimshuffle":
+        inner = expr.params["pattern"]
+        pattern = tuple(["x" if a == "x" else inner[a] for a in pattern])
+        expr = expr.args[0]
+    return expr, pattern
+
+
+def _place_of(c: Expr, view: Seen, axes: tuple[int, ...], ndim: int) -> tuple[Expr, tuple[Any, ...]] | None:
+    """How ``c``, beside an array of ``ndim`` dimensions constant along ``axes``, is laid out beside a reduction of that
+    array over them, as it is seen; None where it is not constant, or has a part of the dimensions."""
+    base, pattern = _laid_out(c)
+    if not c.type.ndim:
+        return base, pattern
+    if c.type.ndim != ndim or not constant_along(c, axes, ndim):
+        return None
+    rest = [pattern[a] for a in range(ndim) if a not in axes]
+    return base, tuple(["x" if a == "x" else rest[a] for a in view.pattern])
 
 
 # ---------------------------------------------------------------- softmax

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from fuse.expr import Expr, make
+from fuse.op import OPS
 from fuse.rewrite import Rule, heads, minus, wildcards
 from fuse.rewrite.pattern import is_integral, is_positive
 from fuse.rules.values import alike, has_simple_logarithm, is_even, is_nonnegative, is_odd_or_fractional
@@ -20,11 +22,19 @@ logaddexp, switch, eq, sqrt, sqr, abs_, pow_, prod = heads("logaddexp switch eq 
 erf, erfc, erfcx, gauss, sin, cos, sinh, cosh, tanh, sech2 = heads("erf erfc erfcx gauss sin cos sinh cosh tanh sech2")
 maximum, minimum, gamma, gammaln, and_ = heads("maximum minimum gamma gammaln and_")
 arcsinh, arccosh, arctanh, deg2rad, rad2deg = heads("arcsinh arccosh arctanh deg2rad rad2deg")
-arcsin, arccos, arctan, log2, exp2, tan = heads("arcsin arccos arctan log2 exp2 tan")
+arcsin, arccos, arctan, log2, exp2, tan, xlogy = heads("arcsin arccos arctan log2 exp2 tan xlogy")
 
 NAN, INF = float("nan"), float("inf")
 CANCELS = "rounding signed-zero"  # more digits than the left side
 OVERFLOWS = "rounding signed-zero overflow"  # and no infinity on the way
+
+
+def crossentropy(x: Expr, t: Expr) -> Expr:
+    """softplus(x) - t * x, of which the difference does not cancel where ``t`` is 1."""
+    from fuse.frontend import nnet  # has the op; few programs need it
+
+    return nnet.sigmoid_binary_crossentropy(x, t)
+
 
 # Pairs of factors that belong together wherever they stand in a product (see products).
 PAIRS = (
@@ -99,13 +109,13 @@ STABLE = (
     Rule(
         "27: t * softplus(-x) + (1 - t) * softplus(x)",
         t * softplus(minus(x)) + (1 - t) * softplus(x),
-        softplus(x) - t * x,
+        lambda t, x: crossentropy(x, t),
         OVERFLOWS + " special",
     ),
     Rule(
         "27: t * softplus(x) + (1 - t) * softplus(-x)",
         t * softplus(x) + (1 - t) * softplus(minus(x)),
-        softplus(-x) + t * x,
+        lambda t, x: crossentropy(make(OPS["neg"], (x,)), t),
         OVERFLOWS + " special",
     ),
     # ---- 29-31: logarithms of quotients, powers, products
@@ -115,7 +125,8 @@ STABLE = (
     Rule("30: log(sqr(x))", log(sqr(x)), 2 * log(abs_(x)), OVERFLOWS),
     Rule("30: log(x**c), c even", log(pow_(x, even)), even * log(abs_(x)), OVERFLOWS),
     Rule("30: log(x**c)", log(pow_(x, other)), other * log(x), OVERFLOWS + " special"),
-    Rule("30: log(m**y), m >= 0", log(pow_(m, y)), y * log(m), OVERFLOWS + " special"),
+    Rule("30: log(q**y)", log(pow_(q, y)), y * log(q), OVERFLOWS + " special"),
+    Rule("30: log(m**y), m >= 0", log(pow_(m, y)), xlogy(y, m), OVERFLOWS + " special"),
     # q: an exponential, logistic, hyperbolic cosine or softmax: positive, and its logarithm simplifies
     Rule("29: log(q * y)", log(q * y), log(q) + log(y), OVERFLOWS + " special"),
     Rule("29: log(q / y)", log(q / y), log(q) - log(y), OVERFLOWS + " special"),

@@ -21,7 +21,7 @@ def terms_of(node: Expr, context: Context) -> Terms:
     return opened("sum", node, context)[1].terms
 
 
-def _improved(
+def improved_sum(
     node: Expr, context: Context, change: Callable[[Terms, str], Terms | None], extra: int, only: bool = False
 ) -> Expr | None:
     """The sum ``node`` after ``change``; see ``chains.improved``."""
@@ -72,7 +72,7 @@ def _folded(terms: Terms, dtype: str) -> Terms | None:
     with np.errstate(all="ignore"):
         signed = [terms[i][1].data.astype(dtype) * np.array(terms[i][0]).astype(dtype) for i in places]
     total = folded_constant(signed, dtype, np.add)
-    if total is None:
+    if total is None or not _holds_all(signed, dtype):
         return None
     result: Terms = []
     for i, (sign, term) in enumerate(terms):
@@ -81,6 +81,27 @@ def _folded(terms: Terms, dtype: str) -> Terms | None:
         elif i == places[0] and (total.any() or total.ndim):
             result.append((-1, constant(-total)) if _below_zero(total) else (1, constant(total)))
     return result
+
+
+_LOST = 16  # units in the last place of the least of several numbers, which their sum may lose
+
+
+def _holds_all(parts: Sequence[Any], dtype: str) -> bool:
+    """Whether the sum of the constant arrays ``parts`` in ``dtype`` has all digits of the least of them.
+
+    In ``1 - y + 1e-10`` the terms between may cancel, and then it is what is left: in short floats ``1 + 1e-10`` is 1.
+    """
+    if np.dtype(dtype).kind not in "fc":
+        return True
+    with np.errstate(all="ignore"):
+        total, lost, least = parts[0], np.zeros((), dtype), np.array(np.inf)
+        for part in parts[1:]:  # what each addition loses: Knuth's two-sum
+            before, total = total, total + part
+            added = total - before
+            lost = lost + ((before - (total - added)) + (part - added))
+        for part in parts:
+            least = np.minimum(least, np.where(part == 0, np.inf, np.abs(part)))
+        return bool(np.all(np.abs(lost) <= _LOST * np.finfo(dtype).eps * least))
 
 
 def _below_zero(total: Any) -> bool:
@@ -122,11 +143,11 @@ def _combined(terms: Terms, dtype: str) -> Terms | None:
         places.setdefault(base, i)
     if not repeated:
         return None
-    totals: dict[Expr, Any] = {}
+    numbers: dict[Expr, list[Any]] = {}
     for (_, term), factor in zip(terms, factors, strict=True):
         if not isinstance(term, Constant):
-            base = coefficient_of(term, dtype)[1]
-            totals[base] = totals.get(base, 0) + factor
+            numbers.setdefault(coefficient_of(term, dtype)[1], []).append(factor)
+    totals = {base: sum(several) for base, several in numbers.items()}
     result: Terms = []
     done: set[Expr] = set()
     for sign, term in terms:
@@ -138,19 +159,22 @@ def _combined(terms: Terms, dtype: str) -> Terms | None:
             continue
         done.add(base)
         total = totals[base]
-        if not _is_number_of(dtype, total):
+        if not _is_number_of(dtype, total, numbers[base]):
             return None
         if total != 0:
             result.append((-1, _times(-total, base, dtype)) if _is_negative(total) else (1, _times(total, base, dtype)))
     return result
 
 
-def _is_number_of(dtype: str, factor: Any) -> bool:
-    """Whether ``factor`` is neither infinite in ``dtype`` nor so small that it loses digits there."""
+def _is_number_of(dtype: str, factor: Any, parts: Sequence[Any]) -> bool:
+    """Whether ``factor``, the sum of ``parts``, is neither infinite in ``dtype`` nor so small that it loses digits
+    there, and loses none of the least of them."""
     if np.dtype(dtype).kind not in "fc":
         return True
     limits = np.finfo(dtype)
-    return factor == 0 or float(limits.tiny) <= abs(factor) <= float(limits.max)
+    if factor and not float(limits.tiny) <= abs(factor) <= float(limits.max):
+        return False
+    return len(parts) == 1 or _holds_all([np.asarray(part, dtype) for part in parts], dtype)
 
 
 def _is_negative(number: Any) -> bool:
@@ -171,7 +195,7 @@ def _times(number: Any, base: Expr, dtype: str) -> Expr:
 @procedure("51: constants of a sum", "add sub", "rounding signed-zero", on="iufc", below="add sub neg")
 def fold_sum(node: Expr, context: Context) -> Expr | None:
     """One constant instead of several, where the first of them stood: ``1 + x + 2`` is ``3 + x``."""
-    return _improved(node, context, _folded, 0, only=True)
+    return improved_sum(node, context, _folded, 0, only=True)
 
 
 @procedure(
@@ -183,7 +207,7 @@ def fold_sum(node: Expr, context: Context) -> Expr | None:
 )
 def cancel_sum(node: Expr, context: Context) -> Expr | None:
     """``x + y - x`` is ``y``, ``3*x - x`` is ``2*x``."""
-    return _improved(node, context, _combined, EXTRA)
+    return improved_sum(node, context, _combined, EXTRA)
 
 
 @procedure("60: factor of all terms", "true_div", "rounding signed-zero special overflow", on="f", below="add sub")

@@ -98,6 +98,11 @@ def has_simple_logarithm(expr: Expr) -> bool:
     return "simple-logarithm" in expr.op.traits
 
 
+def are_real(x: Expr, y: Expr) -> bool:
+    """Whether neither of ``x`` and ``y``, of which only the sizes are used, is complex."""
+    return not (x.type.dtype.startswith("complex") or y.type.dtype.startswith("complex"))
+
+
 def alike(a: Expr, b: Expr) -> bool:
     """Whether neither of ``a`` and ``b`` is surely broadcast along an axis of the other."""
     return a.type.broadcastable == b.type.broadcastable
