@@ -124,11 +124,12 @@ class Expr:
         return self
 
     def __bool__(self) -> bool:
-        """True in a user's lines, so that ``input or T.matrix()`` asks whether there is one, as in Theano.
+        """True in a user's lines, so that ``mask or T.matrix()`` asks whether there is one, as in Theano.
 
-        Raises FuseTypeError for truth values (``a < b``), in traces of jit, and where fuse itself asks (a flag).
+        Raises FuseTypeError for ``a < b``, ``T.all(m)``, in traces of jit, and where fuse itself asks (a flag).
         """
-        if (self.op.name == "input" or getattr(self.type, "dtype", "") != "bool") and by_untraced_user():
+        asks = getattr(self.type, "dtype", "") == "bool" and (not self.ndim or self.op.name in ("lt", "le", "gt", "ge"))
+        if (self.op.name == "input" or not asks) and by_untraced_user():
             return True
         if (answer := answered(self, bool)) is not None:
             return bool(answer)

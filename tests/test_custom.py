@@ -19,6 +19,7 @@ def test_without_overrides_it_is_the_formula():
     product, total = op(z, T.exp(z))
     assert product is z * T.exp(z)
     assert total is z + T.exp(z)
+    assert op.clone() is not op and op.clone()(z, T.exp(z))[0] is product
 
 
 @pytest.mark.parametrize("mode", [None, "FAST_COMPILE", "DebugMode"])

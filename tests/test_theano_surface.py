@@ -310,6 +310,21 @@ def test_programs_ask_whether_a_shared_variable_was_given():
     with pytest.raises(TypeError, match="is not None"):
         bool(T.scalar() > 1)
 
+    m = T.matrix("m")
+    assert all([m, T.neq(m, 0), T.isnan(m), T.eq(m, m.T)])  # masks, as any other variable
+    for value in (m > 0, m <= m, T.all(m), T.any(T.neq(m, 0))):
+        with pytest.raises(TypeError, match="is not None"):
+            bool(value)
+
+
+def test_a_transpose_has_its_name_from_what_is_transposed():
+    m, b = T.matrix("m"), T.tensor3("b")
+    assert (m.T.name, b.transpose(2, 1, 0).name) == ("m.T", "b.T")
+    assert b.transpose(0, 2, 1).name is (m + 1).T.name is None
+    named = T.matrix("n").transpose()
+    named.name = "mine"
+    assert named.owner.inputs[0].T.name == "mine"
+
 
 def test_variables_carry_notes_of_the_users_own():
     x = T.matrix("x")

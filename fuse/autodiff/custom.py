@@ -6,6 +6,7 @@ that it fuses with what is around it. A formula without overrides is put in plac
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any
 
 from fuse.autodiff.absent import DisconnectedType, is_disconnected, is_null
@@ -225,6 +226,7 @@ class OpFromGraph:
     inner_inputs = property(lambda self: [*self.inputs, *self.shared_inputs])  # as PyTensor calls them
     inner_outputs = property(lambda self: list(self.outputs))
     shared_inputs = property(lambda self: [x for x in self.graph.captured if x.op.name == "shared"])
+    clone = copy  # of PyTensor; the graph is shared, since none changes
 
     def __call__(self, *args: Any, **_: Any) -> Any:
         results = self.graph(*args)

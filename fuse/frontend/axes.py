@@ -43,7 +43,10 @@ def transpose(x: Any, *axes: Any) -> Expr:
     order = [normalize_axis(a, x.type.ndim) for a in axes] if axes else list(range(x.type.ndim))[::-1]
     if sorted(order) != list(range(x.type.ndim)):
         raise FuseValueError(f"transpose of {x.type.ndim} dimensions needs each axis once, not {axes}")
-    return dimshuffle(x, order)
+    out = dimshuffle(x, order)
+    if x.name and out.name is None and order == list(range(x.type.ndim))[::-1]:
+        out.name = f"{x.name}.T"  # as in Theano
+    return out
 
 
 def matrix_transpose(x: Any) -> Expr:
