@@ -11,6 +11,7 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from types import FunctionType, MappingProxyType, MethodType
 from typing import Any
 
@@ -168,6 +169,12 @@ class Op:
     def make_node(self, *args: Any) -> Any:
         """Theano's way to apply an op: an object with ``outputs``."""
         return self(*args).owner
+
+    def connection_pattern(self, node: Any) -> list[list[bool]]:
+        """For each input of the application ``node`` and each output, whether gradients come back that way."""
+        rules = self.grad if isinstance(self.grad, tuple) else ()
+        cut = [self.kind == "shape" or r is DISCONNECTED for r, _ in zip_longest(rules, node.inputs)]
+        return [[not c] * len(node.outputs) for c in cut]
 
 
 OPS: dict[str, Op] = {}

@@ -383,3 +383,12 @@ def test_a_copy_of_a_shared_variable_has_an_update_of_its_own():
     assert mean.get_value() == 1.5
     assert read([1.5, 2.5]).tolist() == [0, 1]
     assert mean.get_value() == 1.5
+
+
+def test_ops_say_which_inputs_a_gradient_reaches():
+    x = T.dmatrix("x")
+    cut = fuse.gradient.disconnected_grad(x)
+    assert cut.owner.op.connection_pattern(cut.owner) == [[False]]
+    assert (cut + x).owner.op.connection_pattern((cut + x).owner) == [[True], [True]]
+    outputs = [cut, x.shape[0], cut * x, T.dot(x, cut)]
+    assert fuse.gof.graph.io_connection_pattern([x], outputs) == [[False, False, True, True]]
