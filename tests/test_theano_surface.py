@@ -392,3 +392,14 @@ def test_ops_say_which_inputs_a_gradient_reaches():
     assert (cut + x).owner.op.connection_pattern((cut + x).owner) == [[True], [True]]
     outputs = [cut, x.shape[0], cut * x, T.dot(x, cut)]
     assert fuse.gof.graph.io_connection_pattern([x], outputs) == [[False, False, True, True]]
+
+
+def test_the_module_of_fourier_transforms():
+    from fuse.tensor import fourier
+
+    x, a = T.fmatrix("x"), np.random.default_rng(5).random((4, 3), dtype="float32")
+    outputs = [fourier.fft(x, 5, 0), fourier.fft(x), fourier.Fourier()(x, 2, 1)]
+    found = fuse.function([x], outputs, mode="FAST_COMPILE")(a)
+    for value, want in zip(found, [np.fft.fft(a, 5, 0), np.fft.fft(a), np.fft.fft(a, 2, 1)], strict=True):
+        assert value.dtype == "complex128"
+        np.testing.assert_allclose(value, want, rtol=1e-5, atol=1e-6)

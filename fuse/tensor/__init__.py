@@ -61,9 +61,9 @@ all_dtypes = discrete_dtypes + continuous_dtypes
 
 # Theano's programs use these modules as attributes, without importing them.
 _MODULES = (
-    "basic", "blas", "blas_c", "blas_scipy", "elemwise", "extra_ops", "fft", "inplace", "io", "linalg", "math", "opt",
-    "opt_uncanonicalize", "random", "raw_random", "rewriting", "sharedvar", "signal", "special", "subtensor", "type",
-    "type_other", "utils", "variable", "xlogx",
+    "basic", "blas", "blas_c", "blas_scipy", "elemwise", "extra_ops", "fft", "fourier", "inplace", "io", "linalg",
+    "math", "opt", "opt_uncanonicalize", "random", "raw_random", "rewriting", "sharedvar", "signal", "special",
+    "subtensor", "type", "type_other", "utils", "variable", "xlogx",
 )
 
 # Modules that Theano's own tests and older programs take from here with a star.
