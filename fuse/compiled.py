@@ -61,7 +61,6 @@ def function(
     * ``allow_input_downcast``: cast values even where they lose precision;
     * ``on_unused_input``: 'raise', 'warn' or 'ignore'; ``profile=True`` times every step (``f.profile.summary()``);
     * ``rebuild_strict=False``: ``givens`` may have other types; ``accept_inplace``: ``T.inplace``'s ops change inputs.
-
     * ``device``: 'cpu', 'cuda' or 'auto' (default: ``config.device``): on a GPU shared variables stay in its memory,
       and results come back as NumPy arrays, unless an input was an array on the GPU.
 
@@ -110,6 +109,8 @@ class Function:
     >>> float(f(3.0)), float(f(x=4.0)), float(f["total"])
     (9.0, 16.0, 7.0)
     """
+
+    outputs = property(lambda self: self.maker.fgraph.outputs)  # as variables, in Theano's order
 
     def __init__(
         self, graph: Signature, mode: Mode, name: str | None = None, profile: Any = None, trust_input: bool = False
@@ -285,8 +286,8 @@ class Function:
     def get_shared(self) -> list[Any]:
         """The shared variables that the function reads or updates."""
         graph = self.maker.signature
-        read = leaves(graph.roots)
-        return list(dict.fromkeys([*[n for n in read if n.op.name == "shared"], *[t for t, _ in graph.updates]]))
+        read = [n for n in leaves(graph.roots) if n.op.name == "shared"]
+        return list(dict.fromkeys([*read, *[t for t, _ in graph.updates]]))
 
     # ---------------------------------------------------------------- looking inside
     @property

@@ -60,6 +60,12 @@ class GivenInputError(FuseValueError, RuntimeError):
     """A replacement for a variable that the function takes as an input."""
 
 
+class DoubleUpdateError(FuseValueError, KeyError):
+    """Two updates of one variable: a KeyError for Theano's programs."""
+
+    __str__ = Exception.__str__
+
+
 class AxisError(FuseValueError, IndexError):
     """An axis that an expression has not: a ValueError and an IndexError, as NumPy's."""
 

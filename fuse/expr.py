@@ -61,8 +61,7 @@ class Expr:
         if cls is Constant and isinstance(type, Type):  # Theano's ``Constant(type, data, name)``
             return typed_constant(type, owner, index or name)
         if cls is not Expr or owner is not None or not isinstance(type, Type):
-            text = "expressions are made by operations and constructors such as fuse.tensor.vector('x')"
-            raise FuseTypeError(text)
+            raise FuseTypeError("expressions are made by operations and constructors such as fuse.tensor.vector('x')")
         return variable(type, name)  # type: ignore[arg-type]
 
     __hash__ = object.__hash__

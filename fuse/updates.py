@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
-from fuse.errors import FuseTypeError, FuseValueError
+from fuse.errors import DoubleUpdateError, FuseTypeError
 from fuse.expr import Expr
 
 
@@ -29,7 +29,7 @@ class OrderedUpdates(OrderedDict[Any, Any]):
             pairs: Iterable[tuple[Any, Any]] = other.items() if hasattr(other, "items") else other
             for key, value in pairs:
                 if key in self and self[key] is not value:
-                    raise FuseValueError(f"two updates of the shared variable {key.name or key}: give it one")
+                    raise DoubleUpdateError(f"two updates of the shared variable {key.name or key}: give it one")
                 self[key] = value
 
     def __add__(self, other: Any) -> OrderedUpdates:

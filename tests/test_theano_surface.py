@@ -403,3 +403,22 @@ def test_the_module_of_fourier_transforms():
     for value, want in zip(found, [np.fft.fft(a, 5, 0), np.fft.fft(a), np.fft.fft(a, 2, 1)], strict=True):
         assert value.dtype == "complex128"
         np.testing.assert_allclose(value, want, rtol=1e-5, atol=1e-6)
+
+
+def test_choices_among_values_that_are_no_arrays():
+    c, a, b = T.iscalar("c"), fuse.generic(), fuse.generic()
+    f = fuse.function([c, a, b], fuse.ifelse.ifelse(c, a, b))
+    given = ["one"], {"two": 2}
+    assert f(1, *given) == given[0] and f(0, *given) == given[1]
+
+
+def test_errors_and_outputs_that_programs_ask_for():
+    x, y, a = T.dvector("x"), T.dscalar("y"), fuse.shared(1.0, "a")
+    with pytest.raises(KeyError, match="two updates of the shared variable a: give it one") as caught:
+        fuse.updates.OrderedUpdates({a: a + 1}) + fuse.updates.OrderedUpdates({a: a + 2})
+    assert isinstance(caught.value, ValueError) and str(caught.value).startswith("two updates")
+    for sorter, error in ((T.imatrix(), ValueError), (T.fvector(), TypeError)):
+        with pytest.raises(error, match="the sorter is an integer vector"):
+            T.searchsorted(x, y, sorter=sorter)
+    f = fuse.function([y, x], {"y": y, "b": x}, mode="FAST_COMPILE")
+    assert f.outputs == [x, y]

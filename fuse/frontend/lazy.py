@@ -19,9 +19,11 @@ from fuse.types import COMPLEX, TensorType
 Literal = tuple[Expr, bool]  # a condition, and whether it holds
 
 
-def _infer(condition: Expr, then: Expr, other: Expr) -> TensorType:
+def _infer(condition: Expr, then: Expr, other: Expr) -> Any:
     if condition.type.ndim:
         raise FuseTypeError(f"The condition argument of ifelse is a scalar, not a {condition.type.describe()}")
+    if not isinstance(then.type, TensorType):  # whatever such a value is; `ifelse` compared the types
+        return then.type
     if then.type.dtype != other.type.dtype or then.type.ndim != other.type.ndim:
         raise FuseTypeError(
             f"the two branches of ifelse have the same dtype and number of dimensions, not {then.type.describe()} and "
@@ -54,8 +56,13 @@ def _forward(tangents: Sequence[Any], out: Expr, condition: Expr, then: Expr, ot
     return IFELSE(condition, a, b)
 
 
+def _chosen(condition: Any, then: Any, other: Any) -> Any:
+    value = then if condition else other
+    return np.array(value) if isinstance(value, (np.ndarray, np.generic, int, float, complex)) else value
+
+
 IFELSE = register(Op(
-    name="ifelse", kind="opaque", numpy=lambda condition, then, other: np.array(then if condition else other),
+    name="ifelse", kind="opaque", numpy=_chosen,
     infer=_infer, shape=lambda node, _, then, other: either_shape(then, other), nargs=3, grad=_reverse, jvp=_forward,
     doc="One of two values, of which only the chosen one is computed.",
 ))

@@ -168,7 +168,8 @@ def _searchsorted_type(x: Expr, v: Expr, *sorter: Expr, side: str) -> TensorType
     if x.type.ndim != 1:
         raise ShapeError(f"searchsorted looks in a vector, not in a {x.type.describe()}")
     if sorter and (sorter[0].type.ndim != 1 or sorter[0].type.dtype not in ty.INTEGER):
-        raise FuseTypeError(f"the sorter is an integer vector, as argsort gives it, not a {sorter[0].type.describe()}")
+        text = f"the sorter is an integer vector, as argsort gives it, not a {sorter[0].type.describe()}"
+        raise FuseTypeError(text) if sorter[0].type.ndim == 1 else ShapeError(text)
     return TensorType("int64", v.type.shape)
 
 
