@@ -84,10 +84,16 @@ def stored():
     return [h], [last[-1], *T.grad(last[-1].sum(), [h])], [H / 9]
 
 
+def scattered():
+    """An addition at a place that is a value."""
+    states = scanned(lambda v, s: T.inc_subtensor((s * 0.5)[T.constant(np.array([3]))], v[:1]), h, sequences=x)
+    return [x, h], [states], [X, H]
+
+
 CASES = [
     (elementwise, THREAD), (counted_elements, THREAD), (batch, BLOCK), (layer, ONE_BLOCK),
     (rows_and_columns, ONE_BLOCK), (numbers, ONE_THREAD), (until, ONE_THREAD), (products, ONE_BLOCK),
-    (gathered, ONE_BLOCK), (stored, ONE_BLOCK),
+    (gathered, ONE_BLOCK), (stored, ONE_BLOCK), (scattered, ONE_BLOCK),
 ]  # fmt: skip
 
 

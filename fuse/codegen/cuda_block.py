@@ -13,9 +13,9 @@ from fuse.codegen.cuda_parts import Done, Part, parts_of, private_buffers
 from fuse.codegen.emit import Emitter
 from fuse.codegen.emit_cuda import Argument, CudaEmitter
 from fuse.codegen.inline import constant_text
-from fuse.codegen.kernel import Combine, Init, Kernel, Loop, walk
+from fuse.codegen.kernel import Combine, Init, Kernel, Loop, Update, walk
 from fuse.codegen.loop_emit import NotCompiled
-from fuse.codegen.text import is_innermost, scalar_type, typed
+from fuse.codegen.text import as_dtype, cast, is_innermost, scalar_type, typed
 
 SYNC = "cuda.syncthreads()"
 LANES = '''@device
@@ -97,6 +97,18 @@ class BlockEmitter(CudaEmitter):
 
     def kept(self, buffer: str, at: str, value: str) -> str:
         return Emitter.kept(self, buffer, at, value)
+
+    def update(self, s: Update) -> None:
+        value = cast(self.final(s.value), s.value_dtype, s.dtype)
+        guard, at = self.guard(s.buffer, s.index), self.offset(s.buffer, s.index)
+        if guard:
+            self.line(f"if {guard}:")
+            self.depth += 1
+        self.line(f"at = {at}")
+        new = f"combine{self.combining.of(s.op, s.dtype)}({as_dtype(self.loaded(s.buffer, 'at'), s.dtype)}, {value})"
+        self.line(self.kept(s.buffer, "at", new))
+        if guard:
+            self.depth -= 1
 
     def offset(self, buffer: str, index: Any) -> str:
         text = Emitter.offset(self, buffer, index)
