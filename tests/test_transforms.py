@@ -312,6 +312,17 @@ def test_threads_trace_each_for_themselves():
         assert results[i][0].dtype == np.float32
 
 
+def test_an_array_that_takes_no_expression_says_what_to_do():
+    def f(x):
+        out = np.zeros(2)
+        out[0] = x[0]
+        return out
+
+    with pytest.raises(ValueError, match="array element") as raised:
+        fuse.jit(f)(X)
+    assert "np.stack" in raised.value.__notes__[0]
+
+
 # ---------------------------------------------------------------- derivatives
 def test_gradients_follow_finite_differences():
     np.testing.assert_allclose(fuse.grad(bowl)(X), slopes(bowl, X), rtol=1e-7)
@@ -425,6 +436,13 @@ def test_products_with_jacobians():
     assert back({"o": u})[0]["w"].shape == (3, 4)
     with pytest.raises(FuseTypeError, match="two tuples"):
         fuse.jvp(f, X, v)
+    for bad in (v[:2], v[:1], np.ones(5)):  # they gave results of their own shape
+        with pytest.raises(ShapeError):
+            fuse.jvp(np.sin, (X,), (bad,))
+        with pytest.raises(ShapeError):
+            fuse.vjp(np.sin, X)[1](bad)
+    with pytest.raises(FuseTypeError, match="a tangent has the rank of its argument"):
+        fuse.jvp(f, (X,), (1.0,))
 
 
 # ---------------------------------------------------------------- maps
@@ -613,6 +631,9 @@ def test_entries_of_a_map_have_sizes_of_their_own():
     n = np.array([1, 3, 0])
     part = fuse.vmap(lambda x, n: np.sum(x[:n] ** 2), in_axes=(None, 0))
     np.testing.assert_allclose(part(X, n), [np.sum(X[:k] ** 2) for k in n], rtol=1e-12)
+    rows = np.array([[1.0, -1], [2, 3]])
+    chosen = fuse.vmap(fuse.value_and_grad(lambda x: np.sum(x[x > 0] ** 2)))
+    same(chosen(rows), (np.array([1.0, 13]), 2 * np.maximum(rows, 0)))
     slopes = fuse.grad(lambda x: np.sum(part(x, n)))(X)
     np.testing.assert_allclose(slopes, 2 * X * [(n > k).sum() for k in range(4)], rtol=1e-12)
 

@@ -77,6 +77,10 @@ def _by_rules(outputs: Sequence[Expr], batched: Mapping[Expr, Expr], size: Expr)
     return [new[o] if o in wide else batch.widened(new.get(o, o)) for o in outputs]
 
 
+def _nonzero(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    raise UnbatchedError("each entry of a batch has a number of elements of its own that are not 0")
+
+
 def _batched_node(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
     return (rule_of(node.op) or one_by_one)(batch, node, args, flags)
 
@@ -401,6 +405,7 @@ RULES: dict[str, Rule] = {
     "reshape": _to_sizes,
     "unbroadcast": _one_axis_more,
     "assert": _assert,
+    "nonzero": _nonzero,
     "ifelse": _ifelse,
     "loop": _loop,
     "part": _part,

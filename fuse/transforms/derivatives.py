@@ -12,8 +12,9 @@ from fuse.autodiff.batching import dimshuffle
 from fuse.autodiff.batching import vectorize as batched
 from fuse.autodiff.forward import Rop, tangents
 from fuse.autodiff.sweep import filled, is_discrete, op
-from fuse.errors import FuseTypeError, FuseValueError
+from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr, constant, substitute
+from fuse.frontend.axes import specify_shape
 from fuse.frontend.elementwise import cast
 from fuse.frontend.sizes import as_size_expr, size_product, sizes_of
 from fuse.trace import TRACE, tracing
@@ -157,7 +158,7 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
     """``f`` at ``primals``, and the function from a cotangent of the result to those of the arguments, a tuple.
 
     With ``has_aux``, where ``f`` returns a pair: (result, function, auxiliary data).
-    Raises FuseTypeError where a cotangent has another rank than its result.
+    Raises FuseTypeError where a cotangent has another rank than its result, ShapeError where it has another size.
 
     >>> import numpy as np
     >>> value, back = vjp(lambda x, y: x * y, np.array([1.0, 2.0]), 3.0)
@@ -175,12 +176,8 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
         value, _ = _with_aux(f(*point.args), has_aux, "the function of vjp")
         heads, structure = tree.flatten(value)
         weights = tree.upto(structure, cotangent)
-        pairs = [(expression(h), expression(w)) for h, w in zip(heads, weights, strict=True)]
-        for h, w in pairs:
-            if h.type.ndim != w.type.ndim:
-                raise FuseTypeError(
-                    f"a cotangent has the rank of its result: a {h.type.describe()}, not a {w.type.describe()}"
-                )
+        both = [(expression(h), expression(w)) for h, w in zip(heads, weights, strict=True)]
+        pairs = [(h, _alike(w, h, "a cotangent", "result")) for h, w in both]
         pairs = [(h, w) for h, w in pairs if not is_discrete(h)]
         with tracing(False):
             found = reverse.Lop(
@@ -198,12 +195,23 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
     return (value, back, aux) if has_aux else (value, back)
 
 
+def _alike(value: Expr, like: Expr, what: str, of: str) -> Expr:
+    """``value``, which has the shape of ``like``; sizes that are not known yet are compared at run time."""
+    have, want = value.type.shape, like.type.shape
+    if len(have) != len(want):
+        raise FuseTypeError(f"{what} has the rank of its {of}: a {like.type.describe()}, not a {value.type.describe()}")
+    if any(m is not None and n is not None and m != n for m, n in zip(have, want, strict=True)):
+        raise ShapeError(f"{what} has the shape of its {of}: a {like.type.describe()}, not a {value.type.describe()}")
+    return value if have == want and None not in want else specify_shape(value, sizes_of(like))
+
+
 # ---------------------------------------------------------------- forward
 def jvp(f: Function, primals: Any, tangents: Any, has_aux: bool = False) -> Any:
     """``f`` at ``primals``, and its derivative in the direction ``tangents``; both are tuples of arguments.
 
     With ``has_aux``, where ``f`` returns a pair: (result, derivative, auxiliary data).
-    Raises FuseTypeError where arguments and tangents are no tuples.
+    Raises FuseTypeError where arguments and tangents are no tuples, ShapeError where a tangent has another shape than
+    its argument.
 
     >>> value, slope = jvp(lambda x: x**3, (2.0,), (1.0,))
     >>> float(value), float(slope)
@@ -216,7 +224,8 @@ def jvp(f: Function, primals: Any, tangents: Any, has_aux: bool = False) -> Any:
     def pushed(at: Any, directions: Any) -> Any:
         point = Point(at, range(len(at)), "jvp")
         value, aux = _with_aux(f(*point.args), has_aux, "the function of jvp")
-        given = [expression(t) for t in tree.upto(point.structure, tuple(directions))]
+        given = [_alike(expression(t), v, "a tangent", "argument")
+                 for t, v in zip(tree.upto(point.structure, tuple(directions)), point.variables, strict=True)]
         heads, structure = tree.flatten(value)
         exprs = [expression(h) for h in heads]
         with tracing(False):

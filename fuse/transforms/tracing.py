@@ -230,6 +230,13 @@ class Jitted:
                 f"what the function branches on or counts with is a static argument, jit(f, static_argnames=...)"
             )
             raise
+        except ValueError as error:
+            if "setting an array element" in str(error):  # NumPy's words for a[i] = x with an expression
+                error.add_note(
+                    f"in a trace of {self.name}: an array cannot hold what has no value yet; collect the parts in a "
+                    f"list for np.stack, or write a = fuse.as_symbolic(a).at[i].set(x)"
+                )
+            raise
         found, structure = tree.flatten(result)
         outputs = [o for o in found if isinstance(o, Expr)]
         own = set(inputs)
