@@ -1,6 +1,8 @@
 """NumPy's functions with all their arguments, by NumPy's names and places; scipy.special; fuse.numpy."""
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import scipy.special as ss
@@ -8,6 +10,7 @@ import scipy.special as ss
 import fuse
 import fuse.numpy as fnp
 import fuse.tensor as T
+from fuse.errors import FuseError, FuseTypeError
 
 X = np.random.default_rng(0).normal(size=(3, 4))
 W = np.abs(X[1]) + 0.1
@@ -158,3 +161,28 @@ def test_numpy_under_another_name():
         np.testing.assert_array_equal(a, b)
     turned = fuse.jacfwd(lambda a: fnp.array([fnp.cos(a), fnp.sin(a)]))(0.5)
     np.testing.assert_allclose(turned, [-np.sin(0.5), np.cos(0.5)])
+
+
+def test_what_numpy_refuses_or_has_other_values_for():
+    z, n, few = np.array([1 + 2j, 3 - 1j]), np.array([-3, 0, 2]), np.array([1.0, 4.0])
+    for f in (lambda x: x % 3, lambda x: 7 // x, lambda x: np.divmod(x, 2), lambda x: np.fmod(x, 2),
+              lambda x: np.heaviside(x, 0.5)):  # they had values for complex numbers
+        with pytest.raises(FuseTypeError, match="of complex numbers is not defined"):
+            fuse.jit(f, mode="FAST_COMPILE")(z)
+    with pytest.raises(FuseError, match="not negative"):  # negative numbers counted from the end
+        fuse.jit(np.bincount, mode="FAST_COMPILE")(n)
+    with pytest.raises(FuseError, match="negative integer powers"):
+        fuse.jit(lambda x: x**-1, mode="FAST_COMPILE")(n)
+    edge = np.array([np.inf, -np.inf, -0.0, 2.5, -2.5])
+    for f, x in (
+        (lambda x: np.var(x, ddof=3), few), (lambda x: np.std(x, axis=0, ddof=2, keepdims=True), few),  # negative
+        (lambda x: np.nanvar(x, ddof=2), few), (lambda x: np.stack(np.modf(x)), edge),  # NaN
+        (lambda x: np.copysign(x, -1.0), n), (np.angle, edge.astype("f4")),
+    ):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            want = np.asarray(f(x))
+        got = fuse.jit(f, mode="FAST_COMPILE")(x)
+        assert got.dtype == want.dtype
+        np.testing.assert_array_equal(np.signbit(got), np.signbit(want))
+        np.testing.assert_allclose(got, want)

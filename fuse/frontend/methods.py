@@ -27,7 +27,7 @@ from fuse.frontend import (
     statistics,
 )
 from fuse.frontend.elementwise import cast
-from fuse.frontend.numpy_protocol import array_function
+from fuse.frontend.numpy_protocol import array_function, refuse_complex
 from fuse.frontend.weak import as_numpy_does
 from fuse.trace import TRACE, answered, by_user
 from fuse.types import DISCRETE, INTEGER
@@ -86,6 +86,8 @@ def _pow(x: Expr, y: Any, modulus: Any = None) -> Expr:
     if modulus is not None:
         raise FuseTypeError("pow with a modulus is not defined for expressions: write (x ** y) % m")
     if TRACE.active and by_user():
+        if type(y) is int and y < 0 and x.type.dtype in DISCRETE:
+            raise FuseValueError(f"integers to negative integer powers are not allowed: write {_short(x)} ** {y}.0")
         x, y = as_numpy_does(x, y)
     return elementwise.pow(x, y)
 
@@ -269,13 +271,19 @@ def _numpys(function: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 
 def _operator(function: Callable[..., Any], name: str, reflected: bool) -> Callable[..., Any]:
+    real = name.strip("_") in ("floordiv", "rfloordiv", "mod", "rmod", "divmod", "rdivmod")
+
     def plain(self: Expr, other: Any) -> Any:
         if TRACE.active and by_user():
+            if real:
+                refuse_complex(name, (self, other))
             self, other = as_numpy_does(self, other)
         return function(self, other)
 
     def swapped(self: Expr, other: Any) -> Any:
         if TRACE.active and by_user():
+            if real:
+                refuse_complex(name, (self, other))
             self, other = as_numpy_does(self, other)
         return function(other, self)
 

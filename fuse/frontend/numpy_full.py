@@ -103,7 +103,8 @@ def _var(
     total = _accumulating(reductions.sum, ew.add, 0)(squares, axis, keepdims=keep, where=where)
     ones = creation.ones_like(axes.broadcast_arrays(squares, where)[0] if where is not True else squares)
     count = _accumulating(reductions.sum, ew.add, 0)(ones, axis, keepdims=keep, where=where)
-    return ew.true_div(total, ew.sub(count, np.asarray(ddof, squares.type.dtype)))
+    freedom = ew.maximum(ew.sub(count, np.asarray(ddof, squares.type.dtype)), np.asarray(0, squares.type.dtype))
+    return ew.true_div(total, freedom)
 
 
 def _std(*args: Any, **options: Any) -> Expr:
@@ -150,7 +151,8 @@ def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = _NONE, append: Any 
 
 
 def _angle(z: Any, deg: bool = False) -> Expr:
-    found = ew.angle(z)
+    z, found = as_expr(z), ew.angle(z)
+    found = found if z.type.dtype in DISCRETE else ew.cast(found, real_of(z.type.dtype))
     return ew.rad2deg(found) if deg else found
 
 

@@ -124,8 +124,17 @@ def _heaviside(x: Any, middle: Any) -> Expr:
 
 
 def _copysign(x: Any, y: Any) -> Expr:
-    size = ew.abs(x)
+    dtype = np.result_type(as_expr(x).type.numpy_dtype, as_expr(y).type.numpy_dtype)
+    size = ew.abs(ew.cast(x, dtype.name if dtype.kind == "f" else "float64"))
     return ew.switch(ew.signbit(y), ew.neg(size), size)
+
+
+def _modf(x: Any) -> tuple[Expr, Expr]:
+    """Parts behind the point, 0 for infinities, and before it, both with the sign of ``x``."""
+    x = as_expr(x)
+    x = ew.cast(x, "float64") if x.type.dtype in DISCRETE else x
+    rest = ew.switch(ew.isinf(x), ew.mul(0, ew.sgn(x)), ew.sub(x, ew.trunc(x)))
+    return _copysign(rest, x), ew.trunc(x)
 
 
 def _skipping_nan(pick: Callable[..., Any]) -> Callable[..., Expr]:
@@ -242,7 +251,10 @@ def _nanvar(a: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> 
     middle = _nanmean(a, axis=axis, keepdims=True)
     squares = _nansum(ew.sqr(ew.abs(ew.sub(a, middle))), axis=axis, keepdims=keepdims)
     count = ew.cast(ew.real(_counted(a, axis, keepdims)), squares.type.dtype)
-    return ew.true_div(squares, count if ddof == 0 else ew.sub(count, np.asarray(ddof, count.type.dtype)))
+    if ddof == 0:
+        return ew.true_div(squares, count)
+    freedom = ew.sub(count, np.asarray(ddof, count.type.dtype))
+    return ew.switch(ew.gt(freedom, 0), ew.true_div(squares, freedom), np.asarray(np.nan, squares.type.dtype))
 
 
 def _nanstd(a: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Expr:
@@ -372,7 +384,7 @@ for _name, _build in _NEW.items():
 
 UFUNCS: dict[Any, Callable[..., Any]] = {
     np.logaddexp2: lambda x, y: ew.mul(ew.logaddexp(ew.mul(x, math.log(2)), ew.mul(y, math.log(2))), 1 / math.log(2)),
-    np.modf: lambda x: (ew.sub(x, ew.trunc(x)), ew.trunc(x)),
+    np.modf: _modf,
     np.ldexp: _ldexp,
     np.copysign: _copysign, np.heaviside: _heaviside, np.fmax: _skipping_nan(ew.maximum),
     np.fmin: _skipping_nan(ew.minimum), np.fmod: _fmod,

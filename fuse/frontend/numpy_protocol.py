@@ -32,7 +32,7 @@ from fuse.frontend.numpy_arguments import bound, later, loaded
 from fuse.frontend.weak import as_numpy_does, numpys
 from fuse.op import OPS
 from fuse.trace import TRACE
-from fuse.types import DISCRETE, real_of
+from fuse.types import COMPLEX, DISCRETE, real_of
 
 # Ufuncs of functions that are not one op; those of ops come from their records.
 UFUNCS: dict[Any, Callable[..., Any]] = {
@@ -50,6 +50,16 @@ _NO_COUNTERPART = (
     "it is called on arrays"
 )
 
+# What NumPy refuses for complex numbers; Theano's operators have values there.
+REAL = {np.remainder, np.fmod, np.floor_divide, np.divmod, np.heaviside, np.ldexp, np.fabs, np.arctan2, np.hypot}
+
+
+def refuse_complex(called: str, operands: Any) -> None:
+    """FuseTypeError where one of the operands is complex."""
+    if any(isinstance(x, Expr) and x.type.dtype in COMPLEX for x in operands):
+        raise FuseTypeError(f"{called} of complex numbers is not defined: take x.real, x.imag or abs(x)")
+
+
 # ufunc.reduce and ufunc.accumulate
 REDUCE: dict[Any, Callable[..., Any]] = {
     np.add: reductions.sum, np.multiply: reductions.prod, np.maximum: reductions.max, np.minimum: reductions.min,
@@ -61,7 +71,7 @@ ACCUMULATE: dict[Any, Callable[..., Any]] = {np.add: np.cumsum, np.multiply: np.
 SAME_NAME = (
     (axes, "swapaxes moveaxis expand_dims squeeze atleast_1d atleast_2d atleast_3d broadcast_arrays"),
     (creation, "zeros_like ones_like full_like empty_like tril triu diag linspace logspace"),
-    (elementwise, "real imag angle isclose nan_to_num isposinf isneginf"),
+    (elementwise, "real imag isclose nan_to_num isposinf isneginf"),
     (join, "concatenate hstack vstack"),
     (layout, "broadcast_to diagonal"),
     (linalg, "dot tensordot outer inner vdot trace kron"),
@@ -185,7 +195,8 @@ def cumulative(scan: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _bincount(x: Any, weights: Any = None, minlength: Any = 0) -> Expr:
-    return extra_ops.bincount(x, weights if weights is None else elementwise.cast(weights, "float64"), minlength)
+    weights = weights if weights is None else elementwise.cast(weights, "float64")
+    return extra_ops.bincount(x, weights, minlength, assert_nonneg=True)
 
 
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Expr:
@@ -207,11 +218,17 @@ def _copy(x: Any, order: str = "K", subok: bool = False) -> Any:
     return x
 
 
+def _phase(z: Any) -> Expr:
+    """The angle, of float32 where ``z`` is."""
+    found = elementwise.angle(z)
+    return found if z.type.dtype in DISCRETE else elementwise.cast(found, real_of(z.type.dtype))
+
+
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.reshape: _reshape, np.where: _where, np.choose: _choose, np.stack: _stack, np.split: _split, np.shape: _shape,
     np.ravel: _ravel, np.cumsum: cumulative(scans.cumsum), np.cumprod: cumulative(scans.cumprod),
     np.bincount: _bincount, np.linalg.norm: _norm, np.transpose: _transpose, np.round: _round,
-    np.around: _round, np.ndim: _ndim, np.size: _size, np.copy: _copy,
+    np.around: _round, np.ndim: _ndim, np.size: _size, np.copy: _copy, np.angle: _phase,
     **_LINALG, np.linalg.inv: later("decompositions", "matrix_inverse"), np.linalg.svd: _svd,
     **{getattr(np.fft, name): later("fourier", name) for name in _FFT},
     np.linalg.eigvalsh: _eigvalsh, np.linalg.cholesky: _cholesky, np.einsum: later("einsum", "einsum"),
@@ -255,6 +272,8 @@ def array_ufunc(self: Expr, ufunc: Any, method: str, *inputs: Any, **options: An
     if options.pop("where", True) is not True:
         raise FuseTypeError(f"{called}(..., where=...) is not defined for expressions: use switch(condition, a, b)")
     if method == "__call__":
+        if ufunc in REAL:
+            refuse_complex(called, inputs)
         dtype = options.pop("dtype", None)
         build = _ufuncs().get(ufunc) or _rare(ufunc)
         if build is None:
@@ -309,7 +328,9 @@ def array(self: Expr, dtype: Any = None, copy: Any = None) -> Any:
         return self.data.astype(dtype or self.data.dtype)
     raise FuseTypeError(
         f"an expression ({self.type.describe()}) is no array: .eval({{...}}) gives its value, stack([x, y]) makes one "
-        f"expression of several, and as_tensor_variable(a)[{self.name or 'x'}] indexes an array with one"
+        f"expression of several, as_tensor_variable(a)[{self.name or 'x'}] indexes an array with one, "
+        f"as_tensor_variable(a).at[i].set({self.name or 'x'}) stores one in a copy of an array, and fuse.as_op wraps a "
+        f"function that takes arrays alone, such as one of SciPy's"
     )
 
 

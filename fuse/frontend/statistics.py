@@ -84,7 +84,7 @@ def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False, correc
         error = sum_(deviation, axes, keepdims=keepdims)
         total = ew.sub(total, ew.true_div(ew.sqr(error), n))
     if ddof:
-        n = ew.sub(n, literal(ddof, n.type.dtype))
+        n = ew.maximum(ew.sub(n, literal(ddof, n.type.dtype)), literal(0, n.type.dtype))  # no variance is negative
     return ew.cast(ew.true_div(total, n), out)
 
 
