@@ -363,6 +363,8 @@ def test_what_else_gradients_are_asked_for():
         fuse.grad(lambda x: x)(X)
     with pytest.raises(FuseTypeError, match="returns a scalar, not a tuple"):
         fuse.grad(lambda x: (np.sum(x), x))(X)
+    with pytest.raises(FuseTypeError, match="the place of an argument, or a tuple of places, not 'x'"):
+        fuse.grad(bowl, argnums="x")(X)
     with pytest.raises(FuseValueError, match="argnums=2 with 1 positional"):
         fuse.grad(bowl, argnums=2)(X)
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,11 @@ class Point:
 
     def __init__(self, args: Sequence[Any], argnums: Any, name: str) -> None:
         self.one = isinstance(argnums, (int, np.integer))
-        chosen = [int(argnums)] if self.one else [int(i) for i in argnums]
+        try:
+            chosen = [index(i) for i in ([argnums] if self.one else argnums)]
+        except TypeError:
+            text = f"argnums is the place of an argument, or a tuple of places, not {argnums!r:.60}"
+            raise FuseTypeError(f"{name}: {text}") from None
         if any(not -len(args) <= i < len(args) for i in chosen):
             raise FuseValueError(f"{name}: argnums={argnums} with {len(args)} positional arguments")
         self.args = list(args)
