@@ -15,7 +15,8 @@ from fuse.looping.opened import Closed, Opened, always
 from fuse.op import OPS
 
 MANY_KEPT = 3  # values of a step that are kept so that others can be computed of them afterwards
-_ONE_BY_ONE = ("loop", "solve_triangular")  # a stack of systems is a call of SciPy's for each, a loop's are its own
+# A stack of systems is a call of SciPy's for each, a loop's are its own; the others belong to their step.
+_ONE_BY_ONE = ("loop", "solve_triangular", "nonzero", "assert")
 _VIEWS = ("dimshuffle", "broadcast_to", "fill", "unbroadcast")
 
 
