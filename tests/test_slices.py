@@ -6,6 +6,7 @@ import pytest
 
 import fuse
 import fuse.tensor as T
+from fuse.codegen import call_plan
 from fuse.codegen.call_plan import native_call
 from fuse.codegen.program import compile_program
 from fuse.codegen.sizes import Sizes
@@ -310,3 +311,38 @@ def test_slices_and_places_given_at_run_time(seed):
             assert isinstance(got, np.ndarray) and got.shape == np.shape(want)
             np.testing.assert_allclose(got, want, rtol=1e-13)
     assert all(map(is_native, functions))
+
+
+SOURCE = """
+def program(x0):
+    if type(x0) is not ndarray or x0.dtype is not dtype_float64 or x0.ndim != 3: x0 = filter0(x0)
+    n1 = x0.shape[1]
+    t1 = x0[{0}]
+    t2 = t1[{1}]
+    return [t2]
+"""
+VIEWS = "... | 1::2 | -100:100:3, None, -1 | ..., 2 | :n1, 0, None | n1:0 | 1:1, ..., None, ::2 | 0, 1, : | 5:"
+
+
+@pytest.mark.parametrize("index", VIEWS.split(" | "))
+def test_views_made_at_c_level_are_numpys(index, monkeypatch):
+    """Elements, strides, flags and base of views of views, and what is out of bounds left to Python."""
+    monkeypatch.setattr(call_plan._Translator, "call", None)  # so that NumPy does not make them
+    scope = {"ndarray": np.ndarray, "dtype_float64": np.dtype("float64"), "filter0": None}
+    whole = np.arange(60.0)
+    frozen = np.arange(60.0)
+    frozen.setflags(write=False)
+    for second in ("...", "None, -1:", "..., :0"):
+        call = native_call(SOURCE.format(index, second), scope, "single", None, lambda x: "Python")
+        turned = whole.reshape(5, 4, 3).T, frozen.reshape(3, 4, 5)[::-1, :, ::2]
+        for x in (whole.reshape(3, 4, 5), *turned, np.ones((3, 0, 5))):
+            try:
+                n1 = x.shape[1]  # noqa: F841
+                want = eval(f"x[{index}][{second}]")
+            except IndexError:
+                assert call(x) == "Python"
+                continue
+            got = call(x)
+            assert got.__array_interface__ == want.__array_interface__ and got.base is want.base
+            assert repr(got.flags) == repr(want.flags)
+        assert call(np.ones(3)) == call(np.ones((3, 4, 5), "f4")) == "Python"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fuse.codegen.added import AddedProduct
-from fuse.codegen.call_words import REGISTERS, Pointer, Words
+from fuse.codegen.call_words import REGISTERS, VIEWS, Pointer, Words
 from fuse.codegen.frames import Frame
 from fuse.codegen.grouped import Grouped
 from fuse.codegen.products import SmallProduct
@@ -37,6 +37,7 @@ COMPARISONS: dict[type[ast.cmpop], tuple[str, bool, bool]] = {
     ast.NotEq: ("equal", False, True),
 }
 LONGEST = 2**63 - 1
+MOST_ENTRIES = 16  # of an index that is a view here
 
 
 class Untranslatable(Exception):
@@ -75,6 +76,7 @@ class _Translator:
         self.sizes: dict[str | int, int] = {}
         self.numbers: dict[int, int] = {}
         self.integers: set[str] = set()  # inputs that are Python ints once they are checked
+        self.ranks: dict[int, int] = {}  # of registers that hold arrays, where known
         self.words = Words(len(names))
 
     def translated(self, python: Callable[..., Any]) -> Callable[..., Any] | None:
@@ -140,6 +142,7 @@ class _Translator:
         register = self.registers[name]
         if found := ARRAY.fullmatch(test):
             self.words("array", register, Pointer(self.scope[found[2]]), int(found[3]))
+            self.ranks[register] = int(found[3])
             for part in found[4].split(" or ")[1:]:
                 static = STATIC.fullmatch(part)
                 if static is None:
@@ -179,7 +182,9 @@ class _Translator:
                 self.words("read", self.register(name), Pointer(self.scope[cell]))
             case ast.Name(id=other) if other in self.registers:
                 old = self.registers[other]
-                self.words("alias", self.register(name), old)
+                new = self.register(name)
+                self.words("alias", new, old)
+                self.ranks |= {new: self.ranks[old]} if old in self.ranks else {}
             case ast.IfExp(test=ast.Compare(left=ast.Attribute(value=ast.Name(id=cell))), body=ast.Name(id=old),
                            orelse=made):
                 self.reuse(name, cell, old, [], made)
@@ -197,9 +202,9 @@ class _Translator:
         target, known, alone = self.register(name), self.registers[old], self.number(1)
         for other in others:
             alone = self.fresh("min", alone, self.fresh("apart", known, self.known(_name(other))))
-        new = self.allocation(made)
-        self.words("reuse", target, known, Pointer(self.scope[cell]), alone, 2 + len(new))  # words of what follows
-        self.words("new", target, *new)
+        operands = self.allocation(made)
+        self.words("reuse", target, known, Pointer(self.scope[cell]), alone, 2 + len(operands))  # words that follow
+        self.new(target, operands)
 
     def results(self, registers: list[int]) -> None:
         if self.form == "single":
@@ -229,21 +234,66 @@ class _Translator:
             case ast.IfExp(test=ast.Compare(), orelse=large):  # what makes arrays knows large ones itself
                 return self.value(large)
             case ast.Call(func=ast.Name(id="empty" | "recycled")):
-                new = self.allocation(node)
-                register = self.register()
-                self.words("new", register, *new)
-                return register
+                operands = self.allocation(node)
+                return self.new(self.register(), operands)
             case ast.Call(func=ast.Name(id=function), args=arguments, keywords=[]):
                 return self.call(self.scope[function], [self.value(a) for a in arguments])
             case ast.Call(func=ast.Attribute(value=array, attr=method), args=arguments, keywords=[]):
                 return self.call(operator.methodcaller(method, *map(_literal, arguments)), [self.value(array)])
             case ast.Subscript(value=array, slice=index):
+                base = self.value(array)
+                if (view := self.view(base, index)) is not None:
+                    return view
                 try:
                     known = _index(index)
                 except Untranslatable:
-                    return self.call(operator.getitem, [self.value(array), self.index(index)])
-                return self.call(operator.itemgetter(known), [self.value(array)])
+                    return self.call(operator.getitem, [base, self.index(index)])
+                return self.call(operator.itemgetter(known), [base])
         raise Untranslatable(ast.unparse(node))
+
+    def view(self, base: int, index: ast.expr) -> int | None:
+        """The register of a view of an array whose rank is known; None where NumPy is to make what it is."""
+        entries = index.elts if isinstance(index, ast.Tuple) else [index]
+        rank = self.ranks.get(base)
+        if rank is None or len(entries) > MOST_ENTRIES:
+            return None
+        try:
+            found = [self.entry(e) for e in entries if not _is_ellipsis(e)]
+        except Untranslatable:
+            return None
+        taken, dots = sum(kind != "new" for kind, *_ in found), [k for k, e in enumerate(entries) if _is_ellipsis(e)]
+        left = rank - sum(kind == "integer" for kind, *_ in found) + sum(kind == "new" for kind, *_ in found)
+        if taken > rank or len(dots) > 1 or not (left or dots):  # without dots NumPy makes a number of an element
+            return None
+        for k in dots:
+            found[k:k] = [("slice", self.number(0), self.number(LONGEST), 1)] * (rank - taken)
+        register = self.register()
+        words = [word for kind, *operands in found for word in (VIEWS[kind], *operands)]
+        self.words("view", register, base, len(found), *words)
+        self.ranks[register] = left
+        return register
+
+    def entry(self, node: ast.expr) -> tuple[str, int, int, int]:
+        """An entry of the index of a view: its kind, its numbers, and the step of a slice."""
+        match node:
+            case ast.Constant(value=None):
+                return "new", self.number(0), self.number(0), 1
+            case ast.Slice(lower=lower, upper=upper, step=step):
+                by = 1 if step is None else _literal(step)
+                if not isinstance(by, int) or not 0 < by < 1 << 31:
+                    raise Untranslatable("a slice that goes backwards")
+                first = self.number(0) if lower is None else self.place(lower)
+                return "slice", first, self.number(LONGEST) if upper is None else self.place(upper), by
+        return "integer", self.place(node), self.number(0), 1
+
+    def place(self, node: ast.expr) -> int:
+        """An index, or an end of a slice, as a size."""
+        if isinstance(node, ast.Name):
+            return self.size(node)
+        value = _literal(node)
+        if type(value) is not int or abs(value) >= LONGEST:
+            raise Untranslatable(ast.unparse(node))
+        return self.number(value)
 
     def index(self, node: ast.expr) -> int:
         """The register of an index, or one of its entries, with sizes in it."""
@@ -267,6 +317,12 @@ class _Translator:
             self.words("quiet")
         function = getattr(function, "plain", function)  # what it raises, the Python path raises again
         self.words("call", register, Pointer(function), len(arguments), *arguments)
+        return register
+
+    def new(self, register: int, operands: list[Any]) -> int:
+        """``register``, which from here on holds a new array."""
+        self.words("new", register, *operands)
+        self.ranks[register] = operands[2]
         return register
 
     def allocation(self, node: ast.expr) -> list[Any]:
@@ -345,6 +401,10 @@ def _name(node: ast.expr) -> str:
     if not isinstance(node, ast.Name):
         raise Untranslatable(ast.unparse(node))
     return node.id
+
+
+def _is_ellipsis(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is Ellipsis
 
 
 def _literal(node: ast.expr) -> Any:

@@ -36,6 +36,8 @@ OPERATIONS = {
     # the same of a small product, and NumPy's dot, before which threads of ours leave the cores to those of BLAS
     "product": "p general:p count:i registers made:i registers",
     "call": "r p count:i registers",
+    # r[...]: for each entry what it is (VIEWS), its index or the ends of its slice, and the step of the slice
+    "view": "r r entries:i quadruples of kind:i s s step:i",
     "tuple": "r count:i registers",
     "quiet": "",  # what is called next is a product
     "box": "r s",  # a size as a Python int
@@ -52,6 +54,7 @@ OPERATIONS = {
     "none": "",
 }
 CODES = {name: code for code, name in enumerate(OPERATIONS)}
+VIEWS = {"slice": 0, "integer": 1, "new": 2}
 REGISTERS = 192  # at most, of either kind, and of arguments of one call
 
 

@@ -31,7 +31,7 @@ PAD = 128  # before a block: what the C library gave, and the block's capacity; 
 SLOT = 24  # bytes of a slot: block, capacity, time of its return
 
 # Places in NumPy's table of C functions (stable: numpy/core/code_generators/numpy_api.py).
-NUMPY = {"PyArray_NewFromDescr": 94, "PyDataMem_SetHandler": 304}
+NUMPY = {"PyArray_NewFromDescr": 94, "PyArray_SetBaseObject": 282, "PyDataMem_SetHandler": 304}
 
 Array = Any
 
@@ -296,6 +296,7 @@ def text(advice: bool) -> str:
         "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)", "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)",
         "declare ptr @PyDataMem_SetHandler(ptr)", "declare void @Py_IncRef(ptr)", "declare void @Py_DecRef(ptr)",
         "declare ptr @PyArray_NewFromDescr(ptr, ptr, i32, ptr, ptr, ptr, i32, ptr)",
+        "declare i32 @PyArray_SetBaseObject(ptr, ptr)",
         "declare i64 @PyTuple_Size(ptr)", "declare ptr @PyTuple_GetItem(ptr, i64)",
         "declare i64 @PyLong_AsSsize_t(ptr)", "declare ptr @PyErr_Occurred()",
         _lock(), _unlock(), _evict(), _take(), _advise(advice), _give(), _zeroed(), _resized(), _limit(), _new(),

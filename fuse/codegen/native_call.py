@@ -12,12 +12,10 @@ from typing import Any
 import numpy as np
 
 from fuse.codegen import memory
-from fuse.codegen.assembly import Assembly
-from fuse.codegen.call_words import CODES, REGISTERS
+from fuse.codegen.call_words import CODES
+from fuse.codegen.native_registers import PAYLOAD, Registers
 
-PAYLOAD = bytes.__basicsize__ - 1  # where the bytes of a bytes object start
 LARGEST_ELEMENT = 16  # bytes: of a complex number
-HEADER = 3  # words before the instructions: the Python function, inputs, registers
 
 CPYTHON = ("Py_IncRef", "Py_DecRef", "PyErr_Occurred", "PyErr_Clear", "PyErr_ExceptionMatches", "PyObject_Vectorcall",
            "PyFloat_FromDouble", "PyLong_AsLongLongAndOverflow", "PyLong_FromLongLong", "PyObject_GetAttr",
@@ -31,62 +29,8 @@ OBJECTS: dict[str, Any] = {
 }
 
 
-class _Interpreter(Assembly):
+class _Interpreter(Registers):
     """The text of the interpreter: a loop over words around a switch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.head = object.__basicsize__
-        self.cursor = self.slot("ptr", self.at("%self", PAYLOAD + 8 * HEADER))
-        self.registers = self.slot(f"[{REGISTERS} x ptr]")
-        self.numbers = self.slot(f"[{REGISTERS} x i64]")
-        self.given = self.slot(f"[{REGISTERS} x ptr]")
-        self.result, self.again = self.slot("ptr", "null"), self.slot("i1", "false")
-        self.slow, self.error, self.leave, self.next = (self.label() for _ in range(4))
-
-    def word(self) -> str:
-        pointer = self.load("ptr", self.cursor)
-        self.store("ptr", self.at(pointer, 8), self.cursor)
-        return self.load("i64", pointer)
-
-    def object(self) -> str:
-        return self(f"inttoptr i64 {self.word()} to ptr")
-
-    def place(self) -> str:
-        """The address of the register that the next word names."""
-        return self.item(self.registers, self.word())
-
-    def size(self) -> str:
-        return self.load("i64", self.item(self.numbers, self.word()))
-
-    def same(self, pointer: str, other: str) -> str:
-        return self(f"icmp eq ptr {pointer}, {other}")
-
-    def some(self, pointer: str, failure: str) -> str:
-        self.require(self(f"icmp ne ptr {pointer}, null"), failure)
-        return pointer
-
-    def replace(self, place: str, value: str) -> None:
-        """Put the new reference ``value`` where an input stands, and among what is let go at the end."""
-        offset = self(f"ptrtoint ptr {place} to i64")
-        start = self(f"ptrtoint ptr {self.registers} to i64")
-        count = self.field("i64", "%self", PAYLOAD + 16)
-        shadow = self.item(self.registers, count)
-        self.store("ptr", value, place)
-        self.store("ptr", value, self.at(shadow, self(f"sub i64 {offset}, {start}")))
-
-    def zero_dimensional(self, item: str, dtype: str) -> str:
-        """The address of the element of a 0-d array of ``dtype``; anything else goes to Python."""
-        kind = self.field("ptr", item, self.head - 8)
-        self.require(self.same(kind, "@PyArray_Type"), self.slow)
-        self.require(self.same(self.field("ptr", item, self.head + 40), dtype), self.slow)
-        self.require(self(f"icmp eq i32 {self.field('i32', item, self.head + 8)}, 0"), self.slow)
-        return self.field("ptr", item, self.head)
-
-    def arguments(self, count: str) -> None:
-        with self.loop(count) as i:
-            value = self.load("ptr", self.place())
-            self.store("ptr", value, self.item(self.given, i))
 
     # ------------------------------------------------------------ the instructions
     def do_array(self) -> None:
@@ -156,69 +100,11 @@ class _Interpreter(Assembly):
         self.do(f"call void @Py_IncRef(ptr {value})")
         self.store("ptr", value, place)
 
-    def do_dimension(self) -> None:
-        target, item = self.item(self.numbers, self.word()), self.load("ptr", self.place())
-        table = self.field("ptr", item, self.head + 16)
-        self.store("i64", self.load("i64", self.item(table, self.word())), target)
-
-    def do_number(self) -> None:
-        target = self.item(self.numbers, self.word())
-        self.store("i64", self.word(), target)
-
-    def arithmetic(self, operation: str) -> None:
-        """Sizes are those of arrays that exist; what overflows is left to Python's ints."""
-        target, left, right = self.item(self.numbers, self.word()), self.size(), self.size()
-        pair = self(f"call {{ i64, i1 }} @llvm.s{operation}.with.overflow.i64(i64 {left}, i64 {right})")
-        over = self(f"extractvalue {{ i64, i1 }} {pair}, 1")
-        self.require(self(f"xor i1 {over}, true"), self.slow)
-        self.store("i64", self(f"extractvalue {{ i64, i1 }} {pair}, 0"), target)
-
-    def do_add(self) -> None:
-        self.arithmetic("add")
-
-    def do_sub(self) -> None:
-        self.arithmetic("sub")
-
-    def do_mul(self) -> None:
-        self.arithmetic("mul")
-
-    def do_max(self, comparison: str = "sgt") -> None:
-        target, left, right = self.item(self.numbers, self.word()), self.size(), self.size()
-        holds = self(f"icmp {comparison} i64 {left}, {right}")
-        self.store("i64", self(f"select i1 {holds}, i64 {left}, i64 {right}"), target)
-
-    def do_min(self) -> None:
-        self.do_max("slt")
-
-    def do_less(self, comparison: str = "slt") -> None:
-        target, left, right = self.item(self.numbers, self.word()), self.size(), self.size()
-        self.store("i64", self(f"zext i1 {self(f'icmp {comparison} i64 {left}, {right}')} to i64"), target)
-
-    def do_equal(self) -> None:
-        self.do_less("eq")
-
-    def do_divide(self) -> None:
-        target, left, right = self.item(self.numbers, self.word()), self.size(), self.size()
-        self.require(self(f"icmp sgt i64 {right}, 0"), self.slow)
-        below = self(f"icmp slt i64 {self(f'srem i64 {left}, {right}')}, 0")
-        quotient = self(f"sdiv i64 {left}, {right}")
-        self.store("i64", self(f"sub i64 {quotient}, {self(f'zext i1 {below} to i64')}"), target)
-
-    def do_select(self) -> None:
-        target, condition = self.item(self.numbers, self.word()), self.size()
-        left, right = self.size(), self.size()
-        holds = self(f"icmp ne i64 {condition}, 0")
-        self.store("i64", self(f"select i1 {holds}, i64 {left}, i64 {right}"), target)
-
     def do_unbox(self) -> None:
         target, item, flag = self.item(self.numbers, self.word()), self.load("ptr", self.place()), self.slot("i32")
         value = self(f"call i64 @PyLong_AsLongLongAndOverflow(ptr {item}, ptr {flag})")
         self.require(self(f"icmp eq i32 {self.load('i32', flag)}, 0"), self.slow)
         self.store("i64", value, target)
-
-    def do_check(self) -> None:
-        left, right = self.size(), self.size()
-        self.require(self(f"icmp eq i64 {left}, {right}"), self.slow)
 
     def do_new(self) -> None:
         place, dtype, itemsize, ndim = self.place(), self.object(), self.word(), self.word()
