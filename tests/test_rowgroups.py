@@ -73,6 +73,22 @@ def test_rows_are_added_in_their_order():
         np.testing.assert_array_equal(f(value), (value * value).sum(0))
 
 
+def test_rows_of_float32_are_added_in_pairs():
+    """Those of a group in float32, the groups of eight, of two and of one in float64."""
+    x = T.fmatrix("x")
+    f = fuse.function([x], (x * x).sum(0))
+    for n in ROWS:
+        value = (RNG.standard_normal((n, 300)) * 10.0 ** RNG.integers(-4, 4, (n, 1))).astype("f4")
+        rows, total = list(value * value), np.zeros(300)
+        for width in (8, 2, 1):
+            while len(rows) >= width:
+                group, rows = rows[:width], rows[width:]
+                while len(group) > 1:
+                    group = [a + b for a, b in zip(group[::2], group[1::2], strict=True)]
+                total += group[0]
+        np.testing.assert_array_equal(f(value), total.astype("f4"))
+
+
 def test_groups_are_of_light_sweeps(monkeypatch):
     monkeypatch.setattr(plans, "structure", lambda program, order: None)
     x = T.dmatrix("x")

@@ -7,17 +7,22 @@ block's lanes have accumulators of their own (`rowblocks.py`); those of a group 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
 from fuse.codegen.kernel import Axis, Combine, Compute, Get, Init, Load, Loop, Position, Put, Store, Update, uses
+from fuse.op import OPS
 
 
 class Rows:
-    """``count`` copies of the body of a loop over rows, each for its own row; ``summed``: the rows are added up."""
+    """``count`` copies of the body of a loop over rows, each for its own row; ``summed``: the rows are added up.
 
-    def __init__(self, loop: Loop, count: int, summed: bool = False) -> None:
-        self.axis, self.summed = loop.axis, summed
+    ``narrow`` names sums of float32 that are kept in float64: the rows of a group are added in pairs, in float32.
+    """
+
+    def __init__(self, loop: Loop, count: int, summed: bool = False, narrow: Collection[str] = ()) -> None:
+        self.axis, self.summed, self.narrow = loop.axis, summed, narrow
         self.copies = tuple([Axis(f"{loop.axis.name}_row{k}", loop.axis.size) for k in range(count)])
         self.varying: set[str] = set()  # values and accumulators that each row has for itself
         self.find_varying(loop.body)
@@ -69,5 +74,24 @@ class Rows:
         """The loop along a row for all rows at once."""
         body: list[Any] = []
         for s in loop.body:
-            body.extend([self.copy(s, k) for k in range(len(self.copies))] if self.varies(s) else [s])
+            if isinstance(s, (Combine, Update)) and self.is_narrow(s):
+                body.extend(self.in_pairs(s))
+            else:
+                body.extend([self.copy(s, k) for k in range(len(self.copies))] if self.varies(s) else [s])
         return replace(loop, body=tuple(body))
+
+    def is_narrow(self, s: Combine | Update) -> bool:
+        kept = s.acc if isinstance(s, Combine) else s.buffer
+        return kept in self.narrow and s.value_dtype == "float32" and s.value in self.varying
+
+    def in_pairs(self, s: Combine | Update) -> list[Any]:
+        """One step of a sum with what all rows add to it, put together in as few roundings as there can be."""
+        kept = s.acc if isinstance(s, Combine) else s.buffer
+        found: list[Any] = []
+        names = [self.name(s.value, k) for k in range(len(self.copies))]
+        while len(names) > 1:
+            pairs = list(zip(names[::2], names[1::2], strict=True))
+            names = [f"{kept}_{s.value}_{len(names)}_{k}" for k in range(len(pairs))]
+            for name, pair in zip(names, pairs, strict=True):
+                found.append(Compute(name, "float32", OPS["add"], pair, ("float32",) * 2, ("float32",) * 2))
+        return [*found, replace(s, value=names[0])]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fuse.codegen.kernel import Axis, Combine, Get, Init, Load, Local, Loop, Put, Store, renamed, uses
+from fuse.codegen.kernel import Axis, Combine, Get, Init, Load, Local, Loop, Put, Store, renamed, uses, walk
 from fuse.op import Op
 
 NARROW_BLOCK = 256  # lanes of a block of which FEW_ROWS rows stay in the second-level cache
@@ -80,15 +80,30 @@ def in_lanes(
     def rewrite(statements: tuple[Any, ...]) -> tuple[Any, ...]:
         out: list[Any] = []
         run = _Run(axis, met, rows, new_name)
-        for s in statements:
+        for k, s in enumerate(statements):
             if isinstance(s, Loop):
                 out += [*run.loop(), replace(s, body=rewrite(s.body))]
                 run = _Run(axis, met, rows, new_name)
+                for acc in _rounded(statements, k, met):
+                    # read for each row: rounded once, to a row
+                    rows[acc] = Local(f"r{acc}", met.accumulators[acc], (axis,), row=True)
+                    locals_.append(rows[acc])
+                    run.round(acc)
             else:
                 run.add(s)
         return (*out, *run.loop())
 
     return rewrite(body)
+
+
+def _rounded(statements: tuple[Any, ...], k: int, met: _Crossing) -> list[str]:
+    """The sums that are complete behind the loop at ``k``, kept in another dtype, and read in loops behind it."""
+    started = {s.acc for s in statements[:k] if isinstance(s, Init) and met.kept_in[s.acc] != s.dtype}
+    complete = {s.acc for s in walk((statements[k],)) if isinstance(s, Combine)}
+    behind = [s for s in statements[k + 1 :] if isinstance(s, Loop)]
+    read = {name for s in walk(tuple(behind)) for name in uses(s)}
+    again = {s.acc for s in walk(tuple(behind)) if isinstance(s, Combine)}
+    return sorted(started & complete & read - again)
 
 
 @dataclass(frozen=True)
@@ -149,6 +164,12 @@ class _Run:
             self.here[name] = self.new_name("v")
             self.body.append(Get(self.here[name], dtype, source))
         return self.here[name]
+
+    def round(self, acc: str) -> None:
+        """Leave a sum in its own dtype to the runs behind this one."""
+        self.here[acc] = self.new_name("v")
+        self.body.append(Get(self.here[acc], self.met.accumulators[acc], acc))
+        self.body.append(Put(self.rows[acc].name, self.here[acc]))
 
     def add(self, s: Any) -> None:
         """Take in a statement."""
