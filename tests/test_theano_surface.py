@@ -403,6 +403,9 @@ def test_the_module_of_fourier_transforms():
     for value, want in zip(found, [np.fft.fft(a, 5, 0), np.fft.fft(a), np.fft.fft(a, 2, 1)], strict=True):
         assert value.dtype == "complex128"
         np.testing.assert_allclose(value, want, rtol=1e-5, atol=1e-6)
+    k = T.lscalar("k")
+    along = fuse.function([x, k], fourier.fft(x, None, k), mode="FAST_COMPILE")
+    np.testing.assert_allclose(along(a, 0), np.fft.fft(a, axis=0), rtol=1e-5, atol=1e-6)
 
 
 def test_choices_among_values_that_are_no_arrays():
@@ -422,3 +425,13 @@ def test_errors_and_outputs_that_programs_ask_for():
             T.searchsorted(x, y, sorter=sorter)
     f = fuse.function([y, x], {"y": y, "b": x}, mode="FAST_COMPILE")
     assert f.outputs == [x, y]
+
+
+def test_gradients_of_products_update_columns_and_vectors_of_one():
+    x, m = T.dvector("x"), T.dmatrix("m")
+    one = fuse.shared(np.ones(1), "one", broadcastable=(True,))
+    column = fuse.shared(np.ones((2, 1)), "column", broadcastable=(False, True))
+    cost = T.dot(one, x) + T.dot(column, m).sum()
+    steps = [(w, w - fuse.grad(cost, w)) for w in (one, column)]
+    fuse.function([x, m], cost, updates=steps, mode="FAST_COMPILE")([3.0], [[1.0, 2.0, 4.0]])
+    assert one.get_value().tolist() == [-2.0] and column.get_value().tolist() == [[-6.0], [-6.0]]

@@ -11,6 +11,7 @@ from fuse.argnames import also
 from fuse.errors import FuseError, FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
+from fuse.frontend.axes import addbroadcast
 from fuse.frontend.layout import broadcast_to, dimshuffle, flat, reshape, sum_to
 from fuse.frontend.sizes import broadcast_sizes, normalize_axis, size_product, sizes_of, static_int
 from fuse.op import Op, op_record
@@ -47,6 +48,16 @@ def _promoted(function: Any) -> Any:
 
 
 def _dot_grad(g: Expr, out: Expr, x: Expr, y: Expr) -> tuple[Any, ...]:
+    return tuple([_noted_as(h, v) for h, v in zip(_dot_cotangents(g, x, y), (x, y), strict=True)])
+
+
+def _noted_as(h: Expr, like: Expr) -> Expr:
+    """``h``, of the sizes of ``like``, with its static sizes of 1, so that it updates what only takes such arrays."""
+    lost = [a for a, (m, n) in enumerate(zip(h.type.shape, like.type.shape, strict=True)) if m is None and n == 1]
+    return addbroadcast(h, *lost) if lost else h
+
+
+def _dot_cotangents(g: Expr, x: Expr, y: Expr) -> tuple[Expr, Expr]:
     if x.type.ndim == 1 and y.type.ndim == 1:
         return ew.mul(g, y), ew.mul(g, x)
     if x.type.ndim == 1:
