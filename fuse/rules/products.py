@@ -162,7 +162,8 @@ def _is_moderate(number: Constant, dtype: str) -> bool:
     """Whether the elements of ``number``, a factor in ``dtype``, are neither large nor small for it."""
     if np.dtype(dtype).kind not in "fc":
         return True
-    most, sizes = _MODERATE.get(dtype, 1e100), np.abs(number.data)
+    most = _MODERATE.get(dtype, 1e100)
+    sizes = np.abs(number.data.astype(np.result_type(number.data, np.float64)))  # which hold the bound, and -128 too
     return bool(((sizes >= 1 / most) & (sizes <= most) | (sizes == 0)).all())
 
 

@@ -174,7 +174,8 @@ def _is_number_of(dtype: str, factor: Any, parts: Sequence[Any]) -> bool:
     limits = np.finfo(dtype)
     if factor and not float(limits.tiny) <= abs(factor) <= float(limits.max):
         return False
-    return len(parts) == 1 or _holds_all([np.asarray(part, dtype) for part in parts], dtype)
+    with np.errstate(all="ignore"):
+        return len(parts) == 1 or _holds_all([np.asarray(part, dtype) for part in parts], dtype)
 
 
 def _is_negative(number: Any) -> bool:
