@@ -66,7 +66,7 @@ _LAZY = {
     "jit": "fuse.transforms.tracing",
     **dict.fromkeys(("jacfwd", "jacrev", "jvp", "value_and_grad", "vjp"), "fuse.transforms.derivatives"),
     **dict.fromkeys(("vectorize", "vectorize_graph", "vmap"), "fuse.transforms.mapped"),
-    "OpFromGraph": "fuse.autodiff.custom",
+    "OpFromGraph": "fuse.autodiff.from_graph",
     **dict.fromkeys(("custom_jvp", "custom_vjp"), "fuse.autodiff.custom_rules"),
     **dict.fromkeys(("foldl", "foldr", "loop", "map", "reduce", "scan", "while_loop"), "fuse.scan_module"),
 }

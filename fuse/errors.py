@@ -44,6 +44,20 @@ class DTypeError(FuseTypeError):
     """A dtype that does not exist, does not fit, or would lose precision."""
 
 
+class MaskedArrayError(DTypeError, NotImplementedError):
+    """A masked array: what it stands for is not known, and NotImplementedError for Theano's programs.
+
+    >>> import fuse, numpy as np
+    >>> fuse.tensor.constant(np.ma.masked_less([1.0, 2.0], 2.0))
+    Traceback (most recent call last):
+        ...
+    fuse.errors.MaskedArrayError: MaskedArrays are not supported: pass value.filled(...)
+    """
+
+    def __init__(self, message: str = "MaskedArrays are not supported: pass value.filled(...)") -> None:
+        super().__init__(message)
+
+
 class OutputKeyError(FuseTypeError, AssertionError):
     """A key of a dict of outputs is no string: an AssertionError for Theano's programs."""
 

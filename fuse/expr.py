@@ -311,12 +311,12 @@ def constant(value: Any, name: str | None = None, dtype: Any = None, ndim: int |
     >>> constant(1).dtype, constant(0.1).dtype, constant(np.arange(3.0)).type
     ('int8', 'float64', TensorType(float64, (3,)))
     """
-    if isinstance(value, Constant) and dtype is None:
+    if isinstance(value, Constant) and dtype is None and ndim in (None, value.type.ndim):
         return value
+    value = value.data if isinstance(value, Constant) else value
     if dtype is None and isinstance(value, (bool, int, float, complex)) and not isinstance(value, np.generic):
         dtype = ty.constant_dtype(value)
-    if ty.is_masked(value):
-        raise FuseTypeError("a masked array has no meaning in an expression; use value.filled(...)")
+    ty.refuse_masked(value)
     try:
         data = np.array(value, dtype=None if dtype is None else ty.dtype_name(dtype))
     except (ValueError, TypeError) as error:
@@ -331,8 +331,8 @@ def constant(value: Any, name: str | None = None, dtype: Any = None, ndim: int |
     data = np.ascontiguousarray(data, data.dtype.newbyteorder("=")).reshape(data.shape)
     if dtype is None and not isinstance(value, (np.ndarray, np.generic)) and data.dtype.kind == "i" and data.ndim:
         data = data.astype(np.int64)
-    if ndim is not None and ndim > data.ndim:
-        data = data.reshape((1,) * (ndim - data.ndim) + data.shape)
+    if ndim is not None and ndim != data.ndim:  # axes of size 1 come or go in front
+        data = data.reshape((1,) * (ndim - data.ndim) + data.shape[max(data.ndim - ndim, 0) :])
     data.flags.writeable = False
     type_ = TensorType(data.dtype, data.shape)
     key = (CONSTANT, type_, data.tobytes(), name)

@@ -55,6 +55,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "fuse.compile.debug": (),
     **{f"fuse.compile.debug.{name}": (f"fuse.compile.{name}",) for name in (
         "debugmode", "monitormode", "nanguardmode", "profiling")},
+    "fuse.scalar.loop": (),
     "fuse.tensor.blas_headers": (),
     "fuse.tensor.einsum": ("fuse.frontend.einsum",),
     "fuse.tensor.elemwise_cgen": (),
@@ -62,9 +63,11 @@ HOMES: dict[str, tuple[str, ...]] = {
     "fuse.tensor.interpolate": ("fuse.tensor.newer", "fuse.frontend.interpolation"),
     "fuse.tensor.nnet.basic": ("fuse.tensor.nnet.nnet",),
     "fuse.tensor.nnet.batchnorm": ("fuse.tensor.nnet.bn",),
+    "fuse.tensor.optimize": ("fuse.optimize.started",),
     "fuse.tensor.pad": ("fuse.frontend.padding",),
     "fuse.tensor.random.variable": ("fuse.tensor.random",),
     "fuse.tensor.reshape": ("fuse.tensor.packs",),
+    "fuse.tensor.symbolic": ("fuse.compile.builders",),
     **{f"fuse.tensor.rewriting.{name}": ("fuse.tensor.opt",) for name in (
         "basic", "blas", "blas_c", "blockwise", "einsum", "elemwise", "extra_ops", "jax", "linalg", "math", "numba",
         "ofg", "shape", "special", "subtensor", "subtensor_lift", "uncanonicalize",

@@ -10,7 +10,7 @@ import numpy as np
 
 from fuse import typebase
 from fuse.config import config
-from fuse.errors import DTypeError, FuseError, ShapeError
+from fuse.errors import DTypeError, FuseError, MaskedArrayError, ShapeError
 from fuse.trace import TRACE
 from fuse.typebase import Type
 
@@ -361,9 +361,10 @@ def only_arrays(type_: Any) -> bool:
     return isinstance(type_, TensorType) or isinstance(type_, TupleType) and all(map(only_arrays, type_.elements))
 
 
-def is_masked(value: Any) -> bool:
-    """Whether ``value`` is a masked array; NumPy's module of them is imported only when somebody made one."""
-    return isinstance(value, np.ndarray) and type(value) is not np.ndarray and isinstance(value, np.ma.MaskedArray)
+def refuse_masked(value: Any) -> None:
+    """MaskedArrayError for a masked array; NumPy's module of them is imported only when somebody made one."""
+    if isinstance(value, np.ndarray) and type(value) is not np.ndarray and isinstance(value, np.ma.MaskedArray):
+        raise MaskedArrayError
 
 
 def is_on_gpu_only(value: Any) -> bool:
@@ -375,8 +376,7 @@ def _filter(
     type_: TensorType, value: Any, strict: bool, allow_downcast: bool | None
 ) -> np.ndarray[Any, Any]:
     want = type_.numpy_dtype
-    if is_masked(value):
-        raise DTypeError("a masked array has no meaning in a compiled function; pass value.filled(...)")
+    refuse_masked(value)
     if strict and not (isinstance(value, np.ndarray) and value.dtype == want):
         raise DTypeError(f"a strict input takes a NumPy array of {want.name}, not {type(value).__name__}")
     if not isinstance(value, np.ndarray) and hasattr(value, "type") and hasattr(value, "args"):

@@ -407,7 +407,7 @@ def test_missing_methods_say_what_to_write():
         assert str(caught.value) == message
     with pytest.raises(FuseTypeError) as caught:
         MinMax().make_node(T.dvector("x")).out
-    assert str(caught.value) == "MinMax has 3 outputs and no default_output: take one of .outputs"
+    assert str(caught.value) == "MinMax: Multi-output Op without default_output: take one of its 3 outputs"
 
 
 # ---------------------------------------------------------------- as_op

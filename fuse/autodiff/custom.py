@@ -1,4 +1,4 @@
-"""Formulas with derivatives of the user's own as nodes, and OpFromGraph; custom_vjp and custom_jvp are in custom_rules.
+"""Formulas with derivatives of the user's own as nodes, on which OpFromGraph, custom_vjp and custom_jvp stand.
 
 A formula with an override becomes one node until gradients have been taken; rewriting then puts its graph in place, so
 that it fuses with what is around it. A formula without overrides is put in place at once.
@@ -6,15 +6,13 @@ that it fuses with what is around it. A formula without overrides is put in plac
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import copy
 from typing import Any
 
-from fuse.autodiff.absent import DisconnectedType, is_disconnected, is_null
+from fuse.autodiff.absent import is_null
 from fuse.autodiff.sweep import cotangents
-from fuse.errors import FuseTypeError, FuseValueError
-from fuse.expr import INPUT, Expr, as_expr, leaves, substitute, toposort, variable
+from fuse.errors import FuseTypeError
+from fuse.expr import INPUT, Expr, as_expr, leaves, substitute, variable
 from fuse.frontend import elementwise as ew
-from fuse.frontend.creation import zeros_like
 from fuse.frontend.parts import parts
 from fuse.op import DISCONNECTED, OPS, Op
 from fuse.reference import evaluate
@@ -46,17 +44,17 @@ class Graph:
         """The outputs at ``args``."""
         if len(args) != len(self.inputs):
             raise FuseTypeError(f"{self.name} takes {len(self.inputs)} inputs, not {len(args)}")
-        given = [_as_input(a, i, self.name) for a, i in zip(args, self.inputs, strict=True)]
+        given = [as_input(a, i, self.name) for a, i in zip(args, self.inputs, strict=True)]
         if self.pull is None and self.push is None:
             return self.at(given)
-        return parts(_GRAPH(*given, *self.captured, graph=self))
+        return parts(GRAPH_OP(*given, *self.captured, graph=self))
 
     def at(self, args: Sequence[Expr]) -> list[Expr]:
         """The outputs, as the graph has them, with ``args`` for the inputs (and then for what is captured)."""
         return substitute(self.outputs, dict(zip([*self.inputs, *self.captured], args, strict=False)))
 
 
-def _as_input(value: Any, like: Expr, name: str) -> Expr:
+def as_input(value: Any, like: Expr, name: str) -> Expr:
     value = as_expr(value)
     if value.type.ndim != like.type.ndim:
         raise FuseTypeError(
@@ -93,9 +91,9 @@ def _shape(node: Expr, *shapes: Any) -> Any:
 def _pull(g: Any, out: Expr, *args: Expr, graph: Graph) -> list[Any]:
     gs = list(g) if isinstance(g, tuple) else [g]
     own = len(graph.inputs)
-    through = _default_pull(graph, args, gs, range(own, len(args)))
+    through = default_pull(graph, args, gs, range(own, len(args)))
     if graph.pull is None:
-        pull = _default_pull if graph.push is None else _transposed_push
+        pull = default_pull if graph.push is None else _transposed_push
         return [*pull(graph, args, gs, range(own)), *through]
     found = graph.pull(list(args[:own]), parts(out), gs)
     if len(found) != own:
@@ -110,7 +108,7 @@ def _apart(graph: Graph, args: Sequence[Expr]) -> tuple[list[Expr], list[Expr]]:
     return alone, graph.at(alone)
 
 
-def _default_pull(graph: Graph, args: Sequence[Expr], gs: Sequence[Any], places: Sequence[int]) -> list[Any]:
+def default_pull(graph: Graph, args: Sequence[Expr], gs: Sequence[Any], places: Sequence[int]) -> list[Any]:
     """The ordinary gradient, through the graph, for the arguments at ``places``."""
     if not places:
         return []
@@ -170,142 +168,11 @@ def _added(one: Any, other: Any) -> Any:
     return ew.add(one, other) if isinstance(one, Expr) else other
 
 
-_GRAPH = Op(
+GRAPH_OP = Op(
     "from_graph", "composite", _values, infer=_infer, define=_define, shape=_shape, grad=_pull, jvp=_push,
     doc="A formula with derivatives of the user's own.",
 )
-OPS.setdefault(_GRAPH.name, _GRAPH)
+OPS.setdefault(GRAPH_OP.name, GRAPH_OP)
 
 
-# ---------------------------------------------------------------- Theano's class
-class OpFromGraph:
-    """An op made of a graph: call it as often as wanted; its derivatives can be overridden.
-
-    ``grad_overrides`` is a function ``(inputs, output_grads)`` that returns one gradient per input, another
-    OpFromGraph of these arguments, or a list with one of them (each then returns one gradient), 'default' or a variable
-    of NullType or DisconnectedType per input. ``lop_overrides`` are the same with ``(inputs, outputs, output_grads)``,
-    ``rop_overrides`` with ``(inputs, eval_points)`` and one entry per output. Shared variables may occur in the graph.
-    ``inline`` is accepted: the graph is always fused with what is around it.
-
-    >>> import fuse, fuse.tensor as T
-    >>> x, y, z = T.scalars("xyz")
-    >>> op = OpFromGraph([x, y, z], [x + y * z])
-    >>> fn = fuse.function([x, y, z], op(x, y, z) + op(z, y, x))
-    >>> float(fn(1.0, 2.0, 3.0))
-    12.0
-    """
-
-    def __init__(
-        self, inputs: Sequence[Expr], outputs: Sequence[Expr], inline: bool = False, lop_overrides: Any = "default",
-        grad_overrides: Any = "default", rop_overrides: Any = "default", connection_pattern: Any = None,
-        name: str | None = None, **ignored: Any,
-    ) -> None:
-        if not isinstance(outputs, (list, tuple)):
-            raise FuseTypeError(f"the outputs of OpFromGraph are a list of expressions, not {type(outputs).__name__}")
-        for value in (*inputs, *outputs):
-            if not isinstance(value, Expr):
-                raise FuseTypeError(f"inputs and outputs of OpFromGraph are expressions, not {value!r:.60}")
-        if "updates" in ignored or "givens" in ignored:
-            raise FuseTypeError("OpFromGraph takes no updates or givens")
-        if not _is_default(lop_overrides) and not _is_default(grad_overrides):
-            raise FuseValueError("lop_overrides and grad_overrides are two ways to say one thing: give one")
-        self.name = name or "OpFromGraph"
-        self.inputs, self.outputs, self.connection = list(inputs), list(outputs), connection_pattern
-        pull = push = None
-        if not _is_default(lop_overrides):
-            pull = self._pull_of(lop_overrides, lambda args, outs, gs: (args, outs, gs))
-        elif not _is_default(grad_overrides):
-            pull = self._pull_of(grad_overrides, lambda args, outs, gs: (args, gs))
-        if not _is_default(rop_overrides):
-            push = self._push_of(rop_overrides)
-        self.graph = Graph(inputs, outputs, pull, push, self.name)
-
-    def __str__(self) -> str:
-        return self.name
-
-    inner_inputs = property(lambda self: [*self.inputs, *self.shared_inputs])  # as PyTensor calls them
-    inner_outputs = property(lambda self: list(self.outputs))
-    shared_inputs = property(lambda self: [x for x in self.graph.captured if x.op.name == "shared"])
-    clone = copy  # of PyTensor; the graph is shared, since none changes
-
-    def __call__(self, *args: Any, **_: Any) -> Any:
-        results = self.graph(*args)
-        return results[0] if len(results) == 1 else results
-
-    def make_node(self, *args: Any) -> Any:
-        """The application of the graph as one op, which rewriting puts in place."""
-        given = [_as_input(a, i, self.name) for a, i in zip(args, self.inputs, strict=True)]
-        return _GRAPH(*given, *self.graph.captured, graph=self.graph).owner
-
-    def connection_pattern(self, node: Any = None) -> list[list[bool]]:
-        """For each input, whether it is connected with each output."""
-        if self.connection is not None:
-            return self.connection
-        reached = [set(toposort([o])) for o in self.outputs]
-        return [[i in found for found in reached] for i in [*self.inputs, *self.graph.captured]]
-
-    def _pull_of(self, overrides: Any, arguments: Callable[..., Any]) -> Rule:
-        def pull(args: list[Expr], outputs: list[Expr], gs: list[Any]) -> list[Any]:
-            dense = [zeros_like(o) if g is DISCONNECTED else g for o, g in zip(outputs, gs, strict=True)]
-            given = arguments(args, outputs, dense)
-            if not isinstance(overrides, (list, tuple)):
-                return [_special(v) for v in _called(overrides, given)]
-            if len(overrides) != len(args):
-                raise FuseValueError(f"{self.name} has {len(args)} inputs and {len(overrides)} overrides of gradients")
-            plain = Graph(self.inputs, self.outputs, name=self.name)
-            full = [*args, *plain.captured]
-            return [
-                _default_pull(plain, full, gs, [k])[0] if isinstance(o, str)
-                else _special(_called(o, given)[0])
-                for k, o in enumerate(overrides)
-            ]
-
-        return pull
-
-    def _push_of(self, overrides: Any) -> Rule:
-        def push(args: list[Expr], outputs: list[Expr], tangents: list[Any]) -> list[Any]:
-            dense = [zeros_like(a) if t is None else t for a, t in zip(args, tangents, strict=True)]
-            if not isinstance(overrides, (list, tuple)):
-                return [_special(v) for v in _called(overrides, (args, dense))]
-            from fuse.autodiff.forward import tangents as default_tangents
-
-            found = []
-            for i, override in enumerate(overrides):
-                if isinstance(override, str):
-                    at = Graph(self.inputs, self.outputs).at(args)
-                    found.append(default_tangents([at[i]], dict(zip(args, dense, strict=True)))[0])
-                else:
-                    found.append(_special(_called(override, (args, dense))[0]))
-            return found
-
-        return push
-
-
-def _is_default(overrides: Any) -> bool:
-    if isinstance(overrides, (list, tuple)):
-        return all(isinstance(o, str) and o == "default" for o in overrides)
-    if isinstance(overrides, str):
-        if overrides != "default":
-            raise FuseValueError(f"an override is 'default', a function, an OpFromGraph or a list, not {overrides!r}")
-        return True
-    return overrides is None
-
-
-def _called(override: Any, given: Sequence[Any]) -> list[Any]:
-    """What an override returns, as a list: an OpFromGraph takes its arguments one by one, a function takes lists."""
-    if isinstance(override, OpFromGraph):
-        found = override(*[a for group in given for a in group])
-    elif isinstance(override, Expr):
-        return [override]
-    else:
-        found = override(*given)
-    return list(found) if isinstance(found, (list, tuple)) else [found]
-
-
-def _special(value: Any) -> Any:
-    if value is None or isinstance(value, DisconnectedType) or isinstance(value, Expr) and is_disconnected(value):
-        return DISCONNECTED
-    return value if isinstance(value, Expr) or is_null(value) else as_expr(value)
-
-
-__all__ = ["Graph", "OpFromGraph", "Rule"]
+__all__ = ["GRAPH_OP", "Graph", "Rule", "as_input", "default_pull"]

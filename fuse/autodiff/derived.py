@@ -19,7 +19,7 @@ from fuse.autodiff.reverse import (
     targets_of,
 )
 from fuse.autodiff.sweep import filled, is_discrete, is_null, op
-from fuse.errors import FuseTypeError, NullTypeGradError
+from fuse.errors import FuseTypeError, NullTypeGradError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend.sizes import as_size_expr, size_product, sizes_of
 from fuse.op import DISCONNECTED
@@ -127,7 +127,7 @@ def hessian_vector_product(cost: Expr, wrt: Any, p: Any, **grad_kwargs: Any) -> 
     targets = targets_of(wrt, "hessian_vector_product")
     vectors = list(p) if isinstance(p, (list, tuple)) else [p]
     if len(vectors) != len(targets):
-        raise FuseTypeError(f"hessian_vector_product got {len(targets)} variables and {len(vectors)} vectors")
+        raise ShapeError(f"hessian_vector_product got {len(targets)} variables and {len(vectors)} vectors")
     options = {"add_names": False, **grad_kwargs}
     total: Expr | None = None
     for g, v in zip(grad(cost, targets, **options), vectors, strict=True):

@@ -1,5 +1,5 @@
 """Theano's ``compile``: functions, modes, and what belongs to them."""
-from fuse.autodiff.custom import OpFromGraph as OpFromGraph
+from fuse.autodiff.from_graph import OpFromGraph as OpFromGraph
 from fuse.compile import builders as builders
 from fuse.compile import debugmode as debugmode
 from fuse.compile import function_module as function_module

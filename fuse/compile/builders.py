@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fuse.autodiff.custom import OpFromGraph as OpFromGraph
+from fuse.autodiff.from_graph import OpFromGraph as OpFromGraph
 from fuse.errors import FuseTypeError, MethodNotDefined
 from fuse.expr import Expr, as_expr
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from fuse.errors import FuseTypeError
+from fuse.errors import FuseIndexError, FuseTypeError
 from fuse.expr import Constant, Expr, as_expr, interned, make, rebuild, variable
 from fuse.frontend.parts import parts
 from fuse.notes import noted, notes
@@ -85,10 +85,13 @@ class Apply:
 
     def default_output(self) -> Expr:
         """The op's ``default_output``, or the only output."""
-        index = getattr(self.op, "default_output", None)
-        if index is None and len(self.outputs) != 1:
-            count = len(self.outputs)
-            raise FuseTypeError(f"{self.op} has {count} outputs and no default_output: take one of .outputs")
+        index, count = getattr(self.op, "default_output", None), len(self.outputs)
+        if index is None and count != 1:
+            raise FuseTypeError(f"{self.op}: Multi-output Op without default_output: take one of its {count} outputs")
+        if index is not None and (isinstance(index, bool) or not isinstance(index, int)):
+            raise FuseTypeError(f"the default_output of {self.op} is an integer, not {index!r}")
+        if not -count <= (index or 0) < count:
+            raise FuseIndexError(f"{self.op} has {count} outputs, and default_output={index}")
         return self.outputs[index or 0]
 
     def clone_with_new_inputs(self, inputs: Sequence[Any], strict: bool = True) -> Apply:

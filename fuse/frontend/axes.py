@@ -23,7 +23,7 @@ from fuse.frontend.sizes import (
 )
 from fuse.op import DISCONNECTED, Op, op_record
 from fuse.trace import TRACE
-from fuse.types import TensorType
+from fuse.types import TensorType, broadcast_static
 
 
 # ---------------------------------------------------------------- order of axes
@@ -60,7 +60,7 @@ def matrix_transpose(x: Any) -> Expr:
     """
     x = as_expr(x)
     if x.type.ndim < 2:
-        raise ShapeError(f"matrix_transpose needs two dimensions, not a {x.type.describe()}")
+        raise ShapeError(f"matrix_transpose: Input array must be at least 2-dimensional, not a {x.type.describe()}")
     return swapaxes(x, -1, -2)
 
 
@@ -97,7 +97,10 @@ def moveaxis(x: Any, source: Any, destination: Any) -> Expr:
         for axes in (source, destination)
     ]
     if len(sources) != len(places) or len(set(sources)) < len(sources) or len(set(places)) < len(places):
-        raise FuseValueError(f"moveaxis from {source} to {destination}: the axes must be distinct and pair up")
+        raise FuseValueError(
+            f"moveaxis from {source} to {destination}: `source` and `destination` arguments must have the same number "
+            f"of elements, and all of them must be distinct"
+        )
     order = [a for a in range(x.type.ndim) if a not in sources]
     for place, axis in sorted(zip(places, sources, strict=True)):
         order.insert(place, axis)
@@ -265,9 +268,13 @@ def ravel(x: Any, order: str = "C") -> Expr:
 
 
 # ---------------------------------------------------------------- what is known of a shape
+def _other_rank(sizes: int, x: Expr) -> str:
+    return f"specify_shape: {sizes} sizes will never match the {x.type.ndim} dimensions of a {x.type.describe()}"
+
+
 def _specified_type(x: Expr, *sizes: Expr) -> TensorType:
     if len(sizes) != x.type.ndim:
-        raise SpecifiedShapeError(f"specify_shape gives {len(sizes)} sizes for {x.type.ndim} dimensions")
+        raise SpecifiedShapeError(_other_rank(len(sizes), x))
     shape: list[int | None] = []
     for axis, (have, expr) in enumerate(zip(x.type.shape, sizes, strict=True)):
         want = static_int(expr)
@@ -280,7 +287,7 @@ def _specified_type(x: Expr, *sizes: Expr) -> TensorType:
 def _specified_numpy(x: Any, *sizes: Any) -> Any:
     want = tuple([int(n) for n in sizes])
     if x.shape != want:
-        raise SpecifiedShapeError(f"specify_shape: the value has shape {x.shape}, not {want}")
+        raise SpecifiedShapeError(f"SpecifyShape: the value has shape {x.shape}, not {want}")
     return x
 
 
@@ -302,7 +309,7 @@ def specify_shape(op: Op, x: Any, shape: Any, *more: Any) -> Expr:
         shape = (shape, *more)
     if isinstance(shape, (list, tuple)):
         if len(shape) != x.type.ndim:
-            raise SpecifiedShapeError(f"specify_shape gives {len(shape)} sizes for {x.type.ndim} dimensions")
+            raise SpecifiedShapeError(_other_rank(len(shape), x))
         shape = [have if want is None else want for have, want in zip(sizes_of(x), shape, strict=True)]
     sizes = as_sizes(shape, x.type.ndim)
     if sizes == sizes_of(x):
@@ -415,7 +422,9 @@ def broadcast_shape(*xs: Any, arrays_are_shapes: bool = False, **_: Any) -> tupl
     >>> n.type
     TensorType(int64, scalar)
     """
-    return broadcast_sizes([as_sizes(tuple(x)) if arrays_are_shapes else sizes_of(as_expr(x)) for x in xs])
+    shapes = [as_sizes(tuple(x)) if arrays_are_shapes else sizes_of(as_expr(x)) for x in xs]
+    broadcast_static([tuple([n if isinstance(n, int) else None for n in shape]) for shape in shapes])
+    return broadcast_sizes(shapes)
 
 
 def broadcast_arrays(*xs: Any) -> list[Expr]:

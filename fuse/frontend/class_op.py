@@ -5,6 +5,7 @@ import inspect
 import weakref
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,8 @@ class Op:
 
     # Text that says why no gradient passes, for an op whose results move in jumps: also where they are integers.
     without_gradient: str | None = None
+    # Whether ``perform`` sees to it that its results have the sizes that ``make_node`` states.
+    exact_types = False
 
     def perform(self, node: Apply, inputs: list[Any], output_storage: list[list[Any]]) -> None:
         """Compute: read the arrays ``inputs``, put the results into ``output_storage[i][0]``."""
@@ -128,16 +131,35 @@ class Op:
 
     def L_op(self, inputs: list[Expr], outputs: list[Expr], output_grads: list[Expr]) -> list[Any]:
         """As ``grad``, with the op's outputs at hand."""
+        if type(self).pullback is not Op.pullback:
+            return self.pullback(inputs, outputs, output_grads)
         return self.grad(inputs, output_grads)
+
+    def pullback(self, inputs: list[Expr], outputs: list[Expr], cotangents: list[Expr]) -> list[Any]:
+        """What PyTensor calls ``L_op``: an op writes one of them, or ``grad``."""
+        return self.L_op(inputs, outputs, cotangents)
+
+    def pushforward(self, inputs: list[Expr], outputs: list[Expr], tangents: list[Expr]) -> list[Any]:
+        """The tangents of the outputs, in PyTensor's way: where there is none it is a variable of DisconnectedType."""
+        return self.R_op(inputs, [None if _is_absent(t) else t for t in tangents])
 
     def _pullback(self, inputs: list[Expr], outputs: list[Expr], output_grads: list[Expr]) -> Any:
         return self.L_op(inputs, outputs, output_grads)
 
     def R_op(self, inputs: list[Expr], eval_points: list[Expr | None]) -> list[Any]:
         """The tangents of the outputs, from those of the inputs (None: no tangent)."""
+        if type(self).pushforward is not Op.pushforward:
+            return self._pushed(inputs, self.make_node(*inputs).outputs, eval_points)
         raise MethodNotDefined(
             f"{type(self).__name__} has no R_op(inputs, eval_points): write it, or take the gradient, which needs grad"
         )
+
+    def _pushed(self, inputs: list[Expr], outputs: Sequence[Expr], tangents: Sequence[Expr | None]) -> list[Any]:
+        """The tangents of ``outputs`` by the method that the op has written."""
+        if type(self).pushforward is Op.pushforward:
+            return self.R_op(inputs, list(tangents))
+        given = [import_module(_ABSENT).DisconnectedType()() if t is None else t for t in tangents]
+        return self.pushforward(inputs, list(outputs), given)
 
     def _record(self) -> ClassRecord:
         return record_of(self)
@@ -146,9 +168,16 @@ class Op:
         """The node of this op on ``args``, with outputs of ``types`` as ``make_node`` stated them."""
         record = record_of(self)
         # Theano's types know size 1 and no other: a size taken over from an input says nothing about perform.
-        loose = tuple(map(_loose, types))
+        loose = tuple(types if self.exact_types else map(_loose, types))
         record.meta["types"][_type_key(args)] = loose[0] if len(loose) == 1 else TupleType(loose)
         return make(record, args)
+
+
+_ABSENT = "fuse.autodiff.absent"
+
+
+def _is_absent(gradient: Any) -> bool:
+    return bool(import_module(_ABSENT).is_disconnected(gradient))
 
 
 def _loose(type_: Any) -> Any:
@@ -206,7 +235,8 @@ def record_of(instance: Op) -> ClassRecord:
     record = _records.get(instance)
     if record is None:
         cls = type(instance)
-        has_grad = cls.grad is not Op.grad or cls.L_op is not Op.L_op
+        has_grad = any(getattr(cls, name) is not getattr(Op, name) for name in ("grad", "L_op", "pullback"))
+        has_tangents = any(getattr(cls, name) is not getattr(Op, name) for name in ("R_op", "pushforward"))
         record = ClassRecord(
             name=USERS + (str(instance) if cls.__str__ is not object.__str__ else cls.__name__),
             kind="opaque",
@@ -215,7 +245,7 @@ def record_of(instance: Op) -> ClassRecord:
             infer=lambda *args: _infer(instance, args),
             shape=_shape if hasattr(instance, "infer_shape") else None,
             grad=_grad if has_grad else None,
-            jvp=_jvp if cls.R_op is not Op.R_op else None,
+            jvp=_jvp if has_tangents else None,
             doc=inspect.cleandoc(cls.__doc__ or ""),
             meta={"instance": instance, "types": {}} | ({} if cls.numba_perform is Op.numba_perform else _NUMBA),
         )
@@ -372,7 +402,7 @@ def _zeros(like: Expr) -> Any:
 def _jvp(tangents: Sequence[Expr | None], out: Expr, *args: Expr) -> Any:
     """The record's forward rule, from ``R_op``: one tangent, or a tuple where the op has several outputs."""
     view = Apply._view(out)
-    found = view.op.R_op(list(args), list(tangents))
+    found = view.op._pushed(list(args), view.outputs, tangents)
     found = list(found) if isinstance(found, (list, tuple)) else [found]
     if len(found) != len(view.outputs):
         method = f"{type(view.op).__name__}.R_op"

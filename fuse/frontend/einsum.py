@@ -17,7 +17,7 @@ from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
 from fuse.frontend.axes import specify_shape
 from fuse.frontend.layout import diagonal, dimshuffle
-from fuse.frontend.linalg import dot, fold_axes, matmul, unfold_axes
+from fuse.frontend.linalg import agreeing, dot, fold_axes, matmul, unfold_axes
 from fuse.frontend.reductions import any as any_
 from fuse.frontend.reductions import sum as sum_
 from fuse.frontend.sizes import sizes_of
@@ -116,7 +116,10 @@ def _pair(x: Expr, a: str, y: Expr, b: str, keep: set[str]) -> tuple[Expr, str]:
     names = batch + rows + columns
     if not inner:
         return ew.mul(_ordered(x, a, names), _ordered(y, b, names)), names
-    sizes = dict(zip(b + a, (*sizes_of(y), *sizes_of(x)), strict=True))
+    sizes_x = dict(zip(a, sizes_of(x), strict=True))
+    for group in (inner, batch):
+        y = agreeing(y, [b.index(c) for c in group], [sizes_x[c] for c in group])
+    sizes = dict(zip(b, sizes_of(y), strict=True)) | sizes_x
 
     def folded(z: Expr, have: str, *groups: str) -> Expr:
         """``z`` as a stack of matrices or of vectors: an axis for each group."""

@@ -33,7 +33,15 @@ from fuse.frontend.parts import part
 from fuse.frontend.reductions import max as max_
 from fuse.frontend.reductions import min as min_
 from fuse.frontend.reductions import sum as sum_
-from fuse.frontend.sizes import normalize_axis, size_add, size_min, size_product, sizes_of, static_int
+from fuse.frontend.sizes import (
+    broadcast_sizes,
+    normalize_axis,
+    size_add,
+    size_min,
+    size_product,
+    sizes_of,
+    static_int,
+)
 from fuse.frontend.spectral import as_row, least_size, pinv, pinv_cotangent, require_matrix, svd
 from fuse.frontend.statistics import norm as vector_norm
 from fuse.frontend.systems import solve, triangular_solution
@@ -283,9 +291,9 @@ def tensorsolve(a: Any, b: Any, axes: Sequence[int] | None = None) -> Expr:
 
 
 def block_diag(*matrices: Any) -> Expr:
-    """The matrix with these along its diagonal and zeros elsewhere; vectors count as rows.
+    """The matrix with these along its diagonal and zeros elsewhere; vectors count as rows, stacks broadcast.
 
-    Raises ShapeError for no blocks and for ranks above 2.
+    Raises ShapeError for no blocks.
 
     >>> block_diag([[1, 2]], [[3], [4]]).eval()
     array([[1, 2, 0],
@@ -293,16 +301,17 @@ def block_diag(*matrices: Any) -> Expr:
            [0, 0, 4]])
     """
     blocks = [as_expr(m) for m in matrices]
-    if not blocks or any(m.type.ndim > 2 for m in blocks):
+    if not blocks:
         raise ShapeError("block_diag takes one or more matrices")
     blocks = [dimshuffle(m, [*["x"] * (2 - m.type.ndim), *range(m.type.ndim)]) for m in blocks]
-    dtype = blocks[0].type.dtype if len(blocks) == 1 else ew.add(*[m[0, 0] for m in blocks]).type.dtype
+    dtype = blocks[0].type.dtype if len(blocks) == 1 else ew.add(*[m[..., 0, 0] for m in blocks]).type.dtype
+    stacks = broadcast_sizes([sizes_of(m)[:-2] for m in blocks])
     ends: list[tuple[Any, Any]] = [(0, 0)]
     for m in blocks:
-        ends.append(tuple([size_add(e, n) for e, n in zip(ends[-1], sizes_of(m), strict=True)]))  # type: ignore[arg-type]
-    out = zeros(ends[-1], dtype=dtype)
+        ends.append(tuple([size_add(e, n) for e, n in zip(ends[-1], sizes_of(m)[-2:], strict=True)]))  # type: ignore[arg-type]
+    out = zeros((*stacks, *ends[-1]), dtype=dtype)
     for m, (r0, c0), (r1, c1) in zip(blocks, ends, ends[1:], strict=False):
-        out = set_subtensor(out[r0:r1, c0:c1], ew.cast(m, dtype))
+        out = set_subtensor(out[..., r0:r1, c0:c1], ew.cast(m, dtype))
     return out
 
 

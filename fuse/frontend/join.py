@@ -38,7 +38,7 @@ def _join_type(*xs: Expr, axis: int) -> TensorType:
         raise FuseValueError("join needs at least one expression")
     ranks = {x.type.ndim for x in xs}
     if len(ranks) > 1:
-        raise ShapeError(f"join takes expressions of one rank, not of {_listed(ranks)} dimensions")
+        raise ShapeError(f"join takes expressions with the same number of dimensions, not with {_listed(ranks)}")
     shape: list[int | None] = []
     for a, sizes in enumerate(zip(*[x.type.shape for x in xs], strict=True)):
         known = {n for n in sizes if n is not None}
@@ -46,7 +46,9 @@ def _join_type(*xs: Expr, axis: int) -> TensorType:
             shape.append(None if None in sizes else sum(sizes))
         elif len(known) > 1:
             listed = ", ".join(shape_text(x.type.shape) for x in xs)
-            raise ShapeError(f"cannot join shapes {listed} along axis {axis}: they differ along axis {a}")
+            raise ShapeError(
+                f"cannot join shapes {listed} along axis {axis}: along axis {a} sizes differ, and must match exactly"
+            )
         else:
             shape.append(known.pop() if known else None)
     return TensorType(ty.promote(*[x.type.dtype for x in xs]), shape)
@@ -164,7 +166,7 @@ def stack(*tensors: Any, axis: int = 0) -> Expr:
             raise FuseTypeError("stack takes one list, stack([a, b], axis=0), or the expressions themselves")
         tensors = tuple(tensors[0])
     if not tensors:
-        raise FuseValueError("stack needs at least one expression")
+        raise FuseValueError("No tensor arguments provided: stack needs at least one expression")
     exprs = [as_expr(t) for t in tensors]
     ranks = {e.type.ndim for e in exprs}
     if len(ranks) > 1:

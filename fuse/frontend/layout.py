@@ -226,7 +226,10 @@ def _reshaped(have: Shape, want: list[int | None]) -> list[int | None]:
     if unknown and rest and total % rest == 0:
         shape[unknown[0]] = total // rest
     elif unknown and rest or not unknown and total != rest:
-        raise ShapeError(f"cannot reshape {total} elements of shape {shape_text(have)} to {shape_text(tuple(want))}")
+        raise ShapeError(
+            f"Reshape: Input shape {shape_text(have)} is incompatible with new shape {shape_text(tuple(want))}: "
+            f"it has {total} elements"
+        )
     return shape
 
 

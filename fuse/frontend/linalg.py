@@ -11,7 +11,7 @@ from fuse.argnames import also
 from fuse.errors import FuseError, FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
-from fuse.frontend.axes import addbroadcast
+from fuse.frontend.axes import addbroadcast, specify_shape
 from fuse.frontend.layout import broadcast_to, dimshuffle, flat, reshape, sum_to
 from fuse.frontend.sizes import broadcast_sizes, normalize_axis, size_product, sizes_of, static_int
 from fuse.op import Op, op_record
@@ -202,13 +202,27 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Expr:
     left, right = _pair_of_axes(axes, x, y)
     kept_x = [k for k in range(x.type.ndim) if k not in left]
     kept_y = [k for k in range(y.type.ndim) if k not in right]
-    sizes_x, sizes_y = sizes_of(x), sizes_of(y)
+    sizes_x = sizes_of(x)
+    y = agreeing(y, right, [sizes_x[k] for k in left])
+    sizes_y = sizes_of(y)
     rows, columns = [sizes_x[k] for k in kept_x], [sizes_y[k] for k in kept_y]
     # One matrix product; vectors where nothing is kept, so that no axis of size 1 has to be made.
     across_x, across_y = [sizes_x[k] for k in left], [sizes_y[k] for k in right]
     x = fold_axes(dimshuffle(x, [*kept_x, *left]), [rows, across_x] if kept_x else [across_x])
     y = fold_axes(dimshuffle(y, [*right, *kept_y]), [across_y, columns] if kept_y else [across_y])
     return unfold_axes(_dot(x, y), [*rows, *columns])
+
+
+def agreeing(x: Expr, axes: Sequence[int], sizes: Sequence[Any]) -> Expr:
+    """``x``, whose ``axes`` are about to be made one and have to have these ``sizes``.
+
+    That the product of the sizes is right is not enough: 2 by 3 elements would be paired with 3 by 2.
+    """
+    wanted: list[Any] = [None] * x.type.ndim
+    if len(axes) > 1:
+        for axis, n in zip(axes, sizes, strict=True):
+            wanted[axis] = n
+    return x if all(n is None for n in wanted) else specify_shape(x, wanted)
 
 
 def fold_axes(x: Expr, groups: Sequence[Sequence[Any]]) -> Expr:
@@ -288,7 +302,9 @@ def batched_tensordot(x: Any, y: Any, axes: Any = 2) -> Expr:
     left, right = _pair_of_axes(axes, x, y, first=1)
     kept_x = [k for k in range(1, x.type.ndim) if k not in left]
     kept_y = [k for k in range(1, y.type.ndim) if k not in right]
-    sizes_x, sizes_y = sizes_of(x), sizes_of(y)
+    sizes_x = sizes_of(x)
+    y = agreeing(y, right, [sizes_x[k] for k in left])
+    sizes_y = sizes_of(y)
     rows, columns = [sizes_x[k] for k in kept_x], [sizes_y[k] for k in kept_y]
     x = fold_axes(dimshuffle(x, [0, *kept_x, *left]), [[sizes_x[0]], rows, [sizes_x[k] for k in left]])
     y = fold_axes(dimshuffle(y, [0, *right, *kept_y]), [[sizes_y[0]], [sizes_y[k] for k in right], columns])

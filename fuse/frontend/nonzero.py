@@ -112,7 +112,7 @@ def where(cond: Any, ift: Any = None, iff: Any = None, **options: Any) -> Any:
     (array([1., 3.]), array([1]))
     """
     if (ift is None) != (iff is None):
-        raise FuseValueError("where takes both values, or neither")
+        raise FuseValueError("where takes either both values or neither of them")
     return nonzero(cond, **options) if ift is None else ew.switch(cond, ift, iff, **options)
 
 

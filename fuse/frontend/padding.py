@@ -40,7 +40,7 @@ def pad(
     """
     x = as_expr(x)
     if mode not in _PADDING:
-        raise FuseValueError(f"pad has the modes {', '.join(_PADDING)}; not {mode!r}")
+        raise FuseValueError(f"Invalid mode: {mode}; pad has {', '.join(_PADDING)}")
     if reflect_type != "even":
         raise FuseValueError(f"pad reflects with reflect_type='even' only, not {reflect_type!r}")
     widths = [tuple([_width(n) for n in pair]) for pair in _pairs(pad_width, x.type.ndim, "pad_width")]

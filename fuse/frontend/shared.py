@@ -10,7 +10,7 @@ from fuse.devices import resolve
 from fuse.errors import FuseTypeError
 from fuse.expr import SHARED, Expr, flattened, leaf, unflattened
 from fuse.typebase import generic
-from fuse.types import BFLOAT16, TensorType, is_masked
+from fuse.types import BFLOAT16, TensorType, refuse_masked
 
 
 class Container:
@@ -181,8 +181,7 @@ def shared(
         raise FuseTypeError(f"shared has no option {', '.join(sorted(unknown))}")
     if device is not None:
         resolve(device)
-    if is_masked(value):
-        raise FuseTypeError("a masked array has no meaning in an expression; use value.filled(...)")
+    refuse_masked(value)
     if isinstance(value, (np.random.Generator, np.random.RandomState)):
         from fuse.frontend.raw_random import generator_type
 

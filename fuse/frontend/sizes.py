@@ -257,10 +257,16 @@ def as_sizes(shape: Any, ndim: int | None = None) -> tuple[Size, ...]:
     return tuple([as_size(n) for n in listed])
 
 
+def _of_length(shape: Expr, ndim: int) -> Expr:
+    from fuse.frontend.axes import specify_shape
+
+    return specify_shape(shape, (ndim,))
+
+
 def _vector_sizes(shape: Expr, ndim: int | None) -> tuple[Size, ...]:
     length = shape.type.shape[0]
-    if length is None:
-        length = ndim
+    if length is None and ndim is not None:
+        length, shape = ndim, _of_length(shape, ndim)
     if length is None:
         raise ShapeError(
             f"the shape {shape} is a vector whose length is not known while the graph is built: give its length as "

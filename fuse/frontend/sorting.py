@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 
 from fuse.argnames import also
-from fuse.errors import FuseValueError
+from fuse.errors import FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend.axes import flatten
 from fuse.frontend.lazy import by_axis
 from fuse.frontend.parts import parts
 from fuse.frontend.sizes import is_symbolic, normalize_axis
 from fuse.op import DISCONNECTED, ZERO, Op, op_record
-from fuse.types import TensorType, TupleType
+from fuse.types import DISCRETE, TensorType, TupleType
+
+_KINDS = ("quicksort", "mergesort", "heapsort", "stable")
 
 
 def _along(x: Any, axis: Any) -> tuple[Expr, int]:
@@ -33,9 +35,15 @@ def _sort_grad(g: Expr, out: Expr, x: Expr, axis: int) -> tuple[Any, ...]:
     return (take_along_axis(g, place, axis),)
 
 
-def _ordered(op: Op, x: Any, axis: Any, order: None) -> Expr:
+def _ordered(op: Op, x: Any, axis: Any, kind: str | None, order: None, stable: bool | None) -> Expr:
     if order is not None:
-        raise FuseValueError("order= sorts records by field; expressions have no fields")
+        raise FuseValueError("The order argument is not applicable: it sorts records by field, and here are no fields")
+    if kind is not None and stable is not None:
+        raise FuseValueError("kind and stable cannot be set at the same time")
+    if kind is not None and kind not in _KINDS:
+        raise FuseValueError(f"kind must be one of {', '.join(_KINDS)}, not {kind!r}")
+    if isinstance(axis, Expr) and axis.type.dtype not in DISCRETE:
+        raise ShapeError(f"{op.name}: the axis must have an integer dtype, got {axis.type.dtype}")
     if is_symbolic(axis) and as_expr(x).type.ndim:
         return by_axis(as_expr(axis), as_expr(x).type.ndim, lambda k: op(x, axis=k), op.name)
     x, axis = _along(x, axis)
@@ -52,13 +60,14 @@ def sort(
 ) -> Expr:
     """The elements of ``x`` in rising order along ``axis`` (None: of the flattened ``x``); NaN comes last.
 
-    ``kind`` and ``stable`` are accepted and ignored: the sort is stable. ``axis`` may be a 0-d expression.
+    Whatever ``kind`` and ``stable`` say, the sort is stable. ``axis`` may be a 0-d expression.
+    Raises FuseValueError for a kind that NumPy has not.
 
     >>> import fuse.tensor as T
     >>> sort(T.constant([3.0, 1.0, 2.0])).eval()
     array([1., 2., 3.])
     """
-    return _ordered(op, x, axis, order)
+    return _ordered(op, x, axis, kind, order, stable)
 
 
 @also(a="x")
@@ -76,7 +85,7 @@ def argsort(
     >>> argsort(T.constant([3.0, 1.0, 2.0])).eval()
     array([1, 2, 0])
     """
-    return _ordered(op, x, axis, order)
+    return _ordered(op, x, axis, kind, order, stable)
 
 
 # ---------------------------------------------------------------- unique

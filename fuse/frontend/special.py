@@ -226,7 +226,7 @@ polygamma.op = _polygamma_op.op  # type: ignore[attr-defined]
 # ---------------------------------------------------------------- stable logarithms
 @elementwise(dtype=inexact_real, numpy=lambda x: np.where(x > -0.6931, np.log(-np.expm1(x)), np.log1p(-np.exp(x))),
              sympy="log(1 - exp(x))", latex=r"\log(1 - e^{#1})", domain=(-5.0, -0.1),
-             grad=(lambda g, out, x: -g / expm1(-x),), builtin=True)
+             grad=(lambda g, out, x: -g / expm1(abs(x)),), builtin=True)  # -inf at 0, whatever its sign
 def log1mexp(x):
     """``log(1 - exp(x))`` for ``x`` <= 0, accurate near 0 and far below: -inf at 0, NaN above.
 

@@ -132,10 +132,8 @@ def as_tensor_variable(x: Any, name: str | None = None, ndim: int | None = None,
     >>> as_tensor_variable([1, 2, 3]).type
     TensorType(int64, (3,))
     """
-    if hasattr(x, "outputs") and not isinstance(x, Expr):  # an Apply with one output
-        if len(x.outputs) != 1:
-            raise FuseTypeError("an application with several outputs is no variable: choose one of its outputs")
-        x = x.outputs[0]
+    if hasattr(x, "outputs") and not isinstance(x, Expr):  # an application
+        x = x.default_output()
     expr = as_expr(x, name=name, dtype=dtype) if not isinstance(x, Expr) else x
     if ndim is None or ndim == expr.type.ndim:
         return expr
@@ -143,7 +141,9 @@ def as_tensor_variable(x: Any, name: str | None = None, ndim: int | None = None,
     if extra > 0:
         return dimshuffle(expr, ["x"] * extra + list(range(expr.type.ndim)))
     if any(n != 1 for n in expr.type.shape[:-extra]):
-        raise ShapeError(f"a {expr.type.describe()} has no {ndim}-dimensional form: its leading axes may exceed 1")
+        raise ShapeError(
+            f"Tensor of type {expr.type} could not be cast to have {ndim} dimensions: its leading axes may exceed 1"
+        )
     return dimshuffle(expr, list(range(-extra, expr.type.ndim)))
 
 

@@ -145,7 +145,8 @@ def _infer(start: Expr, *params: Expr, problem: Equations) -> TensorType:
     return TensorType("float64", start.type.shape)
 
 
-def _pull(g: Expr, out: Expr, start: Expr, *params: Expr, problem: Equations) -> list[Any]:
+def pulled(g: Expr, out: Expr, params: Sequence[Expr], problem: Equations) -> list[Any]:
+    """The cotangents of the parameters where that of the solution ``out`` is ``g``."""
     [derivative] = problem.at([problem.derivative], out, params)
     multiplier = neg(solve(dimshuffle(derivative, 1, 0), g))
     inner = problem.z.type()  # stands for the multiplier while the inner formula is differentiated
@@ -154,7 +155,11 @@ def _pull(g: Expr, out: Expr, start: Expr, *params: Expr, problem: Equations) ->
     live = [p for p in wanted if isinstance(found[p], Expr)]
     outer = {problem.z: out, inner: multiplier, **dict(zip(problem.params, params, strict=True))}
     of = dict(zip(live, substitute([found[p] for p in live], outer), strict=True))
-    return [DISCONNECTED, *[of.get(p, found.get(p, DISCONNECTED)) for p in problem.params]]
+    return [of.get(p, found.get(p, DISCONNECTED)) for p in problem.params]
+
+
+def _pull(g: Expr, out: Expr, start: Expr, *params: Expr, problem: Equations) -> list[Any]:
+    return [DISCONNECTED, *pulled(g, out, params, problem)]
 
 
 def _push(tangents: Sequence[Any], out: Expr, start: Expr, *params: Expr, problem: Equations) -> Any:
@@ -236,11 +241,11 @@ def _solution(f: list[Any], x: Any, start: Any, method: str | None, cost: Expr |
     for v in variables:
         if v not in reached:
             raise DisconnectedInputError(f"{name}: the formula does not depend on {v.name or v}")
-    z, parts, first = _one_vector(variables, begins)
+    z, parts, first = one_vector(variables, begins)
     equations = substitute(equations, dict(zip(variables, parts, strict=True)))
-    equations, params, inner = _closed(equations, z)
+    equations, params, inner = closed(equations, z)
     if cost is None:
-        residuals = _joined(equations)
+        residuals = joined(equations)
     else:
         [cost] = equations
         residuals = grad(cost, z)
@@ -267,14 +272,14 @@ def _as_start(start: Any, v: Expr, name: str) -> Expr:
     return found
 
 
-def _joined(pieces: Sequence[Expr]) -> Expr:
+def joined(pieces: Sequence[Expr]) -> Expr:
     flat = [reshape(cast(p, "float64"), (-1,)) for p in pieces]
     return flat[0] if len(flat) == 1 else concatenate(flat)
 
 
-def _one_vector(variables: Sequence[Expr], starts: Sequence[Expr]) -> tuple[Expr, list[Expr], Expr]:
+def one_vector(variables: Sequence[Expr], starts: Sequence[Expr]) -> tuple[Expr, list[Expr], Expr]:
     """A vector variable, the variables as parts of it (in the shapes of the starts), and the vector of the starts."""
-    first = _joined(starts)
+    first = joined(starts)
     z = first.type("z")
     parts, begin = [], as_expr(np.int64(0))
     for v, s in zip(variables, starts, strict=True):
@@ -287,7 +292,7 @@ def _one_vector(variables: Sequence[Expr], starts: Sequence[Expr]) -> tuple[Expr
     return z, parts, first
 
 
-def _closed(formulas: Sequence[Expr], z: Expr) -> tuple[list[Expr], list[Expr], list[Expr]]:
+def closed(formulas: Sequence[Expr], z: Expr) -> tuple[list[Expr], list[Expr], list[Expr]]:
     """(formulas of ``z`` and new variables, what these stand for, the variables).
 
     What does not depend on ``z`` is computed once, outside, and its derivative is taken there.

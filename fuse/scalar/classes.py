@@ -328,7 +328,7 @@ def _at_arrays(
     arrays = [*inputs, *outputs, *output_grads]
     scalars = [variable(_scalar(a.type.dtype)) for a in arrays]
     n, m = len(inputs), len(inputs) + len(outputs)
-    found = instance.L_op(scalars[:n], scalars[n:m], scalars[m:])
+    found = instance.pullback(scalars[:n], scalars[n:m], scalars[m:])
     if not isinstance(found, (list, tuple)):
         return found
     plain = [as_expr(f) if isinstance(f, (int, float, complex, np.generic)) else f for f in found]

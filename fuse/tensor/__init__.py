@@ -62,8 +62,8 @@ all_dtypes = discrete_dtypes + continuous_dtypes
 # Theano's programs use these modules as attributes, without importing them.
 _MODULES = (
     "basic", "blas", "blas_c", "blas_scipy", "elemwise", "extra_ops", "fft", "fourier", "inplace", "io", "linalg",
-    "math", "opt", "opt_uncanonicalize", "random", "raw_random", "rewriting", "sharedvar", "signal", "special",
-    "subtensor", "type", "type_other", "utils", "variable", "xlogx",
+    "math", "opt", "opt_uncanonicalize", "optimize", "random", "raw_random", "rewriting", "sharedvar", "signal",
+    "special", "subtensor", "type", "type_other", "utils", "variable", "xlogx",
 )
 
 # Modules that Theano's own tests and older programs take from here with a star.
@@ -84,6 +84,13 @@ _SELDOM = ("math", "linalg", "op_classes", "smaller", "subtensor", "type_other",
 
 
 def __getattr__(name: str) -> _Any:
+    return found(name)
+
+
+def found(name: str, but: str = "") -> _Any:
+    """What is called ``name`` here, wherever it stands; not in the module ``but``, which asks."""
+    if but and name in globals():
+        return globals()[name]
     if name in _MODULES:
         return _import_module(f"fuse.tensor.{name}")
     if name in _LENT:
@@ -91,10 +98,10 @@ def __getattr__(name: str) -> _Any:
     if name in _HOMES:
         return getattr(_import_module(_HOMES[name]), name)
     if not name.startswith("__"):
-        for module in _SELDOM:
-            found = _import_module(f"fuse.tensor.{module}")
-            if name in found.__all__:
-                globals()[name] = value = getattr(found, name)
+        for module in [m for m in _SELDOM if m != but]:
+            home = _import_module(f"fuse.tensor.{module}")
+            if name in home.__all__:
+                globals()[name] = value = getattr(home, name)
                 return value
     raise _no_attribute("fuse.tensor", name)
 

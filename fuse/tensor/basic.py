@@ -8,6 +8,7 @@ from fuse.frontend.elementwise import cast as _cast
 from fuse.frontend.linalg import dot as _dot
 from fuse.frontend.shared import shared as _shared
 from fuse.tensor import *
+from fuse.tensor.newer import __all__ as _newer
 from fuse.types import DTYPES as _DTYPES
 
 
@@ -24,7 +25,7 @@ globals().update({f"_convert_to_{_d}": _partial(_cast, dtype=_d) for _d in _DTYP
 
 # Modules that Theano's programs take from here, by name or with a star.
 _LENT = {"config": "fuse.config", "gof": "fuse.gof", "gradient": "fuse.gradient", "printing": "fuse.printing"}
-__all__ = [*[_n for _n in globals() if not _n.startswith("_")], *_LENT]
+__all__ = [*[_n for _n in globals() if not _n.startswith("_")], *_LENT, *_newer]
 
 
 def __getattr__(name):

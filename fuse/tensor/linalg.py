@@ -24,8 +24,13 @@ from fuse.frontend.lu import lu, lu_factor, lu_solve, pivot_to_permutation
 from fuse.frontend.schur import ordqz, qz, schur, solve_discrete_are
 from fuse.frontend.spectral import eig, eigh, eigvalsh, pinv, svd
 from fuse.frontend.systems import solve, solve_triangular
+from fuse.missing import borrowed as _borrowed
 
 inv = matrix_inverse
+__getattr__ = _borrowed(__name__, dict.fromkeys(
+    "BlockDiagonal Cholesky CholeskySolve Det Eig Eigh Eigvalsh Expm KroneckerProduct MatrixInverse MatrixPinv SLogDet "
+    "SVD Solve SolveBase SolveTriangular TensorInv TensorSolve".split(), "fuse.tensor.linalg_classes",
+))
 __path__: list[str] = []  # PyTensor divides it into modules
 
 __all__ = [

@@ -22,8 +22,9 @@ def solve_upper_triangular(a, b):
 
 _HOMES = {
     **dict.fromkeys(
-        "block_diag cho_solve eigvalsh expm qr solve_continuous_lyapunov solve_discrete_lyapunov "
-        "solve_sylvester".split(), "fuse.tensor.linalg",
+        "block_diag cho_solve eigvalsh expm lu lu_factor lu_solve ordqz pivot_to_permutation qr qz schur "
+        "solve_continuous_lyapunov solve_discrete_are solve_discrete_lyapunov solve_sylvester".split(),
+        "fuse.tensor.linalg",
     ),
     **dict.fromkeys(
         "BlockDiagonal Cholesky CholeskyGrad CholeskySolve Eigvalsh EigvalshGrad Expm ExpmGrad KroneckerProduct Solve "

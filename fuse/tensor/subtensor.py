@@ -129,4 +129,12 @@ __all__ = [
     "get_idx_list", "inc_subtensor", "set_subtensor", "take",
 ]
 
-__getattr__ = _lookup(__name__)
+_inside = _lookup(__name__)
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("flip", "slice_at_axis", "specify_broadcastable"):
+        import fuse.tensor
+
+        return getattr(fuse.tensor, name)
+    return _inside(name)

@@ -3,8 +3,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from fuse.frontend.tensor import CONSTRUCTORS
+from fuse.frontend.tensor import tensor as tensor
 from fuse.types import TensorType as DenseTensorType
 from fuse.types import TensorType as TensorType
+
+__all__ = [
+    "DenseTensorType", "TensorType", "tensor", "values_eq_approx_always_true", *CONSTRUCTORS,
+]
 
 
 def values_eq_approx_remove_inf(a: Any, b: Any) -> bool:

@@ -145,7 +145,7 @@ def vectorize(f: Function | None = None, *, signature: str | None = None, exclud
         values = [expression(args[i]) for i in places] + [expression(kwargs[k]) for k in named]
         dims = core[0] if core is not None else [[] for _ in values]
         if len(dims) != len(values):
-            raise FuseTypeError(f"vectorize: the signature {signature!r} has {len(dims)} arguments, not {len(values)}")
+            raise ShapeError(f"vectorize: Number of inputs is {len(values)}, {len(dims)} in {signature!r}")
         values = _agreed(values, dims)
         loops = [v.type.ndim - len(d) for v, d in zip(values, dims, strict=True)]
         ones = [TensorType(v.type.dtype, v.type.shape[n:])(v.name) for v, n in zip(values, loops, strict=True)]
@@ -155,6 +155,8 @@ def vectorize(f: Function | None = None, *, signature: str | None = None, exclud
         inner_kwargs.update(zip(named, ones[len(places):], strict=True))
         result = inner(*inner_args, **inner_kwargs)
         results, shape = tree.flatten(result)
+        if not results:
+            raise FuseValueError("vectorize: the function has no outputs: it returns an expression, or several")
         exprs = [expression(r) for r in results]
         if core is not None:
             _check_results(exprs, core[1], str(signature))
@@ -173,7 +175,10 @@ def _agreed(values: list[Expr], dims: list[list[str]]) -> list[Expr]:
     for value, names in zip(values, dims, strict=True):
         have = sizes_of(value)
         if len(names) > len(have):
-            raise ShapeError(f"vectorize: an argument with core axes ({', '.join(names)}) has {len(have)} axes")
+            raise ShapeError(
+                f"vectorize: Input {value.name or 'without a name'} has less dimensions ({len(have)}) than its core "
+                f"axes ({', '.join(names)})"
+            )
         want: list[Any] = [None] * (len(have) - len(names))
         for name, size in zip(names, have[len(want):], strict=True):
             size = int(name) if name.isdigit() else size
@@ -187,7 +192,7 @@ def _agreed(values: list[Expr], dims: list[list[str]]) -> list[Expr]:
 
 def _check_results(results: Sequence[Expr], dims: list[list[str]], signature: str) -> None:
     if len(results) != len(dims):
-        raise FuseTypeError(f"vectorize: the function returns {len(results)} results, {signature!r} has {len(dims)}")
+        raise ShapeError(f"vectorize: Number of outputs is {len(results)}, {len(dims)} in {signature!r}")
     for result, names in zip(results, dims, strict=True):
         if result.type.ndim != len(names):
             raise ShapeError(

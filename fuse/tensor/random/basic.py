@@ -174,16 +174,18 @@ _gamma = _of["gamma"]
 
 
 def gamma(shape: Any, rate: Any = None, scale: Any = None, **kwargs: Any) -> Any:
-    """The gamma distribution, by its ``rate`` or its ``scale``.
+    """The gamma distribution, by its ``rate`` or its ``scale``; FuseValueError for both or none.
 
     >>> gamma(2.0, scale=3.0, size=(2,)).type
     TensorType(float64, vector)
     """
     if rate is not None and scale is not None:
         raise FuseValueError("Cannot specify both rate and scale; one must be left as None")
+    if rate is None and scale is None:
+        raise FuseValueError("Must specify scale: gamma(shape, scale=...)")
     if rate is not None:
         scale = ew.true_div(1.0, as_expr(rate))
-    return _gamma(shape, 1.0 if scale is None else scale, **kwargs)
+    return _gamma(shape, scale, **kwargs)
 
 
 def standard_normal(*, size: Any = None, rng: Any = None, dtype: Any = None, return_next_rng: bool = False) -> Any:

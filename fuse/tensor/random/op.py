@@ -18,7 +18,7 @@ from fuse.frontend.shared import shared
 from fuse.frontend.sizes import as_size_expr, as_sizes, broadcast_sizes, make_vector, sizes_of
 from fuse.tensor.random.utils import supp_shape_from_ref_param_shape
 from fuse.typebase import Type
-from fuse.types import DISCRETE, TensorType, dtype_name
+from fuse.types import DISCRETE, TensorType, dtype_name, shape_text
 
 
 def parsed_signature(signature: str) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
@@ -54,6 +54,7 @@ class RandomVariable(Op):
 
     __props__ = ("name", "signature", "ndim_supp", "ndims_params", "dtype", "inplace")
     default_output = 1
+    exact_types = True
     name: Any = None
     signature: Any = None
     dtype: Any = None
@@ -161,7 +162,7 @@ class RandomVariable(Op):
         params = list(map(as_expr, dist_params))
         sizes = size_param(size)
         dtype = self._dtype()
-        static = [n if n == 1 else None for n in self._sizes(sizes, params)]
+        static = [n if isinstance(n, int) else None for n in self._sizes(sizes, params)]
         return Apply(self, [rng, sizes, *params], [rng.type(), TensorType(dtype, static)()])
 
     def _dtype(self) -> str:
@@ -176,8 +177,8 @@ class RandomVariable(Op):
         params = [p.astype("float64") if p.dtype.kind == "f" else p for p in params]
         drawn = np.asarray(self.rng_fn(rng, *params, tuple(map(int, size)) or None))
         type_ = node.outputs[1].type
-        if drawn.ndim != type_.ndim:
-            raise ShapeError(f"{self} drew an array of shape {drawn.shape} where {type_.ndim} axes were expected")
+        if drawn.ndim != type_.ndim or any(n not in (None, m) for n, m in zip(type_.shape, drawn.shape, strict=True)):
+            raise ShapeError(f"{self} drew shape {drawn.shape}, where {shape_text(type_.shape)} was expected")
         output_storage[0][0], output_storage[1][0] = rng, drawn.astype(type_.dtype, copy=False)
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
