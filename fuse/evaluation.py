@@ -24,7 +24,9 @@ def evaluate(
 ) -> Array:
     """The value of the expression for values of its variables, by variable or by name.
 
-    The function behind it is compiled once per expression and set of variables.
+    The function behind it is compiled once per expression and set of variables. Values of variables on which the
+    expression does not depend (it may only have their shape, which is known) are no error here, unless
+    ``on_unused_input`` says so.
 
     >>> import fuse.tensor as T
     >>> x, y = T.dscalars("x", "y")
@@ -40,7 +42,8 @@ def evaluate(
             raise FuseTypeError(f"eval got two values for {found.name or found}")
         given[found] = value
     chosen = get_mode(mode)
-    unused = config.on_unused_input if on_unused_input is None else on_unused_input
+    quiet = "ignore" if config.on_unused_input == "raise" else config.on_unused_input
+    unused = quiet if on_unused_input is None else on_unused_input
     if self._cache is None:
         self._cache = {}
     functions = self._cache.setdefault("eval", {})

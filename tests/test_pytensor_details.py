@@ -8,7 +8,7 @@ import fuse
 import fuse.tensor as pt
 from fuse.errors import ShapeError
 from fuse.gradient import DisconnectedType
-from fuse.graph.replace import graph_replace
+from fuse.graph.replace import graph_replace, vectorize_graph
 from fuse.tensor.blockwise import Blockwise
 from fuse.tensor.extra_ops import broadcast_shape
 
@@ -220,3 +220,35 @@ def test_blocks_of_stacks():
     a, b = np.arange(4.0).reshape(2, 1, 2), np.ones((3, 1))
     found = pt.linalg.block_diag(a, b).eval(mode=PLAIN)
     assert found.shape == (2, 4, 3) and found[1].tolist() == [[2, 3, 0], [0, 0, 1], [0, 0, 1], [0, 0, 1]]
+
+
+def test_draws_of_each_row():
+    """A draw of a row, vectorised, is a draw for each: by one generator, so that equal rows differ."""
+    rng, mu = fuse.shared(np.random.default_rng(5)), pt.dvector("mu")
+    draws = pt.random.normal(mu, 1.0, size=(3,), rng=rng)
+    rows = pt.dmatrix("rows")
+    found = vectorize_graph(draws, {mu: rows}).eval({rows: np.zeros((2, 3))}, mode=PLAIN)
+    assert np.array_equal(found, np.random.default_rng(5).normal(size=(2, 3)))
+    then, again = pt.random.normal(mu, 1.0, rng=rng, return_next_rng=True)
+    later = vectorize_graph(pt.random.normal(0.0, 1.0, rng=then) + again, {mu: rows[:, 0]})
+    want = np.random.default_rng(5)
+    first, second = want.normal(size=2), want.normal(size=2)
+    assert np.array_equal(later.eval({rows: np.zeros((2, 3))}, mode=PLAIN), first + second)
+
+
+def test_tiles_of_few_repetitions():
+    x, reps = pt.dmatrix("x"), pt.lvector("reps")
+    a = np.arange(6.0).reshape(2, 3)
+    f = fuse.function([x, reps], pt.tile(x, reps, ndim=3), mode=PLAIN)
+    for few in ([2], [2, 1], [1, 2, 2]):
+        assert np.array_equal(f(a, few), np.tile(a[None], few))
+    for wrong, ndim in ((2.5, None), ((1, 2, 2), 2)):
+        with pytest.raises(ValueError):
+            pt.tile(x, wrong, ndim)
+
+
+def test_values_that_nothing_needs():
+    x = pt.dmatrix("x")
+    assert pt.constant(3.0).eval({x: np.ones((1, 1))}) == 3
+    with pytest.raises(fuse.FuseError):
+        pt.constant(3.0).eval({x: np.ones((1, 1))}, on_unused_input="raise")

@@ -146,7 +146,7 @@ def matmul(x: Any, y: Any, dtype: Any = None) -> Expr:
         return ew.cast(matmul(x, y), dtype_name(dtype))
     x, y = as_expr(x), as_expr(y)
     if not x.type.ndim or not y.type.ndim:
-        raise ShapeError("matmul (@) needs at least one dimension in each operand: multiply by a scalar with *")
+        raise ShapeError("the operands of matmul (@) cannot be scalar: multiply by a scalar with *")
     if x.type.ndim <= 2 and y.type.ndim <= 2:
         return _dot(x, y)
     row, column = x.type.ndim == 1, y.type.ndim == 1

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from fuse.argnames import also
-from fuse.errors import FuseTypeError, FuseValueError
-from fuse.expr import Expr, as_expr
+from fuse.errors import FuseTypeError, FuseValueError, ShapeError
+from fuse.expr import Expr, as_expr, constant
 from fuse.frontend.axes import flatten, swapaxes
+from fuse.frontend.join import join
 from fuse.frontend.layout import broadcast_to, dimshuffle, iota, reshape
 from fuse.frontend.sizes import (
     Size,
@@ -19,6 +20,7 @@ from fuse.frontend.sizes import (
     normalize_axis,
     size_max,
     size_mul,
+    size_sub,
     sizes_of,
     static_int,
 )
@@ -26,16 +28,32 @@ from fuse.op import DISCONNECTED, Op, op_record
 from fuse.types import DISCRETE, TensorType
 
 
+def _filled_up(reps: Any, ndim: int | None) -> Any:
+    """``reps``, with ones in front where it is a vector that may be shorter than ``ndim``."""
+    if ndim is None or not isinstance(reps, Expr) or reps.type.shape != (None,) or reps.type.dtype not in DISCRETE:
+        return reps
+    lacking = size_max(size_sub(ndim, sizes_of(reps)[0]), 0)
+    return join(0, broadcast_to(constant(1, dtype="int64"), (lacking,)), reps)
+
+
 @also(A="x")
 def tile(x: Any, reps: Any, ndim: int | None = None) -> Expr:
     """``x`` laid ``reps`` times along its axes, as ``numpy.tile``.
+
+    The result has ``ndim`` axes, if given: fewer repetitions are those of the last ones. A vector of repetitions whose
+    length is not known needs it. Raises ShapeError for repetitions that are no integers, and for a smaller ``ndim``.
 
     >>> import fuse.tensor as T
     >>> tile(T.tensor("float64", shape=(2, 3)), (2, 1)).type
     TensorType(float64, (4, 3))
     """
     x = as_expr(x)
-    counts: tuple[Size, ...] = as_sizes(reps, ndim)
+    try:
+        counts: tuple[Size, ...] = as_sizes(_filled_up(reps, ndim), ndim)
+    except FuseTypeError as error:
+        raise ShapeError(f"tile: {error}") from error
+    if ndim is not None and ndim < max(x.type.ndim, len(counts)):
+        raise ShapeError(f"tile to {ndim} axes of an expression with {x.type.ndim}, {len(counts)} repetitions")
     rank = max(x.type.ndim, len(counts), ndim or 0)
     counts = (1,) * (rank - len(counts)) + counts
     x = dimshuffle(x, ["x"] * (rank - x.type.ndim) + list(range(x.type.ndim)))

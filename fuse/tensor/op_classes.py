@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from fuse.errors import FuseValueError
+from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Expr, LeafOp, as_expr
 from fuse.frontend import (
     axes,
@@ -139,13 +139,19 @@ def _rebroadcast(*pairs: Any) -> Callable[[Any], Expr]:
     return build
 
 
-def _dimshuffle(input_broadcastable: Any, new_order: Any, inplace: bool = True) -> Callable[[Any], Expr]:
+def _dimshuffle(
+    input_broadcastable: Any = None, new_order: Any = (), inplace: bool = True, *, input_ndim: int | None = None
+) -> Callable[[Any], Expr]:
+    if input_broadcastable is None:  # PyTensor says how many axes there are
+        if isinstance(input_ndim, bool) or not isinstance(input_ndim, int):
+            raise FuseTypeError(f"input_ndim must be an integer, not {input_ndim!r}")
+        input_broadcastable = [True] * input_ndim
     lost = [a for a, one in enumerate(input_broadcastable) if not one and a not in list(new_order)]
     if lost:
         raise FuseValueError(f"DimShuffle drops axes of size 1 only, not axis {lost[0]}")
     kept = [a for a in new_order if a != "x"]
     if len(set(kept)) < len(kept):
-        raise FuseValueError(f"DimShuffle takes each axis once, not {list(new_order)}")
+        raise FuseValueError(f"an axis may not appear twice in a DimShuffle: {list(new_order)}")
     return lambda x: layout.dimshuffle(as_expr(x), *new_order)
 
 
@@ -226,6 +232,8 @@ MaxAndArgmax = op_class(
 )
 Argmax = op_class("Argmax", "argmax", lambda axis=None: partial(scans.argmax, axis=axis))
 
+Max = op_class("Max", "max", lambda axis=None: partial(reductions.max, axis=axis))
+Min = op_class("Min", "min", lambda axis=None: partial(reductions.min, axis=axis))
 Dot = op_class("Dot", "dot", plain_builder(linalg.dot))
 MatMul = op_class("MatMul", "matmul", lambda dtype=None: linalg.matmul)
 BatchedDot = op_class("BatchedDot", "batched_dot", plain_builder(linalg.batched_dot))
@@ -351,7 +359,8 @@ __all__ = [
     "ArgSortOp", "Argmax", "Bartlett", "BaseAdvancedIncSubtensor", "BaseAdvancedSubtensor", "BatchedDot", "CAReduce",
     "CAReduceDtype", "Cholesky", "Choose", "CumOp", "Det", "DiffOp", "DimShuffle", "Dot", "Elemwise", "ExtractDiag",
     "Eye", "FillDiagonal", "FillDiagonalOffset", "Flatten", "IncSubtensor", "Join", "MakeVector", "MatMul",
-    "MatrixInverse", "MaxAndArgmax", "Mean", "Nonzero", "Prod", "ProdWithoutZeros", "RavelMultiIndex", "Rebroadcast",
-    "RepeatOp", "Reshape", "ScalarFromTensor", "SearchsortedOp", "Shape", "Shape_i", "Solve", "SortOp", "SpecifyShape",
-    "Split", "Subtensor", "Sum", "TensorFromScalar", "Tile", "TopKOp", "Tri", "Unbroadcast", "Unique", "UnravelIndex",
+    "MatrixInverse", "Max", "MaxAndArgmax", "Mean", "Min", "Nonzero", "Prod", "ProdWithoutZeros", "RavelMultiIndex",
+    "Rebroadcast", "RepeatOp", "Reshape", "ScalarFromTensor", "SearchsortedOp", "Shape", "Shape_i", "Solve", "SortOp",
+    "SpecifyShape", "Split", "Subtensor", "Sum", "TensorFromScalar", "Tile", "TopKOp", "Tri", "Unbroadcast", "Unique",
+    "UnravelIndex",
 ]

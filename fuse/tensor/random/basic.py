@@ -177,7 +177,7 @@ def gamma(shape: Any, rate: Any = None, scale: Any = None, **kwargs: Any) -> Any
     """The gamma distribution, by its ``rate`` or its ``scale``; FuseValueError for both or none.
 
     >>> gamma(2.0, scale=3.0, size=(2,)).type
-    TensorType(float64, vector)
+    TensorType(float64, (2,))
     """
     if rate is not None and scale is not None:
         raise FuseValueError("Cannot specify both rate and scale; one must be left as None")
@@ -192,7 +192,7 @@ def standard_normal(*, size: Any = None, rng: Any = None, dtype: Any = None, ret
     """Normal numbers with mean 0 and deviation 1.
 
     >>> standard_normal(size=3).type
-    TensorType(float64, vector)
+    TensorType(float64, (3,))
     """
     return _of["normal"](0.0, 1.0, size=size, rng=rng, dtype=dtype, return_next_rng=return_next_rng)
 

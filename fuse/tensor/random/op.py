@@ -13,6 +13,7 @@ from fuse.errors import FuseTypeError, FuseValueError, MethodNotDefined, ShapeEr
 from fuse.expr import Constant, Expr, as_expr, constant
 from fuse.frontend.apply import Apply
 from fuse.frontend.class_op import Op
+from fuse.frontend.layout import dimshuffle
 from fuse.frontend.raw_random import random_generator_type, random_state_type
 from fuse.frontend.shared import shared
 from fuse.frontend.sizes import as_size_expr, as_sizes, broadcast_sizes, make_vector, sizes_of
@@ -164,6 +165,24 @@ class RandomVariable(Op):
         dtype = self._dtype()
         static = [n if isinstance(n, int) else None for n in self._sizes(sizes, params)]
         return Apply(self, [rng, sizes, *params], [rng.type(), TensorType(dtype, static)()])
+
+    def batched_node(self, args: Sequence[Expr], flags: Sequence[bool], n: Expr) -> Expr:
+        """The node that draws ``n`` times, where ``flags`` say which arguments have an axis for that in front.
+
+        One generator draws for all, also where draws of another batch came before: draws of the same parameters differ.
+        Raises FuseValueError for a batch of sizes.
+        """
+        if flags[1]:
+            raise FuseValueError(f"{self.name}: the draws of a batch have one size")
+        rng, size, *params = args
+        ranks = [p.type.ndim - f for p, f in zip(params, flags[2:], strict=True)]
+        sizes = list(as_sizes(size)) if not _is_none(size) else [] if any(flags[2:]) else [*self._batch_sizes(params)]
+        batch = max([len(sizes), *[r - k for r, k in zip(ranks, self.ndims_params, strict=True)]])
+        wide = [
+            dimshuffle(p, [0, *["x"] * (batch - (r - k)), *range(1, r + 1)]) if f else p
+            for p, f, r, k in zip(params, flags[2:], ranks, self.ndims_params, strict=True)
+        ]
+        return self.make_node(rng, (n, *sizes) if sizes or not any(flags[2:]) else None, *wide).node
 
     def _dtype(self) -> str:
         if self.dtype is None:

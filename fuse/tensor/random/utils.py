@@ -57,7 +57,7 @@ def supp_shape_from_ref_param_shape(
     else:
         sizes = sizes_of(as_expr(dist_params[ref_param_idx]))
     if ndim_supp < 1 or len(sizes) < ndim_supp:
-        raise FuseValueError(f"a parameter of {len(sizes)} axes has no draw of {ndim_supp} axes")
+        raise FuseValueError(f"ndim_supp is {ndim_supp}: a parameter of {len(sizes)} axes has no draw of so many axes")
     return sizes[len(sizes) - ndim_supp :]
 
 
