@@ -6,7 +6,7 @@ import pytest
 
 import fuse
 import fuse.tensor as T
-from fuse.errors import FuseError, FuseTypeError, FuseValueError
+from fuse.errors import FuseError, FuseTypeError, FuseValueError, ShapeError
 from fuse.gradient import DisconnectedType, NullType, NullTypeGradError
 from fuse.reference import evaluate
 
@@ -86,7 +86,7 @@ def test_the_formula_fuses_with_what_is_around_it():
 @pytest.mark.parametrize(("build", "error"), [
     (lambda x: fuse.OpFromGraph([x], x), FuseTypeError),
     (lambda x: fuse.OpFromGraph([1.0], [x]), FuseTypeError),
-    (lambda x: fuse.OpFromGraph([x], [x])(x, x), FuseTypeError),
+    (lambda x: fuse.OpFromGraph([x], [x])(x, x), ShapeError),
     (lambda x: fuse.OpFromGraph([x], [x])(T.dmatrix()), FuseTypeError),
     (lambda x: fuse.OpFromGraph([x], [x], grad_overrides="none"), FuseValueError),
     (lambda x: fuse.OpFromGraph([x], [x], grad_overrides=abs, lop_overrides=abs), FuseValueError),

@@ -84,7 +84,7 @@ def _nonzero(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> E
 def _batched_node(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
     own = getattr(node.op.meta.get("instance"), "batched_node", None)  # of a class of ops that knows how
     if own is not None:
-        return own(args, flags, batch.size)  # type: ignore[no-any-return]
+        return own(args, flags, batch.size)
     return (rule_of(node.op) or one_by_one)(batch, node, args, flags)
 
 

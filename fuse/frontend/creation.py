@@ -248,7 +248,7 @@ def diag(v: Any, k: int = 0) -> Expr:
     if v.type.ndim == 2:
         return diagonal(v, k)
     if v.type.ndim != 1:
-        raise ShapeError(f"diag: Input must be 1- or 2-d., not a {v.type.describe()}")
+        raise ShapeError(f"diag takes a vector or a matrix (Input must be 1- or 2-d.), not a {v.type.describe()}")
     offset = static_int(k)
     if offset is None:
         raise FuseTypeError("the offset of diag is an integer known while the graph is built")

@@ -106,7 +106,7 @@ def found(name: str, but: str = "") -> _Any:
     raise _no_attribute("fuse.tensor", name)
 
 
-__all__ = [*[n for n in globals() if not n.startswith("_") and n != "annotations"], *_LENT]
+__all__ = [*[n for n in globals() if not n.startswith("_") and n not in ("annotations", "found")], *_LENT]
 
 
 def __dir__() -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from fuse.errors import FuseValueError
+from fuse.expr import as_expr
 from fuse.transforms.mapped import vectorize
 
 
@@ -27,7 +28,7 @@ class Blockwise:
         self._function = vectorize(lambda *args: core_op(*args), signature=found)
 
     def __call__(self, *inputs: Any, **_: Any) -> Any:
-        return self._function(*inputs)
+        return self._function(*map(as_expr, inputs))
 
     def make_node(self, *inputs: Any) -> Any:
         """The application to ``inputs``, with its ``outputs``."""

@@ -204,7 +204,7 @@ def integers(low: Any, high: Any = None, size: Any = None, **kwargs: Any) -> Any
     """Integers from ``low`` to below ``high``; from 0 to below ``low`` where there is no ``high``.
 
     >>> integers(6, size=3).type
-    TensorType(int64, vector)
+    TensorType(int64, (3,))
     """
     return _all_integers(0, low, size=size, **kwargs) if high is None else _all_integers(low, high, size=size, **kwargs)
 
