@@ -272,7 +272,7 @@ def test_arguments_that_are_no_arrays():
         f(np.array(["a"]), X)
     with pytest.raises(FuseTypeError, match="returns a str"):
         fuse.jit(lambda x: "no")(X)
-    with pytest.raises(FuseError, match="masked"):
+    with pytest.raises(FuseError, match="MaskedArrays"):
         f(1.0, np.ma.masked_array([1.0, 2.0], [True, False]))
 
 
@@ -566,9 +566,9 @@ def test_vectorize_checks_core_axes():
     for a, b in (((1,), (3,)), ((2,), (3,))):
         with pytest.raises(ShapeError):
             dot(np.ones(a), np.ones(b))
-    with pytest.raises(FuseTypeError, match="has 2 arguments, not 1"):
+    with pytest.raises(ShapeError, match="Number of inputs is 1, 2 in"):
         dot(X)
-    with pytest.raises(ShapeError, match="has 0 axes"):
+    with pytest.raises(ShapeError, match="less dimensions"):
         dot(1.0, X)
     with pytest.raises(ShapeError, match="says"):
         fuse.vectorize(lambda a: a, signature="(n)->()")(X)

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from fuse.argnames import also
-from fuse.errors import FuseValueError, ShapeError
+from fuse.errors import FuseValueError
 from fuse.expr import Expr, as_expr
 from fuse.frontend.axes import flatten
 from fuse.frontend.lazy import by_axis
 from fuse.frontend.parts import parts
 from fuse.frontend.sizes import is_symbolic, normalize_axis
 from fuse.op import DISCONNECTED, ZERO, Op, op_record
-from fuse.types import DISCRETE, TensorType, TupleType
+from fuse.types import TensorType, TupleType
 
 _KINDS = ("quicksort", "mergesort", "heapsort", "stable")
 
@@ -42,8 +42,6 @@ def _ordered(op: Op, x: Any, axis: Any, kind: str | None, order: None, stable: b
         raise FuseValueError("kind and stable cannot be set at the same time")
     if kind is not None and kind not in _KINDS:
         raise FuseValueError(f"kind must be one of {', '.join(_KINDS)}, not {kind!r}")
-    if isinstance(axis, Expr) and axis.type.dtype not in DISCRETE:
-        raise ShapeError(f"{op.name}: the axis must have an integer dtype, got {axis.type.dtype}")
     if is_symbolic(axis) and as_expr(x).type.ndim:
         return by_axis(as_expr(axis), as_expr(x).type.ndim, lambda k: op(x, axis=k), op.name)
     x, axis = _along(x, axis)
