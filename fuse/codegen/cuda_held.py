@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fuse.codegen.cuda_parts import Part
 from fuse.codegen.cuda_wide import Wide, copies, widened
 from fuse.codegen.inline import constant_text
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from fuse.codegen.emit_cuda import CudaEmitter
 
 SLOTS = {True: 4, False: 8}  # groups of elements at once, or elements one by one
-MOST_VALUES = 64  # that a lane holds
+MOST_REGISTERS = 64  # of 32 bits, for what a lane holds; the place of an element that is read by itself takes two
 MOST_STATEMENTS = 600  # of all slots of all sweeps
 
 Key = tuple[str, tuple[Any, ...]]
@@ -79,9 +81,10 @@ def held(part: Part, buffers: Mapping[str, Buffer], private: set[str], wide: boo
     keys = _keys(part.body, loops, axis, buffers, private)
     slots = SLOTS[wide]
     size = sum(len(s.body) for s in loops) * count
-    while slots > 1 and (slots * size > MOST_STATEMENTS or slots * count * len(keys) > MOST_VALUES):
+    registers = count * sum(-(-np.dtype(dtype).itemsize // 4) for dtype in keys.values()) + (0 if wide else 2)
+    while slots > 1 and (slots * size > MOST_STATEMENTS or slots * registers > MOST_REGISTERS):
         slots //= 2
-    if not keys or slots * size > MOST_STATEMENTS or slots * count * len(keys) > MOST_VALUES:
+    if not keys or slots * size > MOST_STATEMENTS or slots * registers > MOST_REGISTERS:
         return None
     arrays = {pair for s in loops for pair in plans[s].arrays if not buffers[pair[0]].scratch} if wide else ()
     return Held(axis, slots, count, tuple(keys.items()), tuple(sorted(arrays)))
