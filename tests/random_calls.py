@@ -95,4 +95,6 @@ def expected(graph: Sequence[Expr], values: Mapping[Expr, Any], clean: bool) -> 
                 memory[node] = stepped(node, args, visit) if node.op is LOOP else visit(node, args)
         except FuseError:
             return None
+        except MemoryError as error:
+            raise Unfit from error
     return [memory[o] for o in graph]

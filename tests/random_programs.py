@@ -97,7 +97,7 @@ class Maker:
         known = set(self.values)
         try:
             value = self.value(x)
-        except FuseError:
+        except (FuseError, MemoryError):
             value = None
         new = [v for k, v in self.values.items() if k not in known and isinstance(v, np.ndarray)]
         bad = value is None or any(v.size > MAX_ELEMENTS for v in new)
