@@ -754,6 +754,38 @@ def test_calls_that_fail_late_store_nothing_and_others_store_once():
     assert total.get_value().tolist() == [7.0] * 3
 
 
+@pytest.mark.parametrize("size", ["divided by nothing", "beyond all memory"])
+def test_what_is_updated_in_place_is_updated_once(size):
+    """After the first calls, those that fell back to Python behind an update in place made it twice."""
+    x, total = T.dvector("x"), fuse.shared(np.zeros(3))
+    n = x.shape[0]
+    many = T.maximum(0, 8 // n) if size == "divided by nothing" else n * 10**18
+    f = fuse.function([x], T.zeros((many,)) + 1, updates=[(total, total + 1)])
+    before, steps = total.get_value(), set()
+    for _ in range(6):  # later calls take another path
+        try:
+            f(np.zeros(0 if size == "divided by nothing" else 8))
+        except ShapeError:
+            pass
+        else:
+            assert size == "divided by nothing"
+        after = total.get_value()
+        steps |= set(after - before)
+        before = after
+    assert steps == {1.0} if size == "divided by nothing" else steps <= {0.0, 1.0}
+
+
+def test_what_is_no_array_in_a_container_is_no_address():
+    """Whether arrays share memory was asked of whatever the container held: the process died."""
+    x, total, other = T.dvector("x"), fuse.shared(np.zeros(3)), fuse.shared(np.zeros(3))
+    f = fuse.function([x], x.sum(), updates=[(total, total + 1), (other, other + total)])
+    for _ in range(6):
+        f(np.ones(2))
+    total.container.value = [1.0, 2.0, 3.0]
+    with pytest.raises((AttributeError, TypeError)):
+        f(np.ones(2))
+
+
 @pytest.mark.parametrize("mode", ["FAST_RUN", "FAST_COMPILE"])
 def test_given_arrays_of_another_shape_leave_shared_variables_alone(mode):
     x, total = T.dvector("x"), fuse.shared(0.0)

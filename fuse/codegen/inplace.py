@@ -169,8 +169,9 @@ def _is_size(size: Size, sizes: Sizes) -> bool:
             case "minimum" | "add" | "mul":
                 sure[node] = all(found)
             case "int_div" | "mod":
-                divides = isinstance(last, Constant) and int(last.data) > 0
-                sure[node] = divides and found[0]
+                if not (isinstance(last, Constant) and int(last.data) > 0):
+                    return False  # without a value, where it divides by 0
+                sure[node] = found[0]
             case "cast":
                 sure[node] = found[0]
     return sure.get(size, False)

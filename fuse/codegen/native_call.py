@@ -127,7 +127,12 @@ class _Interpreter(Registers):
         self.store("ptr", made, place)
         self.jump(done)
         self.start(done)
-        self.some(self.load("ptr", place), self.error)
+        made = self.load("ptr", place)
+        with self.when(self.same(made, "null")):
+            # Sizes beyond all memory: once something is updated in place the call is not made again.
+            self.require(self(f"xor i1 {self.load('i1', self.updating)}, true"), self.leave)
+            self.jump(self.error)
+            self.start(self.label())  # nothing comes here
 
     def vectorcall(self, function: str, count: str) -> str:
         found = self(f"call ptr @PyObject_Vectorcall(ptr {function}, ptr {self.given}, i64 {count}, ptr null)")
@@ -213,7 +218,10 @@ class _Interpreter(Registers):
 
     def do_apart(self) -> None:
         target = self.item(self.numbers, self.word())
-        (low, high), (start, end) = [self.reach(self.load("ptr", self.place())) for _ in range(2)]
+        arrays = [self.load("ptr", self.place()) for _ in range(2)]
+        for item in arrays:
+            self.require(self.same(self.field("ptr", item, self.head - 8), "@PyArray_Type"), self.slow)
+        (low, high), (start, end) = map(self.reach, arrays)
         before, behind = self(f"icmp sle i64 {high}, {start}"), self(f"icmp sle i64 {end}, {low}")
         self.store("i64", self(f"zext i1 {self(f'or i1 {before}, {behind}')} to i64"), target)
 
@@ -223,6 +231,7 @@ class _Interpreter(Registers):
         borrowed = self.some(self(f"call ptr @PyObject_GetAttr(ptr {cell}, ptr @name_borrowed)"), self.error)
         self.do(f"call void @Py_DecRef(ptr {borrowed})")
         with self.when(self(f"and i1 {self(f'icmp ne ptr {borrowed}, {old}')}, {self(f'icmp ne i64 {alone}, 0')}")):
+            self.store("i1", "true", self.updating)
             self.do(f"call void @Py_IncRef(ptr {old})")
             self.store("ptr", old, place)
             pointer = self.load("ptr", self.cursor)

@@ -21,6 +21,7 @@ class Registers(Assembly):
         self.numbers = self.slot(f"[{REGISTERS} x i64]")
         self.given = self.slot(f"[{REGISTERS} x ptr]")
         self.result, self.again = self.slot("ptr", "null"), self.slot("i1", "false")
+        self.updating = self.slot("i1", "false")  # whether an old value's memory has been taken for the new one
         self.slow, self.error, self.leave, self.next = (self.label() for _ in range(4))
 
     def word(self) -> str:
