@@ -12,6 +12,8 @@ from in_threads import in_threads
 import fuse
 import fuse.tensor as T
 from fuse.errors import FuseError, FuseTypeError, FuseValueError, ShapeError
+from fuse.tensor.shared_randomstreams import RandomStreams
+from fuse.transforms import tracing
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=4)
@@ -674,6 +676,21 @@ def test_transforms_of_functions_that_branch_on_values():
         fuse.vmap(lambda x: x if x > 0 else -x)(X)
     with pytest.raises(FuseTypeError, match="cannot give one"):  # whose derivative would be lost
         fuse.grad(lambda x: float(x) * x if x > 0 else x)(2.0)
+    inner = fuse.grad(lambda x: fuse.grad(lambda y: y * y * x if y * x > 0 else 5 * y * x)(2.0))
+    assert [float(inner(x)) for x in (3.0, -3.0)] == [4, 5]  # only the outer one knows x
+    u = RandomStreams(3).uniform()
+    with pytest.raises(FuseTypeError, match="use switch"):  # the answer and the value would be two draws
+        fuse.grad(lambda x: x * u if u > 0.5 else 3 * x)(2.0)
+
+
+def test_of_many_ways_to_go_the_last_are_kept(monkeypatch):
+    monkeypatch.setattr(tracing, "WAYS", 2)
+    seen = []
+    power = fuse.grad(lambda x: seen.append(0) or sum((x**i for i in range(int(x))), 0.0))
+    assert [float(power(x)) for x in (1.0, 2.0, 3.0)] == [0, 1, 7]
+    count = len(seen)
+    assert [float(power(x)) for x in (2.0, 3.0, 1.0)] == [1, 7, 0]
+    assert len(seen) == count + 1
 
 
 # ---------------------------------------------------------------- x.at

@@ -14,7 +14,7 @@ import numpy as np
 
 from fuse.compiled import Function, function
 from fuse.errors import FuseError
-from fuse.expr import INPUT, Expr, leaves, substitute
+from fuse.expr import INPUT, Expr, leaves, substitute, toposort
 from fuse.reference import evaluate
 
 
@@ -41,9 +41,14 @@ class Decisions:
         self._meant.update(zip(variables, substitute(values, self._meant), strict=True))
 
     def answer(self, question: Expr, convert: Callable[[Any], Any]) -> Any:
-        """``convert`` of the value of ``question``; None where it depends on more than the arguments."""
+        """``convert`` of the value of ``question``; None where it depends on more than the arguments, or is drawn.
+
+        What is drawn for an answer would not be what the compiled function draws.
+        """
         [whole] = substitute([question], self._meant)
         if any(n.op is INPUT and n not in self._known for n in leaves([whole])):
+            return None
+        if any(_draws(n) for n in toposort([whole])):
             return None
         answer = convert(evaluate([whole], self._known)[0])
         self._made.append((whole, convert, answer))
@@ -66,6 +71,10 @@ class Decisions:
         except FuseError:  # a question that these values never come to
             return False
         return all(convert(np.asarray(v)) == a for v, (_, convert, a) in zip(found, self._made, strict=True))
+
+
+def _draws(node: Expr) -> bool:
+    return node.op.stateful or getattr(node, "default_update", None) is not None
 
 
 __all__ = ["Decisions"]

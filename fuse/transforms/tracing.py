@@ -22,13 +22,14 @@ from fuse.compiled import Function, function
 from fuse.config import config
 from fuse.errors import FuseError, FuseTypeError
 from fuse.expr import INPUT, Expr, leaves, variable
-from fuse.trace import deciding, tracing
+from fuse.trace import TRACE, deciding, tracing
 from fuse.transforms.calls import MISS, fast_call
 from fuse.transforms.decisions import Decisions
 from fuse.types import TensorType, dtype_name
 
 PYTHON = {bool: "bool", int: "int64", float: "float64", complex: "complex128"}
 RECENT = 8  # kinds of calls that are told apart without a look at the arguments' structure
+WAYS = 64  # of one function that branches on values, the last ones compiled
 Place = str | int
 
 
@@ -205,6 +206,8 @@ class Jitted:
         try:
             return self._made(key, decisions)
         except Exception:
+            if TRACE.decisions is not None:  # what is traced outside of this one may know the answer
+                return None
             if found is not None and not decisions:  # it was about something else
                 raise found from None
             raise
@@ -252,7 +255,7 @@ class Jitted:
         if decisions:
             decisions.forget()
             entry = Entry(key.leaves, compiled, structure, constants, call, decisions)
-            self._decided.setdefault(key, []).append(entry)
+            self._decided[key] = [entry, *self._decided.get(key, ())][:WAYS]
         else:
             entry = self._entries[key] = Entry(key.leaves, compiled, structure, constants, call)
         return entry
