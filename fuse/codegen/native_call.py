@@ -17,15 +17,18 @@ from fuse.codegen.native_registers import PAYLOAD, Registers
 
 LARGEST_ELEMENT = 16  # bytes: of a complex number
 
-CPYTHON = ("Py_IncRef", "Py_DecRef", "PyErr_Occurred", "PyErr_Clear", "PyErr_ExceptionMatches", "PyObject_Vectorcall",
-           "PyFloat_FromDouble", "PyLong_AsLongLongAndOverflow", "PyLong_FromLongLong", "PyObject_GetAttr",
-           "PyObject_SetAttr", "PyList_New", "PyList_SetItem", "PyTuple_GetItem", "PyTuple_New", "PyTuple_SetItem",
-           "PyDict_New", "PyDict_SetItem")
+CPYTHON = ("Py_IncRef", "Py_DecRef", "PyErr_Occurred", "PyErr_Clear", "PyErr_ExceptionMatches", "PyErr_SetObject",
+           "PyObject_Vectorcall", "PyFloat_FromDouble", "PyLong_AsLongLongAndOverflow", "PyLong_FromLongLong",
+           "PyObject_GetAttr", "PyObject_SetAttr", "PyList_New", "PyList_SetItem", "PyTuple_GetItem", "PyTuple_New",
+           "PyTuple_SetItem", "PyDict_New", "PyDict_SetItem")
+STUCK = ("a size is too large for any array, or what a shared variable holds is no array any more; "
+         "an update in place that came before is made")
 OBJECTS: dict[str, Any] = {
     "type_float": float, "type_int": int, "type_float64": np.float64, "type_float32": np.float32,
     "type_int64": np.int64,
     "number_zero": 0, "name_value": "value", "name_borrowed": "borrowed", "object_none": None,
-    "type_exception": Exception, "type_memory_error": MemoryError,
+    "type_exception": Exception, "type_memory_error": MemoryError, "type_value_error": ValueError,
+    "text_stuck": STUCK,
 }
 
 
@@ -127,12 +130,7 @@ class _Interpreter(Registers):
         self.store("ptr", made, place)
         self.jump(done)
         self.start(done)
-        made = self.load("ptr", place)
-        with self.when(self.same(made, "null")):
-            # Sizes beyond all memory: once something is updated in place the call is not made again.
-            self.require(self(f"xor i1 {self.load('i1', self.updating)}, true"), self.leave)
-            self.jump(self.error)
-            self.start(self.label())  # nothing comes here
+        self.some(self.load("ptr", place), self.error)
 
     def vectorcall(self, function: str, count: str) -> str:
         found = self(f"call ptr @PyObject_Vectorcall(ptr {function}, ptr {self.given}, i64 {count}, ptr null)")
@@ -160,6 +158,12 @@ class _Interpreter(Registers):
                 self.store("ptr", new, place)
                 self.do(f"call void @Py_DecRef(ptr {old})")
             self.do(f"call void @Py_DecRef(ptr {results})")
+        self.has_written()
+
+    def has_written(self) -> None:
+        """What has been called has returned: memory of an old value that it was given is the new one's."""
+        both = self(f"or i1 {self.load('i1', self.updated)}, {self.load('i1', self.updating)}")
+        self.store("i1", both, self.updated)
 
     def do_quiet(self) -> None:
         self.do("store atomic i64 1, ptr @fuse_quiet monotonic, align 8")
@@ -168,6 +172,7 @@ class _Interpreter(Registers):
         place, function, count = self.place(), self.object(), self.word()
         self.arguments(count)
         self.store("ptr", self.vectorcall(function, count), place)
+        self.has_written()
 
     def do_tuple(self) -> None:
         place, count = self.place(), self.word()
@@ -270,7 +275,7 @@ class _Interpreter(Registers):
 
     # ------------------------------------------------------------ the whole
     def text(self) -> str:
-        unusual, begin, python = self.label(), self.label(), self.label()
+        unusual, begin, python, stuck, repeat = (self.label() for _ in range(5))
         inputs, registers = self.field("i64", "%self", PAYLOAD + 8), self.field("i64", "%self", PAYLOAD + 16)
         ordinary = self(f"and i1 {self('icmp eq ptr %keywords, null')}, {self(f'icmp eq i64 %count, {inputs}')}")
         self.branch(ordinary, begin, python)
@@ -292,14 +297,20 @@ class _Interpreter(Registers):
         self.start(self.error)  # Python meets the error again, unless it is one that ends programs
         matches = self("call i32 @PyErr_ExceptionMatches(ptr @type_exception)")
         self.require(self(f"icmp ne i32 {matches}, 0"), self.leave)
-        # Memory that is missing is the one error that an update in place may come before: it is not made again.
+        # Memory that is missing may be there the next time: the call is not made again.
         matches = self("call i32 @PyErr_ExceptionMatches(ptr @type_memory_error)")
         self.require(self(f"icmp eq i32 {matches}, 0"), self.leave)
+        self.require(self(f"xor i1 {self.load('i1', self.updated)}, true"), self.leave)  # nor is an update made twice
         self.do("call void @PyErr_Clear()")
         self.jump(self.slow)
         self.start(unusual)
         self.jump(self.slow)
         self.start(self.slow)
+        self.branch(self.load("i1", self.updated), stuck, repeat)
+        self.start(stuck)
+        self.do("call void @PyErr_SetObject(ptr @type_value_error, ptr @text_stuck)")
+        self.jump(self.leave)
+        self.start(repeat)
         self.store("i1", "true", self.again)
         self.jump(self.leave)
         self.start(self.leave)
@@ -321,6 +332,7 @@ class _Interpreter(Registers):
 DECLARATIONS = """
 declare void @PyErr_Clear()
 declare i32 @PyErr_ExceptionMatches(ptr)
+declare void @PyErr_SetObject(ptr, ptr)
 declare ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)
 declare ptr @PyFloat_FromDouble(double)
 declare i64 @PyLong_AsLongLongAndOverflow(ptr, ptr)

@@ -22,6 +22,7 @@ class Registers(Assembly):
         self.given = self.slot(f"[{REGISTERS} x ptr]")
         self.result, self.again = self.slot("ptr", "null"), self.slot("i1", "false")
         self.updating = self.slot("i1", "false")  # whether an old value's memory has been taken for the new one
+        self.updated = self.slot("i1", "false")  # whether something has been written there
         self.slow, self.error, self.leave, self.next = (self.label() for _ in range(4))
 
     def word(self) -> str:
@@ -70,9 +71,12 @@ class Registers(Assembly):
 
     # ------------------------------------------------------------ sizes
     def do_dimension(self) -> None:
-        target, item = self.item(self.numbers, self.word()), self.load("ptr", self.place())
+        target, item, axis = self.item(self.numbers, self.word()), self.load("ptr", self.place()), self.word()
+        self.require(self.same(self.field("ptr", item, self.head - 8), "@PyArray_Type"), self.slow)
+        rank = self(f"sext i32 {self.field('i32', item, self.head + 8)} to i64")
+        self.require(self(f"icmp slt i64 {axis}, {rank}"), self.slow)
         table = self.field("ptr", item, self.head + 16)
-        self.store("i64", self.load("i64", self.item(table, self.word())), target)
+        self.store("i64", self.load("i64", self.item(table, axis)), target)
 
     def do_number(self) -> None:
         target = self.item(self.numbers, self.word())
