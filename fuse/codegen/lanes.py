@@ -62,7 +62,7 @@ def on_heap(body: tuple[Any, ...], heap: Mapping[str, Local]) -> tuple[Any, ...]
 
 
 def accumulator_dtype(op: Op, dtype: str) -> str:
-    """The dtype in which a reduction over many rows is kept: sums of float32 in float64, as rows are added in order."""
+    """The dtype that a reduction over many rows is kept in: float64 for sums of float32, to which groups are added."""
     return "float64" if op.name == "sum" and dtype == "float32" else dtype
 
 
