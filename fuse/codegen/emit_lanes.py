@@ -8,7 +8,18 @@ from fuse.codegen.around import Around, around
 from fuse.codegen.emit_rows import Rows
 from fuse.codegen.emit_turning import TurningEmitter
 from fuse.codegen.kernel import Axis, Compute, Kernel, Loop, index_width
-from fuse.codegen.lanes import FEW_ROWS, LANES_TOGETHER, NARROW_BLOCK, ROW_BLOCK, TILE, lane_block, longest_sweep
+from fuse.codegen.lanes import (
+    FEW_ROWS,
+    FEWEST_ROWS,
+    LANES_TOGETHER,
+    NARROW_BLOCK,
+    NARROWEST_BLOCK,
+    ROW_BLOCK,
+    TILE,
+    lane_block,
+    longest_sweep,
+    rows_at_once,
+)
 from fuse.codegen.text import is_innermost
 from fuse.op import OPS
 
@@ -131,7 +142,12 @@ class LaneEmitter(TurningEmitter):
         """Wide blocks read memory in long pieces; where there are few rows, all of a narrow block stays in cache."""
         name = s.axis.name
         rows = longest_sweep(s.body, self.size_text) if widest > NARROW_BLOCK else ""
-        self.line(f"{width} = {f'{NARROW_BLOCK} if {rows} <= {FEW_ROWS} else {widest}' if rows else widest}")
+        if rows:
+            together = rows_at_once(s.body, self.size_text)
+            narrow = f"{NARROWEST_BLOCK} if {together} <= {FEWEST_ROWS} else {NARROW_BLOCK} if {rows} <= {FEW_ROWS}"
+            self.line(f"{width} = {narrow} else {widest}")
+        else:
+            self.line(f"{width} = {widest}")
         self.line(f"{name}_blocks = larger(({n} + {width} - 1) // {width}, 1)")
         self.line(f"{width} = larger(({n} + {name}_blocks - 1) // {name}_blocks + 15 & -16, 16)")
 

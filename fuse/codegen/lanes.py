@@ -13,6 +13,8 @@ from fuse.op import Op
 
 NARROW_BLOCK = 256  # lanes of a block of which FEW_ROWS rows stay in the second-level cache
 FEW_ROWS = 128
+NARROWEST_BLOCK = 64  # lanes of a block of FEWEST_ROWS rows of all arrays: the processor reads so many rows ahead
+FEWEST_ROWS = 16
 WIDE_BLOCK = 2048  # lanes of a block where memory is read in long pieces
 ROW_BYTES = 65536  # of all rows of a block together
 ROW_BLOCK = 32768  # elements of the rows of a block that sweeps read again
@@ -43,6 +45,14 @@ def longest_sweep(body: tuple[Any, ...], sizes: Mapping[Axis, str]) -> str:
         if factors:
             found[" * ".join(factors)] = None
     return next(iter(found)) if len(found) == 1 else f"max({', '.join(found)})" if found else ""
+
+
+def rows_at_once(body: tuple[Any, ...], sizes: Mapping[Axis, str]) -> str:
+    """Text of how many rows of memory a block has, those of all arrays; "" where no loop in it walks rows."""
+    rows = longest_sweep(body, sizes)
+    loops = tuple([s for s in body if isinstance(s, Loop) and s.kind == "serial"])
+    arrays = {s.buffer for s in walk(loops) if isinstance(s, Load | Store)}
+    return f"{len(arrays)} * {rows}" if rows and len(arrays) > 1 else rows
 
 
 def on_heap(body: tuple[Any, ...], heap: Mapping[str, Local]) -> tuple[Any, ...]:
