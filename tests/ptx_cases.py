@@ -67,6 +67,13 @@ def functions_of(op: Any, dtype: str) -> list[Any]:
     return [IN_FLOAT64 if n in widened else mathlib._table(dtype, "cuda").get(n) for n in names]
 
 
+def is_numba_s(function: Any) -> bool:
+    """Whether a function is one of NumPy's, or calls one: of complex numbers Numba computes those in float64."""
+    if isinstance(function, str):
+        return function.startswith("np.")
+    return "np" in getattr(getattr(function, "__code__", None), "co_names", ())
+
+
 def kind_of(op: Any, params: dict[str, Any], dtype: str) -> str | None:
     """"narrow", "wide" (float64 somewhere) or "hosted" for an op of operands of ``dtype``; None where it takes none."""
     node = node_of(op, [dtype] * arity(op), params)
@@ -77,7 +84,7 @@ def kind_of(op: Any, params: dict[str, Any], dtype: str) -> str | None:
     if None in used:
         return "hosted"
     through = any(f is IN_FLOAT64 or f is complexes.arccosh or getattr(f, "in_float64", False) for f in used)
-    of_numba = compute_dtype(wanted) in ty.COMPLEX and any(isinstance(f, str) and f.startswith("np.") for f in used)
+    of_numba = compute_dtype(wanted) in ty.COMPLEX and any(map(is_numba_s, used))
     return "narrow" if is_narrow(dtype, *wanted, node.type.dtype) and not through and not of_numba else "wide"
 
 

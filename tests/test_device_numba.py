@@ -1,12 +1,15 @@
 """The device of numba-cuda on a stand-in for numba-cuda: what it asks for, and what it makes of errors."""
 from __future__ import annotations
 
+import ctypes
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from fuse.codegen import device_code, device_numba
+from fuse.codegen.device_memory import Span, driver_of
 from fuse.errors import DeviceError
 
 
@@ -85,3 +88,66 @@ def test_names_that_numpy_has_no_more_are_there_while_numba_cuda_is_imported(mon
     with device_code._older_names():
         assert getattr(np, "row_stack") is np.vstack  # noqa: B009
     assert not hasattr(np, "row_stack")
+
+
+class Moves:
+    """What stands for ``cuda.bindings.driver``: copies on the host. ``stale``: one of them does nothing."""
+
+    def __init__(self, stale=""):
+        self.stale, self.asked, self.code = stale, [], 0
+
+    def __getattr__(self, name):
+        def call(*given):
+            self.asked.append((name, given[3:]))
+            if name == self.stale:
+                return (0,)
+            if name.startswith("cuMemcpy"):
+                ctypes.memmove(*given[:3])
+            elif name.startswith("cuMemset"):
+                ctypes.memset(*given[:3])
+            return (self.code,)
+
+        return call
+
+
+@pytest.fixture
+def moves(monkeypatch):
+    made = Moves()
+    monkeypatch.setitem(sys.modules, "cuda", SimpleNamespace(bindings=SimpleNamespace(driver=made)))
+    monkeypatch.setitem(sys.modules, "cuda.bindings", SimpleNamespace(driver=made))
+    return made
+
+
+@pytest.mark.parametrize("handle", [0, device_numba.LEGACY])
+def test_copies_by_the_driver(moves, handle):
+    room = np.zeros(12, "f4")
+    span = Span(room.view(np.uint8), room.ctypes.data, 8, np.dtype("f4"), 10)
+    driver = driver_of(handle, lambda found: True)
+    driver.write(span, np.arange(10, dtype="f4"))
+    driver.copy(span[:2], span[8:])
+    driver.clear(span[2:4])
+    found = np.zeros(5, "f4")
+    driver.read(span[:5], found)
+    np.testing.assert_array_equal(found, [8, 9, 0, 0, 4])
+    np.testing.assert_array_equal(room, [0, 0, 8, 9, 0, 0, 4, 5, 6, 7, 8, 9])
+    np.testing.assert_array_equal(span[1:3].array, [9, 0])
+    waits = [name for name, _ in moves.asked].count("cuStreamSynchronize")
+    assert waits == (2 if handle else 0) and ("cuMemcpyDtoDAsync", (handle,)) in moves.asked
+
+
+def test_a_driver_that_refuses_or_copies_otherwise(moves):
+    room = np.zeros(4, np.uint8)
+    span = Span(room, room.ctypes.data, 0, room.dtype, 4)
+
+    def agrees(found):
+        found.write(span, np.arange(4, dtype=np.uint8))
+        return (room == np.arange(4)).all()
+
+    assert driver_of(0, agrees) is not None
+    room[:], moves.stale = 0, "cuMemcpyHtoD"
+    assert driver_of(0, agrees) is None
+    moves.stale, moves.code = "", SimpleNamespace(name="CUDA_ERROR_INVALID_VALUE")
+    assert driver_of(0, agrees) is None
+    driver = driver_of(0, lambda found: True)
+    with pytest.raises(RuntimeError, match="CUDA_ERROR_INVALID_VALUE"):
+        driver.clear(span)

@@ -42,7 +42,7 @@ class Memory:
                 self.flat.clear()
             if self.block is None:
                 self.block = self.on.wrapped(self.pointer, self.size, self.owner)
-            found = self.flat[key] = self.on.typed(self.block, dtype, start, count)
+            found = self.flat[key] = self.on.typed(self.block, self.pointer, dtype, start, count)
         return found
 
     def __del__(self) -> None:
@@ -134,7 +134,7 @@ class DeviceArray:
     def span(self) -> tuple[int, int]:
         """Address and elements of the memory as kernels take it (`flat`)."""
         if self.told[0] == "C":
-            return self.address, self.size
+            return self.memory.pointer + self.start * self.dtype.itemsize, math.prod(self.shape)
         return self.memory.pointer, self.memory.size // self.itemsize
 
     def flat(self) -> Any:
@@ -318,7 +318,9 @@ def contiguous_steps(shape: Sequence[int]) -> tuple[int, ...]:
 def empty(shape: Sequence[int], dtype: Any) -> DeviceArray:
     """A new array with any values."""
     kind = np.dtype(dtype)
-    return DeviceArray(Memory(math.prod(shape) * kind.itemsize, device.current()), kind, shape)
+    made = DeviceArray(Memory(math.prod(shape) * kind.itemsize, device.current()), kind, shape)
+    made._told = ("C", made.shape, made.memory.pointer % 16)
+    return made
 
 
 def to_device(array: Any) -> DeviceArray:

@@ -102,8 +102,8 @@ class Device(ABC):
     def allocate(self, size: int) -> Any:
         """A block of new memory, of ``size`` bytes; raises whatever the driver does where there is none."""
 
-    def typed(self, block: Any, dtype: Any, start: int, count: int) -> Any:
-        """``count`` elements of a block, from byte ``start`` on."""
+    def typed(self, block: Any, pointer: int, dtype: Any, start: int, count: int) -> Any:
+        """``count`` elements of a block, which is at ``pointer``, from byte ``start`` on."""
         kind = np.dtype(dtype)
         return block[start : start + count * kind.itemsize].view(kind)
 
@@ -187,7 +187,7 @@ class Device(ABC):
         return None
 
     def _copied(self, size: int) -> float:
-        blocks = self.allocate(size), self.allocate(size)
+        blocks = [self.typed(b, self.pointer(b), np.uint8, 0, size) for b in (self.allocate(size), self.allocate(size))]
         seconds = []
         for _ in range(6):
             self.synchronize()

@@ -21,6 +21,7 @@ import numpy as np
 
 from fuse.codegen.device import StreamingDevice
 from fuse.codegen.device_code import compiled, first_line, function_of, numba_cuda, signature
+from fuse.codegen.device_memory import Driver, Span, driver_of
 from fuse.devices import LEAST, too_old
 from fuse.errors import DeviceError
 
@@ -56,6 +57,8 @@ class NumbaDevice(StreamingDevice):
         self.process = os.getpid()
         self.direct: Direct | None = None  # how kernels are launched; None: by numba-cuda's dispatcher
         self._asked = False
+        self._driver: Driver | None = None  # how small arrays are copied; None: by numba-cuda
+        self._tried = False
 
     def enter(self) -> None:
         """Make the device's context that of this thread: the driver has one for each. Raises DeviceError in a fork."""
@@ -70,24 +73,59 @@ class NumbaDevice(StreamingDevice):
     def allocate(self, size: int) -> Any:
         return numba_cuda().device_array(size, np.uint8)
 
+    @property
+    def driver(self) -> Driver | None:
+        """Copies straight by the driver; None where it is asked for in a way that fuse does not know."""
+        if not self._tried:
+            self._driver, self._tried = driver_of(LEGACY if self.stream else 0, self._copies), True
+        return self._driver
+
+    def _copies(self, driver: Driver) -> bool:
+        """Whether copies by the driver are those of numba-cuda."""
+        block = self.allocate(512)
+        whole = self.typed(block, self.pointer(block), np.uint8, 0, 512)
+        given, found = np.arange(512, dtype=np.uint8), np.zeros(256, np.uint8)
+        driver.write(whole, given)
+        driver.copy(whole[256:512], whole[:256])
+        driver.clear(whole[:100])
+        driver.read(whole[256:512], found)
+        want = np.concatenate([np.zeros(100, np.uint8), given[100:256], given[:256]])
+        return bool((found == given[:256]).all() and (block.copy_to_host() == want).all())
+
+    def typed(self, block: Any, pointer: int, dtype: Any, start: int, count: int) -> Any:
+        return Span(block, pointer, start, np.dtype(dtype), count)
+
     def write(self, target: Any, array: Any) -> None:
-        target.copy_to_device(array, stream=self.stream)
+        if self.driver is not None and array.flags.c_contiguous:
+            self.driver.write(target, array)
+            return
+        target.array.copy_to_device(array, stream=self.stream)
         if self.stream:  # copies on a stream that is named may read the array later
             self.stream.synchronize()
 
     def read(self, source: Any, target: Any = None) -> Any:
-        found = source.copy_to_host(target, stream=self.stream)
+        if self.driver is not None and (target is None or target.flags.c_contiguous):
+            found = np.empty(source.shape, source.dtype) if target is None else target
+            self.driver.read(source, found)
+            return found
+        found = source.array.copy_to_host(target, stream=self.stream)
         if self.stream:
             self.stream.synchronize()
         return found
 
     def copy(self, target: Any, source: Any) -> None:
-        target.copy_to_device(source, stream=self.stream)
+        if self.driver is not None:
+            self.driver.copy(target, source)
+        else:
+            target.array.copy_to_device(source.array, stream=self.stream)
 
     def clear(self, target: Any) -> None:
+        if self.driver is not None:
+            self.driver.clear(target)
+            return
         from numba.cuda.cudadrv import driver
 
-        driver.device_memset(target, 0, target.nbytes, stream=self.stream)
+        driver.device_memset(target.array, 0, target.nbytes, stream=self.stream)
 
     def drop(self) -> None:
         super().drop()
@@ -122,13 +160,13 @@ class NumbaDevice(StreamingDevice):
         return numba_cuda().pinned_array(size, np.uint8)
 
     def send(self, target: Any, array: Any, stream: Any) -> None:
-        target.copy_to_device(array, stream=stream)
+        target.array.copy_to_device(array, stream=stream)
 
     def fetch(self, source: Any, array: Any, stream: Any) -> None:
         from numba.cuda.cudadrv import driver
 
         # numba-cuda takes the stream 0 for a copy that is waited for
-        driver.device_to_host(array, source, source.nbytes, stream=stream or numba_cuda().legacy_default_stream())
+        driver.device_to_host(array, source.array, source.nbytes, stream=stream or numba_cuda().legacy_default_stream())
 
     def follow(self, stream: int) -> None:
         if stream != LEGACY:
@@ -160,9 +198,9 @@ class NumbaDevice(StreamingDevice):
 
     def argument(self, array: DeviceArray) -> Any:
         if self.direct is None:
-            return array.flat()
+            return array.flat().array
         address, count = array.span
-        return pointed(address, count, array.itemsize)
+        return pointed(address, count, array.dtype.itemsize)
 
     def number(self, value: Any, dtype: str) -> Any:
         return value if self.direct is None else NUMBERS[dtype](value)

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import traceback
 import warnings
 from pathlib import Path
@@ -169,12 +170,15 @@ def dispatcher() -> None:
 
     on, v = device.current(), T.dvector()
     same([v], [v + 1], [np.arange(6.0)])
-    before, on.direct = on.direct, None
+    before, driver, on.direct = on.direct, on.driver, None
     assert before is not None, "launches do not go straight to cuda.core"
+    assert driver is not None, "copies do not go straight to the driver"
+    on._driver = None
     try:
-        same([v], [v * 3 - 2, (v * v).sum()], [np.arange(6.0)])
+        same([v], [v * 3 - 2, (v * v).sum(), v], [np.arange(6.0)])
+        same([v], [v * 3 - 2, v], [np.arange(300_000.0)])
     finally:
-        on.direct = before
+        on.direct, on._driver = before, driver
 
 
 def streams() -> None:
@@ -253,6 +257,28 @@ def memory() -> None:
     f.free()
 
 
+def times() -> None:
+    """What a call of a small function costs the host, whose launches do nothing here; printed, not judged."""
+    import fuse
+    import fuse.tensor as T
+    from fuse.codegen.cuda_array import to_device
+
+    ctypes.CDLL(LIBRARY).set_callback(None)
+    x, w = T.fvector(), T.fvector()
+    cost = T.log(1 + T.exp(-x * w))
+    a, there = np.ones(1000, "f4"), to_device(np.ones(1000, "f4"))
+    for name, outputs in {"x + w": x + w, "a cost and its gradient": [cost, T.grad(cost.sum(), w)]}.items():
+        f = fuse.function([x, w], outputs, device="cuda")
+        for where, given in (("the device", there), ("the host", a)):
+            seconds = []
+            for _ in range(6):
+                start = time.process_time()
+                for _ in range(500):
+                    f(given, given)
+                seconds.append((time.process_time() - start) / 500)
+            print(f"    {name}, arrays on {where}: {min(seconds) * 1e6:.0f} us")
+
+
 def too_old() -> None:
     import fuse
     import fuse.tensor as T
@@ -280,7 +306,7 @@ def no_memory() -> None:
 
 
 CHECKS = loop, formulas, numbers, dispatcher, streams, other_libraries, memory
-APART = too_old, no_memory  # each with a driver of its own
+APART = times, too_old, no_memory  # each in a process of its own
 
 
 def run(names: list[str]) -> int:
