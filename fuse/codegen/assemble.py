@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -60,6 +60,7 @@ class Placement:
         layout_of: Callable[[Expr], str],
         long: Placement | None = None,
         far: bool = False,
+        waiting: Collection[Expr] = (),
     ) -> None:
         self.region = region
         self.sizes = sizes
@@ -72,6 +73,7 @@ class Placement:
         self.inner = min(self.rank, key=lambda a: self.rank[a]) if self.rank else None
         self.levels = with_index_levels(self.levels, region, self.order, self.inner)
         self.far = far  # whether rows are longer than the cache
+        self.waiting = waiting  # values that cost little to keep
         self.long = long  # the same with lanes along rows, where these lanes are rows
         if long is not None:
             self.inner = min(self.levels[-2], key=lambda a: self.rank[a])

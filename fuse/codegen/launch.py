@@ -78,10 +78,11 @@ class Launcher(Runner):
         def layout_of(base: Expr) -> str:
             return known.get(base, "C")
 
-        kernel, binding = schedule(self.region, self.sizes, self.operands, layout_of, turned)
+        kernel, binding = schedule(self.region, self.sizes, self.operands, layout_of, turned, lend=not tall)
         kernel = check(collapse(kernel))
         if any(map(is_long, bodies(kernel))):
-            return replace(kernel, rows=None), binding  # a tape has one table
+            kernel, binding = schedule(self.region, self.sizes, self.operands, layout_of, turned)
+            return replace(check(collapse(kernel)), rows=None), binding  # a tape has one table
         kernel = staged(replace(kernel, tall=None if kernel.turned else tall_axes(kernel)))
         if tall and kernel.tall is not None:
             apart = by_rows(kernel)

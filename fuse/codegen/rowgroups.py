@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from fuse.codegen.inline import kernel_cost
-from fuse.codegen.kernel import Axis, Combine, Compute, Const, Get, Kernel, Load, Loop, Position, Update, walk
+from fuse.codegen.kernel import Axis, Combine, Compute, Const, Get, Kernel, Load, Loop, Position, Store, Update, walk
 
 GROUPS = (8, 4, 2)  # rows of a group: as many as keep its loop short
 GROUP_WORK = 64  # operations and loads of a group at most, for its values are to stay in registers
@@ -64,6 +64,8 @@ def rows_together(loop: Loop, lanes: Mapping[str, tuple[Axis, ...]]) -> int:
                 work, kept = work + 1, kept + 1
             case Get() if s.local not in written and loop.axis not in lanes[s.local]:
                 pass
+            case Store() if loop.axis in s.index and along.axis in s.index:
+                work += 1
             case Const() | Position():
                 pass
             case _:

@@ -8,7 +8,7 @@ kept in scratch memory for the axes of that sweep (a row).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +31,7 @@ from fuse.codegen.kernel import (
     Update,
 )
 from fuse.codegen.lanes import accumulator_dtype
+from fuse.codegen.lending import with_lending
 from fuse.codegen.nest import Binding, Context
 from fuse.codegen.region import GENERATORS, INDEXED, SCATTERS, Operand, Region, cost_of, index_rank, is_literal
 from fuse.codegen.scatter import checked_index, entries_of, place_scatter
@@ -181,6 +182,7 @@ class Scheduler(Placement):
         if key not in self.names:
             differs = next(x for x in range(own) if context[x] != prefix[x])
             in_cache = self.long is not None or self.levels[differs] and self.lane_level is None and not self.far
+            in_cache = in_cache or self.lane_level is not None and base in self.waiting
             limit = REPEAT_IN_ROW if in_cache else REPEAT_IN_SWEEP
             if self.repeat_cost(base, prefix) <= limit:
                 self.names[key], self.times[key] = self.compute(base, own, prefix[:own], 0)
@@ -381,12 +383,18 @@ def schedule(
     layout_of: Callable[[Expr], str],
     turned: bool = False,
     far: bool = False,
+    lend: bool = False,
 ) -> tuple[Kernel, Binding]:
     """The kernel of ``region`` for the given layouts of its arrays, and what its parameters stand for.
 
     ``turned``: with lanes over rows, for short ones, where the kernel has `rows`. ``far``: rows do not stay in cache.
+    ``lend``: values that later sweeps need again may wait in the memory of results.
     """
-    long = Scheduler(region, sizes, operands, layout_of, far=far).placed()
+
+    def scheduled(waiting: Collection[Expr]) -> Scheduler:
+        return Scheduler(region, sizes, operands, layout_of, far=far, waiting=waiting).placed()
+
+    long = with_lending(scheduled, region.amap) if lend else scheduled(())
     found = long.assembled()
     if turned and found[0].rows is not None:
         other = Scheduler(region, sizes, operands, layout_of, long).placed().assembled()
