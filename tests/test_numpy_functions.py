@@ -28,7 +28,8 @@ CASES = {
     "isin": lambda x: (np.isin(x, [1.0, 2.0]), np.isin(x, [1.0], invert=True)),
     "fix": lambda x: np.fix(x / 2),
     "count_nonzero": lambda x: (np.count_nonzero(x, axis=0), np.count_nonzero(x, axis=1, keepdims=True)),
-    "gradient": lambda x: (np.gradient(x), np.gradient(x, 0.5, axis=1)),
+    "gradient": lambda x: (np.gradient(x), np.gradient(x, 0.5, axis=1), np.gradient(x, 0.5, x[0] ** 3, edge_order=2),
+                           np.gradient(x, np.array([0.0, 1, 3, 4]), axis=1), np.gradient(x, 2.0, edge_order=2)),
     "cross": lambda x: (np.cross(x[:, :3], x[:, 1:]), np.linalg.cross(x[:, :3], x[:, 1:])),
     "interp": lambda x: (np.interp(x, KNOTS, HEIGHTS), np.interp(x, KNOTS, HEIGHTS, left=-1.0, right=-2.0),
                          np.interp(x[0], [1.5], [2.0]), np.interp(x, [3.5, -0.25, 1.0], [1.0, 5.0, 2.0], period=2.5)),
@@ -36,7 +37,9 @@ CASES = {
     "triangles": lambda x: (x[np.tril_indices_from(x)], x[np.triu_indices_from(x, 1)]),
     "array_equal": lambda x: (np.array_equal(x, x), np.array_equal(x, x + 1)),
     "copysign": lambda x: np.copysign(x, -x),
-    "heaviside": lambda x: np.heaviside(x, 0.5),
+    "heaviside": lambda x: (np.heaviside(x, 0.5), np.heaviside(x, np.inf), np.heaviside(np.sign(x), np.nan * x)),
+    "digitize": lambda x: [np.digitize(x, bins, right) for right in (False, True)
+                           for bins in (KNOTS, KNOTS[::-1], np.sort(x[0]), np.sort(x[0])[::-1], x[0, :0], x[0, :1])],
     "fmod": lambda x: np.fmod(x, 3.0),
     "float_power": lambda x: np.float_power(np.abs(x), 2),
     "fmax": lambda x: np.fmax(x, np.where(x > 0, np.nan, 0.0)),
@@ -63,6 +66,7 @@ NAN = {
     "nanvar": lambda n: np.nanvar(n, ddof=1),
     "nanstd": lambda n: np.nanstd(n[:2], axis=1),
     "nancumsum": lambda n: np.nancumsum(n, axis=0),
+    "nancumprod": lambda n: (np.nancumprod(n, axis=1), np.nancumprod(n)),
 }
 # of NumPy 2 only
 NEW = {

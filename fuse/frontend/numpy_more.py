@@ -19,7 +19,7 @@ from fuse.frontend.numpy_protocol import cumulative
 from fuse.frontend.numpy_signals import SIGNALS, matrix_norm, svdvals
 from fuse.frontend.weak import as_numpy_does, numpys
 from fuse.trace import TRACE
-from fuse.types import DISCRETE
+from fuse.types import DISCRETE, inexact, promote
 
 # Functions, of numpy or numpy.linalg, that fuse.tensor has under the same name.
 SAME = frozenset("allclose convolve cov interp matmul matrix_transpose outer tensordot unique".split())
@@ -118,9 +118,10 @@ def _ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Expr:
 
 # ---------------------------------------------------------------- elementwise
 def _heaviside(x: Any, middle: Any) -> Expr:
-    x = as_expr(x)
-    known = ew.switch(ew.lt(x, 0), ew.mul(middle, 0), ew.switch(ew.eq(x, 0), middle, ew.add(ew.mul(middle, 0), 1)))
-    return ew.switch(ew.isnan(x), x, known)
+    x, middle = as_expr(x), as_expr(middle)
+    dtype = inexact(promote(x.type.dtype, middle.type.dtype))
+    known = ew.switch(ew.eq(x, 0), ew.cast(middle, dtype), ew.cast(ew.gt(x, 0), dtype))
+    return ew.switch(ew.isnan(x), ew.cast(x, dtype), known)
 
 
 def _copysign(x: Any, y: Any) -> Expr:
@@ -277,27 +278,6 @@ def _trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Expr:
     return reductions.sum(ew.mul(middles, steps), axis=-1)
 
 
-def _gradient(f: Any, *spacing: Any, axis: Any = None, edge_order: int = 1) -> Any:
-    """Second differences inside, first differences at the two ends, for equal steps."""
-    f = as_expr(f)
-    f = ew.cast(f, "float64") if f.type.dtype in DISCRETE else f
-    if edge_order != 1:
-        raise FuseTypeError("gradient of an expression has edge_order=1")
-    chosen = range(f.type.ndim) if axis is None else [axis] if isinstance(axis, (int, np.integer)) else axis
-    steps = list(spacing) * (len(list(chosen)) if len(spacing) == 1 else 1) or [1.0] * len(list(chosen))
-    found = []
-    for k, h in zip(chosen, steps, strict=True):
-        h = as_expr(h)
-        if h.type.ndim:
-            raise FuseTypeError("gradient of an expression takes one step per axis, not coordinates")
-        g = axes.moveaxis(f, k, 0)
-        inner = ew.true_div(ew.sub(g[2:], g[:-2]), ew.mul(h, 2))
-        found.append(axes.moveaxis(join.concatenate(
-            [ew.true_div(ew.sub(g[1:2], g[0:1]), h), inner, ew.true_div(ew.sub(g[-1:], g[-2:-1]), h)]
-        ), 0, k))
-    return found[0] if len(found) == 1 else tuple(found)
-
-
 def _cumulative(scan: Callable[..., Any], start: int) -> Callable[..., Any]:
     def build(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Expr:
         if axis is None and x.type.ndim != 1:
@@ -308,6 +288,14 @@ def _cumulative(scan: Callable[..., Any], start: int) -> Callable[..., Any]:
             return found
         first = found[(*[slice(None)] * sizes.normalize_axis(axis, x.type.ndim), slice(0, 1))]
         return join.concatenate([creation.full_like(first, start), found], axis=axis)
+
+    return build
+
+
+def _nan_cumulative(scan: Callable[..., Any], instead: int) -> Callable[..., Any]:
+    def build(a: Any, axis: int | None = None, dtype: Any = None) -> Expr:
+        known = ew.switch(ew.isnan(a), np.asarray(instead, a.type.dtype), a)
+        return cumulative(scan)(known, axis, dtype)
 
     return build
 
@@ -361,9 +349,8 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.nansum: _nansum, np.nanprod: _without_nan(reductions.prod, lambda a: 1),
     np.nanmax: _extreme(reductions.max, -np.inf), np.nanmin: _extreme(reductions.min, np.inf),
     np.nanmean: _nanmean, np.nanvar: _nanvar, np.nanstd: _nanstd, np.count_nonzero: _count_nonzero,
-    np.nancumsum: lambda a, axis=None, dtype=None: cumulative(scans.cumsum)(
-        ew.switch(ew.isnan(a), as_expr(np.asarray(0, a.type.dtype)), a), axis, dtype),
-    np.gradient: _gradient, np.cross: cross_product, **SIGNALS, **PARTS,
+    np.nancumsum: _nan_cumulative(scans.cumsum, 0), np.nancumprod: _nan_cumulative(scans.cumprod, 1),
+    np.cross: cross_product, **SIGNALS, **PARTS,
     np.linalg.multi_dot: lambda arrays: linalg.matrix_dot(*arrays),
     np.tril_indices_from: _triangle(np.tril_indices), np.triu_indices_from: _triangle(np.triu_indices),
     np.isrealobj: lambda x: not x.type.dtype.startswith("complex"),

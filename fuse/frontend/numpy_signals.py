@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from fuse.errors import FuseTypeError
+from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Expr, as_expr
-from fuse.frontend import axes, creation, join, layout, scans, sizes
+from fuse.frontend import axes, creation, join, layout, reductions, scans, sizes
 from fuse.frontend import elementwise as ew
 from fuse.types import COMPLEX, DISCRETE, FLOATING, inexact, promote
 
@@ -59,10 +59,65 @@ def _corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Expr:
 
 
 def _digitize(x: Any, bins: Any, right: bool = False) -> Expr:
-    """For edges that rise; for edges that fall turn them round."""
+    """Edges may rise or fall; those that are known when the formula is written are looked at then."""
     from fuse.frontend.selecting import searchsorted
 
-    return searchsorted(bins, x, side="left" if right else "right")
+    side = "left" if right else "right"
+    if not isinstance(bins, Expr):
+        steps = np.diff(np.asarray(bins))
+        if (steps < 0).any() and (steps > 0).any():
+            raise FuseValueError("bins must rise or fall monotonically")
+        if not (steps < 0).any():
+            return searchsorted(bins, x, side=side)
+    bins = as_expr(bins)
+    falling = ew.sub(sizes.as_size_expr(sizes.sizes_of(bins)[0]), searchsorted(bins[::-1], x, side=side))
+    return ew.switch(reductions.any(ew.lt(bins[-1:], bins[:1])), falling, searchsorted(bins, x, side=side))
+
+
+def _gradient(f: Any, *spacing: Any, axis: Any = None, edge_order: int = 1) -> Any:
+    """Second differences inside, differences of the first or second order at the two ends."""
+    f = as_expr(f)
+    f = ew.cast(f, "float64") if f.type.dtype in DISCRETE else f
+    if edge_order not in (1, 2):
+        raise FuseValueError(f"edge_order is 1 or 2, not {edge_order}")
+    chosen = list(range(f.type.ndim)) if axis is None else [axis] if isinstance(axis, (int, np.integer)) else list(axis)
+    steps = list(spacing) * (len(chosen) if len(spacing) == 1 else 1) or [1.0] * len(chosen)
+    if len(steps) != len(chosen):
+        raise FuseTypeError(f"gradient along {len(chosen)} axes takes one spacing or one for each, not {len(steps)}")
+    found = []
+    for k, h in zip(chosen, steps, strict=True):
+        g = axes.moveaxis(f, k, 0)
+        slopes = _slopes(g, as_expr(h), edge_order)
+        found.append(axes.moveaxis(ew.cast(join.concatenate(slopes), f.type.dtype), 0, k))
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def _slopes(g: Expr, h: Expr, edge_order: int) -> list[Expr]:
+    """The slopes along the first axis at its first place, inside and at its last; ``h``: a step, or the places.
+
+    The weights are those of the parabola through three neighbours (Fornberg, Mathematics of Computation 51, 1988).
+    """
+    if h.type.ndim > 1:
+        raise FuseTypeError(f"the spacing of gradient is one step, or the coordinates along an axis, not {h.type}")
+    if not h.type.ndim:
+        inner = ew.true_div(ew.sub(g[2:], g[:-2]), ew.mul(h, 2))
+        if edge_order == 1:
+            return [ew.true_div(ew.sub(g[1:2], g[:1]), h), inner, ew.true_div(ew.sub(g[-1:], g[-2:-1]), h)]
+        first = ew.sub(ew.sub(ew.mul(4, g[1:2]), ew.mul(3, g[:1])), g[2:3])
+        last = ew.add(ew.sub(ew.mul(3, g[-1:]), ew.mul(4, g[-2:-1])), g[-3:-2])
+        return [ew.true_div(first, ew.mul(h, 2)), inner, ew.true_div(last, ew.mul(h, 2))]
+    step = ew.sub(h[1:], h[:-1])
+    step = step.dimshuffle(0, *["x"] * (g.type.ndim - 1))
+    slope = ew.true_div(ew.sub(g[1:], g[:-1]), step)  # of the lines through neighbours
+    before, after = step[:-1], step[1:]
+    both = ew.add(before, after)
+    inner = ew.true_div(ew.add(ew.mul(slope[:-1], after), ew.mul(slope[1:], before)), both)
+    if edge_order == 1:
+        return [slope[:1], inner, slope[-1:]]
+    bend = ew.true_div(ew.sub(slope[1:], slope[:-1]), both)
+    return [
+        ew.sub(slope[:1], ew.mul(bend[:1], before[:1])), inner, ew.add(slope[-1:], ew.mul(bend[-1:], after[-1:])),
+    ]
 
 
 def _geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Expr:
@@ -123,7 +178,7 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Expr:
 
 
 SIGNALS: dict[Any, Callable[..., Any]] = {
-    np.corrcoef: _corrcoef, np.digitize: _digitize,
+    np.corrcoef: _corrcoef, np.digitize: _digitize, np.gradient: _gradient,
     np.quantile: _quantile(1), np.percentile: _quantile(100), np.nanquantile: _quantile(1, True),
     np.nanpercentile: _quantile(100, True), np.nanmedian: _nanmedian, np.correlate: _correlate, np.unwrap: _unwrap,
     np.geomspace: _geomspace, np.iscomplex: _iscomplex, np.isreal: lambda x: ew.invert(_iscomplex(x)),
