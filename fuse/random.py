@@ -21,6 +21,7 @@ from fuse.frontend.jumps import drawn_by
 from fuse.frontend.layout import iota, linear_index
 from fuse.frontend.philox import philox
 from fuse.frontend.sizes import Size, as_size, sizes_of
+from fuse.frontend.unit_interval import open_interval
 
 Shape = Any
 
@@ -111,7 +112,7 @@ def bits(key: Any, shape: Shape = ()) -> Expr:
 
 
 def uniform(key: Any, shape: Shape = None, minval: Any = 0.0, maxval: Any = 1.0, dtype: Any = None) -> Expr:
-    """Numbers from [minval, maxval), evenly; of the shape of the bounds where none is given.
+    """Numbers between the bounds, evenly and never 0 or 1 where those are; of the bounds' shape where none is given.
 
     >>> uniform(key(1), (2, 3)).type
     TensorType(float64, (2, 3))
@@ -300,8 +301,7 @@ def _open(key: Any, shape: Shape, dtype: Any, *params: Any) -> list[Expr]:
     name = laws.float_dtype(dtype, *found)
     sizes = laws.draw_sizes(shape, None, *found)
     inner = "float32" if name == "float16" else name
-    kept = laws.MANTISSA[inner] - 1  # (k + 1/2) / 2**kept is exact
-    u = ew.add(laws.unit_interval(_Source(key)._bits(sizes)[0], inner, kept), constant(2.0 ** -(kept + 1), dtype=inner))
+    u = open_interval(_Source(key)._bits(sizes)[0], inner)
     return [ew.cast(x, name) for x in (u, *laws.fitted(sizes, *found))]
 
 

@@ -121,7 +121,8 @@ def test_discrete_laws(name, build, law):
 
 def test_uniform_stays_below_one_and_uses_all_bits():
     top = make(OPS["philox"], tuple(map(T.constant, np.zeros((3,), "uint64"))), {"half": 0})
-    from fuse.frontend.random import MANTISSA, RADIUS, unit_interval
+    from fuse.frontend.random import RADIUS
+    from fuse.frontend.unit_interval import MANTISSA, unit_interval
 
     ones = T.constant(np.array(2**64 - 1, "uint64"))
     for dtype, bits in MANTISSA.items():
@@ -130,6 +131,30 @@ def test_uniform_stays_below_one_and_uses_all_bits():
     for dtype, bits in RADIUS.items():
         assert 0 < evaluate([unit_interval(ones, dtype, bits)], {})[0] <= 1
     assert top.type.dtype == "uint64"
+
+
+def test_uniform_numbers_are_never_zero_or_one():
+    """Programs write -log(-log(u)): in half precision 1 of 2048 draws was 0, in float32 1 of 2**24."""
+    from fuse.frontend.unit_interval import open_interval
+
+    for dtype, half in (("float16", 2.0**-11), ("float32", 2.0**-24), ("float64", 2.0**-53)):
+        for bits, want in ((0, half), (2**64 - 1, 1 - half)):
+            found = evaluate([open_interval(T.constant(np.array(bits, "uint64")), dtype)], {})[0]
+            assert found.dtype == dtype and found == want and 0 < found < 1
+        u = MRG_RandomStreams(3).uniform(size=(400_000,), dtype=dtype)
+        low, high, mean, noise = fuse.function([], [u.min(), u.max(), u.mean(), abs(T.log(-T.log(u))).max()])()
+        assert 0 < low < 1e-3 and 0.999 < high < 1 and np.isfinite(noise)
+        assert abs(float(mean) - 0.5) < 5 * np.sqrt(1 / 12 / 400_000) + (5e-4 if dtype == "float16" else 0)
+
+
+def test_states_are_copied_from_one_source_to_another():
+    """The recipe of Theano's tutorial."""
+    one, other = MRG_RandomStreams(123), MRG_RandomStreams(987)
+    f, g = fuse.function([], one.uniform(size=(2,))), fuse.function([], other.uniform(size=(2,)))
+    f()
+    assert (f() != g()).all()
+    other.rstate = one.rstate
+    assert (f() == g()).all() and (f() == g()).all()
 
 
 def test_choice_without_replacement_is_distinct_and_fair():

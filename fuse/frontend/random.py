@@ -37,17 +37,10 @@ from fuse.frontend.reductions import sum as sum_
 from fuse.frontend.selecting import searchsorted, take_along_axis, within
 from fuse.frontend.shared import SharedVariable, shared
 from fuse.frontend.sizes import Size, as_size, as_size_expr, as_sizes, broadcast_sizes, sizes_of, static_int
+from fuse.frontend.unit_interval import MANTISSA, open_interval, unit_interval
 
-# How many leading bits of 64 fit the mantissa exactly; a uniform number is such an integer times 2**-bits.
-MANTISSA = {"float64": 53, "float32": 24, "float16": 11}
 # Bits of the radius of a normal number, which decide how far its tail reaches (8.6 and 6.7 standard deviations).
 RADIUS = {"float64": 53, "float32": 32}
-
-
-def unit_interval(bits: Expr, dtype: str, kept: int) -> Expr:
-    """The ``kept`` leading bits of 64 as a number in [0, 1)."""
-    leading = ew.right_shift(bits, constant(64 - kept, dtype="uint64"))
-    return ew.mul(ew.cast(leading, dtype), constant(2.0**-kept, dtype=dtype))
 
 
 def float_dtype(dtype: Any, *params: Expr) -> str:
@@ -105,8 +98,12 @@ class RandomStreams:
 
     @property
     def rstate(self) -> list[Any]:
-        """The states (key, count) of all variables so far."""
+        """The states (key, count) of all variables so far; assigned, they are put back, or copied from elsewhere."""
         return [state.get_value() for state, _ in self.state_updates]
+
+    @rstate.setter
+    def rstate(self, states: Sequence[Any]) -> None:
+        self.set_rstate(states)
 
     def updates(self) -> list[tuple[SharedVariable, Expr]]:
         """The pairs (state, next state) of all variables so far."""
@@ -163,7 +160,7 @@ class RandomStreams:
         self, size: Any = None, low: Any = 0.0, high: Any = 1.0, ndim: int | None = None, dtype: Any = None,
         nstreams: Any = None, **_: Any,
     ) -> Expr:
-        """Numbers from [low, high), evenly.
+        """Numbers between ``low`` and ``high``, evenly; of those between 0 and 1 none is 0 or 1, and has a logarithm.
 
         >>> RandomStreams(1).uniform(size=(2, 3)).type
         TensorType(float64, (2, 3))
@@ -171,7 +168,7 @@ class RandomStreams:
         low, high = as_expr(low), as_expr(high)
         name = float_dtype(dtype, low, high)
         sizes = draw_sizes(size, ndim, low, high)
-        u, low, high = self._uniform(sizes, name), *fitted(sizes, low, high)
+        u, low, high = open_interval(self._bits(sizes)[0], name), *fitted(sizes, low, high)
         low, high = ew.cast(low, name), ew.cast(high, name)
         if _is_constant(low, 0) and _is_constant(high, 1):
             return u
