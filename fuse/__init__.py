@@ -70,6 +70,16 @@ _LAZY = {
     **dict.fromkeys(("custom_jvp", "custom_vjp"), "fuse.autodiff.custom_rules"),
     **dict.fromkeys(("foldl", "foldr", "loop", "map", "reduce", "scan", "while_loop"), "fuse.scan_module"),
 }
+# Names that Theano has at its top too, where programs for Theano look for them.
+_THEANO = {
+    **dict.fromkeys((
+        "CLinker", "Container", "DualLinker", "InconsistencyError", "Linker", "LocalLinker", "OpWiseCLinker",
+        "OpenMPOp", "PerformLinker", "Type", "object2", "opt", "toolbox"), "fuse.gof"),
+    **dict.fromkeys((
+        "FunctionMaker", "ProfileStats", "SymbolicInput", "SymbolicOutput", "predefined_linkers", "predefined_modes",
+        "predefined_optimizers"), "fuse.compile"),
+    "get_scalar_constant_value": "fuse.tensor",
+}
 _MODULES = (
     "compat", "compile", "configdefaults", "configparser", "d3viz", "gof", "gradient", "graph", "ifelse", "integrate",
     "link", "misc", "numpy", "optimize", "printing", "raise_op", "random", "sandbox", "scalar", "scan_module", "sparse",
@@ -90,8 +100,9 @@ def __getattr__(name: str) -> Any:
         return sys.modules[__name__]
     if name in _MODULES:
         return importlib.import_module(f"fuse.{name}")
-    if name in _LAZY:
-        value = getattr(importlib.import_module(_LAZY[name]), name)
+    home = _LAZY.get(name) or _THEANO.get(name)
+    if home is not None:
+        value = getattr(importlib.import_module(home), name)
         globals()[name] = value
         return value
     if name == "_asarray":  # Theano's programs use it as if it were public

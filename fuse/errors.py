@@ -80,8 +80,10 @@ class DoubleUpdateError(FuseValueError, KeyError):
     __str__ = Exception.__str__
 
 
-class AxisError(FuseValueError, IndexError):
-    """An axis that an expression has not: a ValueError and an IndexError, as NumPy's."""
+class AxisError(FuseValueError, np.exceptions.AxisError):
+    """An axis that an expression has not: NumPy's error for it, and so a ValueError and an IndexError."""
+
+    __str__ = Exception.__str__
 
 
 class SpecifiedShapeError(ShapeError, AssertionError):

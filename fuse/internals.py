@@ -10,6 +10,13 @@ from fuse.missing import no_attribute
 
 # By module: patterns of names, and what to use instead.
 INTERNALS: dict[str, tuple[str, str]] = {
+    "fuse.compile": (
+        "AddDestroyHandler FunctionMaker JITFunc OutputGuard PrintCurrentFunctionGraph Shape_i Supervisor "
+        "add_supervisor_to_fgraph alias_root convert_function_input fgraph_updated_vars infer_reuse_pattern "
+        "insert_deepcopy orig_function predefined_linkers predefined_optimizers register_* shape_i std_fgraph "
+        "view_tree_set",
+        "use fuse.function",
+    ),
     "fuse.compile.debugmode": (
         "optimizer_from_any",
         "mode='DebugMode' raises DebugModeError",
@@ -26,7 +33,7 @@ INTERNALS: dict[str, tuple[str, str]] = {
     ),
     "fuse.gof": (
         "CachedConstantError COp EnumList EnumType CEnumType Params ParamsType "
-        "InconsistencyError NavigatorOptimizer "
+        "Container InconsistencyError LocalLinker NavigatorOptimizer object2 "
         "vm sched destroyhandler compiledir cc cmodule lazylinker_c ExternalCOp OpenMPOp",
         "own ops are written in Python, and fuse.Mode says which rewrites run",
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ParamSpec, TypeVar
 
 from fuse import expr
@@ -138,6 +139,11 @@ def attach(node: Expr) -> None:
         warnings.warn(text, stacklevel=4)
     else:
         raise TestValueError(text)
+
+
+def without() -> AbstractContextManager[Any]:
+    """A context in which none are computed: for graphs on leaves that the user never sees."""
+    return nullcontext() if config.compute_test_value == "off" else config.change_flags(compute_test_value="off")
 
 
 def after(build: Callable[P, R]) -> Callable[P, R]:

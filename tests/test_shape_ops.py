@@ -300,6 +300,26 @@ def test_run_time_sizes_of_1_broadcast(shapes):
     check_gradient(lambda x, y: x * y, inputs, arrays)
 
 
+def test_negative_sizes_are_refused_though_nothing_needs_the_array():
+    """What is left of ``ones((n, m)).sum()`` is ``n * m``, a number where both are negative."""
+    n, m, x, w = T.iscalar("n"), T.iscalar("m"), T.dvector("x"), fuse.shared(np.zeros(2))
+    made = T.alloc(2.0, n, m)
+    outs = [made.sum(), made.mean(), T.prod(made), made.max(), T.zeros((n, m)).sum(), made.size]
+    for out in outs:
+        f = fuse.function([n, m], out, updates=[(w, w + out)])
+        for _ in range(6):  # the calls in Python, then those at C level
+            np.testing.assert_allclose(f(3, 2), out.eval({n: 3, m: 2}))
+        kept = w.get_value()
+        for sizes in ((-3, -2), (-3, 2)):
+            with pytest.raises(ShapeError, match="a size is not negative"):
+                f(*sizes)
+        np.testing.assert_array_equal(w.get_value(), kept)
+    rest = fuse.function([x], T.ones(x.shape[0] - 3).sum())
+    assert rest(np.zeros(5)) == 2
+    with pytest.raises(ShapeError, match=r"shape \(-2,\)"):
+        rest(np.zeros(1))
+
+
 def test_unbroadcast_like_decides_at_run_time():
     g, like = T.dmatrices("g", "like")
     out = unbroadcast_like(g, like)

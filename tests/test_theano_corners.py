@@ -89,6 +89,16 @@ def test_the_steps_of_a_loop_see_test_values():
     assert np.array_equal(slope.tag.test_value, [[1, 1], [2, 2], [1, 1]])
 
 
+def test_sizes_within_a_loop_need_no_test_values():
+    with config.change_flags(compute_test_value="raise"):
+        u, w, factors = T.dmatrices("u", "w", "factors")
+        for x, value in ((u, np.ones((4, 2))), (w, np.full((2, 2), 3.0)), (factors, np.arange(8.0).reshape(4, 2))):
+            x.tag.test_value = value
+        kept, _ = fuse.scan(lambda x, w: T.dot(x, w), sequences=[u], non_sequences=[w])
+        slope = fuse.grad((kept * factors).sum(), w)  # whether one of the two broadcasts is asked of the step
+    np.testing.assert_allclose(slope.tag.test_value, np.ones((2, 4)) @ np.arange(8.0).reshape(4, 2))
+
+
 def test_a_loop_ends_where_a_number_is_not_zero():
     out, _ = fuse.scan(lambda p: (p + 1.0, fuse.scan_module.until(p // 3.0)), outputs_info=T.constant(0.0), n_steps=9)
     assert interpreted([], out)().tolist() == [1.0, 2.0, 3.0, 4.0]

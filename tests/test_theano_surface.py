@@ -435,3 +435,14 @@ def test_gradients_of_products_update_columns_and_vectors_of_one():
     steps = [(w, w - fuse.grad(cost, w)) for w in (one, column)]
     fuse.function([x, m], cost, updates=steps, mode="FAST_COMPILE")([3.0], [[1.0, 2.0, 4.0]])
     assert one.get_value().tolist() == [-2.0] and column.get_value().tolist() == [[-6.0], [-6.0]]
+
+
+def test_names_at_the_top_and_in_compile_are_those_of_their_modules():
+    for name in ("Type", "Linker", "PerformLinker", "opt", "toolbox"):
+        assert getattr(fuse, name) is getattr(fuse.gof, name)
+    for name in ("ProfileStats", "SymbolicInput", "predefined_modes"):
+        assert getattr(fuse, name) is getattr(fuse.compile, name)
+    assert isinstance(fuse.In(T.scalar()), fuse.compile.SymbolicInput)
+    assert fuse.compile.SpecifyShape is T.SpecifyShape and fuse.compile.shape is T.shape
+    with pytest.raises(NotImplementedError, match=r"compile\.FunctionMaker, which is part of Theano's inside"):
+        fuse.FunctionMaker()

@@ -16,7 +16,7 @@ from typing import Any
 from fuse import rules
 from fuse.codegen.alone_calls import SUPPORT, call
 from fuse.codegen.alone_loops import write_loop
-from fuse.codegen.assume import assume_picks
+from fuse.codegen.assume import asked_sizes, assume_picks
 from fuse.codegen.calls import is_integer, shuffle_text, slice_text
 from fuse.codegen.choosing import plan
 from fuse.codegen.collapse import collapse
@@ -88,7 +88,7 @@ def _written(
 ) -> _Writer:
     chosen, assumed = assume_picks(list(results))
     expanded = without_detours(expand(tidied(rules.optimize(without_identities(chosen), mode=mode), mode)))
-    settled, sizes = settle(expanded, assumed)
+    settled, sizes = settle(expanded, [*assumed, *asked_sizes(results)])
     return _Writer(list(inputs), settled, sizes, texts, native, mode == "strict")
 
 
@@ -149,7 +149,7 @@ class _Writer(SizeNames):
 
     def compare(self, left: str, right: str) -> None:
         if left != right:
-            self.line(f"if {left} != {right}: raise ValueError('sizes do not fit (1 broadcasts by type only)')")
+            self.line(f"if {left} != {right}: raise ValueError('sizes do not fit, or are negative')")
 
     # ------------------------------------------------------------ arrays
     def empty(self, node: Expr) -> str:

@@ -2,15 +2,17 @@
 
 ``x[arange(y.shape[0]), y]`` picks one place in each row of ``x``; only if ``y`` has as many entries as ``x`` has rows
 is it a function of the row, and fuses. Programs mean that, so plans assume it; a call where it does not hold is
-served by a plan that assumes nothing.
+served by a plan that assumes nothing. That a size is not negative every plan assumes: the interpreter tells the error.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fuse.expr import Expr, constant, make, rebuild, transform
+from fuse.codegen.sizes import in_ints
+from fuse.expr import CONSTANT, Expr, constant, make, rebuild, toposort, transform
 from fuse.frontend.shape import shape_of
+from fuse.frontend.signs import never_negative
 from fuse.op import OPS
 
 _FIRST_INDEX = {"gather": 1, "inc_gather": 2, "set_gather": 2}
@@ -72,3 +74,30 @@ def _is_row(first: Expr, x: Expr, i: int) -> bool:
         return False
     row = make(OPS["subtensor"], (x,), {"spec": (("int", i),)})
     return first is make(OPS["dimshuffle"], (row,), {"pattern": ("x", *range(row.type.ndim))})
+
+
+def asked_sizes(outputs: Sequence[Expr]) -> list[tuple[Expr, Expr]]:
+    """The pairs (max(n, 0), n) of the sizes ``n`` of new arrays that a function's arguments could make negative.
+
+    The rewritten formula may not make the array any more (``ones(n).sum()`` is ``n``), so that nothing else refuses it.
+    """
+    asked: dict[Expr, None] = {}
+    for node in toposort(outputs):
+        if node.op.name == "broadcast_to":
+            asked |= dict.fromkeys(node.args[1:])
+    none = constant(0, dtype="int64")
+    return [(make(OPS["maximum"], (n, none)), n) for n in asked if not never_negative(n) and _of_arguments(n)]
+
+
+def _of_arguments(size: Expr) -> bool:
+    """Whether ``size`` is known when a call begins: made of integers that are arguments, and of arguments' sizes."""
+    stack = [size]
+    while stack:
+        node = stack.pop()
+        if node.op is CONSTANT or node.op.name == "shape_i" and node.args[0].is_leaf:
+            continue
+        if in_ints(node):
+            stack.extend(node.args)
+        elif not node.is_leaf:
+            return False
+    return True

@@ -15,7 +15,7 @@ import numpy as np
 
 from fuse import rules
 from fuse.codegen import device, load
-from fuse.codegen.assume import assume_picks, assume_rows
+from fuse.codegen.assume import asked_sizes, assume_picks, assume_rows
 from fuse.codegen.cuda_array import DeviceArray, is_on_device
 from fuse.codegen.cuda_launch import DeviceRegion, Empty
 from fuse.codegen.cuda_loops import NoSteps
@@ -51,7 +51,7 @@ class DeviceProgram:
         self.trace: list[Any] = []
         results = tidied(rules.optimize(without_identities(chosen), mode=mode, trace=self.trace), mode)
         results, more = assume_rows(results)
-        self.results, self.sizes = settle(without_detours(expand(results)), [*assumed, *more])
+        self.results, self.sizes = settle(without_detours(expand(results)), [*assumed, *more, *asked_sizes(chosen)])
         check_inputs(self.results, self.inputs)
         load.count("planned")
         writer = DeviceWriter(self)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fuse import rules
 from fuse.codegen.accumulate import with_accumulation
-from fuse.codegen.assume import assume_picks, assume_rows
+from fuse.codegen.assume import asked_sizes, assume_picks, assume_rows
 from fuse.codegen.contract import with_products
 from fuse.codegen.expand import expand, settle
 from fuse.codegen.halo import with_halos
@@ -34,6 +34,7 @@ class Planned:
         self.together = program.together
         self.trace: list[Any] = []
         results = [*self.outputs, *[value for _, value in self.updates]]
+        asked = asked_sizes(results)
         self.assumed: list[tuple[Expr, Expr]] = []
         if program.assuming:
             results, self.assumed = assume_picks(results)
@@ -45,17 +46,18 @@ class Planned:
         expanded = without_detours(expand(results))
         if program.mode != "strict":
             expanded = with_halos(expanded)
-        self.results, self.sizes = settle(expanded, self.assumed)
+        equal = [*self.assumed, *asked]
+        self.results, self.sizes = settle(expanded, equal)
         if program.mode != "strict":
             self.results, self.sizes = with_products(
-                self.results, self.sizes, self.assumed, program.assuming
+                self.results, self.sizes, equal, program.assuming
             )
-            self.results, self.sizes = with_accumulation(self.results, self.sizes, self.assumed)
+            self.results, self.sizes = with_accumulation(self.results, self.sizes, equal)
         self.matrices: tuple[Matrix, ...] = ()
         if program.products == "either":
             self.matrices = matrices(self.results, self.sizes)
         if program.products == "swept":
-            self.results, self.sizes = swept(self.results, self.sizes, self.assumed)
+            self.results, self.sizes = swept(self.results, self.sizes, equal)
         check_inputs(self.results, self.inputs)
         self.shared = [leaf for leaf in leaves(self.results) if leaf.op is SHARED]
         writer = Writer(self)

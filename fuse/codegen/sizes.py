@@ -53,7 +53,9 @@ class Sizes:
                 self.of[node] = self._sizes(node)
         for left, right in equal:  # those that no meeting of arrays in the graph stands for
             a, b = self.host(left), self.host(right)
-            if all(t.op.name == "shape_i" and t.args[0] in self.of for n in (a, b) for t in self.terminals(n)):
+            read = [t.args[0] if t.op.name == "shape_i" else t for n in (a, b) for t in self.terminals(n)]
+            if all(x.op is INPUT or x in self.of for x in read):
+                self.of |= {x: self._sizes(x) for x in read if x not in self.of}
                 self.same(a, b, left)
 
     def find(self, size: Size) -> Size:

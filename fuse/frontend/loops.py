@@ -32,7 +32,7 @@ from fuse.frontend.parts import part
 from fuse.frontend.sizes import shape_of
 from fuse.op import Op, register
 from fuse.reference import evaluate
-from fuse.testvalues import after
+from fuse.testvalues import after, without
 from fuse.types import TensorType, TupleType
 
 Array = Any
@@ -158,8 +158,14 @@ def _shape(node: Expr, *shapes: tuple[Any, ...]) -> tuple[tuple[Any, ...], ...]:
         return tuple([(None,) * (1 + y.type.ndim) for y in body.ys])
     lead = 1 if branch else None if body.until is not None else _static(node.args[0])
     fixed = dict(zip(body.fixed, node.args[1 + a + len(body.states):], strict=True))
-    kept = [(lead, *[_outer_size(n, outer, fixed) for n in shape_of(y)]) for y in body.ys]
+    kept = [(lead, *[_outer_size(n, outer, fixed) for n in _sizes_within(y)]) for y in body.ys]
     return (*finals, *kept, *([()] if body.until is not None else []))
+
+
+def _sizes_within(y: Expr) -> tuple[Any, ...]:
+    """The sizes of a node of a body, whose leaves have no test values."""
+    with without():
+        return shape_of(y)
 
 
 def _static(steps: Expr) -> Any:
@@ -278,7 +284,7 @@ def _empty_shapes(arrays: Sequence[Array], body: Body) -> list[tuple[int, ...]]:
         if x in body.fixed and is_array(x.type) and not x.type.ndim
     }
     for y in body.ys:
-        sizes = [_outer_size(n, outer, fixed) for n in shape_of(y)]
+        sizes = [_outer_size(n, outer, fixed) for n in _sizes_within(y)]
         read = [n for n in sizes if isinstance(n, Expr)]
         values = dict(zip(read, [int(v) for v in evaluate(read, {})], strict=True)) if read else {}
         shapes.append(tuple([values.get(n, n) if isinstance(n, Expr) else n or 0 for n in sizes]))

@@ -20,6 +20,7 @@ from fuse.gof.graph import inputs as inputs
 from fuse.gof.graph import is_same_graph as is_same_graph
 from fuse.gof.link import CLinker as CLinker
 from fuse.gof.link import DualLinker as DualLinker
+from fuse.gof.link import Linker as Linker
 from fuse.gof.link import OpWiseCLinker as OpWiseCLinker
 from fuse.gof.link import PerformLinker as PerformLinker
 from fuse.gof.opt import EquilibriumOptimizer as EquilibriumOptimizer

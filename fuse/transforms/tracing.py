@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import update_wrapper
 from types import MethodType
@@ -17,9 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from fuse import tree
+from fuse import testvalues, tree
 from fuse.compiled import Function, function
-from fuse.config import config
 from fuse.errors import FuseError, FuseTypeError
 from fuse.expr import INPUT, Expr, leaves, variable
 from fuse.trace import TRACE, deciding, tracing
@@ -223,7 +221,7 @@ class Jitted:
         if decisions is not None:
             decisions.about(inputs)
         try:
-            with _without_test_values(), deciding(decisions), tracing(single=_is_single(key.leaves)):
+            with testvalues.without(), deciding(decisions), tracing(single=_is_single(key.leaves)):
                 result = self.function(*args, **kwargs)
         except (FuseError, TypeError) as error:
             described = ", ".join(f"{n}: {v.type.describe()}" for v, n in zip(given, names, strict=True)
@@ -280,11 +278,6 @@ class Jitted:
         for name, child in zip(named.data, named.children, strict=True):  # type: ignore[call-overload]
             found += tree.paths(child, str(name))
         return found
-
-
-def _without_test_values() -> Any:
-    """The arguments of a trace have none."""
-    return nullcontext() if config.compute_test_value == "off" else config.change_flags(compute_test_value="off")
 
 
 # ---------------------------------------------------------------- arguments
