@@ -329,8 +329,8 @@ def constant(value: Any, name: str | None = None, dtype: Any = None, ndim: int |
             text += f"; {ty.BFLOAT16}"
         raise FuseTypeError(f"{kind} is neither a number, an array of numbers nor an expression: {text}")
     data = np.ascontiguousarray(data, data.dtype.newbyteorder("=")).reshape(data.shape)
-    if dtype is None and not isinstance(value, (np.ndarray, np.generic)) and data.dtype.kind == "i" and data.ndim:
-        data = data.astype(np.int64)
+    if dtype is None and data.ndim and not isinstance(value, np.ndarray) and (data.dtype.kind == "i" or not data.size):
+        data = data.astype({"i": "int64", "f": ty.dtype_name("floatX")}.get(data.dtype.kind, data.dtype))
     if ndim is not None and ndim != data.ndim:  # axes of size 1 come or go in front
         data = data.reshape((1,) * (ndim - data.ndim) + data.shape[max(data.ndim - ndim, 0) :])
     data.flags.writeable = False

@@ -60,6 +60,10 @@ _VALUES = "symbolic None and slices are Python's own here"
 DIFFERS = {
     "AllocEmpty": "the array is filled with zeros",
     "TensorType": "the shape says what is known of sizes; broadcastable=(True, ...) is accepted and means size 1",
+    **dict.fromkeys(
+        ("inc_subtensor", "set_subtensor"), "floats are not cut to fit an array of integers: write y.astype"
+    ),
+    "shared_randomstreams": "a seed gives other draws: Philox4x32-10 instead of NumPy's Mersenne twister",
     "tensor_copy": "returns its argument: expressions have no memory of their own",
     "transfer": "returns its argument: the device is chosen for whole functions",
     "scalar_from_tensor": "scalars are 0-d tensors",

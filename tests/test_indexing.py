@@ -318,12 +318,29 @@ def test_dtypes_of_stored_values():
     f = T.fvector("f")
     assert T.set_subtensor(f[0], 0.1).type.dtype == "float32"  # a Python number takes the array's dtype
     assert T.set_subtensor(f[0], T.bscalar()).type.dtype == "float32"
-    with pytest.raises(FuseTypeError, match=r"float64 values do not fit into a float32 array.*astype\('float32'\)"):
-        T.set_subtensor(f[0], T.dscalar())
+    with pytest.raises(FuseTypeError, match=r"complex128 values do not fit into a float32 array.*astype\('float32'\)"):
+        T.set_subtensor(f[0], T.zscalar())
     with pytest.raises(FuseTypeError, match="float"):
         T.inc_subtensor(T.ivector()[0], 0.5)
     with pytest.raises(FuseValueError, match="300 does not fit into int8"):
         T.inc_subtensor(T.bvector()[0], 300)
+
+
+@pytest.mark.parametrize("into, value", [
+    ("float32", np.float64(7 / 3)), ("float16", np.float32(0.1)), ("complex64", np.complex128(1 / 3 + 2j)),
+    ("int32", np.int64(2**33 + 5)), ("int8", np.int64(300)),
+])
+@pytest.mark.parametrize("index", [lambda n: slice(n, None), lambda n: [2, 0, 2], lambda n: n])
+def test_values_of_the_same_kind_take_the_arrays_dtype(into, value, index):
+    x, y, n = T.vector("x", dtype=into), T.scalar("y", dtype=value.dtype), T.lscalar("n")
+    array, part = np.array([1, 2, 3], into), x[index(n)]
+    stored, added = array.copy(), array.copy()
+    stored[index(1)] = value.astype(into)
+    np.add.at(added, index(1), value.astype(into))
+    f = fuse.function([x, y, n], [T.set_subtensor(part, y), T.inc_subtensor(part, y)], on_unused_input="ignore")
+    for found, want in zip(f(array, value, 1), (stored, added), strict=True):
+        assert found.dtype == into
+        np.testing.assert_array_equal(found, want)
 
 
 def test_store_errors():

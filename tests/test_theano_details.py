@@ -211,10 +211,21 @@ class TestDoubled(utt.InferShapeTester, utt.OptimizationTestMixin, utt.T_OpContr
 def test_the_tools_for_tests_say_what_differs():
     assert utt.fetch_seed(4) == 4 and utt.seed_rng() == utt.fetch_seed()
     utt.assert_allclose(np.ones(2), np.ones(2) + 1e-9)
+    utt.assert_allclose([np.ones(3)], np.ones(3))  # as Theano's own tests compare lists of results
+    with pytest.raises(utt.WrongValue):
+        utt.assert_allclose(np.ones(3), np.ones(2))
     with pytest.raises(utt.WrongValue, match="Not equal to tolerance"):
         utt.assert_allclose([1.0, 2.0], [1.0, 3.0])
     with pytest.raises(utt.verify_grad.E_grad):
         utt.verify_grad(lambda x: fuse.gradient.disconnected_grad(x) * x, [np.ones(2)])
+
+
+def test_an_empty_list_is_floatx():
+    with fuse.config.change_flags(floatX="float32"):
+        assert {T.as_tensor_variable(x).dtype for x in ([], (), [[]])} == {"float32"}
+        assert [T.as_tensor_variable(x).dtype for x in ([1.5], [1])] == ["float64", "int64"]
+        assert T.concatenate([[], T.fvector()]).dtype == "float32"
+    assert T.as_tensor_variable(np.zeros(0, "int8")).dtype == "int8"
 
 
 def test_small_functions():

@@ -268,7 +268,8 @@ def set_subtensor(
 
     ``x`` is written as the indexed expression itself. Of an element that is indexed twice the last value stays.
     ``inplace`` is accepted for Theano's sake: whether memory is reused is decided when a function is compiled.
-    Raises FuseTypeError where ``x`` is no indexed expression or the dtype of ``y`` does not fit.
+    ``y`` is cast to the dtype of ``x`` within its kind (float64 to float32). Raises FuseTypeError where ``x`` is no
+    indexed expression or ``y`` is of a wider kind, as floats are for an array of integers.
 
     >>> import fuse.tensor as T
     >>> v = T.vector("v")
@@ -371,7 +372,11 @@ def _store(
 
 
 def _stored_value(value: Any, x: Expr) -> Expr:
-    """``value`` as an expression; a plain Python number takes the dtype of ``x`` where it fits into that kind."""
+    """``value`` as an expression of the dtype of ``x``, where that is of its kind: as NumPy's ``x += value`` takes it.
+
+    A plain Python number has to fit. What is of a wider kind, as floats for an array of integers, is left to the op,
+    which refuses it: Theano and NumPy's ``x[...] = value`` cut such values without a word.
+    """
     dtype = x.type.dtype
     plain = isinstance(value, (int, float, complex)) and not isinstance(value, (bool, np.generic))
     if plain and (isinstance(value, int) or dtype in ty.COMPLEX or isinstance(value, float) and dtype in ty.FLOATING):
@@ -385,7 +390,7 @@ def _stored_value(value: Any, x: Expr) -> Expr:
             f"a value of {y.type.ndim} dimensions ({y.type.describe()}) does not fit into the indexed part, which has "
             f"{x.type.ndim} ({x.type.describe()})"
         )
-    return y
+    return ew.cast(y, dtype) if ty.kind(y.type.dtype) == ty.kind(dtype) else y
 
 
 def _undo_dimshuffle(node: Expr, y: Expr) -> Expr:
