@@ -189,7 +189,7 @@ def rows(dtypes: Sequence[str], functions: Sequence[Any] = ROWS, places: Sequenc
             for axis, ndim, where in places:
                 for grad in (False, True):
                     name = f"{dtype}: {f.__name__} of {where}{', gradient' if grad else ''}"
-                    loads = (8,) if dtype == "float16" else (4, 8)  # two bytes at a time are not read by groups
+                    loads = (8, 16) if dtype == "float16" else (4, 8, 8, 16)  # two bytes are not read by groups
                     once = loads if f in (softmax, layer_norm) and where == "rows" and not grad else ()
                     yield Case(name, partial(made, f, dtype, axis, ndim, grad), is_narrow(dtype), held=once)
 

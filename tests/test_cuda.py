@@ -154,13 +154,13 @@ def test_what_has_no_text_for_gpus_counts_on_the_host():
 def test_few_long_rows_are_done_in_chunks(axis, monkeypatch):
     monkeypatch.setattr(device.current(), "threads", 32)
     x, g, s = T.dmatrix("x"), T.dvector("g"), fuse.shared(0.0)
-    long = rng.normal(size=(2, 100))
+    long = rng.normal(size=(2, 300))
     scale = g.dimshuffle(*(("x", 0) if axis else (0, "x")))
     norm = (x - x.mean(axis, keepdims=True)) / T.sqrt(x.var(axis, keepdims=True) + 1e-5) * scale
     cost = T.sin(norm).sum()
     m = x - x.max(axis, keepdims=True)
     outputs = [T.exp(m) / T.exp(m).sum(axis, keepdims=True), x.sum(axis), cost, *T.grad(cost, [x, g])]
-    f = on_both([x, g], outputs, [long if axis else long.T.copy(), rng.normal(size=100)], updates=[(s, s + 1)])
+    f = on_both([x, g], outputs, [long if axis else long.T.copy(), rng.normal(size=300)], updates=[(s, s + 1)])
     assert any("in chunks" in line for line in f.explain().splitlines())
     soft = fuse.function([x], outputs[0], device="cuda")
     with device.counted() as seen:
@@ -232,9 +232,10 @@ def test_rows_are_held_in_registers_where_they_fit(dtype, monkeypatch):
 
     chosen = []
 
-    def holds(on, plan, *rest):
-        fits = whether(on, plan, *rest)
-        chosen.append(plan.count if fits else 0)
+    def holds(on, source, *rest):
+        fits = whether(on, source, *rest)
+        if fits:
+            chosen.append((source.held.count, source.held.slots, source.broad))
         return fits
 
     whether = cuda_launch.holds
@@ -243,10 +244,16 @@ def test_rows_are_held_in_registers_where_they_fit(dtype, monkeypatch):
     m = x - x.max(1, keepdims=True)
     soft = T.exp(m) / T.exp(m).sum(1, keepdims=True)
     wide = 4 if dtype == "float32" else 2
-    for shape, counts in (((3, 16), [wide]), ((3, 13), [0, 1]), ((2, 300), [0, 0])):
+    on = device.current()  # whose blocks have 8 threads, the larger ones 16
+    rows = [(16, wide, 4, False), (13, 1, 8, False), (34 * wide, wide, 8, False), (65 * wide, wide, 8, True)]
+    rows += [(65, 1, 16, False), (255, 1, 16, True)] if wide == 4 else [(65, 1, 8, True)]
+    for columns, *how in rows:
         chosen.clear()
-        on_both([x], [soft], [rng.normal(size=shape).astype(dtype)])
-        assert chosen == counts
+        on_both([x], [soft], [rng.normal(size=(on.multiprocessors * 2, columns)).astype(dtype)])
+        assert chosen == [tuple(how)], columns
+    chosen.clear()
+    on_both([x], [soft], [rng.normal(size=(2, 1200)).astype(dtype)])
+    assert not chosen
     launches, _ = fuse.function([x], soft, device="cuda").fn.regions[0].launches(("C", "C"))
     for source in launches.held[0]:
         assert source.text.count("(a0," if source.held.count > 1 else "a0[") == source.held.slots

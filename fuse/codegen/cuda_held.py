@@ -66,8 +66,13 @@ def _power(n: int) -> int:
     return 1 << max(n - 1, 0).bit_length()
 
 
-def held(part: Part, buffers: Mapping[str, Buffer], private: set[str], wide: bool) -> Held | None:
-    """What the lanes of a part can hold of their rows, by groups of elements or one by one; or None."""
+def held(
+    part: Part, buffers: Mapping[str, Buffer], private: set[str], wide: bool, much: bool = False
+) -> Held | None:
+    """What the lanes of a part can hold of their rows, by groups of elements or one by one; or None.
+
+    ``much``: with twice the slots, or not at all.
+    """
     loops = [s for s in part.body if isinstance(s, Loop)]
     if len(loops) < 2 or not part.groups or part.alone or part.chunked:
         return None
@@ -79,12 +84,14 @@ def held(part: Part, buffers: Mapping[str, Buffer], private: set[str], wide: boo
         return None
     count = plans[loops[0]].count if wide else 1
     keys = _keys(part.body, loops, axis, buffers, private)
-    slots = SLOTS[wide]
+    slots = SLOTS[wide] * (1 + much)
     size = sum(len(s.body) for s in loops) * count
     registers = count * sum(-(-np.dtype(dtype).itemsize // 4) for dtype in keys.values()) + (0 if wide else 2)
     while slots > 1 and (slots * size > MOST_STATEMENTS or slots * registers > MOST_REGISTERS):
         slots //= 2
     if not keys or slots * size > MOST_STATEMENTS or slots * registers > MOST_REGISTERS:
+        return None
+    if much and slots <= SLOTS[wide]:
         return None
     arrays = {pair for s in loops for pair in plans[s].arrays if not buffers[pair[0]].scratch} if wide else ()
     return Held(axis, slots, count, tuple(keys.items()), tuple(sorted(arrays)))

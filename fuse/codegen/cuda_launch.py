@@ -13,7 +13,6 @@ import numpy as np
 from fuse.codegen import device
 from fuse.codegen.collapse import collapse
 from fuse.codegen.cuda_array import DeviceArray, Memory
-from fuse.codegen.cuda_held import Held
 from fuse.codegen.cuda_parts import private_buffers
 from fuse.codegen.cuda_ready import KEPT, Preparing, Room, Step, compiled, is_wide, run
 from fuse.codegen.emit_cuda import WARP, PartSource, emit
@@ -74,9 +73,10 @@ class Launches:
         self.chunked = chunked if any(s.part.chunked for s in chunked) else ()  # for few long rows
         held = [emit(kernel, hold=wide) for wide in (True, False)]
         # For each launch those that hold rows in registers, where rows are short enough.
-        self.held = [tuple([s for s in each if s.held is not None]) for each in zip(*held, strict=True)]
+        more = [emit(kernel, hold=wide, much=True) for wide in (True, False)]
+        self.held = [_holding(each) for each in zip(*held, *more, strict=True)]
         self.private = private_buffers(kernel, [s.part for s in self.sources])
-        self.compiled: dict[PartSource, Any] = {}
+        self.compiled: dict[tuple[str, bool], Any] = {}
         self.own = sum(not b.scratch for b in kernel.buffers)  # arrays of a call
         named = {s.name: self.own + k for k, s in enumerate(kernel.scalars)}
         self.sizing = tuple([named[size[1]] for size in kernel.sizes if size[0] == "scalar"])
@@ -126,14 +126,18 @@ class Launches:
         if any(all(sizes[a] for a in index) and not all(sizes[a] for a in none) for index, none in kernel.unseen):
             raise Empty
         found = Preparing(self, on, arrays, numbers, sizes)
-        few = bool(self.chunked) and any(self.is_few(on, s, sizes) for s in self.sources)
-        for number, source in enumerate(self.chunked if few else self.sources):
-            for other in () if few else self.held[number]:
-                if holds(on, other.held, other.part.spread, found.arrays, sizes):
-                    source = other
-                    break
+        sources = [self.holding(on, number, found.arrays, sizes) for number in range(len(self.sources))]
+        few = bool(self.chunked) and any(s.held is None and self.is_few(on, s, sizes) for s in sources)
+        for source in self.chunked if few else sources:
             found.add(source)
         return found.steps
+
+    def holding(
+        self, on: device.Device, number: int, arrays: Mapping[str, DeviceArray | Room], sizes: Mapping[Axis, int]
+    ) -> PartSource:
+        """The source of a launch that holds rows of these sizes in registers, where one does."""
+        fit = (s for s in self.held[number] if holds(on, s, arrays, sizes))
+        return next(fit, self.sources[number])
 
     def kernel_of(self, on: device.Device, source: PartSource) -> Any:
         return compiled(on, self.compiled, source)
@@ -172,7 +176,8 @@ class Launches:
         part = source.part
         if part.alone and part.ordered:
             return 1, 1, 1
-        most = max(on.multiprocessors * on.threads // on.block, 1)
+        block = on.broad if source.broad else on.block
+        most = max(on.multiprocessors * on.threads // block, 1)
         if part.is_flat:
             if not part.lanes:
                 return 1, on.block, on.block
@@ -180,10 +185,10 @@ class Launches:
             limit = min(most, MOST_BLOCKS) if part.accs else most
             return max(min(limit, -(-work // on.block)), 1), on.block, on.block
         along = max([sizes[a] for a in part.lanes], default=1)
-        lanes = 1 if part.alone else min(source.held.lanes(along) if source.held else _power(along), on.block)
+        lanes = 1 if part.alone else min(source.held.lanes(along) if source.held else _power(along), block)
         if part.spread:  # as many columns as a warp reads at once, and the rest of the block over rows
             lanes = min(lanes, max(on.block // min(_power(total), WARP), 1))
-        groups = on.block // lanes
+        groups = max(on.block // lanes, 1)
         blocks = max(min(most, -(-total // groups)), 1)
         if part.accs:
             blocks = min(blocks, MOST_BLOCKS)
@@ -203,16 +208,25 @@ class Launches:
 
 
 def holds(
-    on: device.Device, plan: Held | None, spread: bool, arrays: Mapping[str, DeviceArray | Room],
-    sizes: Mapping[Axis, int]
+    on: device.Device, source: PartSource, arrays: Mapping[str, DeviceArray | Room], sizes: Mapping[Axis, int]
 ) -> bool:
-    """Whether the slots of all lanes have room for rows of this size."""
-    if plan is None or not sizes[plan.axis]:
+    """Whether the slots of all lanes of a source that holds rows have room for rows of this size."""
+    plan = source.held
+    assert plan is not None
+    if not sizes[plan.axis]:
         return False
-    lanes = max(on.block // WARP, 1) if spread else on.block
+    block = on.broad if source.broad else on.block
+    lanes = max(block // WARP, 1) if source.part.spread else block
     if sizes[plan.axis] > plan.slots * plan.count * lanes or sizes[plan.axis] % plan.count:
         return False
     return plan.count == 1 or is_wide(plan.axis, plan.count, plan.arrays, arrays, sizes)
+
+
+def _holding(sources: Sequence[PartSource]) -> tuple[PartSource, ...]:
+    """Those of the sources of a launch that hold rows, by how much that is, and then the same in larger blocks."""
+    there = [s for s in sources if s.held is not None]
+    broad = [replace(s, broad=True) for s in there if not s.part.spread]
+    return tuple(sorted([*there, *broad], key=lambda s: (s.broad, s.held is not None and s.held.slots)))
 
 
 class Empty(Exception):

@@ -111,7 +111,8 @@ class Preparing:
         blocks, threads, lanes = launches.geometry(on, source, total, self.sizes)
         groups = blocks * (threads // lanes)
         chunks = launches.chunks(on, source, blocks, lanes, self.sizes) if part.chunked else 1
-        step = Step(launches.kernel_of(on, source), (blocks, chunks), threads, [None] * len(source.arguments))
+        kernel = launches.kernel_of(on, source.of_lanes(lanes))
+        step = Step(kernel, (blocks, chunks), threads, [None] * len(source.arguments))
         self.make_scratch(step, source, total if part.chunked else groups)
         copies = self.make_copies(step, source, groups)
         for acc in part.accs:
@@ -125,8 +126,7 @@ class Preparing:
             elif slot is not None:
                 step.arrays.append((place, slot))
             else:
-                known = {"total": total, "lanes": lanes}.get(argument.kind)
-                known = self.number_of(argument, copies) if known is None else known
+                known = total if argument.kind == "total" else self.number_of(argument, copies)
                 step.arguments[place] = on.number(known, source.dtypes[place])
         self.steps.append(step)
 
@@ -203,10 +203,12 @@ def is_wide(
     return all(arrays[name].address % (count * arrays[name].itemsize) == 0 for name, _ in among)
 
 
-def compiled(on: Device, known: dict[Any, Any], source: PartSource) -> Any:
+def compiled(on: Device, known: dict[tuple[str, bool], Any], source: PartSource) -> Any:
     """The kernel of a launch, compiled once."""
-    if source not in known:
+    key = source.text, source.broad
+    if key not in known:
         start = time.perf_counter()
-        known[source] = on.compile(source.text, source.entry, source.helpers, source.dtypes, source.arrays)
+        threads = on.broad if source.broad else 0
+        known[key] = on.compile(source.text, source.entry, source.helpers, source.dtypes, source.arrays, threads)
         on.compiling += time.perf_counter() - start
-    return known[source]
+    return known[key]

@@ -45,6 +45,7 @@ class Device(ABC):
     multiprocessors = 1
     threads = 2048  # that a multiprocessor holds at once
     block = 256
+    broad = 512  # threads of the blocks for long rows
     capability = (0, 0)
 
     def __init__(self) -> None:
@@ -201,9 +202,13 @@ class Device(ABC):
     # ------------------------------------------------------------ kernels
     @abstractmethod
     def compile(
-        self, text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool]
+        self, text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool],
+        threads: int = 0,
     ) -> Any:
-        """The kernel ``entry`` of a source, to be launched with arguments of these dtypes."""
+        """The kernel ``entry`` of a source, to be launched with arguments of these dtypes.
+
+        ``threads`` are those of its largest blocks, where these are larger than ``block``.
+        """
 
     def argument(self, array: DeviceArray) -> Any:
         """An array as an argument of `launch`."""
@@ -266,6 +271,7 @@ class SimulatedDevice(Device):
     multiprocessors = 2  # so few threads, each of Python's, that loops over blocks go round
     threads = 8
     block = 8
+    broad = 16
     capability = (9, 0)
 
     def allocate(self, size: int) -> Any:
@@ -300,7 +306,8 @@ class SimulatedDevice(Device):
         return np.ctypeslib.as_array((ctypes.c_uint8 * count).from_address(pointer))
 
     def compile(
-        self, text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool]
+        self, text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool],
+        threads: int = 0,
     ) -> Any:
         from fuse.codegen.simulated import kernel_of
 

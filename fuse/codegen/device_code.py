@@ -130,17 +130,21 @@ def _version() -> str:
         return "(of Numba itself)"
 
 
-def compiled(kernel: Any, kinds: tuple[Any, ...]) -> Any:
-    """A function as a kernel for the current device, by way of PTX: nvJitLink does not round each (`rounding_each`)."""
+def compiled(kernel: Any, kinds: tuple[Any, ...], threads: int = 0) -> Any:
+    """A function as a kernel for the current device, by way of PTX: nvJitLink does not round each (`rounding_each`).
+
+    ``threads`` are those of its largest blocks, whose registers must be enough for all; 0 where that is no matter.
+    """
     jit = numba_cuda().jit
-    options = {"lto": False} if "lto" in inspect.signature(jit).parameters else {}
+    options: dict[str, Any] = {"lto": False} if "lto" in inspect.signature(jit).parameters else {}
+    options |= {"launch_bounds": threads} if threads else {}
     with rounding_each():
         return jit(kinds, **options)(kernel)
 
 
 def ptx(
     text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool],
-    capability: tuple[int, int],
+    capability: tuple[int, int], threads: int = 0,
 ) -> str:
     """The PTX of a kernel for cards of a compute capability; no driver is needed."""
     cuda = numba_cuda()
@@ -153,7 +157,8 @@ def ptx(
         dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
         try:
             kernel, kinds = function_of(text, entry, helpers), signature(dtypes, arrays)
-            found, _ = cuda.compile(kernel, kinds, cc=capability, device=False, abi="numba", output="ptx")
+            options = {"launch_bounds": threads} if threads else {}
+            found, _ = cuda.compile(kernel, kinds, cc=capability, device=False, abi="numba", output="ptx", **options)
         finally:
             dispatcher.get_current_device = asked
     return str(found)

@@ -182,11 +182,12 @@ class NumbaDevice(StreamingDevice):
 
     # ------------------------------------------------------------ kernels
     def compile(
-        self, text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool]
+        self, text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool],
+        threads: int = 0,
     ) -> Any:
         self.counts["compiled kernels"] += 1
         try:
-            kernel = compiled(function_of(text, entry, helpers), signature(dtypes, arrays))
+            kernel = compiled(function_of(text, entry, helpers), signature(dtypes, arrays), threads)
         except Exception as error:
             raise DeviceError(
                 f"a kernel cannot be compiled or loaded for {self.name}: {type(error).__name__}: {first_line(error)}. "

@@ -8,7 +8,7 @@ written there and ``status`` says so. Arithmetic is in the dtypes of the kernel:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fuse.codegen.cuda_combine import Combining, added
@@ -32,6 +32,7 @@ from fuse.codegen.kernel import (
 from fuse.codegen.text import as_dtype, cast, is_innermost, parameter_dtype, scalar_type, typed
 
 WARP = 32
+LANES = "LANES"  # the number of a group's threads, which is written into the text for each: it saves registers
 OUT_OF_BOUNDS = 1
 _SUMMED = ("float32", "float64")
 _ARRAYS = ("array", "partials", "copies", "status")
@@ -43,7 +44,7 @@ class Argument:
 
     Kinds: "array" and "stride" (buffer, dimension) of a buffer, "scalar", "size" of an axis, "partials" and "count" of
     an accumulator, "copies" and "cells" of a buffer that each group has for itself, "extent" (the size of a dimension)
-    and "offset" (of the first element) of a buffer, "status", "total" and "lanes",
+    and "offset" (of the first element) of a buffer, "status" and "total",
     "wide" of (axis, elements at once, arrays): whether sizes and places in memory allow it.
     """
 
@@ -64,6 +65,11 @@ class PartSource:
     writes: tuple[bool, ...]  # of each argument: whether it is an array that the launch writes
     helpers: Mapping[str, Any]
     held: Held | None = None
+    broad: bool = False  # for the larger blocks of long rows
+
+    def of_lanes(self, lanes: int) -> PartSource:
+        """The source for groups of so many threads."""
+        return replace(self, text=self.text.replace(f"lanes = {LANES}\n", f"lanes = {lanes}\n"))
 
     @property
     def arrays(self) -> tuple[bool, ...]:
@@ -89,7 +95,7 @@ class CudaEmitter(Emitter):
     target = "cuda"
 
     def __init__(
-        self, kernel: Kernel, part: Part, number: int, private: set[str], hold: bool | None = None
+        self, kernel: Kernel, part: Part, number: int, private: set[str], hold: bool | None = None, much: bool = False
     ) -> None:
         super().__init__(kernel)
         self.part, self.number = part, number
@@ -102,7 +108,7 @@ class CudaEmitter(Emitter):
         self.lost: set[str] = set()  # sums whose rounding errors are kept beside them
         self.in_lanes = False
         self.wide = widened(part.body, self.buffers, private)
-        self.held = None if hold is None else held(part, self.buffers, private, hold)
+        self.held = None if hold is None else held(part, self.buffers, private, hold, much)
         self.seen: set[Any] = set()  # what is held by now
 
     # ------------------------------------------------------------ arguments
@@ -158,7 +164,7 @@ class CudaEmitter(Emitter):
             self.line("lane, lanes, apart, live = cuda.grid(1), cuda.blockDim.x, 1, True")
             self.line("first, step = lane, cuda.gridsize(1)")
         else:
-            self.line(f"lanes = {self.argument('lanes_', Argument('lanes'), 'int64')}")
+            self.line(f"lanes = {LANES}")
             self.group_of_lanes(part)
             self.line("slot, live = cuda.blockIdx.x * here + group, True")
             chunk = part.chunked
@@ -435,12 +441,15 @@ class CudaEmitter(Emitter):
         return f"{axis}_groups * {count} + first"
 
 
-def emit(kernel: Kernel, chunked: bool = False, hold: bool | None = None) -> tuple[PartSource, ...]:
+def emit(
+    kernel: Kernel, chunked: bool = False, hold: bool | None = None, much: bool = False
+) -> tuple[PartSource, ...]:
     """The launches of ``kernel``, in order; with ``chunked`` those for few long rows.
 
-    With ``hold`` rows are held in registers where they can be, by groups of elements (True) or one by one.
+    With ``hold`` rows are held in registers where they can be, by groups of elements (True) or one by one; ``much``:
+    twice as much of them.
     Raises FuseTypeError for what has no text for GPUs.
     """
     parts = parts_of(kernel, chunked)
     private = private_buffers(kernel, parts)
-    return tuple([CudaEmitter(kernel, part, number, private, hold).emit() for number, part in enumerate(parts)])
+    return tuple([CudaEmitter(kernel, part, number, private, hold, much).emit() for number, part in enumerate(parts)])

@@ -22,7 +22,7 @@ from fuse.codegen import device
 from fuse.codegen.cuda_launch import Launches
 from fuse.codegen.cuda_program import DeviceProgram
 from fuse.codegen.device_code import ptx
-from fuse.codegen.emit_cuda import PartSource
+from fuse.codegen.emit_cuda import WARP, PartSource
 from fuse.devices import assumed, is_simulated
 from fuse.errors import DeviceError
 from fuse.expr import Expr
@@ -100,10 +100,11 @@ class Compiler(device.Device):
     allocate = typed = write = read = copy = clear = pointer = wrapped = synchronize = launch = _refused
 
     def compile(
-        self, text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool]
+        self, text: str, entry: str, helpers: Mapping[str, Any], dtypes: Sequence[str], arrays: Sequence[bool],
+        threads: int = 0,
     ) -> Compiled:
         self.counts["compiled kernels"] += 1
-        return Compiled(text, ptx(text, entry, helpers, dtypes, arrays, self.capability), self.capability)
+        return Compiled(text, ptx(text, entry, helpers, dtypes, arrays, self.capability, threads), self.capability)
 
 
 @contextmanager
@@ -125,12 +126,16 @@ def compiling(capability: Capability = (9, 0)) -> Iterator[Compiler]:
 def compiled(launches: Launches, compiler: Compiler) -> tuple[Compiled, ...]:
     """The kernels of some launches, in order; those for few long rows and for short ones behind the others."""
     held = [source for each in launches.held for source in each]
-    texts = {source.text: source for source in (*launches.sources, *launches.chunked, *held)}
-    return tuple([_compiled(source, compiler) for source in texts.values()])
+    sources = (*launches.sources, *launches.chunked, *held)
+    different = {source.text: source for source in sources}  # of two block sizes the larger, with fewer registers
+    return tuple([_compiled(source, compiler) for source in different.values()])
 
 
 def _compiled(source: PartSource, compiler: Compiler) -> Compiled:
-    return compiler.compile(source.text, source.entry, source.helpers, source.dtypes, source.arrays)
+    threads = compiler.broad if source.broad else 0
+    lanes = compiler.block // WARP if source.part.spread else 4 * WARP
+    text = source.of_lanes(threads or lanes).text
+    return compiler.compile(text, source.entry, source.helpers, source.dtypes, source.arrays, threads)
 
 
 def ptx_of(

@@ -107,13 +107,13 @@ def prepare() -> CALLBACK:
 
     compiled = NumbaDevice.compile
 
-    def compile_both(self, text, entry, helpers, dtypes, arrays):
-        found = compiled(self, text, entry, helpers, dtypes, arrays)
+    def compile_both(self, text, entry, helpers, dtypes, arrays, threads=0):
+        found = compiled(self, text, entry, helpers, dtypes, arrays, threads)
         name = next(iter(found.kernel.overloads.values())).entry_name
         kernels[name] = kernel_of(text, entry, helpers, tuple(dtypes), tuple(arrays)), dtypes, arrays
         return found
 
-    NumbaDevice.compile, NumbaDevice.block = compile_both, BLOCK
+    NumbaDevice.compile, NumbaDevice.block, NumbaDevice.broad = compile_both, BLOCK, 2 * BLOCK
     called = CALLBACK(launched)
     ctypes.CDLL(LIBRARY).set_callback(called)
     return called
@@ -148,6 +148,7 @@ def formulas() -> None:
 
     x, v, i = T.dmatrix(), T.dvector(), T.lvector()
     same([x], [T.exp(x) + 1, x.sum(), x.max(0), T.nnet.softmax(x)], [rng.normal(size=(5, 7))])
+    same([x], [T.nnet.softmax(x)], [rng.normal(size=(40, 130))])  # in larger blocks
     same([v, i], [T.grad((v[i] ** 2).sum(), v), T.set_subtensor(v[i], 7.0)], [rng.normal(size=6), np.array([1, 3, 1])])
 
 
