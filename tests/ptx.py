@@ -10,6 +10,7 @@ It takes the packages of the ``cuda`` extra: where one is missing it says so, an
 * calls no function, but for slow paths of libdevice that NVVM never puts in place;
 * needs no local memory, but for those of sine, cosine and tangent, and spills no register;
 * has the instructions that its case promises, such as loads of 16 bytes;
+* has as many loads under way together as its case says;
 * reads a row that it holds in registers once, where its case says so;
 * is assembled by NVIDIA's linker, where that is installed.
 """
@@ -64,6 +65,9 @@ def problems_of(case: Any, capability: tuple[int, int], assemble: bool) -> tuple
     for promise in case.promises:
         if not any(k.count(promise) for k in kernels):
             found.append(f"no kernel has {promise}")
+    for load, least in case.flying:
+        if not any(k.together(load) >= least for k in kernels):
+            found.append(f"no kernel has {least} of {load} under way together")
     held = [k.count(r"ld\.global.*") for k in kernels if "_slot < " in k.source]
     if case.held and tuple(held) != case.held:
         found.append(f"kernels that hold rows in registers have {held} loads, not {list(case.held)}")

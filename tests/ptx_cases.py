@@ -36,6 +36,7 @@ class Case:
     ``layouts``: of the arrays, where they are not all contiguous.
     ``held``: how many loads the kernels have that hold rows in registers, by groups of elements and one by one.
     ``promises``: instructions, as regular expressions, each of which some kernel has.
+    ``flying``: loads, and how many of them some kernel begins before it branches or stores.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Case:
     promises: tuple[str, ...] = ()
     hosted: bool = False
     held: tuple[int, ...] = ()
+    flying: tuple[tuple[str, int], ...] = ()
 
 
 def tensor(dtype: str, ndim: int) -> Expr:
@@ -345,9 +347,11 @@ def vectors(dtypes: Sequence[str]) -> Iterator[Case]:
     for dtype in [d for d in dtypes if d in width]:
         load, store = [rf"{move}.global(.nc)?.{width[dtype]}" for move in ("ld", "st")]
         narrow = is_narrow(dtype)
-        yield Case(f"{dtype}: 16 bytes at once", partial(doubled, dtype), narrow, promises=(load, store))
+        four = (load, 4), (r"ld.global(.nc)?.[fu]\d\d", 8)  # two groups of each array, four elements of each
+        yield Case(f"{dtype}: 16 bytes at once", partial(doubled, dtype), narrow, promises=(load, store), flying=four)
         if dtype in FLOATS:
-            yield Case(f"{dtype}: a sum, 16 bytes at once", partial(summed, dtype, None), narrow, promises=(load,))
+            whole = partial(summed, dtype, None)
+            yield Case(f"{dtype}: a sum, 16 bytes at once", whole, narrow, promises=(load,), flying=((load, 2),))
             yield Case(f"{dtype}: sums of rows, 16 bytes at once", partial(summed, dtype, 1), narrow, promises=(load,))
 
 

@@ -207,6 +207,20 @@ def test_lanes_find_in_scratch_memory_what_they_stored():
         np.testing.assert_allclose(light(*values), want, rtol=1e-5)
 
 
+@pytest.mark.parametrize("n", [0, 1, 63, 64, 127, 128, 129, 131, 200, 331])
+def test_several_elements_under_way(n):
+    """16 threads with two groups of four, or four elements, at once, and what is left of them."""
+    x, y, i = T.fvector("x"), T.fvector("y"), T.lvector("i")
+    outputs = [x * 2 + y, (x * y).sum(), x[::-1] - 1, T.concatenate([x, y])[i] * 2]
+    a, b = rng.normal(size=(2, n)).astype("f4")
+    f = on_both([x, y, i], outputs, [a, b, rng.integers(-2 * n, 2 * n, n) if n else np.zeros(0, "i8")])
+    assert "_group += 2 * step" in f.source and "_turn += 4 * step" in f.source
+    c, d = [to_device(np.r_[np.float32(0), v])[1:] for v in (a, b)]  # beside multiples of 16 bytes
+    found = fuse.function([x, y], outputs[:2], device="cuda")(c, d)
+    np.testing.assert_allclose(found[0].get(), a * 2 + b, rtol=1e-6)
+    np.testing.assert_allclose(found[1].get(), (a.astype("f8") * b).sum(), rtol=1e-5, atol=1e-5)
+
+
 def test_scratch_memory_of_rows_of_odd_length_is_not_taken_several_elements_at_once():
     """That of the second group would begin beside a multiple of 16 bytes, where a GPU reads nothing."""
     i, j = Axis("i0", None), Axis("i1", None)

@@ -46,6 +46,7 @@ def test_ptx_is_read_as_instructions_calls_and_local_memory():
     kernel = Compiled("", TEXT, (9, 0))
     assert kernel.count(r"ld\.global\.v4\.f32") == 1 and kernel.count("add.f32") == 1
     assert not kernel.count(r"add\.f64")
+    assert kernel.together(r"ld\.global.*") == 1 and kernel.together(r"ld\..*") == 2
     assert kernel.calls == ("helper",) and kernel.local_bytes == 28
 
 

@@ -60,6 +60,8 @@ class Functions:
 class BlockEmitter(CudaEmitter):
     """Writes a kernel for one block, or with ``alone`` for one thread, as a part of a longer function."""
 
+    flies = False  # what a step loads is little
+
     def __init__(self, kernel: Kernel, functions: Functions, alone: bool) -> None:
         self.parts = parts_of(kernel)
         super().__init__(kernel, self.parts[0], 0, private_buffers(kernel, self.parts))

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fuse.codegen.cuda_combine import Combining, added
+from fuse.codegen.cuda_flight import groups_of, singles_of
 from fuse.codegen.cuda_held import Held, begin, held, sweep
 from fuse.codegen.cuda_parts import Done, Part, parts_of, private_buffers
-from fuse.codegen.cuda_wide import Wide, copies, widened
+from fuse.codegen.cuda_wide import widened
 from fuse.codegen.emit import Emitter
 from fuse.codegen.inline import constant_text
 from fuse.codegen.kernel import (
@@ -93,6 +94,7 @@ class CudaEmitter(Emitter):
     """Writes one part."""
 
     target = "cuda"
+    flies = True  # whether loops have several elements under way
 
     def __init__(
         self, kernel: Kernel, part: Part, number: int, private: set[str], hold: bool | None = None, much: bool = False
@@ -404,41 +406,15 @@ class CudaEmitter(Emitter):
             return
         start = "first"
         if shared and s in self.wide:
-            start = self.groups_of(s, self.wide[s])
+            start = groups_of(self, s, self.wide[s])
+        if shared and self.flies:
+            start = singles_of(self, s, start)
         n = self.size_text[axis]
         self.line(f"for {axis.name} in range({f'{start}, {n}, step' if shared else n}):")
         self.depth += 1
         self.body(s.body)
         self.depth -= 1
         self.in_lanes = False
-
-    def groups_of(self, s: Loop, wide: Wide) -> str:
-        """The loop over whole groups of elements; the text of where a thread begins with the rest."""
-        axis, count, n = s.axis.name, wide.count, self.size_text[s.axis]
-        allowed = self.argument(f"wide_{axis}", Argument("wide", (s.axis, count, wide.arrays)), "int64")
-        self.line(f"{axis}_groups = {n} // {count} * {allowed}")
-        self.line(f"for {axis}_group in range(first, {axis}_groups, step):")
-        self.depth += 1
-        self.line(f"{axis} = {axis}_group * {count}")
-        loads = [x for x in wide.accesses if isinstance(x, Load)]
-        for x in loads:
-            names = ", ".join([f"{x.name}_{k}" for k in range(count)])
-            self.line(f"{names} = load{count}({self.array(x.buffer)}, {self.offset(x.buffer, x.index)})")
-        for k, body in enumerate(copies(s, wide)):
-            if k:
-                self.line(f"{axis} = {axis}_group * {count} + {k}")
-            self.body(body)
-        self.line(f"{axis} = {axis}_group * {count}")
-        own = {x.name for x in s.body if hasattr(x, "name")}
-        for x in wide.accesses:
-            if isinstance(x, Store):
-                value = [self.final(f"{x.value}_{k}" if x.value in own else x.value) for k in range(count)]
-                guard = self.guard(x.buffer, x.index)
-                at = self.offset(x.buffer, x.index)
-                text = f"store{count}({self.array(x.buffer, True)}, {at}, {', '.join(value)})"
-                self.line(f"if {guard}: {text}" if guard else text)
-        self.depth -= 1
-        return f"{axis}_groups * {count} + first"
 
 
 def emit(

@@ -55,6 +55,14 @@ class Compiled:
         """How many instructions match ``pattern`` as a whole."""
         return sum(re.fullmatch(pattern, name) is not None for name in self.instructions)
 
+    def together(self, pattern: str) -> int:
+        """How many instructions that match ``pattern`` as a whole stand together, with no branch or store between."""
+        most = count = 0
+        for name in self.instructions:
+            count = 0 if name.startswith(("bra", "st.global")) else count + (re.fullmatch(pattern, name) is not None)
+            most = max(most, count)
+        return most
+
     @property
     def calls(self) -> tuple[str, ...]:
         """The functions that the kernel calls: none, where everything was inlined."""
