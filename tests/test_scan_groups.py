@@ -154,3 +154,71 @@ def test_values_that_a_group_reads_stay_until_it_runs():
         want = want * 0.7 + v * number
     for got, expected in zip(f(value, 0.7), (want, 0.7 * np.arange(1, 4)), strict=True):
         np.testing.assert_allclose(got, expected)
+
+
+def test_the_values_of_all_steps_are_written_once_where_they_are_wanted() -> None:
+    """A result has each step's values in its own memory; what a gradient reads with the start among them is a view."""
+    x, s0, w = T.dmatrix("x"), T.dvector("s0"), T.dscalar("w")
+    states, _ = fuse.scan(lambda row, s: T.tanh(s * w + row), x, s0)
+    turned, _ = fuse.scan(lambda row, s: (s * w + row)[::-1], x, s0)
+    f = fuse.function([x, s0, w], [states, states, turned, states[-1]])
+    assert "[1:]" not in _wrapper(f)
+    cost = (states * T.arange(3.0)).sum()
+    g = fuse.function([x, s0, w], [cost, states, *fuse.grad(cost, [x, s0, w])])
+    for steps in (1, 2, 70, 300):  # memory that begins at a line is for many
+        rows, start = RNG.standard_normal((steps, 3)), RNG.standard_normal(3)
+        wanted, other = [start], [start]
+        for row in rows:
+            wanted.append(np.tanh(wanted[-1] * 0.3 + row))
+            other.append((other[-1] * 0.3 + row)[::-1])
+        after = np.array(wanted[1:])
+        back, slopes = np.zeros(3), np.zeros_like(rows)
+        for t in range(steps - 1, -1, -1):
+            slopes[t] = (back + np.arange(3.0)) * (1.0 - after[t] ** 2)
+            back = 0.3 * slopes[t]
+        for _ in range(6):
+            found = f(rows, start, 0.3)
+            for got, expected in zip(found, (after, after, np.array(other[1:]), after[-1]), strict=True):
+                np.testing.assert_allclose(got, expected, rtol=1e-12)
+                assert got.base is None
+            assert not np.shares_memory(found[0], found[1])
+            of_cost = after @ np.arange(3.0), after, slopes, back, (slopes * np.array(wanted[:-1])).sum()
+            for got, expected in zip(g(rows, start, 0.3), (of_cost[0].sum(), *of_cost[1:]), strict=True):
+                np.testing.assert_allclose(got, expected, rtol=1e-11)
+                assert got.base is None
+        out = [np.empty((steps, 3)), np.empty((steps, 3)), np.empty((steps, 3)), np.empty(3)]
+        for given, expected in zip(f(rows, start, 0.3, out=out), found, strict=True):
+            np.testing.assert_array_equal(given, expected)
+
+
+def test_a_store_that_adds_to_what_is_there_is_kept_as_it_ends() -> None:
+    """Sums across rows are added up in their memory, before which the same values are kept of every step."""
+    x, s0 = T.dmatrix("x"), T.dvector("s0")
+    sums, _ = fuse.scan(lambda row, s: (T.outer(row, s) + s).sum(axis=0), x, s0)
+    counts, _ = fuse.scan(lambda row, s: T.inc_subtensor(s[T.cast(row[0] > 0, "int64")], row[1]), x, s0)
+    f = fuse.function([x, s0], [sums, counts])
+    rows, start = RNG.standard_normal((20, 4)), RNG.standard_normal(5)
+    s, c = start, start.copy()
+    for _ in range(6):
+        found = f(0.2 * rows, start)
+    for t, row in enumerate(0.2 * rows):
+        s = (np.outer(row, s) + s).sum(axis=0)
+        c[int(row[0] > 0)] += row[1]
+        np.testing.assert_allclose(found[0][t], s, rtol=1e-11)
+        np.testing.assert_allclose(found[1][t], c, rtol=1e-12)
+
+
+def test_the_gradient_of_reversed_sequences_fills_and_copies_nothing() -> None:
+    x, w = T.dmatrix("x"), T.dscalar("w")
+    states, _ = fuse.scan(lambda row, s: w * s + row, x, T.zeros_like(x[0]), go_backwards=True)
+    f = fuse.function([x, w], [states, *fuse.grad((states**2).sum(), [x, w])])
+    assert "fill(" not in _wrapper(f)
+    rows = RNG.standard_normal((9, 2))
+    matrix = np.triu(0.4 ** np.abs(np.subtract.outer(np.arange(9), np.arange(9))))[::-1]
+    ordered = matrix @ rows
+    found = f(rows, 0.4)
+    np.testing.assert_allclose(found[0], ordered)
+    np.testing.assert_allclose(found[1], matrix.T @ (2.0 * ordered))
+    powers = np.subtract.outer(np.arange(9), np.arange(9))
+    slopes = np.triu(-powers * 0.4 ** (np.maximum(-powers, 1) - 1.0))[::-1]
+    np.testing.assert_allclose(found[2], (2.0 * ordered * (slopes @ rows)).sum())

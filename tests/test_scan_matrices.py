@@ -183,3 +183,50 @@ def test_positions_of_what_is_no_number_and_of_nothing() -> None:
     assert f([[1.0, np.nan, 2.0, np.nan], [3.0, 3.0, -np.inf, 1.0]]).tolist() == [1, 0]
     with pytest.raises(fuse.errors.FuseError):
         f(np.empty((2, 0)))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64"])
+def test_positions_along_rows(dtype: str) -> None:
+    """Along another axis than the last, rows are compared in groups: ties go to the first, and to what is no number."""
+    x = T.tensor(dtype=dtype, shape=(None,) * 4)
+
+    def step(m: Any, last: Any) -> Any:
+        m = T.switch(last < 10**6, m, -m)  # else all of it would be computed before the loop
+        found = [T.argmax(m, axis=0), T.argmin(m, axis=1), T.argmax(m, axis=1), T.argmin(m, axis=0)]
+        return [last + found[0].sum(), *found]
+
+    outputs, _ = fuse.scan(step, [x], [np.int64(0), None, None, None, None])
+    f = fuse.function([x], outputs[1:])
+    assert "not compiled" not in f.source
+    for shape in ((3, 1, 1, 1), (2, 2, 5, 3), (4, 9, 14, 17), (1, 13, 2, 40), (2, 6, 3, 0)):
+        value = RNG.integers(-2, 3, shape).astype(dtype)
+        if dtype != "int64":
+            value[RNG.random(shape) < 0.1] = np.nan
+            value[RNG.random(shape) < 0.1] = np.inf
+            value[RNG.random(shape) < 0.1] = -0.0
+        for _ in range(2):
+            for found, (name, axis) in zip(f(value), (("argmax", 0), ("argmin", 1), ("argmax", 1), ("argmin", 0)),
+                                           strict=True):
+                expected = np.array([getattr(np, name)(each, axis=axis) for each in value])
+                np.testing.assert_array_equal(found, expected, strict=True)
+
+
+def test_what_is_taken_of_a_matrix_of_each_step_keeps_no_matrices() -> None:
+    """Viterbi's algorithm: the best ways are found step by step, as the sums that they are found in are larger."""
+    scores, change, start = T.dmatrix("scores"), T.dmatrix("change"), T.dvector("start")
+
+    def step(score: Any, best: Any) -> Any:
+        both = best.dimshuffle(0, "x") + change
+        return both.max(axis=0) + score, both.argmax(axis=0)
+
+    (best, ways), _ = fuse.scan(step, scores, [start, None])
+    f = fuse.function([scores, change, start], [best[-1], ways])
+    assert "argmax" not in f.source and "call" not in f.source[f.source.index("# wrapper"):]
+    s, c, state = RNG.standard_normal((6, 11)), RNG.standard_normal((11, 11)), RNG.standard_normal(11)
+    for _ in range(5):
+        found = f(s, c, state)
+    for t, row in enumerate(s):
+        both = state[:, None] + c
+        np.testing.assert_array_equal(found[1][t], both.argmax(axis=0))
+        state = both.max(axis=0) + row
+    np.testing.assert_allclose(found[0], state, rtol=1e-14)

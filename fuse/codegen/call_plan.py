@@ -236,6 +236,10 @@ class _Translator:
             case ast.Call(func=ast.Name(id="empty" | "recycled")):
                 operands = self.allocation(node)
                 return self.new(self.register(), operands)
+            case ast.Call(func=ast.Name(id="aligned" as function), args=[ast.Tuple(elts=sizes) as shape, dtype]):
+                register = self.call(self.scope[function], [self.index(shape), self.value(dtype)])
+                self.ranks[register] = len(sizes)
+                return register
             case ast.Call(func=ast.Name(id=function), args=arguments, keywords=[]):
                 return self.call(self.scope[function], [self.value(a) for a in arguments])
             case ast.Call(func=ast.Attribute(value=array, attr=method), args=arguments, keywords=[]):

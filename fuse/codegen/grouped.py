@@ -6,11 +6,11 @@ from typing import Any
 
 from fuse.codegen import load
 from fuse.codegen.calls import remembered
-from fuse.codegen.loop_entry import LINE, LONGEST, contiguous, walkable
+from fuse.codegen.loop_entry import LINE, LONGEST, aligned, contiguous, walkable
 from fuse.codegen.native import ArgType
 from fuse.codegen.runner import SizeMismatch
 
-__all__ = ["LINE", "LONGEST", "grouped", "resumed"]
+__all__ = ["LINE", "LONGEST", "aligned", "grouped", "resumed"]
 
 Array = Any
 

@@ -123,10 +123,17 @@ class SizeNames(ABC):
         """What ``node`` is a view of and has a name or is computed, and the views on top of that, innermost first."""
         chain = []
         while node not in self.env and node.op.name in SEEN_THROUGH:
-            if node.op.name != "unbroadcast":  # equal sizes are guarded, so nothing is left to sum
+            if not self.is_word(node):
                 chain.append(node)
             node = node.args[0]
         return node, chain[::-1]
+
+    def is_word(self, node: Expr) -> bool:
+        """Whether ``node`` is its first argument in a word for another shape: sizes that are equal are guarded."""
+        if node.op.name == "broadcast_to" and node.type.ndim == node.args[0].type.ndim:
+            pairs = zip(self.sizes.of[node], self.sizes.of[node.args[0]], strict=True)
+            return all(self.sizes.find(m) == self.sizes.find(n) for m, n in pairs)
+        return node.op.name == "unbroadcast"
 
     def is_known(self, size: Size) -> bool:
         values = [t.args[0] if t.op.name == "shape_i" else t for t in self.sizes.terminals(size)]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from fuse.codegen.loop_steps import Steps as Writer
 
 _NUMBERS = ("float64", "float32", "int64")
+ROWS = 4  # that are compared with the largest elements so far in one pass over these
 
 
 def _around(w: Writer, place: Place, axis: int) -> tuple[list[str], list[str]]:
@@ -31,12 +32,15 @@ def _position(w: Writer, node: Expr) -> None:
     best, at, value, k = f"{u}_best", f"{u}_at", f"{u}_value", f"{u}_k"
     first = x.at(*["0" if d == axis else i for d, i in enumerate(index)])
     now = x.at(*[k if d == axis else i for d, i in enumerate(index)])
-    beyond = ">" if node.op.name == "argmax" else "<"
+    within = "<=" if node.op.name == "argmax" else ">="  # neither holds of what is no number
+    if axis < len(x.shape) - 1:
+        _positions_by_rows(w, node, x, loops, index, within)
+        return
     lines = [
         f"{best} = load({x.buffer}, {first})", f"{at} = 0", f"for {k} in range(1, {x.shape[axis]}):",
         f"    {value} = load({x.buffer}, {now})",
-        f"    if ({value} {beyond} {best}) | (({value} != {value}) & ({best} == {best})):",
-        f"        {best} = {value}", f"        {at} = {k}",
+        f"    {u}_more = (not {value} {within} {best}) & ({best} == {best})",
+        f"    {best} = {value} if {u}_more else {best}", f"    {at} = {k} if {u}_more else {at}",
     ]
     w.lines += [f"if {x.shape[axis]} < 1:", "    return 3"]
     if node.type.ndim:
@@ -46,6 +50,48 @@ def _position(w: Writer, node: Expr) -> None:
     else:
         w.values[node] = at
     w.lines += [*loops, *["    " * len(loops) + line for line in lines]]
+
+
+def _positions_by_rows(w: Writer, node: Expr, x: Place, loops: list[str], index: list[str], within: str) -> None:
+    """Positions along another axis than the last one: rows are compared with the best so far, several in one pass."""
+    axis, u = node.params["axis"], w.fresh("m")
+    lead, rest = loops[:axis], ["    " * d + line.strip() for d, line in enumerate(loops[axis:])]
+    best, best_at = [w.near(dtype, x.shape[axis + 1:]) for dtype in (node.args[0].type.dtype, "int64")]
+    to_best, to_at = [f"{place.buffer}, {place.at(*index[axis + 1:])}" for place in (best, best_at)]
+    out = w.new(node)
+    to_out = f"{out.buffer}, {out.at(*[i for d, i in enumerate(index) if d != axis])}"
+
+    def element(row: str) -> str:
+        return f"load({x.buffer}, {x.at(*[row if d == axis else i for d, i in enumerate(index)])})"
+
+    def each(lines: Sequence[str]) -> list[str]:
+        return [*rest, *["    " * len(rest) + line for line in ("independent()", *lines)]]
+
+    def compared(rows: Sequence[str]) -> list[str]:
+        lines = [f"{u}_best0 = load({to_best})", f"{u}_at0 = load({to_at})"]
+        for r, row in enumerate(rows):
+            value, held = f"{u}_value{r}", f"{u}_best{r}"
+            lines += [
+                f"{value} = {element(row)}",
+                f"{u}_more{r} = (not {value} {within} {held}) & ({held} == {held})",
+                f"{u}_best{r + 1} = {value} if {u}_more{r} else {held}",
+                f"{u}_at{r + 1} = {row} if {u}_more{r} else {u}_at{r}",
+            ]
+        return each([*lines, f"store({to_best}, {u}_best{len(rows)})", f"store({to_at}, {u}_at{len(rows)})"])
+
+    n = x.shape[axis]
+    rows = [f"{u}_row{r}" for r in range(ROWS)]
+    w.lines += [f"if {n} < 1:", "    return 3", *lead]
+    w.lines += ["    " * axis + line for line in [
+        *each([f"store({to_best}, {element('0')})", f"store({to_at}, 0)"]),
+        f"for {u}_b in range(({n} - 1) // {ROWS}):",
+        *[f"    {row} = 1 + {u}_b * {ROWS} + {r}" for r, row in enumerate(rows)],
+        *["    " + line for line in compared(rows)],
+        f"for {u}_k in range(1 + ({n} - 1) // {ROWS} * {ROWS}, {n}):",
+        *["    " + line for line in compared([f"{u}_k"])],
+        *each([f"store({to_out}, load({to_at}))"]),
+    ]]
+    w.values[node] = out
 
 
 def _cumulative(w: Writer, node: Expr) -> None:

@@ -93,10 +93,12 @@ class Merge(ast.NodeTransformer):
     """The statements of a kernel as part of a loop."""
 
     def __init__(
-        self, prefix: str, arrays: Mapping[str, Place | str], scalars: Mapping[str, str], results: Mapping[str, str]
+        self, prefix: str, arrays: Mapping[str, Place | str], scalars: Mapping[str, str], results: Mapping[str, str],
+        also: Mapping[str, Place],
     ) -> None:
-        self.prefix, self.arrays, self.scalars, self.results = prefix, arrays, scalars, results
+        self.prefix, self.arrays, self.scalars, self.results, self.also = prefix, arrays, scalars, results, also
         self.own: set[str] = set()
+        self.twice = 0  # how many stores go to two places
 
     def statements(self, text: str) -> list[str]:
         """The lines of the kernel's body, without its checks and its last return."""
@@ -128,7 +130,19 @@ class Merge(ast.NodeTransformer):
                 return ast.Assign([ast.Name(str(self.arrays[name]), ast.Store())],
                                   _expression(as_dtype(ast.unparse(self.visit(call.args[2])), self.results[name])),
                                   lineno=0)
+            if name in self.also:
+                self.twice += 1
+                value = ast.Name(f"{self.prefix}twice{self.twice}", ast.Load())
+                kept = ast.Assign([ast.Name(value.id, ast.Store())], self.visit(call.args[2]), lineno=0)
+                index = ast.unparse(self.visit(call.args[1]))
+                return [kept, *[ast.Expr(_access(call.func, p, index, value)) for p in self.places(name)]]
         return self.generic_visit(node)
+
+    def places(self, name: str) -> tuple[Place, Place]:
+        """The two places of an array that is kept twice."""
+        first = self.arrays[name]
+        assert isinstance(first, Place)
+        return first, self.also[name]
 
     def visit_Call(self, node: ast.Call) -> Any:
         called = getattr(node.func, "id", "")
@@ -141,9 +155,14 @@ class Merge(ast.NodeTransformer):
         if called in ("size", "stride"):
             d = ast.literal_eval(node.args[1])
             return _expression(place.shape[d] if called == "size" else place.stride(d))
-        offset = ast.unparse(self.visit(node.args[1]))
-        where = _expression(total([place.offset, offset]) if offset != "0" else place.offset)
-        return ast.Call(node.func, [ast.Name(place.buffer, ast.Load()), where, *map(self.visit, node.args[2:])], [])
+        index = ast.unparse(self.visit(node.args[1]))
+        return _access(node.func, place, index, *map(self.visit, node.args[2:]))
+
+
+def _access(function: ast.expr, place: Place, index: str, *values: ast.expr) -> ast.Call:
+    """A load from an array, or a store into it."""
+    where = _expression(total([place.offset, index]))
+    return ast.Call(function, [ast.Name(place.buffer, ast.Load()), where, *values], [])
 
 
 def _expression(text: str) -> Any:
@@ -231,7 +250,8 @@ def _rows_added(
         *sweep([f"store({each}, {zero})" for each in target]),
         *blocks(unroll, "0", f"{n1} // {unroll}"),
         *(blocks(4, f"{n1} // 8 * 2", f"{n1} // 4") if unroll == 8 else []),
-        f"for {k} in range({n1} // 4 * 4, {n1}):", *_indented(added(1, lambda u: k)),
+        f"if {n1} % 4 > 1:", f"    {k}s = {n1} // 4 * 4", *_indented(added(2, lambda u: f"({k}s + {u})")),
+        f"if {n1} % 2:", f"    {k} = {n1} - 1", *_indented(added(1, lambda u: k)),
     ]
 
 

@@ -23,7 +23,7 @@ MAPPED = 1 << 17  # bytes that the C library asks of the system anew each time
 PIECE = 1 << 14  # steps of a loop of unknown length for which memory is made at first
 ROOM = 64  # rows of a window's memory besides those of two: it begins anew when it comes to the end
 LINE = 64  # bytes of a line of the caches
-MANY = 64  # steps of a loop for which the memory of its states is aligned
+MANY = 64  # steps of a loop for which the memory of its states, and of what a step computes, is aligned
 REFUSED = 1  # what a kernel returns for arrays that are laid out otherwise than it wants them
 LONGEST = 1 << 24  # steps of one entry into a loop: between them Ctrl-C is heard
 
@@ -221,7 +221,8 @@ class _Call:
         return [f"{made} = (new if {small} else empty)(({''.join([n + ', ' for n in sizes])}), d{k})"]
 
     def scratch(self, made: str, x: str, k: int, what: Argument) -> list[str]:
-        return [f"{made} = new({' * '.join(self.shape(what[2])) or '1'}, d{k})"]
+        count = " * ".join(self.shape(what[2])) or "1"
+        return [f"{made} = (new if count < {MANY} else aligned)(({count},), d{k})"]
 
 
 # What makes an argument of each kind: lines for its name, the input it is made of, its number and what is said of it.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fuse.codegen.grouped import LINE, LONGEST, grouped, resumed
+from fuse.codegen.grouped import LINE, LONGEST, aligned, grouped, resumed
 from fuse.codegen.launch import Launcher
 from fuse.codegen.load import ArgType, compile_kernel, key_of
 from fuse.codegen.loop_emit import NotCompiled, Place, copy_lines, jump_lines, product
@@ -22,7 +22,7 @@ from fuse.codegen.region import Region, see_through
 from fuse.codegen.sizes import Size
 from fuse.codegen.text import as_dtype
 from fuse.expr import INPUT, Constant, Expr
-from fuse.frontend.loops import arguments
+from fuse.frontend.loops import Body, arguments
 from fuse.types import TensorType
 
 if TYPE_CHECKING:
@@ -132,6 +132,9 @@ class GroupWriter(Units):
         self.lines: list[str] = []
         self.values: dict[Expr, Place | str] = {}
         self.given: dict[Expr, Place] = {}
+        self.also: dict[Expr, Place] = {}
+        self.stored: set[Place] = set()
+        self.rows: dict[Expr, Place] = {}  # what others read in the memory of a state
         self.layouts: dict[str, str] = {}  # of the arrays that are read
         self.aligned: set[str] = set()
         units = [writer.plan.units[k] for k in members]
@@ -158,7 +161,7 @@ class GroupWriter(Units):
                 if value not in self.made:
                     self.read(value)
         for value in wanted:
-            if value.type.ndim:
+            if value.type.ndim and not self.is_of_state(value):
                 name = self.argument(value.type.dtype, value.type.ndim, True, ("out", value))
                 self.given[value] = Place(name, "0", self.shape(value))
         for unit in units:
@@ -169,15 +172,25 @@ class GroupWriter(Units):
         for value in wanted:
             self.leave(value)
 
+    def is_of_state(self, value: Expr) -> bool:
+        """Whether kept values are those of a state with the one before the first step among them."""
+        body: Body = self.loop.params["body"]
+        m = value.params["i"] - len(body.states) if self.loop in value.args else -1
+        if not 0 <= m < len(body.ys):
+            return False
+        pairs = zip(body.states, body.nexts, strict=True)
+        return any(x in body.ys and body.ys[m] in (x, new) for x, new in pairs if x.type.ndim)
+
     def leave(self, value: Expr) -> None:
         """Store a value where others read it."""
+        place = self.values[value]
         if not value.type.ndim:
             name = self.argument(value.type.dtype, 0, True, ("out", value))
             self.lines.append(f"store({name}, 0, {as_dtype(self.number(value), value.type.dtype)})")
-        elif self.values[value] != self.given[value]:
-            if value.params["i"] >= len(self.loop.params["body"].states):
-                raise NotCompiled("a result in the memory of a state")
-            place = self.values[value]
+        elif value not in self.given:
+            assert isinstance(place, Place)
+            self.rows[value] = place
+        elif place != self.given[value]:
             assert isinstance(place, Place)
             self.lines += copy_lines(self.fresh("c"), place, self.given[value])
 
@@ -237,6 +250,10 @@ class GroupWriter(Units):
         self.aligned.add(name)
         return name
 
+    def rows_memory(self, dtype: str, shape: Sequence[str]) -> str:
+        """Memory for the values of a state in all steps, which others may read then."""
+        return self.argument(dtype, len(shape), True, ("rows", dtype, tuple(shape)))
+
     def equal(self, left: Size, right: Size) -> None:
         if self.sizes.find(left) != self.sizes.find(right):
             self.lines += [f"if {self.size(left)} != {self.size(right)}:", "    return 3"]
@@ -278,6 +295,12 @@ class GroupWriter(Units):
                 given.append(writer.allocate(what[0]))
                 writer.env[what[0]] = given[-1]
                 writer.owned.add(what[0])
+            elif kind == "rows":
+                dtype, shape = what
+                given.append(writer.fresh("t"))
+                count = "".join([f"{sizes.get(n, n)}, " for n in shape])
+                writer.scope["aligned"] = aligned
+                writer.line(f"{given[-1]} = aligned(({count}), {writer.dtype(dtype)})")
             else:  # scratch
                 dtype, shape, *more = what
                 count = " + ".join([product([sizes.get(n, n) for n in shape]), *map(str, more)])
@@ -296,6 +319,14 @@ class GroupWriter(Units):
         writer.line("try:")
         writer.line(f"    if {function}({passed}): {general}({passed})")
         writer.line(f"except SizeMismatch: return serve(({writer.arguments}))")
+        memory = dict(zip(self.names, given, strict=True))
+        for value, place in self.rows.items():
+            writer.env[value] = writer.fresh("t")
+            part = ":-1" if place.offset == "0" else "1:"
+            writer.line(f"{writer.env[value]} = {memory[place.buffer]}[{part}]")
+        held = dict.fromkeys([memory[place.buffer] for place in self.rows.values()])
+        if held:  # by those views, for as long as somebody reads them
+            writer.line(f"del {', '.join(held)}")
 
 
 def write_member(writer: Writer, unit: Unit) -> None:

@@ -256,7 +256,9 @@ class InnerWriter(Steps):
         if in_rows and self.body.until is not None:
             raise NotCompiled("kept values of an inner loop that may end early")
         rows = self.more_rows() if in_rows else "2"
-        if self.outer.around_loop and not in_rows:
+        if self.outer.around_loop and in_rows:
+            name = self.root.rows_memory(x.type.dtype, (rows, *shape))
+        elif self.outer.around_loop:
             name = self.root.line_memory(x.type.dtype, (rows, *shape))
         else:
             name = self.root.argument(x.type.dtype, 1, True, ("scratch", x.type.dtype, (rows, *shape)))
@@ -335,6 +337,9 @@ class InnerWriter(Steps):
             place = Place(name, "0", whole)
         self.where["kept", m] = place
         return place
+
+    def is_result(self, m: int) -> bool:
+        return OPS["part"](self.node, i=len(self.body.states) + m) in self.outer.given
 
     def in_memory_of(self, m: int, state: int, how: str) -> None:
         place = self.where["state", state]

@@ -46,6 +46,8 @@ class Steps(Units):
         self.last_lines: list[str] = []
         self.values: dict[Expr, Place | str] = {}
         self.given: dict[Expr, Place] = {}  # places into which values are computed
+        self.also: dict[Expr, Place] = {}  # second places of values that are kept twice
+        self.stored: set[Place] = set()  # those that kernels have written
         self.where: dict[Any, Any] = {}
         self.turned: dict[Expr, Place] = {}
         self.positions: dict[int, str] = {}  # of windows, by how many rows they move along
@@ -127,7 +129,7 @@ class Steps(Units):
         for target, value in targets:
             if value.type.ndim == 0:
                 self.lines.append(f"store({target.buffer}, {target.offset}, {self.number(value)})")
-            else:
+            elif target not in self.stored:
                 found = self.place(value)
                 self.lines += copy_lines(self.fresh("c"), found, target) if found != target else []
         ends = self.fresh("ends")
@@ -155,6 +157,8 @@ class Steps(Units):
             shape = self.shape_of_leaf(x)
             before = [m for m, y in alive.items() if y is x]
             after = [m for m, y in alive.items() if y is body.nexts[k] and y is not x]
+            if not before and any(self.is_result(m) for m in after):
+                after = []  # a copy of it all would take longer than a second store in each step
             for m in (*before, *after):
                 del alive[m]
             name = self.state_memory(k, x, bool(before or after))
@@ -182,9 +186,13 @@ class Steps(Units):
             self.lines.append(f"{name} = {at}")
             later.append((whole.row(name), value))
         for target, value in later:
-            if value.type.ndim:
-                self.given.setdefault(value, target)
+            if value.type.ndim and self.given.setdefault(value, target) is not target:
+                self.also.setdefault(value, target)
         return later
+
+    def is_result(self, m: int) -> bool:
+        """Whether others have memory for kept values, where these are to be."""
+        return False
 
     def around(self, start: str, stop: str) -> list[str]:
         """The loop around the steps."""

@@ -15,6 +15,7 @@ from fuse.codegen.load import ArgType
 from fuse.codegen.loop_emit import Merge, NotCompiled, Place, copy_lines
 from fuse.codegen.multiply_add import has_multiply_add, with_multiply_add
 from fuse.codegen.region import SCATTERS, Region, is_literal, see_through
+from fuse.codegen.rowgroups import in_row_groups
 from fuse.codegen.schedule import schedule
 from fuse.codegen.sizes import Size, Sizes
 from fuse.codegen.staging import in_runs
@@ -34,6 +35,8 @@ class Units(ABC):
     lines: list[str]
     values: dict[Expr, Place | str]
     given: dict[Expr, Place]
+    also: dict[Expr, Place]  # second places of values that are kept twice
+    stored: set[Place]  # those that kernels have written
     plan: Plan
     around_loop = False  # whether these are no steps, but what stands around a loop
     for_file = False  # whether the text is for a file, where no interpreter takes over
@@ -130,15 +133,29 @@ class Units(ABC):
 
     def new(self, node: Expr) -> Place:
         """The place of an array that a step computes."""
-        return self.given[node] if node in self.given else self.scratch(node.type.dtype, self.shape(node))
+        return self.given[node] if node in self.given else self.near(node.type.dtype, self.shape(node))
+
+    def near(self, dtype: str, shape: Sequence[str]) -> Place:
+        """Scratch memory that is written and read at once: at a line of the caches where it is to be had there.
+
+        See `loop_entry.aligned`.
+        """
+        if not self.root.around_loop:
+            return self.scratch(dtype, shape)
+        name = self.root.line_memory(dtype, shape)
+        return Place(name, f"{name}_line", tuple(shape))
 
     # ------------------------------------------------------------ units
     def region(self, region: Region) -> None:
+        twice: set[Expr] = set()
         for node in region.outputs:
             if node.type.ndim:
                 out = self.values[node] = self.new(node)
-                if node.op.name in SCATTERS and not is_literal(self.plan.operands[node][0].base):
-                    self.lines += copy_lines(self.fresh("c"), self.place(node.args[0]), out)  # the kernel changes it
+                if node.op.name in SCATTERS:
+                    if not is_literal(self.plan.operands[node][0].base):  # the kernel changes a copy
+                        self.lines += copy_lines(self.fresh("c"), self.place(node.args[0]), out)
+                elif node in self.also and self.also[node].layout == out.layout == "C":
+                    twice.add(node)
             else:
                 self.values[node] = self.fresh("v")
 
@@ -150,6 +167,7 @@ class Units(ABC):
         text = self.written(kernel)
         arrays: dict[str, Place | str] = {}
         results: dict[str, str] = {}
+        also: dict[str, Place] = {}
         for buffer, base in zip(kernel.buffers, binding.buffers, strict=True):
             if isinstance(base, Local):
                 sizes = [region.sizes[int(p.name[1:])] for a in base.axes for p in a.parts or (a,)]
@@ -165,15 +183,18 @@ class Units(ABC):
             arrays[buffer.name] = found
             if isinstance(found, str) and buffer.output:
                 results[buffer.name] = base.type.dtype
+            if base in twice and buffer.output:
+                also[buffer.name] = self.also[base]
+                self.stored.add(self.also[base])
         scalars = {}
         for scalar, what in zip(kernel.scalars, binding.scalars, strict=True):
             scalars[scalar.name] = self.size(what[1]) if isinstance(what, tuple) else self.number(what)
-        self.lines += Merge(self.fresh("u") + "_", arrays, scalars, results).statements(text)
+        self.lines += Merge(self.fresh("u") + "_", arrays, scalars, results, also).statements(text)
 
     def scheduled(self, region: Region, layout: Callable[[Expr], str]) -> tuple[Kernel, Any]:
         """The kernel of a region for arrays laid out as ``layout`` says, and what its parameters stand for."""
         kernel, binding = schedule(region, self.sizes, self.plan.operands, layout)
-        return check(in_runs(replace(collapse(kernel), rows=None))), binding
+        return check(in_row_groups(in_runs(replace(collapse(kernel), rows=None)))), binding
 
     def written(self, kernel: Kernel) -> str:
         """The text of a kernel."""

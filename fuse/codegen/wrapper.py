@@ -149,7 +149,7 @@ class Writer(SizeNames):
 
     def computed(self, value: Expr) -> Expr:
         """The value itself, where ``value`` is another shape's word for it."""
-        while value.op.name == "unbroadcast":
+        while self.is_word(value):
             value = value.args[0]
         return value
 
@@ -416,7 +416,7 @@ class Writer(SizeNames):
             return self.env[value]
         if target is not None and value in self.in_place:
             return self.env[value]
-        while value.op.name == "unbroadcast" and value not in self.env:
+        while value not in self.env and self.is_word(value):
             value = value.args[0]
         fresh = value in self.owned and value in self.env and value not in taken
         taken.add(value)

@@ -14,16 +14,37 @@ def form(size: Any) -> Form:
     """The normal form of a size: equal forms are equal numbers, whatever the sizes they are made of.
 
     >>> import fuse.tensor as T
-    >>> n = T.vector("x").shape[0]
+    >>> x = T.vector("x")
+    >>> n = x.shape[0]
     >>> form(n - 1) == form(n + (-1)), form(T.minimum(n, n)) == form(n), form(n - 1) == form(n)
     (True, True, False)
+    >>> form(T.exp(x[::-1]).shape[0]) == form(n)
+    True
     """
     if isinstance(size, int):
         return _number(size)
     known: dict[Expr, Form] = {}
-    for node in toposort([size]):
-        known[node] = _form(node, [known[a] for a in node.args])
+    stack = [size]
+    while stack:
+        for node in toposort([stack[-1]], known=known):
+            of = _computed(node)
+            if isinstance(of, Expr) and of not in known:
+                stack.append(of)
+                break
+            if node not in known:
+                args = [known[a] for a in node.args]
+                known[node] = _form(node, args) if of is None else _number(of) if isinstance(of, int) else known[of]
+        else:
+            stack.pop()
     return known[size]
+
+
+def _computed(node: Expr) -> Any:
+    """A size of what is computed, in terms of the sizes of what it is computed of; None of anything else."""
+    if node.op.name != "shape_i" or node.args[0].is_leaf:
+        return None
+    of = shape_of(node.args[0])[node.params["axis"]]
+    return None if of is node else of
 
 
 def _number(value: int) -> Form:

@@ -243,11 +243,12 @@ def _surely_inside(x: Expr, spec: tuple[Any, ...]) -> bool:
 
 @procedure("79: write into all", "set_subtensor inc_subtensor")
 def write_whole(node: Expr, context: Context) -> Expr | None:
-    """set_subtensor(x[:], y) is y, inc_subtensor(x[:], y) is x + y."""
+    """set_subtensor(x[:], y) is y, inc_subtensor(x[:], y) is x + y; set_subtensor(x[::-1], y) is y[::-1]."""
     x, y = node.args[:2]
-    if unmarked(node.params["spec"]):
+    spec = unmarked(node.params["spec"])
+    if any(entry not in (FULL, REVERSED) for entry in spec):
         return None
-    y = cast(y, node.type.dtype)
+    y = _index(cast(y, node.type.dtype), spec)
     return y if node.op.name == "set_subtensor" else make(OPS["add"], (x, y))
 
 
