@@ -1,4 +1,4 @@
-"""Modules of PyTensor's tree that are other modules here, or nothing but inside: they import, as their names do."""
+"""Modules of Theano's and PyTensor's trees that are others here, or nothing but inside: they import, as names do."""
 from __future__ import annotations
 
 import sys
@@ -55,6 +55,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "fuse.compile.debug": (),
     **{f"fuse.compile.debug.{name}": (f"fuse.compile.{name}",) for name in (
         "debugmode", "monitormode", "nanguardmode", "profiling")},
+    "fuse.sandbox.linalg.ops": ("fuse.sandbox.linalg",),
     "fuse.scalar.loop": (),
     "fuse.tensor.blas_headers": (),
     "fuse.tensor.einsum": ("fuse.frontend.einsum",),
@@ -115,7 +116,7 @@ class _Maker:  # a Loader and a MetaPathFinder, whose module takes longer to imp
         function = getattr(sys.modules[parent], last, None)
         if callable(function) and not isinstance(function, Internal):  # not what stands in for an unknown name
             _keep(sys.modules[parent], last)
-        module.__doc__ = f"PyTensor's ``{name.removeprefix('fuse.')}``" + (f": see {homes[0]}." if homes else ".")
+        module.__doc__ = f"The place of ``{name.removeprefix('fuse.')}``" + (f": see {homes[0]}." if homes else ".")
 
         def find(wanted: str) -> Any:
             if not wanted.startswith("__"):

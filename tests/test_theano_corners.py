@@ -241,3 +241,11 @@ def test_keys_of_outputs_that_are_no_texts():
 def test_debug_mode_runs_without_rewrites():
     x = T.dvector("x")
     assert fuse.function([x], x + 1, mode=debugmode.DebugMode(optimizer=None))([1.0]).tolist() == [2.0]
+
+
+def test_linear_algebra_is_where_programs_for_early_theano_look_for_it():
+    from fuse.sandbox.linalg.ops import Hint, cholesky, det, matrix_inverse
+
+    assert det is T.nlinalg.det and matrix_inverse is T.nlinalg.matrix_inverse and cholesky is T.slinalg.cholesky
+    with pytest.raises(NotImplementedError, match=r"sandbox\.linalg\.ops\.Hint, which is part of Theano's inside"):
+        Hint(psd=True)

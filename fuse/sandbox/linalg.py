@@ -5,3 +5,4 @@ from fuse.tensor.slinalg import *  # noqa: F403
 from fuse.tensor.slinalg import __all__ as _of_scipy
 
 __all__ = sorted({*_of_numpy, *_of_scipy})
+__path__: list[str] = []  # programs take the same names from sandbox.linalg.ops
