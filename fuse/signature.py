@@ -374,7 +374,7 @@ def _check_used(roots: Sequence[Expr], ins: Sequence[In], leaves: Sequence[Expr]
         return  # shapes that types tell
     used = set(toposort(roots))
     for node in list(used):  # a derivative uses what it was derived from, even where it does not need it
-        used.update(noted(node, "derived_from", ()))
+        used.update(noted(node, "derived_from", ()), toposort(noted(node, "given_with", ())))
     for i, (item, leaf) in enumerate(zip(ins, leaves, strict=True)):
         if leaf not in used and item.update is None:
             text = (

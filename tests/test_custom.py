@@ -22,6 +22,17 @@ def test_without_overrides_it_is_the_formula():
     assert op.clone() is not op and op.clone()(z, T.exp(z))[0] is product
 
 
+def test_what_an_op_was_given_counts_as_used_whichever_result_is():
+    x, y, z = T.dvectors("x", "y", "z")
+    double, both = fuse.OpFromGraph([x, y], [x * 2, x + y])(x, y + z)
+    f = fuse.function([x, y, z], double)
+    assert f([1.0], [0.0], [0.0]).tolist() == [2.0]
+    with pytest.raises(fuse.errors.UnusedInputError, match="input 2, w, is not used"):
+        fuse.function([x, y, T.dscalar("w"), z], [double, both])
+    with pytest.raises(fuse.errors.UnusedInputError, match="input 1, y, is not used"):
+        fuse.function([x, y], x * 3)
+
+
 @pytest.mark.parametrize("mode", [None, "FAST_COMPILE", "DebugMode"])
 def test_overridden_gradients_of_several_outputs(mode):
     x, y = T.matrices("x", "y")
