@@ -337,3 +337,29 @@ def test_nan_instead_of_an_error_for_matrices_without_a_factor():
 def test_what_is_refused(build, error, message):
     with pytest.raises(error, match=message):
         build(T.dvector("v"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
+@pytest.mark.parametrize("order", ["C", "F", "reversed"])
+@pytest.mark.parametrize("shape", [(4, 1), (4, 3), (4, 0), (4,)], ids=str)
+def test_triangles_in_any_order_of_memory(dtype, order, shape):
+    rng = np.random.default_rng(5)
+    make = {"C": np.ascontiguousarray, "F": np.asfortranarray, "reversed": lambda x: x[::-1].copy()[::-1]}[order]
+    a = make((rng.normal(size=(4, 4)) + 4 * np.eye(4) + (1j * rng.normal(size=(4, 4)) if "c" in dtype else 0)).astype(dtype))
+    b = make(rng.normal(size=shape).astype(dtype))
+    x, y = T.TensorType(dtype, (None, None))("x"), T.TensorType(dtype, (None,) * len(shape))("y")
+    forms = [(lower, unit, trans) for lower in (True, False) for unit in (True, False) for trans in (0, 1, 2)]
+    f = fuse.function([x, y], [T.solve_triangular(x, y, lower=p, unit_diagonal=u, trans=t) for p, u, t in forms])
+    kept = a.copy(), b.copy()
+    for found, (p, u, t) in zip(f(a, b), forms, strict=True):
+        expected = scipy.linalg.solve_triangular(a, b, lower=p, unit_diagonal=u, trans=t)
+        np.testing.assert_allclose(found, expected, rtol=1e-5 if dtype in ("float32", "complex64") else 1e-12)
+        assert found.dtype == dtype
+    assert (a == kept[0]).all() and (b == kept[1]).all()
+
+
+@pytest.mark.parametrize("shapes", [((3, 3), (4, 2)), ((3, 4), (4, 2)), ((3, 4), (3, 0))])
+def test_triangles_of_shapes_that_do_not_fit_are_refused(shapes):
+    a, b = T.dmatrices("a", "b")
+    with pytest.raises(fuse.errors.ShapeError, match=r"must be square.*(\n.*)*solve_triangular"):
+        fuse.function([a, b], T.solve_triangular(a, b))(*map(np.ones, shapes))

@@ -46,13 +46,18 @@ _NOT_POSITIVE = (
 )
 
 
+_ONE_OF_LAPACK = [{np.dtype(code)} for code in "dfDF"]
+
+
 def guarded(what: str, function: Callable[..., Any], advice: str = "") -> Callable[..., Any]:
     """``function`` on operands in LAPACK's dtype, with its LinAlgError told as a MatrixError that has some advice."""
 
     def call(*arrays: Any, **params: Any) -> Any:
-        dtype = lapack_dtype(*[a.dtype.name for a in arrays])
+        if {a.dtype for a in arrays} not in _ONE_OF_LAPACK:
+            dtype = lapack_dtype(*[a.dtype.name for a in arrays])
+            arrays = tuple([np.asarray(a, dtype) for a in arrays])
         try:
-            return function(*[np.asarray(a, dtype) for a in arrays], **params)
+            return function(*arrays, **params)
         except np.linalg.LinAlgError as error:
             shapes = ", ".join(str(a.shape) for a in arrays)
             raise MatrixError(f"{what}: {error} (shapes {shapes}){advice and '; '}{advice}") from error

@@ -133,16 +133,35 @@ def _without(x: Expr, column: bool) -> Expr:
 
 
 # ---------------------------------------------------------------- triangular matrices
-def _scipy_triangular(a: Any, b: Any, *, lower: bool, unit_diagonal: bool) -> Any:
-    from scipy.linalg import solve_triangular as scipy_solve
+_TRTRS = {"f": "strtrs", "d": "dtrtrs", "F": "ctrtrs", "D": "ztrtrs"}
 
+
+def _one_triangular(a: Any, b: Any, lower: bool, unit_diagonal: bool) -> Any:
+    """LAPACK's trtrs, called as SciPy's solve_triangular calls it: checks of its own would take most of a small call."""
+    from scipy.linalg import lapack
+
+    if len(a) != a.shape[1] or len(a) != len(b):
+        raise ValueError("the matrix must be square, and the right-hand side have as many rows")
+    if b.size == 0:
+        return np.empty_like(b)
+    trtrs = getattr(lapack, _TRTRS[a.dtype.char])
+    if a.flags.f_contiguous:
+        x, info = trtrs(a, b, lower=lower, unitdiag=unit_diagonal)
+    else:
+        x, info = trtrs(a.T, b, lower=not lower, trans=1, unitdiag=unit_diagonal)
+    if info > 0:
+        raise np.linalg.LinAlgError(f"singular matrix: resolution failed at diagonal {info - 1}")
+    return x
+
+
+def _solve_triangles(a: Any, b: Any, *, lower: bool, unit_diagonal: bool) -> Any:
     if a.ndim == 2 and b.ndim <= 2:
-        return scipy_solve(a, b, lower=lower, unit_diagonal=unit_diagonal, check_finite=False)
+        return _one_triangular(a, b, lower, unit_diagonal)
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     a, b = np.broadcast_to(a, (*batch, *a.shape[-2:])), np.broadcast_to(b, (*batch, *b.shape[-2:]))
     out = np.empty(b.shape, b.dtype)
     for k in np.ndindex(batch):
-        out[k] = scipy_solve(a[k], b[k], lower=lower, unit_diagonal=unit_diagonal, check_finite=False)
+        out[k] = _one_triangular(a[k], b[k], lower, unit_diagonal)
     return out
 
 
@@ -156,7 +175,7 @@ def _triangular_grad(g: Expr, out: Expr, a: Expr, b: Expr, *, lower: bool, unit_
 
 
 @op_record(
-    "opaque", name="solve_triangular", numpy=guarded("solve_triangular", _scipy_triangular, SINGULAR),
+    "opaque", name="solve_triangular", numpy=guarded("solve_triangular", _solve_triangles, SINGULAR),
     infer=_solve_type, shape=_solve_shape, grad=_triangular_grad,
 )
 def triangular_solution(op: Op, a: Expr, b: Expr, *, lower: bool, unit_diagonal: bool) -> Expr:
