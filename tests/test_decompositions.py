@@ -345,7 +345,8 @@ def test_what_is_refused(build, error, message):
 def test_triangles_in_any_order_of_memory(dtype, order, shape):
     rng = np.random.default_rng(5)
     make = {"C": np.ascontiguousarray, "F": np.asfortranarray, "reversed": lambda x: x[::-1].copy()[::-1]}[order]
-    a = make((rng.normal(size=(4, 4)) + 4 * np.eye(4) + (1j * rng.normal(size=(4, 4)) if "c" in dtype else 0)).astype(dtype))
+    turned = 1j * rng.normal(size=(4, 4)) if "c" in dtype else 0
+    a = make((rng.normal(size=(4, 4)) + 4 * np.eye(4) + turned).astype(dtype))
     b = make(rng.normal(size=shape).astype(dtype))
     x, y = T.TensorType(dtype, (None, None))("x"), T.TensorType(dtype, (None,) * len(shape))("y")
     forms = [(lower, unit, trans) for lower in (True, False) for unit in (True, False) for trans in (0, 1, 2)]

@@ -16,7 +16,7 @@ from typing import Any
 from fuse import rules
 from fuse.codegen.alone_calls import SUPPORT, call
 from fuse.codegen.alone_loops import write_loop
-from fuse.codegen.assume import asked_sizes, assume_picks
+from fuse.codegen.assume import asked_sizes, assume_idioms
 from fuse.codegen.calls import is_integer, shuffle_text, slice_text
 from fuse.codegen.choosing import plan
 from fuse.codegen.collapse import collapse
@@ -86,7 +86,7 @@ def stand_alone(
 def _written(
     inputs: Sequence[Expr], results: Sequence[Expr], mode: str, texts: Texts, native: bool
 ) -> _Writer:
-    chosen, assumed = assume_picks(list(results))
+    chosen, assumed = assume_idioms(list(results))
     expanded = without_detours(expand(tidied(rules.optimize(without_identities(chosen), mode=mode), mode)))
     settled, sizes = settle(expanded, [*assumed, *asked_sizes(results)])
     return _Writer(list(inputs), settled, sizes, texts, native, mode == "strict")

@@ -1,8 +1,9 @@
-"""Assumptions: sizes that are equal in the ordinary use of an idiom, taken as equal and guarded.
+"""Assumptions: what holds of sizes in the ordinary use of an idiom, taken for granted and guarded.
 
 ``x[arange(y.shape[0]), y]`` picks one place in each row of ``x``; only if ``y`` has as many entries as ``x`` has rows
-is it a function of the row, and fuses. Programs mean that, so plans assume it; a call where it does not hold is
-served by a plan that assumes nothing. That a size is not negative every plan assumes: the interpreter tells the error.
+is it a function of the row, and fuses. ``x - x[:, :1]`` repeats a column, unless ``x`` has no column. Programs mean
+that, so plans assume it; a call where it does not hold is served by a plan that assumes nothing. That a size is not
+negative every plan assumes: the interpreter tells the error.
 """
 
 from __future__ import annotations
@@ -11,11 +12,19 @@ from collections.abc import Sequence
 
 from fuse.codegen.sizes import in_ints
 from fuse.expr import CONSTANT, Expr, constant, make, rebuild, toposort, transform
+from fuse.frontend.loops import Body
 from fuse.frontend.shape import shape_of
 from fuse.frontend.signs import never_negative
 from fuse.op import OPS
 
 _FIRST_INDEX = {"gather": 1, "inc_gather": 2, "set_gather": 2}
+
+
+def assume_idioms(outputs: Sequence[Expr]) -> tuple[list[Expr], list[tuple[Expr, Expr]]]:
+    """``outputs`` with what programs mean by their indices taken for granted, and the sizes that say that it holds."""
+    chosen, rows = assume_picks(outputs)
+    chosen, ones = assume_ones(chosen)
+    return chosen, [*rows, *ones]
 
 
 def assume_picks(outputs: Sequence[Expr]) -> tuple[list[Expr], list[tuple[Expr, Expr]]]:
@@ -56,6 +65,71 @@ def assume_rows(outputs: Sequence[Expr]) -> tuple[list[Expr], list[tuple[Expr, E
         return node if node.is_leaf else rebuild(node, args)
 
     return transform(outputs, visit), list(equal)
+
+
+def assume_ones(outputs: Sequence[Expr]) -> tuple[list[Expr], list[tuple[Expr, Expr]]]:
+    """``outputs`` with ``x[:, :1]`` as ``x[:, 0]`` of one column, and the sizes that say that there is an ``x[:, 0]``.
+
+    Only where formulas read such a slice: it repeats there, ``x - x[:, :1]``, unless the axis has one element or none.
+    """
+    nodes = toposort(outputs)
+    read = {a for node in nodes if node.op.kind == "elementwise" for a in node.args}
+    read |= {node.args[1] for node in nodes if node.op.name in ("set_subtensor", "inc_subtensor")}
+    equal: dict[tuple[Expr, Expr], None] = {}
+
+    def visit(node: Expr, args: tuple[Expr, ...]) -> Expr:
+        if node.is_leaf:
+            return node
+        new = rebuild(node, args)
+        if node.op.name == "loop":
+            params = {**node.params, "body": _assumed_in_steps(node.params["body"])}
+            return _with_origin(make(node.op, args, params), node)
+        if node not in read or new.op.name != "subtensor":
+            return new
+        x, spec = args[0], list(new.params["spec"])
+        ones = {}
+        for axis, entry in enumerate(spec):
+            at = _only_place(entry)
+            size = shape_of(x)[axis]
+            if at is not None and x.type.shape[axis] is None and isinstance(size, Expr):
+                ones[axis] = at
+                least = constant(at + 1 if at >= 0 else -at, dtype="int64")
+                equal[make(OPS["maximum"], (size, least)), size] = None
+        if not ones:
+            return new
+        spec = [("int", ones[axis]) if axis in ones else entry for axis, entry in enumerate(spec)]
+        row = make(new.op, args, {"spec": tuple(spec)})
+        kept = [axis for axis in range(x.type.ndim) if axis >= len(spec) or spec[axis][0] != "int" or axis in ones]
+        counter = iter(range(row.type.ndim))
+        pattern = tuple(["x" if axis in ones else next(counter) for axis in kept])
+        return _with_origin(make(OPS["dimshuffle"], (_with_origin(row, node),), {"pattern": pattern}), node)
+
+    return transform(outputs, visit), list(equal)
+
+
+def _with_origin(new: Expr, node: Expr) -> Expr:
+    new.origin = new.origin or node.origin
+    return new
+
+
+def _assumed_in_steps(body: Body) -> Body:
+    """The same of what a loop does in each step; a step that has no such place is told to the interpreter."""
+    found, equal = assume_ones(body.outputs)
+    if not equal:
+        return body
+    values = [new if new.type == old.type else old for new, old in zip(found, body.outputs, strict=True)]
+    a, b = len(body.nexts), len(body.nexts) + len(body.ys)
+    until = values[-1] if body.until is not None else None
+    return Body(body.sequences, body.states, body.fixed, values[:a], values[a:b], until)
+
+
+def _only_place(entry: tuple[object, ...]) -> int | None:
+    """The ``k`` of a slice ``k:k + 1``."""
+    if entry[0] != "slice" or entry[3] not in (None, 1):
+        return None
+    start = 0 if entry[1] is None else entry[1]
+    stop = 0 if entry[2] is None and start == -1 else entry[2]
+    return start if isinstance(start, int) and isinstance(stop, int) and stop == start + 1 else None
 
 
 def _start_of(rest: Expr) -> int | None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from fuse import rules
 from fuse.codegen import device, load
-from fuse.codegen.assume import asked_sizes, assume_picks, assume_rows
+from fuse.codegen.assume import asked_sizes, assume_idioms, assume_rows
 from fuse.codegen.cuda_array import DeviceArray, is_on_device
 from fuse.codegen.cuda_launch import DeviceRegion, Empty
 from fuse.codegen.cuda_loops import NoSteps
@@ -47,7 +47,7 @@ class DeviceProgram:
         self.inputs, self.outputs, self.updates = tuple(inputs), tuple(outputs), tuple(updates)
         self.mode = mode
         results = [*self.outputs, *[value for _, value in self.updates]]
-        chosen, assumed = assume_picks(results)
+        chosen, assumed = assume_idioms(results)
         self.trace: list[Any] = []
         results = tidied(rules.optimize(without_identities(chosen), mode=mode, trace=self.trace), mode)
         results, more = assume_rows(results)

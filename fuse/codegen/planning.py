@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fuse import rules
 from fuse.codegen.accumulate import with_accumulation
-from fuse.codegen.assume import asked_sizes, assume_picks, assume_rows
+from fuse.codegen.assume import asked_sizes, assume_idioms, assume_rows
 from fuse.codegen.contract import with_products
 from fuse.codegen.expand import expand, settle
 from fuse.codegen.halo import with_halos
@@ -37,7 +37,7 @@ class Planned:
         asked = asked_sizes(results)
         self.assumed: list[tuple[Expr, Expr]] = []
         if program.assuming:
-            results, self.assumed = assume_picks(results)
+            results, self.assumed = assume_idioms(results)
         results = rules.optimize(without_identities(results), mode=program.mode, trace=self.trace)
         results = tidied(results, program.mode)
         if program.assuming:

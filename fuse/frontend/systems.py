@@ -137,7 +137,7 @@ _TRTRS = {"f": "strtrs", "d": "dtrtrs", "F": "ctrtrs", "D": "ztrtrs"}
 
 
 def _one_triangular(a: Any, b: Any, lower: bool, unit_diagonal: bool) -> Any:
-    """LAPACK's trtrs, called as SciPy's solve_triangular calls it: checks of its own would take most of a small call."""
+    """LAPACK's trtrs, as SciPy's solve_triangular calls it, whose own checks take most of the time of a small call."""
     from scipy.linalg import lapack
 
     if len(a) != a.shape[1] or len(a) != len(b):
