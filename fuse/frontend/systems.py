@@ -56,13 +56,13 @@ def _summed(g: Expr, like: Expr) -> Expr:
     return g if g.type.ndim == like.type.ndim <= 2 else sum_to(g, like)
 
 
-def _solve_columns(function: Callable[..., Any], a: Any, b: Any, **params: Any) -> Any:
+def solve_columns(function: Callable[..., Any], a: Any, b: Any, **params: Any) -> Any:
     """NumPy 1 and 2 read a stack of vectors differently; a column is a column for both."""
     return function(a, b[:, None], **params)[:, 0] if b.ndim == 1 else function(a, b, **params)
 
 
 @op_record(
-    "opaque", name="solve", numpy=guarded("solve", lambda a, b: _solve_columns(np.linalg.solve, a, b), SINGULAR),
+    "opaque", name="solve", numpy=guarded("solve", lambda a, b: solve_columns(np.linalg.solve, a, b), SINGULAR),
     infer=_solve_type, shape=_solve_shape, grad=_solve_grad,
 )
 def _solve(op: Op, a: Expr, b: Expr) -> Expr:
