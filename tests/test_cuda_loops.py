@@ -186,3 +186,11 @@ def test_axes_along_which_elements_have_loops_of_their_own():
     assert axes(scanned(lambda v, s, k: (v + s, k + s.sum()), [h, T.constant(0.0)], sequences=x)) is None
     assert axes(scanned(lambda v, s, k: (v + s + k, k + 1), [h, T.constant(0.0)], sequences=x)) == 1
     assert axes(scanned(lambda v, s, z: (v + s, T.tanh(z)), [h, T.dvector("z")], sequences=x)) is None
+
+
+def test_loops_over_no_elements_stay_on_the_device():
+    states = scanned(lambda v, s: v * s + 1, h, sequences=x)
+    outputs = [states, T.grad((states**2).sum(), h)]
+    on_both([x, h], outputs, [np.ones((4, 0)), np.ones(0)])
+    f = on_both([x, h], outputs, [np.ones((4, 3)), np.ones(3)])
+    assert f"one launch for all steps, {THREAD}" in f.explain()

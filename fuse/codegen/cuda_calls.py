@@ -35,7 +35,7 @@ CALLS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "slogdet": lambda cp, a, p: cp.linalg.slogdet(*a),
     "matrix_inverse": lambda cp, a, p: cp.linalg.inv(*a),
     "solve": lambda cp, a, p: _solved(cp, *a),
-    "cholesky": lambda cp, a, p: _cholesky(cp.linalg.cholesky, *a, p["lower"]),
+    "cholesky": lambda cp, a, p: _cholesky(cp.linalg.cholesky, a[0], p["lower"]),
     "qr": lambda cp, a, p: cp.linalg.qr(*a, mode=p["mode"]),
     "qr_r": lambda cp, a, p: cp.linalg.qr(*a, mode="r"),
     "eigh": lambda cp, a, p: cp.linalg.eigh(*a, UPLO="L" if p["lower"] else "U"),
@@ -100,8 +100,9 @@ def call_of(node: Expr) -> Callable[..., Any] | None:
     cupy = _cupy() if call is not None else None
     if cupy is None or call is None:
         return None
-    several = isinstance(node.type, TupleType)
-    dtypes = [t.dtype for t in (node.type.elements if several else (node.type,))]
+    kind: Any = node.type
+    several = isinstance(kind, TupleType)
+    dtypes = [t.dtype for t in (kind.elements if several else (kind,))]
     params, found, solves = node.params, call, name in _SOLVER
 
     def run(*given: DeviceArray | int) -> Any:
@@ -110,7 +111,7 @@ def call_of(node: Expr) -> Callable[..., Any] | None:
             return on_host(*given)
         on.counts["library calls"] += 1
         with cupy.cuda.ExternalStream(LEGACY), _watched(name):  # whatever stream the caller works on
-            arrays = [a if isinstance(a, int) else cupy.asarray(_Lent(a)) for a in given]
+            arrays: list[Any] = [a if isinstance(a, int) else cupy.asarray(_Lent(a)) for a in given]
             if solves:
                 work = lapack_dtype(*[a.type.dtype for a in node.args])
                 arrays = [a.astype(work, copy=False) for a in arrays]

@@ -111,9 +111,11 @@ class DeviceLoop:
         on, text = device.current(), self.text
         along = self.sizes(given)
         total = math.prod(along)
+        if not total:  # no element to ask for its sizes
+            raise Unsuited
         own = [_element(x, [*[None] * (k < len(self.body.sequences)), *axes]) for k, (x, axes) in enumerate(
             zip(given, self.peeled.inputs, strict=True))]
-        sizes = self.measure(own) if total else None
+        sizes = self.measure(own)
         if sizes is None:
             raise Unsuited
         blocks, threads = self.threads(on, total, sizes)
