@@ -14,7 +14,7 @@ from typing import Any
 
 from fuse.codegen import tape
 from fuse.codegen.emit import first_indices
-from fuse.codegen.emit_groups import GroupEmitter
+from fuse.codegen.emit_flat import FlatEmitter
 from fuse.codegen.emit_sums import CHUNK
 from fuse.codegen.kernel import (
     Buffer,
@@ -47,7 +47,7 @@ class Source:
     tape: tape.Tape | None = None
 
 
-class CpuEmitter(GroupEmitter):
+class CpuEmitter(FlatEmitter):
     """The whole of a kernel. ``much``: threads may share it; ``tapes``: long bodies may become tapes."""
 
     target = "cpu"
@@ -132,6 +132,9 @@ class CpuEmitter(GroupEmitter):
             return
         if self.is_turning(s):
             self.turning(s)
+            return
+        if self.is_flat_nest(s):
+            self.flat(s)
             return
         if s.kind == "lane":
             combined = [c for c in s.body if isinstance(c, Combine) and c.acc in self.compensated]

@@ -236,6 +236,7 @@ class Kernel:
     turned: bool = False
     short: int = 0  # up to so many elements such rows are short
     tall: tuple[Axis, tuple[Axis, ...]] | None = None  # lanes and rows, where a kernel by strips has one by rows
+    narrow: bool = False  # by rows of few columns
     # The axis along rows, the bytes read of each of its elements, and whether the kernel is the one for long rows.
     long: tuple[Axis, int, bool] | None = None
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from math import prod
 from typing import Any
 
-from fuse.codegen import emit_cpu, emit_parts
+from fuse.codegen import emit_cpu, emit_parts, flatrows
 from fuse.codegen.byrows import by_rows, tall_axes
 from fuse.codegen.collapse import collapse
 from fuse.codegen.emit_cpu import Source
@@ -24,7 +24,7 @@ from fuse.codegen.parallel import is_much, split
 from fuse.codegen.region import Operand, Region
 from fuse.codegen.rowblocks import in_row_blocks
 from fuse.codegen.rowgroups import in_row_groups
-from fuse.codegen.runner import BY_ROWS, THREADED, TURNED, Callback, Layouts, Recipe, Runner, rearranged
+from fuse.codegen.runner import BY_ROWS, NARROW, THREADED, TURNED, Callback, Layouts, Recipe, Runner, rearranged
 from fuse.codegen.schedule import schedule
 from fuse.codegen.sizes import Sizes
 from fuse.codegen.staging import staged
@@ -70,6 +70,11 @@ class Launcher(Runner):
         reduced = [self.region.amap.get(node) for node in self.region.domain]
         return not self.region.across and all(axes is not None and axes == (None,) * len(axes) for axes in reduced)
 
+    @cached_property
+    def has_flat_rows(self) -> bool:
+        """Whether narrow arrays have a kernel by rows of their own."""
+        return bool(flatrows.flat_nests(self.scheduled((*("C",) * len(self.bases), BY_ROWS))[0]))
+
     def scheduled(self, layouts: Layouts) -> tuple[Kernel, Binding]:
         """The kernel for the given layouts and flags, and what its parameters stand for."""
         known: Mapping[Expr, str] = dict(zip(self.bases, layouts, strict=False))
@@ -88,6 +93,8 @@ class Launcher(Runner):
             apart = by_rows(kernel)
             merged = apart if self.exact else one_sweep(apart)
             kernel = apart if any(map(is_long, bodies(merged))) else merged
+            if NARROW in layouts:
+                return check(split(replace(kernel, narrow=True))), binding
         elif (tall or THREADED in layouts) and not (turned or self.exact) and may_be_long(kernel):
             far, other = self.for_long_rows(layout_of)
             if far.long is not None and _alike(other, binding):
@@ -164,7 +171,7 @@ class Launcher(Runner):
         if long is not None and not flags and size(long[0]) * long[1] >= emit_parts.LONG_ROW:
             return [BY_ROWS]
         if tall is not None and not flags and set(layouts) == {"C"} and emit_parts.is_tall(*tall, size):
-            return [BY_ROWS]
+            return [BY_ROWS, NARROW] if size(tall[0]) <= flatrows.FEW_COLUMNS and self.has_flat_rows else [BY_ROWS]
         return [THREADED, *flags]
 
     def long_rows(self, layouts: Layouts) -> tuple[Axis, int, bool] | None:

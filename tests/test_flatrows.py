@@ -1,0 +1,120 @@
+"""Narrow arrays done by rows, many rows as one loop: against NumPy, for numbers of columns and of rows left over."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from forcing import much_work
+
+import fuse
+import fuse.tensor as T
+from fuse.codegen.flatrows import FEW_COLUMNS
+from fuse.codegen.runner import BY_ROWS, NARROW
+from fuse.config import config
+
+RNG = np.random.default_rng(12)
+COLUMNS = (1, 2, 3, 7, 10, 16, 31, 64, 65)
+ROWS = (1, 2, 63, 64, 65, 300, 1001)
+
+
+@pytest.fixture(autouse=True)
+def every_array_is_tall(monkeypatch):
+    with much_work(monkeypatch, 2, FEW_ROWS=0):
+        yield
+
+
+def formulas(dtype):
+    """Statistics that need one another, products with columns and with rows, choices, extremes and counts."""
+    x = T.TensorType(dtype, (None, None))("x")
+    w, v = T.TensorType(dtype, (None,))("w"), T.TensorType(dtype, (None,))("v")
+    e = T.exp(x - x.max(0))
+    outputs = [
+        T.log(T.exp(x).sum(0)), x.var(0), (x - x.mean(0)) / T.sqrt(x.var(0) + 1), e / e.sum(0), (x * w).sum(0),
+        (x * v[:, None]).sum(0), (1 + x / 9).prod(0), x.min(0), T.gt(x, w).sum(0), T.any(x > 2, 0), T.all(x > -2, 0),
+        T.switch(x > 0, x, w).sum(0) + T.tanh(x).max(0), x.argmax(0),
+    ]
+
+    def expected(x, w, v):
+        e = np.exp(x - x.max(0))
+        return [
+            np.log(np.exp(x).sum(0)), x.var(0), (x - x.mean(0)) / np.sqrt(x.var(0) + 1), e / e.sum(0), (x * w).sum(0),
+            (x * v[:, None]).sum(0), (1 + x / 9).prod(0), x.min(0), (x > w).sum(0), (x > 2).any(0), (x > -2).all(0),
+            np.where(x > 0, x, w).sum(0) + np.tanh(x).max(0), x.argmax(0),
+        ]
+
+    return [x, w, v], outputs, expected
+
+
+def values(dtype, n, m):
+    return [RNG.standard_normal(shape).astype(dtype) for shape in ((n, m), (m,), (n,))]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("together", [True, False])
+def test_agree_with_numpy(dtype, together):
+    inputs, outputs, expected = formulas(dtype)
+    groups = [range(len(outputs))] if together else [[k] for k in range(len(outputs))]
+    functions = [fuse.function(inputs, [outputs[k] for k in group], on_unused_input="ignore") for group in groups]
+    rtol = 1e-11 if dtype == "float64" else 3e-5
+    for m in COLUMNS:
+        for n in ROWS if together else ROWS[-3:]:
+            given = values(dtype, n, m)
+            want = expected(*[a.astype("f8") for a in given])
+            got = [y for f in functions for y in f(*given)]
+            for k, (have, value) in enumerate(zip(got, want, strict=True)):
+                np.testing.assert_allclose(have, value, rtol, rtol * n, err_msg=f"formula {k}, {n} rows of {m}")
+
+
+def test_narrow_arrays_have_a_kernel_of_their_own_and_wide_ones_another():
+    x = T.dmatrix("x")
+    f = fuse.function([x], T.log(T.exp(x).sum(0)))
+    (launcher,) = f.fn.launchers
+    for m in (FEW_COLUMNS, FEW_COLUMNS + 1, 3):
+        a = RNG.standard_normal((200, m))
+        np.testing.assert_allclose(f(a), np.log(np.exp(a).sum(0)), 1e-12)
+    assert {form[2:] for form in launcher.variants if BY_ROWS in form} == {(BY_ROWS, NARROW), (BY_ROWS,)}
+
+
+def test_the_same_bits_for_any_threads_and_of_every_call():
+    inputs, outputs, _ = formulas("float64")
+    f = fuse.function(inputs, outputs)
+    given = values("float64", 3000, 10)
+    found = []
+    for count in (1, 2, 3, 1):
+        with config.change_flags(threads=count):
+            found.append(f(*given))
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            assert a.tobytes() == b.tobytes()
+
+
+def test_infinities_and_nan_stay_in_their_columns():
+    x = T.dmatrix("x")
+    f = fuse.function([x], [x.max(0), x.sum(0), T.exp(x - x.max(0)).sum(0), x.var(0)])
+    a = RNG.standard_normal((500, 6))
+    a[3, 1], a[499, 2], a[64, 3], a[:, 4] = np.nan, np.inf, -np.inf, -np.inf
+    with np.errstate(invalid="ignore"):
+        want = [a.max(0), a.sum(0), np.exp(a - a.max(0)).sum(0), a.var(0)]
+    for have, value in zip(f(a), want, strict=True):
+        np.testing.assert_allclose(have, value, 1e-12)
+
+
+@pytest.mark.parametrize("axis", [0, 1, (0, 1)])
+def test_more_dimensions_and_other_orders(axis):
+    x = T.dtensor3("x")
+    e = T.exp(x - x.max(axis, keepdims=True))
+    f = fuse.function([x], [e / e.sum(axis, keepdims=True), x.std(axis)])
+    for order in "CF":
+        a = np.asarray(RNG.standard_normal((37, 41, 5)), order=order)
+        p = np.exp(a - a.max(axis, keepdims=True))
+        for have, want in zip(f(a), [p / p.sum(axis, keepdims=True), a.std(axis)], strict=True):
+            np.testing.assert_allclose(have, want, 1e-11)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int64", "uint16", "complex128", "bool"])
+def test_other_dtypes(dtype):
+    x = T.TensorType(dtype, (None, None))("x")
+    f = fuse.function([x], [x.sum(0), (x * x).sum(0) if dtype != "bool" else x.any(0)])
+    a = RNG.integers(0, 2 if dtype == "bool" else 9, (777, 5)).astype(dtype)
+    for have, want in zip(f(a), [a.sum(0), (a.astype("O") * a).sum(0) if dtype != "bool" else a.any(0)], strict=True):
+        np.testing.assert_array_equal(have, want.astype(have.dtype))
