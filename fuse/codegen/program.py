@@ -162,10 +162,12 @@ class Program:
         return self._interpreted(arrays)
 
     def _refined(self, ones: dict[Expr, Any]) -> Program | None:
+        from fuse.looping.narrow import narrowed
+
         new = {leaf: TensorType(leaf.type.dtype, static)(leaf.name) for leaf, static in ones.items()}
         inputs = [new.get(v, v) for v in self.inputs] + [new[s] for s in ones if s.op is SHARED]
         try:
-            results = substitute([*self.outputs, *[value for _, value in self.updates]], new)
+            results = narrowed(substitute([*self.outputs, *[value for _, value in self.updates]], new))
             return Program(inputs, results, (), self.mode, assuming=bool(ones))
         except FuseError:
             return None  # the interpreter tells what is wrong, with values at hand
