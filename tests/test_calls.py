@@ -228,6 +228,62 @@ def test_calls_of_numpy_and_views_in_between():
         f(np.zeros((4, 4)), b)
 
 
+def test_views_that_kernels_alone_read():
+    """They are lent, not made; a kernel that refuses a call leaves it to its launcher, which gets arrays."""
+    x, k = T.dmatrix("x"), T.lscalar("k")
+    moved = T.exp(x[1:, 1:] - x[:-1, :-1]) * x[k:, :-1][: x.shape[0] - 1] + x[None, 1:, 1:][0]
+    outputs = [moved, (x[1:] * x[:-1]).sum(), x[2], x[::2] * 1.5, T.dot(x[1:].T, x[1:])]
+    a = np.random.default_rng(2).normal(size=(9, 7))
+    f = settled([x, k], outputs, a, 1)
+    assert call_plan._Translator(f.fn.wrapper_source, f.fn.scope, "list", None).lendable
+    held = sys.getrefcount(a)
+    wide, tall = np.zeros((9, 14))[:, ::2], np.zeros((700, 600))
+    wide[:], tall[:] = a, np.random.default_rng(3).normal(size=tall.shape)
+    odd = np.frombuffer(b"." + a.tobytes(), np.float64, a.size, 1).reshape(a.shape)  # not aligned
+    for _ in range(3):
+        for given in (a, a[::-1], wide, np.asfortranarray(a), tall, odd, a[:3, :1], tall.T):
+            found = f(given, 1)
+            parts = given[1:, 1:], given[:-1, :-1], given[1:, :-1]
+            wanted = [
+                np.exp(parts[0] - parts[1]) * parts[2] + parts[0], (given[1:] * given[:-1]).sum(), given[2],
+                given[::2] * 1.5, given[1:].T @ given[1:],
+            ]
+            for got, want in zip(found, wanted, strict=True):
+                np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-9)
+                assert not np.shares_memory(got, given)
+        with pytest.raises(IndexError):
+            f(a[:2], 1)
+    assert sys.getrefcount(a) == held
+    wrong = []
+
+    def often(_):
+        for _ in range(200):
+            if not np.allclose(f(a, 1)[1], (a[1:] * a[:-1]).sum()):
+                wrong.append(1)
+
+    in_threads(often, range(4))
+    assert not wrong
+
+
+def test_views_of_which_there_are_many():
+    x = T.dvector("x")
+    a = np.random.default_rng(4).normal(size=40)
+    f = settled([x], sum((x[k : 20 + k] * float(k) for k in range(1, 13)), x[:20]), a)
+    np.testing.assert_allclose(f(a), a[:20] + sum(k * a[k : 20 + k] for k in range(1, 13)), rtol=1e-13)
+    y = T.tensor(dtype="float64", shape=(None,) * 9)
+    g = settled([y], y[1:] + y[:-1], np.ones((3,) + (1,) * 8))
+    assert g(np.ones((3, 2) + (1,) * 7)).tolist() == (2 * np.ones((2, 2) + (1,) * 7)).tolist()
+
+
+def test_an_update_of_what_a_view_is_taken_of():
+    x, s = T.dvector("x"), fuse.shared(np.zeros(3), "s")
+    f = settled([x], (x[1:] * x[:-1]).sum(), A, updates=[(s, s * 0.5 + x[::-1])])
+    s.set_value(np.zeros(3))
+    for _ in range(3):
+        assert float(f(A)) == 8.0
+    np.testing.assert_allclose(s.get_value(), A[::-1] * 1.75)
+
+
 # ---------------------------------------------------------------- the object
 def test_it_stays_a_function(vectors):
     x, y = vectors

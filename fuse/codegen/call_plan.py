@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 
 from fuse.codegen.added import AddedProduct
-from fuse.codegen.call_words import REGISTERS, VIEWS, Pointer, Words
+from fuse.codegen.call_words import LENT, MOST_LENT, REGISTERS, VIEWS, Pointer, Words
 from fuse.codegen.frames import Frame
 from fuse.codegen.grouped import Grouped
+from fuse.codegen.lent_views import lendable
+from fuse.codegen.native import Kernel
 from fuse.codegen.products import SmallProduct
 from fuse.codegen.runner import unmade
 from fuse.codegen.syntax import parse
@@ -78,6 +80,8 @@ class _Translator:
         self.integers: set[str] = set()  # inputs that are Python ints once they are checked
         self.ranks: dict[int, int] = {}  # of registers that hold arrays, where known
         self.words = Words(len(names))
+        self.lendable = lendable(function, self.is_compiled)
+        self.lent = 0
 
     def translated(self, python: Callable[..., Any]) -> Callable[..., Any] | None:
         for statement in self.body:
@@ -162,13 +166,21 @@ class _Translator:
         else:
             raise Untranslatable(test)
 
+    def is_compiled(self, name: str) -> bool:
+        return isinstance(getattr(self.kernel_of(name), "__self__", None), Kernel)
+
+    def kernel_of(self, name: str) -> Any:
+        """What is called in the place of a kernel."""
+        kernel = self.scope[name]
+        return kernel.compiled() if isinstance(kernel, (Frame, Grouped, SmallProduct)) else kernel
+
     def kernel(self, call: ast.Call, general: ast.expr, made: Sequence[int] = ()) -> None:
         arguments = [self.value(a) for a in call.args]
         kernel, launch = self.scope[_name(call.func)], self.scope[_name(general)]
         operation = "product" if isinstance(kernel, SmallProduct) else "kernel"
         if isinstance(kernel, AddedProduct):
             self.words("quiet")
-        kernel = kernel.compiled() if isinstance(kernel, (Frame, Grouped, SmallProduct)) else kernel
+        kernel = self.kernel_of(_name(call.func))
         launch = getattr(launch, "plain", launch)
         self.words(operation, Pointer(kernel), Pointer(launch), len(arguments), *arguments, len(made), *made)
 
@@ -192,6 +204,9 @@ class _Translator:
                     ast.Compare(left=ast.Attribute(value=ast.Name(id=cell))),
                     ast.Call(func=ast.Name(id="apart"), args=[_, *others])]), body=ast.Name(id=old), orelse=made):
                 self.reuse(name, cell, old, others, made)
+            case ast.Subscript(value=ast.Name(id=base), slice=index) if name in self.lendable and (
+                    view := self.view(self.known(base), index, lent=True)) is not None:
+                self.registers[name] = view
             case _:
                 if name.startswith("n"):
                     raise Untranslatable(name)
@@ -255,8 +270,8 @@ class _Translator:
                 return self.call(operator.itemgetter(known), [base])
         raise Untranslatable(ast.unparse(node))
 
-    def view(self, base: int, index: ast.expr) -> int | None:
-        """The register of a view of an array whose rank is known; None where NumPy is to make what it is."""
+    def view(self, base: int, index: ast.expr, lent: bool = False) -> int | None:
+        """The register of a view of an array whose rank is known, ``lent`` if it can be; None where NumPy makes it."""
         entries = index.elts if isinstance(index, ast.Tuple) else [index]
         rank = self.ranks.get(base)
         if rank is None or len(entries) > MOST_ENTRIES:
@@ -273,7 +288,9 @@ class _Translator:
             found[k:k] = [("slice", self.number(0), self.number(LONGEST), 1)] * (rank - taken)
         register = self.register()
         words = [word for kind, *operands in found for word in (VIEWS[kind], *operands)]
-        self.words("view", register, base, len(found), *words)
+        lent = lent and self.lent < LENT and left <= MOST_LENT
+        self.words(*(("lend", self.lent) if lent else ("view",)), register, base, len(found), *words)
+        self.lent += lent
         self.ranks[register] = left
         return register
 

@@ -38,6 +38,8 @@ OPERATIONS = {
     "call": "r p count:i registers",
     # r[...]: for each entry what it is (VIEWS), its index or the ends of its slice, and the step of the slice
     "view": "r r entries:i quadruples of kind:i s s step:i",
+    # a view of an input in memory of the call's own, number i, which kernels alone may read; the same operands then
+    "lend": "i r r entries:i quadruples of kind:i s s step:i",
     "tuple": "r count:i registers",
     "quiet": "",  # what is called next is a product
     "box": "r s",  # a size as a Python int
@@ -55,6 +57,8 @@ OPERATIONS = {
 }
 CODES = {name: code for code, name in enumerate(OPERATIONS)}
 VIEWS = {"slice": 0, "integer": 1, "new": 2}
+# Views at most that a call lends, and dimensions of one; objects begin with a count and a type.
+LENT, MOST_LENT = 8 if object.__basicsize__ == 16 else 0, 8
 REGISTERS = 192  # at most, of either kind, and of arguments of one call
 
 

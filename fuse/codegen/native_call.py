@@ -141,6 +141,7 @@ class _Interpreter(Registers):
 
     def do_kernel(self, quiet: bool = False) -> None:
         kernel, general, count = self.object(), self.object(), self.word()
+        registers = self.load("ptr", self.cursor)
         self.arguments(count)
         status = self.vectorcall(kernel, count)
         self.do(f"call void @Py_DecRef(ptr {status})")
@@ -150,6 +151,9 @@ class _Interpreter(Registers):
         with self.when(failed):
             if quiet:
                 self.do_quiet()
+            with self.loop(count) as i:
+                place = self.item(self.registers, self.load("i64", self.item(registers, i)))
+                self.store("ptr", self.returned(place), self.item(self.given, i))
             results = self.vectorcall(general, count)
             with self.loop(made) as i:
                 place = self.item(self.registers, self.load("i64", self.item(first, i)))

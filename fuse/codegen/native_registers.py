@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from fuse.codegen.assembly import Assembly
-from fuse.codegen.call_words import REGISTERS, VIEWS
+from fuse.codegen.call_words import LENT, MOST_LENT, REGISTERS, VIEWS
 
 PAYLOAD = bytes.__basicsize__ - 1  # where the bytes of a bytes object start
 HEADER = 3  # words before the instructions: the Python function, inputs, registers
 MOST_DIMENSIONS = 96  # of a view: NumPy's 64 and those that an index adds
+LENT_TABLES = 96  # bytes of an array object before its sizes and strides, where it is on the stack
+LENT_SIZE = LENT_TABLES + 2 * 8 * MOST_LENT
+
+
+@dataclass(frozen=True)
+class View:
+    """What a view is made of: the names of its values, and of the memory with its sizes and strides."""
+
+    data: str
+    ndim: str
+    tables: tuple[str, str]
+    dtype: str
+    flags: str
 
 
 class Registers(Assembly):
@@ -20,6 +35,7 @@ class Registers(Assembly):
         self.registers = self.slot(f"[{REGISTERS} x ptr]")
         self.numbers = self.slot(f"[{REGISTERS} x i64]")
         self.given = self.slot(f"[{REGISTERS} x ptr]")
+        self.lent = self.slot(f"[{LENT * LENT_SIZE // 8} x i64]")
         self.result, self.again = self.slot("ptr", "null"), self.slot("i1", "false")
         self.updating = self.slot("i1", "false")  # whether an old value's memory has been taken for the new one
         self.updated = self.slot("i1", "false")  # whether something has been written there
@@ -133,6 +149,13 @@ class Registers(Assembly):
 
     # ------------------------------------------------------------ views
     def do_view(self) -> None:
+        place, item, view = self.viewed()
+        made = self.new_view(view)
+        self.store("ptr", made, place)
+        self.based(made, item)
+
+    def viewed(self) -> tuple[str, str, View]:
+        """Where a view is to be, what it is one of, and what it is."""
         place, item, entries = self.place(), self.load("ptr", self.place()), self.word()
         kind = self.field("ptr", item, self.head - 8)
         self.require(self.same(kind, "@PyArray_Type"), self.slow)
@@ -178,14 +201,54 @@ class Registers(Assembly):
             number = self(f"add i64 {done}, {i}")
             add(*(self.load("i64", self.item(table, number)) for table in given))
         dtype, flags = self.field("ptr", item, self.head + 40), self.field("i32", item, self.head + 48)
-        self.do(f"call void @Py_IncRef(ptr {dtype})")
         ndim = self(f"trunc i64 {self.load('i64', count)} to i32")
-        view = self(f"call ptr @PyArray_NewFromDescr(ptr @PyArray_Type, ptr {dtype}, i32 {ndim}, ptr {made[0]}, "
-                    f"ptr {made[1]}, ptr {self.load('ptr', data)}, i32 {flags}, ptr null)")
-        self.store("ptr", self.some(view, self.error), place)
+        return place, item, View(self.load("ptr", data), ndim, made, dtype, flags)
+
+    def new_view(self, view: View) -> str:
+        """A new array that is a view, which owns nothing yet."""
+        self.do(f"call void @Py_IncRef(ptr {view.dtype})")
+        made = self(f"call ptr @PyArray_NewFromDescr(ptr @PyArray_Type, ptr {view.dtype}, i32 {view.ndim}, "
+                    f"ptr {view.tables[0]}, ptr {view.tables[1]}, ptr {view.data}, i32 {view.flags}, ptr null)")
+        return self.some(made, self.error)
+
+    def based(self, view: str, item: str) -> None:
+        """Let a new view hold the array that it is one of."""
         self.do(f"call void @Py_IncRef(ptr {item})")
         failed = self(f"call i32 @PyArray_SetBaseObject(ptr {view}, ptr {item})")
         self.require(self(f"icmp eq i32 {failed}, 0"), self.error)
+
+    def do_lend(self) -> None:
+        """A view without an object of its own: what kernels read of one, on the stack, for as long as the call lasts.
+
+        The input that it is a view of is held by the caller. What might keep it gets what `returned` makes of it.
+        """
+        array = self.at(self.lent, self(f"mul i64 {self.word()}, {LENT_SIZE}"))
+        place, item, view = self.viewed()
+        tables = [self.at(array, LENT_TABLES + 8 * MOST_LENT * k) for k in range(2)]
+        with self.loop(self(f"sext i32 {view.ndim} to i64")) as i:
+            for table, given in zip(tables, view.tables, strict=True):
+                self.store("i64", self.load("i64", self.item(given, i)), self.item(table, i))
+        fields = {
+            -16: ("i64", str(1 << 20)), -8: ("ptr", "@PyArray_Type"), 0: ("ptr", view.data), 8: ("i32", view.ndim),
+            16: ("ptr", tables[0]), 24: ("ptr", tables[1]), 32: ("ptr", item), 40: ("ptr", view.dtype),
+            48: ("i32", view.flags),
+        }
+        for offset, (type_, value) in fields.items():  # what is let go of it never comes to nothing
+            self.store(type_, value, self.at(array, self.head + offset))
+        self.store("ptr", array, place)
+
+    def returned(self, place: str) -> str:
+        """What a register holds, as an array that may be kept: one that is lent is made one."""
+        array = self.load("ptr", place)
+        far = self(f"sub i64 {self(f'ptrtoint ptr {array} to i64')}, {self(f'ptrtoint ptr {self.lent} to i64')}")
+        with self.when(self(f"icmp ult i64 {far}, {LENT * LENT_SIZE}")):
+            fields = [self.field(t, array, self.head + k) for t, k in (
+                ("ptr", 0), ("i32", 8), ("ptr", 16), ("ptr", 24), ("ptr", 40), ("i32", 48))]
+            data, ndim, sizes, strides, dtype, flags = fields
+            made = self.new_view(View(data, ndim, (sizes, strides), dtype, flags))
+            self.store("ptr", made, place)
+            self.based(made, self.field("ptr", array, self.head + 32))
+        return self.load("ptr", place)
 
     def from_start(self, index: str, size: str) -> str:
         """An index that counts from the end where it is negative."""
