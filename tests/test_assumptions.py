@@ -21,6 +21,10 @@ FORMULAS = {
     "a row and a column": lambda x, m: x[:1] * x[:, :1],
     "of a view": lambda x, m: x[::-1, 1:] - x[:, 2:3],
     "of a view of a view": lambda x, m: x.T[1:, ::2] * x.T[::2, 1:][:1, :1],
+    "turned": lambda x, m: x * x[:, 1:2].T[:, :1] + x.T[:1].sum(),
+    "with a new axis": lambda x, m: (x[:, None, :1] * x[None, :1, :]).sum(axis=1) - x,
+    "multiplied": lambda x, m: m.dot(x, x[:1].T) * x,
+    "added up": lambda x, m: x - x[:, -1:].sum(axis=0) - x[:1].max(axis=1),
     "alone": lambda x, m: m.exp(x[:, 1:2]),
     "both are slices": lambda x, m: x[:, :1] * x[:, 2:3] + x[:1, :1],
 }

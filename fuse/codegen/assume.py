@@ -17,6 +17,7 @@ from fuse.frontend.shape import shape_of
 from fuse.frontend.signs import never_negative
 from fuse.op import OPS
 
+_FORMULAS = ("elementwise", "reduction")
 _FIRST_INDEX = {"gather": 1, "inc_gather": 2, "set_gather": 2}
 
 
@@ -73,8 +74,8 @@ def assume_ones(outputs: Sequence[Expr]) -> tuple[list[Expr], list[tuple[Expr, E
     Only where formulas read such a slice: it repeats there, ``x - x[:, :1]``, unless the axis has one element or none.
     """
     nodes = toposort(outputs)
-    read = {a for node in nodes if node.op.kind == "elementwise" for a in node.args}
-    read |= {node.args[1] for node in nodes if node.op.name in ("set_subtensor", "inc_subtensor")}
+    read = {a for n in nodes if n.op.kind in _FORMULAS or n.op.name in ("dimshuffle", "dot") for a in n.args}
+    read |= {n.args[1] for n in nodes if n.op.name in ("set_subtensor", "inc_subtensor")}
     equal: dict[tuple[Expr, Expr], None] = {}
 
     def visit(node: Expr, args: tuple[Expr, ...]) -> Expr:
