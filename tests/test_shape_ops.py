@@ -320,6 +320,20 @@ def test_negative_sizes_are_refused_though_nothing_needs_the_array():
         rest(np.zeros(1))
 
 
+def test_an_array_of_an_array_has_its_size():
+    x, n, m, k = T.dscalar("x"), *T.iscalars("n", "m", "k")
+    for out, want in [
+        (T.alloc(T.alloc(x, n), m, k), lambda x, n, m, k: np.broadcast_to(np.full(n, x), (m, k))),
+        (T.alloc(T.alloc(x, n, 1), m, k, 2).sum(axis=2), lambda x, n, m, k: np.full((m, k), 2 * x)),
+    ]:
+        f = fuse.function([x, n, m, k], out)
+        for _ in range(6):
+            np.testing.assert_array_equal(f(1.5, 3, 2, 3), want(1.5, 3, 2, 3))
+        np.testing.assert_array_equal(f(1.5, 1, 2, 3), want(1.5, 1, 2, 3))  # one, repeated
+        with pytest.raises(ShapeError, match="could not be broadcast"):
+            f(1.5, 4, 2, 3)
+
+
 def test_unbroadcast_like_decides_at_run_time():
     g, like = T.dmatrices("g", "like")
     out = unbroadcast_like(g, like)

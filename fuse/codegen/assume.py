@@ -152,16 +152,22 @@ def _is_row(first: Expr, x: Expr, i: int) -> bool:
 
 
 def asked_sizes(outputs: Sequence[Expr]) -> list[tuple[Expr, Expr]]:
-    """The pairs (max(n, 0), n) of the sizes ``n`` of new arrays that a function's arguments could make negative.
+    """Sizes that must be equal for new arrays to be possible, as far as a function's arguments tell.
 
-    The rewritten formula may not make the array any more (``ones(n).sum()`` is ``n``), so that nothing else refuses it.
+    Those of the array and of one that it repeats; max(n, 0) and n, where n could be negative. The rewritten formula may
+    not make the array any more (``ones(n).sum()`` is ``n``, and an array of an array is one), so that nothing else
+    refuses it.
     """
-    asked: dict[Expr, None] = {}
+    none = constant(0, dtype="int64")
+    equal: dict[tuple[Expr, Expr], None] = {}
     for node in toposort(outputs):
         if node.op.name == "broadcast_to":
-            asked |= dict.fromkeys(node.args[1:])
-    none = constant(0, dtype="int64")
-    return [(make(OPS["maximum"], (n, none)), n) for n in asked if not never_negative(n) and _of_arguments(n)]
+            x, sizes = node.args[0], node.args[1:]
+            equal |= {(make(OPS["maximum"], (n, none)), n): None for n in sizes if not never_negative(n)}
+            if x.op.name == "broadcast_to":
+                beside = zip(x.args[:0:-1], reversed(sizes), reversed(x.type.shape), strict=False)
+                equal |= {(m, n): None for m, n, known in beside if known != 1 and m is not n}
+    return [(m, n) for m, n in equal if _of_arguments(m) and _of_arguments(n)]
 
 
 def _of_arguments(size: Expr) -> bool:
