@@ -90,10 +90,19 @@ def scattered():
     return [x, h], [states], [X, H]
 
 
+def best_ways():
+    def step(v, s):
+        both = s.dimshuffle(0, 1, "x") + w
+        return both.max(1) + v, both.argmax(1)
+
+    ends, ways = scanned(step, [m, None], sequences=x3)
+    return [x3, m, w], [ends[-1], ways], [rng.normal(size=(4, 3, 9)), rng.normal(size=(3, 9)), W]
+
+
 CASES = [
     (elementwise, THREAD), (counted_elements, THREAD), (batch, BLOCK), (layer, ONE_BLOCK),
     (rows_and_columns, ONE_BLOCK), (numbers, ONE_THREAD), (until, ONE_THREAD), (products, ONE_BLOCK),
-    (gathered, ONE_BLOCK), (stored, ONE_BLOCK), (scattered, ONE_BLOCK),
+    (gathered, ONE_BLOCK), (stored, ONE_BLOCK), (scattered, ONE_BLOCK), (best_ways, BLOCK),
 ]  # fmt: skip
 
 

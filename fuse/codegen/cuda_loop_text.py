@@ -14,6 +14,7 @@ from typing import Any
 from fuse.codegen.cuda_block import SYNC, BlockEmitter, Functions
 from fuse.codegen.cuda_launch import schedule
 from fuse.codegen.kernel import Kernel
+from fuse.codegen.loop_along import POSITIONS
 from fuse.codegen.loop_emit import NotCompiled, Place, product
 from fuse.codegen.loop_plan import LoopWriter, measure_text
 from fuse.codegen.loop_views import UNITS
@@ -129,7 +130,8 @@ class DeviceLoopWriter(LoopWriter):
         self.settled = len(self.lines)
 
     def single(self, node: Expr) -> None:
-        if is_product(node) or node.op.name in UNITS or node.op.name == "part" and node in self.values:
+        known = node.op.name in UNITS or node.op.name in POSITIONS or node.op.name == "part" and node in self.values
+        if known or is_product(node):
             super().single(node)
         else:
             raise NotCompiled(f"{node.op} in a step")

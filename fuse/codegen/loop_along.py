@@ -137,7 +137,7 @@ def _stack(w: Writer, node: Expr) -> None:
     w.values[node] = out
 
 
+POSITIONS = {"argmax": _position, "argmin": _position}
 ALONG = {
-    "argmax": _position, "argmin": _position, "cumsum": _cumulative, "cumprod": _cumulative, "batched_dot": _stack,
-    "matmul": _stack,
+    **POSITIONS, "cumsum": _cumulative, "cumprod": _cumulative, "batched_dot": _stack, "matmul": _stack,
 }

@@ -89,7 +89,7 @@ class _Axes:
                     lead = node.type.ndim - len(own)
                     for d, axis in enumerate(own):
                         found[lead + d] = self.same(found[lead + d], axis)
-            case _ if node.op.kind == "reduction":
+            case _ if node.op.kind == "reduction" or "position" in node.op.meta:
                 over = _over(node)
                 self.tie([given[0][d] for d in over])
                 found = [axis for d, axis in enumerate(given[0]) if d not in over]
@@ -226,6 +226,8 @@ def _without(
                 stay = [i for i, d in enumerate(left(arg)) if along[node][lead + d] is None]
                 values[k] = _turned(values[k], tuple(stay))
             new[node] = make(node.op, tuple(values), node.params)
+        elif "position" in node.op.meta:
+            new[node] = make(node.op, tuple(values), {"axis": own.index(node.params["axis"])})
         elif node.op.kind == "reduction":
             over = tuple([own.index(d) for d in sorted(_over(node))])
             new[node] = make(node.op, tuple(values), {**node.params, "axis": over})

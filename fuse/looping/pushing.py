@@ -17,7 +17,7 @@ from fuse.op import OPS
 MANY_KEPT = 3  # values of a step that are kept so that others can be computed of them afterwards
 # A stack of systems is a call of SciPy's for each, a loop's are its own; the others belong to their step.
 _ONE_BY_ONE = ("loop", "solve_triangular", "nonzero", "assert")
-_WALKED = ("argmax", "argmin", "sum", "prod", "max", "min", "dimshuffle")  # done in one pass within a step
+_WALKED = ("sum", "prod", "max", "min", "dimshuffle")  # done in one pass within a step
 _VIEWS = ("dimshuffle", "broadcast_to", "fill", "unbroadcast")
 
 
@@ -149,7 +149,7 @@ def trailing(loop: Opened) -> bool:
             continue
         if len(edge) > MANY_KEPT or not any(is_dear(n) for n in inner) or not can_batch([y], loop, edge):
             continue
-        if all(n.op.name in _WALKED or n.op.kind == "elementwise" and not is_dear(n) for n in inner) and any(
+        if all(map(_is_walked, inner)) and any(
             x.type.ndim > y.type.ndim and x not in loop.states and x not in loop.kept.values() for x in edge
         ):
             continue  # what would be kept of each step is larger than what one pass over it gives there and then
@@ -157,6 +157,13 @@ def trailing(loop: Opened) -> bool:
         loop.outside[i] = _afterwards(loop, y, list(edge))
         changed = True
     return changed
+
+
+def _is_walked(node: Expr) -> bool:
+    """Whether a value is no more than a pass over others: of positions, those along rows that are compared at once."""
+    if "position" in node.op.meta:
+        return bool(node.params["axis"] < node.args[0].type.ndim - 1)
+    return node.op.name in _WALKED or node.op.kind == "elementwise" and not is_dear(node)
 
 
 def _afterwards(loop: Opened, y: Expr, edge: Sequence[Expr]) -> Callable[[Closed], Expr]:
