@@ -312,7 +312,19 @@ def ends_early(dtype: str) -> Formula:
     return [h, a], [states]
 
 
-LOOPS = (recurrent, of_each_thread, of_each_block, of_one_block, ends_early)
+def best_ways(dtype: str) -> Formula:
+    """Viterbi's algorithm for a batch: where the largest of each column is, found row by row."""
+    x, w, h = tensor(dtype, 3), tensor(dtype, 2), tensor(dtype, 2)
+
+    def step(v: Expr, h: Expr) -> list[Expr]:
+        both = h[:, :, None] + w
+        return [both.max(1) + v, both.argmax(1)]
+
+    (best, ways), _ = fuse.scan(step, sequences=[x], outputs_info=[h, None])
+    return [x, w, h], [best[-1], ways]
+
+
+LOOPS = (recurrent, of_each_thread, of_each_block, of_one_block, ends_early, best_ways)
 
 
 def several(dtypes: Sequence[str]) -> Iterator[Case]:

@@ -1,6 +1,7 @@
 """Matrices taken apart within compiled loops, against NumPy's and SciPy's routines called for each step."""
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -230,3 +231,25 @@ def test_what_is_taken_of_a_matrix_of_each_step_keeps_no_matrices() -> None:
         np.testing.assert_array_equal(found[1][t], both.argmax(axis=0))
         state = both.max(axis=0) + row
     np.testing.assert_allclose(found[0], state, rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64"])
+def test_a_number_taken_of_a_vector_of_each_step_keeps_no_vectors(dtype: str) -> None:
+    x, a, start = T.matrix("x", dtype), T.vector("a", dtype), T.vector("start", dtype)
+    mixed, _ = fuse.scan(lambda row, y, a: [row + a * y, T.dot(row + a * y, a)], x, [start, None], a)
+    f = fuse.function([x, a, start], [mixed[1], mixed[0][-1]])
+    if dtype != "int64":
+        assert not re.search(r"small|call|dot", f.source[f.source.index("# wrapper"):])
+    for steps, n in ((1, 1), (5, 3), (80, 17), (3, 0)):
+        given = [RNG.integers(-3, 4, shape).astype(dtype) for shape in ((steps, n), n, n)]
+        rows, weights, state = [np.asarray(v, dtype if dtype == "int64" else "float64") for v in given]
+        if dtype != "int64":
+            weights, given[1] = weights / 8, given[1] / np.array(8, dtype)
+        wanted = []
+        for row in rows:
+            state = row + weights * state
+            wanted.append(state @ weights)
+        for _ in range(5):
+            found = f(*given)
+        for got, expected in zip(found, (np.array(wanted), state), strict=True):
+            np.testing.assert_allclose(got, expected, rtol=1e-5 if dtype == "float32" else 1e-13, atol=1e-5)

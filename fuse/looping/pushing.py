@@ -163,6 +163,8 @@ def _is_walked(node: Expr) -> bool:
     """Whether a value is no more than a pass over others: of positions, those along rows that are compared at once."""
     if "position" in node.op.meta:
         return bool(node.params["axis"] < node.args[0].type.ndim - 1)
+    if node.op.name == "dot":  # of two vectors
+        return not node.type.ndim and node.type.dtype in ("float64", "float32")
     return node.op.name in _WALKED or node.op.kind == "elementwise" and not is_dear(node)
 
 
