@@ -75,6 +75,36 @@ def test_narrow_arrays_have_a_kernel_of_their_own_and_wide_ones_another():
     assert {form[2:] for form in launcher.variants if BY_ROWS in form} == {(BY_ROWS, NARROW), (BY_ROWS,)}
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_elements_with_values_of_columns_and_of_rows(dtype):
+    x = T.TensorType(dtype, (None, None))("x")
+    w, v, k = T.TensorType(dtype, (None,))("w"), T.TensorType(dtype, (None,))("v"), T.lvector("k")
+    outputs = [
+        T.tanh(x + w), x * w + 1, T.tanh(x * v[:, None]), T.exp(v)[:, None] * T.sin(x - w) + w[0],
+        T.exp(-((x - w) ** 2)).sum(), T.exp(x * v[:, None]).max(), T.sin(x * v[k][:, None]), T.cos(v[:, None] - w),
+        T.switch(v[:, None] > 0, T.exp(x), w), T.cast(T.exp(x + w) > 1, "int8"), (T.exp(x + w) / v[:, None]).mean(),
+    ]
+    together = fuse.function([x, w, v, k], outputs)
+    alone = [fuse.function([x, w, v, k], y, on_unused_input="ignore") for y in outputs]
+    rtol = 1e-12 if dtype == "float64" else 2e-5
+    for m in COLUMNS:
+        for n in ROWS:
+            a, b, c = values(dtype, n, m)
+            i = RNG.integers(-n, n, n)
+            want = [
+                np.tanh(a + b), a * b + 1, np.tanh(a * c[:, None]), np.exp(c)[:, None] * np.sin(a - b) + b[0],
+                np.exp(-((a - b) ** 2)).sum(), np.exp(a * c[:, None]).max(), np.sin(a * c[i][:, None]),
+                np.cos(c[:, None] - b), np.where(c[:, None] > 0, np.exp(a), b), np.exp(a + b) > 1,
+                (np.exp(a + b) / c[:, None]).mean(),
+            ]
+            for found in (together(a, b, c, i), [f(a, b, c, i) for f in alone]):
+                for number, (have, value) in enumerate(zip(found, want, strict=True)):
+                    np.testing.assert_allclose(have, value, 50 * rtol, 50 * rtol, err_msg=f"{number}, {n} rows of {m}")
+    with pytest.raises(IndexError):
+        together(a, b, c, np.full(n, n))
+    assert any(NARROW in form for f in alone for x in f.fn.launchers for form in x.variants)
+
+
 def test_the_same_bits_for_any_threads_and_of_every_call():
     inputs, outputs, _ = formulas("float64")
     f = fuse.function(inputs, outputs)

@@ -1,9 +1,9 @@
-"""Narrow arrays done by rows, as source text: rows that follow one another in memory are walked as one.
+"""Narrow arrays as source text: rows that follow one another in memory are walked as one.
 
 A row of ten numbers fills no vector, and what is left over of it is computed one by one: an exponential of such an
 array takes ten times as long as of a wide one. Here several rows are one loop, as long as their elements together. What
-is known of each column is first written so many times beside itself; what is added up over rows has as many parts,
-which are put together at the end.
+is known of each column is first written so many times beside itself, and what is known of each row as often as the row
+has elements; what is added up over rows has as many parts as there are rows, which are put together at the end.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from typing import Any
 
 from fuse.codegen.emit_groups import GroupEmitter
 from fuse.codegen.emit_sums import REORDERED
-from fuse.codegen.flatrows import flat_nests, is_of_column, may_be_flat
+from fuse.codegen.flatrows import ENOUGH, FEW_COLUMNS, by_row, is_of_column, may_be_flat, of_rows
 from fuse.codegen.inline import constant_text
-from fuse.codegen.kernel import Axis, Buffer, Index, Loop, Update
+from fuse.codegen.kernel import Buffer, Index, Load, Loop, Update, walk
+from fuse.codegen.runner import MANY_COLUMNS, NARROW_ROWS
 
 FULL = 64  # elements that fill vectors: several of the largest number of lanes
 LEAST, MOST = 256, 2048  # elements of rows that are walked as one
+BESIDE = "rows_beside"  # how many rows these are
 
 
 class FlatEmitter(GroupEmitter):
@@ -27,69 +29,92 @@ class FlatEmitter(GroupEmitter):
 
     def name_sizes(self) -> None:
         super().name_sizes()
-        self.beside_text: dict[Axis, str] = {}  # how many rows are walked as one, by their lanes
-        if not self.kernel.narrow:
+        if self.kernel.narrow is None:
             return
-        nests, kept = flat_nests(self.kernel), Counter[str]()
-        for lanes in dict.fromkeys(s.body[0].axis for s in nests):
-            n, rows = self.size_text[lanes], f"{lanes.name}_rows"
-            self.beside_text[lanes] = rows
-            self.line(f"{rows} = {FULL} // smaller(larger({n} & -{n}, 1), {FULL})")
-            self.line(f"{rows} = larger(smaller({rows}, {MOST} // larger({n}, 1)), 1)")
-            self.line(f"{rows} = {rows} * larger({LEAST} // larger({rows} * {n}, 1), 1)")
-        for s in nests:
-            kept |= Counter(self.buffers[buffer].dtype for buffer, _ in _of_columns(s))
+        rows, lanes, is_narrow = self.kernel.narrow
+        n, beside = self.size_text[lanes], BESIDE
+        few = f"{n} <= {FEW_COLUMNS} and {self.size_text[rows]} * {n} >= {ENOUGH}"
+        self.line(f"if not ({few}):" if is_narrow else f"if {few}:")
+        self.line(f"    return {MANY_COLUMNS if is_narrow else NARROW_ROWS}")
+        if not is_narrow:
+            return
+        self.line(f"{beside} = {FULL} // smaller(larger({n} & -{n}, 1), {FULL})")
+        self.line(f"{beside} = smaller({beside}, {MOST} // larger({n}, 1))")
+        self.line(f"{beside} = {beside} * larger({LEAST} // larger({beside} * {n}, 1), 1)")
+        kept = Counter[str]()
+        for s in [s for s in walk(self.kernel.body) if self.is_flat_nest(s)]:
+            dtypes = [self.buffers[buffer].dtype for buffer, _ in _of_columns(s)]
+            kept |= Counter([*dtypes, *of_rows(s).values()])
         for dtype, count in kept.items():
             for k in range(count):
                 name = f"{dtype}_beside{k}"
                 self.buffers[name] = Buffer(name, dtype, 1, True)
                 self.line(f"{name} = scratch('{dtype}', {MOST})")
 
-    def is_flat_nest(self, s: Loop) -> bool:
-        return self.kernel.narrow and may_be_flat(s, self.buffers)
+    def is_flat_nest(self, s: Any) -> bool:
+        narrow = self.kernel.narrow
+        return narrow is not None and narrow[2] and may_be_flat(s, self.buffers) and s.body[-1].axis == narrow[1]
 
     def flat(self, s: Loop) -> None:
         """Several rows at once, as one loop over their elements."""
-        rows, lanes = s.axis, s.body[0].axis
-        (low, high), n, beside = self.rows_of(s), self.size_text[lanes], self.beside_text[lanes]
-        begin, group, place = f"{rows.name}_begin", f"{rows.name}_group", f"{rows.name}_group * {n} + {lanes.name}"
+        (before, inside), along = by_row(s), s.body[-1]
+        rows, lanes = s.axis, along.axis
+        (low, high), n, beside = self.rows_of(s), self.size_text[lanes], BESIDE
+        begin, group, place = f"{rows.name}_begin", f"{rows.name}_group", f"{rows.name}_beside * {n} + {lanes.name}"
+        taken, copies = Counter[str](), {}
 
-        def for_each(*lines: str) -> None:
-            self.line(f"for {group} in range({beside}):")
+        def for_each(count: str, *lines: str) -> None:
+            self.line(f"for {rows.name}_beside in range({count}):")
             self.line(f"    for {lanes.name} in range({n}):")
             for line in lines:
                 self.line(f"        {line}")
 
-        taken, copies = Counter[str](), {}
-        for (buffer, index), c in _of_columns(s).items():
-            dtype = self.buffers[buffer].dtype
-            copies[buffer, index] = name = f"{dtype}_beside{taken[dtype]}"
+        def memory(dtype: str) -> str:
             taken[dtype] += 1
+            return f"{dtype}_beside{taken[dtype] - 1}"
+
+        for (buffer, index), c in _of_columns(s).items():
+            copies[buffer, index] = name = memory(self.buffers[buffer].dtype)
             value = self.loaded(buffer, self.offset(buffer, index))
             if isinstance(c, Update):
                 assert c.op.identity is not None
                 value = constant_text(c.op.identity(c.dtype), c.dtype)
-            for_each(f"store({name}, {place}, {value})")
+            for_each(beside, f"store({name}, {place}, {value})")
 
         def moved(c: Any) -> Any:
             return replace(c, buffer=copies[c.buffer, c.index], index=(lanes,)) if is_of_column(c, rows, lanes) else c
 
+        own = {name: (dtype, memory(dtype)) for name, dtype in of_rows(s).items()}
+        body = [Load(name, dtype, buffer, (lanes,)) for name, (dtype, buffer) in own.items()]
+        body += map(moved, inside)
         self.line(f"{begin} = {low}")
         self.line(f"for {group} in range(({high} - {begin} + {beside} - 1) // {beside}):")
         self.depth += 1
-        self.line(f"{rows.name} = {begin} + {group} * {beside}")
-        self.bounds[lanes] = "0", f"smaller({beside}, {high} - {rows.name}) * {n}"
-        self.loop(replace(s.body[0], body=tuple(map(moved, s.body[0].body))))
+        first, count = f"{begin} + {group} * {beside}", f"smaller({beside}, {high} - {rows.name}_first)"
+        self.line(f"{rows.name}_first = {first}")
+        self.line(f"{rows.name}_many = {count}")
+        if own:
+            self.line(f"for {rows.name}_beside in range({rows.name}_many):")
+            self.depth += 1
+            self.line(f"{rows.name} = {rows.name}_first + {rows.name}_beside")
+            self.body(before)
+            for name, (_, buffer) in own.items():
+                self.line(f"for {lanes.name} in range({n}):")
+                self.line(f"    store({buffer}, {place}, {name})")
+            self.depth -= 1
+        self.line(f"{rows.name} = {rows.name}_first")
+        self.bounds[lanes] = "0", f"{rows.name}_many * {n}"
+        self.loop(replace(along, body=tuple(body)))
         del self.bounds[lanes]
         self.depth -= 1
         for (buffer, index), c in _of_columns(s).items():
             if isinstance(c, Update):
                 at, part = self.offset(buffer, index), self.loaded(copies[buffer, index], place)
                 sum_ = f"{REORDERED[c.op.name]}({self.loaded(buffer, at)}, {part})"
-                for_each("independent()", self.kept(buffer, at, sum_))
+                for_each(beside, "independent()", self.kept(buffer, at, sum_))
 
 
 def _of_columns(nest: Loop) -> dict[tuple[str, Index], Any]:
     """What a loop over rows reads or adds up of each column."""
-    lanes = nest.body[0]
+    lanes = nest.body[-1]
     return {(s.buffer, s.index): s for s in lanes.body if is_of_column(s, nest.axis, lanes.axis)}

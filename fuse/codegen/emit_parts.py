@@ -17,7 +17,6 @@ import numpy as np
 from fuse.codegen.emit import first_indices
 from fuse.codegen.emit_streams import StreamEmitter
 from fuse.codegen.emit_sums import CHUNK, REORDERED, SHORT_BODY
-from fuse.codegen.flatrows import FEW_COLUMNS, flat_nests
 from fuse.codegen.inline import constant_text
 from fuse.codegen.kernel import (
     Axis,
@@ -207,8 +206,6 @@ class PartEmitter(StreamEmitter):
             height = " * ".join(self.size_text[a] for a in down)
             tall = f"{height} > {FEW_ROWS} and {self.size_text[lanes]} < {MANY_LANES}"
             strips = any(isinstance(s, Loop) and s.kind == "block" for s in self.kernel.body)
-            if not strips and (self.kernel.narrow or flat_nests(self.kernel)):
-                tall = f"{tall} and {self.size_text[lanes]} {'<=' if self.kernel.narrow else '>'} {FEW_COLUMNS}"
             unfit = f"({tall})" if strips else f"not ({tall})"
             self.line(f"if part.segment == {ASK} and {total} >= {MUCH_WORK} and {unfit}:")
             self.line(f"    return {OTHER}")

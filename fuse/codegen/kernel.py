@@ -236,7 +236,8 @@ class Kernel:
     turned: bool = False
     short: int = 0  # up to so many elements such rows are short
     tall: tuple[Axis, tuple[Axis, ...]] | None = None  # lanes and rows, where a kernel by strips has one by rows
-    narrow: bool = False  # by rows of few columns
+    # Rows and columns of a kernel that there is in two forms: for many columns, and (then true) for few.
+    narrow: tuple[Axis, Axis, bool] | None = None
     # The axis along rows, the bytes read of each of its elements, and whether the kernel is the one for long rows.
     long: tuple[Axis, int, bool] | None = None
 

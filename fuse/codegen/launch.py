@@ -8,10 +8,11 @@ from functools import cached_property
 from math import prod
 from typing import Any
 
-from fuse.codegen import emit_cpu, emit_parts, flatrows
+from fuse.codegen import emit_cpu, emit_parts
 from fuse.codegen.byrows import by_rows, tall_axes
 from fuse.codegen.collapse import collapse
 from fuse.codegen.emit_cpu import Source
+from fuse.codegen.flatrows import is_narrow, narrow_axes
 from fuse.codegen.kernel import Accesses, Axis, Combine, Kernel, Local, Loop, accesses, check
 from fuse.codegen.lanes import MANY_ROWS
 from fuse.codegen.load import Kernel as BlockOperation
@@ -70,11 +71,6 @@ class Launcher(Runner):
         reduced = [self.region.amap.get(node) for node in self.region.domain]
         return not self.region.across and all(axes is not None and axes == (None,) * len(axes) for axes in reduced)
 
-    @cached_property
-    def has_flat_rows(self) -> bool:
-        """Whether narrow arrays have a kernel by rows of their own."""
-        return bool(flatrows.flat_nests(self.scheduled((*("C",) * len(self.bases), BY_ROWS))[0]))
-
     def scheduled(self, layouts: Layouts) -> tuple[Kernel, Binding]:
         """The kernel for the given layouts and flags, and what its parameters stand for."""
         known: Mapping[Expr, str] = dict(zip(self.bases, layouts, strict=False))
@@ -93,15 +89,19 @@ class Launcher(Runner):
             apart = by_rows(kernel)
             merged = apart if self.exact else one_sweep(apart)
             kernel = apart if any(map(is_long, bodies(merged))) else merged
-            if NARROW in layouts:
-                return check(split(replace(kernel, narrow=True))), binding
         elif (tall or THREADED in layouts) and not (turned or self.exact) and may_be_long(kernel):
             far, other = self.for_long_rows(layout_of)
             if far.long is not None and _alike(other, binding):
                 if tall:
                     return far, other
                 kernel = replace(kernel, long=(*far.long[:2], False))
-        return check(in_row_groups(in_row_blocks(split(kernel)))), binding
+        kernel = split(kernel)
+        narrow = narrow_axes(kernel)
+        if narrow is not None:
+            kernel = replace(kernel, narrow=(*narrow, NARROW in layouts))
+            if NARROW in layouts:
+                return check(kernel), binding
+        return check(in_row_groups(in_row_blocks(kernel))), binding
 
     def for_long_rows(self, layout_of: Callable[[Expr], str]) -> tuple[Kernel, Binding]:
         """The kernel for rows that do not stay in cache, which has `long` where that is another one."""
@@ -165,14 +165,20 @@ class Launcher(Runner):
         def size(axis: Axis) -> int:
             return prod(self.size(int(p.name[1:]), args) for p in axis.parts or (axis,))
 
+        found = [THREADED, *flags]
+        narrow = self.default.narrow
         if not is_much(self.default, size):
-            return super().expected(flags, layouts, arrays, args)
-        tall, long = self.default.tall, self.long_rows(layouts)
-        if long is not None and not flags and size(long[0]) * long[1] >= emit_parts.LONG_ROW:
-            return [BY_ROWS]
-        if tall is not None and not flags and set(layouts) == {"C"} and emit_parts.is_tall(*tall, size):
-            return [BY_ROWS, NARROW] if size(tall[0]) <= flatrows.FEW_COLUMNS and self.has_flat_rows else [BY_ROWS]
-        return [THREADED, *flags]
+            found = super().expected(flags, layouts, arrays, args)
+        elif not flags:
+            tall, long = self.default.tall, self.long_rows(layouts)
+            if long is not None and size(long[0]) * long[1] >= emit_parts.LONG_ROW:
+                return [BY_ROWS]
+            if tall is not None and set(layouts) == {"C"} and emit_parts.is_tall(*tall, size):
+                found = [BY_ROWS]
+                narrow = self.scheduled((*layouts, BY_ROWS))[0].narrow
+        if narrow is not None and set(layouts) == {"C"} and is_narrow(size(narrow[0]), size(narrow[1])):
+            found.append(NARROW)
+        return found
 
     def long_rows(self, layouts: Layouts) -> tuple[Axis, int, bool] | None:
         """What tells rows for which there is another kernel, with arrays of these layouts."""

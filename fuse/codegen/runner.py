@@ -24,9 +24,10 @@ OK, WRONG_LAYOUT, WRONG_SIZE, OUT_OF_BOUNDS, EMPTY_REDUCTION = range(5)  # what 
 BY_ROWS = "rows"  # after the layouts: that for much work on tall arrays, or on long rows
 THREADED = "threads"  # after the layouts: the kernel for much work, which threads share
 TURNED = "turned"  # after the layouts: that for short rows, with lanes over rows
-NARROW = "narrow"  # after BY_ROWS: that for tall arrays of few columns
+NARROW = "narrow"  # after these: that for few columns
 FLAGS = (BY_ROWS, THREADED, TURNED, NARROW)
 SHORT_ROWS, LONG_ROWS = 16, 17  # nothing was done: the other one of two kernels serves these sizes
+NARROW_ROWS, MANY_COLUMNS = 18, 19  # so too
 WAYS = 64  # shapes and strides of arrays that a runner remembers
 
 
@@ -151,8 +152,10 @@ class Runner(ABC):
                 flags.insert(0, THREADED)
             elif status == OTHER and BY_ROWS not in flags:
                 flags = [BY_ROWS]
-            elif status == OTHER and NARROW not in flags:
-                flags = [BY_ROWS, NARROW]
+            elif status == NARROW_ROWS and NARROW not in flags:
+                flags.append(NARROW)
+            elif status == MANY_COLUMNS and NARROW in flags:
+                flags.remove(NARROW)
             elif status == SHORT_ROWS and TURNED not in flags:
                 flags.append(TURNED)
             elif status == LONG_ROWS and TURNED in flags:
