@@ -191,8 +191,7 @@ def rows(dtypes: Sequence[str], functions: Sequence[Any] = ROWS, places: Sequenc
             for axis, ndim, where in places:
                 for grad in (False, True):
                     name = f"{dtype}: {f.__name__} of {where}{', gradient' if grad else ''}"
-                    loads = (8, 16) if dtype == "float16" else (4, 8, 8, 16)  # two bytes are not read by groups
-                    once = loads if f in (softmax, layer_norm) and where == "rows" and not grad else ()
+                    once = (4, 8, 8, 16) if f in (softmax, layer_norm) and where == "rows" and not grad else ()
                     yield Case(name, partial(made, f, dtype, axis, ndim, grad), is_narrow(dtype), held=once)
 
 
@@ -329,7 +328,7 @@ LOOPS = (recurrent, of_each_thread, of_each_block, of_one_block, ends_early, bes
 
 def several(dtypes: Sequence[str]) -> Iterator[Case]:
     two_bytes = r"ld\.global(\.nc)?(\.v4)?\.[bu]16", r"st\.global(\.v4)?\.[bu]16"
-    yield Case("stored as bfloat16", stored, True, promises=two_bytes)
+    yield Case("stored as bfloat16", stored, True, promises=(*two_bytes, r"ld\.global\.v4\.b32"))
     for dtype in dtypes:
         narrow = is_narrow(dtype)
         for formula in (stencil, turned, spread, *LOOPS):
@@ -355,11 +354,12 @@ def vectors(dtypes: Sequence[str]) -> Iterator[Case]:
         x = tensor(dtype, 2)
         return [x], [x.sum(axis)]
 
-    width = {"int32": "v4.u32", "float32": "v4.f32", "int64": "v2.u64", "float64": "v2.f64"}
+    width = {"float16": "v4.b32", "int16": "v4.b32", "int8": "v2.b32", "int32": "v4.u32", "float32": "v4.f32",
+             "int64": "v2.u64", "float64": "v2.f64"}  # fmt: skip
     for dtype in [d for d in dtypes if d in width]:
         load, store = [rf"{move}.global(.nc)?.{width[dtype]}" for move in ("ld", "st")]
         narrow = is_narrow(dtype)
-        four = (load, 4), (r"ld.global(.nc)?.[fu]\d\d", 8)  # two groups of each array, four elements of each
+        four = (load, 4), (r"ld.global(.nc)?.[bfsu]\d+", 8)  # two groups of each array, four elements of each
         yield Case(f"{dtype}: 16 bytes at once", partial(doubled, dtype), narrow, promises=(load, store), flying=four)
         if dtype in FLOATS:
             whole = partial(summed, dtype, None)

@@ -215,6 +215,9 @@ def test_several_elements_under_way(n):
     a, b = rng.normal(size=(2, n)).astype("f4")
     f = on_both([x, y, i], outputs, [a, b, rng.integers(-2 * n, 2 * n, n) if n else np.zeros(0, "i8")])
     assert "_group += 2 * step" in f.source and "_turn += 4 * step" in f.source
+    g, h = T.TensorType("float16", (None,))("g"), T.TensorType("int8", (None,))("h")
+    short = on_both([g], [g * 2], [a.astype("f2")]), on_both([h], [h + h], [(a * 9).astype("i1")])
+    assert all("load8(" in f.source and "store8(" in f.source for f in short)
     c, d = [to_device(np.r_[np.float32(0), v])[1:] for v in (a, b)]  # beside multiples of 16 bytes
     found = fuse.function([x, y], outputs[:2], device="cuda")(c, d)
     np.testing.assert_allclose(found[0].get(), a * 2 + b, rtol=1e-6)
@@ -238,6 +241,17 @@ def test_scratch_memory_of_rows_of_odd_length_is_not_taken_several_elements_at_o
     out = to_device(np.zeros(5, "f4"))
     Launches(check(Kernel(buffers, (), (i, j), sizes, (), (body,))))([to_device(data)[:, ::2], out], None)
     np.testing.assert_array_equal(out.get(), data[:, ::2].sum(1))
+
+
+@pytest.mark.parametrize("shape", [(5, 16), (5, 136), (5, 13)])
+def test_rows_of_half_floats(shape):
+    x = T.TensorType("float16", (None, None))("x")
+    data = rng.normal(size=shape).astype("f2")
+    f = fuse.function([x], [T.nnet.softmax(x), x - x.sum(1, keepdims=True, dtype="float16")], device="cuda")
+    wide = data.astype("f8")
+    soft = np.exp(wide) / np.exp(wide).sum(1, keepdims=True)
+    for have, want in zip(f(data), (soft, wide - wide.sum(1, keepdims=True)), strict=True):
+        np.testing.assert_allclose(have, want, rtol=2e-3, atol=2e-2)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

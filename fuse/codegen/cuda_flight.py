@@ -38,8 +38,7 @@ def groups_of(emitter: CudaEmitter, s: Loop, wide: Wide) -> str:
         for later in range(2):
             emitter.line(f"{axis} = {start if not later else f'({start} + step)'} * {count}")
             for x in loads:
-                names = ", ".join([f"{x.name}_{k}_{'ab'[later]}" for k in range(count)])
-                emitter.line(f"{names} = load{count}({emitter.array(x.buffer)}, {emitter.offset(x.buffer, x.index)})")
+                emitter.load_wide([f"{x.name}_{k}_{'ab'[later]}" for k in range(count)], x)
         for later in range(2):
             for x in loads:
                 for k in range(count):
@@ -51,8 +50,7 @@ def groups_of(emitter: CudaEmitter, s: Loop, wide: Wide) -> str:
     emitter.depth += 1
     emitter.line(f"{axis} = {axis}_group * {count}")
     for x in loads:
-        names = ", ".join([f"{x.name}_{k}" for k in range(count)])
-        emitter.line(f"{names} = load{count}({emitter.array(x.buffer)}, {emitter.offset(x.buffer, x.index)})")
+        emitter.load_wide([f"{x.name}_{k}" for k in range(count)], x)
     _group(emitter, s, wide, f"{axis}_group")
     emitter.depth -= 1
     return f"{axis}_groups * {count} + first"
@@ -68,11 +66,8 @@ def _group(emitter: CudaEmitter, s: Loop, wide: Wide, group: str) -> None:
     own = {x.name for x in s.body if hasattr(x, "name")}
     for x in wide.accesses:
         if isinstance(x, Store):
-            value = [emitter.final(f"{x.value}_{k}" if x.value in own else x.value) for k in range(count)]
-            guard = emitter.guard(x.buffer, x.index)
-            at = emitter.offset(x.buffer, x.index)
-            text = f"store{count}({emitter.array(x.buffer, True)}, {at}, {', '.join(value)})"
-            emitter.line(f"if {guard}: {text}" if guard else text)
+            values = [emitter.final(f"{x.value}_{k}" if x.value in own else x.value) for k in range(count)]
+            emitter.store_wide(x, values)
 
 
 def singles_of(emitter: CudaEmitter, s: Loop, start: str) -> str:

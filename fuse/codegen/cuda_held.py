@@ -147,8 +147,7 @@ def sweep(emitter: CudaEmitter, s: Loop, plan: Held, wide: Wide | None, seen: se
                     emitter.statement(x)
                     emitter.line(f"{name} = {x.name}")
             else:
-                text = f"load{plan.count}({emitter.array(x.buffer)}, {emitter.offset(x.buffer, x.index)})"
-                emitter.line(f"{', '.join(names)} = {text}")
+                emitter.load_wide(names, x)
         emitter.depth -= 1
     seen |= {(x.buffer, x.index) for x in loads}
     before = set(seen)
@@ -178,8 +177,7 @@ def _group(emitter: CudaEmitter, s: Loop, plan: Held, wide: Wide, slot: int, see
             names = [f"{x.name}_{k}" for k in range(count)]
             known = [plan.name((x.buffer, x.index), slot, k) for k in range(count)]
             if known[0] is None:
-                text = f"load{count}({emitter.array(x.buffer)}, {emitter.offset(x.buffer, x.index)})"
-                emitter.line(f"{', '.join(names)} = {text}")
+                emitter.load_wide(names, x)
             else:
                 for name, value in zip(names, known, strict=True):
                     emitter.line(f"{name} = {value}")
@@ -201,10 +199,7 @@ def _group(emitter: CudaEmitter, s: Loop, plan: Held, wide: Wide, slot: int, see
                     emitter.line(f"{plan.name(key, slot, k)} = {value}")
                 seen.add(key)
                 continue
-            guard = emitter.guard(x.buffer, x.index)
-            array, at = emitter.array(x.buffer, True), emitter.offset(x.buffer, x.index)
-            text = f"store{count}({array}, {at}, {', '.join(values)})"
-            emitter.line(f"if {guard}: {text}" if guard else text)
+            emitter.store_wide(x, values)
 
 
 def _statements(

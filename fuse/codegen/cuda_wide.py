@@ -32,7 +32,8 @@ from fuse.codegen.text import is_innermost
 ACCESSES = (Load, Store, Update)
 WIDE_BYTES = 16
 MOST = 160  # statements of all copies of a body: a longer one waits for arithmetic, not for memory
-_MOVED = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
+MOST_AT_ONCE = 8  # elements, where they are short
+_MOVED = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64")
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def _widened(loop: Loop, buffers: Mapping[str, Buffer], private: Collection[str]
     if any(isinstance(s, Load) and s.buffer in stores for s in loop.body):
         return None  # what it stores it reads
     width = max([np.dtype(buffers[s.buffer].dtype).itemsize for s in found])
-    count = min(WIDE_BYTES // width, 4)
+    count = min(WIDE_BYTES // width, MOST_AT_ONCE)
     if count < 2 or count * len(loop.body) > MOST:
         return None
     rows = {s.buffer: len(s.index) > 1 or s.buffer in private for s in found}

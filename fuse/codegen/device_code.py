@@ -221,30 +221,69 @@ def intrinsics() -> dict[str, Any]:
         return types.float32(types.float16(x))
 
     found = {f.__name__: cuda.jit(device=True)(f) for f in (fma, f2i, i2f, f2i32, i2f32, fabs, copysign, half)}
-    for count in (2, 4):
+    for count in (2, 4, 8):
         found |= {f"load{count}": _loading(count), f"store{count}": _storing(count)}
     return found
 
 
-def _vector(context: Any, builder: Any, array: Any, args: Sequence[Any], count: int) -> Any:
-    """A pointer to ``count`` neighbouring elements."""
-    from llvmlite import ir
+class _Vector:
+    """``count`` neighbouring elements of an array at a place: how they are read and written with one instruction."""
 
-    pointer = builder.gep(context.make_array(array)(context, builder, value=args[0]).data, [args[1]])
-    return builder.bitcast(pointer, ir.PointerType(ir.VectorType(context.get_data_type(array.dtype), count)))
+    def __init__(self, context: Any, builder: Any, array: Any, args: Sequence[Any], count: int) -> None:
+        from llvmlite import ir
+
+        self.ir, self.builder = ir, builder
+        self.kind = ir.VectorType(context.get_data_type(array.dtype), count)
+        self.width = count * array.dtype.bitwidth // 8
+        self.words = self.width // 4 if array.dtype.bitwidth < 32 and self.width >= 8 else 0
+        self.pointer = builder.gep(context.make_array(array)(context, builder, value=args[0]).data, [args[1]])
+
+    def read(self) -> Any:
+        if not self.words:
+            return self.builder.load(self.builder.bitcast(self.pointer, self.kind.as_pointer()), align=self.width)
+        names = ", ".join([f"${k}" for k in range(self.words)])
+        text, word = f"ld.global.v{self.words}.b32 {{{names}}}, [${self.words}];", self.ir.IntType(32)
+        made = self.ir.LiteralStructType([word] * self.words)
+        found = self.assembled(text, made, ["=r"] * self.words + ["l"], [])
+        whole = self.ir.Constant(self.ir.VectorType(word, self.words), self.ir.Undefined)
+        for k in range(self.words):
+            whole = self.builder.insert_element(whole, self.builder.extract_value(found, k), self.place(k))
+        return self.builder.bitcast(whole, self.kind)
+
+    def write(self, value: Any) -> None:
+        if not self.words:
+            pointer = self.builder.bitcast(self.pointer, self.kind.as_pointer())
+            self.builder.store(value, pointer, align=self.width)
+            return
+        names = ", ".join([f"${k + 1}" for k in range(self.words)])
+        text, word = f"st.global.v{self.words}.b32 [$0], {{{names}}};", self.ir.IntType(32)
+        whole = self.builder.bitcast(value, self.ir.VectorType(word, self.words))
+        parts = [self.builder.extract_element(whole, self.place(k)) for k in range(self.words)]
+        self.assembled(text, self.ir.VoidType(), ["l"] + ["r"] * self.words, parts)
+
+    def assembled(self, text: str, made: Any, constraints: Sequence[str], values: Sequence[Any]) -> Any:
+        """An instruction in PTX itself: of short elements NVVM would move four at most, as often as it takes."""
+        there = self.pointer.type.pointee.as_pointer(1)  # in global memory
+        pointer = self.builder.addrspacecast(self.pointer, there)
+        kinds = [there, *[v.type for v in values]]
+        asked = ",".join([*constraints, "~{memory}"])
+        code = self.ir.InlineAsm(self.ir.FunctionType(made, kinds), text, asked, side_effect=True)
+        return self.builder.call(code, [pointer, *values])
+
+    def place(self, k: int) -> Any:
+        return self.ir.Constant(self.ir.IntType(32), k)
 
 
 def _loading(count: int) -> Any:
-    from llvmlite import ir
     from numba.core import types
     from numba.cuda.extending import intrinsic
 
     @intrinsic
     def load(typingctx: Any, array: Any, at: Any) -> Any:
         def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            width = count * array.dtype.bitwidth // 8
-            read = builder.load(_vector(context, builder, array, args, count), align=width)
-            parts = [builder.extract_element(read, ir.Constant(ir.IntType(32), k)) for k in range(count)]
+            vector = _Vector(context, builder, array, args, count)
+            read = vector.read()
+            parts = [builder.extract_element(read, vector.place(k)) for k in range(count)]
             return context.make_tuple(builder, signature.return_type, parts)
 
         return types.UniTuple(array.dtype, count)(array, types.int64), build
@@ -259,13 +298,12 @@ def _storing(count: int) -> Any:
 
     def build_for(array: Any) -> Any:
         def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            kind = context.get_data_type(array.dtype)
-            made = ir.Constant(ir.VectorType(kind, count), ir.Undefined)
+            vector = _Vector(context, builder, array, args, count)
+            made = ir.Constant(vector.kind, ir.Undefined)
             for k in range(count):
                 value = context.cast(builder, args[2 + k], signature.args[2 + k], array.dtype)
-                made = builder.insert_element(made, value, ir.Constant(ir.IntType(32), k))
-            width = count * array.dtype.bitwidth // 8
-            builder.store(made, _vector(context, builder, array, args, count), align=width)
+                made = builder.insert_element(made, value, vector.place(k))
+            vector.write(made)
             return context.get_dummy_value()
 
         return build
@@ -278,11 +316,21 @@ def _storing(count: int) -> Any:
 
         return store
 
-    @intrinsic
-    def store4(typingctx: Any, array: Any, at: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-        return types.none(array, types.int64, a, b, c, d), build_for(array)
+    if count == 4:
 
-    return store4
+        @intrinsic
+        def store4(typingctx: Any, array: Any, at: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+            return types.none(array, types.int64, a, b, c, d), build_for(array)
+
+        return store4
+
+    @intrinsic
+    def store8(
+        typingctx: Any, array: Any, at: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any
+    ) -> Any:
+        return types.none(array, types.int64, a, b, c, d, e, f, g, h), build_for(array)
+
+    return store8
 
 
 _device_functions: dict[Any, Any] = {}

@@ -7,7 +7,7 @@ written there and ``status`` says so. Arithmetic is in the dtypes of the kernel:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -242,6 +242,22 @@ class CudaEmitter(Emitter):
     def kept(self, buffer: str, at: str, value: str) -> str:
         value = f"float16({value})" if self.buffers[buffer].dtype == "float16" else value
         return f"{self.array(buffer, True)}[unsigned({at})] = {value}"
+
+    def load_wide(self, names: Sequence[str], s: Load) -> None:
+        """Neighbouring elements with one instruction, by these names."""
+        half = self.buffers[s.buffer].dtype == "float16"
+        found = [f"{name}_half" for name in names] if half else names
+        self.line(f"{', '.join(found)} = load{len(names)}({self.array(s.buffer)}, {self.offset(s.buffer, s.index)})")
+        for name in names if half else ():
+            self.line(f"{name} = float32({name}_half)")
+
+    def store_wide(self, s: Store, values: Sequence[str]) -> None:
+        """Neighbouring elements stored with one instruction."""
+        if self.buffers[s.buffer].dtype == "float16":
+            values = [f"float16({value})" for value in values]
+        guard, at = self.guard(s.buffer, s.index), self.offset(s.buffer, s.index)
+        text = f"store{len(values)}({self.array(s.buffer, True)}, {at}, {', '.join(values)})"
+        self.line(f"if {guard}: {text}" if guard else text)
 
     def load(self, s: Load) -> None:
         """A load; at an index that is out of bounds nothing is read."""

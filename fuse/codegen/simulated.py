@@ -81,7 +81,7 @@ def _namespace() -> dict[str, Any]:
         "copysign": kept(np.copysign), "f2i": bits("float64", "int64"), "i2f": bits("int64", "float64"),
         "f2i32": bits("float32", "int32"), "i2f32": bits("int32", "float32"), "device": lambda function: function,
     }  # fmt: skip
-    for count in (2, 4):
+    for count in (2, 4, 8):
         scope |= {f"load{count}": _loading(count), f"store{count}": _storing}
     for name in SCALARS:
         scope[name] = _cast(name.strip("_"))
