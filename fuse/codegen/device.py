@@ -45,7 +45,7 @@ class Device(ABC):
     multiprocessors = 1
     threads = 2048  # that a multiprocessor holds at once
     block = 256
-    broad = 512  # threads of the blocks for long rows
+    broad = 512  # threads of the blocks for long rows; as many as of others where there are no such blocks
     capability = (0, 0)
 
     def __init__(self) -> None:
@@ -221,6 +221,11 @@ class Device(ABC):
     @abstractmethod
     def launch(self, kernel: Any, blocks: tuple[int, int], threads: int, arguments: Sequence[Any]) -> None:
         """Run a kernel; it need not have ended when this returns."""
+
+
+def broad_on(capability: tuple[int, ...]) -> int:
+    """Threads of the blocks for long rows: on older cards NVIDIA's assembler would spill registers of larger ones."""
+    return Device.broad if capability >= (9, 0) else Device.block
 
 
 def _rounded(count: int) -> int:

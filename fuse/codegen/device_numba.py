@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fuse.codegen.device import StreamingDevice
+from fuse.codegen.device import StreamingDevice, broad_on
 from fuse.codegen.device_code import compiled, first_line, function_of, numba_cuda, signature
 from fuse.codegen.device_memory import Driver, Span, driver_of
 from fuse.devices import LEAST, too_old
@@ -44,6 +44,7 @@ class NumbaDevice(StreamingDevice):
         try:
             device = cuda.get_current_device()
             self.capability = tuple(device.compute_capability)
+            self.broad = broad_on(self.capability)
             self.index = int(device.id)
             self.name = device.name.decode() if isinstance(device.name, bytes) else str(device.name)
             self.multiprocessors = int(device.MULTIPROCESSOR_COUNT)

@@ -100,6 +100,7 @@ class Compiler(device.Device):
     def __init__(self, capability: Capability) -> None:
         super().__init__()
         self.capability = capability
+        self.broad = device.broad_on(capability)
 
     def _nothing(self, *arguments: Any) -> Any:
         raise DeviceError("there is nothing to run on")
@@ -134,7 +135,8 @@ def compiling(capability: Capability = (9, 0)) -> Iterator[Compiler]:
 def compiled(launches: Launches, compiler: Compiler) -> tuple[Compiled, ...]:
     """The kernels of some launches, in order; those for few long rows and for short ones behind the others."""
     held = [source for each in launches.held for source in each]
-    sources = (*launches.sources, *launches.chunked, *held)
+    larger = compiler.broad > compiler.block
+    sources = [s for s in (*launches.sources, *launches.chunked, *held) if larger or not s.broad]
     different = {source.text: source for source in sources}  # of two block sizes the larger, with fewer registers
     return tuple([_compiled(source, compiler) for source in different.values()])
 

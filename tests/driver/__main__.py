@@ -102,6 +102,7 @@ CALLBACK = ctypes.CFUNCTYPE(
 
 def prepare() -> CALLBACK:
     """Have launches run the simulator's kernels from now on; what is returned must be kept."""
+    from fuse.codegen import device_numba
     from fuse.codegen.device_numba import NumbaDevice
     from fuse.codegen.simulated import kernel_of
 
@@ -113,7 +114,8 @@ def prepare() -> CALLBACK:
         kernels[name] = kernel_of(text, entry, helpers, tuple(dtypes), tuple(arrays)), dtypes, arrays
         return found
 
-    NumbaDevice.compile, NumbaDevice.block, NumbaDevice.broad = compile_both, BLOCK, 2 * BLOCK
+    NumbaDevice.compile, NumbaDevice.block = compile_both, BLOCK
+    device_numba.broad_on = lambda capability: 2 * BLOCK
     called = CALLBACK(launched)
     ctypes.CDLL(LIBRARY).set_callback(called)
     return called
