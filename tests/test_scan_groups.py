@@ -222,3 +222,17 @@ def test_the_gradient_of_reversed_sequences_fills_and_copies_nothing() -> None:
     powers = np.subtract.outer(np.arange(9), np.arange(9))
     slopes = np.triu(-powers * 0.4 ** (np.maximum(-powers, 1) - 1.0))[::-1]
     np.testing.assert_allclose(found[2], (2.0 * ordered * (slopes @ rows)).sum())
+
+
+def test_values_of_one_number_are_written_once_too() -> None:
+    """A step's kernel without a loop, whose store goes to the state and to the result."""
+    x, s0 = T.TensorType("float64", (False, True))("x"), T.TensorType("float64", (True,))("s0")
+    states, _ = fuse.scan(lambda row, s: T.tanh(s + row), x, s0)
+    f = fuse.function([x, s0], [states, states * 2.0, states[-1]])
+    for steps in (1, 2, 70):
+        rows, start = RNG.standard_normal((steps, 1)), RNG.standard_normal(1)
+        last, wanted = start, []
+        for row in rows:
+            wanted.append(last := np.tanh(last + row))
+        for got, expected in zip(f(rows, start), (np.array(wanted), 2.0 * np.array(wanted), last), strict=True):
+            np.testing.assert_allclose(got, expected, rtol=1e-14)

@@ -112,7 +112,9 @@ class Merge(ast.NodeTransformer):
             is_check = isinstance(s, ast.Assign) and getattr(s.targets[0], "id", "") == "status"
             after_check = k > 0 and isinstance(s, ast.If) and ast.unparse(s.test) == "status != 0"
             if not is_check and not after_check:
-                kept.append(ast.unparse(ast.fix_missing_locations(self.visit(s))))
+                found = self.visit(s)  # a store to two places is two statements
+                each = found if isinstance(found, list) else [found]
+                kept += [ast.unparse(ast.fix_missing_locations(x)) for x in each]
         return [line for text in kept for line in text.splitlines()]
 
     def visit_Name(self, node: ast.Name) -> Any:
