@@ -148,3 +148,18 @@ def test_other_dtypes(dtype):
     a = RNG.integers(0, 2 if dtype == "bool" else 9, (777, 5)).astype(dtype)
     for have, want in zip(f(a), [a.sum(0), (a.astype("O") * a).sum(0) if dtype != "bool" else a.any(0)], strict=True):
         np.testing.assert_array_equal(have, want.astype(have.dtype))
+
+
+def test_memory_that_each_thread_has_for_itself():
+    x = T.dtensor3("x")
+    e = T.exp(x)
+    axes = [0, 1, 2, (0, 1), (0, 2), (1, 2)]
+    sums = [e * T.tanh(e / e.sum(axis, keepdims=True)).sum(axis, keepdims=True) for axis in axes]
+    functions = [fuse.function([x], [e / e.sum(axis, keepdims=True), y]) for axis, y in zip(axes, sums, strict=True)]
+    for shape in [(3, 4, 5), (1, 40, 20), (4, 150, 10), (150, 4, 10), (9, 70, 1), (2, 0, 3), (7, 5, 70)]:
+        a = RNG.standard_normal(shape)
+        p = np.exp(a)
+        for axis, f in zip(axes, functions, strict=True):
+            q = p / p.sum(axis, keepdims=True)
+            for have, want in zip(f(a), [q, p * np.tanh(q).sum(axis, keepdims=True)], strict=True):
+                np.testing.assert_allclose(have, want, 1e-11)

@@ -53,7 +53,10 @@ class FlatEmitter(GroupEmitter):
 
     def is_flat_nest(self, s: Any) -> bool:
         narrow = self.kernel.narrow
-        return narrow is not None and narrow[2] and may_be_flat(s, self.buffers) and s.body[-1].axis == narrow[1]
+        if narrow is None or not narrow[2]:
+            return False
+        strided = {b.name for b in self.kernel.buffers if b.layout != "C"}
+        return may_be_flat(s, strided) and s.body[-1].axis == narrow[1]
 
     def flat(self, s: Loop) -> None:
         """Several rows at once, as one loop over their elements."""

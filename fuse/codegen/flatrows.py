@@ -7,20 +7,23 @@ the same for all. `emit_flat.py` writes such loops.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import Any
 
 from fuse.codegen.emit_sums import REORDERED
 from fuse.codegen.inline import kernel_cost
-from fuse.codegen.kernel import Axis, Buffer, Combine, Compute, Const, Kernel, Load, Loop, Store, Update, uses, walk
+from fuse.codegen.kernel import Axis, Combine, Compute, Const, Kernel, Load, Loop, Store, Update, uses, walk
 
 FEW_COLUMNS = 64  # of an array that is narrow, at most: wider ones fill most vectors
 ENOUGH = 512  # elements for which it is worth while
 WORTH_ROWS = 16  # operations of an element for which that is so where each row has a value of its own
 
 
-def may_be_flat(s: Any, buffers: Mapping[str, Buffer]) -> bool:
-    """Whether a statement is a loop over rows that can be one over the elements of several of them."""
+def may_be_flat(s: Any, strided: Collection[str]) -> bool:
+    """Whether a statement is a loop over rows that can be one over the elements of several of them.
+
+    ``strided`` names the arrays that are not contiguous.
+    """
     if not isinstance(s, Loop) or s.kind not in ("serial", "tile") or not s.body or not isinstance(s.body[-1], Loop):
         return False
     *before, along = s.body
@@ -38,7 +41,7 @@ def may_be_flat(s: Any, buffers: Mapping[str, Buffer]) -> bool:
                 fits = is_of_column(c, rows, lanes) and c.op.name in REORDERED
             case _:
                 return False
-        if not fits or lanes in c.index[:-1] or buffers[c.buffer].layout != "C":
+        if not fits or lanes in c.index[:-1] or c.buffer in strided:
             return False
         if any(isinstance(i, str) for i in c.index):
             return False
@@ -70,14 +73,14 @@ def of_rows(nest: Loop) -> dict[str, str]:
 
 def flat_nests(kernel: Kernel) -> list[Loop]:
     """The loops over rows of a kernel that can be walked flat."""
-    buffers = {b.name: b for b in kernel.buffers}
-    return [s for s in walk(kernel.body) if may_be_flat(s, buffers)]
+    strided = {b.name for b in kernel.buffers if b.layout != "C"}
+    return [s for s in walk(kernel.body) if may_be_flat(s, strided)]
 
 
 def narrow_axes(kernel: Kernel) -> tuple[Axis, Axis] | None:
     """Rows and columns of a kernel that narrow arrays have another one for; None where there is none."""
     blocks = any(isinstance(s, Loop) and s.kind == "block" for s in walk(kernel.body))
-    if blocks or kernel.rows is not None or kernel.long is not None:
+    if blocks or kernel.rows is not None or kernel.long is not None and kernel.long[2]:
         return None
     for s in flat_nests(kernel):
         work = sum(kernel_cost(c.op) for c in s.body[-1].body if isinstance(c, Compute))
