@@ -163,3 +163,24 @@ def test_memory_that_each_thread_has_for_itself():
             q = p / p.sum(axis, keepdims=True)
             for have, want in zip(f(a), [q, p * np.tanh(q).sum(axis, keepdims=True)], strict=True):
                 np.testing.assert_allclose(have, want, 1e-11)
+
+
+@pytest.mark.parametrize("m", [7, 33, 63])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_sums_of_long_bodies_whose_columns_are_known_beforehand(dtype, m):
+    x, w, v = [T.TensorType(dtype, s)() for s in ((None, m), (m,), (None,))]
+    outputs = [
+        T.tanh(x + w), T.tanh(x * w).sum(), T.exp(v)[:, None] * T.sin(x - w) + w[0], T.tanh(x) * v[:, None],
+        T.tanh(x + v[:, None]).sum(),
+    ]
+    f = fuse.function([x, w, v], outputs)
+    rtol = 1e-11 if dtype == "float64" else 3e-5
+    for n in (1, 51, 64, 300, 2001):
+        given = values(dtype, n, m)
+        a, b, c = [y.astype("f8") for y in given]
+        d = c[:, None]
+        want = [
+            np.tanh(a + b), np.tanh(a * b).sum(), np.exp(d) * np.sin(a - b) + b[0], np.tanh(a) * d, np.tanh(a + d).sum()
+        ]
+        for have, value in zip(f(*given), want, strict=True):
+            np.testing.assert_allclose(have, value, rtol, rtol * n)

@@ -156,7 +156,8 @@ class SumEmitter(StepEmitter):
         c, start, stop, even = f"c{axis.name}", f"{axis.name}_start", f"{axis.name}_stop", f"{axis.name}_even"
         low, high = self.range(axis)
         chunk = chunk_of(sums)
-        if axis in self.single or low == "0" and axis.size is not None and axis.size <= chunk:
+        whole = (low, high) == ("0", self.size_text[axis])  # flat rows are longer than the axis
+        if axis in self.single or whole and axis.size is not None and axis.size <= chunk:
             self.line(f"{even} = {high} - {high if low == '0' else f'({high} - {low})'} % {LANES}")
             self.chunk(s, accs, low, even, high)
             for acc in accs:
