@@ -328,7 +328,7 @@ LOOPS = (recurrent, of_each_thread, of_each_block, of_one_block, ends_early, bes
 
 def several(dtypes: Sequence[str]) -> Iterator[Case]:
     two_bytes = r"ld\.global(\.nc)?(\.v4)?\.[bu]16", r"st\.global(\.v4)?\.[bu]16"
-    yield Case("stored as bfloat16", stored, True, promises=(*two_bytes, r"ld\.global\.v4\.b32"))
+    yield Case("stored as bfloat16", stored, True, promises=(*two_bytes, r"ld\.global\.v2\.b32"))  # beside float32
     for dtype in dtypes:
         narrow = is_narrow(dtype)
         for formula in (stencil, turned, spread, *LOOPS):
