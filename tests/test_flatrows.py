@@ -184,3 +184,17 @@ def test_sums_of_long_bodies_whose_columns_are_known_beforehand(dtype, m):
         ]
         for have, value in zip(f(*given), want, strict=True):
             np.testing.assert_allclose(have, value, rtol, rtol * n)
+
+
+def test_an_exported_file_has_the_same_values():
+    x, w = T.dmatrix("x"), T.dvector("w")
+    e = T.exp(x - x.max(0))
+    f = fuse.function([x, w], [T.tanh(x + w), e / e.sum(0), x.var(0)])
+    a, b, _ = values("float64", 3000, 10)
+    p = np.exp(a - a.max(0))
+    scope = {}
+    exec(f.export_source(), scope)
+    for found in (f(a, b), scope["function"](a, b)):
+        for have, value in zip(found, [np.tanh(a + b), p / p.sum(0), a.var(0)], strict=True):
+            np.testing.assert_allclose(have, value, 1e-11)
+    assert any(NARROW in form for x in f.fn.launchers for form in x.variants)

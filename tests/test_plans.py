@@ -36,6 +36,7 @@ PROGRAMS = {
     "transposed": ("x = T.matrix()", "[x], T.exp(x)", "A.T,"),
     "no kernels": ("x = T.matrix()", "[x], x.T", "A,"),
     "broadcast": ("x, y = T.matrices('xy')", "[x, y], x * y", "A, A[:1]"),
+    "narrow": ("x, w = T.matrix(), T.vector()", "[x, w], T.tanh(x + w) * x.var(0)", "np.tile(A, (2000, 1)), A[0]"),
     "long": (
         "x = y = T.vector()\nfor k in range(150): y = T.sin(y) * (1 + k / 64) + T.exp(-y * y)",
         "[x], [y, T.grad(y.sum(), x)]", "A[0],",
