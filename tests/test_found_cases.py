@@ -969,3 +969,14 @@ def test_softmax_of_nothing_is_nothing():
     x = T.dmatrix("x")
     for out in (T.exp(x) / T.sum(T.exp(x), axis=1, keepdims=True), T.nnet.logsoftmax(x)):
         assert reference.evaluate(rules.stabilize([out]), {x: np.zeros((2, 0))})[0].shape == (2, 0)
+
+
+def test_large_arrays_met_before_change_no_bits_of_small_ones():
+    x = T.dmatrix("x")
+    outputs = [(x - x.mean()) / x.std(), T.grad(x.std(), x)]
+    small = np.random.default_rng(4).standard_normal((40, 40))
+    first = fuse.function([x], outputs)(small)
+    f = fuse.function([x], outputs)
+    f(np.random.default_rng(5).standard_normal((300, 1000)))
+    for _ in range(2):
+        assert all(np.array_equal(a, b) for a, b in zip(f(small), first, strict=True))

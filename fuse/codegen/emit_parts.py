@@ -212,7 +212,7 @@ class PartEmitter(StreamEmitter):
         if self.kernel.long is not None:
             along, size, is_long = self.kernel.long
             unfit = f"{self.size_text[along]} * {size} {'<' if is_long else '>='} {LONG_ROW}"
-            self.line(f"if part.segment == {ASK} and {total} >= {MUCH_WORK} and {unfit}:")
+            self.line(f"if part.segment == {ASK} and {unfit}:")  # however little: bits must not tell of earlier calls
             self.line(f"    return {OTHER}")
         self.line(f"if part.segment == {ASK}{'' if memory != '0' else f' and {total} >= {MUCH_WORK}'}:")
         self.line(f"    put(part, 0, {len(rows)})")
