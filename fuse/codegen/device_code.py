@@ -12,7 +12,7 @@ import re
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from types import FunctionType, SimpleNamespace
 from typing import Any
@@ -34,6 +34,9 @@ def numba_cuda() -> Any:
         try:
             with _older_names():
                 from numba import cuda
+
+                with suppress(ModuleNotFoundError):  # it would be imported when the first kernel is compiled
+                    from numba.cuda.np import arrayobj  # noqa: F401
         except Exception as error:
             raise DeviceError(f"numba.cuda cannot be used: {first_line(error)}; pip install 'fuse[cuda]'") from None
     return cuda
@@ -41,7 +44,7 @@ def numba_cuda() -> Any:
 
 @contextmanager
 def _older_names() -> Iterator[None]:
-    """Names that numba-cuda 0.30 takes from NumPy when it is imported, and that NumPy has no more since 2.5."""
+    """Names that numba-cuda 0.30's modules take from NumPy when they are imported; NumPy 2.5 has them no more."""
     given = [] if hasattr(np, "row_stack") else ["row_stack"]
     for name in given:
         setattr(np, name, np.vstack)

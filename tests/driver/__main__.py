@@ -139,7 +139,10 @@ def loop() -> None:
     """First: what a provider knows after its first kernel it does not know before."""
     import fuse
     import fuse.tensor as T
+    from fuse.codegen.device_code import numba_cuda
 
+    numba_cuda()
+    assert "numba.cuda.np.arrayobj" in sys.modules  # which takes from NumPy what is there only meanwhile
     x, h = T.dmatrix(), T.dvector()
     states, _ = fuse.scan(lambda v, s: T.tanh(v + s), sequences=x, outputs_info=h)
     same([x, h], [states], [rng.normal(size=(3, 5)), rng.normal(size=5)])
