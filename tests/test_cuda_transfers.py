@@ -63,6 +63,9 @@ class Streams(device.StreamingDevice, device.SimulatedDevice):
         self.force(0, len(self.queues[0]))
         return super().read(source, target)
 
+    def wait(self):
+        self.force(0, len(self.queues[0]))
+
     def side_stream(self):
         return 1
 
@@ -83,6 +86,7 @@ class Streams(device.StreamingDevice, device.SimulatedDevice):
 def small(monkeypatch):
     for module in (cuda_array, cuda_transfers):
         monkeypatch.setattr(module, "LARGE", 64)
+        monkeypatch.setattr(module, "SMALL", 63)
     monkeypatch.setattr(cuda_transfers, "STAGE", 40)
 
 
@@ -119,6 +123,26 @@ def test_a_copy_waits_for_no_more_launches_than_use_its_block(small):
         assert on.done[0] < len(on.queues[0])  # copies have passed, launches before them have not run
         for k, found in enumerate(results):
             np.testing.assert_array_equal(found.get(), np.full(13, k + 1.0))
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_small_arrays_are_copied_together_and_their_stages_wait(waits, monkeypatch):
+    monkeypatch.setattr(cuda_transfers, "NEAR", 1024)  # two arrays at once fill half of a stage
+    monkeypatch.setattr(Event, "waits", waits)
+    x, y, total = T.dvector("x"), T.fmatrix("y"), fuse.shared(np.zeros(5))
+    a, b = np.empty(5), np.empty((4, 3), "f4").T
+    with device.working_on(Streams(eager=False)):
+        f = fuse.function([x, y], [x.sum(), y * 2, x - 1], updates=[(total, total + x)], device="cuda")
+        for k in range(9):
+            a[:], b[:] = k, k + 1
+            results = f.on_device(a, b) if k < 8 else f(a, b)
+            a[:] = b[:] = -1  # may be written over at once
+        right = np.array_equal(total.get_value(), np.full(5, 36.0))
+        assert right is waits  # it is the events that do it
+        if waits:
+            for found, want in zip(results, [40.0, np.full((3, 4), 18, "f4"), np.full(5, 7.0)], strict=True):
+                assert found.dtype == np.asarray(want).dtype
+                np.testing.assert_array_equal(found, want)
 
 
 def test_devices_without_streams_copy_as_they_can(small):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
 from fuse.codegen import device
-from fuse.codegen.cuda_transfers import LARGE
+from fuse.codegen.cuda_transfers import LARGE, SMALL, apart
 from fuse.errors import DeviceError, DTypeError, ShapeError
 from fuse.types import BFLOAT16, DTYPES
 
@@ -305,13 +307,14 @@ class DeviceArray:
         return capsule(self, **options)
 
 
-def contiguous_steps(shape: Sequence[int]) -> tuple[int, ...]:
+@lru_cache(maxsize=1024)
+def contiguous_steps(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Strides of a C-contiguous array, in elements."""
     steps: list[int] = []
     count = 1
     for n in reversed(shape):
         steps.append(count)
-        count *= n
+        count *= int(n)  # shapes that are equal share these
     return tuple(reversed(steps))
 
 
@@ -330,15 +333,46 @@ def to_device(array: Any) -> DeviceArray:
     if not isinstance(array, np.ndarray) and hasattr(array, "__cuda_array_interface__"):
         return foreign(array)
     array = np.asarray(array)
+    if array.nbytes <= SMALL:
+        return all_to_device([array])[0]
     memory = Memory(array.nbytes, device.current(), soon=array.nbytes >= LARGE)
     made = DeviceArray(memory, array.dtype, array.shape)
-    if made.size:
-        memory.on.upload(made.flat(), np.ascontiguousarray(array).reshape(-1), memory.since)
+    memory.on.upload(made.flat(), np.ascontiguousarray(array).reshape(-1), memory.since)
     return made
+
+
+def all_to_device(arrays: Sequence[np.ndarray[Any, Any]]) -> list[DeviceArray]:
+    """Copies of NumPy arrays on the device; small ones share a block of memory, and are one copy."""
+    places = list(accumulate([apart(array.nbytes) for array in arrays], initial=0))
+    total = places.pop()
+    if total > SMALL and len(arrays) > 1:
+        return [to_device(array) for array in arrays]
+    memory = Memory(total, device.current())
+    if total:
+        memory.on.upload_all(memory.typed(np.uint8, 0, total), arrays, places)
+    made = []
+    for array, place in zip(arrays, places, strict=True):
+        there = DeviceArray(memory, array.dtype, array.shape, None, place // array.dtype.itemsize)
+        there._told = ("C", there.shape, memory.pointer % 16)  # places in a block are at multiples of more
+        made.append(there)
+    return made
+
+
+def all_to_host(arrays: Sequence[Any]) -> list[Any]:
+    """Arrays on the device as NumPy arrays, for whose small ones the host waits once; anything else as it is."""
+    found = list(arrays)
+    near = [k for k, a in enumerate(found) if isinstance(a, DeviceArray) and 0 < a.nbytes <= SMALL and a.told[0] == "C"]
+    if len(near) > 1 and sum([apart(found[k].nbytes) for k in near]) <= SMALL:
+        copied = found[near[0]].memory.on.download_all([found[k].flat() for k in near])
+        for k, array in zip(near, copied, strict=True):
+            found[k] = array.reshape(found[k].shape)
+    return [a.get() if isinstance(a, DeviceArray) else a for a in found]
 
 
 def is_on_device(value: Any) -> bool:
     """Whether a value is an array in the memory of a GPU, ours or another library's."""
+    if type(value) is np.ndarray:
+        return False
     return isinstance(value, DeviceArray) or (
         not isinstance(value, (np.ndarray, np.generic, int, float)) and hasattr(value, "__cuda_array_interface__")
     )

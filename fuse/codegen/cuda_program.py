@@ -16,7 +16,7 @@ import numpy as np
 from fuse import rules
 from fuse.codegen import device, load
 from fuse.codegen.assume import asked_sizes, assume_idioms, assume_rows
-from fuse.codegen.cuda_array import DeviceArray, is_on_device
+from fuse.codegen.cuda_array import DeviceArray, all_to_host, is_on_device
 from fuse.codegen.cuda_launch import DeviceRegion, Empty
 from fuse.codegen.cuda_loops import NoSteps
 from fuse.codegen.cuda_wrapper import DeviceWriter, Refused
@@ -76,7 +76,7 @@ class DeviceProgram:
 
     def fetched(self, results: Sequence[Any]) -> list[Any]:
         """Results as arrays of the host."""
-        return [a.get() if isinstance(a, DeviceArray) else a for a in results]
+        return all_to_host(results)
 
     def watched(self, steps: list[Any], note: str) -> None:
         """Time the steps from now on, for a profile."""

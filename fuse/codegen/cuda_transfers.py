@@ -1,4 +1,4 @@
-"""Copies of large arrays that overlap: with the host's own copying, with each other, and with launches.
+"""Copies that overlap: of large arrays with the host's own copying, each other and launches; of small ones together.
 
 The driver can copy to and from the device by itself only where the host's memory is page-locked. So large arrays go
 piece by piece through *stages*, which are: while one piece is under way, the host fills or empties the next stage.
@@ -24,7 +24,10 @@ import numpy as np
 if TYPE_CHECKING:
     from fuse.codegen.device import StreamingDevice
 
-LARGE = 1 << 20  # bytes of arrays that are copied so
+LARGE = 1 << 20  # bytes of arrays that are copied piece by piece
+SMALL = 1 << 16  # bytes of those that are copied together
+NEAR = 1 << 18  # bytes of a stage for these
+APART = 256  # each begins at a multiple of so many bytes, as blocks of memory do
 STAGE, STAGES = 4 << 20, 3  # bytes of a stage, and their number
 MARKS = 8
 
@@ -106,6 +109,72 @@ class Transfers:
             self.on.idle = max(self.on.idle, tick)
 
 
+class Near:
+    """Page-locked memory of one thread for copies of small arrays, on the stream of launches.
+
+    Of two stages one is filled from its beginning on; when it is full, the other one's copies must have passed.
+    """
+
+    def __init__(self, on: StreamingDevice) -> None:
+        self.on = on
+        self.stages = [Stage(on, NEAR) for _ in range(2)]
+        self.turn = self.at = 0
+        self.busy = False  # what this thread does meanwhile, in a handler of signals, say, copies in another way
+
+    def take(self, count: int) -> tuple[Any, int]:
+        """Memory that nothing uses any more, and where ``count`` bytes of it begin."""
+        stage = self.stages[self.turn]
+        if self.at + count > NEAR:
+            stage.event.record(self.on.stream)
+            stage.used = True
+            self.turn = 1 - self.turn
+            stage, self.at = self.stages[self.turn], 0
+            stage.wait()
+        at, self.at = self.at, self.at + apart(count)
+        return stage.room, at
+
+    def upload(self, target: Any, arrays: Sequence[np.ndarray[Any, Any]], places: Sequence[int]) -> None:
+        """Begin to copy arrays, which may change once this has returned, to these places of ``target``."""
+        self.busy = True
+        try:
+            room, at = self.take(target.nbytes)
+            fill(room, at, arrays, places)
+            self.on.send(target, room[at : at + target.nbytes], self.on.stream)
+        finally:
+            self.busy = False
+
+    def download(self, sources: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
+        """Copies of vectors on the device, once all launches have run."""
+        self.busy = True
+        try:
+            room, at = self.take(sum([apart(s.nbytes) for s in sources]))
+            found = []
+            for source in sources:
+                here = np.ndarray(source.shape, source.dtype, room, at)
+                self.on.fetch(source, here, self.on.stream)
+                found.append(here)
+                at += apart(source.nbytes)
+            self.on.wait()
+            copied = [here.copy() for here in found]
+            self.at = 0  # all that used the stages has passed
+            for stage in self.stages:
+                stage.used = False
+            return copied
+        finally:
+            self.busy = False
+
+
+def apart(count: int) -> int:
+    """The bytes that small arrays of ``count`` bytes take among others."""
+    return -(-count // APART) * APART
+
+
+def fill(room: Any, at: int, arrays: Sequence[np.ndarray[Any, Any]], places: Sequence[int]) -> None:
+    """Copy arrays to places behind the byte ``at`` of ``room``."""
+    for array, place in zip(arrays, places, strict=True):
+        np.ndarray(array.shape, array.dtype, room, at + place)[...] = array
+
+
 def _arrived(stage: Stage, target: Any) -> None:
     stage.event.synchronize()
     target[...] = stage.of(target)
@@ -118,4 +187,4 @@ def _pieces(array: np.ndarray[Any, Any]) -> Iterator[slice]:
         yield slice(start, min(start + step, array.size))
 
 
-__all__ = ["LARGE", "Transfers"]
+__all__ = ["LARGE", "SMALL", "Near", "Transfers", "apart", "fill"]

@@ -10,7 +10,7 @@ import numpy as np
 from fuse.codegen import device
 from fuse.codegen.calls import about_input, shuffle_text, slice_text
 from fuse.codegen.choosing import plan
-from fuse.codegen.cuda_array import DeviceArray, empty, is_on_device, to_device
+from fuse.codegen.cuda_array import DeviceArray, all_to_device, empty, is_on_device, to_device
 from fuse.codegen.cuda_calls import call_of
 from fuse.codegen.cuda_cells import keeping, resident
 from fuse.codegen.cuda_inplace import in_place
@@ -57,12 +57,18 @@ class DeviceWriter(SizeNames):
     # ------------------------------------------------------------ the text
     def write(self) -> str:
         names = [f"x{k}" for k in range(len(self.program.inputs))]
+        taken = []
         for variable, name in zip(self.program.inputs, names, strict=True):
             self.env[variable] = name
             if not isinstance(variable.type, TensorType):
                 continue
-            take = taking(variable) if variable.type.ndim else taking_number(variable)
-            self.line(f"{name} = {self.give('take', take)}({name})")
+            if variable.type.ndim:
+                taken.append(variable)
+            else:
+                self.line(f"{name} = {self.give('take', taking_number(variable))}({name})")
+        if taken:
+            given = ", ".join([self.env[v] for v in taken])
+            self.line(f"{given}, = {self.give('take', taking(taken))}({given})")
         for leaf in leaves(self.results):
             if leaf.op is SHARED:
                 name = self.env[leaf] = self.fresh("w")
@@ -311,30 +317,45 @@ def _there(value: Any) -> Any:
 
 
 # ---------------------------------------------------------------- what a wrapper calls
-def taking(variable: Expr) -> Callable[[Any], DeviceArray]:
-    """What turns any value that an input takes into a device array."""
-    kind = variable.type
-    dtype, ndim = np.dtype(kind.dtype), kind.ndim
-    fixed = [(d, n) for d, n in enumerate(kind.shape) if n is not None]
+def taking(variables: Sequence[Expr]) -> Callable[..., list[DeviceArray]]:
+    """What turns any values that inputs take into device arrays, those of the host together."""
+    kinds = [(v.type.numpy_dtype, v.type.ndim, set(v.type.shape) == {None}) for v in variables]
 
-    def take(value: Any) -> DeviceArray:
-        if is_on_device(value):
-            try:
-                array = to_device(value)
-            except FuseError as error:
-                told = about_input(error, variable, value)
-                told.told = True  # the host could say nothing of it
-                raise told from None
-            shape = array.shape
-            if array.dtype == dtype and len(shape) == ndim and all(shape[d] == n for d, n in fixed):
-                return array
-            value = array.get()
-        try:
-            return to_device(kind.filter(value))
-        except FuseError as error:
-            raise about_input(error, variable, value) from None
+    def take(*values: Any) -> list[DeviceArray]:
+        found: list[Any] = list(values)
+        hosted = []
+        for k, (value, (dtype, ndim, free)) in enumerate(zip(values, kinds, strict=True)):
+            if not (type(value) is np.ndarray and free and value.dtype == dtype and value.ndim == ndim):
+                value = found[k] = checked(variables[k], value)
+            if type(value) is not DeviceArray:
+                hosted.append(k)
+        if hosted:
+            for k, array in zip(hosted, all_to_device([found[k] for k in hosted]), strict=True):
+                found[k] = array
+        return found
 
     return take
+
+
+def checked(variable: Expr, value: Any) -> Any:
+    """A value that an input takes: a device array of its type, or an array of the host."""
+    kind = variable.type
+    if is_on_device(value):
+        try:
+            array = to_device(value)
+        except FuseError as error:
+            told = about_input(error, variable, value)
+            told.told = True  # the host could say nothing of it
+            raise told from None
+        shape = array.shape
+        fits = len(shape) == kind.ndim and all(n in (None, m) for n, m in zip(kind.shape, shape, strict=True))
+        if fits and array.dtype == kind.numpy_dtype:
+            return array
+        value = array.get()
+    try:
+        return kind.filter(value)
+    except FuseError as error:
+        raise about_input(error, variable, value) from None
 
 
 def taking_number(variable: Expr) -> Callable[[Any], Any]:
@@ -356,7 +377,9 @@ def number(value: Any, dtype: str) -> DeviceArray:
 
 def cleared() -> DeviceArray:
     """The status of a call, which kernels write."""
-    return to_device(np.zeros((), np.int64))
+    found = empty((), "int64")
+    found.memory.on.clear(found.flat())
+    return found
 
 
 def storing(adds: bool) -> Callable[[DeviceArray, DeviceArray], None]:

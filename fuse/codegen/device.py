@@ -18,14 +18,14 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fuse.codegen import cuda_transfers
-from fuse.codegen.cuda_transfers import Transfers
+from fuse.codegen.cuda_transfers import Near, Transfers
 from fuse.devices import is_simulated, resolve
 from fuse.errors import DeviceError
 
@@ -70,12 +70,14 @@ class Device(ABC):
         of two blocks the one that is idle earlier is wanted.
         """
         size = _rounded(count)
-        with suppress(KeyError, IndexError):  # another thread may take the last one, or drop all
+        try:
             known = self.free[size]
             if not soon or len(known) > 1 or known[0][2] <= self.idle:
                 block, pointer, since = known.pop(0 if soon else -1)
                 self.lent[pointer] = block
                 return block, pointer, size, since
+        except (KeyError, IndexError):  # another thread may take the last one, or drop all
+            pass
         self.counts["allocations"] += 1
         try:
             block = self.allocate(size)
@@ -128,6 +130,28 @@ class Device(ABC):
         self.idle = max(self.idle, tick)
         return found
 
+    def upload_all(self, target: Any, arrays: Sequence[Any], places: Sequence[int]) -> None:
+        """Copy small arrays of the host to places in ``target``, at once; they may change once this has returned."""
+        self.counts["bytes to the device"] += sum([a.nbytes for a in arrays])
+        near = self.near
+        if near is not None:
+            near.upload(target, arrays, places)
+            return
+        room = np.empty(target.nbytes, np.uint8)
+        cuda_transfers.fill(room, 0, arrays, places)
+        self.write(target, room)
+
+    def download_all(self, sources: Sequence[Any]) -> list[Any]:
+        """Copies of small vectors on the host, waiting for the device once."""
+        near = self.near
+        if near is None:
+            return [self.download(source) for source in sources]
+        self.counts["bytes to the host"] += sum([s.nbytes for s in sources])
+        tick = self.tick()
+        found = near.download(sources)
+        self.idle = max(self.idle, tick)
+        return found
+
     @abstractmethod
     def write(self, target: Any, array: Any) -> None:
         """Copy an array of the host to the device; the array may change once this has returned."""
@@ -139,6 +163,11 @@ class Device(ABC):
     @cached_property
     def transfers(self) -> Transfers | None:
         """Copies that overlap, where there are streams for them."""
+        return None
+
+    @property
+    def near(self) -> Near | None:
+        """This thread's memory for copies of small arrays, where there is such a thing and it is not in use."""
         return None
 
     stream: Any = 0  # of launches
@@ -240,12 +269,32 @@ def _rounded(count: int) -> int:
 class StreamingDevice(Device):
     """A device with streams, events and page-locked memory, for copies that overlap."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._of_thread = threading.local()
+
     @cached_property
     def transfers(self) -> Transfers | None:
         try:
             return Transfers(self)
         except Exception:  # whatever a driver says that has none of these: arrays are copied one after the other
             return None
+
+    @property
+    def near(self) -> Near | None:
+        try:
+            found: Near | None = self._of_thread.near
+        except AttributeError:
+            try:
+                found = Near(self)
+            except Exception:  # as above
+                found = None
+            self._of_thread.near = found
+        return None if found is None or found.busy else found
+
+    @abstractmethod
+    def wait(self) -> None:
+        """Wait until what is on the stream of launches has passed."""
 
     @abstractmethod
     def side_stream(self) -> Any:

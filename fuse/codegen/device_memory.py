@@ -59,19 +59,30 @@ class Driver:
 
     def write(self, target: Span, array: np.ndarray[Any, Any]) -> None:
         """Copy an array of the host, which may change once this has returned."""
-        source = _address(array)
-        if not self.handle:
-            self.done(self.driver.cuMemcpyHtoD(target.address, source, target.nbytes))
-            return
-        self.done(self.driver.cuMemcpyHtoDAsync(target.address, source, target.nbytes, self.handle))
-        self.done(self.driver.cuStreamSynchronize(self.handle))
+        if self.handle:
+            self.send(target, array)
+            self.wait()
+        else:
+            self.done(self.driver.cuMemcpyHtoD(target.address, _address(array), target.nbytes))
 
     def read(self, source: Span, target: np.ndarray[Any, Any]) -> None:
         """Copy to the host, behind all that is launched."""
-        if not self.handle:
+        if self.handle:
+            self.fetch(source, target)
+            self.wait()
+        else:
             self.done(self.driver.cuMemcpyDtoH(_address(target), source.address, source.nbytes))
-            return
-        self.done(self.driver.cuMemcpyDtoHAsync(_address(target), source.address, source.nbytes, self.handle))
+
+    def send(self, target: Span, array: np.ndarray[Any, Any]) -> None:
+        """Begin to copy page-locked memory to the device."""
+        self.done(self.driver.cuMemcpyHtoDAsync(target.address, _address(array), target.nbytes, self.handle))
+
+    def fetch(self, source: Span, array: np.ndarray[Any, Any]) -> None:
+        """Begin to copy to page-locked memory."""
+        self.done(self.driver.cuMemcpyDtoHAsync(_address(array), source.address, source.nbytes, self.handle))
+
+    def wait(self) -> None:
+        """Wait until everything on the stream has passed."""
         self.done(self.driver.cuStreamSynchronize(self.handle))
 
     def copy(self, target: Span, source: Span) -> None:

@@ -27,6 +27,7 @@ from fuse.errors import DeviceError
 
 if TYPE_CHECKING:
     from fuse.codegen.cuda_array import DeviceArray
+    from fuse.codegen.cuda_transfers import Near
 
 LEGACY = 1  # the legacy default stream, by CUDA's name for it
 # Threads that a multiprocessor holds: CUDA's own name, and that of numba-cuda where it has its own binding.
@@ -146,6 +147,16 @@ class NumbaDevice(StreamingDevice):
     def synchronize(self) -> None:
         numba_cuda().synchronize()
 
+    @property
+    def near(self) -> Near | None:
+        return super().near if self.driver is not None else None  # numba-cuda's own copies take longer than it saves
+
+    def wait(self) -> None:
+        if self.driver is not None:
+            self.driver.wait()
+        else:
+            self.synchronize()
+
     # ------------------------------------------------------------ streams
     def side_stream(self) -> Any:
         from cuda.core import Device as Core
@@ -161,9 +172,15 @@ class NumbaDevice(StreamingDevice):
         return numba_cuda().pinned_array(size, np.uint8)
 
     def send(self, target: Any, array: Any, stream: Any) -> None:
+        if stream is self.stream and self.driver is not None:
+            self.driver.send(target, array)
+            return
         target.array.copy_to_device(array, stream=stream)
 
     def fetch(self, source: Any, array: Any, stream: Any) -> None:
+        if stream is self.stream and self.driver is not None:
+            self.driver.fetch(source, array)
+            return
         from numba.cuda.cudadrv import driver
 
         # numba-cuda takes the stream 0 for a copy that is waited for
