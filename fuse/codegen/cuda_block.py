@@ -1,17 +1,18 @@
-"""Kernels within a loop on a GPU: their statements for the threads of one block, or for one thread.
+"""Kernels for one block: all their parts in one launch, where work is little, or within a loop on a GPU.
 
-What is a launch otherwise is a part of a step here; a barrier of the block stands behind it. The text reaches arrays
-by ``load``, ``store``, ``size`` and ``stride``, as that of kernels for CPUs does, and is put into the loop as theirs.
+A barrier of the block stands behind each part. In a loop, where a kernel may be for one thread, too, the text reaches
+arrays by ``load``, ``store``, ``size`` and ``stride``, as that of kernels for CPUs does, and is put there as theirs.
 """
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from fuse.codegen import mathlib
 from fuse.codegen.cuda_combine import Combining
 from fuse.codegen.cuda_parts import Done, Part, parts_of, private_buffers
 from fuse.codegen.emit import Emitter
-from fuse.codegen.emit_cuda import Argument, CudaEmitter
+from fuse.codegen.emit_cuda import Argument, CudaEmitter, PartSource
 from fuse.codegen.inline import constant_text
 from fuse.codegen.kernel import Combine, Init, Kernel, Loop, Update, walk
 from fuse.codegen.loop_emit import NotCompiled
@@ -57,18 +58,99 @@ class Functions:
         return [f"room_{d} = cuda.shared.array(512, {scalar_type(d)})" for d in self.rooms]
 
 
-class BlockEmitter(CudaEmitter):
-    """Writes a kernel for one block, or with ``alone`` for one thread, as a part of a longer function."""
+class OneBlock(CudaEmitter):
+    """Writes all parts of a kernel for one block: what is a launch otherwise is followed by a barrier of the block."""
 
-    flies = False  # what a step loads is little
+    flies = False  # what is little has no time to win by it
+    one_thread = False
 
-    def __init__(self, kernel: Kernel, functions: Functions, alone: bool) -> None:
+    def __init__(self, kernel: Kernel) -> None:
         self.parts = parts_of(kernel)
         super().__init__(kernel, self.parts[0], 0, private_buffers(kernel, self.parts))
+        self.wide = {}
+
+    def part_of_block(self, part: Part) -> None:
+        """Raises NotCompiled where groups add up in memory, which takes copies of it."""
+        if part.copied or part.summed or part.rows or part.chunked:
+            raise NotCompiled("sums that groups of threads meet in")
+        if self.one_thread:
+            self.line("lane, lanes, apart, live = 0, 1, 1, True")
+            self.serial(part)
+            return
+        if part.alone and part.ordered:
+            if part.accs or part.groups:
+                raise NotCompiled("a sum in the order of its terms")
+            self.line("lane, lanes, apart, live = 0, 1, 1, True")
+            self.line("if cuda.threadIdx.x == 0:")
+            self.depth += 1
+            self.serial(part)
+            self.depth -= 1
+        elif part.is_flat:
+            self.line("lane, lanes, apart, live = cuda.threadIdx.x, cuda.blockDim.x, 1, True")
+            self.line("first, step = lane, lanes")
+            self.serial(part)
+        else:
+            self.grouped(part)
+        for acc in part.accs:
+            self.finish(acc)
+        self.line(SYNC)
+
+    def serial(self, part: Part) -> None:
+        self.beginning(part)
+        self.body(part.body)
+
+    def grouped(self, part: Part) -> None:
+        total = " * ".join([self.size_text[a] for a in part.groups])
+        self.line(f"total = {total}")
+        along = " , ".join(dict.fromkeys(self.size_text[a] for a in part.lanes))
+        along = "1" if part.alone or not along else f"max({along}, 1)"
+        most = "max(cuda.blockDim.x // lanes_for(total, 32), 1)" if part.spread else "cuda.blockDim.x"
+        self.line(f"lanes = lanes_for({along}, {most})")
+        self.group_of_lanes(part)
+        self.line("slot, live, first, step = group, True, lane, lanes")
+        self.beginning(part)
+        self.line("for base in range(0, total, here):")
+        self.depth += 1
+        self.line("live = base + group < total")
+        self.line("place = base + group if live else total - 1")
+        self.group_indices(part)
+        self.body(part.body)
+        self.depth -= 1
+
+    def finish(self, acc: Init) -> None:
+        """Every thread has the whole of an accumulator."""
+        value = self.final(acc.acc)
+        innermost = [s for s in walk(self.part.body) if isinstance(s, Loop) and is_innermost(s)]
+        if not any(isinstance(c, Combine) and c.acc == acc.acc for s in innermost for c in s.body):
+            assert acc.op.identity is not None
+            self.line(f"whole = {value}")
+            self.line(f"{acc.acc} = {typed(constant_text(acc.op.identity(acc.dtype), acc.dtype), acc.dtype)}")
+            self.line("if lane == 0:")
+            self.line(f"    {acc.acc} = whole")
+            value = acc.acc
+        k = self.combining.of(acc.op, acc.dtype)
+        self.line(f"{acc.acc} = together{k}({value}, cuda.blockDim.x, 1, {self.room(acc.dtype)})")
+        self.lost.discard(acc.acc)
+
+    def total(self, s: Done) -> None:
+        """What an earlier part has left is there."""
+
+    def emit(self) -> PartSource:
+        """The source of one launch for all parts."""
+        for part in self.parts:
+            self.part = part
+            self.part_of_block(part)
+        return self.source(Part((), (), ()), "whole", [LANES])
+
+
+class BlockEmitter(OneBlock):
+    """Writes a kernel for one block, or with ``alone`` for one thread, as a part of a longer function."""
+
+    def __init__(self, kernel: Kernel, functions: Functions, alone: bool) -> None:
+        super().__init__(kernel)
         self.size_text = {}
         self.functions, self.one_thread = functions, alone
         self.combining, self.helpers = functions.combining, functions.helpers
-        self.wide = {}
 
     # ------------------------------------------------------------ what a launch would be given
     def argument(self, name: str, argument: Argument, dtype: str, writes: bool = False) -> str:
@@ -134,73 +216,9 @@ class BlockEmitter(CudaEmitter):
             self.part_of_block(part)
         return "def kernel():\n" + "\n".join([*self.lines, "    return 0"]) + "\n"
 
-    def part_of_block(self, part: Part) -> None:
-        if part.copied or part.summed or part.rows or part.chunked:
-            raise NotCompiled("sums that groups of threads meet in")
-        if self.one_thread:
-            self.line("lane, lanes, apart, live = 0, 1, 1, True")
-            self.serial(part)
-            return
-        if part.alone and part.ordered:
-            if part.accs or part.groups:
-                raise NotCompiled("a sum in the order of its terms")
-            self.line("lane, lanes, apart, live = 0, 1, 1, True")
-            self.line("if cuda.threadIdx.x == 0:")
-            self.depth += 1
-            self.serial(part)
-            self.depth -= 1
-        elif part.is_flat:
-            self.line("lane, lanes, apart, live = cuda.threadIdx.x, cuda.blockDim.x, 1, True")
-            self.line("first, step = lane, lanes")
-            self.serial(part)
-        else:
-            self.grouped(part)
-        for acc in part.accs:
-            self.finish(acc)
-        self.line(SYNC)
-
-    def serial(self, part: Part) -> None:
-        self.beginning(part)
-        self.body(part.body)
-
-    def grouped(self, part: Part) -> None:
-        total = " * ".join([self.size_text[a] for a in part.groups])
-        self.line(f"total = {total}")
-        along = " , ".join(dict.fromkeys(self.size_text[a] for a in part.lanes))
-        along = "1" if part.alone or not along else f"max({along}, 1)"
-        most = "max(cuda.blockDim.x // lanes_for(total, 32), 1)" if part.spread else "cuda.blockDim.x"
-        self.line(f"lanes = lanes_for({along}, {most})")
-        self.group_of_lanes(part)
-        self.line("slot, live, first, step = group, True, lane, lanes")
-        self.beginning(part)
-        self.line("for base in range(0, total, here):")
-        self.depth += 1
-        self.line("live = base + group < total")
-        self.line("place = base + group if live else total - 1")
-        self.group_indices(part)
-        self.body(part.body)
-        self.depth -= 1
-
     def complete(self, acc: Init, loop: Loop) -> None:
         if not self.one_thread:
             super().complete(acc, loop)
-
-    def finish(self, acc: Init) -> None:
-        """Every thread has the whole of an accumulator."""
-        value = self.final(acc.acc)
-        innermost = [s for s in walk(self.part.body) if isinstance(s, Loop) and is_innermost(s)]
-        if not any(isinstance(c, Combine) and c.acc == acc.acc for s in innermost for c in s.body):
-            assert acc.op.identity is not None
-            self.line(f"whole = {value}")
-            self.line(f"{acc.acc} = {typed(constant_text(acc.op.identity(acc.dtype), acc.dtype), acc.dtype)}")
-            self.line("if lane == 0:")
-            self.line(f"    {acc.acc} = whole")
-            value = acc.acc
-        self.line(f"{acc.acc} = {self.functions.together(acc.op, acc.dtype, value)}")
-        self.lost.discard(acc.acc)
-
-    def total(self, s: Done) -> None:
-        """What an earlier part has left is there."""
 
     def loop(self, s: Loop) -> None:
         if not self.one_thread:
@@ -212,4 +230,15 @@ class BlockEmitter(CudaEmitter):
         self.depth -= 1
 
 
-__all__ = ["BlockEmitter", "Functions", "SYNC"]
+def emit_whole(kernel: Kernel) -> PartSource | None:
+    """The source of one launch, of one block, for a kernel that takes several otherwise; None where that cannot be."""
+    emitter = OneBlock(kernel)
+    if len(emitter.parts) < 2:
+        return None
+    try:
+        return replace(emitter.emit(), broad=True, whole=True)
+    except NotCompiled:
+        return None
+
+
+__all__ = ["SYNC", "BlockEmitter", "Functions", "emit_whole"]

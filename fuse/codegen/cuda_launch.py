@@ -13,7 +13,8 @@ import numpy as np
 from fuse.codegen import device
 from fuse.codegen.collapse import collapse
 from fuse.codegen.cuda_array import DeviceArray, Memory
-from fuse.codegen.cuda_parts import private_buffers
+from fuse.codegen.cuda_block import emit_whole
+from fuse.codegen.cuda_parts import Part, private_buffers
 from fuse.codegen.cuda_ready import KEPT, Preparing, Room, Step, compiled, is_wide, run
 from fuse.codegen.emit_cuda import WARP, PartSource, emit
 from fuse.codegen.kernel import (
@@ -71,6 +72,7 @@ class Launches:
         self.sources = emit(kernel)
         chunked = emit(kernel, True)
         self.chunked = chunked if any(s.part.chunked for s in chunked) else ()  # for few long rows
+        self.whole = emit_whole(kernel)  # for little work
         held = [emit(kernel, hold=wide) for wide in (True, False)]
         # For each launch those that hold rows in registers, where rows are short enough.
         more = [emit(kernel, hold=wide, much=True) for wide in (True, False)]
@@ -104,7 +106,7 @@ class Launches:
         """Launch everything on the arrays and numbers ``given``, scratch memory left out."""
         on = device.current()
         key = (
-            on.block, on.threads, on.multiprocessors, *[a.told for a in given[: self.own]],
+            on.block, on.threads, on.multiprocessors, on.little, *[a.told for a in given[: self.own]],
             *[int(given[k]) for k in self.sizing],
         )
         steps = self.ready.get(key)
@@ -126,6 +128,9 @@ class Launches:
         if any(all(sizes[a] for a in index) and not all(sizes[a] for a in none) for index, none in kernel.unseen):
             raise Empty
         found = Preparing(self, on, arrays, numbers, sizes)
+        if self.whole is not None and max([work(s.part, sizes) for s in self.sources]) <= on.little:
+            found.add(self.whole)
+            return found.steps
         sources = [self.holding(on, number, found.arrays, sizes) for number in range(len(self.sources))]
         few = bool(self.chunked) and any(s.held is None and self.is_few(on, s, sizes) for s in sources)
         for source in self.chunked if few else sources:
@@ -178,6 +183,8 @@ class Launches:
             return 1, 1, 1
         block = on.broad if source.broad else on.block
         most = max(on.multiprocessors * on.threads // block, 1)
+        if source.whole:
+            return 1, block, 1
         if part.is_flat:
             if not part.lanes:
                 return 1, on.block, on.block
@@ -220,6 +227,15 @@ def holds(
     if sizes[plan.axis] > plan.slots * plan.count * lanes or sizes[plan.axis] % plan.count:
         return False
     return plan.count == 1 or is_wide(plan.axis, plan.count, plan.arrays, arrays, sizes)
+
+
+def work(part: Part, sizes: Mapping[Axis, int]) -> int:
+    """The iterations of all innermost loops of a launch."""
+
+    def within(body: Sequence[Any]) -> int:
+        return max(sum([sizes[s.axis] * within(s.body) for s in body if isinstance(s, Loop)]), 1)
+
+    return math.prod(sizes[a] for a in part.groups) * within(part.body)
 
 
 def _holding(sources: Sequence[PartSource]) -> tuple[PartSource, ...]:

@@ -46,6 +46,9 @@ class Device(ABC):
     threads = 2048  # that a multiprocessor holds at once
     block = 256
     broad = 512  # threads of the blocks for long rows; as many as of others where there are no such blocks
+    # Iterations of a loop that are as soon done by one block, which then does all loops of a kernel in one launch: a
+    # launch takes longer than four of each thread's.
+    little = 2048
     capability = (0, 0)
 
     def __init__(self) -> None:
@@ -326,6 +329,7 @@ class SimulatedDevice(Device):
     threads = 8
     block = 8
     broad = 16
+    little = 0  # arrays of tests are little: they are to show what large ones meet
     capability = (9, 0)
 
     def allocate(self, size: int) -> Any:

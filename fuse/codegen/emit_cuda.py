@@ -66,7 +66,8 @@ class PartSource:
     writes: tuple[bool, ...]  # of each argument: whether it is an array that the launch writes
     helpers: Mapping[str, Any]
     held: Held | None = None
-    broad: bool = False  # for the larger blocks of long rows
+    broad: bool = False  # for larger blocks: of long rows
+    whole: bool = False  # all launches of a kernel in one, of one block
 
     def of_lanes(self, lanes: int) -> PartSource:
         """The source for groups of so many threads."""
@@ -191,12 +192,14 @@ class CudaEmitter(Emitter):
             self.depth -= 1
         for acc in part.accs:
             self.finish(acc)
-        entry = f"part{self.number}"
+        return self.source(part, f"part{self.number}", [])
+
+    def source(self, part: Part, entry: str, functions: Sequence[str]) -> PartSource:
+        """What is written as a kernel of this name, behind the functions that it calls."""
         names = list(self.arguments)
         rooms = [f"    room_{d} = cuda.shared.array(512, {scalar_type(d)})" for d in self.rooms]
-        text = "\n\n".join(self.combining.texts)
-        body = "\n".join([*rooms, *self.lines])
-        text += ("\n\n" if text else "") + f"def {entry}({', '.join(names)}):\n{body}\n"
+        whole = f"def {entry}({', '.join(names)}):\n" + "\n".join([*rooms, *self.lines]) + "\n"
+        text = "\n\n".join([*functions, *self.combining.texts, whole])
         values = self.arguments.values()
         return PartSource(
             part, text, entry, tuple(a for a, _, _ in values), tuple(d for _, d, _ in values),

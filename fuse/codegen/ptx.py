@@ -133,10 +133,11 @@ def compiling(capability: Capability = (9, 0)) -> Iterator[Compiler]:
 
 
 def compiled(launches: Launches, compiler: Compiler) -> tuple[Compiled, ...]:
-    """The kernels of some launches, in order; those for few long rows and for short ones behind the others."""
+    """The kernels of some launches, in order; behind them those for few long rows, short ones, and little work."""
     held = [source for each in launches.held for source in each]
     larger = compiler.broad > compiler.block
-    sources = [s for s in (*launches.sources, *launches.chunked, *held) if larger or not s.broad]
+    whole = [launches.whole] if launches.whole is not None else []
+    sources = [s for s in (*launches.sources, *launches.chunked, *held, *whole) if larger or not s.broad or s.whole]
     different = {source.text: source for source in sources}  # of two block sizes the larger, with fewer registers
     return tuple([_compiled(source, compiler) for source in different.values()])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from test_cuda import (  # noqa: F401
     test_an_index_out_of_bounds_is_an_error_that_leaves_shared_variables_alone,
     test_arrays_on_the_device_come_and_go_without_copies,
@@ -18,6 +19,12 @@ from test_cuda import (  # noqa: F401
     test_the_largest_of_nothing_is_an_error,
     test_views_are_numpy_s,
 )
+from test_cuda_little import (  # noqa: F401
+    little,
+    test_fused_formulas_of_little_work,
+    test_nothing_and_one_element,
+    test_parts_of_a_kernel_are_one_launch,
+)
 from test_cuda_memory import (  # noqa: F401
     test_an_elementwise_update_is_written_over_the_old_value,
     test_every_update_is_that_of_the_cpu,
@@ -30,3 +37,11 @@ from test_cuda_profile import (  # noqa: F401
     test_bytes_are_those_of_the_arrays_that_a_kernel_reads_and_writes,
     test_calls_that_the_host_serves_are_watched_too,
 )
+
+from fuse.codegen import device
+
+
+@pytest.fixture(autouse=True)
+def as_large_arrays(monkeypatch):
+    """Small arrays meet the launches of large ones; the tests of little work ask for theirs by ``little``."""
+    monkeypatch.setattr(device.current(), "little", 0)

@@ -1,0 +1,62 @@
+"""Little work on a GPU: all parts of a kernel in one launch, of one block, in the simulator."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from test_cuda import V, W, X, formulas, on_both
+
+import fuse
+import fuse.tensor as T
+from fuse.codegen import device
+
+CASES = ("whole", "layer norm 1", "logsumexp 0", "softmax gradient 0", "layer norm gradient 0", "products")
+
+
+@pytest.fixture
+def little(monkeypatch):
+    monkeypatch.setattr(device.current(), "little", 1 << 20)
+
+
+def launches(f, values):
+    with device.counted() as seen:
+        f(*values)
+    return seen()["launches"]
+
+
+def test_parts_of_a_kernel_are_one_launch(little, monkeypatch):
+    x, v, i = T.dmatrix("x"), T.dvector("v"), T.lvector("i")
+    c, h, b = T.cvector("c"), T.TensorType("float16", (None,))("h"), T.bvector("b")
+    standard = (v - v.mean()) / v.std()
+    outputs = [
+        standard, (standard**3).mean(), v.max(), x.max(1) * v.sum(), T.argmax(x, 1), T.set_subtensor(v[i], v.min()),
+        (c * c.sum()).real, h - h.max(), b * b.sum(), (b > 1).any(), T.grad(T.log(T.exp(x).sum(1)).sum(), x),
+    ]
+    inputs = [x, v, i, c, h, b]
+    for n in (5, 40):
+        values = [
+            np.resize(X, (n, 3)), np.resize(V, n) * np.arange(1, n + 1), np.array([0, n - 1, 0]),
+            np.resize(W, n).astype("c8") * 1j, np.resize(W, n).astype("f2"), np.arange(n, dtype="i1"),
+        ]
+        f = on_both(inputs, outputs, values)
+    assert "with little work: one launch" in f.explain()
+    few = launches(f, values)
+    monkeypatch.setattr(device.current(), "little", 39)
+    assert launches(f, values) > few
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_fused_formulas_of_little_work(name, little):
+    (case,) = [c for c in formulas() if c[0] == name]
+    f = on_both(*case[1:], on_unused_input="ignore")
+    if name == "whole":
+        assert launches(f, case[3]) == 1
+
+
+def test_nothing_and_one_element(little):
+    x = T.dmatrix("x")
+    f = fuse.function([x], [x.sum(), (x - x.mean(1, keepdims=True)) * 2, (x * 2).sum(0) + 1], device="cuda")
+    for shape in ((0, 3), (3, 0), (1, 1)):
+        a = np.full(shape, 2.0)
+        found = f(a)
+        assert found[0] == a.sum() and not found[1].any() and found[1].shape == shape
+        np.testing.assert_array_equal(found[2], (a * 2).sum(0) + 1)
