@@ -7,6 +7,7 @@ from copy import deepcopy
 from functools import cached_property, partial
 from typing import Any
 
+from fuse.codegen.vectorcall import Pointed
 from fuse.config import config
 from fuse.errors import DTypeError, FuseError, FuseTypeError, ShapeError, brief
 from fuse.expr import Expr, leaves, pack, substitute, unpack
@@ -96,7 +97,7 @@ def function(
         return Function(rewritten_signature(graph, chosen), chosen, name, timed, trust_input)
 
 
-class Function:
+class Function(Pointed):
     """A compiled function; made by ``fuse.function``.
 
     Called with values in the order of its inputs or by their names. ``f["name"]`` is the default (or state) of an input
@@ -134,8 +135,7 @@ class Function:
         if self._wait:
             self._wait -= 1
             if not self._wait:
-                self._wait = quicken(self, Function, self._waited)
-                self._waited = True
+                self._wait, self._waited = quicken(self, Function, self._waited), True
         return self._call(*args, **kwargs)
 
     def _call(self, *args: Any, **kwargs: Any) -> Any:

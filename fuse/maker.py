@@ -284,18 +284,18 @@ QUICKEN_COLD = 1000  # calls after which it is worth compiling what is common to
 def quicken(function: Any, base: type, waited: bool = False) -> int:
     """Let calls of ``function`` run at C level from now on, where its program and inputs allow it.
 
-    Its class becomes a subclass of ``base`` with a built-in ``__call__``, behind which the Python path stays for every
-    call that is out of the ordinary. Gives the number of calls after which to try again, or 0; ``waited`` says that
-    this is not the first time.
+    Python then calls it by a pointer in it, for which its class becomes a subclass of ``base``, or one with a built-in
+    ``__call__`` where Python has no such objects. Behind that the Python path stays for every call that is out of the
+    ordinary. Gives the number of calls after which to try again, or 0; ``waited`` says that this is not the first time.
     """
     graph, program = function.maker.signature, function.fn
     plain = not graph.overwritten and all(
         i.update is None and not (i.strict and rank_of(i.type) == 0) for i in graph.inputs
     )
-    call = None
+    call: Any = None
     on_cpu = function.maker.mode.device == "cpu" and hasattr(program, "wrapper_source")
     if plain and function.profile is None and on_cpu:
-        from fuse.codegen import memory
+        from fuse.codegen import memory, vectorcall
         from fuse.codegen.call_plan import NotYet, native_call
 
         if not waited and not memory.is_at_hand():
@@ -304,6 +304,8 @@ def quicken(function: Any, base: type, waited: bool = False) -> int:
             call = native_call(program.wrapper_source, program.scope, graph.shape, graph.keys, function._call)
         except NotYet:
             return QUICKEN_AGAIN
+        if call and vectorcall.point(function, base, memory.addresses().get("fuse_pointed", 0), call.__self__):
+            return 0
     function.__class__ = called_by(base, call) if call is not None else _called_by_python(base)
     return 0
 

@@ -16,7 +16,7 @@ from in_threads import in_threads
 import fuse
 import fuse.tensor as T
 from fuse import maker
-from fuse.codegen import call_plan, memory
+from fuse.codegen import call_plan, memory, vectorcall
 from fuse.errors import DTypeError, FuseTypeError, ShapeError
 
 
@@ -31,8 +31,13 @@ def settled(inputs, outputs, *args, **options):
     f = fuse.function(inputs, outputs, **options)
     for _ in range(8):
         f(*args)
-    assert isinstance(type(f).__call__, type(len)), "this function is called through Python"
+    assert is_native(f), "this function is called through Python"
     return f
+
+
+def is_native(f):
+    """Whether calls of a function enter at C level: by a pointer in it, or by a built-in method."""
+    return getattr(f, "_plan", None) is not None or isinstance(type(f).__call__, type(len))
 
 
 def everything(f):
@@ -300,11 +305,11 @@ def test_it_stays_a_function(vectors):
 def test_functions_are_collected(vectors):
     x, y = vectors
     f = settled([x, y], {"sum": x + y}, A, B)
-    watch, kind = weakref.ref(f), weakref.ref(type(f))
+    watch, program = weakref.ref(f), weakref.ref(f.fn)
     result = f(A, B)
     del f
     gc.collect()
-    assert watch() is None and kind() is None and np.array_equal(result["sum"], A + B)
+    assert watch() is None and program() is None and np.array_equal(result["sum"], A + B)
 
 
 def test_references_are_counted_right(vectors):
@@ -357,7 +362,7 @@ def test_what_is_not_on_disk_is_compiled_for_many_calls_only(monkeypatch, vector
     kinds = []
     for _ in range(maker.QUICKEN_AT + maker.QUICKEN_COLD):
         assert np.array_equal(f(A, B), A + B)
-        kinds.append(isinstance(type(f).__call__, type(len)))
+        kinds.append(is_native(f))
     assert kinds == [False] * (len(kinds) - 1) + [True]
 
 
@@ -371,4 +376,49 @@ def test_what_cannot_be_translated_stays_in_python(monkeypatch, vectors):
     f = fuse.function([x, y], x + y)
     for _ in range(10):
         assert np.array_equal(f(A, B), A + B)
-    assert not isinstance(type(f).__call__, type(len))
+    assert not is_native(f)
+
+
+@pytest.mark.parametrize("room", [vectorcall.Room, object], ids=["pointer", "method"])
+def test_a_pointer_or_a_method_of_a_class_of_its_own(monkeypatch, vectors, room):
+    """Where objects have no room for a pointer, functions have classes with a built-in ``__call__``."""
+    monkeypatch.setattr(vectorcall, "Room", room)
+    x, y = vectors
+    f = settled([x, y], [x + y, (x * y).sum()], A, B)
+    assert (getattr(f, "_plan", None) is None) == (room is object)
+    assert isinstance(f, fuse.Function) and type(f).__name__ == "Function" and callable(f)
+    for found in (f(A, B), f(A, y=B), f(*(A, B)), f(x=A, y=B), f.__call__(A, B), *map(f, [A], [B])):
+        assert np.array_equal(found[0], A + B) and found[1] == A @ B
+    with pytest.raises(FuseTypeError, match="needs a value for input 1"):
+        f(A)
+    held = [sys.getrefcount(each) for each in (f, type(f), A)]
+    for _ in range(100):
+        f(A, B)
+        with pytest.raises(DTypeError):
+            f(A, "b")
+    assert [sys.getrefcount(each) for each in (f, type(f), A)] == held
+
+
+def test_a_function_that_the_garbage_collector_takes_apart(vectors):
+    """A cycle's finalizer still calls it; once it is taken apart, calls say so."""
+    x, y = vectors
+    f = settled([x, y], x + y, A, B)
+    found = []
+
+    class Last:
+        def __init__(self):
+            self.function, f.last = f, self
+
+        def __del__(self):
+            found.append(self.function(A, B))
+
+    Last()
+    gone = weakref.ref(f)
+    del f
+    gc.collect()
+    assert gone() is None and np.array_equal(found[0], A + B)
+    f = settled([x, y], x * y, A, B)
+    if hasattr(f, "_plan"):
+        del f._plan
+        with pytest.raises(ValueError, match="this function is no more"):
+            f(A, B)

@@ -348,7 +348,7 @@ def _module() -> str:
 
 
 def _exports() -> tuple[str, ...]:
-    return (*EXPORTS, "fuse_call")
+    return (*EXPORTS, "fuse_call", "fuse_pointed")
 
 
 def _loaded() -> dict[str, int]:

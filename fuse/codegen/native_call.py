@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from fuse.codegen import memory
+from fuse.codegen.assembly import Assembly
 from fuse.codegen.call_words import CODES
 from fuse.codegen.native_registers import PAYLOAD, Registers
+from fuse.codegen.vectorcall import PLAN
 
 LARGEST_ELEMENT = 16  # bytes: of a complex number
 
@@ -23,12 +25,13 @@ CPYTHON = ("Py_IncRef", "Py_DecRef", "PyErr_Occurred", "PyErr_Clear", "PyErr_Exc
            "PyTuple_SetItem", "PyDict_New", "PyDict_SetItem")
 STUCK = ("a size is too large for any array, or what a shared variable holds is no array any more; "
          "an update in place that came before is made")
+GONE = "this function is no more"
 OBJECTS: dict[str, Any] = {
     "type_float": float, "type_int": int, "type_float64": np.float64, "type_float32": np.float32,
     "type_int64": np.int64,
     "number_zero": 0, "name_value": "value", "name_borrowed": "borrowed", "object_none": None,
     "type_exception": Exception, "type_memory_error": MemoryError, "type_value_error": ValueError,
-    "text_stuck": STUCK,
+    "text_stuck": STUCK, "text_gone": GONE,
 }
 
 
@@ -333,6 +336,21 @@ class _Interpreter(Registers):
         return self.function("ptr @fuse_call(ptr %self, ptr %args, i64 %count, ptr %keywords)")
 
 
+def _pointed() -> str:
+    """What the pointer of an object points to (``vectorcall``): the interpreter, on the plan that stands behind it."""
+    t = Assembly()
+    none = t.label()
+    plan = t.field("ptr", "%object", PLAN)
+    t.require(t(f"icmp ne ptr {plan}, null"), none)
+    count = t(f"and i64 %flagged, {(1 << 63) - 1}")  # the highest bit says who may use the place before the arguments
+    found = t(f"musttail call ptr @fuse_call(ptr {plan}, ptr %args, i64 {count}, ptr %keywords)")
+    t.do(f"ret ptr {found}")
+    t.start(none)  # Python takes an object apart that nobody can reach, but for its last words
+    t.do("call void @PyErr_SetObject(ptr @type_value_error, ptr @text_gone)")
+    t.do("ret ptr null")
+    return t.function("ptr @fuse_pointed(ptr %object, ptr %args, i64 %flagged, ptr %keywords)")
+
+
 DECLARATIONS = """
 declare void @PyErr_Clear()
 declare i32 @PyErr_ExceptionMatches(ptr)
@@ -358,4 +376,4 @@ declare { i64, i1 } @llvm.smul.with.overflow.i64(i64, i64)
 def text() -> str:
     """The LLVM assembly of the interpreter, without what the allocator's text declares."""
     known = [f"@{name} = external global i8" for name in (*OBJECTS, "fuse_quiet")]
-    return "\n".join([*known, DECLARATIONS, _Interpreter().text(), ""])
+    return "\n".join([*known, DECLARATIONS, _Interpreter().text(), _pointed(), ""])
