@@ -203,3 +203,15 @@ def test_loops_over_no_elements_stay_on_the_device():
     on_both([x, h], outputs, [np.ones((4, 0)), np.ones(0)])
     f = on_both([x, h], outputs, [np.ones((4, 3)), np.ones(3)])
     assert f"one launch for all steps, {THREAD}" in f.explain()
+
+
+def test_what_a_scatter_s_step_computes_beside_it_every_thread_has():
+    """The scatter is one thread's, the condition to stop is that of all."""
+    at = T.constant(np.array([-1, 0, -1]))
+
+    def step(v, s):
+        return T.set_subtensor(s[at], v * 2), fuse.scan_module.until(abs(v) * 3 > 4)
+
+    states = scanned(step, T.constant(np.zeros(2)), sequences=h)
+    f = on_both([h], [states], [np.array([0.5, -1.0, 1.5, 0.0])])
+    assert f(np.array([0.5, -1.0, 1.5, 0.0]))[0].shape == (3, 2) and ONE_BLOCK in f.explain()

@@ -19,6 +19,8 @@ from fuse.codegen.loop_emit import NotCompiled
 from fuse.codegen.text import as_dtype, cast, is_innermost, scalar_type, typed
 
 SYNC = "cuda.syncthreads()"
+ALL = "lane, lanes, apart, live = cuda.threadIdx.x, cuda.blockDim.x, 1, True"
+ALONE = "lane, lanes, apart, live = 0, 1, 1, True"
 LANES = '''@device
 def lanes_for(along, most):
     lanes = 1
@@ -74,19 +76,24 @@ class OneBlock(CudaEmitter):
         if part.copied or part.summed or part.rows or part.chunked:
             raise NotCompiled("sums that groups of threads meet in")
         if self.one_thread:
-            self.line("lane, lanes, apart, live = 0, 1, 1, True")
+            self.line(ALONE)
             self.serial(part)
             return
         if part.alone and part.ordered:
             if part.accs or part.groups:
                 raise NotCompiled("a sum in the order of its terms")
-            self.line("lane, lanes, apart, live = 0, 1, 1, True")
+            self.line(ALL)
+            self.part = replace(part, alone=False, ordered=False)  # what comes before the loop all threads may need
+            self.beginning(part)
+            self.part = part
+            self.line(SYNC)
+            self.line(ALONE)
             self.line("if cuda.threadIdx.x == 0:")
             self.depth += 1
-            self.serial(part)
+            self.body(part.body)
             self.depth -= 1
         elif part.is_flat:
-            self.line("lane, lanes, apart, live = cuda.threadIdx.x, cuda.blockDim.x, 1, True")
+            self.line(ALL)
             self.line("first, step = lane, lanes")
             self.serial(part)
         else:
