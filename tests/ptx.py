@@ -1,6 +1,6 @@
 """Every kind of kernel for GPUs as PTX for sm_80 and sm_90, and as machine code, with checks on both; no GPU is needed.
 
-    python -m tests.ptx [--quick] [--only PART_OF_NAME] [--show] [--jobs 2]
+    python -m tests.ptx [--quick] [--only PART_OF_NAME] [--part 2/5] [--times] [--jobs 2]
 
 It takes the packages of the ``cuda`` extra: where one is missing it says so, and ends well. A kernel passes that
 
@@ -117,6 +117,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="compile every kind of kernel for GPUs to PTX and check it")
     parser.add_argument("--quick", action="store_true", help="fewer dtypes, for sm_90 only")
     parser.add_argument("--only", default="", help="cases with this in their names")
+    parser.add_argument("--part", default="1/1", help="2/5: the second fifth of the cases, which take an hour in all")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--times", action="store_true", help="the processor's time for each case")
     options = parser.parse_args()
@@ -130,7 +131,8 @@ def main() -> int:
     if not assemble:
         print("machine code is left out: cuda.core's linker is not installed")
     capabilities = CAPABILITIES[1:] if options.quick else CAPABILITIES
-    numbers = [k for k, case in enumerate(_cases(options.quick)) if options.only in case.name]
+    part, parts = [int(n) for n in options.part.split("/")]
+    numbers = [k for k, case in enumerate(_cases(options.quick)) if options.only in case.name][part - 1 :: parts]
     start, failed, kernels, hosts = time.perf_counter(), 0, 0, []
     with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
         waiting = [pool.submit(run, k, options.quick, capabilities, assemble) for k in numbers]
