@@ -181,8 +181,10 @@ class _Translator:
         if isinstance(kernel, AddedProduct):
             self.words("quiet")
         kernel = self.kernel_of(_name(call.func))
+        owner = getattr(kernel, "__self__", None)
+        entry = owner.address if isinstance(owner, Kernel) else 0
         launch = getattr(launch, "plain", launch)
-        self.words(operation, Pointer(kernel), Pointer(launch), len(arguments), *arguments, len(made), *made)
+        self.words(operation, Pointer(kernel), entry, Pointer(launch), len(arguments), *arguments, len(made), *made)
 
     def assign(self, name: str, value: ast.expr) -> None:
         match value:

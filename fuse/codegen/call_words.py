@@ -31,10 +31,11 @@ OPERATIONS = {
     "unbox": "s r",  # a Python int as a size
     "check": "s s",
     "new": "r dtype:p itemsize:i ndim:i sizes",
-    # 0 is success; for anything else the general launcher, whose results replace those made
-    "kernel": "p general:p count:i registers made:i registers",
+    # 0 is success; for anything else the general launcher, whose results replace those made; the entry is the address
+    # of the machine code, or 0
+    "kernel": "p entry:i general:p count:i registers made:i registers",
     # the same of a small product, and NumPy's dot, before which threads of ours leave the cores to those of BLAS
-    "product": "p general:p count:i registers made:i registers",
+    "product": "p entry:i general:p count:i registers made:i registers",
     "call": "r p count:i registers",
     # r[...]: for each entry what it is (VIEWS), its index or the ends of its slice, and the step of the slice
     "view": "r r entries:i quadruples of kind:i s s step:i",

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from fuse.codegen import assembly
+from fuse.codegen import assembly, zero_d
 from fuse.codegen.assembly import Assembly
+from fuse.codegen.zero_d import Allocator, Handler
 from fuse.config import config
 
 LARGE = 1 << 20  # bytes from which on memory is recycled: below, the C library does so itself
@@ -31,17 +32,11 @@ PAD = 128  # before a block: what the C library gave, and the block's capacity; 
 SLOT = 24  # bytes of a slot: block, capacity, time of its return
 
 # Places in NumPy's table of C functions (stable: numpy/core/code_generators/numpy_api.py).
-NUMPY = {"PyArray_NewFromDescr": 94, "PyArray_SetBaseObject": 282, "PyDataMem_SetHandler": 304}
+NUMPY = {"PyArray_NewFromDescr": 94, "PyArray_SetBaseObject": 282, "PyDataMem_SetHandler": 304,
+         "PyDataMem_GetHandler": 305}
+USUAL_HANDLER = 306  # the place of a pointer to the object that has NumPy's own allocator
 
 Array = Any
-
-
-class _Allocator(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_void_p) for name in ("context", "malloc", "calloc", "realloc", "free")]
-
-
-class _Handler(ctypes.Structure):  # PyDataMem_Handler
-    _fields_ = [("name", ctypes.c_char * 127), ("version", ctypes.c_uint8), ("allocator", _Allocator)]
 
 
 # ---------------------------------------------------------------- the allocator as LLVM assembly
@@ -313,12 +308,15 @@ def _c_library() -> ctypes.CDLL:
 
 def numpy_function(name: str) -> int:
     """The address of one of NumPy's C functions."""
+    return _in_numpy(NUMPY[name])
+
+
+def _in_numpy(place: int) -> int:
     from numpy._core import _multiarray_umath  # type: ignore[attr-defined]
 
     pointer = ctypes.pythonapi.PyCapsule_GetPointer
     pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
     table = pointer(_multiarray_umath._ARRAY_API, None)
-    place = NUMPY[name]
     return int((ctypes.c_void_p * (place + 1)).from_address(table)[place] or 0)
 
 
@@ -344,11 +342,11 @@ def _module() -> str:
     """The text of both the allocator and the calls at C level, which make arrays in this memory."""
     from fuse.codegen import native_call
 
-    return text(sys.platform == "linux") + native_call.text()
+    return text(sys.platform == "linux") + zero_d.DECLARATIONS + zero_d.text() + native_call.text()
 
 
 def _exports() -> tuple[str, ...]:
-    return (*EXPORTS, "fuse_call", "fuse_pointed")
+    return (*EXPORTS, *zero_d.EXPORTS, "fuse_call", "fuse_pointed")
 
 
 def _loaded() -> dict[str, int]:
@@ -359,7 +357,7 @@ def _loaded() -> dict[str, int]:
 
     library = _c_library()
     imports = {name: ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in ("malloc", "free")}
-    names = {*CPYTHON, *native_call.CPYTHON}
+    names = {*CPYTHON, *zero_d.CPYTHON, *native_call.CPYTHON}
     imports |= {n: ctypes.cast(getattr(ctypes.pythonapi, n), ctypes.c_void_p).value or 0 for n in names}
     imports |= {name: numpy_function(name) for name in NUMPY} | {"PyArray_Type": id(np.ndarray)}
     imports |= {name: id(value) for name, value in native_call.OBJECTS.items()}
@@ -367,14 +365,15 @@ def _loaded() -> dict[str, int]:
     if sys.platform == "linux":
         imports["madvise"] = ctypes.cast(library.madvise, ctypes.c_void_p).value or 0
     found = assembly.load("fuse_runtime", _module(), imports, _exports())
-    own = _Allocator(None, *(found[f"fuse_{name}"] for name in ("take", "zeroed", "resized", "give")))
-    handler = _Handler(b"fuse", 1, own)
+    own = Allocator(None, *(found[f"fuse_{name}"] for name in ("take", "zeroed", "resized", "give")))
+    handler = Handler(b"fuse", 1, own)
     new = ctypes.pythonapi.PyCapsule_New
     new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
     capsule = new(ctypes.addressof(handler), b"mem_handler", None)
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(capsule))
     ctypes.c_void_p.from_address(found["capsule"]).value = id(capsule)
     _state["keep"] = handler, capsule
+    _prepare_zero_d(found)
     _state["limit"] = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(found["fuse_limit"])
     _state["limit"](config.recycle, 0)
     config.watch("recycle", lambda bytes_: _state["limit"](bytes_, 0))
@@ -383,6 +382,17 @@ def _loaded() -> dict[str, int]:
         os.register_at_fork(after_in_child=ctypes.CFUNCTYPE(None)(found["fuse_unlock"]))
     _state["empty"] = assembly.builtin("empty", found["fuse_empty"], assembly.POSITIONAL, None)
     return found
+
+
+def _prepare_zero_d(found: dict[str, int]) -> None:
+    """Tell ``zero_d`` which memory NumPy's arrays have, where that is as its headers say."""
+    usual = ctypes.c_void_p.from_address(_in_numpy(USUAL_HANDLER)).value or 0
+    pointer = ctypes.pythonapi.PyCapsule_GetPointer
+    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    capsule = ctypes.cast(usual, ctypes.py_object).value
+    handler = Handler.from_address(pointer(capsule, b"mem_handler"))
+    if handler.version == 1:
+        zero_d.prepare(found, usual, handler.allocator)
 
 
 _lock_of_state = threading.RLock()

@@ -121,7 +121,12 @@ class _Interpreter(Registers):
             self.store("i64", size, self.item(sizes, i))
             self.store("i64", self(f"mul i64 {self.load('i64', total)}, {size}"), total)
         rank = self(f"trunc i64 {ndim} to i32")
-        large, small, done = self.label(), self.label(), self.label()
+        large, some, small, single, done = (self.label() for _ in range(5))
+        self.branch(self(f"icmp eq i64 {ndim}, 0"), single, some)
+        self.start(single)
+        self.store("ptr", self(f"call ptr @fuse_zero_d(ptr {dtype}, i64 {itemsize})"), place)
+        self.jump(done)
+        self.start(some)
         self.branch(self(f"icmp uge i64 {self.load('i64', total)}, {memory.LARGE}"), large, small)
         self.start(large)
         self.store("ptr", self(f"call ptr @fuse_new(ptr {dtype}, i32 {rank}, ptr {sizes})"), place)
@@ -139,14 +144,27 @@ class _Interpreter(Registers):
         found = self(f"call ptr @PyObject_Vectorcall(ptr {function}, ptr {self.given}, i64 {count}, ptr null)")
         return self.some(found, self.error)
 
+    def entered(self, kernel: str, entry: str, count: str) -> str:
+        """What a kernel answers that is called by its machine code, or where it has none as any other callable."""
+        answer, compiled, other, done = self.slot("ptr"), self.label(), self.label(), self.label()
+        self.branch(self(f"icmp ne ptr {entry}, null"), compiled, other)
+        self.start(compiled)
+        self.store("ptr", self(f"call ptr {entry}(ptr {kernel}, ptr {self.given}, i64 {count})"), answer)
+        self.jump(done)
+        self.start(other)
+        self.store("ptr", self.vectorcall(kernel, count), answer)
+        self.jump(done)
+        self.start(done)
+        return self.some(self.load("ptr", answer), self.error)
+
     def do_product(self) -> None:
         self.do_kernel(quiet=True)
 
     def do_kernel(self, quiet: bool = False) -> None:
-        kernel, general, count = self.object(), self.object(), self.word()
+        kernel, entry, general, count = self.object(), self.object(), self.object(), self.word()
         registers = self.load("ptr", self.cursor)
         self.arguments(count)
-        status = self.vectorcall(kernel, count)
+        status = self.entered(kernel, entry, count)
         self.do(f"call void @Py_DecRef(ptr {status})")
         failed = self(f"icmp ne ptr {status}, @number_zero")
         made, first = self.word(), self.load("ptr", self.cursor)
