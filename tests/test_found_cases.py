@@ -973,10 +973,9 @@ def test_softmax_of_nothing_is_nothing():
 
 def test_large_arrays_met_before_change_no_bits_of_small_ones():
     x = T.dmatrix("x")
-    outputs = [(x - x.mean()) / x.std(), T.grad(x.std(), x)]
-    small = np.random.default_rng(4).standard_normal((40, 40))
-    first = fuse.function([x], outputs)(small)
-    f = fuse.function([x], outputs)
-    f(np.random.default_rng(5).standard_normal((300, 1000)))
-    for _ in range(2):
-        assert all(np.array_equal(a, b) for a, b in zip(f(small), first, strict=True))
+    rng = np.random.default_rng(4)
+    smalls = [rng.standard_normal((n, 10)) for n in range(20, 200)]
+    firsts = list(map(fuse.function([x], x.std()), smalls))
+    f = fuse.function([x], x.std())
+    f(rng.standard_normal((300, 1000)))
+    assert list(map(f, smalls)) == firsts
