@@ -215,3 +215,8 @@ def test_what_a_scatter_s_step_computes_beside_it_every_thread_has():
     states = scanned(step, T.constant(np.zeros(2)), sequences=h)
     f = on_both([h], [states], [np.array([0.5, -1.0, 1.5, 0.0])])
     assert f(np.array([0.5, -1.0, 1.5, 0.0]))[0].shape == (3, 2) and ONE_BLOCK in f.explain()
+
+
+def test_positions_of_several_elements_in_a_step():
+    states = scanned(lambda v, s: s + v[T.nonzero(v > 0)[0]].sum() + T.argsort(v), h, sequences=x)
+    on_both([x, h], [states], [X, H])

@@ -89,7 +89,7 @@ class _Axes:
                     lead = node.type.ndim - len(own)
                     for d, axis in enumerate(own):
                         found[lead + d] = self.same(found[lead + d], axis)
-            case _ if node.op.kind == "reduction" or "position" in node.op.meta:
+            case _ if node.op.kind == "reduction" or _finds_one(node):
                 over = _over(node)
                 self.tie([given[0][d] for d in over])
                 found = [axis for d, axis in enumerate(given[0]) if d not in over]
@@ -99,6 +99,11 @@ class _Axes:
                 found = self.fresh(node) if is_array(node.type) else []
                 self.tie(found)
         self.of[node] = found
+
+
+def _finds_one(node: Expr) -> bool:
+    """Whether a node is the position of one element along an axis, as argmax is and argsort or nonzero are not."""
+    return "position" in node.op.meta and is_array(node.type) and node.type.ndim < node.args[0].type.ndim
 
 
 def _over(node: Expr) -> set[int]:
@@ -226,7 +231,7 @@ def _without(
                 stay = [i for i, d in enumerate(left(arg)) if along[node][lead + d] is None]
                 values[k] = _turned(values[k], tuple(stay))
             new[node] = make(node.op, tuple(values), node.params)
-        elif "position" in node.op.meta:
+        elif _finds_one(node):
             new[node] = make(node.op, tuple(values), {"axis": own.index(node.params["axis"])})
         elif node.op.kind == "reduction":
             over = tuple([own.index(d) for d in sorted(_over(node))])
