@@ -7,7 +7,7 @@ import pytest
 import fuse
 import fuse.tensor as T
 from fuse.codegen import interpret
-from fuse.codegen.kernel import Loop, Update, check, walk
+from fuse.codegen.kernel import Load, Loop, Update, check, walk
 from fuse.codegen.program import compile_program
 from fuse.errors import FuseIndexError
 
@@ -98,6 +98,19 @@ def test_random_stores_are_numpys(seed):
             with pytest.raises(FuseIndexError):
                 f(xv, yv, *wrong)
     np.testing.assert_allclose(f(xv, yv, *indices), want, rtol=1e-14)  # and as before afterwards
+
+
+@pytest.mark.parametrize("is_inc", [False, True])
+def test_an_array_stored_into_itself_is_a_value_of_its_own(is_inc):
+    """The array that is copied and the value that is stored are the same node, with places of their own."""
+    x, i = T.dmatrix("x"), T.lvector("i")
+    double = x * 2
+    f = compile_program([x, i], [(T.inc_subtensor if is_inc else T.set_subtensor)(double[i], double)])
+    (kernel,) = [k for k in f.kernels if any(b.dtype == "int64" for b in k.buffers)]
+    values = RNG.normal(size=(3, 4)), np.array([2, 0, 0])
+    np.testing.assert_array_equal(f(*values)[0], changed(values[0] * 2, values[1], values[0] * 2, is_inc))
+    loads = [s for s in walk(kernel.body) if isinstance(s, Load) and len(s.index) == 2]
+    assert loads and all(len(set(s.index)) == 2 and 0 not in s.index for s in loads)
 
 
 def test_the_gradient_of_an_embedding_is_one_kernel():

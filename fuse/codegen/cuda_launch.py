@@ -16,6 +16,7 @@ from fuse.codegen.cuda_array import DeviceArray, Memory
 from fuse.codegen.cuda_block import emit_whole
 from fuse.codegen.cuda_parts import Part, private_buffers
 from fuse.codegen.cuda_ready import KEPT, Preparing, Room, Step, compiled, is_wide, run
+from fuse.codegen.emit import extents, first_indices
 from fuse.codegen.emit_cuda import WARP, PartSource, emit
 from fuse.codegen.kernel import (
     Axis,
@@ -123,6 +124,12 @@ class Launches:
         arrays: dict[str, DeviceArray] = dict(zip(own, given, strict=False))
         numbers = dict(zip([s.name for s in kernel.scalars], given[self.own :], strict=True))
         sizes = self.sizes(arrays, numbers)
+        first = first_indices(kernel)
+        for buffer in kernel.buffers:
+            wanted = extents(buffer, first.get(buffer.name, ())) if not buffer.scratch else []
+            for n, have in zip(wanted, arrays[buffer.name].shape if wanted else (), strict=True):
+                if n is not None and have != (sizes[n] if isinstance(n, Axis) else n):
+                    raise Misfit
         if any(not sizes[a] for a in kernel.nonempty):
             raise Empty
         if any(all(sizes[a] for a in index) and not all(sizes[a] for a in none) for index, none in kernel.unseen):
@@ -245,6 +252,10 @@ def _holding(sources: Sequence[PartSource]) -> tuple[PartSource, ...]:
     return tuple(sorted([*there, *broad], key=lambda s: (s.broad, s.held is not None and s.held.slots)))
 
 
+class Misfit(Exception):
+    """Sizes of arrays that a kernel does not expect: a call that is another program's, as on the CPU."""
+
+
 class Empty(Exception):
     """A largest or smallest value of nothing is asked for, or indices that no thread would look at."""
 
@@ -345,4 +356,4 @@ class DeviceRegion:
         found([given[k] for k in order], status)
 
 
-__all__ = ["DeviceRegion", "Empty", "Launches", "Memory", "add_copies", "copy_into", "schedule"]
+__all__ = ["DeviceRegion", "Empty", "Launches", "Memory", "Misfit", "add_copies", "copy_into", "schedule"]

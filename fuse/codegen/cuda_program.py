@@ -17,7 +17,7 @@ from fuse import rules
 from fuse.codegen import device, load
 from fuse.codegen.assume import asked_sizes, assume_idioms, assume_rows
 from fuse.codegen.cuda_array import DeviceArray, all_to_host, is_on_device
-from fuse.codegen.cuda_launch import DeviceRegion, Empty
+from fuse.codegen.cuda_launch import DeviceRegion, Empty, Misfit
 from fuse.codegen.cuda_loops import NoSteps
 from fuse.codegen.cuda_wrapper import DeviceWriter, Refused
 from fuse.codegen.expand import expand, settle
@@ -88,7 +88,7 @@ class DeviceProgram:
         """The results, where they are."""
         try:
             return self._run(*values)
-        except (Refused, Empty, NoSteps, ValueError, IndexError, OverflowError) as error:
+        except (Refused, Empty, Misfit, NoSteps, ValueError, IndexError, OverflowError) as error:
             if isinstance(error, FuseError):
                 raise
             self.on.counts["calls on the host"] += 1

@@ -141,15 +141,8 @@ class Emitter(ABC):
 
     def extents(self, buffer: Buffer, index: Index) -> list[str]:
         """The text of the size that each dimension must have, "?" where any will do."""
-        sizes: list[str] = []
-        if any(isinstance(entry, Axis) and entry.parts for entry in index) and any(entry == 0 for entry in index):
-            return ["?"] * buffer.ndim  # a size of 1 may stand between dimensions that are one axis here
-        for entry in index:
-            if isinstance(entry, Axis):
-                sizes.extend(self.size_text[p] for p in (entry.parts or (entry,)))
-            else:
-                sizes.append("1" if entry == 0 and not isinstance(entry, str) else "?")
-        return sizes if len(sizes) == buffer.ndim else ["?"] * buffer.ndim
+        named = {None: "?", 1: "1"}
+        return [self.size_text[n] if isinstance(n, Axis) else named[n] for n in extents(buffer, index)]
 
     # ------------------------------------------------------------ statements
     def body(self, statements: Iterable[Any]) -> None:
@@ -279,3 +272,16 @@ def first_indices(kernel: Kernel) -> dict[str, Index]:
         if isinstance(s, (Load, Store, Update)):
             found.setdefault(s.buffer, s.index)
     return found
+
+
+def extents(buffer: Buffer, index: Index) -> list[Axis | int | None]:
+    """The size that each dimension of a buffer, indexed so, must have: an axis's, 1, or None where any will do."""
+    if any(isinstance(entry, Axis) and entry.parts for entry in index) and any(entry == 0 for entry in index):
+        return [None] * buffer.ndim  # a size of 1 may stand between dimensions that are one axis here
+    sizes: list[Axis | int | None] = []
+    for entry in index:
+        if isinstance(entry, Axis):
+            sizes.extend(entry.parts or (entry,))
+        else:
+            sizes.append(1 if entry == 0 and not isinstance(entry, str) else None)
+    return sizes if len(sizes) == buffer.ndim else [None] * buffer.ndim

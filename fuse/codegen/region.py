@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fuse.codegen.inline import kernel_cost
 from fuse.codegen.sizes import Size, Sizes
@@ -37,10 +37,14 @@ def cost_of(node: Expr) -> int:
 
 @dataclass(frozen=True)
 class Operand:
-    """An argument seen through views: ``base``, and for each dimension of the argument the one of the base or None."""
+    """An argument seen through views: ``base``, and for each dimension of the argument the one of the base or None.
+
+    ``indexed``: it is the first one of INDEXED, which may be given as a value, too, and is something else then.
+    """
 
     base: Expr
     pattern: Pattern
+    indexed: bool = False
 
 
 def see_through(arg: Expr, sizes: Sizes) -> Operand:
@@ -119,7 +123,12 @@ def can_scatter(node: Expr, sizes: Sizes) -> bool:
 
 def operands_of(node: Expr, sizes: Sizes) -> tuple[Operand, ...]:
     """The arguments of a fused node, seen through views."""
-    return () if node.op.name in GENERATORS else tuple([see_through(a, sizes) for a in node.args])
+    if node.op.name in GENERATORS:
+        return ()
+    found = [see_through(a, sizes) for a in node.args]
+    if node.op.name in INDEXED:
+        found[0] = replace(found[0], indexed=True)
+    return tuple(found)
 
 
 def domain_sizes(node: Expr, sizes: Sizes) -> tuple[Size, ...]:
@@ -219,9 +228,9 @@ def computed_nodes(region: Region, operands: Mapping[Expr, tuple[Operand, ...]])
 def operand_axes(operand: Operand, axes: AxisMap, node: Expr, sizes: Sizes) -> AxisMap:
     """The axis of each dimension of the operand's base, as ``node`` (with ``axes``) uses it."""
     out: list[int | None] = [None] * operand.base.type.ndim
+    if operand.indexed:
+        return tuple(out)  # by values
     operands = operands_of(node, sizes) if node.op.name in INDEXED else ()
-    if operands and operand == operands[0]:
-        return tuple(out)  # indexed by value
     offset = shift_of(node, operands, operand, len(axes))
     for k, d in enumerate(operand.pattern):
         if d is not None:
