@@ -116,3 +116,81 @@ def test_exported_functions_have_them():
     exec(f.export_source(), scope)
     for found, expected in zip(scope["function"](value), f(value), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-14)
+
+
+PLACED = {
+    "a row": lambda x, i, m: m.exp(x - x[i : i + 1]),
+    "a column": lambda x, i, m: x * x[:, i - 1 : i],
+    "turned": lambda x, i, m: m.dot(x, x[i : i + 1].T) * x[:, i : i + 1].sum(axis=0),
+    "a row and a column": lambda x, i, m: x[i + 1 : i + 2] + x[:, i : i + 1] * x[:, :1],
+}
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+def test_rows_at_places_given_at_run_time(dtype, monkeypatch):
+    x, i = T.dmatrix("x"), T.scalar("i", dtype=dtype)
+    names = list(PLACED)[dtype == "int64" :: 2]
+    found = {name: PLACED[name](x, i, T) for name in names}
+    functions = {name: fuse.function([x, i], [y]) for name, y in found.items()}
+    value = np.random.default_rng(8).normal(size=(4, 5))
+    for shape in [(4, 5), (1, 5), (1, 1), (0, 5)]:
+        part = value[: shape[0], : shape[1]]
+        for place in (2, 0, 1, 3, -1, -2, -4, -6, 4, 9):
+            for name, f in functions.items():
+                expected = outcome(partial(PLACED[name], part, place, np))
+                same(outcome(lambda f=f, part=part, place=place: f(part, place)[0]), expected)
+    cost = sum((y**2).sum() for y in found.values())
+    slope = fuse.function([x, i], T.grad(cost, x))
+    expected = reference.evaluate([T.grad(cost, x)], {x: value, i: np.asarray(2, dtype)})[0]
+    monkeypatch.setattr(reference, "evaluate", None)
+    np.testing.assert_allclose(slope(value, 2), expected, rtol=1e-12)
+    for name, f in functions.items():
+        same(f(value, 2)[0], PLACED[name](value, 2, np))
+
+
+def test_a_place_whose_successor_overflows_is_no_row():
+    x, i = T.dvector("x"), T.bscalar("i")
+    f = fuse.function([x, i], x - x[i : i + 1])
+    value = np.arange(130.0)
+    np.testing.assert_array_equal(f(value, 126), value - 126)
+    with pytest.raises(ValueError):
+        f(value, 127)  # x[127:-128]
+
+
+def test_rows_at_places_of_steps(monkeypatch):
+    x, start = T.dmatrix("x"), T.lscalar("start")
+    away, _ = fuse.scan(
+        lambda k, rows: abs(rows - rows[k : k + 1]).sum(axis=1), sequences=T.arange(start, x.shape[0]), non_sequences=x
+    )
+    f = fuse.function([x, start], away)
+    value = np.random.default_rng(9).normal(size=(4, 5))
+    with pytest.raises(ValueError):
+        f(value, -2)  # the slice [-1:0] has no row
+    expected = abs(value[:, None] - value[None]).sum(axis=2)
+    single = abs(value[:1, None] - value[None, :1]).sum(axis=2)
+    np.testing.assert_array_equal(f(value[:1], 0), single)
+    monkeypatch.setattr(reference, "evaluate", None)
+    np.testing.assert_allclose(f(value, 0), expected, rtol=1e-13)
+    np.testing.assert_allclose(f(value, 2), expected[2:], rtol=1e-13)
+
+
+def test_other_sizes_of_one_are_planned_for_when_they_have_come(monkeypatch):
+    x, y, n = T.dmatrix("x"), T.dvector("y"), T.iscalar("n")
+    picked = x[(y > 0).nonzero()[0]]
+    out = [x * x[:n], x - T.concatenate([x[:n], x[:0]]), x + T.alloc(y[0], n, 1), x * picked]
+    cost = sum(o.sum() for o in out)
+    f = fuse.function([x, y, n], [*out, T.grad(cost, x)], updates=[(count := fuse.shared(0), count + 1)])
+    slow = fuse.function([x, y, n], [*out, T.grad(cost, x)], mode="FAST_COMPILE")
+    value, only, all_ = np.random.default_rng(10).normal(size=(3, 4)), np.eye(3)[1], np.ones(3)
+    calls = [(value, only, 1), (value, all_, 3), (value, only, 3), (value, all_, 1), (value[:1], np.ones(1), 1)]
+    wanted = [slow(*call) for call in calls]
+    for _ in range(2):
+        for call, expected in zip(calls, wanted, strict=True):
+            for found, one in zip(f(*call), expected, strict=True):
+                np.testing.assert_allclose(found, one, rtol=1e-12)
+    with pytest.raises(ValueError, match=r"\(3,4\) \(2,4\)"):
+        f(value, only, 2)
+    assert count.get_value() == 10
+    monkeypatch.setattr(reference, "evaluate", None)
+    for call, expected in zip(calls, wanted, strict=True):
+        np.testing.assert_allclose(f(*call)[-1], expected[-1], rtol=1e-12)

@@ -9,15 +9,21 @@ negative every plan assumes: the interpreter tells the error.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from fuse.codegen.sizes import in_ints
 from fuse.expr import CONSTANT, Expr, constant, make, rebuild, toposort, transform
+from fuse.frontend import elementwise as ew
 from fuse.frontend.loops import Body
 from fuse.frontend.shape import shape_of
 from fuse.frontend.signs import never_negative
+from fuse.frontend.sizes import as_size_expr, size_add, size_max, size_min, size_sub, static_int
+from fuse.frontend.slices import resolve
 from fuse.op import OPS
 
 _FORMULAS = ("elementwise", "reduction")
+_WIDE = ("int32", "int64")
+_NOWHERE = 2**62  # an index that no array has
 _FIRST_INDEX = {"gather": 1, "inc_gather": 2, "set_gather": 2}
 
 
@@ -72,7 +78,12 @@ def assume_ones(outputs: Sequence[Expr]) -> tuple[list[Expr], list[tuple[Expr, E
     """``outputs`` with ``x[:, :1]`` as ``x[:, 0]`` of one column, and the sizes that say that there is an ``x[:, 0]``.
 
     Only where formulas read such a slice: it repeats there, ``x - x[:, :1]``, unless the axis has one element or none.
+    So with ``x[i:i + 1]``, where the ``i`` is an argument, which is then taken to be the place of a row.
     """
+    return _ones(outputs, in_steps=False)
+
+
+def _ones(outputs: Sequence[Expr], in_steps: bool) -> tuple[list[Expr], list[tuple[Expr, Expr]]]:
     nodes = toposort(outputs)
     read = {a for n in nodes if n.op.kind in _FORMULAS or n.op.name in ("dimshuffle", "dot") for a in n.args}
     read |= {n.args[1] for n in nodes if n.op.name in ("set_subtensor", "inc_subtensor")}
@@ -87,19 +98,32 @@ def assume_ones(outputs: Sequence[Expr]) -> tuple[list[Expr], list[tuple[Expr, E
             return _with_origin(make(node.op, args, params), node)
         if node not in read or new.op.name != "subtensor":
             return new
-        x, spec = args[0], list(new.params["spec"])
-        ones = {}
+        x, spec = args[0], resolve(new.params["spec"], args[1:])
+        ones: dict[int, int | Expr] = {}
         for axis, entry in enumerate(spec):
             at = _only_place(entry)
             size = shape_of(x)[axis]
-            if at is not None and x.type.shape[axis] is None and isinstance(size, Expr):
+            if at is None or x.type.shape[axis] is not None and not isinstance(at, Expr):
+                continue
+            if isinstance(at, Expr):
+                wide = _offset(entry[1])[0].type.dtype == "int64"
+                if in_steps and wide:  # nothing is asked beforehand: where the slice is empty there is no such place
+                    ones[axis] = at if never_negative(at) else ew.switch(ew.eq(at, -1), _NOWHERE, at)
+                elif not in_steps and _of_arguments(at):
+                    ones[axis] = at
+                    last = size_sub(size, 1)
+                    last = last if wide else size_min(last, 2**31 - 2)  # beyond it i + 1 is negative
+                    equal[as_size_expr(size_min(size_max(at, 0), last)), at] = None
+            elif isinstance(size, Expr):
                 ones[axis] = at
                 least = constant(at + 1 if at >= 0 else -at, dtype="int64")
                 equal[make(OPS["maximum"], (size, least)), size] = None
         if not ones:
             return new
         spec = [("int", ones[axis]) if axis in ones else entry for axis, entry in enumerate(spec)]
-        row = make(new.op, args, {"spec": tuple(spec)})
+        bounds = list(dict.fromkeys(v for entry in spec for v in entry[1:] if isinstance(v, Expr)))
+        numbered = [tuple([("arg", bounds.index(v)) if isinstance(v, Expr) else v for v in entry]) for entry in spec]
+        row = make(new.op, (x, *bounds), {"spec": tuple(numbered)})
         kept = [axis for axis in range(x.type.ndim) if axis >= len(spec) or spec[axis][0] != "int" or axis in ones]
         counter = iter(range(row.type.ndim))
         pattern = tuple(["x" if axis in ones else next(counter) for axis in kept])
@@ -115,8 +139,8 @@ def _with_origin(new: Expr, node: Expr) -> Expr:
 
 def _assumed_in_steps(body: Body) -> Body:
     """The same of what a loop does in each step; a step that has no such place is told to the interpreter."""
-    found, equal = assume_ones(body.outputs)
-    if not equal:
+    found, _ = _ones(body.outputs, in_steps=True)
+    if all(new is old for new, old in zip(found, body.outputs, strict=True)):
         return body
     values = [new if new.type == old.type else old for new, old in zip(found, body.outputs, strict=True)]
     a, b = len(body.nexts), len(body.nexts) + len(body.ys)
@@ -124,13 +148,33 @@ def _assumed_in_steps(body: Body) -> Body:
     return Body(body.sequences, body.states, body.fixed, values[:a], values[a:b], until)
 
 
-def _only_place(entry: tuple[object, ...]) -> int | None:
+def _only_place(entry: tuple[Any, ...]) -> int | Expr | None:
     """The ``k`` of a slice ``k:k + 1``."""
-    if entry[0] != "slice" or entry[3] not in (None, 1):
+    if entry[0] != "slice" or entry[3] is not None and entry[3] != 1:
+        return None
+    if isinstance(entry[1], Expr) and isinstance(entry[2], Expr):
+        (base, low), (other, high) = _offset(entry[1]), _offset(entry[2])
+        if base is other and high == low + 1:
+            return as_size_expr(size_add(ew.cast(base, "int64"), low))
         return None
     start = 0 if entry[1] is None else entry[1]
     stop = 0 if entry[2] is None and start == -1 else entry[2]
     return start if isinstance(start, int) and isinstance(stop, int) and stop == start + 1 else None
+
+
+def _offset(bound: Expr) -> tuple[Expr, int]:
+    """``bound`` as an integer and what is added to it, in 32 bits or more."""
+    by = 0
+    while bound.type.dtype in _WIDE:
+        if bound.op.name == "cast" and bound.args[0].type.dtype == "int32":
+            bound = bound.args[0]
+        elif bound.op.name in ("add", "sub") and (number := static_int(bound.args[1])) is not None:
+            bound, by = bound.args[0], by + number if bound.op.name == "add" else by - number
+        elif bound.op.name == "add" and (number := static_int(bound.args[0])) is not None:
+            bound, by = bound.args[1], by + number
+        else:
+            break
+    return bound, by
 
 
 def _start_of(rest: Expr) -> int | None:

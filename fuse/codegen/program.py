@@ -1,7 +1,8 @@
 """Program: a compiled function as a value: planned once, called many times, explained and pickled.
 
 The wrapper is made for the ordinary case (see fuse.codegen.sizes); a call that breaks a guard is served by a program
-made for its pattern of sizes 1, and, if that is not enough, by the reference interpreter. A plan that was made before,
+made for its pattern of sizes 1, of inputs and, where that is not enough, within the formulas, and else by the reference
+interpreter. A plan that was made before,
 by this process or another one, is taken from fuse.codegen.plans: then nothing is rewritten, fused or written again.
 """
 
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fuse import reference
-from fuse.codegen import load, memory, plans
+from fuse.codegen import load, memory, ones, plans
 from fuse.codegen.runner import Runner
 from fuse.errors import FuseError
 from fuse.expr import SHARED, Expr, substitute
@@ -22,6 +23,8 @@ from fuse.types import TensorType
 
 if TYPE_CHECKING:
     from fuse.codegen.planning import Planned
+
+MOST_NARROW = 4  # programs for sizes of 1 within the formulas, of one program
 
 Array = Any
 Update = tuple[Any, Expr]
@@ -53,6 +56,8 @@ class Program:
         self.together = together  # loops of numbers and the formulas around them, in one entry
         self.overwrites = tuple(overwrites)  # positions of inputs whose memory results may have
         self._variants: dict[Any, Any] = {}  # programs, or None where there is none
+        self._narrow: dict[ones.Found, Narrow | None] = {}  # those for sizes of 1 that calls had within the formulas
+        self._interprets = 0  # calls that the interpreter served
         self.made: Callable[[Program, str], object] = lambda other, why: None  # told of programs made for some calls
         self.launchers: Sequence[Runner]
         origin = plans.Origin(self)
@@ -138,44 +143,68 @@ class Program:
     # ------------------------------------------------------------ the rare calls
     def serve(self, values: Sequence[Any]) -> list[Array]:
         """A call whose sizes the plan did not expect: sizes of 1 that broadcast, or an error to be told well."""
+        for narrow in self._narrow.values():
+            if narrow is not None:
+                try:
+                    return self._finish(narrow(*values))
+                except FuseError:
+                    continue  # it has other sizes; what is really wrong the interpreter tells
         arrays = [
             v.type.filter(value) if isinstance(v.type, TensorType) else value
             for v, value in zip(self.inputs, values, strict=True)
         ]
-        ones = {}
+        single = {}
         for leaf, array in [*zip(self.inputs, arrays, strict=True), *((s, s.container.value) for s in self.shared)]:
             static = tuple(
                 [1 if n == 1 and m is None else m for n, m in zip(np.shape(array), leaf.type.shape, strict=True)]
             )
             if static != leaf.type.shape:
-                ones[leaf] = static
-        key = tuple(ones.items())
+                single[leaf] = static
+        key = tuple(single.items())
         if (key or self.assumes) and key not in self._variants:
-            self._variants[key] = refined = self._refined(ones)
+            self._variants[key] = refined = self._refined(single)
             if refined is not None:
                 self.made(refined, "other sizes")
         variant = self._variants.get(key)
         if variant is not None:
-            extra = [s.container.value for s in self.shared if s in ones]
+            extra = [s.container.value for s in self.shared if s in single]
             out = variant(*arrays, *extra)
             return self._finish(out)
         return self._interpreted(arrays)
 
-    def _refined(self, ones: dict[Expr, Any]) -> Program | None:
+    @property
+    def _results(self) -> list[Expr]:
+        return [*self.outputs, *[value for _, value in self.updates]]
+
+    def _refined(self, single: dict[Expr, Any]) -> Program | None:
         from fuse.looping.narrow import narrowed
 
-        new = {leaf: TensorType(leaf.type.dtype, static)(leaf.name) for leaf, static in ones.items()}
-        inputs = [new.get(v, v) for v in self.inputs] + [new[s] for s in ones if s.op is SHARED]
+        new = {leaf: TensorType(leaf.type.dtype, static)(leaf.name) for leaf, static in single.items()}
+        inputs = [new.get(v, v) for v in self.inputs] + [new[s] for s in single if s.op is SHARED]
         try:
-            results = narrowed(substitute([*self.outputs, *[value for _, value in self.updates]], new))
-            return Program(inputs, results, (), self.mode, assuming=bool(ones))
+            return Program(inputs, narrowed(substitute(self._results, new)), (), self.mode, assuming=bool(single))
         except FuseError:
             return None  # the interpreter tells what is wrong, with values at hand
 
     def _interpreted(self, arrays: Sequence[Array]) -> list[Array]:
+        """The call by the interpreter; from the second one on the sizes of 1 within it are seen, for calls to come."""
         values = dict(zip(self.inputs, arrays, strict=True))
-        out = reference.evaluate([*self.outputs, *[value for _, value in self.updates]], values)
+        self._interprets += 1
+        if self._interprets == 1 or len(self._narrow) >= MOST_NARROW:
+            out = reference.evaluate(self._results, values)
+        else:
+            out, found = ones.observed(self._results, values)
+            if found and found not in self._narrow:
+                self._narrow[found] = self._narrowed(found)
         return self._finish([np.array(a) if isinstance(a, np.ndarray) else a for a in out])
+
+    def _narrowed(self, found: ones.Found) -> Narrow | None:
+        try:
+            narrow = Narrow(self.inputs, ones.declared(self._results, found), (), self.mode, self.assuming)
+        except FuseError:
+            return None
+        self.made(narrow, "sizes of 1 within the formulas")
+        return narrow
 
     def _finish(self, out: list[Array]) -> list[Array]:
         count = len(self.outputs)
@@ -215,6 +244,13 @@ class Program:
         from fuse.codegen.explain import explain
 
         return explain(self.planned)
+
+
+class Narrow(Program):
+    """A program for calls with some sizes of 1 within the formulas; it refuses every other call."""
+
+    def serve(self, values: Sequence[Any]) -> list[Array]:
+        raise FuseError("other sizes than this program was made for")
 
 
 def compile_program(
