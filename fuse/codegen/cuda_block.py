@@ -139,7 +139,7 @@ class OneBlock(CudaEmitter):
         self.line(f"{acc.acc} = together{k}({value}, cuda.blockDim.x, 1, {self.room(acc.dtype)})")
         self.lost.discard(acc.acc)
 
-    def total(self, s: Done) -> None:
+    def totals(self, found: tuple[Done, ...]) -> None:
         """What an earlier part has left is there."""
 
     def emit(self) -> PartSource:

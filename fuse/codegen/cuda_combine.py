@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
+from fuse.codegen.cuda_parts import Done
 from fuse.codegen.emit import Emitter
-from fuse.codegen.inline import inline
-from fuse.codegen.text import as_dtype
+from fuse.codegen.inline import constant_text, inline
+from fuse.codegen.text import as_dtype, typed
+
+if TYPE_CHECKING:
+    from fuse.codegen.emit_cuda import CudaEmitter
 
 _PLAIN = {"sum": "+", "prod": "*"}
 _BOOLEAN = {"max": "|", "min": "&", "any": "|", "all": "&", "sum": "|", "prod": "&"}
@@ -92,3 +98,34 @@ def _exchanged(dtype: str) -> str:
     wide = "int64" if dtype in ("uint64", "uint32") else "int32"
     taken = f"exchange({wide}(value), offset)"
     return f"{taken} != 0" if dtype == "bool" else f"{dtype}({taken})"
+
+
+# ---------------------------------------------------------------- what earlier launches left
+def joined(statements: Iterable[Any]) -> Iterator[Any]:
+    """Statements, with neighbours that ask for what earlier launches left as one tuple."""
+    for of_row, found in groupby(statements, lambda s: (s.of_row,) if isinstance(s, Done) else None):
+        if of_row is None:
+            yield from found
+        else:
+            yield tuple(found)
+
+
+def collect(emitter: CudaEmitter, found: Sequence[Done]) -> None:
+    """Put together what the blocks of earlier launches left of accumulators.
+
+    One loop reads all of it: loops of their own, which NVVM writes out, took up to all registers of a thread.
+    """
+    lane, lanes, apart = ("lane", "lanes", "apart") if found[0].of_row else ("cuda.threadIdx.x", "cuda.blockDim.x", "1")
+    counts = [emitter.count(s.name) for s in found]
+    most = counts[0] if len(found) == 1 else f"max({', '.join(counts)})"
+    for s in found:
+        emitter.line(f"{s.name} = {typed(constant_text(s.op.identity(s.dtype), s.dtype), s.dtype)}")
+    emitter.line(f"for j in range({lane}, {most}, {lanes}):")
+    for s, count in zip(found, counts, strict=True):
+        at = f"unsigned(row * {count} + j)" if s.of_row else "unsigned(j)"
+        k = emitter.combining.of(s.op, s.dtype)
+        text = f"{s.name} = combine{k}({s.name}, {emitter.partials(s, s.name)}[{at}])"
+        emitter.line(f"    {text}" if len(found) == 1 else f"    if j < {count}: {text}")
+    for s in found:
+        k = emitter.combining.of(s.op, s.dtype)
+        emitter.line(f"{s.name} = together{k}({s.name}, {lanes}, {apart}, {emitter.room(s.dtype)})")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fuse.codegen.cuda_combine import Combining, added
+from fuse.codegen.cuda_combine import Combining, added, collect, joined
 from fuse.codegen.cuda_flight import groups_of, singles_of
 from fuse.codegen.cuda_held import Held, begin, held, sweep
 from fuse.codegen.cuda_parts import Done, Part, parts_of, private_buffers
@@ -129,6 +129,14 @@ class CudaEmitter(Emitter):
     def array(self, buffer: str, writes: bool = False) -> str:
         return self.argument(buffer, Argument("array", buffer), self.buffers[buffer].dtype, writes)
 
+    def partials(self, acc: Init | Done, name: str, writes: bool = False) -> str:
+        """What blocks leave of an accumulator."""
+        return self.argument(f"{name}_parts", Argument("partials", name), acc.dtype, writes)
+
+    def count(self, name: str) -> str:
+        """How many blocks leave something of an accumulator, or of that of a row."""
+        return self.argument(f"{name}_count", Argument("count", name), "int64")
+
     def room(self, dtype: str) -> str:
         self.rooms[dtype] = None
         return f"room_{dtype}"
@@ -144,7 +152,7 @@ class CudaEmitter(Emitter):
 
     def beginning(self, part: Part) -> None:
         """What comes before the loops of a part."""
-        for s in part.before:
+        for s in joined(part.before):
             self.statement(s)
         for acc in part.accs:
             self.init(acc)
@@ -209,7 +217,7 @@ class CudaEmitter(Emitter):
     # ------------------------------------------------------------ statements
     def body(self, statements: Iterable[Any]) -> None:
         begun: dict[str, Init] = {}
-        for s in statements:
+        for s in joined(statements):
             if isinstance(s, Init):
                 begun[s.acc] = s
             self.statement(s)
@@ -227,8 +235,8 @@ class CudaEmitter(Emitter):
             self.lost.discard(acc.acc)
 
     def statement(self, s: Any) -> None:
-        if isinstance(s, Done):
-            self.total(s)
+        if isinstance(s, tuple):
+            self.totals(s)
         else:
             super().statement(s)
 
@@ -378,7 +386,7 @@ class CudaEmitter(Emitter):
         """Leave what this block has of an accumulator for the launches behind."""
         innermost = [s for s in walk(self.part.body) if isinstance(s, Loop) and is_innermost(s)]
         uniform = not any(isinstance(c, Combine) and c.acc == acc.acc for s in innermost for c in s.body)
-        partials = self.argument(f"{acc.acc}_parts", Argument("partials", acc.acc), acc.dtype, True)
+        partials = self.partials(acc, acc.acc, True)
         value = self.final(acc.acc)
         if self.part.alone and self.part.ordered:
             self.line(f"{partials}[0] = {value}")
@@ -395,26 +403,15 @@ class CudaEmitter(Emitter):
     def finish_row(self, acc: Init) -> None:
         """Leave what this chunk has of an accumulator of its row."""
         k = self.combining.of(acc.op, acc.dtype)
-        partials = self.argument(f"{acc.acc}_parts", Argument("partials", acc.acc), acc.dtype, True)
+        partials = self.partials(acc, acc.acc, True)
         self.line(f"{acc.acc} = together{k}({self.final(acc.acc)}, lanes, apart, {self.room(acc.dtype)})")
         self.line("if live and lane == 0:")
         self.line(f"    {partials}[row * cuda.gridDim.y + cuda.blockIdx.y] = {acc.acc}")
         self.lost.discard(acc.acc)
 
-    def total(self, s: Done) -> None:
-        """An accumulator of an earlier launch, from what its blocks left."""
-        k = self.combining.of(s.op, s.dtype)
-        partials = self.argument(f"{s.name}_parts", Argument("partials", s.name), s.dtype)
-        count = self.argument(f"{s.name}_count", Argument("count", s.name), "int64")
-        self.line(f"{s.name} = {typed(constant_text(s.op.identity(s.dtype), s.dtype), s.dtype)}")
-        if s.of_row:
-            self.line(f"for j in range(lane, {count}, lanes):")
-            self.line(f"    {s.name} = combine{k}({s.name}, {partials}[row * {count} + j])")
-            self.line(f"{s.name} = together{k}({s.name}, lanes, apart, {self.room(s.dtype)})")
-            return
-        self.line(f"for j in range(cuda.threadIdx.x, {count}, cuda.blockDim.x):")
-        self.line(f"    {s.name} = combine{k}({s.name}, {partials}[j])")
-        self.line(f"{s.name} = together{k}({s.name}, cuda.blockDim.x, 1, {self.room(s.dtype)})")
+    def totals(self, found: tuple[Done, ...]) -> None:
+        """Accumulators of an earlier launch, from what its blocks left."""
+        collect(self, found)
 
     def loop(self, s: Loop) -> None:
         axis, shared = s.axis, is_innermost(s) and not self.part.alone
