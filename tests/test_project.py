@@ -160,6 +160,12 @@ def test_import_leaves_the_heavy_packages_alone():
     assert not {"numba", "llvmlite", "scipy", "sympy"} & set(run(sys.executable, "-c", code).split())
 
 
+def test_rules_load_the_ops_that_they_write():
+    code = ("import numpy as np, fuse, fuse.rules; x = fuse.TensorType(\"float64\", (None, None))(); e = np.exp(x); "
+            "print(fuse.rules.optimize([e / np.sum(e, axis=1, keepdims=True)])[0].op.name)")
+    assert run(sys.executable, "-c", code) == "softmax\n"
+
+
 def test_star_import_exports_the_package_itself():
     code = "from fuse import *; print(fuse.__name__, tensor.__name__)"
     assert run(sys.executable, "-c", code) == "fuse fuse.tensor\n"

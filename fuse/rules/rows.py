@@ -28,11 +28,17 @@ def logsumexp(x: Expr, axes: tuple[int, ...]) -> Expr:
 
 
 def softmax(x: Expr, axis: int) -> Expr:
-    return make(OPS["softmax"], (x,), {"axis": axis})
+    return _along("softmax", x, axis)
 
 
 def log_softmax(x: Expr, axis: int) -> Expr:
-    return make(OPS["log_softmax"], (x,), {"axis": axis})
+    return _along("log_softmax", x, axis)
+
+
+def _along(name: str, x: Expr, axis: int) -> Expr:
+    import fuse.frontend.softmax  # noqa: F401 (has the ops; programs of NumPy's names alone do not load it)
+
+    return make(OPS[name], (x,), {"axis": axis})
 
 
 # ---------------------------------------------------------------- logarithms of sums of exponentials
