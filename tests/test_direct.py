@@ -110,6 +110,26 @@ def test_tuples():
     assert out[0] == 2 and lower.unsupported == []
 
 
+def test_divisions_by_numbers_round_down_without_branches(monkeypatch):
+    divisors = (1, 2, 8, 64, 3, 10, 2**62, 2**63 - 1)
+    text = "def f(a, o):\n    n = size(a, 0)\n    if 3 < 2:\n        return 9\n"
+    text += "    for i in range(n):\n        x = load(a, i)\n"
+    for k, c in enumerate(divisors):
+        text += f"        store(o, {2 * k} * n + i, x // {c})\n        store(o, {2 * k + 1} * n + i, x % {c})\n"
+    modules = []
+    parts = lower.direct.module_texts
+    monkeypatch.setattr(lower.direct, "module_texts", lambda *args: modules.append(parts(*args)) or modules[-1])
+    kernel = compile_kernel(text + "    return 0\n", "f", (ArgType("int64", 1), ArgType("int64", 1, True)))
+    numbers = [0, 1, -1, 2, 7, -7, 8, -8, 63, -64, 65, -65, 2**62, -(2**62), 2**63 - 1, -(2**63), -(2**63) + 1]
+    out = np.zeros(2 * len(divisors) * len(numbers), "int64")
+    assert kernel(np.array(numbers), out) == 0
+    assert out.tolist() == [number for c in divisors for row in ([x // c for x in numbers], [x % c for x in numbers])
+                            for number in row]
+    [(assembly, *_)] = modules
+    # nothing is put in memory that LLVM would have to take out again, and the only branches are the loop's
+    assert "alloca" not in assembly and assembly.count("br i1") == 2 and lower.unsupported == []
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32", "int32", "complex64"])
 def test_every_second_element(dtype):
     text = "def f(a, o):\n    every_second(a, 1, o, size(o, 0))\n    return 0\n"

@@ -21,7 +21,7 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
 # A layer imports from itself and from those before it. Names are modules or packages below fuse/.
 LAYERS = (
     ("argnames", "errors", "config", "devices", "data", "missing", "internals", "trace"),
-    ("typebase", "types", "tree", "walks", "notes", "traits"),
+    ("typebase", "types", "tree", "walks", "notes", "traits", "collector"),
     ("expr",),
     ("op",),
     ("rewrite", "printing", "reference", "testvalues"),

@@ -15,6 +15,7 @@ from numba.np import arrayobj
 from numba.np.numpy_support import from_dtype
 
 from fuse.codegen import intrinsics
+from fuse.codegen.structures import member
 
 
 def _array(layout: str, writable: bool) -> Any:
@@ -24,7 +25,7 @@ def _array(layout: str, writable: bool) -> Any:
 
         def build(context, builder, signature, args):
             buffer, at, sizes, steps = args
-            data = cgutils.create_struct_proxy(a)(context, builder, value=buffer).data
+            data = member(context, builder, a, buffer, "data")
             width = intrinsics.I64(a.itemsize)
             data = cgutils.pointer_add(builder, data, builder.mul(at, width))
             made = arrayobj.make_array(kind)(context, builder)

@@ -71,7 +71,7 @@ def helper(function: FunctionType, argtypes: tuple[Any, ...]) -> Helper:
             symbol = f"fuse_{function.__name__}_{next(_numbers)}"
             kinds = [walk.context.get_value_type(t) for t in argtypes]
             made = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), symbol)
-            walk.builder = ir.IRBuilder(made.append_basic_block("entry"))
+            walk.builder = _started(made)
             walk.body(definition, [Value(a, t) for a, t in zip(made.args, argtypes, strict=True)])
             made.ftype = ir.FunctionType(walk.context.get_value_type(walk.restype), kinds)
             made.return_value.type = made.ftype.return_type
@@ -86,6 +86,13 @@ def _unit(name: str) -> Any:
     library = context.codegen().create_library(name)
     with context.push_code_library(library):
         yield intrinsics.grouped(context.create_module(name))
+
+
+def _started(function: ir.Function) -> ir.IRBuilder:
+    """A builder behind the block that memory on the stack is made in: in a long block its place would be looked for."""
+    entry, start = function.append_basic_block("entry"), function.append_basic_block("start")
+    ir.IRBuilder(entry).branch(start)
+    return ir.IRBuilder(start)
 
 
 def module_texts(
@@ -113,7 +120,7 @@ def _module_texts(definition: Any, symbol: str, argtypes: Sequence[ArgType], nam
         packer = context.get_arg_packer(kinds)
         given = [I64.as_pointer(), callconv.excinfo_ptr_t.as_pointer(), *packer.argument_types]
         function = ir.Function(module, ir.FunctionType(I32, given), symbol)
-        walk.builder = ir.IRBuilder(function.append_basic_block("entry"))
+        walk.builder = _started(function)
         values = packer.from_arguments(walk.builder, function.args[2:])
         walk.body(definition, [Value(v, kind) for v, kind in zip(values, kinds, strict=True)])
         # what numba compiled for itself on the way

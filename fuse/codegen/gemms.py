@@ -10,6 +10,7 @@ from numba.core import cgutils, types
 from numba.core.extending import intrinsic
 
 from fuse.codegen.blas import LETTERS, PLAIN, PREFIX, ROWS, TRANSPOSED, address
+from fuse.codegen.structures import member
 
 _WORD, _I64, _MEMORY = ir.IntType(32), ir.IntType(64), ir.IntType(8).as_pointer()
 
@@ -27,7 +28,7 @@ def gemm(typingctx, turned, m, n, k, alpha, a, at_a, row_a, b, at_b, row_b, beta
     def build(context, builder, signature, args):
         def memory(which, start):
             kind = signature.args[which]
-            data = cgutils.create_struct_proxy(kind)(context, builder, value=args[which]).data
+            data = member(context, builder, kind, args[which], "data")
             place = builder.mul(args[start], _I64(kind.itemsize))
             return builder.bitcast(builder.gep(data, [place]), _MEMORY)
 

@@ -16,6 +16,7 @@ from numba.np.numpy_support import from_dtype
 from fuse.codegen import parts, scalars, steps, turning, unlike
 from fuse.codegen.native import MANY_ARRAYS, PART
 from fuse.codegen.shared_intrinsics import radd, rmul, vmax, vmin
+from fuse.codegen.structures import elements, extracted, member, structure
 
 GROUP = "fuse accesses"         # metadata that `lower` turns into LLVM's access group
 GROUPED = "_fuse_grouped"         # set in modules that have it
@@ -76,7 +77,7 @@ def _storage(context, dtype):
 def element_pointers(context, builder, buffer, value, k):
     """Pointers to the parts of element `k` and their alignment."""
     parts = _storage(context, buffer.dtype)
-    data = cgutils.create_struct_proxy(buffer)(context, builder, value=value).data
+    data = member(context, builder, buffer, value, "data")
     base = builder.bitcast(data, parts[0].as_pointer())
     # inbounds: the offset does not wrap, which is what lets LLVM see consecutive addresses
     if len(parts) == 2:
@@ -162,8 +163,19 @@ def _dimension(a, d):
 
 
 def _extent(context, builder, buffer, value, field, d):
-    proxy = cgutils.create_struct_proxy(buffer)(context, builder, value=value)
-    return builder.extract_value(getattr(proxy, field), d)
+    return extracted(builder, member(context, builder, buffer, value, field), d)
+
+
+def _parts(context, builder, buffer, value):
+    """Data pointer, sizes and strides of an array."""
+    data, shape, strides = (member(context, builder, buffer, value, name) for name in ("data", "shape", "strides"))
+    return data, elements(builder, shape), elements(builder, strides)
+
+
+def _vector(context, builder, buffer, data, length):
+    """A contiguous array of one dimension."""
+    extents = [cgutils.pack_array(builder, [n]) for n in (length, I64(buffer.itemsize))]
+    return structure(context, builder, buffer, data=data, shape=extents[0], strides=extents[1])
 
 
 @intrinsic(prefer_literal=True)
@@ -192,9 +204,7 @@ def _alignment(context, buffer):
 def misaligned(typingctx, a):
     """Whether the data pointer, or a stride that is walked, does not fall on elements."""
     def build(context, builder, signature, args):
-        proxy = cgutils.create_struct_proxy(a)(context, builder, value=args[0])
-        shape, strides = (cgutils.unpack_tuple(builder, x, a.ndim) for x in (proxy.shape, proxy.strides))
-        return unlike.misaligned(builder, a.itemsize, _alignment(context, a), proxy.data, shape, strides)
+        return unlike.misaligned(builder, a.itemsize, _alignment(context, a), *_parts(context, builder, a, args[0]))
     return types.boolean(_is_buffer(a)), build
 
 
@@ -213,17 +223,15 @@ def refused(typingctx, wanted, *values):
         raise errors.TypingError(f"refused takes {len(arrays)} arrays and {len(names)} sizes")
 
     def build(context, builder, signature, args):
-        given = cgutils.unpack_tuple(builder, args[1], len(values))
+        given = elements(builder, args[1])
         sizes = {name: context.cast(builder, value, type_, types.int64)
                  for name, value, type_ in zip(names, given[len(arrays):], values[len(arrays):], strict=True)}
         wrong_size = wrong_layout = ir.IntType(1)(0)
         for (layout, *extents), buffer, value in zip(arrays, values, given, strict=False):
-            proxy = cgutils.create_struct_proxy(_is_buffer(buffer))(context, builder, value=value)
-            shape, strides = (cgutils.unpack_tuple(builder, x, buffer.ndim) for x in (proxy.shape, proxy.strides))
             wanted_sizes = [I64(int(n)) if n.isdigit() else sizes.get(n) for n in extents]
             check = unlike.inline if len(arrays) <= MANY_ARRAYS else unlike.by_call
-            found = check(builder, layout, buffer.itemsize, _alignment(context, buffer), proxy.data, shape, strides,
-                          wanted_sizes)
+            found = check(builder, layout, buffer.itemsize, _alignment(context, _is_buffer(buffer)),
+                          *_parts(context, builder, buffer, value), wanted_sizes)
             wrong_layout, wrong_size = builder.or_(wrong_layout, found[0]), builder.or_(wrong_size, found[1])
         return builder.select(wrong_size, I64(2), builder.zext(wrong_layout, I64))
     return types.int64(wanted, types.StarArgTuple.from_types(values)), build
@@ -240,11 +248,7 @@ def scratch(typingctx, dtype, n):
         with builder.goto_entry_block():
             memory = builder.alloca(block)
         memory.align = 64
-        proxy = cgutils.create_struct_proxy(buffer)(context, builder)
-        proxy.data = builder.bitcast(memory, cgutils.voidptr_t)
-        proxy.shape = cgutils.pack_array(builder, [I64(length)])
-        proxy.strides = cgutils.pack_array(builder, [I64(buffer.itemsize)])
-        return proxy._getvalue()
+        return _vector(context, builder, buffer, builder.bitcast(memory, cgutils.voidptr_t), I64(length))
     return buffer(dtype, n), build
 
 
@@ -261,11 +265,8 @@ def heap(typingctx, dtype, n):
     buffer = buffer_type(dtype.literal_value, 1, True)
     def build(context, builder, signature, args):
         length = args[1]
-        proxy = cgutils.create_struct_proxy(buffer)(context, builder)
-        proxy.data = _raw(builder, "PyMem_RawMalloc", cgutils.voidptr_t, builder.mul(length, I64(buffer.itemsize)))
-        proxy.shape = cgutils.pack_array(builder, [length])
-        proxy.strides = cgutils.pack_array(builder, [I64(buffer.itemsize)])
-        return proxy._getvalue()
+        data = _raw(builder, "PyMem_RawMalloc", cgutils.voidptr_t, builder.mul(length, I64(buffer.itemsize)))
+        return _vector(context, builder, buffer, data, length)
     return buffer(dtype, types.int64), build
 
 
@@ -274,12 +275,8 @@ def lent(typingctx, part, dtype, start):
     """An array of literal dtype name, `start` bytes into the memory that all parts of one call share."""
     buffer = buffer_type(dtype.literal_value, 1, True)
     def build(context, builder, signature, args):
-        proxy = cgutils.create_struct_proxy(buffer)(context, builder)
         base = builder.inttoptr(builder.load(parts.room_pointer(builder, context, args[0])), cgutils.voidptr_t)
-        proxy.data = builder.gep(base, [args[2]])
-        proxy.shape = cgutils.pack_array(builder, [I64(0)])
-        proxy.strides = cgutils.pack_array(builder, [I64(buffer.itemsize)])
-        return proxy._getvalue()
+        return _vector(context, builder, buffer, builder.gep(base, [args[2]]), I64(0))
     return buffer(part, dtype, types.int64), build
 
 
@@ -287,7 +284,7 @@ def lent(typingctx, part, dtype, start):
 def missing(typingctx, a):
     """Whether there was no memory for what `heap` made."""
     def build(context, builder, signature, args):
-        return cgutils.is_null(builder, cgutils.create_struct_proxy(a)(context, builder, value=args[0]).data)
+        return cgutils.is_null(builder, member(context, builder, a, args[0], "data"))
     return types.boolean(_is_buffer(a)), build
 
 
@@ -295,7 +292,7 @@ def missing(typingctx, a):
 def release(typingctx, a):
     """Give the memory of `heap` back."""
     def build(context, builder, signature, args):
-        _raw(builder, "PyMem_RawFree", ir.VoidType(), cgutils.create_struct_proxy(a)(context, builder, args[0]).data)
+        _raw(builder, "PyMem_RawFree", ir.VoidType(), member(context, builder, a, args[0], "data"))
         return context.get_dummy_value()
     return types.none(_is_buffer(a)), build
 

@@ -42,6 +42,7 @@ from fuse.codegen import direct, far, intrinsics, native, often, streams
 from fuse.codegen import entry as entries
 from fuse.codegen.native import ArgType
 from fuse.codegen.syntax import parse
+from fuse.collector import uncollected
 
 LOOP = direct.LOOP
 HELPER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy", "forceinline": True}
@@ -245,7 +246,7 @@ def _helper(value, names: dict[str, object]):
 def object_code(source: str, entry: str, name: str, filename: str, argtypes: tuple[ArgType, ...],
                 helpers: Mapping[str, object], fastmath, block: bool = False) -> tuple[bytes, tuple[str, ...], Any]:
     """Object code, the external names it needs, and the module it was made of: its text is LLVM assembly."""
-    with global_compiler_lock:
+    with global_compiler_lock, uncollected():
         module = None if fastmath else _directly(source, entry, name, filename, argtypes, helpers, block)
         if module is None:
             module = _by_pipeline(source, entry, name, filename, argtypes, helpers, fastmath, block)
@@ -260,7 +261,8 @@ def _directly(source, entry, name, filename, argtypes, helpers, block):
     definitions = {s.name: s for s in tree.body if isinstance(s, ast.FunctionDef)}
     names = {**intrinsics.namespace(), **helpers}
     own: dict[str, Any] = {}
-    exec(compile(source, filename, "exec"), names, own)
+    others = ast.Module([s for s in tree.body if s is not definitions[entry]], [])
+    exec(compile(others, filename, "exec"), names, own)
     for key, value in own.items():
         if isinstance(value, FunctionType):
             value.definition = definitions[key]

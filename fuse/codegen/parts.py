@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.core.datamodel import models
 from numba.core.extending import intrinsic, make_attribute_wrapper, register_model
 from numba.np.numpy_support import from_dtype
 
 from fuse.codegen.native import PLAN, SHARED_SLOT
+from fuse.codegen.structures import member
 
 I64 = ir.IntType(64)
 
@@ -36,7 +37,7 @@ for _field in ("segment", "low", "high"):
 
 def _slot(context, builder, part, k, dtype):
     """Pointer to slot `k` of the memory that the parts of one call share, for a value of `dtype`."""
-    shared = cgutils.create_struct_proxy(Part())(context, builder, value=part).shared
+    shared = member(context, builder, Part(), part, "shared")
     place = builder.gep(shared, [builder.mul(k, I64(SHARED_SLOT))])
     return builder.bitcast(place, context.get_value_type(dtype).as_pointer())
 
@@ -45,7 +46,7 @@ def _slot(context, builder, part, k, dtype):
 def wanted(typingctx, part, segment):
     """Whether this part of the work is the segment of that number, or everything."""
     def build(context, builder, signature, args):
-        chosen = cgutils.create_struct_proxy(Part())(context, builder, value=args[0]).segment
+        chosen = member(context, builder, Part(), args[0], "segment")
         return builder.or_(builder.icmp_signed("<=", chosen, I64(0)), builder.icmp_signed("==", chosen, args[1]))
     return types.boolean(part, types.int64), build
 
@@ -54,7 +55,7 @@ def wanted(typingctx, part, segment):
 def reach(typingctx, part, n):
     """The item before which this part of the work ends: at most `n`."""
     def build(context, builder, signature, args):
-        high = cgutils.create_struct_proxy(Part())(context, builder, value=args[0]).high
+        high = member(context, builder, Part(), args[0], "high")
         return builder.select(builder.icmp_signed("<", high, args[1]), high, args[1])
     return types.int64(part, types.int64), build
 
@@ -108,7 +109,7 @@ def get(typingctx, part, k, dtype):
 
 def room_pointer(builder, context, part):
     """Pointer to what the plan says of memory: its bytes, and once there is some, where it is."""
-    shared = cgutils.create_struct_proxy(Part())(context, builder, value=part).shared
+    shared = member(context, builder, Part(), part, "shared")
     return builder.bitcast(builder.gep(shared, [I64(SHARED_SLOT // 2)]), I64.as_pointer())
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from fuse import reference
 from fuse.codegen import load, memory, ones, plans
 from fuse.codegen.runner import Runner
+from fuse.collector import uncollected
 from fuse.errors import FuseError
 from fuse.expr import SHARED, Expr, substitute
 from fuse.types import TensorType
@@ -82,7 +83,8 @@ class Program:
         from fuse.codegen.planning import Planned
 
         load.count("planned")
-        return Planned(self)
+        with uncollected():
+            return Planned(self)
 
     def __call__(self, *values: Any) -> list[Array]:
         try:

@@ -10,6 +10,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.extending import intrinsic
 
+from fuse.codegen.structures import member
+
 I64 = ir.IntType(64)
 
 
@@ -19,7 +21,7 @@ def run(typingctx, code, first, last, table, count):
     def build(context, builder, signature, args):
         code, first, last, table, count = args
         pointer = I64.as_pointer()
-        code, table = (builder.bitcast(cgutils.create_struct_proxy(type_)(context, builder, value=value).data, pointer)
+        code, table = (builder.bitcast(member(context, builder, type_, value, "data"), pointer)
                        for type_, value in ((signature.args[0], code), (signature.args[3], table)))
         function = ir.FunctionType(ir.VoidType(), [pointer, pointer, I64]).as_pointer()
         at = cgutils.alloca_once_value(builder, first)

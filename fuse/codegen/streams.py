@@ -16,6 +16,7 @@ from numba.core import cgutils, types
 from numba.core.extending import intrinsic
 
 from fuse.codegen import intrinsics, native
+from fuse.codegen.structures import changed
 
 GROUP = "fuse streams"  # metadata that `lower` turns into an access group
 MASK = "llvm.ptrmask"
@@ -53,9 +54,8 @@ def aligned(typingctx, a, k, n):
         hidden = builder.asm(ir.FunctionType(pointer.type, [pointer.type]), "", "=r,0", [pointer], False)
         kind = ir.FunctionType(pointer.type, [pointer.type, intrinsics.I64])
         mask = cgutils.get_or_insert_function(builder.module, kind, f"{MASK}.p0.i64")
-        proxy = cgutils.create_struct_proxy(a)(context, builder, value=args[0])
-        proxy.data = builder.call(mask, [hidden, intrinsics.I64(-n.literal_value)])
-        return proxy._getvalue()
+        data = builder.call(mask, [hidden, intrinsics.I64(-n.literal_value)])
+        return changed(context, builder, a, args[0], data=data)
 
     return a(a, types.int64, n), build
 

@@ -11,6 +11,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.extending import intrinsic
 
+from fuse.codegen.structures import member
+
 I32, I64 = ir.IntType(32), ir.IntType(64)
 ROWS = 8                            # that are turned at once
 COLUMNS = (8, 4, 2, 1)              # of the blocks that they are taken apart into
@@ -26,7 +28,7 @@ def turn(typingctx, source, at, step, target, to, across, rows, columns):
         element = ELEMENTS[bits].as_pointer()
         ends = []
         for type_, value, place in ((signature.args[0], source, at), (signature.args[3], target, to)):
-            data = cgutils.create_struct_proxy(type_)(context, builder, value=value).data
+            data = member(context, builder, type_, value, "data")
             ends.append(builder.gep(builder.bitcast(data, element), [place], inbounds=True))
         builder.call(_turner(builder.module, bits), [*ends, step, across, rows, columns])
         return context.get_dummy_value()
@@ -87,7 +89,7 @@ def every_second(typingctx, source, at, target, count):
         source, at, target, count = args
         element = ELEMENTS[bits].as_pointer()
         read, write = [
-            builder.bitcast(cgutils.create_struct_proxy(type_)(context, builder, value=value).data, element)
+            builder.bitcast(member(context, builder, type_, value, "data"), element)
             for type_, value in ((signature.args[0], source), (signature.args[2], target))]
         builder.call(_picker(builder.module, bits), [builder.gep(read, [at], inbounds=True), write, count])
         return context.get_dummy_value()

@@ -148,12 +148,30 @@ class Values:
                 raise Unsupported("constants") from None
         if isinstance(node.op, ast.Pow) and right.constant is not None:
             raise Unsupported("numba has forms of its own for constant powers")
+        if isinstance(node.op, (ast.FloorDiv, ast.Mod)) and type(right.constant) is int and right.constant > 0 and (
+                types.unliteral(left.type) == types.unliteral(right.type) == types.int64):
+            return Value(self.parted(node.op, left.ir, right.constant), types.int64)
         return self.operation(node.op, [left, right])
+
+    def parted(self, op: ast.operator, number: Any, by: int) -> Any:
+        """``number // by`` or ``number % by`` of int64, rounded down; numba has branches for other divisors."""
+        b = self.builder
+        if by & (by - 1) == 0:
+            return b.and_(number, I64(by - 1)) if isinstance(op, ast.Mod) else b.ashr(number, I64(by.bit_length() - 1))
+        rest = b.srem(number, I64(by))
+        below = b.icmp_signed("<", rest, I64(0))
+        if isinstance(op, ast.Mod):
+            return b.select(below, b.add(rest, I64(by)), rest)
+        quotient = b.sdiv(number, I64(by))
+        return b.select(below, b.sub(quotient, I64(1)), quotient)
 
     def of_Compare(self, node: ast.Compare) -> Value:
         if len(node.ops) != 1:
             raise Unsupported("a chain of comparisons")
-        return self.operation(node.ops[0], [self.expr(node.left), self.expr(node.comparators[0])])
+        values = [self.expr(node.left), self.expr(node.comparators[0])]
+        if all(type(v.constant) is int for v in values):
+            return self.constant(_OPERATORS[type(node.ops[0])](*[v.constant for v in values]))
+        return self.operation(node.ops[0], values)
 
     def operation(self, op: ast.AST, values: list[Value]) -> Value:
         if type(op) not in _OPERATORS:

@@ -124,7 +124,10 @@ class Walk(Values):
 
     def do_If(self, s: ast.If) -> bool:
         b = self.builder
-        test = self.truth(self.expr(s.test))
+        value = self.expr(s.test)
+        if isinstance(value.constant, bool):
+            return self.statements(s.body if value.constant else s.orelse)
+        test = self.truth(value)
         then, other, end = [b.append_basic_block(n) for n in ("then", "else", "end")]
         b.cbranch(test, then, other)
         done = []

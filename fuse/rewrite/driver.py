@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from fuse.collector import uncollected
 from fuse.errors import FuseError
 from fuse.expr import PLACE, Expr, rebuild, toposort
 from fuse.rewrite.context import Context, Fired
@@ -20,22 +20,18 @@ def rewrite(
     """``outputs`` with ``rules`` applied to every node, arguments first, until none fires.
 
     ``settled`` has the nodes (with their keys) on which no rule of the set fired that ``rules`` come ``after``; it is
-    replaced by those on which none of ``rules`` does. The collector of cyclic garbage rests meanwhile: nodes make no
-    cycles, and it would walk all of them often.
+    replaced by those on which none of ``rules`` does.
     """
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        walk = _Walk(rules, context, settled or {})
-        found = walk.all(outputs)
-        if settled is not None:
-            settled.clear()
-            settled.update(walk.idle)
-        return found
-    finally:
-        PLACE.origin = None
-        if collecting:
-            gc.enable()
+    with uncollected():
+        try:
+            walk = _Walk(rules, context, settled or {})
+            found = walk.all(outputs)
+            if settled is not None:
+                settled.clear()
+                settled.update(walk.idle)
+            return found
+        finally:
+            PLACE.origin = None
 
 
 class _Walk:
