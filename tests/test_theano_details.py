@@ -298,3 +298,50 @@ def test_symbolic_ops_build_their_graph_for_the_types_they_get():
     node = Scaled([x.type], by=2).make_node(x)
     np.testing.assert_array_equal(fuse.function([x], node.outputs[0], mode="FAST_COMPILE")([1.0, 2.0]), [2.0, 4.0])
     assert op == Scaled(by=3) != Scaled(by=2)
+
+
+def test_shared_variables_are_made_of_a_type_and_a_value_too():
+    values = np.arange(3.0)
+    w = fuse.compile.SharedVariable(name="w", type=T.dvector, value=values, strict=False)
+    other = T.sharedvar.TensorSharedVariable("v", T.dvector, None, False, container=w.container)
+    fuse.function([], [], updates=[(w, w * 2)])()
+    assert other.get_value().tolist() == [0, 2, 4] and values.tolist() == [0, 1, 2] and w.name == "w"
+    with pytest.raises(TypeError, match="float64 vector"):
+        fuse.compile.SharedVariable("m", T.dvector, np.ones((2, 2)), False)
+    with pytest.raises(TypeError, match="shared"):
+        fuse.compile.SharedVariable(np.ones(2))
+
+
+def test_pieces_along_an_axis_given_at_run_time():
+    m, axis = T.dmatrix("m"), T.iscalar("axis")
+    a, b = T.Split(2)(m, axis, [1, 2])
+    f = fuse.function([m, axis], [a, b, T.grad((a * 2).sum() + b.sum(), m)])
+    values = np.arange(9.0).reshape(3, 3)
+    for k in (0, 1, -1):
+        first, rest, slope = f(values, k)
+        one, two = np.split(values, [1], axis=k)
+        np.testing.assert_array_equal(first, one)
+        np.testing.assert_array_equal(rest, two)
+        np.testing.assert_array_equal(slope, np.concatenate([one * 0 + 2, two * 0 + 1], axis=k))
+    with pytest.raises(IndexError, match="axis of split"):
+        f(values, 2)
+
+
+def test_a_copy_names_what_has_no_name():
+    x = T.dvector("x")
+    assert (x * 2).copy(name="double").name == "double" and x.copy(name="other").name == "x"
+
+
+def test_sizes_computed_from_data_are_not_negative():
+    v, x = T.ivector("v"), T.dvector("x")
+    n = v.sum()
+    out = [T.ones((n, v[0])).sum(), T.alloc(2.0, n).shape[0], T.alloc(x[0], n + 1)[v].sum()]
+    f = fuse.function([v, x], out)
+    assert [float(o) for o in f([2, 1], [3.0])] == [6, 3, 6]
+    scope: dict = {}
+    exec(f.export_source(), scope)
+    assert [float(o) for o in scope["function"](np.array([2, 1], "int32"), np.array([3.0]))] == [6, 3, 6]
+    with pytest.raises(ValueError, match=r"negative(.|\n)*test_theano_details.py"):
+        f([-3, 1], [3.0])
+    with pytest.raises(ValueError, match="negative"):
+        scope["function"](np.array([-3, 1], "int32"), np.array([3.0]))

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fuse import rules
+from fuse import errors, rules
 from fuse.codegen.alone_calls import SUPPORT, call
 from fuse.codegen.alone_loops import write_loop
-from fuse.codegen.assume import asked_sizes, assume_idioms
+from fuse.codegen.assume import asked_sizes, assume_idioms, with_sure_sizes
 from fuse.codegen.calls import is_integer, shuffle_text, slice_text
 from fuse.codegen.choosing import plan
 from fuse.codegen.collapse import collapse
@@ -86,7 +86,8 @@ def stand_alone(
 def _written(
     inputs: Sequence[Expr], results: Sequence[Expr], mode: str, texts: Texts, native: bool
 ) -> _Writer:
-    chosen, assumed = assume_idioms(list(results))
+    results = with_sure_sizes(results)
+    chosen, assumed = assume_idioms(results)
     expanded = without_detours(expand(tidied(rules.optimize(without_identities(chosen), mode=mode), mode)))
     settled, sizes = settle(expanded, [*assumed, *asked_sizes(results)])
     return _Writer(list(inputs), settled, sizes, texts, native, mode == "strict")
@@ -322,6 +323,12 @@ class _Writer(SizeNames):
             self.compare(f"{arguments[0]}.shape[{d}]", self.whole(wanted))
         return self.named(arguments[0])
 
+    def asserted(self, node: Expr, arguments: list[str]) -> str:
+        for condition in arguments[1:]:
+            self.line(f"if not {condition}[()]:")
+            self.line(f"    raise {_raised(node.params['error'])}({node.params['msg']!r})")
+        return self.named(arguments[0])
+
     def vector(self, node: Expr, arguments: list[str]) -> str:
         name = self.empty(node)
         for k, argument in enumerate(arguments):
@@ -399,8 +406,13 @@ class _Writer(SizeNames):
 _STEPS: dict[str, Callable[[_Writer, Expr, list[str]], str]] = {
     "subtensor": _Writer.part, "set_subtensor": _Writer.stored, "inc_subtensor": _Writer.stored,
     "reshape": _Writer.reshaped, "join": _Writer.joined, "rebroadcast": _Writer.rebroadcast,
-    "specify_shape": _Writer.of_shape, "make_vector": _Writer.vector,
+    "specify_shape": _Writer.of_shape, "make_vector": _Writer.vector, "assert": _Writer.asserted,
 }
+
+
+def _raised(error: str) -> str:
+    """Python's own class of errors that one of ours stands for."""
+    return next(c.__name__ for c in getattr(errors, error).__mro__ if c.__module__ == "builtins")
 
 
 def _source(place: tuple[int, int | None], given: list[str]) -> str:

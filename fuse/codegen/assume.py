@@ -14,6 +14,7 @@ from typing import Any
 from fuse.codegen.sizes import in_ints
 from fuse.expr import CONSTANT, Expr, constant, make, rebuild, toposort, transform
 from fuse.frontend import elementwise as ew
+from fuse.frontend.asserting import required
 from fuse.frontend.loops import Body
 from fuse.frontend.shape import shape_of
 from fuse.frontend.signs import never_negative
@@ -193,6 +194,26 @@ def _is_row(first: Expr, x: Expr, i: int) -> bool:
         return False
     row = make(OPS["subtensor"], (x,), {"spec": (("int", i),)})
     return first is make(OPS["dimshuffle"], (row,), {"pattern": ("x", *range(row.type.ndim))})
+
+
+def with_sure_sizes(outputs: Sequence[Expr]) -> list[Expr]:
+    """``outputs`` in which a new array's size that is computed from data is told where it is negative.
+
+    Where the array goes, as in ``ones(n).sum()``, nothing else would refuse it; `asked_sizes` has those of arguments.
+    """
+    none = constant(0, dtype="int64")
+
+    def visit(node: Expr, args: tuple[Expr, ...]) -> Expr:
+        if node.op.name == "broadcast_to":
+            sure = [n if never_negative(n) or _of_arguments(n) else _not_below(n, none) for n in args[1:]]
+            args = (args[0], *sure)
+        return node if node.is_leaf else rebuild(node, args)
+
+    return transform(outputs, visit)
+
+
+def _not_below(size: Expr, none: Expr) -> Expr:
+    return required(size, [ew.ge(size, none)], "a size of a new array is negative", "ShapeError")
 
 
 def asked_sizes(outputs: Sequence[Expr]) -> list[tuple[Expr, Expr]]:

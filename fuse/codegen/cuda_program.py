@@ -15,7 +15,7 @@ import numpy as np
 
 from fuse import rules
 from fuse.codegen import device, load
-from fuse.codegen.assume import asked_sizes, assume_idioms, assume_rows
+from fuse.codegen.assume import asked_sizes, assume_idioms, assume_rows, with_sure_sizes
 from fuse.codegen.cuda_array import DeviceArray, all_to_host, is_on_device
 from fuse.codegen.cuda_launch import DeviceRegion, Empty, Misfit
 from fuse.codegen.cuda_loops import NoSteps
@@ -46,7 +46,7 @@ class DeviceProgram:
         self.on = device.current()
         self.inputs, self.outputs, self.updates = tuple(inputs), tuple(outputs), tuple(updates)
         self.mode = mode
-        results = [*self.outputs, *[value for _, value in self.updates]]
+        results = with_sure_sizes([*self.outputs, *[value for _, value in self.updates]])
         chosen, assumed = assume_idioms(results)
         self.trace: list[Any] = []
         results = tidied(rules.optimize(without_identities(chosen), mode=mode, trace=self.trace), mode)

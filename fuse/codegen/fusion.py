@@ -99,8 +99,9 @@ class Planner:
             self.order.depend(unit, self.unit_of[value])
 
     def size_bases(self, node: Expr) -> list[Expr]:
-        """The values computed here from which the sizes of ``node``, and of what it reduces, are read."""
-        nodes = [node, *node.args] if node.op.kind == "reduction" or node.op.name in SCATTERS else [node]
+        """The values computed here from which the sizes of ``node``, and of what it reduces or indexes, are read."""
+        checked = node.op.kind == "reduction" or node.op.name in INDEXED
+        nodes = [node, *node.args] if checked else [node]
         sources = [s for n in nodes for s in self.sizes.sources(n)]
         bases = [see_through(s, self.sizes).base if s in self.sizes.of else s for s in sources]
         return [b for b in dict.fromkeys(bases) if b in self.unit_of]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fuse import rules
 from fuse.codegen.accumulate import with_accumulation
-from fuse.codegen.assume import asked_sizes, assume_idioms, assume_rows
+from fuse.codegen.assume import asked_sizes, assume_idioms, assume_rows, with_sure_sizes
 from fuse.codegen.contract import with_products
 from fuse.codegen.expand import expand, settle
 from fuse.codegen.halo import with_halos
@@ -33,7 +33,7 @@ class Planned:
         self.exact = program.mode == "strict"
         self.together = program.together
         self.trace: list[Any] = []
-        results = [*self.outputs, *[value for _, value in self.updates]]
+        results = with_sure_sizes([*self.outputs, *[value for _, value in self.updates]])
         asked = asked_sizes(results)
         self.assumed: list[tuple[Expr, Expr]] = []
         if program.assuming:

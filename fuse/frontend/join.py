@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -194,6 +195,11 @@ def split(x: Any, splits_size: Any, n_splits: int | None = None, axis: int = 0) 
     1
     """
     x = as_expr(x)
+    if is_symbolic(axis):
+        pieces = static_int(splits_size) if n_splits is None else n_splits
+        count = len(as_sizes(splits_size, None)) if pieces is None else pieces
+        cuts = [partial(_piece, x, splits_size, n_splits, k) for k in range(count)]
+        return [by_axis(as_expr(axis), x.type.ndim, cut, "split") for cut in cuts]
     axis = normalize_axis(axis, x.type.ndim)
     pieces = static_int(splits_size)
     if pieces is not None:
@@ -217,6 +223,10 @@ def split(x: Any, splits_size: Any, n_splits: int | None = None, axis: int = 0) 
         out.append(slice_axis(x, axis, start, stop))
         start = stop
     return out
+
+
+def _piece(x: Expr, sizes: Any, count: int | None, k: int, axis: int) -> Expr:
+    return split(x, sizes, count, axis)[k]
 
 
 def _equal_pieces(x: Expr, axis: int, pieces: int) -> list[int]:

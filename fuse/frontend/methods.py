@@ -78,7 +78,9 @@ def _astype(x: Expr, dtype: Any) -> Expr:
 
 
 def _copy(x: Expr, name: str | None = None) -> Expr:
-    """``x``: expressions do not change, so one is its own copy."""
+    """``x``: expressions do not change, so one is its own copy. A result without a name takes ``name``."""
+    if name is not None and x.name is None and not x.is_leaf:
+        x.name = name
     return x
 
 

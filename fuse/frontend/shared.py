@@ -9,7 +9,7 @@ import numpy as np
 from fuse.devices import resolve
 from fuse.errors import FuseTypeError
 from fuse.expr import SHARED, Expr, flattened, leaf, unflattened
-from fuse.typebase import generic
+from fuse.typebase import Type, generic
 from fuse.types import BFLOAT16, TensorType, refuse_masked
 
 
@@ -58,6 +58,18 @@ class SharedVariable(Expr):
     default_update: Expr | None
     strict: bool
     allow_downcast: bool | None
+
+    def __new__(
+        cls, name: str | None = None, type: Any = None, value: Any = None, strict: bool = False,
+        allow_downcast: bool | None = None, container: Container | None = None,
+    ) -> Any:
+        """Theano's constructor: a variable of a given type with a value, or with the ``container`` of another one."""
+        if not isinstance(type, Type):
+            raise FuseTypeError("a SharedVariable is made from a type and a value; shared(value, name) finds the type")
+        if container is None:
+            kept = type.filter(value, strict=strict, allow_downcast=allow_downcast)
+            container = Container(_own(kept, value) if isinstance(type, TensorType) else type.copied(kept))
+        return shared_leaf(type, name, container, strict, allow_downcast)
 
     def __bool__(self) -> bool:
         """True: programs ask ``if not bias:`` for whether one was given. The value has no part in it."""
@@ -147,7 +159,7 @@ def _own(value: np.ndarray[Any, Any], given: Any) -> np.ndarray[Any, Any]:
 
 
 def shared_leaf(
-    type_: TensorType, name: str | None, container: Container, strict: bool, allow_downcast: bool | None
+    type_: Any, name: str | None, container: Container, strict: bool, allow_downcast: bool | None
 ) -> SharedVariable:
     """A new shared variable that keeps its value in ``container``."""
     node: Any = leaf(SharedVariable, SHARED, type_, name)
