@@ -14,6 +14,7 @@ from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import axes, creation, join, layout, linalg, reductions, scans, sizes, statistics
 from fuse.frontend import elementwise as ew
+from fuse.frontend.numpy_numbers import UFUNCS as NUMBERS
 from fuse.frontend.numpy_parts import PARTS
 from fuse.frontend.numpy_protocol import cumulative
 from fuse.frontend.numpy_signals import SIGNALS, matrix_norm, svdvals
@@ -164,12 +165,6 @@ def reciprocal(x: Any) -> Expr:
         return ew.reciprocal(x)
     x = ew.cast(x, "int8") if x.type.dtype == "bool" else x
     return ew.switch(ew.eq(ew.abs(x), np.asarray(1, x.type.dtype)), x, np.asarray(0, x.type.dtype))
-
-
-def _ldexp(x: Any, n: Any) -> Expr:
-    x = as_expr(x)
-    x = ew.cast(x, "float64") if x.type.dtype in DISCRETE else x
-    return ew.mul(x, ew.exp2(ew.cast(n, x.type.dtype)))
 
 
 def fabs(x: Any) -> Expr:
@@ -372,10 +367,8 @@ for _name, _build in _NEW.items():
 UFUNCS: dict[Any, Callable[..., Any]] = {
     np.logaddexp2: lambda x, y: ew.mul(ew.logaddexp(ew.mul(x, math.log(2)), ew.mul(y, math.log(2))), 1 / math.log(2)),
     np.modf: _modf,
-    np.ldexp: _ldexp,
     np.copysign: _copysign, np.heaviside: _heaviside, np.fmax: _skipping_nan(ew.maximum),
-    np.fmin: _skipping_nan(ew.minimum), np.fmod: _fmod,
-    np.float_power: lambda x, y: ew.pow(ew.cast(x, "float64"), ew.cast(y, "float64")),
+    np.fmin: _skipping_nan(ew.minimum), np.fmod: _fmod, **NUMBERS,
 }
 for _name, _build in {
     "vecdot": vector_dot, "matvec": lambda a, v: linalg.matmul(a, v[..., None])[..., 0],

@@ -42,6 +42,7 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.positive: lambda x: x,
     **{getattr(np, n): later("numpy_more", word) for n, word in (("fabs", "fabs"), ("trunc", "whole"),
                                                                  ("reciprocal", "reciprocal"))},
+    np.rint: lambda x: _round(x),
     np.conjugate: elementwise.conj, np.degrees: elementwise.rad2deg, np.radians: elementwise.deg2rad,
 }
 
@@ -171,9 +172,11 @@ def _shape(x: Any) -> Any:
 
 def _round(x: Any, decimals: int = 0) -> Expr:
     """To digits as NumPy does it: multiplied, rounded, divided."""
+    dtype = x.type.dtype
+    if dtype in COMPLEX:
+        return elementwise.complex(_round(x.real, decimals), _round(x.imag, decimals))
     if not decimals:
         return elementwise.round(x)
-    dtype = x.type.dtype
     if dtype in DISCRETE and decimals > 0:
         return x
     scaled = elementwise.cast(x, "float64") if dtype in DISCRETE else x

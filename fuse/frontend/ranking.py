@@ -6,6 +6,7 @@ from typing import Any
 from fuse.errors import FuseValueError
 from fuse.expr import Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
+from fuse.frontend.asserting import required
 from fuse.frontend.axes import flatten
 from fuse.frontend.join import slice_axis
 from fuse.frontend.layout import dimshuffle, iota, reshape
@@ -74,7 +75,11 @@ def _ordered(x: Expr, axis: Any) -> tuple[tuple[int, ...], list[int], Expr]:
     rest = [a for a in range(x.type.ndim) if a not in axes]
     sizes = sizes_of(x)
     n = size_product([sizes[a] for a in axes])
-    return axes, rest, sort(reshape(dimshuffle(x, [*rest, *axes]), [*[sizes[a] for a in rest], n]), -1)
+    ordered = sort(reshape(dimshuffle(x, [*rest, *axes]), [*[sizes[a] for a in rest], n]), -1)
+    if isinstance(n, Expr) or n == 0:
+        text = "medians and quantiles over an axis of size 0 have no value"
+        ordered = required(ordered, [as_expr(ew.gt(n, 0))], text, "FuseIndexError")
+    return axes, rest, ordered
 
 
 def median(x: Any, axis: Any = None, keepdims: bool = False) -> Expr:

@@ -302,7 +302,8 @@ def _polygamma(walk: Walk, node: Any, args: list[Expr]) -> Expr:
 
 _SELDOM = {
     "besselj": ("bessel", "jv"), "bessely": ("bessel", "yv"), "besseli": ("bessel", "iv"), "besselk": ("bessel", "kv"),
-    "lowergamma": ("incomplete", "gammal"), "uppergamma": ("incomplete", "gammau"),
+    "lowergamma": ("incomplete", "gammal"), "uppergamma": ("incomplete", "gammau"), "beta": ("incomplete", "beta"),
+    "RisingFactorial": ("incomplete", "poch"),
 }
 
 
@@ -310,6 +311,21 @@ def _seldom(walk: Walk, node: Any, args: list[Expr]) -> Expr:
     """Functions whose modules are imported when one of them is met."""
     module, name = _SELDOM[type(node).__name__]
     return getattr(import_module(f"fuse.frontend.{module}"), name)(*[walk.floating(a) for a in args])
+
+
+def _falling(walk: Walk, node: Any, args: list[Expr]) -> Expr:
+    """``x (x - 1) ... (x - k + 1)``, and for binomials a part of that."""
+    x, k = [walk.floating(a) for a in args]
+    product = import_module("fuse.frontend.incomplete").poch(x - k + 1.0, k)
+    if isinstance(node, sympy.FallingFactorial):
+        return product
+    return ew.switch(ew.and_(ew.lt(k, 0), ew.eq(k, ew.floor(k))), 0.0, product / ew.gamma(k + 1.0))
+
+
+def _harmonic(walk: Walk, node: Any, args: list[Expr]) -> Expr:
+    if len(args) > 1:
+        raise FuseTypeError(f"harmonic numbers of an order ({node}) have no meaning as an expression here")
+    return ew.psi(walk.floating(args[0]) + 1.0) + float(sympy.EulerGamma)
 
 
 def _is_real(x: Expr) -> bool:
@@ -369,12 +385,16 @@ def _table() -> tuple[tuple[Any, Callable[..., Any]], ...]:
         ((sympy.Sum, sympy.Product), _summed),
         (sympy.factorial, lambda walk, node, args: ew.gamma(args[0] + 1.0)),
         (sympy.sinc, lambda walk, node, args: ew.switch(ew.eq(args[0], 0), 1.0, ew.sin(args[0]) / args[0])),
+        ((sympy.binomial, sympy.FallingFactorial), _falling),
+        (sympy.harmonic, _harmonic),
+        (sympy.KroneckerDelta, lambda walk, node, args: ew.cast(ew.eq(*args[:2]), "int8")),
+        (sympy.frac, lambda walk, node, args: args[0] - ew.floor(args[0])),
         (
-            sympy.beta,
-            lambda walk, node, args: ew.exp(ew.gammaln(args[0]) + ew.gammaln(args[1]) - ew.gammaln(args[0] + args[1])),
-        ),
-        (
-            (sympy.besselj, sympy.bessely, sympy.besseli, sympy.besselk, sympy.lowergamma, sympy.uppergamma), _seldom
+            (
+                sympy.besselj, sympy.bessely, sympy.besseli, sympy.besselk, sympy.lowergamma, sympy.uppergamma,
+                sympy.beta, sympy.RisingFactorial,
+            ),
+            _seldom,
         ),
         ((sympy.sec, sympy.csc, sympy.cot, sympy.sech, sympy.csch, sympy.coth), _reciprocal),
         ((sympy.asec, sympy.acsc, sympy.acot, sympy.asech, sympy.acsch, sympy.acoth), _reciprocal),
