@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.gpu import cli
 from benchmarks.gpu.cases import CASES
 from benchmarks.gpu.cli import main
+from benchmarks.records import disagreement
 from fuse.codegen import device
 
 ROOT = Path(__file__).parents[1]
@@ -25,6 +27,24 @@ def test_cases_are_right_in_the_simulator(kind, tmp_path, capsys):
     (record,) = json.loads((tmp_path / "found.json").read_text())["records"]
     assert record["seconds"]["fuse"] > 0 and not record["failures"]
     assert "times mean nothing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["elementwise/2 x + y f4", "rows/layer norm 128 f8"])
+def test_the_ends_of_large_results_are_compared(kind, monkeypatch):
+    monkeypatch.setattr(cli, "SAMPLE", 256)
+    (case,) = [case for case in CASES if case.name == kind]
+    inputs = case.inputs(1 << 15)
+    wanted, ends = cli.compared(case, inputs)
+    (whole,) = case.workload.expected(inputs)
+    assert wanted[0].size == 256 < whole.size
+    assert disagreement([ends(whole)], wanted) is None
+    whole[-1] += 1
+    assert disagreement([ends(whole)], wanted)
+
+
+def test_cases_are_left_out_when_time_is_over(capsys):
+    assert main(["--check", "--peers", "fuse", "--only", "small", "--limit", "-1", "--skip", "1"]) == 0
+    assert "--skip 1 begins with small/tanh sum" in capsys.readouterr().out
 
 
 def test_the_simulator_has_no_speed():

@@ -101,7 +101,7 @@ def _cases() -> list[Case]:
             "layer norm": Workload("layer norm", {}, (), _matrix, _layer_norm),
         }
         for name, workload in rows.items():
-            for columns in (128, 1024, 8192):
+            for columns in (128, 1024, 8192, 100_000):
                 found.append(Case(f"rows/{name} {columns} {f}", workload, dtype, 2, columns, share=0.85))
         found.append(Case(f"black-scholes/greeks {f}", _like("greeks", "black-scholes/greeks"), dtype, 10))
         found.append(Case(f"ocean/density {f}", _like("density", "ocean/density"), dtype, 4))
