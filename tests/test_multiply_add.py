@@ -78,3 +78,40 @@ def test_only_loops_do_so():
     f = fuse.function([a, b, c], a * b + c)
     assert f([A], [B], [-1.0])[0] == 0.0
     assert not re.search(r"\bfma\(", f.source)
+
+
+SIZES = (0, 1, 7, 8, 9, 31, 32, 33, 511, 512, 513, 1023, 1024, 1025, 1030)
+
+
+@needs_it
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_sums_of_products_and_of_squares(dtype):
+    """Eight elements and more are added with products that are not rounded; fewer are added as NumPy adds them."""
+    x, y = (T.vector(name, dtype=dtype) for name in "xy")
+    results = [(x * y).sum(), (x**2).sum(), ((x - y) ** 2 * y).sum()]
+    f = fuse.function([x, y], results)
+    strict = fuse.function([x, y], results, mode="strict")
+    rng = np.random.default_rng(0)
+    given = rng.standard_normal((2, SIZES[-1])).astype(dtype)
+    for n in SIZES:
+        a, b = given[:, :n]
+        terms = a * b, a * a, (a - b) * (a - b) * b
+        for function in (f, strict):
+            for found, each in zip(function(a, b), terms, strict=True):
+                exact = float(sum(map(Fraction, each.tolist())))
+                assert abs(found - exact) <= 4 * np.finfo(dtype).eps * abs(each.astype("float64")).sum()
+                if n < 8:
+                    assert found == np.dtype(dtype).type(sum(each.tolist()))
+    assert f.source.count("radd_product(") == 3 and "radd_product" not in strict.source
+
+
+@needs_it
+def test_only_sums_take_products_in():
+    x, y = T.dmatrices("x", "y")
+    product = x * y
+    f = fuse.function([x, y], [product.max(1), (x**2 * y).prod(1), product.sum(1), abs(product).sum(1)])
+    a, b = np.random.default_rng(1).uniform(0.9, 1.1, (2, 40, 70))
+    total = (a * b).sum(1)
+    for found, expected in zip(f(a, b), [(a * b).max(1), (a**2 * b).prod(1), total, total], strict=True):
+        assert np.allclose(found, expected, rtol=1e-14)
+    assert "radd_product" not in f.source

@@ -174,12 +174,14 @@ class CpuEmitter(FlatEmitter):
             self.line("independent()")
 
 
-def emit(kernel: Kernel, much: bool = False) -> Source:
+def emit(kernel: Kernel, much: bool = False, fused: bool = False) -> Source:
     """The source of ``kernel`` for the CPU: the short one, which refuses much work, or the one that threads share.
 
     Work that the short one does has one block in each reduction of the other, so that both give the same bits.
     """
-    return CpuEmitter(kernel, much).emit()
+    emitter = CpuEmitter(kernel, much)
+    emitter.fused = fused
+    return emitter.emit()
 
 
 def has_tape(kernel: Kernel) -> bool:

@@ -1,12 +1,14 @@
 """Reductions as source text: accumulators, lanes of partial sums, and compensated totals.
 
 A sum is taken in chunks; within a chunk the combining step alone may be reordered, so that it vectorises, and each
-chunk's sum is added to the total with its rounding error kept. The user's arithmetic is never reordered.
+chunk's sum is added to the total with its rounding error kept. The user's arithmetic is never reordered. A product that
+one sum reads is added to its lanes without being rounded first: half the instructions (not in mode ``strict``).
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +18,7 @@ import numpy as np
 from fuse.codegen.emit_rows import Rows
 from fuse.codegen.emit_steps import StepEmitter
 from fuse.codegen.inline import constant_text, inline
-from fuse.codegen.kernel import Axis, Combine, Init, Kernel, Loop, Update, walk
+from fuse.codegen.kernel import Axis, Combine, Compute, Init, Kernel, Loop, Update, uses, walk
 from fuse.codegen.rowsums import row_sum
 from fuse.codegen.text import as_dtype, cast, is_innermost, typed
 
@@ -40,6 +42,8 @@ class SumEmitter(StepEmitter):
         self.beside: Rows | None = None  # rows that are being walked together
         self.single: set[Axis] = set()  # axes that are no longer than a chunk
         self.lane: str | None = None  # of a block, in which accumulators are rows
+        self.fused = False  # whether what sums add up of products is rounded once
+        self.products: dict[str, tuple[str, str]] = {}  # those of a chunk's loop: their factors
 
     @abstractmethod
     def independent(self, s: Loop) -> None:
@@ -111,7 +115,10 @@ class SumEmitter(StepEmitter):
             target = self.partial[s.acc]
             if s.dtype == "float32" and self.in_order and s.acc in self.compensated:
                 value = f"float64({value})"
-            self.line(f"{target} = {self.combined(s, target, value)}")
+            if s.value in self.products and s.op.name == "sum" and s.value_dtype == s.dtype and not self.in_order:
+                self.line(f"{target} = radd_product({target}, {', '.join(self.products[s.value])})")
+            else:
+                self.line(f"{target} = {self.combined(s, target, value)}")
         elif s.acc in self.compensated:
             self.line(f"{s.acc}_part = {self.final(s.value) if s.value_dtype == 'float64' else value}")
             self.add_compensated(s.acc)
@@ -241,7 +248,9 @@ class SumEmitter(StepEmitter):
             self.partial.update({acc: f"{acc}_lanes" if acc in narrow else f"{acc}_part" for acc in accs})
             for acc, combine in accs.items():
                 self.line(f"{self.partial[acc]} = {typed('0.0', combine.dtype)}")
+            self.products = self.added_products(s) if self.fused else {}
             self.part(s, start, even)
+            self.products = {}
             for acc in narrow:  # the rest costs no more in float64, and short sums are then exact, as Theano's
                 self.partial[acc] = f"{acc}_part"
                 self.line(f"{acc}_part = float64({acc}_lanes)")
@@ -271,6 +280,16 @@ class SumEmitter(StepEmitter):
             self.line(f"{acc}_part = float64({acc}_lanes)")
             self.add_compensated(acc)
             self.total(acc, dtype)
+
+    def added_products(self, s: Loop) -> dict[str, tuple[str, str]]:
+        """The products of floats that one statement of a loop's body reads, and their factors."""
+        count = Counter(name for c in s.body for name in uses(c))
+        return {
+            c.name: (self.final(c.args[0]), self.final(c.args[-1]))
+            for c in s.body
+            if isinstance(c, Compute) and c.op.name in ("mul", "sqr") and count[c.name] == 1
+            and {*c.arg_dtypes, *c.signature} == {c.dtype} <= {"float32", "float64"}
+        }
 
     def part(self, s: Loop, start: str, stop: str) -> None:
         def write() -> None:

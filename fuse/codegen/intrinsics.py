@@ -15,7 +15,7 @@ from numba.np.numpy_support import from_dtype
 
 from fuse.codegen import parts, scalars, steps, turning, unlike
 from fuse.codegen.native import MANY_ARRAYS, PART
-from fuse.codegen.shared_intrinsics import radd, rmul, vmax, vmin
+from fuse.codegen.shared_intrinsics import REORDER, call_llvm, float_kind, radd, rmul, vmax, vmin
 from fuse.codegen.structures import elements, extracted, member, structure
 
 GROUP = "fuse accesses"         # metadata that `lower` turns into LLVM's access group
@@ -306,6 +306,17 @@ def address(typingctx, a, k):
 
 
 @intrinsic
+def radd_product(typingctx, acc, x, y):
+    """``acc + x * y`` of floats, rounded once: a step of a sum that LLVM may reorder."""
+
+    def build(context, builder, signature, args):
+        return call_llvm(builder, "llvm.fmuladd", args[1], args[2], args[0], fastmath=REORDER)
+
+    kind = float_kind(acc, x, y)
+    return kind(kind, kind, kind), build
+
+
+@intrinsic
 def independent(typingctx):
     """A promise about the innermost loop this stands in: no iteration stores what another one loads or stores.
 
@@ -318,8 +329,8 @@ def independent(typingctx):
 SCALARS = ("bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128 "
            "intp uintp").split()
 INTRINSICS = (load, store, size, stride, misaligned, refused, scratch, heap, lent, missing, release, address,
-              independent, radd, rmul, vmax, vmin, *scalars.INTRINSICS, *parts.INTRINSICS, steps.run, turning.turn,
-              turning.every_second)
+              independent, radd, radd_product, rmul, vmax, vmin, *scalars.INTRINSICS, *parts.INTRINSICS, steps.run,
+              turning.turn, turning.every_second)
 
 
 def namespace() -> dict[str, object]:

@@ -18,6 +18,7 @@ from fuse.codegen.lanes import MANY_ROWS
 from fuse.codegen.load import Kernel as BlockOperation
 from fuse.codegen.load import compile_kernel, key_of
 from fuse.codegen.longrows import in_pieces, may_be_long
+from fuse.codegen.multiply_add import has_multiply_add
 from fuse.codegen.nest import Binding
 from fuse.codegen.onesweep import one_sweep
 from fuse.codegen.order import walks_alike
@@ -113,7 +114,8 @@ class Launcher(Runner):
         return check(found), binding
 
     def emitted(self, kernel: Kernel, layouts: Layouts) -> Source:
-        return emit_cpu.emit(kernel, THREADED in layouts or BY_ROWS in layouts)
+        fused = not self.exact and has_multiply_add()
+        return emit_cpu.emit(kernel, THREADED in layouts or BY_ROWS in layouts, fused)
 
     def source(self, layouts: Layouts | None = None) -> Source:
         """The generated source for the given layouts (contiguous ones where none are given)."""
