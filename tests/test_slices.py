@@ -52,6 +52,26 @@ def test_slices_of_one_length_need_no_guard():
     x = T.vector("x")
     parts = [x[1:-1], x[:-2], x[2:], x[1:][:-1], x[:-1][1:], x[1:-1][:], x[1:][1:]]
     assert len({Sizes(parts).of[p] for p in parts}) == 1
+    pair = [x[1:], x[: x[1:].shape[0]]]
+    assert len({Sizes(pair).of[p] for p in pair}) == 1
+
+
+@pytest.mark.parametrize("first", [(a, b) for a in BOUNDS[:5] for b in BOUNDS[:5]])
+def test_as_many_elements_as_another_slice_has(first):
+    """Slices that end at the length of another one, as those of sequences of a loop do."""
+    x = T.vector("x")
+    other = x[slice(*first)]
+    count = other.shape[0]
+    parts = [
+        (x[:count], lambda r, k: r[:k]),
+        (x[count:], lambda r, k: r[k:]),
+        (x[1:][:count], lambda r, k: r[1:][:k]),
+        (x[: -count - 1], lambda r, k: r[: -k - 1]),
+    ]
+    for part, taken in parts:
+        size = Sizes([part]).of[part][0]
+        for n in range(8):
+            assert value_of(size, n) == len(taken(range(n), len(range(n)[slice(*first)]))), n
 
 
 def random_index(rng, shape):

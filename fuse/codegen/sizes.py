@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fuse.expr import INPUT, Expr, constant, make, toposort
+from fuse.frontend.signs import never_negative
 from fuse.op import OPS
 from fuse.types import TensorType
 
@@ -373,5 +374,13 @@ def _simplified(node: Expr, args: list[Size]) -> Size:
         return _never_negative(args[0])
     if node.op.name == "int_div" and isinstance(args[1], int) and args[1] == 1:
         return args[0]
+    if node.op.name == "lt" and isinstance(args[0], Expr) and args[1] == 0 and never_negative(args[0]):
+        return 0
+    if node.op.name == "switch" and isinstance(args[0], int):
+        return args[1] if args[0] else args[2]
+    if node.op.name == "minimum" and isinstance(args[0], Expr) and _is_cut(args[0]):  # max(n - a, 0) is below n
+        whole, by = _taken_apart(args[0].args[0])
+        if isinstance(whole, Expr) and whole is args[1] and by <= 0 and never_negative(whole):
+            return args[0]
     exprs = tuple([constant(a, dtype="int64") if isinstance(a, int) else a for a in args])
     return make(node.op, exprs, dict(node.params))
