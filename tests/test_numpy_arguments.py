@@ -34,7 +34,7 @@ CASES = {
         *np.average(x, axis=1, weights=W, returned=True),
         np.average(x, axis=0, weights=np.abs(x), keepdims=True), np.var(x, 0, np.float64),
         np.var(x, axis=0, correction=1), np.std(x, mean=np.mean(x)), np.corrcoef(x), np.cov(x, bias=True),
-        np.cov(x[0], x[1]),
+        np.cov(x[0], x[1]), np.cov(x, fweights=[1, 2, 0, 3], aweights=W), np.cov(x, aweights=W, ddof=0),
     ),
     "diff": lambda x: (
         np.diff(x, prepend=0), np.diff(x, axis=0, append=x[:1]), np.diff(x, 2, 0, np.zeros((1, 4))),
@@ -173,11 +173,26 @@ def test_what_numpy_refuses_or_has_other_values_for():
         fuse.jit(np.bincount, mode="FAST_COMPILE")(n)
     with pytest.raises(FuseError, match="negative integer powers"):
         fuse.jit(lambda x: x**-1, mode="FAST_COMPILE")(n)
-    edge = np.array([np.inf, -np.inf, -0.0, 2.5, -2.5])
+    for wrong, x in (
+        (lambda x: np.linalg.eigvalsh(x, "lower"), np.eye(2)), (lambda x: np.nanquantile(x, 0.5), z),
+        (np.isposinf, z), (lambda x: np.rot90(x, axes=(1, -1)), np.eye(2)), (lambda x: np.vsplit(x, [1]), few),
+        (lambda x: np.tril_indices_from(x), np.zeros((2, 2, 2))), (lambda x: np.clip(x, 1, 2, min=3), few),
+        (lambda x: np.take_along_axis(x, np.array([[0], [1]]), None), np.eye(2)),
+    ):
+        with pytest.raises(FuseError):
+            fuse.jit(wrong, mode="FAST_COMPILE")(x)
+    inf, nan = np.inf, np.nan
+    edge = np.array([inf, -inf, -0.0, 2.5, -2.5])
     for f, x in (
         (lambda x: np.var(x, ddof=3), few), (lambda x: np.std(x, axis=0, ddof=2, keepdims=True), few),  # negative
         (lambda x: np.nanvar(x, ddof=2), few), (lambda x: np.stack(np.modf(x)), edge),  # NaN
         (lambda x: np.copysign(x, -1.0), n), (np.angle, edge.astype("f4")),
+        (lambda x: np.nanmedian(x, axis=1), np.array([[nan, inf, inf], [nan, 1, 2], [nan, nan, nan]])),  # inf - inf
+        (lambda x: np.gradient(np.array([-64, 0]), x), np.array([-1, 127], "i1")), (np.linalg.cond, np.zeros((2, 2))),
+        (lambda x: np.cov(x, ddof=5), np.eye(2)), (lambda x: np.linalg.norm(x, -1), np.array([inf, inf])),
+        (lambda x: np.rollaxis(x, 1, -1), np.zeros((1, 2, 3, 4))), (np.sinc, np.array([True, False])),
+        (lambda x: np.percentile(x, 49, method="lower"), np.array([7, 2**62 + 1, 2**62 + 3])),
+        (lambda x: np.clip(x, np.float32(0), x[1]), np.array([545297, -36955689])),  # in float64, as x with float32 is
     ):
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -7,6 +7,7 @@ import numpy as np
 
 from fuse import types as ty
 from fuse.argnames import also
+from fuse.errors import FuseTypeError
 from fuse.expr import Expr, as_expr, constant
 from fuse.frontend.arithmetic import abs, cast
 from fuse.frontend.complexes import complex, imag, real
@@ -51,13 +52,19 @@ def logical_not(x: Any) -> Expr:
     return invert(cast(x, "bool"))
 
 
+def _ordered(x: Any) -> Expr:
+    if (x := as_expr(x)).type.dtype in ty.COMPLEX:
+        raise FuseTypeError("complex infinities have no sign: take x.real, x.imag or isinf(x)")
+    return x
+
+
 def isposinf(x: Any) -> Expr:
     """Whether a real ``x`` is inf: bool.
 
     >>> isposinf([float("inf"), float("-inf")]).eval()
     array([ True, False])
     """
-    return eq(x, np.inf)
+    return eq(_ordered(x), np.inf)
 
 
 def isneginf(x: Any) -> Expr:
@@ -66,7 +73,7 @@ def isneginf(x: Any) -> Expr:
     >>> isneginf([float("inf"), float("-inf")]).eval()
     array([False,  True])
     """
-    return eq(x, -np.inf)
+    return eq(_ordered(x), -np.inf)
 
 
 @also(a="x", b="y")

@@ -78,6 +78,8 @@ def _split(x: Any, parts: Any, axis: int = 0) -> list[Expr]:
 
 
 def _split_along(axis: int, x: Any, parts: Any) -> list[Expr]:
+    if x.type.ndim < (least := (2, 1, 3)[axis]):
+        raise FuseValueError(f"{'vhd'[axis]}split takes arrays of {least} or more axes, not a {x.type.describe()}")
     return _split(x, parts, 0 if axis == 1 and x.type.ndim == 1 else axis)
 
 
@@ -95,7 +97,8 @@ def _unstack(x: Any, /, *, axis: int = 0) -> tuple[Expr, ...]:
 
 
 def _rollaxis(a: Any, axis: int, start: int = 0) -> Expr:
-    axis = sizes.normalize_axis(axis, a.type.ndim)
+    n = a.type.ndim
+    axis, start = sizes.normalize_axis(axis, n), n if start == n else sizes.normalize_axis(start, n)
     return axes.moveaxis(a, axis, start - 1 if axis < start else start)
 
 
@@ -328,6 +331,8 @@ def _last_trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Expr:
 
 def _triangle(make: Callable[..., Any]) -> Callable[..., Any]:
     def build(arr: Any, k: int = 0) -> Any:
+        if arr.type.ndim != 2:
+            raise FuseValueError(f"the places in a triangle are those of a matrix, not of a {arr.type.describe()}")
         return make(sizes.sizes_of(arr)[-2], k=k, m=sizes.sizes_of(arr)[-1])
 
     return build

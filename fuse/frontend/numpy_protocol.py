@@ -138,6 +138,8 @@ def _svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian:
 
 
 def _eigvalsh(a: Any, UPLO: str = "L") -> Expr:
+    if UPLO not in ("L", "U", "l", "u"):
+        raise FuseValueError(f"UPLO is 'L' or 'U', the triangle that is read, not {UPLO!r}")
     return later("spectral", "eigvalsh")(a, lower=UPLO in "Ll")
 
 
@@ -155,6 +157,8 @@ _LINALG = {getattr(np.linalg, name): later(module, name) for module, names in _L
 
 
 def _clip(x: Any, a_min: Any = None, a_max: Any = None, min: Any = None, max: Any = None) -> Expr:
+    if min is not None and a_min is not None or max is not None and a_max is not None:
+        raise FuseValueError("clip takes the bounds as a_min and a_max, or as min and max, not both")
     low, high = a_min if min is None else min, a_max if max is None else max
     if TRACE.active:
         x, low, high = as_numpy_does(x, low, high)
@@ -227,6 +231,10 @@ def _phase(z: Any) -> Expr:
     return found if z.type.dtype in DISCRETE else elementwise.cast(found, real_of(z.type.dtype))
 
 
+def _sinc(x: Any) -> Expr:
+    return later("incomplete", "sinc")(elementwise.cast(x, "float64") if x.type.dtype in DISCRETE else x)
+
+
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.reshape: _reshape, np.where: _where, np.choose: _choose, np.stack: _stack, np.split: _split, np.shape: _shape,
     np.ravel: _ravel, np.cumsum: cumulative(scans.cumsum), np.cumprod: cumulative(scans.cumprod),
@@ -235,7 +243,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     **_LINALG, np.linalg.inv: later("decompositions", "matrix_inverse"), np.linalg.svd: _svd,
     **{getattr(np.fft, name): later("fourier", name) for name in _FFT},
     np.linalg.eigvalsh: _eigvalsh, np.linalg.cholesky: _cholesky, np.einsum: later("einsum", "einsum"),
-    np.i0: later("bessel", "i0"), np.sinc: later("incomplete", "sinc"),
+    np.i0: later("bessel", "i0"), np.sinc: _sinc,
     np.average: statistics.mean, np.clip: _clip,
     np.amax: reductions.max, np.amin: reductions.min, np.iscomplexobj: lambda x: x.type.dtype.startswith("complex"),
     np.result_type: lambda *xs: np.result_type(*[x.type.numpy_dtype if isinstance(x, Expr) else x for x in xs]),

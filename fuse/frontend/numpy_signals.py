@@ -26,7 +26,9 @@ def _quantile(scale: float, skip_nan: bool = False) -> Callable[..., Any]:
 
 
 def _nanmedian(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False) -> Expr:
-    return _quantile(1, True)(a, 0.5, axis, keepdims=keepdims is True)
+    from fuse.frontend.ranking import median
+
+    return median(a, axis, keepdims is True, skip_nan=True)
 
 
 def _correlate(a: Any, v: Any, mode: str = "valid") -> Expr:
@@ -99,6 +101,7 @@ def _slopes(g: Expr, h: Expr, edge_order: int) -> list[Expr]:
     """
     if h.type.ndim > 1:
         raise FuseTypeError(f"the spacing of gradient is one step, or the coordinates along an axis, not {h.type}")
+    h = ew.cast(h, "float64") if h.type.dtype in DISCRETE else h  # differences of narrow integers wrap
     if not h.type.ndim:
         inner = ew.true_div(ew.sub(g[2:], g[:-2]), ew.mul(h, 2))
         if edge_order == 1:
@@ -161,7 +164,9 @@ def _cond(x: Any, p: Any = None) -> Expr:
 
     if p is None or p in (2, -2):
         s = svdvals(x)
-        return ew.true_div(s[..., -1], s[..., 0]) if p == -2 else ew.true_div(s[..., 0], s[..., -1])
+        found = ew.true_div(s[..., -1], s[..., 0]) if p == -2 else ew.true_div(s[..., 0], s[..., -1])
+        lost = ew.and_(ew.isnan(found), ew.invert(reductions.any(ew.isnan(as_expr(x)), axis=(-2, -1))))
+        return ew.switch(lost, np.asarray(np.inf, found.type.dtype), found)  # 0 / 0
     return ew.mul(norm(x, p, axis=(-2, -1)), norm(matrix_inverse(x), p, axis=(-2, -1)))
 
 

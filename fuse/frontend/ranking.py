@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fuse.errors import FuseValueError
+from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
 from fuse.frontend.asserting import required
@@ -23,7 +23,7 @@ from fuse.frontend.sizes import (
     static_int,
 )
 from fuse.frontend.sorting import argsort, sort
-from fuse.types import DISCRETE
+from fuse.types import COMPLEX, DISCRETE
 
 
 def _along(x: Any, axis: Any) -> tuple[Expr, int]:
@@ -82,8 +82,10 @@ def _ordered(x: Expr, axis: Any) -> tuple[tuple[int, ...], list[int], Expr]:
     return axes, rest, ordered
 
 
-def median(x: Any, axis: Any = None, keepdims: bool = False) -> Expr:
+def median(x: Any, axis: Any = None, keepdims: bool = False, skip_nan: bool = False) -> Expr:
     """The middle element in rising order over ``axis``, or the mean of the two middle ones; NaN where there is one.
+
+    With ``skip_nan`` NaN does not count.
 
     >>> import fuse.tensor as T
     >>> median(T.constant([3.0, 1.0, 2.0, 10.0])).eval()
@@ -91,14 +93,18 @@ def median(x: Any, axis: Any = None, keepdims: bool = False) -> Expr:
     """
     x = as_expr(x)
     axes, _, ordered = _ordered(x, axis)
-    n = sizes_of(ordered)[-1]
-    low: Size = size_floordiv(size_sub(n, 1), 2)
-    high: Size = size_floordiv(n, 2)
-    middle = [ordered[..., at] for at in (low, high)]
+    if skip_nan and x.type.dtype not in DISCRETE:
+        count = ew.cast(ew.invert(ew.isnan(ordered)), "int64").sum(axis=-1, keepdims=True)
+        places = [ew.int_div(ew.maximum(ew.sub(count, 1), 0), 2), ew.int_div(count, 2)]
+        middle = [take_along_axis(ordered, at, -1)[..., 0] for at in places]
+    else:
+        n = sizes_of(ordered)[-1]
+        low: Size = size_floordiv(size_sub(n, 1), 2)
+        middle = [ordered[..., at] for at in (low, size_floordiv(n, 2))]
     floating = [ew.cast(m, "float64") if m.type.dtype in DISCRETE else m for m in middle]
     both = ew.mul(ew.add(*floating), constant(0.5, dtype=floating[0].type.dtype))
     last = ordered[..., -1]
-    out = ew.switch(ew.isnan(last), ew.cast(last, both.type.dtype), both)
+    out = both if skip_nan else ew.switch(ew.isnan(last), ew.cast(last, both.type.dtype), both)
     return kept(out, axes, x.type.ndim) if keepdims else out
 
 
@@ -120,7 +126,10 @@ def quantile(
     if method not in _METHODS:
         raise FuseValueError(f"quantile has the methods {', '.join(sorted(_METHODS))}; not {method!r}")
     x, q = as_expr(x), as_expr(q)
-    x = ew.cast(x, "float64") if x.type.dtype in DISCRETE else x
+    if x.type.dtype in COMPLEX:
+        raise FuseTypeError("complex numbers have no quantiles: take those of x.real, x.imag or abs(x)")
+    between = method in ("linear", "midpoint")
+    x = ew.cast(x, "float64") if x.type.dtype in DISCRETE and between else x
     dtype = x.type.dtype
     axes, rest, ordered = _ordered(x, axis)
     sizes, n = sizes_of(x), sizes_of(ordered)[-1]
@@ -131,7 +140,7 @@ def quantile(
     q = dimshuffle(ew.cast(q, "float64"), [*range(q.type.ndim), *["x"] * len(rest)])
     at = ew.mul(q, ew.cast(last, "float64"))
     low = {"nearest": ew.round_half_to_even, "higher": ew.ceil}.get(method, ew.floor)(at)
-    high = ew.ceil(at) if method in ("linear", "midpoint") else low
+    high = ew.ceil(at) if between else low
     outer = [
         dimshuffle(iota(sizes[a]), [*front, *["x"] * k, 0, *["x"] * (len(rest) - k - 1)]) for k, a in enumerate(rest)
     ]
@@ -140,7 +149,7 @@ def quantile(
     if high is not low:
         part = ew.sub(at, low) if method == "linear" else ew.switch(ew.gt(at, low), 0.5, 0.0)
         out = ew.add(below, ew.mul(ew.sub(above, below), ew.cast(part, dtype)))
-    if not skip_nan:
+    if not skip_nan and dtype not in DISCRETE:
         out = ew.switch(ew.isnan(ordered[..., -1]), ordered[..., -1], out)
     if not keepdims:
         return out

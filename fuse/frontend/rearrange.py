@@ -191,6 +191,8 @@ def rot90(x: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Expr:
     """
     x = as_expr(x)
     first, second = [normalize_axis(a, x.type.ndim) for a in axes]
+    if first == second:
+        raise FuseValueError(f"rot90 turns from one axis to another: not axes={axes}")
     turns = {
         0: lambda: x,
         1: lambda: flip(swapaxes(x, first, second), first),

@@ -67,7 +67,10 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = 0) -> Expr:
     """
     arr, indices = as_expr(arr), as_expr(indices)
     if axis is None:
-        arr, indices, axis = flat(arr), flat(indices), 0
+        if indices.type.ndim != 1:
+            raise ShapeError(f"take_along_axis of the flat array takes a vector of indices, not a "
+                             f"{indices.type.describe()}")
+        arr, axis = flat(arr), 0
     if arr.type.ndim != indices.type.ndim:
         raise ShapeError(f"take_along_axis needs equal ranks, not {arr.type.ndim} and {indices.type.ndim}")
     axis = normalize_axis(axis, arr.type.ndim)

@@ -158,7 +158,7 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False, L: 
     total = sum_(ew.pow(size, literal(ord, size.type.dtype)), axis, keepdims=keepdims)
     at_zero = ew.eq(total, literal(0, total.type.dtype))
     safe = ew.switch(at_zero, literal(1, total.type.dtype), total)
-    zero = literal(0 if ord > 0 else math.inf if ord == 0 else 0, total.type.dtype)
+    zero = literal(0 if ord > 0 else math.inf, total.type.dtype)
     return ew.switch(at_zero, zero, ew.pow(safe, literal(1.0 / ord, total.type.dtype)))
 
 

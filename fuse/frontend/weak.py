@@ -24,16 +24,20 @@ def as_numpy_does(*operands: Any) -> tuple[Any, ...]:
     arrays = [x.type.dtype for x in exprs] + [x.dtype.name for x in operands if isinstance(x, (np.ndarray, np.generic))]
     if not exprs or len(operands) < 2:
         return operands
+    others = [x.type.dtype for x in exprs if not _is_count(x)] + arrays[len(exprs) :]
+    beside = _NARROW.get(np.result_type(*others).name) if 0 < len(others) < len(arrays) else None
     found = []
     for x in operands:
         if type(x) in (bool, int, float, complex):
             x = constant(x, dtype=np.result_type(*arrays, x))
-        elif isinstance(x, Expr) and x.type.ndim == 0 and x.type.dtype in INTEGER:
-            floats = [d for d in arrays if d not in INTEGER and d != "bool"]
-            if floats and all(d in _NARROW for d in floats):
-                x = cast(x, _NARROW[str(np.result_type(*floats))])
+        elif beside is not None and isinstance(x, Expr) and _is_count(x):
+            x = cast(x, beside)
         found.append(x)
     return tuple(found)
+
+
+def _is_count(x: Expr) -> bool:
+    return x.type.ndim == 0 and x.type.dtype in INTEGER
 
 
 def numpys(*values: Any) -> tuple[Any, ...]:

@@ -20,7 +20,7 @@ from fuse.frontend.permutations import permute_row_elements
 from fuse.frontend.sizes import normalize_axes
 from fuse.frontend.statistics import mean
 from fuse.typebase import Type as Type
-from fuse.types import COMPLEX, FLOATING, INTEGER, TensorType
+from fuse.types import COMPLEX, DISCRETE, FLOATING, INTEGER, TensorType, real_of
 
 # Types by rank and kind, errors and limits that programs read from ``theano.tensor``.
 _KINDS = {"int": [d for d in INTEGER if d[0] == "i"], "float": list(FLOATING), "complex": list(COMPLEX)}
@@ -131,15 +131,14 @@ def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: in
     """The covariances of variables, as ``numpy.cov`` gives them: rows are variables, columns observations.
 
     ``rowvar=False`` exchanges rows and columns; ``y`` holds further variables. Sums are divided by the number of
-    observations less ``ddof`` (1, or 0 with ``bias``). Weights are not supported.
-    Raises ShapeError for ranks above 2, FuseValueError for weights.
+    observations less ``ddof`` (1, or 0 with ``bias``). ``fweights`` says how often each observation was made,
+    ``aweights`` how much each counts.
+    Raises ShapeError for ranks above 2 and weights that are no vectors.
 
     >>> cov([[0.0, 1.0, 2.0], [2.0, 1.0, 0.0]]).eval()
     array([[ 1., -1.],
            [-1.,  1.]])
     """
-    if fweights is not None or aweights is not None:
-        raise FuseValueError("cov has no weights here: weight the observations before")
     if ddof is not None and ddof != int(ddof):
         raise FuseValueError(f"ddof is an integer, not {ddof!r}")
     parts = []
@@ -153,12 +152,23 @@ def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: in
             x = dimshuffle(x, ["x", 0] if x.type.ndim else ["x", "x"])
         elif not rowvar and x.type.shape[0] != 1:
             x = dimshuffle(x, 1, 0)
-        parts.append(x if x.type.dtype not in INTEGER else ew.cast(x, "float64"))
+        parts.append(ew.cast(x, "float64") if x.type.dtype in DISCRETE else x)
     x = parts[0] if len(parts) == 1 else concatenate(parts, axis=0)
     less = ddof if ddof is not None else 0 if bias else 1
-    x = ew.sub(x, mean(x, axis=1, keepdims=True))
-    count = ew.sub(ew.cast(x.shape[1], x.type.dtype), constant(less, dtype="int8"))
-    out = ew.true_div(dot(x, dimshuffle(ew.conj(x), 1, 0)), count)
+    weights = [as_expr(w) for w in (fweights, aweights) if w is not None]
+    if any(w.type.ndim != 1 for w in weights):
+        raise ShapeError("the weights of cov are vectors, with one weight for each observation")
+    if weights:
+        w = ew.mul(*weights) if len(weights) == 2 else weights[0]
+        total = w.sum()
+        x = ew.sub(x, ew.true_div(ew.mul(x, w).sum(axis=1, keepdims=True), total))
+        lost = less if aweights is None else ew.true_div(ew.mul(less, ew.mul(w, weights[-1]).sum()), total)
+        weighted = ew.mul(x, w)
+    else:
+        x = weighted = ew.sub(x, mean(x, axis=1, keepdims=True))
+        total, lost = x.shape[1], less
+    count = ew.cast(ew.maximum(ew.sub(total, lost), 0), real_of(x.type.dtype))  # 0, as in NumPy, is no negative number
+    out = ew.true_div(dot(weighted, dimshuffle(ew.conj(x), 1, 0)), count)
     return out if out.type.shape != (1, 1) else dimshuffle(out, [])
 
 
