@@ -397,6 +397,9 @@ def test_a_pointer_or_a_method_of_a_class_of_its_own(monkeypatch, vectors, room)
         with pytest.raises(DTypeError):
             f(A, "b")
     assert [sys.getrefcount(each) for each in (f, type(f), A)] == held
+    plan = getattr(f, "_plan", None)
+    assert maker.quicken(f, fuse.Function, True) == 0  # as a second thread does that met the same call
+    assert getattr(f, "_plan", None) is plan and np.array_equal(f(A, B)[0], A + B)
 
 
 def test_a_function_that_the_garbage_collector_takes_apart(vectors):

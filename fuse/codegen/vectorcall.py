@@ -9,8 +9,9 @@ from __future__ import annotations
 import ctypes
 import sys
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from fuse.codegen import native
 from fuse.codegen.call_words import Plan
 
 POINTER = object.__basicsize__  # where an object has the pointer; its plan stands behind it
@@ -53,13 +54,17 @@ def _with_room() -> Any:
     return _type(f"{__name__}.Room", PLAN, 0, object, {})
 
 
-Room: Any = _with_room()
+if TYPE_CHECKING:
+    Room = object
+else:
+    Room = _with_room()
 
 
 class Pointed(Room):
     """An object with room for a pointer to what a call of it does, and for the plan of that."""
 
     __slots__ = ("_plan",)
+    _plan: Plan
 
 
 @cache
@@ -77,13 +82,17 @@ def _pointed(base: Any) -> Any:
 def point(function: Any, base: type, address: int, plan: Plan) -> bool:
     """Let calls of ``function``, a `Pointed` object of ``base``, run ``plan`` by the machine code at ``address``.
 
-    False, and nothing done, where this Python has no such objects.
+    False, and nothing done, where this Python has no such objects. A plan stays: calls under way in other threads do
+    not hold theirs.
     """
     if Room is object or not address:
         return False
-    function._plan = plan
-    if ctypes.c_void_p.from_address(id(function) + PLAN).value != id(plan):
-        return False
-    ctypes.c_void_p.from_address(id(function) + POINTER).value = address
-    function.__class__ = _pointed(base)
+    with native.lock:
+        if getattr(function, "_plan", None) is None:
+            function._plan = plan
+            if ctypes.c_void_p.from_address(id(function) + PLAN).value != id(plan):
+                del function._plan
+                return False
+            ctypes.c_void_p.from_address(id(function) + POINTER).value = address
+        function.__class__ = _pointed(base)
     return True
