@@ -4,6 +4,7 @@ Each step of a loop waits for the one before, so what counts is how long the cha
 halves it: two operations of four cycles become one. Compilers of C and XLA do the same. It is written out, ``fma``,
 and so the same in every form of a loop. A sum or difference of two products stays as it is: ``a * a - b * b`` with one
 of them rounded and the other not would no longer be 0 where ``a`` is ``b``. Nor is it done in mode ``strict``.
+Reductions have it where lanes of vectors add up products (``emit_sums``): half of their instructions.
 """
 
 from __future__ import annotations
