@@ -234,7 +234,7 @@ def test_the_prelude_has_what_scalar_functions_use():
 
     missing = {name for name in set(intrinsics.namespace()) - bare.NAMES if not name.startswith("scipy_")}
     assert missing == {
-        "address", "aligned", "ask", "drain", "every_second", "gemm", "get", "half", "heap", "intp", "lent",
+        "address", "aligned", "ask", "copied", "drain", "every_second", "gemm", "get", "half", "heap", "intp", "lent",
         "misaligned", "missing", "put", "reach", "refused", "release", "run", "scratch", "stream", "tell", "turn",
         "uintp", "wanted",
     }

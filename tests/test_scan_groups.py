@@ -236,3 +236,20 @@ def test_values_of_one_number_are_written_once_too() -> None:
             wanted.append(last := np.tanh(last + row))
         for got, expected in zip(f(rows, start), (np.array(wanted), 2.0 * np.array(wanted), last), strict=True):
             np.testing.assert_allclose(got, expected, rtol=1e-14)
+
+
+def test_periodic_steps_read_their_neighbours_in_runs_and_keep_no_sizes():
+    u = T.dvector("u")
+    states, _ = fuse.scan(lambda u: u + 0.1 * np.roll(u, -1) * u, outputs_info=[u], n_steps=4)
+    f = fuse.function([u], [states[-1], T.grad(T.sum(states[-1] ** 2), u)])
+    for n in (1, 2, 7, 255, 256, 257, 600):
+        rows = [np.random.default_rng(n).normal(size=n)]
+        for _ in range(4):
+            rows.append(rows[-1] + 0.1 * np.roll(rows[-1], -1) * rows[-1])
+        slope = 2 * rows[-1]
+        for row in rows[-2::-1]:
+            slope = slope + 0.1 * (np.roll(row, -1) * slope + np.roll(row * slope, 1))
+        for have, want in zip(f(rows[0]), (rows[-1], slope), strict=True):
+            np.testing.assert_allclose(have, want, rtol=1e-12, atol=1e-12)
+    # how far a roll goes is the same in each step; indices are no arrays, and no loop looks at each of them
+    assert "int64" not in f.fn.wrapper_source and f.fn.source.count("copied(") == 6

@@ -20,6 +20,7 @@ from fuse.codegen.lanes import (
     longest_sweep,
     rows_at_once,
 )
+from fuse.codegen.nest import unit_axis
 from fuse.codegen.text import is_innermost
 from fuse.op import OPS
 
@@ -72,22 +73,26 @@ class LaneEmitter(TurningEmitter):
             self.line(f"{name} = {position}")
             self.body(found.values)
             self.index(end, str(found.load.index[found.k]), size)
+        head = f"{tile}_head"  # how many there are before the end
+        self.line(f"{head} = {count} if {last} - {first} == {count} - 1 else {size} - {first}")
         index = tuple([at if k == found.k else i for k, i in enumerate(found.load.index)])
+        self.bounded.add(at)
+        if self.is_copy(s, found):
+            for start, to, lanes in ((first, "0", head), ("0", head, f"{count} - {head}")):
+                self.line(f"{at} = {start}")
+                self.line(f"copied({buffer}, {self.offset(buffer, index)}, {tile}, {to}, {lanes})")
+            return
         shift = Compute(at, "int64", OPS["add"], (f"{name}_lane", before), ("int64",) * 2, ("int64",) * 2)
         run = replace(s, body=(shift, replace(found.load, index=index), found.put))
-        self.bounded.add(at)
+        for start, lanes in ((first, head), (f"{first} - {size}", f"{head}, {count}")):
+            self.line(f"{before} = {start}")
+            self.lane_range(run, lanes)
 
-        def runs(condition: str, *limits: tuple[str, str]) -> None:
-            self.line(condition)
-            self.depth += 1
-            for start, lanes in limits:
-                self.line(f"{before} = {start}")
-                self.lane_range(run, lanes)
-            self.depth -= 1
-
-        runs(f"if {last} - {first} == {count} - 1:", (first, count))
-        end = f"{size} - {first}"
-        runs("else:", (first, end), (f"{first} - {size}", f"{end}, {count}"))
+    def is_copy(self, s: Loop, found: Around) -> bool:
+        """Whether such places follow one another in memory, and elements are stored as they are."""
+        local, buffer = self.rows[found.put.local], self.buffers[found.load.buffer]
+        index = tuple([s.axis if k == found.k else i for k, i in enumerate(found.load.index)])
+        return local.axes == (s.axis,) and buffer.dtype == local.dtype and unit_axis(index, buffer.layout) == s.axis
 
     def side_by_side(self, s: Loop) -> None:
         """The lanes up to a multiple of ``s.width``, so many rows at a time."""

@@ -152,19 +152,23 @@ class Planner:
         return smaller and self.repeat_cost[base] <= CHEAP
 
     def is_light(self, base: Expr) -> bool:
-        """Whether computing ``base`` again costs no more than reading it from memory."""
-        if base not in self.operands or self.repeat_cost[base] > LIGHT:
+        """Whether computing ``base`` again costs no more than reading it: little arithmetic on one array, or positions
+        along axes and numbers alone, from which indices are made."""
+        if base not in self.operands or self.repeat_cost[base] > CHEAP:
             return False
         read: set[Expr] = set()
         stack = [base]
         while stack:
             for operand in self.operands[stack.pop()]:
                 inner = operand.base
-                if inner in self.operands and inner.op.name not in GENERATORS:
+                if inner.op.name in GENERATORS:
+                    continue
+                if inner in self.operands:
                     stack.append(inner)
                 elif not is_literal(inner):
                     read.add(inner)
-        return len(read) <= 1
+        counted = base.type.ndim > 0 and not any(x.type.ndim for x in read)
+        return counted or len(read) <= 1 and self.repeat_cost[base] <= LIGHT
 
     def candidates(self, node: Expr, operands: tuple[Operand, ...]) -> list[int]:
         """Regions that ``node`` could join: those of its operands first, then those that read the same arrays."""

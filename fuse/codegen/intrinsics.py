@@ -330,7 +330,7 @@ SCALARS = ("bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 floa
            "intp uintp").split()
 INTRINSICS = (load, store, size, stride, misaligned, refused, scratch, heap, lent, missing, release, address,
               independent, radd, radd_product, rmul, vmax, vmin, *scalars.INTRINSICS, *parts.INTRINSICS, steps.run,
-              turning.turn, turning.every_second)
+              turning.turn, turning.every_second, turning.copied)
 
 
 def namespace() -> dict[str, object]:

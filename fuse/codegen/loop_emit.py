@@ -149,7 +149,7 @@ class Merge(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> Any:
         called = getattr(node.func, "id", "")
         first = getattr(node.args[0], "id", "") if node.args else ""
-        if called not in ("size", "stride", "load", "store") or first not in self.arrays:
+        if called not in ("size", "stride", "load", "store", "copied", "every_second") or first not in self.arrays:
             return self.generic_visit(node)
         place = self.arrays[first]
         if isinstance(place, str):
@@ -162,7 +162,7 @@ class Merge(ast.NodeTransformer):
 
 
 def _access(function: ast.expr, place: Place, index: str, *values: ast.expr) -> ast.Call:
-    """A load from an array, or a store into it."""
+    """A load from an array, a store into it, or a copy of a part of it."""
     where = _expression(total([place.offset, index]))
     return ast.Call(function, [ast.Name(place.buffer, ast.Load()), where, *values], [])
 

@@ -96,6 +96,20 @@ def every_second(typingctx, source, at, target, count):
     return types.none(source, types.int64, target, types.int64), build
 
 
+@intrinsic
+def copied(typingctx, source, at, target, to, count):
+    """``target[to + k] = source[at + k]`` for k below ``count``, elements as they are, in memory of another array."""
+    def build(context, builder, signature, args):
+        source, at, target, to, count = args
+        size = I64(signature.args[0].itemsize)
+        read, write = [
+            builder.gep(member(context, builder, type_, value, "data"), [builder.mul(place, size)], inbounds=True)
+            for type_, value, place in ((signature.args[0], source, at), (signature.args[2], target, to))]
+        cgutils.raw_memcpy(builder, write, read, count, size)
+        return context.get_dummy_value()
+    return types.none(source, types.int64, target, types.int64, types.int64), build
+
+
 def _picker(module, bits):
     """The function that copies every second element: one in each module.
 

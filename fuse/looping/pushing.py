@@ -10,9 +10,10 @@ from fuse.expr import Constant, Expr, constant, substitute, toposort, variable
 from fuse.frontend.layout import broadcast_to
 from fuse.frontend.lengths import has_all, has_rows, is_steady, uncut
 from fuse.frontend.signs import element_givers
-from fuse.frontend.sizes import sizes_of
+from fuse.frontend.sizes import as_size_expr, sizes_of
 from fuse.looping.opened import Closed, Opened, always
 from fuse.op import OPS
+from fuse.types import TensorType
 
 MANY_KEPT = 3  # values of a step that are kept so that others can be computed of them afterwards
 # A stack of systems is a call of SciPy's for each, a loop's are its own; the others belong to their step.
@@ -62,6 +63,8 @@ def _element(sequence: Expr) -> Expr | None:
         pattern = sequence.params["pattern"][1:]
         value = sequence.args[0]
         return value if pattern == tuple(range(value.type.ndim)) else OPS["dimshuffle"](value, pattern=pattern)
+    if sequence.op.name == "subtensor" and [entry[0] for entry in sequence.params["spec"]] == ["slice"]:
+        return _element(sequence.args[0])  # as in a loop that runs backwards
     if isinstance(sequence, Constant) and len(sequence.data):
         first = sequence.data[:1].tobytes()  # to the sign of a zero
         if sequence.data.tobytes() == first * len(sequence.data):
@@ -92,8 +95,34 @@ def hoisted(loop: Opened) -> bool:
             continue
         [value] = substitute([node], loop.fixed)
         changes[node] = loop.add_fixed(value, node)
+    for node in _measures(loop, moving, order):
+        if node not in changes and (outer := _of_sizes(loop, node)) is not None:
+            changes[node] = loop.add_fixed(outer, node)
     loop.replace(changes)
     return bool(changes)
+
+
+def _measures(loop: Opened, moving: Collection[Expr], order: Sequence[Expr]) -> list[Expr]:
+    """What is kept or dear and depends on nothing that changes but for its sizes, which are the same in every step."""
+    changing = varying(loop, [*loop.sequences, *loop.states], sizes=False)
+    wanted = {*loop.kept.values(), *loop.extra.values()}
+    return [n for n in order if n in moving and n not in changing and isinstance(n.type, TensorType) and not n.type.ndim
+            and (n in wanted or is_dear(n))]
+
+
+def _of_sizes(loop: Opened, node: Expr) -> Expr | None:
+    """``node`` outside of the loop, where sizes of states and sequences are those of what they begin with."""
+    outer = {x: (start, 0) for x, (start, _) in loop.states.items()}
+    outer |= {x: (sequence, 1) for x, sequence in loop.sequences.items()}
+    known: dict[Expr, Expr] = dict(loop.fixed)
+    for inner in toposort([node]):
+        if inner.op.kind == "shape" and inner.args[0] not in loop.fixed:
+            if inner.args[0] not in outer:
+                return None
+            value, before = outer[inner.args[0]]
+            known[inner] = as_size_expr(sizes_of(value)[inner.params["axis"] + before])
+    [found] = substitute([node], known)
+    return None if any(n.op.stateful for n in toposort([found])) else found
 
 
 # ---------------------------------------------------------------- work that depends on sequences alone
