@@ -135,6 +135,22 @@ def test_fused_formulas(case):
     on_both(inputs, outputs, values, on_unused_input="ignore")
 
 
+@pytest.mark.parametrize("threads", [8, 64])
+def test_many_long_rows_keep_nothing_in_memory(threads, monkeypatch):
+    from fuse.codegen import cuda_launch
+
+    monkeypatch.setattr(cuda_launch, "IN_CACHE", 8 * 2 * 300 - 1)
+    monkeypatch.setattr(device.current(), "threads", threads)  # 64: rows are done in chunks
+    x = T.dmatrix("x")
+    outputs = [T.nnet.softmax(x), T.exp(x - x.max(1, keepdims=True)).sum()]
+    f = on_both([x], outputs, [rng.normal(size=(2, 300))])
+    ((launches, _),) = f.fn.regions[0].variants.values()
+    assert launches.far.compiled and not launches.compiled and "compute again" in f.explain()
+    assert not any(a.kind == "cells" for s in launches.far.sources for a in s.arguments)
+    f(np.ones((2, 299)))
+    assert launches.compiled
+
+
 @pytest.mark.parametrize("block", [1, 64])
 def test_any_size_of_blocks(block, monkeypatch):
     monkeypatch.setattr(device.current(), "block", block)

@@ -33,6 +33,7 @@ from fuse.codegen.kernel import (
     check,
     walk,
 )
+from fuse.codegen.launch import alike
 from fuse.codegen.nest import Binding
 from fuse.codegen.region import Operand, Region
 from fuse.codegen.schedule import Scheduler
@@ -41,6 +42,7 @@ from fuse.expr import Expr
 from fuse.op import OPS, Op
 
 COPIES = 64 << 20  # bytes of all copies of a result that groups add up in
+IN_CACHE = 8 << 20  # bytes that wait between sweeps in what cards have for a cache
 LONG_LANE = 8  # elements of each lane that are worth chunks of rows
 MOST_BLOCKS = 1024  # whose parts of a sum every block of the next launch reads
 
@@ -48,8 +50,8 @@ MOST_BLOCKS = 1024  # whose parts of a sum every block of the next launch reads
 class _Scheduler1(Scheduler):
     """Loops for threads: no lanes of vectors, and sums in memory in their own dtype."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
         self.lane_level = None
 
     def summed_in(self, op: Op, dtype: str) -> str:
@@ -57,27 +59,31 @@ class _Scheduler1(Scheduler):
 
 
 def schedule(
-    region: Region, sizes: Sizes, operands: Mapping[Expr, tuple[Operand, ...]], layout_of: Callable[[Expr], str]
+    region: Region, sizes: Sizes, operands: Mapping[Expr, tuple[Operand, ...]], layout_of: Callable[[Expr], str],
+    far: bool = False,
 ) -> tuple[Kernel, Binding]:
-    """The kernel of ``region`` as a GPU runs it, and what its parameters stand for."""
-    found = _Scheduler1(region, sizes, operands, layout_of).placed()
+    """The kernel of ``region`` as a GPU runs it, and what its parameters stand for; ``far``: for rows beyond caches."""
+    found = _Scheduler1(region, sizes, operands, layout_of, far=far).placed()
     kernel, binding = found.assembled()
     return check(collapse(replace(kernel, rows=None, tall=None))), binding
 
 
 class Launches:
-    """A kernel compiled for arrays of some layouts: called with device arrays and numbers, in order."""
+    """A kernel compiled for arrays of some layouts: called with device arrays and numbers, in order.
 
-    def __init__(self, kernel: Kernel) -> None:
-        self.kernel = kernel
+    ``far`` takes the calls with rows whose values would wait in more memory than a cache has; it computes them again,
+    and is not ``near``: rows so long are not held in registers.
+    """
+
+    def __init__(self, kernel: Kernel, far: Launches | None = None, near: bool = True) -> None:
+        self.kernel, self.far = kernel, far
         self.sources = emit(kernel)
         chunked = emit(kernel, True)
         self.chunked = chunked if any(s.part.chunked for s in chunked) else ()  # for few long rows
-        self.whole = emit_whole(kernel)  # for little work
-        held = [emit(kernel, hold=wide) for wide in (True, False)]
+        self.whole = emit_whole(kernel) if near else None  # for little work
         # For each launch those that hold rows in registers, where rows are short enough.
-        more = [emit(kernel, hold=wide, much=True) for wide in (True, False)]
-        self.held = [_holding(each) for each in zip(*held, *more, strict=True)]
+        held = [emit(kernel, hold=wide, much=much) for much in (False, True) for wide in (True, False)] if near else []
+        self.held = [_holding(each) for each in zip(*held, strict=True)] or [()] * len(self.sources)
         self.private = private_buffers(kernel, [s.part for s in self.sources])
         self.compiled: dict[tuple[str, bool], Any] = {}
         self.own = sum(not b.scratch for b in kernel.buffers)  # arrays of a call
@@ -139,6 +145,8 @@ class Launches:
             found.add(self.whole)
             return found.steps
         sources = [self.holding(on, number, found.arrays, sizes) for number in range(len(self.sources))]
+        if self.far is not None and self.waiting(on, sources, sizes) > IN_CACHE:
+            return self.far.prepared(on, given)
         few = bool(self.chunked) and any(s.held is None and self.is_few(on, s, sizes) for s in sources)
         for source in self.chunked if few else sources:
             found.add(source)
@@ -150,6 +158,18 @@ class Launches:
         """The source of a launch that holds rows of these sizes in registers, where one does."""
         fit = (s for s in self.held[number] if holds(on, s, arrays, sizes))
         return next(fit, self.sources[number])
+
+    def waiting(self, on: device.Device, sources: Sequence[PartSource], sizes: Mapping[Axis, int]) -> int:
+        """The bytes of values that wait in memory from one sweep over a row to the next, of rows under way."""
+        most = on.multiprocessors * on.threads // on.block
+        found = {
+            name: min(math.prod(sizes[a] for a in source.part.groups), most)
+            for source in sources for name in {a.of for a in source.arguments if a.kind == "cells"} & self.private
+        }
+        return sum([
+            found[b.name] * math.prod(self.scratch_shape(b, sizes)) * np.dtype(b.dtype).itemsize
+            for b in self.kernel.buffers if b.name in found
+        ])
 
     def kernel_of(self, on: device.Device, source: PartSource) -> Any:
         return compiled(on, self.compiled, source)
@@ -341,8 +361,16 @@ class DeviceRegion:
             bases = [b for b in binding.buffers if not isinstance(b, Local)]
             order = [self.bases.index(b) for b in bases]
             order += [len(self.bases) + self.scalars.index(s) for s in binding.scalars]
-            self.variants[layouts] = Launches(kernel), tuple(order)
+            self.variants[layouts] = Launches(kernel, self.far(kernel, binding, known)), tuple(order)
         return self.variants[layouts]
+
+    def far(self, kernel: Kernel, binding: Binding, known: Mapping[Expr, str]) -> Launches | None:
+        """What computes again instead of keeping for a row, where that is another kernel of the same arrays."""
+        if not any(b.scratch for b in kernel.buffers):
+            return None
+        other, like = schedule(self.region, self.sizes_of, self.operands, lambda base: known.get(base, "C"), far=True)
+        fewer = len(other.buffers) < len(kernel.buffers)
+        return Launches(other, near=False) if fewer and alike(binding, like) else None
 
     @property
     def needs_status(self) -> bool:

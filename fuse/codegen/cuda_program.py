@@ -137,6 +137,8 @@ class DeviceProgram:
                 lines.append(f"  launch {k}: {describe(source.part)}")
             for k, source in enumerate(launches.chunked):
                 lines.append(f"  with few long rows, launch {k}: {describe(source.part)}")
+            if launches.far is not None:
+                lines.append("  with many long rows: launches that compute again what these keep for a row")
             if launches.whole is not None:
                 lines.append("  with little work: one launch of one block, which does these one after the other")
         return "\n".join(lines)

@@ -37,7 +37,7 @@ from fuse.expr import Expr
 Array = Any
 
 
-def _alike(one: Binding, other: Binding) -> bool:
+def alike(one: Binding, other: Binding) -> bool:
     """Whether two kernels are called with the same arrays and numbers, but for scratch memory."""
     arrays = [[x for x in binding.buffers if not isinstance(x, Local)] for binding in (one, other)]
     return arrays[0] == arrays[1] and one.scalars == other.scalars
@@ -92,7 +92,7 @@ class Launcher(Runner):
             kernel = apart if any(map(is_long, bodies(merged))) else merged
         elif (tall or THREADED in layouts) and not (turned or self.exact) and may_be_long(kernel):
             far, other = self.for_long_rows(layout_of)
-            if far.long is not None and _alike(other, binding):
+            if far.long is not None and alike(other, binding):
                 if tall:
                     return far, other
                 kernel = replace(kernel, long=(*far.long[:2], False))

@@ -133,13 +133,14 @@ def compiling(capability: Capability = (9, 0)) -> Iterator[Compiler]:
 
 
 def compiled(launches: Launches, compiler: Compiler) -> tuple[Compiled, ...]:
-    """The kernels of some launches, in order; behind them those for few long rows, short ones, and little work."""
+    """The kernels of some launches, in order; behind them those for long rows, short ones, and little work."""
+    further = compiled(launches.far, compiler) if launches.far is not None else ()
     held = [source for each in launches.held for source in each]
     larger = compiler.broad > compiler.block
     whole = [launches.whole] if launches.whole is not None else []
     sources = [s for s in (*launches.sources, *launches.chunked, *held, *whole) if larger or not s.broad or s.whole]
     different = {source.text: source for source in sources}  # of two block sizes the larger, with fewer registers
-    return tuple([_compiled(source, compiler) for source in different.values()])
+    return (*[_compiled(source, compiler) for source in different.values()], *further)
 
 
 def _compiled(source: PartSource, compiler: Compiler) -> Compiled:
