@@ -979,3 +979,27 @@ def test_large_arrays_met_before_change_no_bits_of_small_ones():
     f = fuse.function([x], x.std())
     f(rng.standard_normal((300, 1000)))
     assert list(map(f, smalls)) == firsts
+
+
+@pytest.mark.parametrize("mode", ["FAST_RUN", "FAST_COMPILE"])
+def test_second_derivatives_where_the_first_is_a_case_of_its_own(mode):
+    """The Hessian of logaddexp between equal numbers was 0, and so were the mixed ones of x**0 and 0 * log(y)."""
+    x, y = T.dscalars("x", "y")
+    log2 = np.log(2.0)
+    cases = [
+        (T.logaddexp, (0.5, 0.5), [0.25, -0.25, -0.25, 0.25]), (T.logaddexp, (np.inf, np.inf), [0, 0, 0, 0]),
+        (T.pow, (2.0, 0.0), [0, 0.5, 0.5, log2**2]), (T.pow, (0.0, 0.0), [0] * 4), (T.pow, (0.0, 3.0), [0] * 4),
+        (T.xlogy, (0.0, 2.0), [0, 0.5, 0.5, 0]), (T.xlogy, (0.0, 0.0), [0, 0, 0, 0]),
+        (T.xlog1py, (0.0, 1.0), [0, 0.5, 0.5, 0]), (T.hypot, (0.0, 0.0), [0, 0, 0, 0]),
+    ]  # fmt: skip
+    functions = list(dict.fromkeys(f for f, _, _ in cases))
+    hessians = [[T.grad(slope, v) for slope in T.grad(f(x, y), [x, y]) for v in (x, y)] for f in functions]
+    bends = [T.grad(T.grad(T.sinc(x), x), x), T.grad(T.grad(T.grad(x**y, x), x), x)]
+    products = T.cumprod(T.stack([x, y, x]))[2]
+    bends += [T.grad(np.fmod(x, y), x), T.grad(T.grad(products, x), x)]
+    f = fuse.function([x, y], [h for four in hessians for h in four] + bends, mode=mode)
+    for function, at, wanted in cases:
+        place = 4 * functions.index(function)
+        np.testing.assert_allclose(f(*at)[place : place + 4], wanted, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(f(1e-9, 1.0)[-4], -(np.pi**2) / 3)  # cancelled
+    assert [float(v) for v in f(0.0, 1.0)[-3:]] == [0, 1, 2]  # NaN, and 0 and 1 where zeros have cases of their own

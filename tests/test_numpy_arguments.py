@@ -54,6 +54,7 @@ CASES = {
     "cross": lambda x: (
         np.cross(x.T[:, :3], x.T[:, :3][::-1]), np.cross(x, x[::-1], axisa=0, axisb=0),
         np.cross(x, x[::-1] + 1, axisa=0, axisb=0, axisc=0), np.cross(x, x + 1, axis=0),
+        np.cross(x.T, x.T + 1, axis=None),
     ),
     "dtype": lambda x: (
         np.concatenate([x, x], dtype="f4"), np.stack([x, x], 1, dtype="f4"), np.vstack([x, x], dtype="f4"),
@@ -192,6 +193,7 @@ def test_what_numpy_refuses_or_has_other_values_for():
         (lambda x: np.cov(x, ddof=5), np.eye(2)), (lambda x: np.linalg.norm(x, -1), np.array([inf, inf])),
         (lambda x: np.rollaxis(x, 1, -1), np.zeros((1, 2, 3, 4))), (np.sinc, np.array([True, False])),
         (lambda x: np.percentile(x, 49, method="lower"), np.array([7, 2**62 + 1, 2**62 + 3])),
+        (lambda x: np.fmod(x, [3, -2, 5]), np.array([-128, 7, -7], "i1")), (lambda x: np.fmod(x, -2.0), edge[2:]),
         (lambda x: np.clip(x, np.float32(0), x[1]), np.array([545297, -36955689])),  # in float64, as x with float32 is
     ):
         with np.errstate(all="ignore"), warnings.catch_warnings():

@@ -12,7 +12,7 @@ from fuse.argnames import also
 from fuse.config import config
 from fuse.errors import FuseTypeError
 from fuse.expr import Constant, Expr, as_expr
-from fuse.frontend.logic import NO_GRADIENT, eq, neq, switch
+from fuse.frontend.logic import NO_GRADIENT, eq, gt, neq, or_, switch
 from fuse.frontend.transcendental import finite_if_complex, log
 from fuse.op import DISCONNECTED, ZERO, elementwise, inexact, numeric, public, same
 
@@ -258,12 +258,15 @@ def _power_rule_base(g: Any, out: Any, x: Any, y: Any) -> Any:
     smallest = y.dtype in ty.INTEGER and np.iinfo(y.dtype).min
     if isinstance(y, Constant) and not np.any(y.data == 0) and not (smallest and np.any(y.data == smallest)):
         return g * y * x ** (y - 1)
-    power_below = x ** ((cast(y, out.dtype) if y.dtype in ty.DISCRETE else y) - 1)
-    return switch(neq(y, 0), g * y * power_below, 0)
+    # 0**0 has slope 0, and so has what stands in its place: elsewhere y = 0 has a slope by y, 1 / x
+    inside = or_(neq(y, 0), gt(abs(x), 0))
+    power_below = x ** switch(inside, (cast(y, out.dtype) if y.dtype in ty.DISCRETE else y) - 1, 1)
+    return switch(inside, g * y * power_below, 0)
 
 
 def _power_rule_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
-    return switch(eq(x, 0), 0, g * out * log(cast(x, out.dtype)))
+    at_zero = eq(x, 0)
+    return switch(at_zero, 0, g * out * log(switch(at_zero, 1, cast(x, out.dtype))))
 
 
 @elementwise(name="pow", dtype=power, numpy=_power, ufunc=np.power, symbol="**", precedence=13, sympy="x**y",

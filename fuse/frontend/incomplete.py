@@ -5,14 +5,16 @@ order. Sources: DLMF 8 and 15.5.1; D. B. Owen, Ann. Math. Statist. 27 (1956) 107
 """
 from __future__ import annotations
 
+import math
 from math import pi, sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fuse.expr import Expr, as_expr
-from fuse.frontend.arithmetic import cast, reciprocal
-from fuse.frontend.logic import literal
+from fuse.frontend.arithmetic import abs as magnitude
+from fuse.frontend.arithmetic import cast, reciprocal, sqr
+from fuse.frontend.logic import literal, lt, switch
 from fuse.frontend.special import (
     ROUGH,
     erf,
@@ -355,16 +357,18 @@ def sinc(x: Any) -> Expr:
     >>> sinc([0.0, 0.5]).eval()
     array([1.        , 0.63661977])
     """
-    from fuse.frontend.logic import eq, switch
     from fuse.frontend.transcendental import sin
 
     x = as_expr(x)
     x = cast(x, inexact(x.dtype)[1])
     x = x * literal(pi, x)
-    at_zero = eq(x, 0)
-    safe = switch(at_zero, literal(1, x), x)
-    # beyond its value at 0 the derivatives there: those of 1 - x**2 / 6
-    return switch(at_zero, literal(1, x) - x * x * literal(1 / 6, x), sin(safe) / safe)
+    # near 0 the power series, whose derivatives do not cancel as those of the quotient do
+    near = lt(magnitude(x), 0.5)
+    square, series = sqr(switch(near, x, literal(0, x))), literal(0, x)
+    for k in range(7, -1, -1):
+        series = literal((-1) ** k / math.factorial(2 * k + 1), x) + square * series
+    safe = switch(near, literal(1, x), x)
+    return switch(near, series, sin(safe) / safe)
 
 
 __all__ = [

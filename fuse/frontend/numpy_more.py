@@ -151,9 +151,13 @@ def _skipping_nan(pick: Callable[..., Any]) -> Callable[..., Expr]:
 
 def _fmod(x: Any, y: Any) -> Expr:
     """The remainder with the sign of the dividend."""
-    left, right = ew.abs(x), ew.abs(y)
-    rest = ew.mod(left, right)
-    return ew.switch(ew.lt(x, 0), ew.neg(rest), rest)
+    x, y = as_expr(x), as_expr(y)
+    if x.type.dtype in DISCRETE and y.type.dtype in DISCRETE:  # the least of a dtype has no magnitude
+        rest = ew.mod(x, y)
+        return ew.switch(ew.and_(ew.neq(rest, 0), ew.xor(ew.lt(x, 0), ew.lt(y, 0))), ew.sub(rest, y), rest)
+    below = ew.signbit(x)
+    rest = ew.mod(ew.switch(below, ew.neg(x), x), ew.abs(y))  # the slope by x is 1, also at 0, where that of abs is 0
+    return ew.switch(below, ew.neg(rest), rest)
 
 
 def whole(x: Any) -> Expr:
@@ -314,7 +318,8 @@ def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: An
     return statistics.norm(x, ord, axis, keepdims)
 
 
-def cross_product(a: Any, b: Any, axis: int = -1) -> Expr:
+def cross_product(a: Any, b: Any, axis: int | None = -1) -> Expr:
+    axis = -1 if axis is None else axis
     a, b = [axes.moveaxis(as_expr(v), axis, -1) for v in (a, b)]
     x, y = [[v[..., i] for i in range(3)] for v in (a, b)]
     parts = [x[i - 2] * y[i - 1] - x[i - 1] * y[i - 2] for i in range(3)]

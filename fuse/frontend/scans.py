@@ -107,19 +107,23 @@ def _cumprod_grad(g: Expr, out: Expr, x: Expr, axis: int) -> tuple[Any, ...]:
     """d out[k] / d x[i] is out[k] / x[i] for k >= i, taken with care where elements are 0.
 
     Before the first zero that is right. At the first zero it is the product with that element left out (1 in its
-    place). After it every product has a factor 0; written as that factor, so that its own derivative is right.
+    place). After it every product has a factor 0; written as that factor, so that its own derivative is right. So is
+    that at the second zero, which is the first times the product without both.
     """
     dtype = x.type.dtype
     one, zero = literal(1, dtype), literal(0, dtype)
     is_zero = ew.eq(x, zero)
     zeros_so_far = cumsum(ew.cast(is_zero, "int64"), axis)
     first = ew.and_(is_zero, ew.eq(zeros_so_far, 1))
+    second = ew.and_(is_zero, ew.eq(zeros_so_far, 2))
     safe = ew.switch(is_zero, one, x)
     without_first = cumprod(ew.switch(first, one, x), axis)
     through = _sum_from_here(g * out, axis)
     past = _sum_from_here(g * without_first, axis)
+    without_both = cumprod(ew.switch(ew.or_(first, second), one, x), axis)
     factor = cumsum(ew.switch(is_zero, x, zero), axis)
     after = ew.switch(ew.and_(ew.eq(zeros_so_far, 1), ew.invert(is_zero)), factor * past / safe, zero)
+    after = ew.switch(second, (factor - x) * _sum_from_here(g * without_both, axis), after)
     return (ew.switch(first, past, ew.switch(ew.eq(zeros_so_far, 0), through / safe, after)),)
 
 

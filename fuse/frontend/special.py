@@ -11,7 +11,7 @@ import numpy as np
 from fuse.errors import FuseValueError
 from fuse.expr import Expr
 from fuse.frontend.arithmetic import cast, chained
-from fuse.frontend.logic import eq, literal, neq, or_, switch
+from fuse.frontend.logic import and_, eq, isinf, literal, neq, or_, switch
 from fuse.frontend.transcendental import exp, expm1, inexact_real, log, log1p
 from fuse.op import elementwise
 
@@ -242,7 +242,7 @@ def _sigmoid_of_difference(x: Any, y: Any) -> Any:
     from fuse.frontend.activations import sigmoid
 
     # equal infinities have no difference: each gets the weight 1/2 of a tie
-    return switch(eq(x, y), literal(0.5, x - y), sigmoid(x - y))
+    return sigmoid(switch(and_(eq(x, y), isinf(x)), literal(0, x - y), x - y))
 
 
 @chained
@@ -262,9 +262,16 @@ def logaddexp(x, y):
 
 
 # ---------------------------------------------------------------- products with a logarithm
-def _log_part(g: Any, x: Any, inside: Any, logarithm: Any) -> Any:
-    """``g * logarithm``, but 0 where ``x`` is 0 and the logarithm is infinite or NaN."""
-    return switch(or_(inside, neq(x, 0)), g * logarithm, 0)
+def _log_part(g: Any, x: Any, inside: Any, logarithm: Any, y: Any) -> Any:
+    """``g * logarithm(y)``, but 0, with its derivatives, where ``x`` is 0 and the logarithm is infinite or NaN."""
+    known = or_(inside, neq(x, 0))
+    return switch(known, g * logarithm(switch(known, y, 1)), 0)
+
+
+def _quotient(g: Any, x: Any, y: Any) -> Any:
+    """``g * x / y``, but 0 where both are 0; there, and only there, its derivatives are 0 too."""
+    lost = and_(eq(x, 0), eq(y, 0))
+    return switch(lost, 0, g * x / switch(lost, 1, y))
 
 
 @elementwise(dtype=inexact_real, numpy=lambda x: np.where(x == 0, 0, x * np.log(x)).astype(x.dtype),
@@ -281,8 +288,8 @@ def xlogx(x):
 
 @elementwise(dtype=inexact_real, numpy=scipy_special("xlogy"), sympy="x*log(y)", latex=r"#1 \log #2",
              domain=(0.1, 5.0), builtin=True,
-             grad=(lambda g, out, x, y: _log_part(g, x, y > 0, log(cast(y, out.dtype))),
-                   lambda g, out, x, y: switch(eq(x, 0), 0, g * x / y)))
+             grad=(lambda g, out, x, y: _log_part(g, x, y > 0, log, cast(y, out.dtype)),
+                   lambda g, out, x, y: _quotient(g, x, y)))
 def xlogy(x, y):
     """``x * log(y)``, which is 0 where ``x`` is 0, whatever ``y`` but NaN; so are its derivatives at ``y`` = 0.
 
@@ -297,8 +304,8 @@ xlogy0 = xlogy
 
 @elementwise(dtype=inexact_real, numpy=scipy_special("xlog1py"), sympy="x*log(1 + y)", latex=r"#1 \log(1 + #2)",
              domain=(0.1, 5.0), builtin=True,
-             grad=(lambda g, out, x, y: _log_part(g, x, y > -1, log1p(cast(y, out.dtype))),
-                   lambda g, out, x, y: switch(eq(x, 0), 0, g * x / (1 + y))))
+             grad=(lambda g, out, x, y: _log_part(g, x, y > -1, log1p, cast(y, out.dtype)),
+                   lambda g, out, x, y: _quotient(g, x, 1 + y)))
 def xlog1py(x, y):
     """``x * log1p(y)``, which is 0 where ``x`` is 0, whatever ``y`` but NaN.
 

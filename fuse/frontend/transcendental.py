@@ -141,8 +141,7 @@ def cbrt(x):
 
 @elementwise(
     dtype=inexact_real, numpy=np.hypot, sympy="sqrt(x**2 + y**2)", latex=r"\sqrt{#1^2 + #2^2}", domain=(-5.0, 5.0),
-    grad=(lambda g, out, x, y: switch(_positive(out), g * (x / out), 0),
-          lambda g, out, x, y: switch(_positive(out), g * (y / out), 0)), builtin=True,
+    grad=(lambda g, out, x, y: _of_radius(g, x, out), lambda g, out, x, y: _of_radius(g, y, out)), builtin=True,
 )
 def hypot(x, y):
     """``sqrt(x**2 + y**2)`` without overflow; its derivative at the origin is taken as 0.
@@ -153,8 +152,10 @@ def hypot(x, y):
     return mathlib.hypot(x, y)
 
 
-def _positive(x: Any) -> Any:
-    return x > 0
+def _of_radius(g: Any, x: Any, radius: Any) -> Any:
+    """``g * (x / radius)``, which is 0 with all its derivatives where the radius is."""
+    inside = radius > 0
+    return switch(inside, g * (x / switch(inside, radius, 1)), 0)
 
 
 # ---------------------------------------------------------------- trigonometry
@@ -231,8 +232,10 @@ def _arctan2_rule(argument: int) -> Any:
 
     def rule(g: Any, out: Any, y: Any, x: Any) -> Any:
         radius = hypot(y, x)
+        inside = radius > 0
+        radius = switch(inside, radius, 1)
         part = x / radius / radius if argument == 0 else -(y / radius / radius)
-        return switch(radius > 0, g * part, 0)
+        return switch(inside, g * part, 0)
 
     return rule
 
