@@ -145,6 +145,16 @@ def test_small_arrays_are_copied_together_and_their_stages_wait(waits, monkeypat
                 np.testing.assert_array_equal(found, want)
 
 
+def test_a_single_array_that_fits_into_no_stage_is_copied_by_itself(monkeypatch):
+    monkeypatch.setattr(cuda_transfers, "NEAR", 512)
+    monkeypatch.setattr(cuda_array, "SMALL", 256)
+    x = T.dvector("x")
+    with device.working_on(Streams(eager=False)):
+        f = fuse.function([x], x + 1, device="cuda")
+        for n in (0, 3, 32, 33, 100):
+            np.testing.assert_array_equal(f(np.arange(float(n))), np.arange(n) + 1.0)
+
+
 def test_devices_without_streams_copy_as_they_can(small):
     x = T.dvector("x")
     assert device.current().transfers is None

@@ -334,7 +334,7 @@ def to_device(array: Any) -> DeviceArray:
         return foreign(array)
     array = np.asarray(array)
     if array.nbytes <= SMALL:
-        return all_to_device([array])[0]
+        return _together([array])[0]
     memory = Memory(array.nbytes, device.current(), soon=array.nbytes >= LARGE)
     made = DeviceArray(memory, array.dtype, array.shape)
     memory.on.upload(made.flat(), np.ascontiguousarray(array).reshape(-1), memory.since)
@@ -343,10 +343,15 @@ def to_device(array: Any) -> DeviceArray:
 
 def all_to_device(arrays: Sequence[np.ndarray[Any, Any]]) -> list[DeviceArray]:
     """Copies of NumPy arrays on the device; small ones share a block of memory, and are one copy."""
+    if sum([apart(array.nbytes) for array in arrays]) > SMALL:
+        return [to_device(array) for array in arrays]
+    return _together(arrays)
+
+
+def _together(arrays: Sequence[np.ndarray[Any, Any]]) -> list[DeviceArray]:
+    """Copies of small NumPy arrays in one block of memory."""
     places = list(accumulate([apart(array.nbytes) for array in arrays], initial=0))
     total = places.pop()
-    if total > SMALL and len(arrays) > 1:
-        return [to_device(array) for array in arrays]
     memory = Memory(total, device.current())
     if total:
         memory.on.upload_all(memory.typed(np.uint8, 0, total), arrays, places)
