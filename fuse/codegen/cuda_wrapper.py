@@ -325,9 +325,12 @@ def taking(variables: Sequence[Expr]) -> Callable[..., list[DeviceArray]]:
         found: list[Any] = list(values)
         hosted = []
         for k, (value, (dtype, ndim, free)) in enumerate(zip(values, kinds, strict=True)):
-            if not (type(value) is np.ndarray and free and value.dtype == dtype and value.ndim == ndim):
-                value = found[k] = checked(variables[k], value)
-            if type(value) is not DeviceArray:
+            kind = type(value)
+            plain = free and (kind is DeviceArray or kind is np.ndarray)
+            if not (plain and value.dtype == dtype and len(value.shape) == ndim):
+                found[k] = checked(variables[k], value)
+                kind = type(found[k])
+            if kind is not DeviceArray:
                 hosted.append(k)
         if hosted:
             for k, array in zip(hosted, all_to_device([found[k] for k in hosted]), strict=True):
