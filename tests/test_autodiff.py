@@ -339,6 +339,7 @@ ONLY_FIRST = {
 NO_CASE = {
     "part": "in every op with several results",
     "eig": "has none, and says so",
+    "numpy_ufunc": "moves in jumps, and says so",
     "schur": "has none, and says so",
     "qz": "has none, and says so",
     "pivot_to_permutation": "integers",

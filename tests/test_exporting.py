@@ -229,14 +229,17 @@ def test_arguments_of_compiled_code_are_checked():
 
 
 def test_the_prelude_has_what_scalar_functions_use():
-    """Only what the loader knows of layouts, threads, streams, tapes, turned tiles, BLAS and SciPy is not in it."""
+    """Only what the loader knows of layouts, threads, streams, tapes, turned tiles, BLAS and SciPy is not in it.
+
+    Nor is what tells whether the processor has multiply-add, with which the loader's sums take products in.
+    """
     from fuse.codegen import bare, intrinsics
 
     missing = {name for name in set(intrinsics.namespace()) - bare.NAMES if not name.startswith("scipy_")}
     assert missing == {
         "address", "aligned", "ask", "copied", "drain", "every_second", "gemm", "get", "half", "heap", "intp", "lent",
-        "misaligned", "missing", "put", "reach", "refused", "release", "run", "scratch", "stream", "tell", "turn",
-        "uintp", "wanted",
+        "misaligned", "missing", "put", "radd_product", "reach", "refused", "release", "run", "scratch", "stream",
+        "tell", "turn", "uintp", "wanted",
     }
 
 
