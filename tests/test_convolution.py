@@ -371,3 +371,12 @@ def test_pooling_of_fewer_elements_than_a_window_and_of_bools(mode):
     value, slope, of_bools = fuse.function([x, b], results, mode=mode)(np.ones((1, 3)), np.eye(4, dtype=bool))
     assert value.shape == (0, 3) and not slope.any()
     np.testing.assert_array_equal(of_bools, np.eye(2, dtype=bool))
+    v, t = T.dvectors("v", "t")  # bounds of slices that count from 0 are below it where no window fits
+    for window, stride, padding, n in ((10, 5, 3, 2), (10, 1, 0, 8), (4, 3, 0, 1)):
+        for kind in ("max", "sum"):
+            none = pool.Pool(ndim=1, ignore_border=True, mode=kind)(v, (window,), (stride,), (padding,))
+            value, slope = fuse.function([v], [none, fuse.grad(none.sum(), v)], mode=mode)(np.ones(n))
+            assert value.shape == (0,) and slope.tolist() == [0] * n
+    largest = pool.Pool(ndim=1, ignore_border=True)(v, (2,), (2,), (0,))
+    moved = pool.DownsampleFactorMaxGradGrad(ndim=1, ignore_border=True)(v, largest, t, (2,), (2,), (0,))
+    assert fuse.function([v, t], moved, mode=mode)([1.0, 3, 5, 2], [10.0, 20, 30, 40]).tolist() == [20, 30]

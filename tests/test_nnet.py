@@ -285,3 +285,17 @@ def test_pooling_over_windows_that_a_call_gives(mode, border):
         want = fuse.function([x], [known, T.grad((known**2).sum(), x)], mode="FAST_COMPILE")(image)
         for a, b in zip(f(image, list(w), list(s)), want, strict=True):
             np.testing.assert_allclose(a, b)
+
+
+def test_pooling_with_a_padding_that_a_call_gives():
+    x, pad = T.tensor3("x"), T.lvector("pad")
+    modes = ("max", "average_inc_pad", "average_exc_pad")
+    out = [pool_2d(x, (3, 2), True, pad=pad, mode=mode) for mode in modes]
+    f = fuse.function([x, pad], [*out, T.grad(sum((o**2).sum() for o in out), x)], mode="FAST_COMPILE")
+    image = np.arange(60.0).reshape(2, 5, 6) % 7
+    known = [pool_2d(x, (3, 2), True, pad=(2, 1), mode=mode) for mode in modes]
+    want = fuse.function([x], [*known, T.grad(sum((o**2).sum() for o in known), x)], mode="FAST_COMPILE")(image)
+    for a, b in zip(f(image, [2, 1]), want, strict=True):
+        np.testing.assert_allclose(a, b)
+    with pytest.raises(ValueError, match="smaller than the windows"):
+        f(image, [1, 2])

@@ -58,19 +58,18 @@ def _places(size: Size, window: Size, stride: Size, whole: bool) -> Size:
 
 
 def _along(size: Size, window: int, stride: int) -> Size:
-    """Whole windows along ``size`` elements; where that is a number, none along fewer than a window."""
-    found = windows_along(size, window, stride)
-    return max(found, 0) if isinstance(found, int) else found
+    """Whole windows along ``size`` elements: none along fewer than a window."""
+    return size_max(windows_along(size, window, stride), 0)
 
 
 def _slices(x: Expr, window: Ints, strides: Ints) -> list[tuple[Any, ...]]:
-    """For each element of the window, where in ``x`` it is for all windows."""
+    """For each element of the window, where in ``x`` it is for all windows; no bound is negative, or it would wrap."""
     found = [_along(*at) for at in zip(sizes_of(x)[-len(window) :], window, strides, strict=True)]
     return [
         (
             ...,
             *[
-                slice(k, size_add(k, size_add(size_mul(size_sub(n, 1), s), 1)) if n != 0 else k, s)
+                slice(k, size_add(size_mul(n, s), k), s)
                 for k, n, s in zip(at, found, strides, strict=True)
             ],
         )
@@ -170,8 +169,8 @@ def pooled_shape(
     if len(sizes) < ndim:
         raise ShapeError(f"pooling over {ndim} axes needs as many sizes, not {sizes}")
     strides = window if stride is None else _sizes(stride, ndim, "stride", 1)
-    pads = (0,) * ndim if pad is None else known_ints(_items(pad, ndim), ndim, "pad", 0)
-    grown = [size_add(as_size(n), 2 * p) for n, p in zip(sizes[-ndim:], pads, strict=True)]
+    pads = (0,) * ndim if pad is None else _sizes(pad, ndim, "pad", 0)
+    grown = [size_add(as_size(n), size_mul(p, 2)) for n, p in zip(sizes[-ndim:], pads, strict=True)]
     found = [_places(n, k, s, ignore_border) for n, k, s in zip(grown, window, strides, strict=True)]
     return [*sizes[:-ndim], *found]
 
@@ -186,8 +185,8 @@ def pool_2d(
     (with a padding that is never the largest), 'sum', 'average_inc_pad' or 'average_exc_pad' (where the padding does
     not count). With ``ignore_border`` only whole windows count; without, the last may be cut. ``ds``, ``st`` and
     ``padding`` are older names. The gradient of 'max' goes to every element as large as the largest.
-    ``ws`` and ``stride`` may be integer vectors, or have integer expressions as entries.
-    Raises FuseTypeError for sizes that are no integers and a padding not known while the graph is built.
+    ``ws``, ``stride`` and ``pad`` may be integer vectors, or have integer expressions as entries.
+    Raises FuseTypeError for sizes that are no integers, FuseValueError for a padding as large as the windows.
 
     >>> import fuse.tensor as T
     >>> x = T.matrix("x")
@@ -270,6 +269,13 @@ def _sizes(value: Any, n: int, what: str, least: int) -> Sizes:
     return tuple([required(v, [ew.ge(v, least)], text, "FuseValueError") if isinstance(v, Expr) else v for v in sizes])
 
 
+def _below(pad: Size, window: Size) -> Size:
+    """``pad``, which is told where it is not smaller than the window, as far as that is known only at run time."""
+    if not isinstance(pad, Expr):
+        return pad
+    return required(pad, [ew.lt(pad, window)], "pad must be smaller than the windows", "FuseValueError")
+
+
 def pooled(n: int, x: Any, ws: Any, ignore_border: bool | None, stride: Any, pad: Any, mode: str) -> Expr:
     """Pooling over the last ``n`` axes; see ``pool_2d``."""
     x = as_expr(x)
@@ -279,20 +285,22 @@ def pooled(n: int, x: Any, ws: Any, ignore_border: bool | None, stride: Any, pad
         raise FuseValueError(f"mode is one of {', '.join(map(repr, _MODES))}, not {mode!r}")
     window = _sizes(ws, n, "ws", 1)
     strides = window if stride is None else _sizes(stride, n, "stride", 1)
-    pads = (0,) * n if pad is None else known_ints(_items(pad, n), n, "pad", 0)
+    pads = (0,) * n if pad is None else _sizes(pad, n, "pad", 0)
+    is_padded = any(isinstance(p, Expr) or p for p in pads)
     if ignore_border is None:
         warnings.warn("pooling without ignore_border cuts the windows at the border (False); say which", stacklevel=3)
         ignore_border = False
-    if any(pads) and not ignore_border:
+    if is_padded and not ignore_border:
         raise FuseValueError("padding works with ignore_border=True only")
     if any(isinstance(p, int) and isinstance(w, int) and p >= w for p, w in zip(pads, window, strict=True)):
         raise FuseValueError(f"pad {pads} must be smaller than the windows {window}")
-    if mode == "average_exc_pad" and not any(pads):
+    pads = tuple([_below(p, w) for p, w in zip(pads, window, strict=True)])
+    if mode == "average_exc_pad" and not is_padded:
         mode = "average_inc_pad"
     if mode != "max" and x.type.dtype not in FLOATING and mode != "sum":
         x = ew.cast(x, "float64")
     sizes = sizes_of(x)[-n:]
-    grown = [size_add(s, 2 * p) for s, p in zip(sizes, pads, strict=True)]
+    grown = [size_add(s, size_mul(p, 2)) for s, p in zip(sizes, pads, strict=True)]
     found = [_places(s, w, t, ignore_border) for s, w, t in zip(grown, window, strides, strict=True)]
     # what the last windows need: less than there is, or more where they may be cut
     needed = [size_add(size_mul(size_sub(f, 1), t), w) for f, t, w in zip(found, strides, window, strict=True)]

@@ -10,6 +10,7 @@ from fuse.autodiff.reverse import Lop
 from fuse.expr import Expr, as_expr
 from fuse.frontend import conv, neighbours, nnet, pooling
 from fuse.tensor.op_classes import op_class
+from fuse.types import FLOATING
 
 __all__ = [
     "AbstractConv2d", "AbstractConv2d_gradInputs", "AbstractConv2d_gradWeights", "AbstractConv3d",
@@ -60,8 +61,9 @@ def _average_grad(ignore_border: bool = False, mode: str = "average_inc_pad", nd
 def _max_tangent(
     ignore_border: bool = False, mode: str = "max", ndim: int = 2, openmp: Any = None
 ) -> Callable[..., Expr]:
-    def build(x: Any, *rest: Any) -> Expr:  # of MaxPoolRop: no output between
-        tangent, ws, stride, pad = (*(rest[1:] if getattr(rest[1], "ndim", 0) > 1 else rest), None, None)[:4]
+    def build(x: Any, *rest: Any) -> Expr:  # of MaxPoolRop: no output between, but integers
+        has_output = getattr(rest[1], "dtype", "") in FLOATING
+        tangent, ws, stride, pad = (*(rest[1:] if has_output else rest), None, None)[:4]
         x = as_expr(x)
         return Rop(pooling.pooled(ndim, x, ws, ignore_border, stride, pad, "max"), x, as_expr(tangent))
 
