@@ -113,6 +113,7 @@ def test_tuples():
 def test_divisions_by_numbers_round_down_without_branches(monkeypatch):
     divisors = (1, 2, 8, 64, 3, 10, 2**62, 2**63 - 1)
     text = "def f(a, o):\n    n = size(a, 0)\n    if 3 < 2:\n        return 9\n"
+    text += "    if 6 % 3:\n        return 9\n    for i in range(3, 12 // 4):\n        return 9\n"
     text += "    for i in range(n):\n        x = load(a, i)\n"
     for k, c in enumerate(divisors):
         text += f"        store(o, {2 * k} * n + i, x // {c})\n        store(o, {2 * k + 1} * n + i, x % {c})\n"

@@ -238,8 +238,8 @@ def test_the_prelude_has_what_scalar_functions_use():
     missing = {name for name in set(intrinsics.namespace()) - bare.NAMES if not name.startswith("scipy_")}
     assert missing == {
         "address", "aligned", "ask", "copied", "drain", "every_second", "gemm", "get", "half", "heap", "intp", "lent",
-        "misaligned", "missing", "put", "radd_product", "reach", "refused", "release", "run", "scratch", "stream",
-        "tell", "turn", "uintp", "wanted",
+        "misaligned", "missing", "put", "radd_product", "reach", "refused", "release", "run", "scratch", "shared",
+        "stream", "tell", "turn", "uintp", "wanted",
     }
 
 

@@ -9,6 +9,7 @@ import pytest
 
 import fuse
 import fuse.tensor as T
+from fuse.codegen import lower
 from fuse.errors import MatrixError
 from fuse.tensor import nlinalg, slinalg
 
@@ -253,3 +254,24 @@ def test_a_number_taken_of_a_vector_of_each_step_keeps_no_vectors(dtype: str) ->
             found = f(*given)
         for got, expected in zip(found, (np.array(wanted), state), strict=True):
             np.testing.assert_allclose(got, expected, rtol=1e-5 if dtype == "float32" else 1e-13, atol=1e-5)
+
+
+def test_products_alike_are_one_function_of_a_loop():
+    lower.unsupported.clear()
+    m, n = 9, 16
+    h, a, b = T.TensorType("float64", (m, n))("h"), *[T.TensorType("float64", (n, n))(name) for name in "ab"]
+    states, _ = fuse.scan(lambda h, a, b: T.tanh(h @ a) - T.tanh(h @ b), outputs_info=[h], non_sequences=[a, b],
+                          n_steps=3)
+    f = fuse.function([h, a, b], [states[-1], *T.grad(T.sum(states[-1] ** 2), [h, a])])
+    rng = np.random.default_rng(4)
+    rows, left, right = [rng.normal(size=(m, n))], *rng.normal(size=(2, n, n))
+    for _ in range(3):
+        rows.append(np.tanh(rows[-1] @ left) - np.tanh(rows[-1] @ right))
+    slope, of_left = 2 * rows[-1], 0
+    for row in rows[-2::-1]:
+        first, second = slope * (1 - np.tanh(row @ left) ** 2), slope * (1 - np.tanh(row @ right) ** 2)
+        of_left = of_left + row.T @ first
+        slope = first @ left.T - second @ right.T
+    for have, want in zip(f(rows[0], left, right), (rows[-1], slope, of_left), strict=True):
+        np.testing.assert_allclose(have, want, rtol=1e-10, atol=1e-12)
+    assert "def product2" not in f.fn.source and f.fn.source.count("  product1(") == 4 and lower.unsupported == []

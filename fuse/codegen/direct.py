@@ -75,7 +75,8 @@ def helper(function: FunctionType, argtypes: tuple[Any, ...]) -> Helper:
             walk.body(definition, [Value(a, t) for a, t in zip(made.args, argtypes, strict=True)])
             made.ftype = ir.FunctionType(walk.context.get_value_type(walk.restype), kinds)
             made.return_value.type = made.ftype.return_type
-            made.attributes.add("noinline" if hasattr(function, "apart") else "alwaysinline")
+            if not hasattr(function, "shared"):  # else LLVM decides
+                made.attributes.add("noinline" if hasattr(function, "apart") else "alwaysinline")
             _helpers[key] = Helper(symbol, walk.restype, str(module), walk.needs)
     return _helpers[key]
 

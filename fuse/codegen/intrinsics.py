@@ -326,6 +326,12 @@ def independent(typingctx):
     return types.none(), lambda context, builder, signature, args: context.get_dummy_value()
 
 
+def shared(function):
+    """A function of generated source that is called several times, or so long that LLVM decides what is inlined."""
+    function.shared = True
+    return function
+
+
 SCALARS = ("bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128 "
            "intp uintp").split()
 INTRINSICS = (load, store, size, stride, misaligned, refused, scratch, heap, lent, missing, release, address,
@@ -335,7 +341,7 @@ INTRINSICS = (load, store, size, stride, misaligned, refused, scratch, heap, len
 
 def namespace() -> dict[str, object]:
     """Free names of generated source: modules, numba's scalar types as casts, and the intrinsics."""
-    names = {"math": math, "np": np, **{name: getattr(types, name) for name in SCALARS}}
+    names = {"math": math, "np": np, "shared": shared, **{name: getattr(types, name) for name in SCALARS}}
     from fuse.codegen import gemms, scipys, streams
 
     further = (*streams.INTRINSICS, *scipys.INTRINSICS, *gemms.INTRINSICS)

@@ -17,6 +17,7 @@ from fuse.codegen.launch import Launcher
 from fuse.codegen.load import ArgType, compile_kernel, key_of
 from fuse.codegen.loop_emit import NotCompiled, Place, copy_lines, jump_lines, product
 from fuse.codegen.loop_plan import InnerWriter
+from fuse.codegen.loop_products import SharedProducts
 from fuse.codegen.loop_units import Units
 from fuse.codegen.region import Region, see_through
 from fuse.codegen.sizes import Size
@@ -125,6 +126,7 @@ class GroupWriter(Units):
         self.argtypes: list[ArgType] = []
         self.arguments: list[tuple[Any, ...]] = []
         self.helpers: dict[str, Any] = {}
+        self.products = SharedProducts()
         self.before: list[str] = []
         self.least: dict[str, int] = {}
         self.measures: dict[Any, str] = {}
@@ -273,7 +275,8 @@ class GroupWriter(Units):
             if layout == "S-1":
                 lines += jump_lines(name, self.ndim(name) or 0)
         lines += [*self.before, *self.lines, "return 0"]
-        return f"def kernel({', '.join([*numbers, *self.names])}):\n" + "\n".join("    " + x for x in lines) + "\n"
+        start = f"{self.products.text}def kernel({', '.join([*numbers, *self.names])}):\n"
+        return start + "\n".join("    " + x for x in lines) + "\n"
 
     def ndim(self, name: str) -> int | None:
         return self.argtypes[self.names.index(name)].ndim

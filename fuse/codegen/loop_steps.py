@@ -235,7 +235,8 @@ class Steps(Units):
             left, right = right, self.matrix(node.args[0], 1, turn=True)
         out = self.values[node] = self.new(node)
         assert isinstance(out, Place)
-        self.lines += dot_lines(name, node.type.dtype, left, right, out)
+        write = dot_lines if self.root.products is None else self.root.products.lines
+        self.lines += write(name, node.type.dtype, left, right, out)
 
     def matrix(self, arg: Expr, position: int, turn: bool = False) -> Place:
         """An operand of a product; on the right one whose rows are contiguous, if it can be had before the loop."""

@@ -40,6 +40,7 @@ class Units(ABC):
     plan: Plan
     around_loop = False  # whether these are no steps, but what stands around a loop
     for_file = False  # whether the text is for a file, where no interpreter takes over
+    products: Any = None  # of the root: its SharedProducts, where its text may have functions
     aligned: Collection[str] = ()  # of the root: memory of states that begins at a line of the caches
 
     @abstractmethod

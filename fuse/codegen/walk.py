@@ -125,7 +125,7 @@ class Walk(Values):
     def do_If(self, s: ast.If) -> bool:
         b = self.builder
         value = self.expr(s.test)
-        if isinstance(value.constant, bool):
+        if isinstance(value.constant, (bool, int)):
             return self.statements(s.body if value.constant else s.orelse)
         test = self.truth(value)
         then, other, end = [b.append_basic_block(n) for n in ("then", "else", "end")]
@@ -162,6 +162,9 @@ class Walk(Values):
         bounds = [self.expr(a) for a in call.args]
         if not 1 <= len(bounds) <= 2 or any(types.unliteral(v.type) != types.int64 for v in bounds):
             raise Unsupported("range")
+        known = [0, *[v.constant for v in bounds]][-2:]
+        if all(type(k) is int for k in known) and known[0] >= known[1]:
+            return  # what is left over of a known size, say
         start, stop = [I64(0), *[self.cast(v, types.int64) for v in bounds]][-2:]
         b = self.builder
         before = b.block
