@@ -299,3 +299,8 @@ def test_pooling_with_a_padding_that_a_call_gives():
         np.testing.assert_allclose(a, b)
     with pytest.raises(ValueError, match="smaller than the windows"):
         f(image, [1, 2])
+    cut = pool_2d(x, (3, 2), False, pad=pad)
+    f = fuse.function([x, pad], cut, mode="FAST_COMPILE")
+    np.testing.assert_array_equal(f(image, [0, 0]), pool_2d(x, (3, 2), False).eval({x: image}))
+    with pytest.raises(ValueError, match="ignore_border=True only"):
+        f(image, [1, 0])

@@ -40,6 +40,7 @@ __all__ = ["max_pool_2d_same_size", "pool_2d", "pool_3d"]
 Ints = tuple[int, ...]
 Sizes = tuple[Size, ...]
 _MODES = ("max", "sum", "average_inc_pad", "average_exc_pad")
+_CUT = "padding works with ignore_border=True only"
 _AS_SLICES = 32  # windows of at most so many elements are that many slices, larger ones one gather
 
 
@@ -291,7 +292,9 @@ def pooled(n: int, x: Any, ws: Any, ignore_border: bool | None, stride: Any, pad
         warnings.warn("pooling without ignore_border cuts the windows at the border (False); say which", stacklevel=3)
         ignore_border = False
     if is_padded and not ignore_border:
-        raise FuseValueError("padding works with ignore_border=True only")
+        if any(isinstance(p, int) and p for p in pads):
+            raise FuseValueError(_CUT)
+        pads = tuple([required(p, [ew.eq(p, 0)], _CUT, "FuseValueError") if isinstance(p, Expr) else 0 for p in pads])
     if any(isinstance(p, int) and isinstance(w, int) and p >= w for p, w in zip(pads, window, strict=True)):
         raise FuseValueError(f"pad {pads} must be smaller than the windows {window}")
     pads = tuple([_below(p, w) for p, w in zip(pads, window, strict=True)])
