@@ -11,6 +11,7 @@ from fuse.codegen.vectorcall import Pointed
 from fuse.config import config
 from fuse.errors import DTypeError, FuseError, FuseTypeError, ShapeError, brief
 from fuse.expr import Expr, leaves, pack, substitute, unpack
+from fuse.inout import Out
 from fuse.maker import (
     QUICKEN_AT,
     RESULTS,
@@ -111,7 +112,7 @@ class Function(Pointed):
     (9.0, 16.0, 7.0)
     """
 
-    outputs = property(lambda self: self.maker.fgraph.outputs)  # as variables, in Theano's order
+    outputs = property(lambda self: [Out(v) for v in self.maker.outputs])  # in Theano's order
 
     def __init__(
         self, graph: Signature, mode: Mode, name: str | None = None, profile: Any = None, trust_input: bool = False

@@ -10,6 +10,27 @@ from fuse.devices import resolve
 from fuse.errors import FuseTypeError, FuseValueError
 
 
+class Rules(str):
+    """The name of a choice of rules, which rewrites graphs too, as Theano's ``mode.optimizer`` does.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x = T.dvector("x")
+    >>> get_mode("FAST_RUN").optimizer.optimize(fuse.FunctionGraph([x], [T.log(1 + x)])).outputs
+    [log1p(x)]
+    """
+
+    __slots__ = ()
+
+    def optimize(self, fgraph: Any) -> Any:
+        """``fgraph`` with its outputs rewritten, as functions have them."""
+        from fuse.codegen.interpreted import optimized
+
+        fgraph.outputs = optimized(fgraph.outputs, _REWRITING[self.lower()])
+        return fgraph
+
+    apply = rewrite = optimize
+
+
 @dataclass(frozen=True)
 class Mode:
     """How a function is rewritten and run.
@@ -35,6 +56,8 @@ class Mode:
     excluded: frozenset[str] = field(default=frozenset())
 
     def __post_init__(self) -> None:
+        if type(self.optimizer) is str:
+            object.__setattr__(self, "optimizer", Rules(self.optimizer))
         if self.optimizer is not None and not isinstance(self.optimizer, str):
             if not hasattr(self.optimizer, "optimize"):
                 raise FuseTypeError(f"Mode(optimizer=...) is a name or None, not {type(self.optimizer).__name__}")

@@ -539,3 +539,20 @@ def test_modules_replace_functions_that_sympy_knows():
 def test_all_public_names_are_there_without_sympy():
     code = "import sys; from fuse import *; assert from_sympy and lambdify and 'sympy' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.filterwarnings("ignore::sympy.utilities.exceptions.SymPyDeprecationWarning")
+def test_sympys_own_printer_for_theano(monkeypatch):
+    """SymPy prints for a module called theano; it reads ``f.outputs`` for the ranks of results."""
+    for name, module in (("theano", fuse), ("theano.tensor", fuse.tensor), ("theano.scalar", fuse.scalar)):
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.delitem(sys.modules, "sympy.printing.theanocode", raising=False)
+    printer = importlib.import_module("sympy.printing.theanocode")
+    u, v = sp.symbols("u v")
+    f = printer.theano_function([u, v], [sp.sin(u) * v, u + v], dims={u: 1, v: 2}, mode="FAST_COMPILE")
+    a, b = np.array([[0.5], [1.0]]), np.array([[1.0, 2.0], [3.0, 4.0]])
+    for got, wanted in zip(f(a, b), (np.sin(a) * b, a + b), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-12)
+    total = printer.theano_function([u, v], [u + v], scalar=True, mode="FAST_COMPILE")
+    assert isinstance(total(2, 3.0), np.floating) and total.theano_function.outputs[0].variable.type.ndim == 0
+    sys.modules.pop("sympy.printing.theanocode")  # made with fuse in Theano's place

@@ -424,7 +424,9 @@ def test_errors_and_outputs_that_programs_ask_for():
         with pytest.raises(error, match="the sorter is an integer vector"):
             T.searchsorted(x, y, sorter=sorter)
     f = fuse.function([y, x], {"y": y, "b": x}, mode="FAST_COMPILE")
-    assert f.outputs == [x, y]
+    assert [o.variable for o in f.outputs] == [x, y]
+    none = fuse.Mode(optimizer="none").optimizer.optimize(fuse.FunctionGraph([x], [T.log(1 + x)]))
+    assert none.outputs[0].op.name == "log" and fuse.Mode().optimizer.optimize(none).outputs[0].op.name == "log1p"
 
 
 def test_gradients_of_products_update_columns_and_vectors_of_one():

@@ -4,14 +4,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from fuse.codegen.interpreted import optimized
 from fuse.internals import lookup as _lookup
+from fuse.mode import Rules
 from fuse.rules.named import REGISTERED, Database
 
 __all__ = ["DB", "EquilibriumDB", "LocalGroupDB", "Query", "SequenceDB", "optdb"]
 
 
-class Query(str):
+class Query(Rules):
     """Which rewrites are wanted; as the optimizer of a Mode it means ``'fast_run'``, whatever its tags are.
 
     >>> import fuse
@@ -46,18 +46,7 @@ class Query(str):
 EquilibriumDB = SequenceDB = LocalGroupDB = DB = Database
 
 
-class _Rules:
-    """The rules of fuse, applied to a graph."""
-
-    def optimize(self, fgraph: Any) -> Any:
-        """``fgraph`` with its outputs rewritten, as functions have them."""
-        fgraph.outputs = optimized(fgraph.outputs, "default")
-        return fgraph
-
-    apply = rewrite = optimize
-
-
-def _query(*tags: Any, **subquery: Any) -> _Rules:
+def _query(*tags: Any, **subquery: Any) -> Rules:
     """What rewrites graphs: all rules, whatever is asked for.
 
     >>> import fuse, fuse.tensor as T
@@ -65,7 +54,7 @@ def _query(*tags: Any, **subquery: Any) -> _Rules:
     >>> optdb.query(Query(["fast_run"])).optimize(fuse.FunctionGraph([x], [T.log(1 + x)])).outputs
     [log1p(x)]
     """
-    return _Rules()
+    return Rules("fast_run")
 
 
 optdb = REGISTERED
