@@ -556,3 +556,16 @@ def test_sympys_own_printer_for_theano(monkeypatch):
     total = printer.theano_function([u, v], [u + v], scalar=True, mode="FAST_COMPILE")
     assert isinstance(total(2, 3.0), np.floating) and total.theano_function.outputs[0].variable.type.ndim == 0
     sys.modules.pop("sympy.printing.theanocode")  # made with fuse in Theano's place
+
+
+def test_derivatives_that_sympy_can_evaluate_and_slopes_of_sinc():
+    """The slope of sinc at 0 was NaN."""
+    u, v = sp.symbols("u v")
+    f = lambdify([u], [sp.Derivative(sp.sin(u), u), sp.Subs(sp.Derivative(v**3, v), v, u)])
+    np.testing.assert_allclose([float(r) for r in f(0.5)], [np.cos(0.5), 0.75], rtol=1e-12)
+    x = T.dscalar("x")
+    curve = from_sympy(sp.sinc(u), {u: x})
+    bends = fuse.function([x], [T.grad(curve, x), T.grad(T.grad(curve, x), x)], mode="FAST_COMPILE")(0.0)
+    np.testing.assert_allclose([float(b) for b in bends], [0, -1 / 3], atol=1e-12)
+    with pytest.raises(FuseTypeError, match="derivative that SymPy does not know"):
+        from_sympy(sp.Function("g")(u).diff(u), {u: x})

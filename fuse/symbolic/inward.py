@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, reduce
 from importlib import import_module
+from math import pi
 from typing import Any
 
 from fuse.errors import FuseTypeError
@@ -276,6 +277,13 @@ def _summed(walk: Walk, node: Any, _: list[Any]) -> Expr:
     return walk.convert(out)
 
 
+def _done(walk: Walk, node: Any, _: list[Any]) -> Expr:
+    """What SymPy has not evaluated yet, but can."""
+    if (found := node.doit()).has(sympy.Derivative, sympy.Subs):
+        raise FuseTypeError(f"{node!s:.60} is a derivative that SymPy does not know: write it out")
+    return walk.convert(found)
+
+
 def _matrix_op(name: str) -> Callable[..., Expr]:
     def build(walk: Walk, node: Any, args: list[Expr]) -> Expr:
         import fuse.frontend.decompositions  # noqa: F401 (its ops are registered when it is imported)
@@ -303,7 +311,7 @@ def _polygamma(walk: Walk, node: Any, args: list[Expr]) -> Expr:
 _SELDOM = {
     "besselj": ("bessel", "jv"), "bessely": ("bessel", "yv"), "besseli": ("bessel", "iv"), "besselk": ("bessel", "kv"),
     "lowergamma": ("incomplete", "gammal"), "uppergamma": ("incomplete", "gammau"), "beta": ("incomplete", "beta"),
-    "RisingFactorial": ("incomplete", "poch"),
+    "RisingFactorial": ("incomplete", "poch"), "sinc": ("incomplete", "sinc"),
 }
 
 
@@ -384,7 +392,8 @@ def _table() -> tuple[tuple[Any, Callable[..., Any]], ...]:
         (sympy.Min, _folded(ew.minimum)),
         ((sympy.Sum, sympy.Product), _summed),
         (sympy.factorial, lambda walk, node, args: ew.gamma(args[0] + 1.0)),
-        (sympy.sinc, lambda walk, node, args: ew.switch(ew.eq(args[0], 0), 1.0, ew.sin(args[0]) / args[0])),
+        (sympy.sinc, lambda walk, node, args: _seldom(walk, node, [walk.floating(args[0]) / pi])),
+        ((sympy.Derivative, sympy.Subs), _done),
         ((sympy.binomial, sympy.FallingFactorial), _falling),
         (sympy.harmonic, _harmonic),
         (sympy.KroneckerDelta, lambda walk, node, args: ew.cast(ew.eq(*args[:2]), "int8")),
