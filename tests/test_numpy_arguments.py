@@ -178,7 +178,8 @@ def test_what_numpy_refuses_or_has_other_values_for():
         (lambda x: np.linalg.eigvalsh(x, "lower"), np.eye(2)), (lambda x: np.nanquantile(x, 0.5), z),
         (np.isposinf, z), (lambda x: np.rot90(x, axes=(1, -1)), np.eye(2)), (lambda x: np.vsplit(x, [1]), few),
         (lambda x: np.tril_indices_from(x), np.zeros((2, 2, 2))), (lambda x: np.clip(x, 1, 2, min=3), few),
-        (lambda x: np.take_along_axis(x, np.array([[0], [1]]), None), np.eye(2)),
+        (lambda x: np.take_along_axis(x, np.array([[0], [1]]), None), np.eye(2)), (lambda x: np.hsplit(x, 3), few),
+        (np.gradient, few[:1]), (lambda x: np.gradient(x, edge_order=2), few), (lambda x: np.cov(x, fweights=[2]), z),
     ):
         with pytest.raises(FuseError):
             fuse.jit(wrong, mode="FAST_COMPILE")(x)
@@ -194,6 +195,7 @@ def test_what_numpy_refuses_or_has_other_values_for():
         (lambda x: np.rollaxis(x, 1, -1), np.zeros((1, 2, 3, 4))), (np.sinc, np.array([True, False])),
         (lambda x: np.percentile(x, 49, method="lower"), np.array([7, 2**62 + 1, 2**62 + 3])),
         (lambda x: np.fmod(x, [3, -2, 5]), np.array([-128, 7, -7], "i1")), (lambda x: np.fmod(x, -2.0), edge[2:]),
+        (np.rint, n), (lambda x: np.clip(x, None, None), n),
         (lambda x: np.clip(x, np.float32(0), x[1]), np.array([545297, -36955689])),  # in float64, as x with float32 is
     ):
         with np.errstate(all="ignore"), warnings.catch_warnings():

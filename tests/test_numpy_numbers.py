@@ -42,6 +42,8 @@ def test_exponents_and_neighbours(dtype):
     found = fuse.function(args, np.ldexp(args[0][:, None], args[1]), mode=mode)(x, powers)
     with np.errstate(all="ignore"):
         np.testing.assert_array_equal(found, np.ldexp(x[:, None], np.array(powers)))
+    n = T.vector("n", dtype="uint64")
+    assert fuse.function([n], np.ldexp(x.dtype.type(-1), n))(np.array([2, 2**64 - 1], "u8")).tolist() == [-4, -np.inf]
     same_as_numpy(lambda x: [*np.frexp(x), np.nextafter(x, x[::-1]), np.spacing(x)], x)
 
 

@@ -80,7 +80,8 @@ def _split(x: Any, parts: Any, axis: int = 0) -> list[Expr]:
 def _split_along(axis: int, x: Any, parts: Any) -> list[Expr]:
     if x.type.ndim < (least := (2, 1, 3)[axis]):
         raise FuseValueError(f"{'vhd'[axis]}split takes arrays of {least} or more axes, not a {x.type.describe()}")
-    return _split(x, parts, 0 if axis == 1 and x.type.ndim == 1 else axis)
+    axis = 0 if axis == 1 and x.type.ndim == 1 else axis
+    return join.split(x, parts, axis=axis) if isinstance(parts, (int, np.integer)) else _split(x, parts, axis)
 
 
 def _column_stack(tup: Sequence[Any]) -> Expr:

@@ -58,7 +58,7 @@ def ldexp(x: Any, n: Any) -> Expr:
     x = as_expr(x)
     x = ew.cast(x, "float64") if x.type.dtype in DISCRETE else x
     most = 3 * (np.finfo(x.type.dtype).maxexp - 1)
-    n = ew.clip(ew.cast(n, "int64"), -most, most)
+    n = ew.cast(ew.clip(n, -most, most), "int64")  # in this order: not all of uint64 has a place in int64
     third = n // 3
     for part in (third, third, n - 2 * third):
         x = ew.mul(x, ew.exp2(ew.cast(part, x.type.dtype)))

@@ -42,7 +42,7 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.positive: lambda x: x,
     **{getattr(np, n): later("numpy_more", word) for n, word in (("fabs", "fabs"), ("trunc", "whole"),
                                                                  ("reciprocal", "reciprocal"))},
-    np.rint: lambda x: _round(x),
+    np.rint: lambda x: _round(elementwise.cast(x, "float64") if x.type.dtype in DISCRETE else x),
     np.conjugate: elementwise.conj, np.degrees: elementwise.rad2deg, np.radians: elementwise.deg2rad,
 }
 
@@ -162,6 +162,8 @@ def _clip(x: Any, a_min: Any = None, a_max: Any = None, min: Any = None, max: An
     low, high = a_min if min is None else min, a_max if max is None else max
     if TRACE.active:
         x, low, high = as_numpy_does(x, low, high)
+    if low is None and high is None:
+        return x
     if low is None or high is None:
         return elementwise.maximum(x, low) if high is None else elementwise.minimum(x, high)
     numbers = [b.data if isinstance(b, Constant) else b for b in (low, high)]

@@ -11,6 +11,7 @@ from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import axes, creation, join, layout, reductions, scans, sizes
 from fuse.frontend import elementwise as ew
+from fuse.frontend.asserting import Assert
 from fuse.types import COMPLEX, DISCRETE, FLOATING, inexact, promote
 
 
@@ -88,10 +89,20 @@ def _gradient(f: Any, *spacing: Any, axis: Any = None, edge_order: int = 1) -> A
         raise FuseTypeError(f"gradient along {len(chosen)} axes takes one spacing or one for each, not {len(steps)}")
     found = []
     for k, h in zip(chosen, steps, strict=True):
-        g = axes.moveaxis(f, k, 0)
+        g = _enough(axes.moveaxis(f, k, 0), edge_order + 1)
         slopes = _slopes(g, as_expr(h), edge_order)
         found.append(axes.moveaxis(ew.cast(join.concatenate(slopes), f.type.dtype), 0, k))
     return found[0] if len(found) == 1 else tuple(found)
+
+
+def _enough(x: Expr, least: int) -> Expr:
+    """``x``, whose first axis has so many elements or more; fewer are an error, at a call where its size is unknown."""
+    n, message = sizes.sizes_of(x)[0], f"slopes are of {least} or more elements"
+    if isinstance(n, int):
+        if n < least:
+            raise FuseValueError(f"{message}, not of {n}")
+        return x
+    return Assert(message)(x, ew.ge(n, least))
 
 
 def _slopes(g: Expr, h: Expr, edge_order: int) -> list[Expr]:

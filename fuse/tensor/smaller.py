@@ -12,12 +12,13 @@ from fuse.errors import DTypeError, FuseIndexError, FuseTypeError, FuseValueErro
 from fuse.expr import Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
 from fuse.frontend.apply import Apply
+from fuse.frontend.axes import specify_shape
 from fuse.frontend.class_op import Op
 from fuse.frontend.join import concatenate, join
 from fuse.frontend.layout import dimshuffle
 from fuse.frontend.linalg import dot
 from fuse.frontend.permutations import permute_row_elements
-from fuse.frontend.sizes import normalize_axes
+from fuse.frontend.sizes import normalize_axes, sizes_of
 from fuse.frontend.statistics import mean
 from fuse.typebase import Type as Type
 from fuse.types import COMPLEX, DISCRETE, FLOATING, INTEGER, TensorType, real_of
@@ -159,6 +160,7 @@ def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: in
     if any(w.type.ndim != 1 for w in weights):
         raise ShapeError("the weights of cov are vectors, with one weight for each observation")
     if weights:
+        weights = [specify_shape(w, [sizes_of(x)[1]]) for w in weights]  # one for all would count once
         w = ew.mul(*weights) if len(weights) == 2 else weights[0]
         total = w.sum()
         x = ew.sub(x, ew.true_div(ew.mul(x, w).sum(axis=1, keepdims=True), total))
