@@ -176,7 +176,10 @@ def _logsumexp_type(x: Expr, *, axis: tuple[int, ...]) -> TensorType:
 def _logsumexp_numpy(x: Any, axis: tuple[int, ...]) -> Any:
     from scipy.special import logsumexp as reference
 
-    return reference(np.asarray(x, dtype=ty.inexact(x.dtype.name)), axis=axis)
+    x = np.asarray(x, dtype=ty.inexact(x.dtype.name))
+    if not x.size:  # of which SciPy finds the largest along one axis only
+        return np.full(x.sum(axis=axis).shape, -math.inf, x.dtype)
+    return reference(x, axis=axis)
 
 
 def _logsumexp_define(x: Expr, axis: tuple[int, ...]) -> Expr:
