@@ -180,6 +180,8 @@ def test_what_numpy_refuses_or_has_other_values_for():
         (lambda x: np.tril_indices_from(x), np.zeros((2, 2, 2))), (lambda x: np.clip(x, 1, 2, min=3), few),
         (lambda x: np.take_along_axis(x, np.array([[0], [1]]), None), np.eye(2)), (lambda x: np.hsplit(x, 3), few),
         (np.gradient, few[:1]), (lambda x: np.gradient(x, edge_order=2), few), (lambda x: np.cov(x, fweights=[2]), z),
+        (lambda x: np.concatenate([x, x], dtype=int), few),
+        (lambda x: np.hstack([x, x], dtype="f4", casting="safe"), few),
     ):
         with pytest.raises(FuseError):
             fuse.jit(wrong, mode="FAST_COMPILE")(x)

@@ -175,17 +175,23 @@ def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, ax
     return axes.moveaxis(found, -1, axisc)
 
 
+def _as_part(x: Any, dtype: Any, casting: Any) -> Expr:
+    x = as_expr(x)
+    if dtype is not None and not np.can_cast(x.type.numpy_dtype, np.dtype(dtype), casting):
+        raise FuseTypeError(f"parts of {x.type.dtype} are not joined as {np.dtype(dtype)} with casting={casting!r}")
+    return x if dtype is None else ew.cast(x, dtype)
+
+
 def _joined(join_parts: Callable[..., Any]) -> Callable[..., Any]:
     def build(arrays: Any, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind") -> Expr:
-        parts = list(arrays) if dtype is None else [ew.cast(as_expr(x), dtype) for x in arrays]
-        return join_parts(parts, axis)
+        return join_parts([_as_part(x, dtype, casting) for x in arrays], axis)
 
     return build
 
 
 def _in_row(join_parts: Callable[..., Any]) -> Callable[..., Any]:
     def build(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Expr:
-        return join_parts([ew.cast(as_expr(x), dtype or as_expr(x).type.dtype) for x in tup])
+        return join_parts([_as_part(x, dtype, casting) for x in tup])
 
     return build
 
