@@ -258,8 +258,8 @@ def _power_rule_base(g: Any, out: Any, x: Any, y: Any) -> Any:
     smallest = y.dtype in ty.INTEGER and np.iinfo(y.dtype).min
     if isinstance(y, Constant) and not np.any(y.data == 0) and not (smallest and np.any(y.data == smallest)):
         return g * y * x ** (y - 1)
-    # 0**0 has slope 0, and so has what stands in its place: elsewhere y = 0 has a slope by y, 1 / x
-    inside = or_(neq(y, 0), gt(abs(x), 0))
+    # 0**0 has slope 0, and so has what stands in its place: elsewhere y = 0 has a slope by y, 1 / x if that is finite
+    inside = or_(neq(y, 0), gt(abs(x), np.finfo(ty.inexact(out.dtype)).tiny))
     power_below = x ** switch(inside, (cast(y, out.dtype) if y.dtype in ty.DISCRETE else y) - 1, 1)
     return switch(inside, g * y * power_below, 0)
 
