@@ -135,7 +135,7 @@ class Function(Pointed):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._wait:
             self._wait -= 1
-            if not self._wait:
+            if not self._wait and type(self) is Function:  # a subclass may have a call of its own
                 self._wait, self._waited = quicken(self, Function, self._waited), True
         return self._call(*args, **kwargs)
 
@@ -362,9 +362,7 @@ class Function(Pointed):
 
     def free(self) -> None:
         """Give back the memory that is kept between calls for results to come (see ``config.recycle``)."""
-        free = getattr(self.fn, "free", None)
-        if free is not None:
-            free()
+        getattr(self.fn, "free", lambda: None)()
 
     # ---------------------------------------------------------------- in files, in other programs
     def save(self, path: Any) -> None:

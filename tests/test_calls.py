@@ -425,3 +425,36 @@ def test_a_function_that_the_garbage_collector_takes_apart(vectors):
         del f._plan
         with pytest.raises(ValueError, match="this function is no more"):
             f(A, B)
+
+
+def test_a_function_that_calls_itself_too_often():
+    """It ends in one error: made again at each depth in turn, the calls had no end."""
+    x, calls = T.dscalar("x"), []
+
+    @fuse.as_op(itypes=[T.dscalar], otypes=[T.dscalar])
+    def again(number):
+        calls.append(float(number))
+        return f(number - 1.0) if number > 0 else np.array(7.0)
+
+    f = settled([x], again(x), 0.0)
+    assert f(3.0) == 7.0
+    calls.clear()
+    with pytest.raises(RecursionError, match="maximum recursion depth"):
+        f(1e9)
+    assert len(calls) == len(set(calls))
+
+
+def test_functions_of_a_subclass_stay_that(vectors):
+    class Counted(fuse.Function):
+        count = 0
+
+        def __call__(self, *args):
+            self.count += 1
+            return super().__call__(*args)
+
+    x, y = vectors
+    f = fuse.function([x, y], x + y)
+    f.__class__ = Counted
+    for _ in range(10):
+        assert np.array_equal(f(A, B), A + B)
+    assert f.count == 10

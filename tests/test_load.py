@@ -1,4 +1,5 @@
 """Kernels: every dtype and layout, refusals, reductions, vectorisation, threads, fork, and start from disk."""
+import gc
 import os
 import platform
 import re
@@ -14,6 +15,7 @@ from in_threads import in_threads
 
 from fuse.codegen import load, native
 from fuse.codegen.load import ArgType, compile_kernel
+from fuse.collector import uncollected
 
 DTYPES = ("bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 "
           "float16 float32 float64 complex64 complex128").split()
@@ -412,6 +414,28 @@ def test_a_forked_child_compiles_while_another_thread_was_compiling():
             os._exit(2)
     thread.join()
     assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_collects_garbage_while_another_thread_does_not():
+    within, done = threading.Event(), threading.Event()
+
+    def rest():
+        with uncollected():
+            within.set()
+            done.wait()
+
+    thread = threading.Thread(target=rest)
+    thread.start()
+    within.wait()
+    resting = not gc.isenabled()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if gc.isenabled() else 1)
+    done.set()
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0 and resting and gc.isenabled()
 
 
 SCRIPT = """

@@ -30,7 +30,8 @@ OBJECTS: dict[str, Any] = {
     "type_float": float, "type_int": int, "type_float64": np.float64, "type_float32": np.float32,
     "type_int64": np.int64,
     "number_zero": 0, "name_value": "value", "name_borrowed": "borrowed", "object_none": None,
-    "type_exception": Exception, "type_memory_error": MemoryError, "type_value_error": ValueError,
+    "type_exception": Exception, "type_memory_error": MemoryError,
+    "type_recursion_error": RecursionError, "type_value_error": ValueError,
     "text_stuck": STUCK, "text_gone": GONE,
 }
 
@@ -322,9 +323,11 @@ class _Interpreter(Registers):
         self.start(self.error)  # Python meets the error again, unless it is one that ends programs
         matches = self("call i32 @PyErr_ExceptionMatches(ptr @type_exception)")
         self.require(self(f"icmp ne i32 {matches}, 0"), self.leave)
-        # Memory that is missing may be there the next time: the call is not made again.
-        matches = self("call i32 @PyErr_ExceptionMatches(ptr @type_memory_error)")
-        self.require(self(f"icmp eq i32 {matches}, 0"), self.leave)
+        # The call is not made again where memory is missing, which may be there the next time, and where a function
+        # that calls itself went too deep: two calls at each depth would have no end.
+        for kind in ("memory", "recursion"):
+            matches = self(f"call i32 @PyErr_ExceptionMatches(ptr @type_{kind}_error)")
+            self.require(self(f"icmp eq i32 {matches}, 0"), self.leave)
         self.require(self(f"xor i1 {self.load('i1', self.updated)}, true"), self.leave)  # nor is an update made twice
         self.do("call void @PyErr_Clear()")
         self.jump(self.slow)

@@ -145,7 +145,7 @@ class Program:
     # ------------------------------------------------------------ the rare calls
     def serve(self, values: Sequence[Any]) -> list[Array]:
         """A call whose sizes the plan did not expect: sizes of 1 that broadcast, or an error to be told well."""
-        for narrow in self._narrow.values():
+        for narrow in tuple(self._narrow.values()):  # another thread may make one
             if narrow is not None:
                 try:
                     return self._finish(narrow(*values))

@@ -353,7 +353,8 @@ class PerformError(FuseError):
 
 _CATCHABLE = (
     ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError, FloatingPointError, ArithmeticError,
-    NotImplementedError, AssertionError, AttributeError, np.linalg.LinAlgError, MemoryError, LookupError, RuntimeError,
+    NotImplementedError, AssertionError, AttributeError, np.linalg.LinAlgError, MemoryError, LookupError,
+    RecursionError, RuntimeError,
 )
 
 
