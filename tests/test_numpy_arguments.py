@@ -197,7 +197,7 @@ def test_what_numpy_refuses_or_has_other_values_for():
         (lambda x: np.rollaxis(x, 1, -1), np.zeros((1, 2, 3, 4))), (np.sinc, np.array([True, False])),
         (lambda x: np.percentile(x, 49, method="lower"), np.array([7, 2**62 + 1, 2**62 + 3])),
         (lambda x: np.fmod(x, [3, -2, 5]), np.array([-128, 7, -7], "i1")), (lambda x: np.fmod(x, -2.0), edge[2:]),
-        (np.rint, n), (lambda x: np.clip(x, None, None), n),
+        (np.rint, n), (lambda x: np.clip(x, None, None), n), (np.median, np.array([6e4, 5e4, 6e4, 6e4], "f2")),
         (lambda x: np.clip(x, np.float32(0), x[1]), np.array([545297, -36955689])),  # in float64, as x with float32 is
     ):
         with np.errstate(all="ignore"), warnings.catch_warnings():

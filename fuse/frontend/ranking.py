@@ -101,10 +101,11 @@ def median(x: Any, axis: Any = None, keepdims: bool = False, skip_nan: bool = Fa
         n = sizes_of(ordered)[-1]
         low: Size = size_floordiv(size_sub(n, 1), 2)
         middle = [ordered[..., at] for at in (low, size_floordiv(n, 2))]
-    floating = [ew.cast(m, "float64") if m.type.dtype in DISCRETE else m for m in middle]
-    both = ew.mul(ew.add(*floating), constant(0.5, dtype=floating[0].type.dtype))
+    dtype = "float64" if x.type.dtype in DISCRETE else x.type.dtype
+    wide = "float32" if dtype == "float16" else dtype  # whose largest numbers have no sum
+    both = ew.cast(ew.mul(ew.add(*[ew.cast(m, wide) for m in middle]), constant(0.5, dtype=wide)), dtype)
     last = ordered[..., -1]
-    out = both if skip_nan else ew.switch(ew.isnan(last), ew.cast(last, both.type.dtype), both)
+    out = both if skip_nan else ew.switch(ew.isnan(last), ew.cast(last, dtype), both)
     return kept(out, axes, x.type.ndim) if keepdims else out
 
 
