@@ -97,8 +97,8 @@ def test_elements_with_values_of_columns_and_of_rows(dtype):
                 np.cos(c[:, None] - b), np.where(c[:, None] > 0, np.exp(a), b), np.exp(a + b) > 1,
                 (np.exp(a + b) / c[:, None]).mean(),
             ]
-            for found in (together(a, b, c, i), [f(a, b, c, i) for f in alone]):
-                for number, (have, value) in enumerate(zip(found, want, strict=False)):
+            for found in (together(a, b, c, i), *([[f(a, b, c, i) for f in alone]] if alone else [])):
+                for number, (have, value) in enumerate(zip(found, want, strict=True)):
                     np.testing.assert_allclose(have, value, 50 * rtol, 50 * rtol, err_msg=f"{number}, {n} rows of {m}")
     with pytest.raises(IndexError):
         together(a, b, c, np.full(n, n))
