@@ -285,6 +285,7 @@ def test_pooling_over_windows_that_a_call_gives(mode, border):
         want = fuse.function([x], [known, T.grad((known**2).sum(), x)], mode="FAST_COMPILE")(image)
         for a, b in zip(f(image, list(w), list(s)), want, strict=True):
             np.testing.assert_allclose(a, b)
+    assert f(image[:, :0], [2, 2], [3, 2])[0].shape == (2, 0, 3)
 
 
 def test_pooling_with_a_padding_that_a_call_gives():

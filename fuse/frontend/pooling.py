@@ -48,17 +48,19 @@ _AS_SLICES = 32  # windows of at most so many elements are that many slices, lar
 def _places(size: Size, window: Size, stride: Size, whole: bool) -> Size:
     """How many windows lie along ``size`` elements; unless ``whole``, the last may reach beyond the end."""
     if whole:
-        return size_max(windows_along(size, window, stride), 0)
+        return _along(size, window, stride)
     if not isinstance(stride, int) or not isinstance(window, int):
         # as below: where windows do not overlap each begins inside, else the first that reaches the end is the last
-        beyond = ew.switch(ew.ge(stride, window), 0, ew.sub(stride, window))
-        return size_add(size_max(size_floordiv(size_add(size_sub(size, 1), beyond), stride), 0), 1)
+        apart = ew.ge(stride, window)
+        beyond = ew.switch(apart, 0, ew.sub(stride, window))
+        last = size_floordiv(size_add(size_sub(size, 1), beyond), stride)
+        return size_add(size_max(last, ew.switch(apart, -1, 0)), 1)  # apart there is none along no elements
     if stride >= window:
         return size_add(size_floordiv(size_sub(size, 1), stride), 1)
     return size_add(size_max(size_floordiv(size_add(size_sub(size_sub(size, 1), window), stride), stride), 0), 1)
 
 
-def _along(size: Size, window: int, stride: int) -> Size:
+def _along(size: Size, window: Size, stride: Size) -> Size:
     """Whole windows along ``size`` elements: none along fewer than a window."""
     return size_max(windows_along(size, window, stride), 0)
 
