@@ -177,7 +177,9 @@ class CpuEmitter(FlatEmitter):
 def emit(kernel: Kernel, much: bool = False, fused: bool = False) -> Source:
     """The source of ``kernel`` for the CPU: the short one, which refuses much work, or the one that threads share.
 
-    Work that the short one does has one block in each reduction of the other, so that both give the same bits.
+    Work that the short one does has one block in each reduction of the other, so that both give the same bits, unless
+    LLVM takes another number of partial sums for the lanes of a loop in one of them (seen where rows are summed beside
+    columns).
     """
     emitter = CpuEmitter(kernel, much)
     emitter.fused = fused
