@@ -14,7 +14,7 @@ import fuse.tensor as T
 @pytest.mark.parametrize("block", range(6))
 def test_random_programs_equal_the_reference(block, mode, kernels):
     first = {"strict": 1000, "default": 2000}[mode] + block * 10 + 500 * kernels
-    for seed in range(first, first + 4):
+    for seed in range(first, first + 3):
         case = make_program(seed)
         why = failure(case, mode, kernels)
         if why is not None:
