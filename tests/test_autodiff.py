@@ -223,6 +223,7 @@ CASES = {
     "root": (lambda x: T.sqrt(T.sum(x * x, axis=1)), M),
     "cumsum": (lambda x: T.cumsum(x, axis=1), M),
     "cumprod": (lambda x: T.cumprod(x, axis=1), M),
+    "cumprod of zeros": (lambda x: T.cumprod(x, axis=1), np.array([[0.7, 0.0, -1.2, 0.0], [0.0, 0.0, 0.4, 2.0]])),
     "argmax": (lambda x: x[T.argmax(x)] * x, V),
     "argmin": (lambda x: x[T.argmin(x)] * x, V),
     "dot vv": (lambda x, y: T.dot(x, y), V, W),
