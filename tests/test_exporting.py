@@ -4,6 +4,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numba
 import numpy as np
 import pytest
 import scipy.linalg
@@ -13,7 +14,6 @@ import fuse.tensor as T
 from fuse.errors import FuseTypeError
 from fuse.ifelse import ifelse
 
-numba = pytest.importorskip("numba")
 RNG = np.random.default_rng(8)
 M, N, V, K = RNG.normal(size=(5, 4)), RNG.normal(size=(4, 3)), RNG.normal(size=4), np.array([3, 0, 0, 2])
 

@@ -52,9 +52,9 @@ class CpuEmitter(FlatEmitter):
 
     target = "cpu"
 
-    def __init__(self, kernel: Kernel, much: bool = False, tapes: bool = True) -> None:
+    def __init__(self, kernel: Kernel, much: bool = False, tapes: bool = True, fused: bool = False) -> None:
         super().__init__(kernel)
-        self.much = much
+        self.much, self.fused = much, fused
         if tapes:
             self.find_tapes()
 
@@ -181,9 +181,7 @@ def emit(kernel: Kernel, much: bool = False, fused: bool = False) -> Source:
     LLVM takes another number of partial sums for the lanes of a loop in one of them (seen where rows are summed beside
     columns).
     """
-    emitter = CpuEmitter(kernel, much)
-    emitter.fused = fused
-    return emitter.emit()
+    return CpuEmitter(kernel, much, fused=fused).emit()
 
 
 def has_tape(kernel: Kernel) -> bool:
