@@ -398,6 +398,24 @@ def test_little_work_has_the_short_kernel_and_much_the_shared_one():
     assert program(np.ones(10))[0] == pytest.approx(10 * np.e)
 
 
+def test_bits_do_not_tell_of_large_arrays_met_before():
+    """Where rows are summed beside columns, LLVM takes other lanes in the kernel that threads share."""
+    m, w, calls = T.dmatrix("m"), T.dmatrix("w"), fuse.shared(np.zeros(3), borrow=True)
+    product = m * w
+    outputs = [product.sum(axis=1), product.sum(axis=0), T.grad((T.tanh(m) * w).sum(), m), T.tanh(m).sum(axis=0)]
+    f = fuse.function([m, w], outputs, updates={calls: calls + 1})
+    small = [RNG.normal(size=(2, *shape)) for shape in ((3, 50), (40, 33), (2, 600), (1200, 3))]
+    before = [f(*given) for given in small]
+    large = [RNG.normal(size=(2, *shape)) for shape in ((300, 400), (9000, 20))]
+    for given in large:  # in turns with small ones, each in its own form
+        f(*given)
+        for known, again in zip(before, small, strict=True):
+            for have, want in zip(f(*again), known, strict=True):
+                np.testing.assert_array_equal(have, want)
+    assert calls.get_value().tolist() == [14.0] * 3
+    np.testing.assert_allclose(f(*large[1])[1], (large[1][0] * large[1][1]).sum(axis=0), atol=1e-10)
+
+
 def test_tall_arrays_are_reduced_by_rows():
     x = T.fmatrix("x")
     f = fuse.function([x], [x.sum(axis=0), x.max(axis=0)])

@@ -37,7 +37,7 @@ from fuse.codegen.native import NO_MEMORY, PLAN
 from fuse.codegen.onesweep import MOST_TILE_ROWS, TILE_BYTES, TILE_ROWS
 from fuse.codegen.parallel import BLOCK_WORK, BLOCKS, HEAD, at_once, crossing, segments, shared_loop, work_text
 from fuse.codegen.pool import ASK, MUCH, MUCH_WORK, OTHER
-from fuse.codegen.runner import OUT_OF_BOUNDS
+from fuse.codegen.runner import LITTLE_WORK, OUT_OF_BOUNDS
 from fuse.codegen.text import as_dtype, is_innermost
 
 ROWS = 8  # of a block at least, where each has memory for a row of sums
@@ -111,11 +111,16 @@ class PartEmitter(StreamEmitter):
     def refuse(self) -> None:
         self.leave(str(OUT_OF_BOUNDS))
 
+    def total_work(self) -> str:
+        """The text of how much work threads could share, which the forms for little and for much of it agree on."""
+        plain = self.kernel.plain or self.kernel
+        loops = [s for s in plain.body if isinstance(s, Loop) and s.split is not None]
+        return " + ".join(work_text(plain, s, self.size_text.__getitem__) for s in loops)
+
     def whole(self) -> None:
         """The whole of a kernel for little work; much of it is refused where threads could share it."""
-        loops = [s for s in self.kernel.body if isinstance(s, Loop) and s.split is not None]
-        if loops:
-            total = " + ".join(work_text(self.kernel, s, self.size_text.__getitem__) for s in loops)
+        total = self.total_work()
+        if total:
             self.line(f"if {total} >= {MUCH_WORK}:")
             self.line(f"    return {MUCH}")
         for s in self.kernel.body:
@@ -131,6 +136,10 @@ class PartEmitter(StreamEmitter):
     def parts(self) -> None:
         """The whole of a kernel in segments."""
         parts = segments(self.kernel)
+        total = self.total_work() if reorders_sums(self.kernel) else ""
+        if total:  # in here LLVM may take other lanes than there: bits must not tell of earlier calls
+            self.line(f"if part.segment == {ASK} and {total} < {MUCH_WORK}:")
+            self.line(f"    return {LITTLE_WORK}")
         self.body(at_once(self.kernel))
         names = crossing(parts)
         self.slots = 1 + PLAN * len(parts)
@@ -351,6 +360,14 @@ class PartEmitter(StreamEmitter):
         self.depth -= 1
         if acc in self.compensated:
             self.total(acc, init.dtype)
+
+
+def reorders_sums(kernel: Kernel) -> bool:
+    """Whether the kernel adds up numbers in an order that LLVM chooses."""
+    return any(
+        isinstance(s, (Combine, Update)) and s.op.name in ("sum", "prod") and np.dtype(s.dtype).kind in "fc"
+        for s in walk(kernel.body)
+    )
 
 
 def is_tall(lanes: Axis, down: Sequence[Axis], size: Callable[[Axis], int]) -> bool:

@@ -90,11 +90,12 @@ class Launcher(Runner):
             apart = by_rows(kernel)
             merged = apart if self.exact else one_sweep(apart)
             kernel = apart if any(map(is_long, bodies(merged))) else merged
+            kernel = replace(kernel, plain=self.scheduled(layouts[: len(self.bases)])[0])
         elif (tall or THREADED in layouts) and not (turned or self.exact) and may_be_long(kernel):
             far, other = self.for_long_rows(layout_of)
             if far.long is not None and alike(other, binding):
                 if tall:
-                    return far, other
+                    return replace(far, plain=self.scheduled(layouts[: len(self.bases)])[0]), other
                 kernel = replace(kernel, long=(*far.long[:2], False))
         kernel = split(kernel)
         narrow = narrow_axes(kernel)

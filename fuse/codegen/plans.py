@@ -265,7 +265,8 @@ class Stored(Runner):
         usable = [known for known in list(self.recipes) if TURNED not in known]
         if not usable:
             raise SizeMismatch
-        known = usable[-1]  # one for much work, where there is one, serves any
+        flags = layouts[self.count :]
+        known = max(usable, key=lambda known: known[self.count :] == flags)
         return rearranged(self.variants[known], known, self.recipes[known].argtypes), None
 
 

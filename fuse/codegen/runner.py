@@ -28,6 +28,7 @@ NARROW = "narrow"  # after these: that for few columns
 FLAGS = (BY_ROWS, THREADED, TURNED, NARROW)
 SHORT_ROWS, LONG_ROWS = 16, 17  # nothing was done: the other one of two kernels serves these sizes
 NARROW_ROWS, MANY_COLUMNS = 18, 19  # so too
+LITTLE_WORK = 20  # so too: the kernel that does not share its work
 WAYS = 64  # shapes and strides of arrays that a runner remembers
 
 
@@ -142,14 +143,19 @@ class Runner(ABC):
         if order is not None:
             arrays = [a.transpose(order) for a in arrays]
         flags = [TURNED] if self.prefers_turned(layouts, args) else []
-        if (*layouts, THREADED, *flags) in self.variants:
+        plain, big = (*layouts, *flags) in self.variants, sum(a.nbytes for a in arrays) >= MUCH_WORK
+        if (*layouts, THREADED, *flags) in self.variants and (big or not plain):
             flags.insert(0, THREADED)
-        elif (*layouts, *flags) not in self.variants or sum(a.nbytes for a in arrays) >= MUCH_WORK:
+        elif big or not plain:
             flags = self.expected(flags, layouts, arrays, args)
-        while True:
-            status = self.compiled((*layouts, *flags))(*arrays, *rest)
+        tried: set[Layouts] = set()
+        while (form := (*layouts, *flags)) not in tried:
+            tried.add(form)
+            status = self.compiled(form)(*arrays, *rest)
             if status == MUCH and not {THREADED, BY_ROWS}.intersection(flags):
                 flags.insert(0, THREADED)
+            elif status == LITTLE_WORK and {THREADED, BY_ROWS}.intersection(flags):
+                flags = [x for x in flags if x not in (THREADED, BY_ROWS)]
             elif status == OTHER and BY_ROWS not in flags:
                 flags = [BY_ROWS]
             elif status == NARROW_ROWS and NARROW not in flags:
@@ -164,7 +170,6 @@ class Runner(ABC):
                 break
         if status:
             self.fail(status, arrays)
-        form = (*layouts, *flags)
         if form in self.recipes:
             self.install(self.variants[form])  # calls of one function are mostly alike
         return results
@@ -196,7 +201,7 @@ class Runner(ABC):
         return [THREADED, *flags] if sum(a.nbytes for a in arrays) >= MUCH_WORK else flags
 
     def fail(self, status: int, arrays: list[Array]) -> None:
-        if status in (OUT_OF_BOUNDS, WRONG_SIZE, EMPTY_REDUCTION, MUCH, OTHER):
+        if status in (OUT_OF_BOUNDS, WRONG_SIZE, EMPTY_REDUCTION, MUCH, OTHER, LITTLE_WORK):
             # The interpreter knows which index of which line it was; and a maximum of nothing may be part of something
             # that has a value (logsumexp).
             raise SizeMismatch
