@@ -18,7 +18,8 @@ from fuse.errors import FuseTypeError
 from fuse.expr import variable
 from fuse.op import OPS, Op
 
-ELEMENTWISE = [op for op in OPS.values() if op.kind == "elementwise"]
+# The op in place of an input is made where a program first asks for it, and both its operands have one shape.
+ELEMENTWISE = [op for op in OPS.values() if op.kind == "elementwise" and op.name != "overwriting"]
 # float16 is a storage format: kernels compute in float32
 KERNEL_DTYPES = tuple(d for d in ty.DTYPES if d != "float16")
 
