@@ -264,8 +264,8 @@ def test_theanos_classes_build_and_are_found():
     assert S.Solve(A_structure="lower_triangular")(x, x) is S.solve_lower_triangular(x, x)
     for made, cls in ((N.svd(x)[0], N.SVD), (N.qr(x)[0], N.QRFull), (S.expm(x), S.Expm), (N.pinv(x), N.MatrixPinv)):
         assert any(isinstance(n.op, cls) for n in fuse.function([x], made).maker.fgraph.toposort())
-    solved = N.lstsq()(x, x, T.dscalar("rcond"))
-    assert [p.ndim for p in solved] == [2, 1, 0, 1]
+    solved, called = N.lstsq()(x, x, T.dscalar("rcond")), N.lstsq(x, x, rcond=T.dscalar("rcond"))
+    assert [p.ndim for p in solved] == [p.ndim for p in called] == [2, 1, 0, 1]
 
 
 def test_gradients_that_theano_has_as_ops():

@@ -76,6 +76,8 @@ def test_binary_dtypes(name):
     build = getattr(ew, name)
     if name == "and_":  # Theano has float64 for int64 with uint64, and fails when it runs
         table = [row.replace("d", "-") for row in table]
+    if name in ("int_div", "mod"):  # Theano has a dtype for complex numbers, and fails when it runs or before
+        table = [row.replace("F", "-").replace("D", "-") for row in table]
     build = (lambda a, b: ew.switch(variable(ty.TensorType("bool", ())), a, b)) if name == "switch" else build
     wrong = [(name, a.dtype, b.dtype, have, want) for a, row in zip(vectors, table, strict=True)
              for b, want in zip(vectors, row, strict=True) if (have := result(build, a, b)) != want != "-"]
@@ -112,7 +114,8 @@ def test_bool_has_no_negative(build):
 
 
 @pytest.mark.parametrize("build", [ew.floor, ew.erfinv, ew.sigmoid, ew.deg2rad, lambda x: ew.arctan2(x, x),
-                                   lambda x: ew.and_(x, x), lambda x: ew.cast(x, "float64"), ew.signbit])
+                                   lambda x: x % 5, lambda x: 2 // x, lambda x: ew.and_(x, x),
+                                   lambda x: ew.cast(x, "float64"), ew.signbit])
 def test_complex_numbers_are_refused_where_they_have_no_meaning(build):
     with pytest.raises(FuseTypeError, match=r"complex|bit operations"):
         build(variable(ty.TensorType("complex128", ())))

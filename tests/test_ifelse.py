@@ -212,11 +212,21 @@ def test_a_condition_that_is_a_branch_and_numbers():
     assert (plain(2.0), plain(0.0)) == (2.0, 7.1)
 
 
+def test_a_branch_of_one_element_beside_one_of_any_number():
+    one, many = T.tensor("float64", shape=(1,)), T.tensor("float64", shape=(None,))
+    z = ifelse(c, 2 * one, 3 * many)
+    assert z.type.shape == (None,)
+    f = fuse.function([c, one, many], [z + X, *T.grad((z**2).sum(), [one, many])])
+    for condition, slopes in ((1, [[8 * 5.0], 0 * X]), (0, [[0.0], 18 * X])):
+        got = f(condition, [5.0], X)
+        for have, want in zip(got, [X + 10 if condition else 4 * X, *slopes], strict=True):
+            np.testing.assert_allclose(have, want)
+
+
 @pytest.mark.parametrize(("arguments", "error", "words"), [
-    ((c, x, T.iscalar("i")), TypeError, "identical types, not float64 vector and int32 scalar"),
-    ((c, x, T.cast(x, "int8")), TypeError, "identical types"),
-    ((c, T.dcol("k"), T.dmatrix("m")), TypeError, "identical types"),
-    ((x, x, y), TypeError, "the condition of ifelse is a scalar, not a float64 vector"),
+    ((c, x, T.iscalar("i")), TypeError, "one dtype and rank, not float64 vector and int32 scalar"),
+    ((c, x, T.cast(x, "int8")), TypeError, "one dtype"),
+    ((x, x, y), TypeError, "The condition argument of ifelse is a scalar, not a float64 vector"),
     ((c, [x, y], [x]), ValueError, "there are 2 if the condition holds, and 1 if not"),
 ])
 def test_errors(arguments, error, words):

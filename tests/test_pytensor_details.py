@@ -10,6 +10,7 @@ from fuse.errors import ShapeError
 from fuse.gradient import DisconnectedType
 from fuse.graph.replace import graph_replace, vectorize_graph
 from fuse.tensor.blockwise import Blockwise
+from fuse.tensor.elemwise import CAReduce, CAReduceDtype
 from fuse.tensor.extra_ops import broadcast_shape
 
 PLAIN = "FAST_COMPILE"
@@ -245,6 +246,41 @@ def test_tiles_of_few_repetitions():
     for wrong, ndim in ((2.5, None), ((1, 2, 2), 2)):
         with pytest.raises(ValueError):
             pt.tile(x, wrong, ndim)
+
+
+def test_scalars_have_an_axis_for_reductions():
+    """NumPy takes axis 0 and -1 of a scalar where they go away, and no other one."""
+    x = pt.dscalar("x")
+    found = [reduce(x, axis=axis) for reduce, axis in (
+        (pt.sum, 0), (pt.max, (-1,)), (pt.argmin, 0), (pt.var, -1), (pt.logsumexp, 0), (pt.squeeze, (0,)),
+    )]
+    assert [float(v) for v in fuse.function([x], found, mode=PLAIN)(5.0)] == [5, 5, 0, 0, 5, 5]
+    for axis in (1, (0, -1)):
+        with pytest.raises(ValueError, match="out of bounds for 0 dimensions"):
+            pt.sum(x, axis=axis)
+
+
+def test_reductions_by_class_keep_the_dtype():
+    x, b = pt.bmatrix("x"), pt.matrix("b", dtype="bool")
+    given = np.array([[100, 100, 7], [100, 3, 5]], "int8")
+    made = [CAReduce(fuse.scalar.add, axis=0)(x), CAReduce(fuse.scalar.mul)(x), CAReduce(fuse.scalar.add, axis=1)(b)]
+    sums, product, either = fuse.function([x, b], made, mode=PLAIN)(given, given == 7)
+    assert sums.dtype == product.dtype == "int8" and sums.tolist() == [-56, 103, 12]
+    assert either.tolist() == [True, False]
+    assert product == given.prod(dtype="int8")
+    wide = CAReduceDtype(fuse.scalar.add, axis=0, dtype="int32")(x)
+    assert wide.dtype == "int32" and CAReduceDtype(fuse.scalar.add, axis=0)(x).dtype == "int64"
+
+
+def test_shared_vectors_have_a_length():
+    sizes = fuse.shared(np.array([2, 3]))
+    f = fuse.function([], [pt.zeros(sizes).shape, *pt.unravel_index(np.array([1, 5]), sizes)], mode=PLAIN)
+    assert [part.tolist() for part in f()] == [[2, 3], [0, 1], [1, 2]] and pt.get_vector_length(sizes) == 2
+    sizes.set_value([2, 4])
+    assert [part.tolist() for part in f()] == [[2, 4], [0, 1], [1, 1]]
+    sizes.set_value([2, 3, 4])
+    with pytest.raises(ValueError, match="shape"):
+        f()
 
 
 def test_values_that_nothing_needs():

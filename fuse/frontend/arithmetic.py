@@ -10,7 +10,7 @@ import numpy as np
 from fuse import types as ty
 from fuse.argnames import also
 from fuse.config import config
-from fuse.errors import FuseTypeError
+from fuse.errors import DTypeError, FuseTypeError
 from fuse.expr import Constant, Expr, as_expr
 from fuse.frontend.logic import NO_GRADIENT, eq, gt, neq, or_, switch
 from fuse.frontend.transcendental import finite_if_complex, log
@@ -29,8 +29,10 @@ def quotient(*dtypes: str, **_: Any) -> tuple[tuple[str, ...], str]:
 
 
 def integer_quotient(*dtypes: str, **_: Any) -> tuple[tuple[str, ...], str]:
-    """As ``same``; bools divide as int8."""
+    """As ``same``; bools divide as int8. Complex numbers have no order to round a quotient down by."""
     common = ty.promote(*dtypes)
+    if common in ty.COMPLEX:
+        raise DTypeError("complex numbers have no // and no %: take real(x), imag(x) or abs(x) first")
     return ("int8" if common == "bool" else common,) * len(dtypes), common
 
 
@@ -187,23 +189,12 @@ def kept_reciprocal(x):
     return mathlib.divide(1, x)
 
 
-def _floor_divide(x: Any, y: Any) -> Any:
-    # NumPy has none for complex numbers; this is Python 2's, which Theano's dtype rules still admit.
-    return np.floor((x / y).real) if np.iscomplexobj(x) else np.floor_divide(x, y)
-
-
-def _remainder(x: Any, y: Any) -> Any:
-    return x - y * np.floor((x / y).real) if np.iscomplexobj(x) else np.remainder(x, y)
-
-
-@elementwise(dtype=integer_quotient, numpy=_floor_divide, ufunc=np.floor_divide, symbol="//", precedence=11,
+@elementwise(dtype=integer_quotient, numpy=np.floor_divide, ufunc=np.floor_divide, symbol="//", precedence=11,
              sympy="floor(x/y)", latex=r"\left\lfloor \frac{#1}{#2} \right\rfloor", domain=(0.5, 5.0),
-             grad=NO_GRADIENT, meta={"defined": finite_if_complex}, host="({0} // {1} if {1} else 0)", builtin=True,
+             grad=NO_GRADIENT, host="({0} // {1} if {1} else 0)", builtin=True,
              traits="keeps-sign")
 def int_div(x, y):
     """The quotient rounded towards -inf. Integers: 0 where ``y`` is 0, and the most negative one over -1 is itself.
-
-    Complex numbers: ``floor(real(x / y))``.
 
     >>> int_div([7, -7, 7], [2, 2, 0]).eval()
     array([ 3, -4,  0])
@@ -211,10 +202,10 @@ def int_div(x, y):
     return mathlib.floor_divide(x, y)
 
 
-@elementwise(dtype=integer_quotient, numpy=_remainder, ufunc=np.remainder, symbol="%", precedence=11,
+@elementwise(dtype=integer_quotient, numpy=np.remainder, ufunc=np.remainder, symbol="%", precedence=11,
              sympy="Mod(x, y)", latex=r"#1 \bmod #2", domain=(0.5, 5.0),
              grad=(lambda g, out, x, y: g, lambda g, out, x, y: -(g * int_div(x, y))),
-             meta={"defined": finite_if_complex}, host="({0} % {1} if {1} else 0)", builtin=True)
+             host="({0} % {1} if {1} else 0)", builtin=True)
 def mod(x, y):
     """``x - y * int_div(x, y)``: its sign is that of ``y``. Integers: 0 where ``y`` is 0.
 

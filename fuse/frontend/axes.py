@@ -17,6 +17,7 @@ from fuse.frontend.sizes import (
     broadcast_sizes,
     normalize_axes,
     normalize_axis,
+    reduced_axes,
     size_product,
     sizes_of,
     static_int,
@@ -126,7 +127,8 @@ def expand_dims(x: Any, axis: Any) -> Expr:
 def squeeze(x: Any, axis: Any = None) -> Expr:
     """``x`` without axes of size 1: all that are known to have it, or the given ones.
 
-    An axis named here whose size is not known is taken to be 1; a call with another size is an error.
+    An axis named here whose size is not known is taken to be 1; a call with another size is an error. As in NumPy a
+    scalar may be asked for axis 0 or -1, and stays a scalar.
     Raises ShapeError where no axis is given and the sizes are not known.
 
     >>> import fuse.tensor as T
@@ -137,7 +139,7 @@ def squeeze(x: Any, axis: Any = None) -> Expr:
     known = [a for a, n in enumerate(x.type.shape) if n == 1]
     if axis is None and TRACE.active and None in x.type.shape:  # the function is then traced with sizes
         raise ShapeError(f"squeeze() needs the sizes of a {x.type.describe()}: say which axis, squeeze(x, axis=...)")
-    drop = known if axis is None else normalize_axes(axis, x.type.ndim)
+    drop = known if axis is None else reduced_axes(axis, x.type.ndim)
     if any(a not in known for a in drop):
         x = addbroadcast(x, *drop)
     return dimshuffle(x, [a for a in range(x.type.ndim) if a not in drop])

@@ -19,6 +19,7 @@ from fuse.frontend.padding import pad
 from fuse.frontend.reductions import all as all_
 from fuse.frontend.reductions import max as max_
 from fuse.frontend.selecting import within
+from fuse.frontend.shared import vector_length
 from fuse.frontend.sizes import as_size, as_sizes, normalize_axis, size_max, size_product, sizes_of, static_int
 from fuse.types import INTEGER
 
@@ -170,7 +171,7 @@ def _sizes(dims: Any, ndim: Any) -> list[Any]:
     """The sizes of ``unravel_index`` and ``ravel_multi_index``: a sequence, or a vector of integers."""
     if ndim is not None and ndim != int(ndim):
         raise FuseValueError(f"ndim is an integer, not {ndim!r}")
-    if isinstance(dims, Expr) and dims.type.ndim == 1 and dims.type.shape[0] is None and ndim is None:
+    if isinstance(dims, Expr) and dims.type.ndim == 1 and vector_length(dims) is None and ndim is None:
         raise FuseValueError("the number of sizes is not known while the graph is built: give ndim=...")
     if getattr(getattr(dims, "type", None), "ndim", np.ndim(dims) if not isinstance(dims, Expr) else 0) != 1:
         raise FuseTypeError(f"the sizes of an array are a sequence of integers, not {dims!r:.60}")

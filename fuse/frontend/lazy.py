@@ -72,7 +72,7 @@ def ifelse(condition: Any, then_branch: Any, else_branch: Any, name: str | None 
     """``then_branch`` where the scalar ``condition`` is not 0, else ``else_branch``; only the chosen one is computed.
 
     A branch is an expression, or a list or tuple of them; the result has the form of ``then_branch``. Branches agree in
-    dtype, rank and broadcast pattern, not in sizes; a Python number takes the other branch's dtype. Gradients are lazy
+    dtype and rank, not in sizes; a Python number takes the other branch's dtype. Gradients are lazy
     as well: nothing of the branch that is not taken is computed for them, and nothing flows through it. What branches
     of different conditions share is always computed. `switch` chooses per element, and computes both.
 
@@ -90,15 +90,15 @@ def ifelse(condition: Any, then_branch: Any, else_branch: Any, name: str | None 
     found = []
     for then, other in zip(*listed, strict=False):
         then, other = _number(then, other), _number(other, then)
-        kinds = [(x.type.dtype, x.type.broadcastable) if isinstance(x.type, TensorType) else x.type
+        kinds = [(x.type.dtype, x.type.ndim) if isinstance(x.type, TensorType) else x.type
                  for x in (then, other)]
         if kinds[0] != kinds[1]:
             raise FuseTypeError(
-                f"the two branches of ifelse have identical types, not {then.type.describe()} and "
+                f"the two branches of ifelse have one dtype and rank, not {then.type.describe()} and "
                 f"{other.type.describe()}; cast or reshape one of them, or give both branches as lists or neither"
             )
         if not isinstance(condition.type, TensorType) or condition.type.ndim:
-            raise FuseTypeError(f"the condition of ifelse is a scalar, not a {condition.type.describe()}")
+            raise FuseTypeError(f"The condition argument of ifelse is a scalar, not a {condition.type.describe()}")
         found.append(IFELSE(condition, then, other))
         if name is not None and found[-1].name is None:
             found[-1].name = name if len(listed[0]) == 1 else f"{name}_{len(found) - 1}"

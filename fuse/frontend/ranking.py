@@ -14,8 +14,8 @@ from fuse.frontend.reductions import kept
 from fuse.frontend.selecting import take_along_axis
 from fuse.frontend.sizes import (
     Size,
-    normalize_axes,
     normalize_axis,
+    reduced_axes,
     size_floordiv,
     size_product,
     size_sub,
@@ -71,7 +71,7 @@ def topk_and_argtopk(x: Any, kth: int, axis: int | None = -1, sorted: bool = Tru
 
 def _ordered(x: Expr, axis: Any) -> tuple[tuple[int, ...], list[int], Expr]:
     """The axes meant, the others, and the elements over those that are meant in rising order along a last axis."""
-    axes = normalize_axes(axis, x.type.ndim)
+    axes = reduced_axes(axis, x.type.ndim)
     rest = [a for a in range(x.type.ndim) if a not in axes]
     sizes = sizes_of(x)
     n = size_product([sizes[a] for a in axes])

@@ -12,7 +12,7 @@ from fuse.errors import DTypeError, FuseTypeError
 from fuse.expr import Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
 from fuse.frontend.layout import dimshuffle
-from fuse.frontend.sizes import normalize_axes
+from fuse.frontend.sizes import reduced_axes
 from fuse.op import ZERO, Op, reduction
 from fuse.types import COMPLEX, dtype_name
 
@@ -139,7 +139,7 @@ def ANY(acc, x):
 # ---------------------------------------------------------------- builders
 def reduce(op: Op, x: Expr, axis: Axis, dtype: str, keepdims: bool = False) -> Expr:
     """``op`` over ``axis`` of ``x``; a cast where there is nothing to reduce."""
-    axes = normalize_axes(axis, x.type.ndim)
+    axes = reduced_axes(axis, x.type.ndim)
     out = op(x, axis=axes, dtype=dtype) if axes else ew.cast(x, dtype)
     return kept(out, axes, x.type.ndim) if keepdims else out
 

@@ -14,7 +14,7 @@ from fuse.frontend.axes import flatten
 from fuse.frontend.layout import dimshuffle, reshape
 from fuse.frontend.reductions import Axis, kept, literal
 from fuse.frontend.reductions import max as max_
-from fuse.frontend.sizes import normalize_axes, normalize_axis, size_product, sizes_of, static_int
+from fuse.frontend.sizes import normalize_axis, reduced_axes, size_product, sizes_of, static_int
 from fuse.op import ZERO, Op, op_record
 from fuse.types import COMPLEX, TensorType, dtype_name
 
@@ -42,7 +42,7 @@ def _position(op: Op, x: Any, axis: Axis, keepdims: bool) -> Expr:
     x = as_expr(x)
     if x.type.dtype in COMPLEX:
         raise FuseTypeError(f"complex numbers have no order: {op} of abs(x), x.real or x.imag is defined")
-    axes = normalize_axes(axis, x.type.ndim)
+    axes = reduced_axes(axis, x.type.ndim)
     if not axes:
         return ew.fill(x, literal(0, "int64"))
     if len(axes) == 1:

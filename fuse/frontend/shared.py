@@ -218,4 +218,16 @@ def shared(
     return shared_leaf(type_, name, Container(kept, borrowed), strict, allow_downcast)
 
 
+def vector_length(x: Expr) -> int | None:
+    """The length of a vector if it is known while the graph is built; that of a shared one is its value's.
+
+    >>> import fuse.tensor as T
+    >>> vector_length(shared([2, 3])), vector_length(T.lvector("n"))
+    (2, None)
+    """
+    if x.type.shape[0] is None and isinstance(x, SharedVariable):
+        return len(x.get_value(borrow=True))
+    return x.type.shape[0]
+
+
 __all__ = ["Container", "SharedVariable", "shared"]

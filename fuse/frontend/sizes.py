@@ -65,6 +65,16 @@ def normalize_axes(axis: Any, ndim: int, what: str = "axis") -> tuple[int, ...]:
     return tuple(sorted(listed))
 
 
+def reduced_axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    """The axes that a reduction goes along: NumPy lets a scalar be asked for axis 0 or -1 too, and it has none.
+
+    >>> reduced_axes(-1, 2), reduced_axes(-1, 0)
+    ((1,), ())
+    """
+    asked = list(axis) if isinstance(axis, (tuple, list)) else [axis]
+    return () if ndim == 0 and [static_int(a) for a in asked] in ([0], [-1]) else normalize_axes(axis, ndim)
+
+
 def static_int(value: Any) -> int | None:
     """The integer that ``value`` (a Python, NumPy or constant 0-d integer) is, or None."""
     if isinstance(value, Constant):
@@ -257,16 +267,14 @@ def as_sizes(shape: Any, ndim: int | None = None) -> tuple[Size, ...]:
     return tuple([as_size(n) for n in listed])
 
 
-def _of_length(shape: Expr, ndim: int) -> Expr:
-    from fuse.frontend.axes import specify_shape
-
-    return specify_shape(shape, (ndim,))
-
-
 def _vector_sizes(shape: Expr, ndim: int | None) -> tuple[Size, ...]:
+    from fuse.frontend.axes import specify_shape
+    from fuse.frontend.shared import vector_length
+
     length = shape.type.shape[0]
-    if length is None and ndim is not None:
-        length, shape = ndim, _of_length(shape, ndim)
+    if length is None:
+        length = vector_length(shape) if ndim is None else ndim
+        shape = shape if length is None else specify_shape(shape, (length,))
     if length is None:
         raise ShapeError(
             f"the shape {shape} is a vector whose length is not known while the graph is built: give its length as "
@@ -433,6 +441,6 @@ def _broadcast_axis(sizes: list[Size]) -> Size:
 
 __all__ = [
     "Size", "as_size", "as_size_expr", "as_sizes", "broadcast_sizes", "constant_value", "make_vector", "normalize_axes",
-    "normalize_axis", "shape", "shape_i", "shape_of", "size", "size_add", "size_floordiv", "size_max", "size_min",
-    "size_mul", "size_product", "size_sub", "sizes_of", "static_int",
+    "normalize_axis", "reduced_axes", "shape", "shape_i", "shape_of", "size", "size_add", "size_floordiv", "size_max",
+    "size_min", "size_mul", "size_product", "size_sub", "sizes_of", "static_int",
 ]

@@ -17,7 +17,7 @@ from fuse.frontend.reductions import all as all_
 from fuse.frontend.reductions import max as max_
 from fuse.frontend.reductions import min as min_
 from fuse.frontend.reductions import sum as sum_
-from fuse.frontend.sizes import as_size_expr, normalize_axes, size_product, sizes_of
+from fuse.frontend.sizes import as_size_expr, reduced_axes, size_product, sizes_of
 from fuse.op import Op, elementwise, inexact, op_record
 from fuse.types import COMPLEX, DISCRETE, TensorType, dtype_name
 
@@ -46,7 +46,7 @@ def mean(
     TensorType(float64, vector)
     """
     x = as_expr(x)
-    axes = normalize_axes(axis, x.type.ndim)
+    axes = reduced_axes(axis, x.type.ndim)
     out = "float64" if x.type.dtype in DISCRETE else x.type.dtype
     if dtype is not None:
         out = "float64" if dtype_name(dtype) in DISCRETE else dtype_name(dtype)
@@ -72,7 +72,7 @@ def var(x: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False, correc
     out = "float64" if x.type.dtype in DISCRETE else ty.real_of(x.type.dtype)
     if x.type.dtype == "float16":
         x = ew.cast(x, "float32")
-    axes = normalize_axes(axis, x.type.ndim)
+    axes = reduced_axes(axis, x.type.ndim)
     deviation = ew.sub(x, mean(x, axes, keepdims=True))
     if x.type.dtype in COMPLEX:
         squares = ew.add(ew.sqr(ew.real(deviation)), ew.sqr(ew.imag(deviation)))
@@ -224,7 +224,7 @@ def logsumexp(op: Op, x: Any, axis: Axis = None, keepdims: bool = False) -> Expr
     1
     """
     x = as_expr(x)
-    axes = normalize_axes(axis, x.type.ndim)
+    axes = reduced_axes(axis, x.type.ndim)
     if not axes:
         return ew.cast(x, ty.inexact(x.type.dtype))
     out = op(x, axis=axes)

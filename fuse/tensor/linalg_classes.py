@@ -9,7 +9,16 @@ from fuse.errors import FuseTypeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import decompositions, equations, factors, linalg, spectral, systems
 from fuse.frontend.linalg import matmul, transpose_last
-from fuse.tensor.op_classes import Cholesky, Det, ExtractDiag, MatrixInverse, Solve, op_class, plain_builder
+from fuse.tensor.op_classes import (
+    Cholesky,
+    Det,
+    ExtractDiag,
+    MatrixInverse,
+    Solve,
+    WithParameters,
+    op_class,
+    plain_builder,
+)
 
 MatrixPinv = op_class("MatrixPinv", "pinv", lambda hermitian=False: partial(spectral.pinv, hermitian=hermitian))
 SLogDet = op_class("SLogDet", "slogdet", plain_builder(decompositions.slogdet))
@@ -35,8 +44,22 @@ CholeskySolve = op_class(
 )
 SolveBase = op_class("SolveBase", "solve solve_triangular", lambda **given: systems.solve)
 BlockDiagonal = op_class("BlockDiagonal", "set_subtensor", plain_builder(factors.block_diag))
-# Theano has this class without a function: called with matrices it serves as one.
-lstsq = op_class("lstsq", "lstsq", lambda *given, **named: factors.lstsq(*given, **named) if given else factors.lstsq)
+
+
+class lstsq(WithParameters):
+    """The op of `linalg.lstsq`, which Theano has as a class, ``lstsq()(a, b, rcond)``, and PyTensor as a function.
+
+    >>> x, residuals, rank, s = lstsq([[1.0], [1.0]], [1.0, 3.0])
+    >>> x.eval(), isinstance(x.owner.op, lstsq)
+    (array([2.]), True)
+    """
+
+    has = staticmethod(lambda op: op.name == "lstsq")
+    build = staticmethod(lambda: factors.lstsq)
+
+    def __new__(cls, *given: Any, **named: Any) -> Any:
+        """Results for matrices, for nothing the op."""
+        return factors.lstsq(*given, **named) if given else super().__new__(cls)
 
 
 def _vector_on_diagonal(x: Any) -> Expr:

@@ -186,7 +186,7 @@ Elemwise = op_class(
 )
 CAReduce = op_class(
     "CAReduce", lambda op: op.kind == "reduction", lambda scalar_op, axis=None: partial(_reduce, scalar_op, axis),
-    """Reductions: sum, prod, max, min, all, any; called with a scalar op and axes, the reduction.
+    """Reductions: sum, prod, max, min, all, any; called with a scalar op and axes, the reduction in its own dtype.
 
     >>> import fuse.tensor as T
     >>> x = T.dvector("x")
@@ -200,7 +200,7 @@ _REDUCTIONS = {
 }
 
 
-def _reduce(scalar_op: Any, axis: Any, x: Any) -> Expr:
+def _reduce(scalar_op: Any, axis: Any, x: Any, **dtypes: Any) -> Expr:
     record = getattr(scalar_op, "op", scalar_op)
     name: Any = getattr(record, "name", None) or getattr(record, "__name__", "")
     function: Any = _REDUCTIONS.get(name)
@@ -212,10 +212,16 @@ def _reduce(scalar_op: Any, axis: Any, x: Any) -> Expr:
             f"{name} over an axis of {x.type.dtype} would join the bits of its numbers: no such reduction exists; for "
             "truth values write all() or any(), for bits a fuse.reduce with & or |"
         )
-    return function(x, axis=axis)
+    if name not in ("add", "mul"):
+        return function(x, axis=axis)
+    return function(x, axis=axis, **dtypes) if dtypes else ew.cast(function(x, axis=axis), x.type.dtype)
 
 
-CAReduceDtype = CAReduce
+CAReduceDtype = op_class(
+    "CAReduceDtype", CAReduce.has, lambda scalar_op, axis=None, dtype=None, acc_dtype=None: partial(
+        _reduce, scalar_op, axis, dtype=dtype, acc_dtype=acc_dtype
+    ), "Reductions whose dtype is given, or is that of sum and prod.",
+)
 DimShuffle = op_class("DimShuffle", "dimshuffle", _dimshuffle, "The op that orders, inserts and drops axes.")
 Sum = op_class("Sum", "sum", _reduced(reductions.sum))
 Prod = op_class("Prod", "prod", _reduced(reductions.prod))

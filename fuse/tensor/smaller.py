@@ -18,6 +18,7 @@ from fuse.frontend.join import concatenate, join
 from fuse.frontend.layout import dimshuffle
 from fuse.frontend.linalg import dot
 from fuse.frontend.permutations import permute_row_elements
+from fuse.frontend.shared import vector_length
 from fuse.frontend.sizes import normalize_axes, sizes_of
 from fuse.frontend.statistics import mean
 from fuse.typebase import Type as Type
@@ -177,15 +178,18 @@ def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: in
 def get_vector_length(v: Any) -> int:
     """The length of a vector, where it is known while the graph is built; else FuseValueError.
 
+    A shared variable's is that of the value it has now.
+
     >>> get_vector_length([1, 2, 3])
     3
     """
     v = as_expr(v)
     if v.type.ndim != 1:
         raise ShapeError(f"get_vector_length takes a vector, not a {v.type.describe()}")
-    if v.type.shape[0] is None:
+    length = vector_length(v)
+    if length is None:
         raise FuseValueError(f"Length of {v} cannot be determined: it is not known while the graph is built")
-    return v.type.shape[0]
+    return length
 
 
 def is_flat(var: Any, ndim: int | None = None, outdim: int | None = None) -> bool:

@@ -87,15 +87,6 @@ def divide(x, y):
     return complex(across * scale, up * scale)
 
 
-def floor_divide(x, y):
-    return complex(np.floor(divide(x, y).real), 0.0)
-
-
-def remainder(x, y):
-    whole = np.floor(divide(x, y).real)
-    return complex(x.real - y.real * whole, x.imag - y.imag * whole)
-
-
 def multiply(x, y):
     return complex(x.real * y.real - x.imag * y.imag, x.real * y.imag + x.imag * y.real)
 
@@ -203,7 +194,7 @@ def arccosh(x):
 TABLE: dict[str, Any] = {
     "less": less, "less_equal": less_equal, "maximum": maximum, "minimum": minimum, "isinf": isinf,
     "isfinite": isfinite, "real": real, "imag": imag, "conjugate": conjugate, "absolute": absolute, "angle": angle,
-    "sign": sign, "divide": divide, "floor_divide": floor_divide, "remainder": remainder, "power": power,
+    "sign": sign, "divide": divide, "power": power,
     "exp": exp, "exp2": exp2, "expm1": "np.expm1", "log": "np.log", "log2": "np.log2", "log10": "np.log10",
     "log1p": "np.log1p", "sqrt": sqrt,
     "sin": sin, "cos": cos, "tan": "np.tan",
