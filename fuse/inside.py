@@ -21,7 +21,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "fuse.graph.rewriting.db": ("fuse.gof.optdb",),
     "fuse.graph.rewriting.kanren": (),
     "fuse.graph.rewriting.unify": (),
-    "fuse.graph.rewriting.utils": ("fuse.rules", "fuse.gof.graph"),
+    "fuse.graph.rewriting.utils": ("fuse.gof.optdb", "fuse.gof.graph"),
     "fuse.link.basic": ("fuse.gof.link",),
     "fuse.link.c": (),
     "fuse.link.c.basic": ("fuse.gof.link",),
@@ -79,7 +79,7 @@ RENAMED = {
     "CVM": "VM_Linker", "EquilibriumGraphRewriter": "EquilibriumOptimizer", "GraphRewriter": "EquilibriumOptimizer",
     "OpKeyGraphRewriter": "OpKeyOptimizer", "PatternNodeRewriter": "PatternSub", "RewriteDatabaseQuery": "Query",
     "SequentialGraphRewriter": "SeqOptimizer", "SubstitutionNodeRewriter": "OpSub", "VMLinker": "VM_Linker",
-    "WalkingGraphRewriter": "TopoOptimizer", "node_rewriter": "local_optimizer", "rewrite_graph": "simplify",
+    "WalkingGraphRewriter": "TopoOptimizer", "node_rewriter": "local_optimizer",
     "walking_rewriter": "out2in",
 }
 

@@ -8,7 +8,7 @@ import fuse
 import fuse.tensor as pt
 from fuse.errors import ShapeError
 from fuse.gradient import DisconnectedType
-from fuse.graph.replace import graph_replace, vectorize_graph
+from fuse.graph.replace import graph_replace, vectorize_graph, vectorize_node
 from fuse.tensor.blockwise import Blockwise
 from fuse.tensor.elemwise import CAReduce, CAReduceDtype
 from fuse.tensor.extra_ops import broadcast_shape
@@ -246,6 +246,37 @@ def test_tiles_of_few_repetitions():
     for wrong, ndim in ((2.5, None), ((1, 2, 2), 2)):
         with pytest.raises(ValueError):
             pt.tile(x, wrong, ndim)
+
+
+def test_applications_are_made_for_batches():
+    x, rows, more = pt.dvector("x"), pt.dmatrix("rows"), pt.dmatrix("more")
+    given = np.arange(6.0).reshape(2, 3)
+    pair, part = (x + x).owner, x[1:].owner
+    made = [vectorize_node(pair, rows, more), vectorize_node(pair, rows, x), vectorize_node(part, rows)]
+    f = fuse.function([rows, more, x], [n.outputs[0] for n in made], mode=PLAIN)
+    both, one, sliced = f(given, 10 * given, np.ones(3))
+    assert both.tolist() == (11 * given).tolist() and one.tolist() == (given + 1).tolist()
+    assert sliced.tolist() == given[:, 1:].tolist()
+    several = vectorize_node(pt.linalg.svd(rows)[0].owner, pt.dtensor3("t"))
+    assert [out.ndim for out in several.outputs] == [3, 2, 3]
+    with pytest.raises(ValueError, match="takes 2 inputs"):
+        vectorize_node(pair, rows)
+
+
+def test_gradients_in_loops_whose_draws_stay_outside_of_them():
+    """A generator is a state of both loops; no gradient arrives at it, and what arrives at the rest is right."""
+    x, stream = pt.dmatrix("x"), pt.random.utils.RandomStream(3)
+
+    def inner(i, given):
+        return given + stream.multinomial(1, fuse.gradient.disconnected_grad(given / given.sum(axis=1, keepdims=True)))
+
+    def outer(i, given):
+        pooled, updates = fuse.scan(inner, sequences=[pt.arange(2)], non_sequences=[given])
+        return pooled * stream.binomial(1, 1.0), updates
+
+    found, updates = fuse.scan(outer, sequences=[pt.arange(3)], non_sequences=[x])
+    slope = fuse.grad(found.sum(), x)
+    assert fuse.function([x], slope, updates=updates, mode=PLAIN)(np.ones((2, 2))).tolist() == [[6.0, 6.0]] * 2
 
 
 def test_scalars_have_an_axis_for_reductions():

@@ -65,6 +65,11 @@ def test_names_that_are_others_here():
     x = pt.dvector("x")
     assert PatternNodeRewriter is fuse.gof.PatternSub and node_rewriter is fuse.gof.local_optimizer
     assert rewrite_graph(pt.log(1 + x)) is pt.log1p(x) and is_same_graph(x, x)
+    assert rewrite_graph([pt.log(1 + x), x], include=("canonicalize", "specialize")) == [pt.log1p(x), x]
+    given = fuse.FunctionGraph([x], [pt.log(1 + x)])
+    copied = rewrite_graph(given, clone=True)
+    assert given.outputs == [pt.log(1 + x)] and copied.outputs[0].op.name == "log1p"
+    assert rewrite_graph(given) is given and given.outputs == [pt.log1p(x)]
 
 
 def test_functions_that_are_modules_too():

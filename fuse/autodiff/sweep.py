@@ -137,9 +137,9 @@ def _reaching(order: Sequence[Expr], targets: set[Expr], stop: set[Expr]) -> set
 
 def _arrived(node: Expr, terms: Mapping[Any, list[Cotangent]]) -> Any:
     """The sum of what arrived at ``node``; a tuple, one entry per output, for a node with several outputs."""
-    if is_tensor(node):
+    if not isinstance(node.type, ty.TupleType):
         return _total(terms.get(node, ()))
-    parts = tuple([_total(terms.get((node, i), ())) for i in range(len(node.type.elements))])  # type: ignore[attr-defined]
+    parts = tuple([_total(terms.get((node, i), ())) for i in range(len(node.type.elements))])
     if all(isinstance(p, Marker) for p in parts) and not (ZERO in parts and _hides_jumps(node)):
         return next((kind for kind in (ZERO, _CONSTANT) if kind in parts), DISCONNECTED)
     return tuple([ZERO if p is _CONSTANT else p for p in parts])
@@ -235,8 +235,9 @@ def _elementwise_rule(node: Expr, i: int, rule: Any, g: Expr, wanted: bool) -> A
 
 
 def _dense(node: Expr, i: int, g: Cotangent) -> Cotangent:
-    """ZERO as an array of zeros, for rules that take the cotangents of several outputs."""
-    return filled(op("part", node, i=i), 0.0) if g is ZERO else g
+    """ZERO as an array of zeros (as nothing for what is no array), for rules that take those of several outputs."""
+    part = op("part", node, i=i)
+    return (filled(part, 0.0) if is_tensor(part) else DISCONNECTED) if g is ZERO else g
 
 
 def _fit(node: Expr, i: int, h: Any) -> Cotangent:

@@ -8,7 +8,7 @@ from fuse.internals import lookup as _lookup
 from fuse.mode import Rules
 from fuse.rules.named import REGISTERED, Database
 
-__all__ = ["DB", "EquilibriumDB", "LocalGroupDB", "Query", "SequenceDB", "optdb"]
+__all__ = ["DB", "EquilibriumDB", "LocalGroupDB", "Query", "SequenceDB", "optdb", "rewrite_graph"]
 
 
 class Query(Rules):
@@ -55,6 +55,32 @@ def _query(*tags: Any, **subquery: Any) -> Rules:
     [log1p(x)]
     """
     return Rules("fast_run")
+
+
+def rewrite_graph(
+    graph: Any, include: Iterable[str] = ("canonicalize",), custom_rewrite: Any = None, clone: bool = False,
+    **query: Any,
+) -> Any:
+    """An expression, a list of them or a FunctionGraph, rewritten by all rules and then by ``custom_rewrite``.
+
+    A FunctionGraph is changed itself, unless it is to be cloned. Tags have no effect: fuse's rules are one whole.
+
+    >>> import fuse.tensor as T
+    >>> x = T.dvector("x")
+    >>> rewrite_graph(T.log(1 + x), include=("canonicalize", "specialize"))
+    log1p(x)
+    """
+    from fuse.gof.fg import FunctionGraph
+
+    several = isinstance(graph, (list, tuple))
+    if isinstance(graph, FunctionGraph):
+        fgraph = graph.clone() if clone else graph
+    else:
+        fgraph = FunctionGraph(outputs=list(graph) if several else [graph], clone=False)
+    Rules("fast_run").rewrite(fgraph)
+    if custom_rewrite is not None:
+        custom_rewrite.rewrite(fgraph)
+    return fgraph if isinstance(graph, FunctionGraph) else list(fgraph.outputs) if several else fgraph.outputs[0]
 
 
 optdb = REGISTERED

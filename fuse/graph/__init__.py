@@ -1,4 +1,5 @@
 """PyTensor's ``graph``: its names for graphs and own ops, which Theano has in ``gof``."""
+from fuse.gof.optdb import rewrite_graph as rewrite_graph
 from fuse.graph import basic as basic
 from fuse.graph import fg as fg
 from fuse.graph import op as op
@@ -17,5 +18,6 @@ from fuse.graph.op import Op as Op
 from fuse.graph.replace import clone_replace as clone_replace
 from fuse.graph.replace import graph_replace as graph_replace
 from fuse.graph.replace import vectorize_graph as vectorize_graph
+from fuse.graph.replace import vectorize_node as vectorize_node
 from fuse.graph.traversal import explicit_graph_inputs as explicit_graph_inputs
 from fuse.graph.type import Type as Type

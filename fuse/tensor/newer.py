@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -282,8 +282,13 @@ def vectorize(func: Callable[..., Any], signature: str | None = None) -> Callabl
     return call
 
 
+InterpolationMethod = Literal["linear", "nearest", "first", "last", "mean"]
+valid_methods = get_args(InterpolationMethod)
+
+
 def interpolate1d(
-    x: Any, y: Any, method: str = "linear", left_pad: Any = None, right_pad: Any = None, extrapolate: bool = True
+    x: Any, y: Any, method: InterpolationMethod = "linear", left_pad: Any = None, right_pad: Any = None,
+    extrapolate: bool = True,
 ) -> Callable[[Any], Expr]:
     """The function between the points (``x``, ``y``), in any order, by
     'linear', 'nearest', 'first', 'last' or 'mean' values.
@@ -294,7 +299,7 @@ def interpolate1d(
     >>> interpolate1d([0.0, 1.0, 2.0], [0.0, 10.0, 40.0])([0.5, 3.0]).eval()
     array([ 5., 70.])
     """
-    if method not in ("linear", "nearest", "first", "last", "mean"):
+    if method not in valid_methods:
         raise FuseValueError(f"interpolate1d has no method {method!r}: linear, nearest, first, last or mean")
     xs, ys = as_expr(x), as_expr(y)
     if xs.type.ndim != 1 or ys.type.ndim != 1:
