@@ -17,6 +17,16 @@ from fuse.tensor.elemwise import Elemwise, Sum
 rng = np.random.default_rng(0)
 
 
+def test_composites_of_scalars():
+    a, b = scalar.floats("ab")
+    both = scalar.Composite([a, b], [a + b, a / b])
+    node = both.make_node(b, a)
+    assert node.op is both and node.inputs == [b, a] and node.outputs == [b + a, b / a] == both(b, a)
+    assert scalar.Composite([a], [a]).make_node(b).out is b
+    with pytest.raises(TypeError, match="takes 2 arguments, not 1"):
+        both(a)
+
+
 class Scaled(scalar.UnaryScalarOp):
     """``factor * x``: an op with a parameter."""
 

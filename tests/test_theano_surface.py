@@ -81,10 +81,15 @@ def test_quotients_and_ranges_of_scalars():
 @pytest.mark.parametrize("linker", [gof.PerformLinker, gof.OpWiseCLinker, gof.CLinker, gof.DualLinker])
 def test_linkers_make_functions_of_graphs(linker):
     x, y = T.dvectors("x", "y")
-    f = linker().accept(fuse.FunctionGraph([x, y], [x * y, x.sum()])).make_function()
-    product, total = f([1.0, 2.0], [3.0, 4.0])
+    graph = fuse.FunctionGraph([x, y], [x * y, x.sum()])
+    product, total = linker().accept(graph).make_function()([1.0, 2.0], [3.0, 4.0])
     np.testing.assert_array_equal(product, [3.0, 8.0])
     assert total == 3.0
+    own = [[np.ones(2)], [None]]
+    thunk, given, found = linker().accept(graph).make_thunk(input_storage=own)
+    given[1].data = np.array([3.0, 4.0])
+    thunk()
+    assert own[1][0] is given[1].data and found[0].data.tolist() == [3.0, 4.0] and found[1].value == 2.0
     with pytest.raises(ValueError):
         linker().make_function()
 

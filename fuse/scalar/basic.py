@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as _np
@@ -98,7 +99,7 @@ floats, ints, complexs = _makers("float64"), _makers("int64"), _makers("complex1
 complexs64 = _makers("complex64")
 
 
-def Composite(inputs: Sequence[Expr], outputs: Sequence[Expr]) -> Callable[..., Any]:
+class Composite:
     """The function of scalars or arrays that has ``outputs`` as its value at ``inputs``.
 
     >>> x, y = floats("xy")
@@ -106,13 +107,21 @@ def Composite(inputs: Sequence[Expr], outputs: Sequence[Expr]) -> Callable[..., 
     >>> float(f(as_expr(2.0), as_expr(3.0)).eval())
     8.0
     """
-    def apply(*args: Any) -> Any:
-        if len(args) != len(inputs):
-            raise TypeError(f"this Composite takes {len(inputs)} arguments, not {len(args)}")
-        found = substitute(list(outputs), dict(zip(inputs, map(as_expr, args), strict=True)))
-        return found[0] if len(found) == 1 else found
 
-    return apply
+    def __init__(self, inputs: Sequence[Expr], outputs: Sequence[Expr]) -> None:
+        self.inputs, self.outputs = list(inputs), list(outputs)
+
+    def make_node(self, *args: Any) -> SimpleNamespace:
+        """The arguments, and the outputs at them."""
+        if len(args) != len(self.inputs):
+            raise TypeError(f"this Composite takes {len(self.inputs)} arguments, not {len(args)}")
+        given = list(map(as_expr, args))
+        found = substitute(self.outputs, dict(zip(self.inputs, given, strict=True)))
+        return SimpleNamespace(op=self, inputs=given, outputs=found, out=found[0])
+
+    def __call__(self, *args: Any) -> Any:
+        found = self.make_node(*args).outputs
+        return found[0] if len(found) == 1 else found
 
 
 # Theano's classes of scalar ops, by the function that each stands for.
@@ -208,4 +217,4 @@ def InRange(openlow: Any, openhi: Any) -> Callable[[Any, Any, Any], Expr]:
 
 
 __all__ = [name for name in globals() if not name.startswith("_") and name not in ("annotations", "Any", "Callable",
-           "Sequence", "substitute", "variable")]
+           "Sequence", "SimpleNamespace", "substitute", "variable")]
