@@ -159,8 +159,9 @@ def _only_place(entry: tuple[Any, ...]) -> int | Expr | None:
             return as_size_expr(size_add(ew.cast(base, "int64"), low))
         return None
     start = 0 if entry[1] is None else entry[1]
-    stop = 0 if entry[2] is None and start == -1 else entry[2]
-    return start if isinstance(start, int) and isinstance(stop, int) and stop == start + 1 else None
+    if start == -1:  # to the end: what ends at 0 begins there too
+        return start if entry[2] is None else None
+    return start if isinstance(start, int) and isinstance(entry[2], int) and entry[2] == start + 1 else None
 
 
 def _offset(bound: Expr) -> tuple[Expr, int]:
