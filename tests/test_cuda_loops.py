@@ -63,6 +63,17 @@ def until():
     return [a], [powers], [1.5]
 
 
+def a_number_beside_rows():
+    """A state that is a number, stored by a part of the step whose threads share rows: all of them need it."""
+    def step(s, k):
+        new, more = s[:, T.constant([-1, *range(8)])], k + 1
+        return [new, more], fuse.scan_module.until(T.eq(T.and_(more < n, abs(new).sum() < 1e3), False))
+
+    n = T.lscalar("n")
+    states = scanned(step, [w, T.constant(0)], n_steps=8)
+    return [w, n], states, [W, 5]
+
+
 def products():
     states = scanned(lambda s: T.tanh(T.dot(w, s)) + T.dot(s, s), h, n_steps=4)
     return [h, w], [states, T.grad(states.sum(), h)], [H, W]
@@ -103,6 +114,7 @@ CASES = [
     (elementwise, THREAD), (counted_elements, THREAD), (batch, BLOCK), (layer, ONE_BLOCK),
     (rows_and_columns, ONE_BLOCK), (numbers, ONE_THREAD), (until, ONE_THREAD), (products, ONE_BLOCK),
     (gathered, ONE_BLOCK), (stored, ONE_BLOCK), (scattered, ONE_BLOCK), (best_ways, BLOCK),
+    (a_number_beside_rows, ONE_BLOCK),
 ]  # fmt: skip
 
 

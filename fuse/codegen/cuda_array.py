@@ -228,7 +228,7 @@ class DeviceArray:
         made = empty(self.shape, self.dtype)
         if self.size:
             if self.is_contiguous:
-                self.memory.on.copy(made.flat(), self.flat())
+                made.memory.on.copy(made.flat(), self.flat())
             else:
                 from fuse.codegen.cuda_launch import copy_into
 

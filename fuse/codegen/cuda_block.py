@@ -210,7 +210,7 @@ class BlockEmitter(OneBlock):
     def guard(self, buffer: str, index: Any) -> str:
         if self.one_thread:
             return self.checked(index).removeprefix(" and ")
-        if buffer in self.buffers and not self.buffers[buffer].ndim and not self.part.groups:
+        if buffer in self.buffers and not self.buffers[buffer].ndim:
             return ""  # a number, which every thread has
         return super().guard(buffer, index)
 

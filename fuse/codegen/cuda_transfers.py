@@ -17,6 +17,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,7 @@ NEAR = 1 << 18  # bytes of a stage for these
 APART = 256  # each begins at a multiple of so many bytes, as blocks of memory do
 STAGE, STAGES = 4 << 20, 3  # bytes of a stage, and their number
 MARKS = 8
+Part = tuple[tuple[int, ...], Any, int]  # an array in a vector of bytes: its shape, dtype and first byte
 
 
 class Stage:
@@ -145,21 +147,25 @@ class Near:
 
     def download(self, sources: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
         """Copies of vectors on the device, once all launches have run."""
+        places = list(accumulate([apart(s.nbytes) for s in sources], initial=0))
+        return self._fetched(sources, places, [(s.shape, s.dtype, at) for s, at in zip(sources, places, strict=False)])
+
+    def download_parts(self, source: Any, parts: Sequence[Part]) -> list[Any]:
+        """Copies of arrays in a vector of bytes on the device, once all launches have run."""
+        return self._fetched([source], (0, source.nbytes), parts)
+
+    def _fetched(self, sources: Sequence[Any], places: Sequence[int], parts: Sequence[Part]) -> list[Any]:
         self.busy = True
         try:
-            room, at = self.take(sum([apart(s.nbytes) for s in sources]))
-            found = []
-            for source in sources:
-                here = np.ndarray(source.shape, source.dtype, room, at)
-                self.on.fetch(source, here, self.on.stream)
-                found.append(here)
-                at += apart(source.nbytes)
+            room, at = self.take(places[-1])
+            for source, place in zip(sources, places, strict=False):
+                self.on.fetch(source, room[at + place : at + place + source.nbytes].view(source.dtype), self.on.stream)
             self.on.wait()
-            copied = [here.copy() for here in found]
+            found = taken(room, at, parts)
             self.at = 0  # all that used the stages has passed
             for stage in self.stages:
                 stage.used = False
-            return copied
+            return found
         finally:
             self.busy = False
 
@@ -167,6 +173,11 @@ class Near:
 def apart(count: int) -> int:
     """The bytes that small arrays of ``count`` bytes take among others."""
     return -(-count // APART) * APART
+
+
+def taken(room: Any, at: int, parts: Sequence[Part]) -> list[Any]:
+    """Copies of arrays that begin behind the byte ``at`` of ``room``."""
+    return [np.ndarray(shape, dtype, room, at + place).copy() for shape, dtype, place in parts]
 
 
 def fill(room: Any, at: int, arrays: Sequence[np.ndarray[Any, Any]], places: Sequence[int]) -> None:
@@ -187,4 +198,4 @@ def _pieces(array: np.ndarray[Any, Any]) -> Iterator[slice]:
         yield slice(start, min(start + step, array.size))
 
 
-__all__ = ["LARGE", "SMALL", "Near", "Transfers", "apart", "fill"]
+__all__ = ["LARGE", "SMALL", "Near", "Part", "Transfers", "apart", "fill", "taken"]

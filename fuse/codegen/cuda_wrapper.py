@@ -47,6 +47,7 @@ class DeviceWriter(SizeNames):
         self.regions: list[DeviceRegion] = []
         self.loops: list[DeviceLoop] = []  # those that are one launch
         self.steps: list[tuple[str, str]] = []  # what runs where, for people
+        self.numbers: dict[int, str] = {}  # what takes the inputs that are numbers, by their places
         self.scope |= {"empty": empty, "to_device": to_device, "Refused": Refused, "number": number}
         self.checked = False
         self.text = self.write()
@@ -58,14 +59,15 @@ class DeviceWriter(SizeNames):
     def write(self) -> str:
         names = [f"x{k}" for k in range(len(self.program.inputs))]
         taken = []
-        for variable, name in zip(self.program.inputs, names, strict=True):
+        for place, (variable, name) in enumerate(zip(self.program.inputs, names, strict=True)):
             self.env[variable] = name
             if not isinstance(variable.type, TensorType):
                 continue
             if variable.type.ndim:
                 taken.append(variable)
             else:
-                self.line(f"{name} = {self.give('take', taking_number(variable))}({name})")
+                take = self.numbers[place] = self.give("take", taking_number(variable))
+                self.line(f"{name} = {take}({name})")
         if taken:
             given = ", ".join([self.env[v] for v in taken])
             self.line(f"{given}, = {self.give('take', taking(taken))}({given})")

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fuse.codegen import cuda_transfers
-from fuse.codegen.cuda_transfers import Near, Transfers
+from fuse.codegen.cuda_transfers import Near, Part, Transfers, taken
 from fuse.devices import is_simulated, resolve
 from fuse.errors import DeviceError
 
@@ -110,8 +110,7 @@ class Device(ABC):
 
     def typed(self, block: Any, pointer: int, dtype: Any, start: int, count: int) -> Any:
         """``count`` elements of a block, which is at ``pointer``, from byte ``start`` on."""
-        kind = np.dtype(dtype)
-        return block[start : start + count * kind.itemsize].view(kind)
+        return block[start : start + count * np.dtype(dtype).itemsize].view(dtype)
 
     def upload(self, target: Any, array: Any, since: int | None = None) -> None:
         """Copy an array of the host to the device, to memory that nothing has used since a tick, if one is given."""
@@ -152,6 +151,14 @@ class Device(ABC):
         self.counts["bytes to the host"] += sum([s.nbytes for s in sources])
         tick = self.tick()
         found = near.download(sources)
+        self.idle = max(self.idle, tick)
+        return found
+
+    def download_parts(self, source: Any, parts: Sequence[Part]) -> list[Any]:
+        """Copies on the host of small arrays in a vector of bytes."""
+        self.counts["bytes to the host"] += source.nbytes
+        near, tick = self.near, self.tick()
+        found = near.download_parts(source, parts) if near is not None else taken(self.read(source), 0, parts)
         self.idle = max(self.idle, tick)
         return found
 

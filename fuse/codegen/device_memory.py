@@ -7,6 +7,7 @@ numba-cuda's.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from typing import Any
 
@@ -16,15 +17,11 @@ import numpy as np
 class Span:
     """Part of a block of memory: ``size`` elements of ``dtype`` from ``address`` on."""
 
-    __slots__ = ("address", "block", "dtype", "size", "start")
+    __slots__ = ("address", "block", "dtype", "nbytes", "size", "start")
 
     def __init__(self, block: Any, address: int, start: int, dtype: np.dtype[Any], size: int) -> None:
         self.block, self.address, self.start = block, address + start, start
-        self.dtype, self.size = dtype, size
-
-    @property
-    def nbytes(self) -> int:
-        return int(self.size * self.dtype.itemsize)
+        self.dtype, self.size, self.nbytes = dtype, size, size * dtype.itemsize
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -94,8 +91,11 @@ class Driver:
         self.done(self.driver.cuMemsetD8Async(target.address, 0, target.nbytes, self.handle))
 
 
-def _address(array: np.ndarray[Any, Any]) -> int:
-    return int(array.__array_interface__["data"][0])
+def _address(array: Any) -> int:
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # a third of the time of the other way
+    except (TypeError, ValueError):  # of arrays that nobody may write to, or without elements
+        return int(array.__array_interface__["data"][0])
 
 
 def driver_of(handle: int, agrees: Callable[[Driver], bool]) -> Driver | None:

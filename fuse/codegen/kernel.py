@@ -240,8 +240,7 @@ class Kernel:
     narrow: tuple[Axis, Axis, bool] | None = None
     # The axis along rows, the bytes read of each of its elements, and whether the kernel is the one for long rows.
     long: tuple[Axis, int, bool] | None = None
-    # The form for little work, where it is another one than this: what it does tells how much work there is.
-    plain: Kernel | None = None
+    plain: Kernel | None = None  # the form for little work, where it is another one: it tells how much work there is
 
     def __str__(self) -> str:
         from fuse.codegen.listing import listing

@@ -1,0 +1,113 @@
+"""Calls on small arrays of the host that are done as an earlier one was: the same results, errors and launches."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from test_cuda_transfers import Event, Streams
+
+import fuse
+import fuse.tensor as T
+from fuse.codegen import cuda_replay, cuda_transfers, device
+from fuse.errors import FuseIndexError, FuseValueError, ShapeError
+from fuse.frontend.random import RandomStreams
+
+device.simulate()
+rng = np.random.default_rng(3)
+
+
+@pytest.fixture
+def replayed(monkeypatch):
+    """How many calls were, so far."""
+    calls, run = [], cuda_replay.Replay.__call__
+
+    def call(self, arrays, numbers):
+        calls.append(run(self, arrays, numbers))
+        return calls[-1]
+
+    monkeypatch.setattr(cuda_replay.Replay, "__call__", call)
+    return lambda: len(calls)
+
+
+def same(found, wanted):
+    for have, want in zip(found, wanted, strict=True):
+        assert have.dtype == want.dtype and have.shape == want.shape and have.flags.writeable
+        np.testing.assert_allclose(have, want, rtol=1e-5, atol=1e-6)
+
+
+def test_results_and_launches_are_those_of_other_calls(replayed):
+    x, a, v = T.fmatrix("x"), T.fscalar("a"), T.dvector("v")
+    outputs = [x * a + v, T.nnet.softmax(x).T, x[::-1], x.sum(0) * v * a, v, (x * v).max(1), T.constant(np.arange(3.0))]
+    f, plain = [fuse.function([x, v, a], outputs, device=where) for where in ("cuda", "cpu")]
+    kept = []
+    for n in (4, 4, 4, 4, 5, 4, 5, 5, 0, 0, 0):
+        values = rng.normal(size=(n, 6)).astype("f4"), rng.normal(size=6), np.float32(rng.normal())
+        values = (np.asfortranarray(values[0]), values[1].repeat(2)[::2], values[2])
+        with device.counted() as seen:
+            found = f(*values)
+        same(found, plain(*values))
+        kept += [(n, found, [a.copy() for a in found], seen()["launches"])]
+    assert replayed() == 5
+    for _, found, copies, _ in kept:
+        assert all(np.array_equal(a, b) for a, b in zip(found, copies, strict=True))  # nobody has written into them
+    assert len({(n, launches) for n, _, _, launches in kept}) == 3
+    assert "allocations" not in seen() and "compiled kernels" not in seen()
+    short = np.ones((4, 6), "f2")
+    same(f(short, v=np.arange(6), a=1), plain(short, np.arange(6), 1))
+
+
+def test_an_index_out_of_bounds_is_an_error_in_each_call(replayed):
+    x, i = T.dvector("x"), T.lvector("i")
+    f = fuse.function([x, i], [x[i] * 2, x.sum()], device="cuda")
+    values = rng.normal(size=5)
+    for at in ([0, 4], [1, -5], [3, 2], [3, 5], [-6, 0], [0, 1]):
+        if max(at) > 4 or min(at) < -5:
+            with pytest.raises(FuseIndexError):
+                f(values, np.array(at))
+        else:
+            same(f(values, np.array(at)), [values[at] * 2, np.asarray(values.sum())])
+    assert replayed() == 4
+
+
+def test_other_errors_are_those_of_the_first_call(replayed):
+    x, y = T.dvector("x"), T.dvector("y")
+    f = fuse.function([x, y], x.max() + y, device="cuda")
+    for _ in range(3):
+        with pytest.raises(FuseValueError):
+            f(np.ones(0), np.ones(2))
+    g = fuse.function([x, y], x * y, device="cuda")
+    for _ in range(3):
+        with pytest.raises(ShapeError):
+            g(np.ones(3), np.ones(2))
+        np.testing.assert_array_equal(g(np.ones(1), np.arange(2.0)), np.arange(2.0))
+    assert not replayed()
+
+
+def test_calls_that_do_more_are_done_as_ever(replayed):
+    """Updates, draws, sizes that are values, loops, and calls on the host."""
+    x, n, m = T.dvector("x"), T.lscalar("n"), T.dmatrix("m")
+    total = fuse.shared(np.zeros(3))
+    states, _ = fuse.scan(lambda v, s: s + v, sequences=x, outputs_info=T.constant(0.0))
+    step = fuse.function([x], x * total, updates=[(total, total + x)], device="cuda")
+    part = fuse.function([x, n], x[:n] * n, device="cuda")
+    drawn = fuse.function([x], x + RandomStreams(1).uniform(x.shape), device="cuda")
+    solved = fuse.function([m, x], T.slinalg.solve(m, x) + states[-1], device="cuda")
+    draws = [drawn(np.zeros(3)) for _ in range(3)]
+    assert not np.array_equal(draws[0], draws[2]) and not np.array_equal(draws[1], draws[2])
+    for k in range(4):
+        np.testing.assert_array_equal(step(np.ones(3)), np.full(3, float(k)))
+        np.testing.assert_array_equal(part(np.ones(3), k), np.full(min(k, 3), float(k)))
+        np.testing.assert_allclose(solved(2 * np.eye(3), np.arange(3.0) + k), (np.arange(3.0) + k) / 2 + 3 + 3 * k)
+    assert not replayed()
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_stages_wait_for_copies_that_are_under_way(waits, replayed, monkeypatch):
+    monkeypatch.setattr(cuda_transfers, "NEAR", 2048)
+    monkeypatch.setattr(Event, "waits", waits)
+    x, y = T.dvector("x"), T.dvector("y")
+    with device.working_on(Streams(eager=False)):
+        f = fuse.function([x, y], [x * 2 + y, (x * y).sum()], device="cuda")
+        for _ in range(7):
+            a, b = rng.normal(size=(2, 9))
+            same(f(a, b), [a * 2 + b, np.asarray((a * b).sum())])
+    assert replayed() == 5
