@@ -31,7 +31,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "fuse.link.c.params_type": ("fuse.gof.params_type",),
     "fuse.link.c.type": ("fuse.gof.type",),
     "fuse.link.jax": (),
-    "fuse.link.numba": (),
+    "fuse.link.numba": ("fuse.gof.link",),
     "fuse.link.utils": ("fuse.gof.link",),
     "fuse.link.vm": ("fuse.gof.vm", "fuse.gof.link"),
     "fuse.scan.basic": ("fuse.scan_module.scan",),

@@ -27,7 +27,7 @@ INTERNALS: dict[str, tuple[str, str]] = {
     "fuse.compile.maker": ("FunctionMaker", "use fuse.function"),
     "fuse.compile.function_module": ("_pickle_Function convert_function_input FunctionMaker", "use fuse.function"),
     "fuse.compile.mode": (
-        "AddDestroyHandler AddFeatureOptimizer OPT_* PrintCurrentFunctionGraph predefined_linkers "
+        "AddDestroyHandler AddFeatureOptimizer OPT_MINIMUM PrintCurrentFunctionGraph predefined_linkers "
         "predefined_optimizers register_linker register_optimizer",
         "fuse.Mode says which rewrites run",
     ),

@@ -155,6 +155,23 @@ def test_databases_of_rewrites_are_asked_by_tags():
     assert result("+other") == [T.sin(x)]
 
 
+def test_modes_are_made_of_linkers_and_choices():
+    from fuse.link.numba import NumbaLinker
+
+    from fuse.compile.mode import OPT_FAST_COMPILE, OPT_FAST_RUN, OPT_NONE
+
+    x = T.dvector("x")
+    for choice, rewriting, backend, ops in (
+        (OPT_NONE, "none", "interpreted", ["add", "log"]), (OPT_FAST_COMPILE, "FAST_COMPILE", "interpreted", ["log1p"]),
+        (OPT_FAST_RUN.excluding("inplace"), "default", "compiled", ["log1p"]),
+    ):
+        mode = fuse.Mode(NumbaLinker(), choice)
+        assert (mode.rewriting, mode.backend) == (rewriting, backend)
+        f = fuse.function([x], T.log(1 + x), mode=mode)
+        assert [n.op.name for n in f.maker.fgraph.toposort()] == ops and f([0.0]) == 0.0
+    assert fuse.compile.OPT_NONE is OPT_NONE
+
+
 def test_systems_of_half_precision_are_solved_in_single():
     a, b = T.matrix(dtype="float16"), T.matrix(dtype="float16")
     found = T.slinalg.solve(a, b)

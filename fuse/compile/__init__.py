@@ -51,6 +51,7 @@ shared_constructor = shared
 _HOMES = {
     **dict.fromkeys(("Rebroadcast", "Shape", "SpecifyShape"), "fuse.tensor"), "shape": "fuse.tensor",
     "function_dump": "fuse.misc.pkl_utils",
+    **dict.fromkeys([name for name in vars(mode) if name.startswith("OPT_")], "fuse.compile.mode"),
 }
 _elsewhere, _inside = _borrowed(__name__, _HOMES), _lookup(__name__)
 

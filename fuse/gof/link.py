@@ -8,7 +8,7 @@ from fuse.compiled import function
 from fuse.internals import lookup as _lookup
 from fuse.mode import Mode
 
-__all__ = ["CLinker", "DualLinker", "Linker", "OpWiseCLinker", "PerformLinker", "VM_Linker"]
+__all__ = ["CLinker", "DualLinker", "Linker", "NumbaLinker", "OpWiseCLinker", "PerformLinker", "VM_Linker"]
 
 
 class Cell:
@@ -105,6 +105,6 @@ class DualLinker(Linker):
     mode = "DebugMode"
 
 
-CLinker = VM_Linker = OpWiseCLinker
+CLinker = VM_Linker = NumbaLinker = OpWiseCLinker
 
 __getattr__ = _lookup(__name__)

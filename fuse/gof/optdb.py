@@ -12,16 +12,18 @@ __all__ = ["DB", "EquilibriumDB", "LocalGroupDB", "Query", "SequenceDB", "optdb"
 
 
 class Query(Rules):
-    """Which rewrites are wanted; as the optimizer of a Mode it means ``'fast_run'``, whatever its tags are.
+    """Which rewrites are wanted; as the optimizer of a Mode ``'none'`` for no tags, ``'fast_compile'`` for that tag
+    alone, and ``'fast_run'`` for others.
 
     >>> import fuse
-    >>> fuse.Mode("py", Query(["canonicalize"])).rewriting
-    'default'
+    >>> [fuse.Mode("py", Query(tags)).rewriting for tags in (["canonicalize"], ["fast_compile"], [])]
+    ['default', 'FAST_COMPILE', 'none']
     """
 
     def __new__(cls, include: Iterable[str] = (), require: Any = (), exclude: Any = (), *_: Any, **__: Any) -> Query:
-        made = super().__new__(cls, "fast_run")
-        made.include, made.require, made.exclude = set(include), set(require or ()), set(exclude or ())
+        wanted = set(include)
+        made = super().__new__(cls, "fast_run" if wanted - {"fast_compile"} else "fast_compile" if wanted else "none")
+        made.include, made.require, made.exclude = wanted, set(require or ()), set(exclude or ())
         made.position_cutoff = None
         return made
 
