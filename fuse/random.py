@@ -130,12 +130,12 @@ def normal(key: Any, shape: Shape = None, mean: Any = 0.0, std: Any = 1.0, dtype
 
 
 def truncated_normal(key: Any, shape: Shape = None, mean: Any = 0.0, std: Any = 1.0, dtype: Any = None) -> Expr:
-    """Normally distributed numbers within two standard deviations.
+    """Draws of a normal law without its tails beyond two of its standard deviations ``std``.
 
     >>> bool((abs(truncated_normal(key(1), 1000).eval()) <= 2).all())
     True
     """
-    return _Source(key).truncated_normal(shape, mean, std, dtype=dtype)
+    return _Source(key).normal(shape, mean, std, dtype=dtype, truncate=True)
 
 
 def bernoulli(key: Any, p: Any = 0.5, shape: Shape = None) -> Expr:

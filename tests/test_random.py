@@ -68,6 +68,8 @@ LAWS = [
     ("normal float32", lambda r: r.normal(size=(N,), dtype="float32"), stats.norm()),
     ("normal 5 +- 0.1", lambda r: r.normal(size=(N,), avg=5.0, std=0.1), stats.norm(5, 0.1)),
     ("truncated", lambda r: r.normal(size=(N,), truncate=True), stats.truncnorm(-2, 2)),
+    ("truncated, of a given deviation", lambda r: r.truncated_normal(size=(N,), avg=1.0, std=3.0),
+     stats.truncnorm(-2, 2, 1.0, 3.0 / stats.truncnorm.std(-2, 2))),
     ("later call", lambda r: advanced(r, r.normal(size=(N,)), 3), stats.norm()),
 ]
 COUNTS = [

@@ -181,13 +181,13 @@ class RandomStreams:
     ) -> Expr:
         """Normally distributed numbers with mean ``avg`` and standard deviation ``std`` (Box and Muller, 1958).
 
-        ``truncate``: only values within two standard deviations.
+        ``truncate``: only values within two standard deviations, which are then 0.88 of ``std`` themselves.
 
         >>> RandomStreams(1).normal(size=(2, 3), dtype="float32").type
         TensorType(float32, (2, 3))
         """
         if truncate:
-            return self.truncated_normal(size, avg, std, ndim, dtype)
+            return self._truncated(1.0, size, avg, std, ndim, dtype)
         avg, std = as_expr(avg), as_expr(std)
         name = float_dtype(dtype, avg, std)
         inner = "float32" if name == "float16" else name
@@ -205,14 +205,17 @@ class RandomStreams:
         self, size: Any = None, avg: Any = 0.0, std: Any = 1.0, ndim: int | None = None, dtype: Any = None,
         nstreams: Any = None, **_: Any,
     ) -> Expr:
-        """Normal numbers within two standard deviations of ``avg``: of others the distribution keeps none."""
+        """Draws of a normal law without its tails beyond two deviations; ``std`` is the deviation of what is left."""
+        return self._truncated(0.8796256610342398, size, avg, std, ndim, dtype)  # scipy.stats.truncnorm.std(-2, 2)
+
+    def _truncated(self, spread: float, size: Any, avg: Any, std: Any, ndim: int | None, dtype: Any) -> Expr:
         avg, std = as_expr(avg), as_expr(std)
         name = float_dtype(dtype, avg, std)
         sizes = draw_sizes(size, ndim, avg, std)
         u = self._uniform(sizes, "float64")
         edge = 0.9544997361036416  # erf(sqrt(2)), the probability of staying within
         inside = ew.mul(constant(edge, dtype="float64"), ew.sub(ew.mul(constant(2, dtype="float64"), u), 1))
-        z = ew.cast(ew.mul(constant(np.sqrt(2.0)), ew.erfinv(inside)), name)
+        z = ew.cast(ew.mul(constant(np.sqrt(2.0) / spread), ew.erfinv(inside)), name)
         return _scaled(z, *fitted(sizes, avg, std))
 
     # ---------------------------------------------------------------- discrete
