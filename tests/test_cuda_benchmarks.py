@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -45,6 +47,25 @@ def test_the_ends_of_large_results_are_compared(kind, monkeypatch):
 def test_cases_are_left_out_when_time_is_over(capsys):
     assert main(["--check", "--peers", "fuse", "--only", "small", "--limit", "-1", "--skip", "1"]) == 0
     assert "--skip 1 begins with small/tanh sum" in capsys.readouterr().out
+
+
+def test_the_first_run_is_commands_that_there_are(monkeypatch, capsys):
+    spec = importlib.util.spec_from_file_location("first_run", ROOT / "tests" / "gpu" / "__main__.py")
+    first = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(first)
+    ran = []
+    monkeypatch.setattr(first.subprocess, "run", lambda command, cwd: ran.append(command) or SimpleNamespace(
+        returncode=int("--check" in command)))
+    assert first.main([]) == 1  # one part has failed, and the others ran
+    assert "ok      tests" in (said := capsys.readouterr().out) and "FAILED  the benchmark's results" in said
+    commands = first.parts("first.json", 60, simulated=False)
+    assert [[sys.executable, *c] for c in commands.values()][:2] == ran
+    assert (ROOT / commands["tests"][2]).is_dir()
+    for name in ("the benchmark's results", "the benchmark"):
+        options = cli._parser().parse_args(commands[name][2:])
+        assert options.check is (options.output is None)
+    monkeypatch.setattr(first, "TESTED", {"nothing_like_it": "fuse[test]"})
+    assert first.main([]) == 2 and "pip install 'fuse[test]'" in capsys.readouterr().err
 
 
 def test_the_simulator_has_no_speed():

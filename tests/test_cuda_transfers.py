@@ -6,7 +6,7 @@ import pytest
 
 import fuse
 import fuse.tensor as T
-from fuse.codegen import cuda_array, cuda_transfers, device
+from fuse.codegen import cuda_array, cuda_replay, cuda_transfers, device
 
 device.simulate()
 
@@ -143,6 +143,21 @@ def test_small_arrays_are_copied_together_and_their_stages_wait(waits, monkeypat
             for found, want in zip(results, [40.0, np.full((3, 4), 18, "f4"), np.full(5, 7.0)], strict=True):
                 assert found.dtype == np.asarray(want).dtype
                 np.testing.assert_array_equal(found, want)
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_calls_that_are_replayed_wait_for_their_results(waits, monkeypatch):
+    monkeypatch.setattr(cuda_transfers, "NEAR", 2048)
+    monkeypatch.setattr(Event, "waits", waits)  # the stream itself is waited for
+    x, y = T.dvector("x"), T.dvector("y")
+    with device.working_on(Streams(eager=False)):
+        f = fuse.function([x, y], [x * 2 + y, (x * y).sum()], device="cuda")
+        for k in range(7):
+            a, b = np.arange(9.0) + k, np.full(9, float(k))
+            first, second = f(a, b)
+            np.testing.assert_array_equal(first, a * 2 + b)
+            assert second == (a * b).sum()
+        assert [type(found) for found in f.fn.replays.seen.values()] == [cuda_replay.Replay]
 
 
 def test_a_single_array_that_fits_into_no_stage_is_copied_by_itself(monkeypatch):

@@ -69,7 +69,8 @@ class Number(NamedTuple):
 class Recorder:
     """A device that does as another one is told, and notes what that was.
 
-    ``alike``: whether another call with arrays of the same shapes is the same, but for addresses and the numbers given.
+    ``alike``: whether another call with arrays of the same shapes, and the same integers, is the same but for addresses
+    and the numbers given.
     """
 
     def __init__(self, on: device.Device, given: Sequence[Any]) -> None:
@@ -106,11 +107,12 @@ class Recorder:
 
     def number(self, value: Any, dtype: str) -> Any:
         found = self.on.number(value, dtype)
+        if isinstance(value, (int, np.integer, np.bool_)):  # sizes, and what may be one, are the same in the next call
+            return found
         which = next((k for k, given in enumerate(self.given) if given is value), None)
+        self.alike &= which is not None  # what other numbers follow from is not known here
         if which is not None:
             self.known[id(found)] = found, Number(which, dtype)
-        elif type(value) is not int:  # as sizes are; what other numbers follow from is not known here
-            self.alike = False
         return found
 
     def upload_all(self, target: Any, arrays: Sequence[Any], places: Sequence[int]) -> None:
@@ -210,7 +212,7 @@ class Replay:
 
 
 class Replays:
-    """The calls of one program that are replayed, by the shapes of their arrays.
+    """The calls of one program that are replayed, by the shapes of their arrays and by integers, which may be sizes.
 
     ``numbers`` are the names in the program's text of what takes the inputs that are numbers, by their places.
     """
@@ -219,6 +221,7 @@ class Replays:
         self.numbers = [(k, program.scope[name]) for k, name in numbers.items()]
         kinds = [(k, x.type) for k, x in enumerate(program.inputs) if k not in numbers]
         self.arrays = [(k, t.numpy_dtype, t.ndim) for k, t in kinds if isinstance(t, TensorType)]
+        self.whole = [k for k, (x, _) in enumerate(self.numbers) if program.inputs[x].type.dtype[0] not in "fc"]
         self.seen: dict[Any, Any] = {}  # True: calls that came once; None: those that are done as ever
         # What it does with numbers that are taken already, so that they are found again where launches get them.
         scope = program.scope | {name: lambda value: value for name in numbers.values()}
@@ -234,7 +237,11 @@ class Replays:
                 return None
             arrays.append(value)
             shapes.append(value.shape)
-        key = on.block, on.threads, on.multiprocessors, on.little, *shapes
+        try:
+            numbers = [take(values[k]) for k, take in self.numbers]
+        except Exception:  # which the call that is done as ever tells
+            return None
+        key = on.block, on.threads, on.multiprocessors, on.little, *shapes, *[numbers[k] for k in self.whole]
         found = self.seen.get(key, False)
         if not found:
             if found is not None:
@@ -242,7 +249,6 @@ class Replays:
                     self.seen.clear()
                 self.seen[key] = True
             return None
-        numbers = [take(values[k]) for k, take in self.numbers]
         if found is not True:
             return cast("list[Any] | None", found(arrays, numbers))
         given, recorder = list(values), Recorder(on, numbers)
@@ -259,11 +265,8 @@ class Replays:
 
 
 def replays(program: DeviceProgram, numbers: dict[int, str]) -> Replays | None:
-    """What replays the calls of a program; None for one that does more than launch kernels, or that keeps anything.
-
-    Numbers that are integers may be sizes.
-    """
-    plain = all(isinstance(x.type, TensorType) and (x.type.ndim or x.type.dtype[0] in "fc") for x in program.inputs)
+    """What replays the calls of a program; None for one that does more than launch kernels, or that keeps anything."""
+    plain = all(isinstance(x.type, TensorType) for x in program.inputs)
     kept = program.updates or any(leaf.op is SHARED for leaf in leaves(program.results))
     launched = program.steps and all(kind.startswith("kernel") for kind, _ in program.steps)
     if not plain or kept or not launched or len(numbers) == len(program.inputs):

@@ -245,6 +245,8 @@ class DeviceWriter(SizeNames):
             size = self.sizes.host(number)
             if isinstance(size, int) or self.is_ready(size):
                 return str(size) if isinstance(size, int) else self.size(size)
+        if number.op is INPUT and isinstance(number.type, TensorType) and not number.type.ndim:
+            return f"int({self.env[number]})"  # which is on the host
         return f"int({self.array(number)})"
 
     def view(self, node: Expr) -> None:

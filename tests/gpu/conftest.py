@@ -14,7 +14,8 @@ import pytest
 
 os.environ["FUSE_TEST_GPU"] = "1"  # tests/test_cuda.py asks for the simulator where this is not set
 sys.path.insert(0, str(Path(__file__).parents[1]))
-pytest.register_assert_rewrite("test_cuda", "test_cuda_little", "test_examples", "elementwise_cases")
+SHOWN_TOO = "test_cuda", "test_cuda_little", "test_cuda_replay", "test_examples", "elementwise_cases"
+pytest.register_assert_rewrite(*SHOWN_TOO)
 
 
 def _missing():

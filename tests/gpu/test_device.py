@@ -37,6 +37,14 @@ from test_cuda_profile import (  # noqa: F401
     test_bytes_are_those_of_the_arrays_that_a_kernel_reads_and_writes,
     test_calls_that_the_host_serves_are_watched_too,
 )
+from test_cuda_replay import (  # noqa: F401
+    replayed,
+    test_an_index_out_of_bounds_is_an_error_in_each_call,
+    test_calls_that_do_more_are_done_as_ever,
+    test_other_errors_are_those_of_the_first_call,
+    test_results_and_launches_are_those_of_other_calls,
+    test_sizes_and_choices_are_those_of_each_call,
+)
 
 from fuse.codegen import device
 
