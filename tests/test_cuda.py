@@ -24,7 +24,8 @@ from fuse.codegen import device, dlpack, mathlib, turns
 from fuse.codegen.cuda_array import DeviceArray, foreign, to_device
 from fuse.codegen.cuda_launch import Launches
 from fuse.codegen.inline import compute_dtype, inline
-from fuse.codegen.kernel import Axis, Buffer, Combine, Compute, Init, Kernel, Load, Loop, Store, check
+from fuse.codegen.kernel import Axis, Buffer, Combine, Compute, Init, Kernel, Load, Loop, Store
+from fuse.codegen.wellformed import check
 from fuse.errors import DeviceError, FuseTypeError, ShapeError
 from fuse.op import OPS
 from fuse.reference import evaluate

@@ -7,9 +7,10 @@ import pytest
 import fuse
 import fuse.tensor as T
 from fuse.codegen import interpret
-from fuse.codegen.kernel import Loop, check, walk
+from fuse.codegen.kernel import Loop, walk
 from fuse.codegen.program import compile_program
 from fuse.codegen.region import MAX_ARRAYS
+from fuse.codegen.wellformed import check
 
 RNG = np.random.default_rng(7)
 

@@ -205,3 +205,27 @@ def test_compiled_products_agree_with_numpy():
         np.testing.assert_allclose(got, want, rtol=1e-12)
     with pytest.raises(ShapeError):
         f(a, b[:3], c)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_factors_of_a_matrix_are_shared(dtype):
+    a, b = random_array(RNG, (6, 6), dtype), random_array(RNG, (6, 2), dtype)
+    a[[0, 3]] *= -1
+    x, y = T.matrix(dtype=dtype), T.matrix(dtype=dtype)
+    sign, log = T.linalg.slogdet(x)
+    f = fuse.function([x, y], [
+        T.linalg.solve(x, y), T.linalg.solve(x.T, y[:, 0]), T.linalg.matrix_inverse(x), sign, log, T.grad(log, x),
+    ])
+    kept = a.copy()
+    inverse, (want_sign, want_log) = np.linalg.inv(a), np.linalg.slogdet(a)
+    wanted = [np.linalg.solve(a, b), np.linalg.solve(a.T, b[:, 0]), inverse, want_sign, want_log, inverse.T]
+    for have, want in zip(f(a, b), wanted, strict=True):
+        assert have.dtype == dtype and have.shape == np.shape(want)
+        np.testing.assert_allclose(have, want, rtol=1e-9 if dtype == "float64" else 2e-4)
+    np.testing.assert_array_equal(a, kept)
+    told = f.explain()
+    assert told.count("call lu_factor") == 1 and "call slogdet" not in told and "call matrix_inverse" not in told
+    with pytest.raises(fuse.errors.MatrixError, match="solve: Singular matrix"):
+        f(np.ones((6, 6), dtype), b)
+    only = fuse.function([x], [*T.linalg.slogdet(x)])(np.ones((6, 6), dtype))
+    assert float(only[1]) == -np.inf

@@ -18,9 +18,9 @@ from statistics_cases import (
 import fuse
 import fuse.tensor as T
 from fuse.codegen import interpret
-from fuse.codegen.kernel import check
 from fuse.codegen.program import compile_program
 from fuse.codegen.runner import BY_ROWS
+from fuse.codegen.wellformed import check
 from fuse.config import config
 from fuse.reference import evaluate
 

@@ -7,8 +7,9 @@ import pytest
 import fuse
 import fuse.tensor as T
 from fuse.codegen import interpret
-from fuse.codegen.kernel import Load, Loop, Update, check, walk
+from fuse.codegen.kernel import Load, Loop, Update, walk
 from fuse.codegen.program import compile_program
+from fuse.codegen.wellformed import check
 from fuse.errors import FuseIndexError
 
 RNG = np.random.default_rng(11)

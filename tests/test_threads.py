@@ -16,8 +16,9 @@ from random_programs import make_program
 import fuse
 import fuse.tensor as T
 from fuse.codegen import emit_streams, pool, threads
-from fuse.codegen.kernel import Loop, check
+from fuse.codegen.kernel import Loop
 from fuse.codegen.program import compile_program
+from fuse.codegen.wellformed import check
 from fuse.config import config
 from fuse.errors import FuseError
 

@@ -23,7 +23,7 @@ from fuse.codegen.collapse import collapse
 from fuse.codegen.emit_cpu import CpuEmitter, Source
 from fuse.codegen.expand import expand, settle
 from fuse.codegen.host import SizeNames
-from fuse.codegen.kernel import Buffer, Local, check
+from fuse.codegen.kernel import Buffer, Local
 from fuse.codegen.launch import Launcher
 from fuse.codegen.region import SCATTERS, Region, is_literal
 from fuse.codegen.schedule import schedule
@@ -31,6 +31,7 @@ from fuse.codegen.sizes import Size
 from fuse.codegen.syntax import parse
 from fuse.codegen.text import numpy_dtype
 from fuse.codegen.texts import Texts
+from fuse.codegen.wellformed import check
 from fuse.codegen.written import without_detours
 from fuse.errors import FuseTypeError, origin_text
 from fuse.expr import CONSTANT, INPUT, SHARED, Expr, leaves, toposort

@@ -30,7 +30,6 @@ from fuse.codegen.kernel import (
     Loop,
     Store,
     Update,
-    check,
     walk,
 )
 from fuse.codegen.launch import alike
@@ -38,6 +37,7 @@ from fuse.codegen.nest import Binding
 from fuse.codegen.region import Operand, Region
 from fuse.codegen.schedule import Scheduler
 from fuse.codegen.sizes import Sizes
+from fuse.codegen.wellformed import check
 from fuse.expr import Expr
 from fuse.op import OPS, Op
 

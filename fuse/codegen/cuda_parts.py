@@ -31,12 +31,12 @@ from fuse.codegen.kernel import (
     Split,
     Store,
     Update,
-    conflict,
     uses,
     walk,
 )
 from fuse.codegen.lanes import accumulator_dtype
 from fuse.codegen.text import is_innermost
+from fuse.codegen.wellformed import conflict
 
 EFFECTS = (Store, Update, Put)
 

@@ -13,7 +13,7 @@ from fuse.codegen.byrows import by_rows, tall_axes
 from fuse.codegen.collapse import collapse
 from fuse.codegen.emit_cpu import Source
 from fuse.codegen.flatrows import is_narrow, narrow_axes
-from fuse.codegen.kernel import Accesses, Axis, Combine, Kernel, Local, Loop, accesses, check
+from fuse.codegen.kernel import Accesses, Axis, Combine, Kernel, Local, Loop, accesses
 from fuse.codegen.lanes import MANY_ROWS
 from fuse.codegen.load import Kernel as BlockOperation
 from fuse.codegen.load import compile_kernel, key_of
@@ -32,6 +32,7 @@ from fuse.codegen.sizes import Sizes
 from fuse.codegen.staging import staged
 from fuse.codegen.tape import Step, bodies, is_long
 from fuse.codegen.taped import recipe_of, with_tape
+from fuse.codegen.wellformed import check
 from fuse.expr import Expr
 
 Array = Any

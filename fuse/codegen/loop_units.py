@@ -10,7 +10,7 @@ from fuse.codegen.collapse import collapse
 from fuse.codegen.emit_cpu import CpuEmitter
 from fuse.codegen.finishing import Plan
 from fuse.codegen.inline import constant_text
-from fuse.codegen.kernel import Kernel, Local, check
+from fuse.codegen.kernel import Kernel, Local
 from fuse.codegen.load import ArgType
 from fuse.codegen.loop_emit import Merge, NotCompiled, Place, copy_lines
 from fuse.codegen.multiply_add import has_multiply_add, with_multiply_add
@@ -20,6 +20,7 @@ from fuse.codegen.schedule import schedule
 from fuse.codegen.sizes import Size, Sizes
 from fuse.codegen.staging import in_runs
 from fuse.codegen.text import as_dtype
+from fuse.codegen.wellformed import check
 from fuse.expr import CONSTANT, Constant, Expr
 
 

@@ -30,11 +30,11 @@ from fuse.codegen.kernel import (
     Split,
     Store,
     Update,
-    conflict,
     uses,
     walk,
 )
 from fuse.codegen.pool import MUCH_WORK
+from fuse.codegen.wellformed import conflict
 
 # Work is counted in units of about 1/40 nanosecond: one byte moved, or one operation of a vector's element.
 BLOCKS = 64  # at most so many blocks of a reduction

@@ -10,6 +10,7 @@ from fuse.codegen.accumulate import with_accumulation
 from fuse.codegen.assume import asked_sizes, assume_idioms, assume_rows, with_sure_sizes
 from fuse.codegen.contract import with_products
 from fuse.codegen.expand import expand, settle
+from fuse.codegen.factored import with_shared_factors
 from fuse.codegen.halo import with_halos
 from fuse.codegen.launch import Launcher
 from fuse.codegen.swept import Matrix, matrices, swept
@@ -43,6 +44,8 @@ class Planned:
         if program.assuming:
             results, more = assume_rows(results)
             self.assumed += more
+        if program.mode in ("default", "fast"):
+            results = with_shared_factors(results)
         expanded = without_detours(expand(results))
         if program.mode != "strict":
             expanded = with_halos(expanded)

@@ -13,7 +13,7 @@ from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
 from fuse.frontend.creation import eye, tril, triu
-from fuse.frontend.decompositions import NO_COMPLEX_GRADIENT, guarded, lapack_dtype, require_square
+from fuse.frontend.decompositions import NO_COMPLEX_GRADIENT, SINGULAR, guarded, lapack_dtype, require_square
 from fuse.frontend.layout import dimshuffle, iota
 from fuse.frontend.linalg import matmul, transpose_last
 from fuse.frontend.parts import part
@@ -23,12 +23,21 @@ from fuse.frontend.systems import triangular_solution
 from fuse.op import DISCONNECTED, Op, op_record
 from fuse.types import COMPLEX, INTEGER, TensorType, TupleType, real_of
 
+_LETTERS = {"f": "s", "d": "d", "F": "c", "D": "z"}
+
+
+def _lapack(name: str, x: Any) -> Any:
+    """LAPACK's function for the dtype of ``x``."""
+    from scipy.linalg import lapack
+
+    return getattr(lapack, _LETTERS[x.dtype.char] + name)
+
 
 def _factor_numpy(x: Any) -> list[Any]:
-    from scipy.linalg.lapack import get_lapack_funcs
-
+    getrf = _lapack("getrf", x)
+    if x.ndim == 2 and x.size:
+        return list(getrf(x)[:2])
     factors, pivots = np.empty(x.shape, x.dtype), np.empty(x.shape[:-1], "int32")
-    (getrf,) = get_lapack_funcs(("getrf",), (x,))
     for at in np.ndindex(x.shape[:-2] if x.size else (0,)):
         factors[at], pivots[at], _ = getrf(x[at])  # a zero pivot is no fault of the factors
     return [factors, pivots]
@@ -101,6 +110,28 @@ def pivot_to_permutation(op: Op, p: Any, inverse: bool = False) -> Expr:
     (array([2, 0, 1]), array([1, 2, 0]))
     """
     return op(as_expr(p), inverse=bool(inverse))
+
+
+def _solutions(packed: Any, b: Any, *, pivots: Any, transposed: bool) -> Any:
+    if not packed.diagonal().all():
+        raise np.linalg.LinAlgError("Singular matrix")
+    return _lapack("getrs", packed)(packed, pivots, b, trans=transposed)[0] if b.size else b.copy()
+
+
+_solutions_or_error = guarded("solve", _solutions, SINGULAR)
+
+
+@op_record(
+    "opaque", infer=lambda packed, pivots, b, **_: TensorType(b.type.dtype, b.type.shape),
+    shape=lambda node, packed, pivots, b: b,
+    numpy=lambda packed, pivots, b, **params: _solutions_or_error(packed, b, pivots=pivots, **params),
+)
+def lu_solution(op: Op, packed: Expr, pivots: Expr, b: Expr, *, transposed: bool) -> Expr:
+    """The solution of ``a x = b``, or of ``a^T x = b``, from what ``lu_factor(a)`` gave, of one dtype with ``b``.
+
+    Plans have it where several steps share factors. It has no derivative: formulas have `lu_solve`.
+    """
+    return op(packed, pivots, b, transposed=transposed)
 
 
 def lu_factor(a: Any, *, check_finite: bool = True, overwrite_a: bool = False) -> tuple[Expr, Expr]:
