@@ -2,10 +2,12 @@
 
 Everything here is NumPy's own, since its functions build expressions when they are given some, but for those that make
 an array out of a list, a number or several values, which NumPy does by itself: ``array``, ``asarray``, ``full``, ``r_``
-and ``c_``; and for ``vectorize``, which is ``fuse.vectorize``.
+and ``c_``; and for ``vectorize``, which is ``fuse.vectorize``. Arrays that are made here of sizes, bounds or values
+(``array``, ``zeros``, ``arange``, ``eye``, ...) may be indexed by expressions and have ``.at`` (`fuse.frontend.held`).
 """
 from __future__ import annotations
 
+import functools
 import sys
 from typing import Any
 
@@ -16,6 +18,7 @@ from fuse.expr import Expr, as_expr
 from fuse.frontend import creation
 from fuse.frontend import elementwise as ew
 from fuse.frontend.axes import atleast_1d
+from fuse.frontend.held import held
 from fuse.frontend.join import concatenate, stack
 from fuse.transforms.mapped import vectorize
 
@@ -45,7 +48,7 @@ def array(object: Any, dtype: Any = None, *, ndmin: int = 0, **options: Any) -> 
            [ 0.,  1.]])
     """
     if not _symbolic(object):
-        return np.array(object, dtype=dtype, ndmin=ndmin, **options)
+        return held(np.array(object, dtype=dtype, ndmin=ndmin, **options))
     made = _stacked(object)
     made = made if dtype is None else ew.cast(made, dtype)
     return made.dimshuffle(*["x"] * max(0, ndmin - made.type.ndim), *range(made.type.ndim))
@@ -57,7 +60,7 @@ def asarray(a: Any, dtype: Any = None, **options: Any) -> Any:
     >>> asarray([1.0, 2.0])
     array([1., 2.])
     """
-    return array(a, dtype) if _symbolic(a) else np.asarray(a, dtype=dtype, **options)
+    return array(a, dtype) if _symbolic(a) else held(np.asarray(a, dtype=dtype, **options))
 
 
 asanyarray = ascontiguousarray = asarray
@@ -73,7 +76,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, **options: Any) -> Any:
     """
     if _symbolic(shape) or _symbolic(fill_value):
         return creation.full(shape, _stacked(fill_value), dtype)
-    return np.full(shape, fill_value, dtype=dtype, **options)
+    return held(np.full(shape, fill_value, dtype=dtype, **options))
 
 
 class _Joiner:
@@ -100,8 +103,25 @@ class _Joiner:
 r_, c_ = _Joiner("r_", columns=False), _Joiner("c_", columns=True)
 
 
+# NumPy's functions that make arrays of sizes and bounds.
+_MAKERS = frozenset(
+    "arange diag_indices empty eye frombuffer fromfunction fromiter fromstring genfromtxt geomspace hamming hanning "
+    "identity indices kaiser bartlett blackman linspace loadtxt logspace meshgrid ones tri tril_indices triu_indices "
+    "zeros".split()
+)
+
+
 def __getattr__(name: str) -> Any:
-    return getattr(np, name)
+    found = getattr(np, name)
+    if name not in _MAKERS:
+        return found
+
+    @functools.wraps(found)
+    def made(*args: Any, **options: Any) -> Any:
+        return held(found(*args, **options))
+
+    globals()[name] = made
+    return made
 
 
 def __dir__() -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import dataclasses
+import functools
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any
@@ -241,6 +242,29 @@ def map(function: Callable[..., Any], tree: Any, *rest: Any, is_leaf: Callable[[
     return unflatten(shape, [function(*row) for row in zip(first, *[upto(shape, t) for t in rest], strict=True)])
 
 
+def reduce(
+    function: Callable[[Any, Any], Any], tree: Any, *initial: Any, is_leaf: Callable[[Any], bool] | None = None
+) -> Any:
+    """``function`` of the leaves of ``tree``, two at a time from the first on: ``functools.reduce`` for trees.
+
+    >>> reduce(lambda total, w: total + w**2, {"w": 2.0, "b": [1.0, 3.0]}, 0.0)
+    14.0
+    """
+    return functools.reduce(function, leaves(tree, is_leaf), *initial)
+
+
+def transpose(outer: Structure, inner: Structure, tree: Any) -> Any:
+    """A tree of structure ``outer`` whose leaves are trees of structure ``inner``, turned inside out.
+
+    Raises FuseTypeError where ``tree`` is none.
+
+    >>> transpose(structure([0, 0]), structure({"a": 0, "b": 0}), [{"a": 1, "b": 2}, {"a": 3, "b": 4}])
+    {'a': [1, 3], 'b': [2, 4]}
+    """
+    rows = [upto(inner, each) for each in upto(outer, tree)]
+    return unflatten(inner, [unflatten(outer, [row[i] for row in rows]) for i in range(inner.count)])
+
+
 def upto(shape: Structure, tree: Any) -> list[Any]:
     """The subtrees of ``tree`` at the leaves of ``shape``."""
     if shape.kind is None:
@@ -283,4 +307,7 @@ def paths(shape: Structure, name: str = "") -> list[str]:
     return [p for i, c in enumerate(shape.children) for p in paths(c, name + known.label(shape.data, i))]
 
 
-__all__ = ["Structure", "flatten", "leaves", "map", "paths", "register", "spread", "structure", "unflatten", "upto"]
+__all__ = [
+    "Structure", "flatten", "leaves", "map", "paths", "reduce", "register", "spread", "structure", "transpose",
+    "unflatten", "upto",
+]

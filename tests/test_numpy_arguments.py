@@ -164,6 +164,39 @@ def test_numpy_under_another_name():
     np.testing.assert_allclose(turned, [-np.sin(0.5), np.cos(0.5)])
 
 
+def test_arrays_that_are_made_here_take_expressions_for_indices():
+    i, j = np.array([2, 0]), 1
+
+    def f(i, j):
+        table = fnp.arange(6.0).reshape(2, 3)
+        return (
+            fnp.eye(3)[i], table[1, i], table[j:, ::2], fnp.array([5, 7])[j], fnp.linspace(0.0, 1.0, 3)[None, i],
+            fnp.zeros(3).at[i].add(2.0), table.at[j].set(fnp.full(3, 9.0)), fnp.meshgrid(X[0], X[0])[0].at[:, j].get(),
+        )
+
+    traced, known = fuse.jit(f, mode="FAST_COMPILE")(i, j), f(i, j)
+    replaced = np.arange(6.0).reshape(2, 3)
+    replaced[1] = 9.0
+    np.testing.assert_array_equal(known[0], np.eye(3)[i])
+    np.testing.assert_array_equal(known[5], [2.0, 0.0, 2.0])
+    np.testing.assert_array_equal(known[6], replaced)
+    for a, b in zip(traced, known, strict=True):
+        assert isinstance(b, (np.ndarray, np.generic)) and a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+    given = fuse.shared(3.0)
+    assert fnp.zeros(2).at[0].set(given).eval().tolist() == [3.0, 0.0]  # what it is now, not what it was
+    ones = fnp.ones(3)
+    assert repr(ones) == repr(np.ones(3)) and type(ones.sum()) is np.float64 and type(ones[0]) is np.float64
+    double = fuse.jit(lambda x: 2 * x)
+    for each in (np.ones(3), ones, np.ones(3), ones):  # the way of calls such as the last one serves both
+        assert type(double(each)) is np.ndarray and double._fast((each,), {}).tolist() == [2.0, 2.0, 2.0]
+    assert double(fnp.array(1.0)) == 2.0 and double._fast((fnp.array(1.5),), {}) == 3.0
+    with pytest.raises(fuse.errors.FuseIndexError):
+        ones.at[3].set(1.0)
+    with pytest.raises(AttributeError, match="no_such"):
+        ones.at[0].no_such
+
+
 def test_what_numpy_refuses_or_has_other_values_for():
     z, n, few = np.array([1 + 2j, 3 - 1j]), np.array([-3, 0, 2]), np.array([1.0, 4.0])
     for f in (lambda x: x % 3, lambda x: 7 // x, lambda x: np.divmod(x, 2), lambda x: np.fmod(x, 2),

@@ -721,6 +721,25 @@ def test_changed_copies_at_equal_places():
         fuse.jit(lambda a: a.at[i].multiply(2))(X)
 
 
+def test_second_derivatives_of_results_that_are_no_scalars():
+    x = np.array([0.5, 2.0])
+    both, aux = fuse.hessian(lambda x: ({"cube": x**3, "dot": x @ x}, x[0]), has_aux=True)(x)
+    cube = np.zeros((2, 2, 2))
+    cube[[0, 1], [0, 1], [0, 1]] = 6 * x
+    same(both["cube"], cube)
+    same(both["dot"], 2 * np.eye(2))
+    assert aux == 0.5
+    mixed = fuse.hessian(lambda a, b: np.stack([a * b, a**2]), (0, 1))(2.0, 3.0)
+    same(mixed[0][0], np.array([0.0, 2.0]))
+    same(mixed[1][0], np.array([1.0, 0.0]))
+
+
+def test_gradients_stop_at_the_leaves_of_trees():
+    stopped = fuse.grad(lambda p: p["a"] * fuse.stop_gradient(p)["b"][0] + fuse.stop_gradient(p["a"]))
+    found = stopped({"a": 2.0, "b": [3.0]})
+    assert found["a"] == 3.0 and found["b"][0] == 0.0
+
+
 # ---------------------------------------------------------------- trees
 def test_trees_there_and_back():
     tree = {"b": [1, (2, None)], "a": Point(3, Layer(4, 5, "n"))}
@@ -735,3 +754,11 @@ def test_trees_there_and_back():
         fuse.tree.unflatten(structure, leaves[:-1])
     with pytest.raises(FuseValueError):
         fuse.tree.unflatten(structure, [*leaves, 1])
+    rows = {"x": (1, [2, 3]), "y": (4, [5, 6])}
+    outer, inner = fuse.tree.structure({"x": 0, "y": 0}), fuse.tree.structure((0, [0, 0]))
+    columns = fuse.tree.transpose(outer, inner, rows)
+    assert columns == ({"x": 1, "y": 4}, [{"x": 2, "y": 5}, {"x": 3, "y": 6}])
+    assert fuse.tree.transpose(inner, outer, columns) == rows
+    assert fuse.tree.reduce(lambda a, b: a + b, rows) == 21 and fuse.tree.reduce(max, None, 7) == 7
+    with pytest.raises(FuseTypeError, match="different structure"):
+        fuse.tree.transpose(outer, inner, {"x": (1, [2, 3]), "y": (4, 5)})

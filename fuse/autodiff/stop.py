@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fuse import tree
 from fuse.autodiff.sweep import op
 from fuse.expr import Expr, as_expr
 from fuse.op import DISCONNECTED, ZERO, elementwise
@@ -50,7 +51,14 @@ def disconnected_grad(x):
     return x
 
 
-stop_gradient = disconnected_grad
+def stop_gradient(x: Any) -> Any:
+    """``disconnected_grad`` of an expression, or of each leaf of a tree of them.
+
+    >>> import fuse
+    >>> fuse.grad(lambda p: p["w"] * stop_gradient(p)["w"])({"w": 3.0})
+    {'w': array(3.)}
+    """
+    return tree.map(disconnected_grad, x)
 
 
 @_identity_but(grad=(ZERO,))

@@ -24,9 +24,10 @@ def loop(
     """``carry, y = step(carry, x)`` for each ``x`` along the first axes of ``xs``: (last carry, all ``y``, stacked).
 
     ``init``, ``xs`` and ``y`` are expressions or trees of them (tuples, lists, dicts, dataclasses, ``None`` for
-    nothing; see `fuse.tree`). Without ``xs`` there are ``n_steps`` steps, of ``step(carry, None)``. The carry keeps
-    its structure, types and shapes. ``checkpoint``: for the gradient only the states after each so many steps are
-    kept, and the steps between are done again; 0: about the root of all steps.
+    nothing; see `fuse.tree`). Without ``xs`` there are ``n_steps`` steps, of ``step(carry, None)``; of sequences the
+    shortest says how many there are. The carry keeps its structure, types and shapes. ``checkpoint``: for the gradient
+    only the states after each so many steps are kept, and the steps between are done again; 0: about the root of all
+    steps.
 
     Raises FuseTypeError where a step changes these, FuseValueError where nothing says how many steps there are.
 

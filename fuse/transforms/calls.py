@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fuse import tree
+from fuse.frontend.held import Array
 
 MISS: Any = object()
 
@@ -20,7 +21,9 @@ class _Text:
 
     def __init__(self, **scope: Any) -> None:
         self.lines: list[str] = []
-        self.scope: dict[str, Any] = {"ndarray": np.ndarray, "asarray": np.asarray, "array": np.array, **scope}
+        self.scope: dict[str, Any] = {
+            "ndarray": np.ndarray, "Array": Array, "asarray": np.asarray, "array": np.array, **scope,
+        }
 
     def name(self, value: Any) -> str:
         word = f"k{len(self.scope)}"
@@ -129,12 +132,13 @@ def _checked(text: _Text, word: str, leaf: Any) -> list[str]:
         same = np.dtype(number).name == leaf.dtype and number in (float, bool)
         return [word if same else f"asarray({word}, {dtype})"]
     sizes = "" if leaf.shape is None else f" and {word}.shape == {text.name(leaf.shape)}"
+    fits = f"{word}.dtype is {dtype} and {word}.ndim == {leaf.ndim}{sizes}"
+    kinds = f"type({word}) is ndarray"
     if leaf.ndim == 0:
-        scalar = text.name(np.dtype(leaf.dtype).type)
-        text.require(f"(type({word}) is {scalar} or type({word}) is ndarray and {word}.ndim == 0) "
-                     f"and {word}.dtype is {dtype}")
-    else:
-        text.require(f"type({word}) is ndarray and {word}.dtype is {dtype} and {word}.ndim == {leaf.ndim}{sizes}")
+        kinds = f"(type({word}) is {text.name(np.dtype(leaf.dtype).type)} or {kinds})"
+    text.lines.append(f"if not ({kinds} and {fits}):")
+    text.lines.append(f"    if not (type({word}) is Array and {fits}): return miss")
+    text.lines.append(f"    {word} = asarray({word})")
     return [word]
 
 

@@ -127,6 +127,7 @@ def value_and_grad(f: Function, argnums: Any = 0, has_aux: bool = False) -> Func
             cost = cast(cost, "float64")
         with tracing(False):
             found = reverse.grad(cost, point.variables, disconnected_inputs="ignore", add_names=False)
+        found = [_alike(g, v, "a gradient", "argument") for g, v in zip(found, point.variables, strict=True)]
         return point.back(((cost, aux) if has_aux else cost, point.tree(found)))
 
     return build
@@ -316,14 +317,18 @@ def _last(head: Expr, v: Expr, rows: Expr | None) -> Expr:
 
 
 def hessian(f: Function, argnums: Any = 0, has_aux: bool = False) -> Function:
-    """All second derivatives of a function that returns a scalar: the Jacobian of its gradient.
+    """All second derivatives: the Jacobian of the Jacobian, for scalars that of the gradient.
+
+    The result has the axes of ``f``'s, then those of the argument twice.
 
     >>> import numpy as np
     >>> hessian(lambda x: np.sum(x**3))(np.array([1.0, 2.0]))
     array([[ 6.,  0.],
            [ 0., 12.]])
+    >>> hessian(lambda x: np.stack([x, x**2, x**3]))(2.0)
+    array([ 0.,  2., 12.])
     """
-    return jacrev(grad(f, argnums, has_aux), argnums, has_aux)
+    return jacrev(jacrev(f, argnums, has_aux), argnums, has_aux)
 
 
 __all__ = ["grad", "hessian", "jacfwd", "jacrev", "jvp", "value_and_grad", "vjp"]
