@@ -3,30 +3,55 @@
 A key is a vector of two uint64. What is drawn from it is Philox4x32-10 of the key and of the position in the result
 (see fuse.frontend.philox), so it does not depend on threads, chunking or device. `split` and `fold_in` make new keys of
 a key, in domains of their own: no draw of a key is the key of another one.
+
+What is made of a key is an expression, and an array where the key is one of `PRNGKey`, or of keys split from it, and
+nothing is traced.
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
 
 import numpy as np
 
 from fuse import types as ty
 from fuse.errors import FuseTypeError
-from fuse.expr import Expr, as_expr, constant
+from fuse.expr import Constant, Expr, as_expr, constant, leaves
 from fuse.frontend import elementwise as ew
 from fuse.frontend import random as laws
+from fuse.frontend.decompositions import cholesky
+from fuse.frontend.held import Array, held
 from fuse.frontend.join import stack
 from fuse.frontend.jumps import drawn_by
 from fuse.frontend.layout import iota, linear_index
+from fuse.frontend.linalg import dot
 from fuse.frontend.philox import philox
 from fuse.frontend.sizes import Size, as_size, sizes_of
 from fuse.frontend.unit_interval import open_interval
+from fuse.reference import evaluate
+from fuse.trace import TRACE
 
 Shape = Any
 
 # The domains of counters: draws have the key's second word as it is, keys of keys have it changed.
 _SPLIT, _FOLD, _SEED = 0x9E3779B97F4A7C15, 0xD1B54A32D192ED03, 0x8CB92BA72F3D8DD7  # odd, without a pattern
+
+
+P = ParamSpec("P")
+
+
+def _of_a_key(build: Callable[Concatenate[Any, P], Expr]) -> Callable[Concatenate[Any, P], Any]:
+    """``build``, whose results are arrays where its key and all else is known, outside of traces."""
+
+    @wraps(build)
+    def built(key: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
+        made = build(_key(key), *args, **kwargs)
+        if type(key) is not Array or TRACE.active or not all(isinstance(x, Constant) for x in leaves([made])):
+            return made
+        return held(evaluate([made], {})[0])
+
+    return built
 
 
 def _word(value: int) -> Expr:
@@ -75,6 +100,17 @@ def key(seed: Any) -> Expr:
     return stack([philox(word, _word(_SEED), _word(0), half=half) for half in (0, 1)])
 
 
+def PRNGKey(seed: int) -> Any:
+    """The key of a seed as an array: what is drawn with it, or with keys made of it, are arrays, too.
+
+    >>> first, second = split(PRNGKey(0))
+    >>> normal(first, (2,)).round(3)
+    array([-0.854,  0.013])
+    """
+    return held(evaluate([key(seed)], {})[0])
+
+
+@_of_a_key
 def split(key: Any, num: int = 2) -> Expr:
     """``num`` new keys, as the rows of a matrix; use them instead of ``key``.
 
@@ -86,6 +122,7 @@ def split(key: Any, num: int = 2) -> Expr:
     return _derived(_key(key), ew.cast(iota(as_size(num)), "uint64"), _SPLIT)
 
 
+@_of_a_key
 def fold_in(key: Any, data: Any) -> Expr:
     """The key that belongs to ``key`` and the integer ``data``, such as the number of a step.
 
@@ -102,6 +139,7 @@ def fold_in(key: Any, data: Any) -> Expr:
 
 
 # ---------------------------------------------------------------- draws
+@_of_a_key
 def bits(key: Any, shape: Shape = ()) -> Expr:
     """64 random bits for each element, as uint64.
 
@@ -111,6 +149,7 @@ def bits(key: Any, shape: Shape = ()) -> Expr:
     return _Source(key)._bits(laws.as_sizes(shape))[0]
 
 
+@_of_a_key
 def uniform(key: Any, shape: Shape = None, minval: Any = 0.0, maxval: Any = 1.0, dtype: Any = None) -> Expr:
     """Numbers between the bounds, evenly and never 0 or 1 where those are; of the bounds' shape where none is given.
 
@@ -120,6 +159,7 @@ def uniform(key: Any, shape: Shape = None, minval: Any = 0.0, maxval: Any = 1.0,
     return _Source(key).uniform(shape, minval, maxval, dtype=dtype)
 
 
+@_of_a_key
 def normal(key: Any, shape: Shape = None, mean: Any = 0.0, std: Any = 1.0, dtype: Any = None) -> Expr:
     """Normally distributed numbers.
 
@@ -129,6 +169,7 @@ def normal(key: Any, shape: Shape = None, mean: Any = 0.0, std: Any = 1.0, dtype
     return _Source(key).normal(shape, mean, std, dtype=dtype)
 
 
+@_of_a_key
 def truncated_normal(key: Any, shape: Shape = None, mean: Any = 0.0, std: Any = 1.0, dtype: Any = None) -> Expr:
     """Draws of a normal law without its tails beyond two of its standard deviations ``std``.
 
@@ -138,6 +179,7 @@ def truncated_normal(key: Any, shape: Shape = None, mean: Any = 0.0, std: Any = 
     return _Source(key).normal(shape, mean, std, dtype=dtype, truncate=True)
 
 
+@_of_a_key
 def bernoulli(key: Any, p: Any = 0.5, shape: Shape = None) -> Expr:
     """Truth values that are true with probability ``p``, of its shape where none is given.
 
@@ -150,6 +192,7 @@ def bernoulli(key: Any, p: Any = 0.5, shape: Shape = None) -> Expr:
     return ew.lt(u, *laws.fitted(sizes, drawn_by(p)))
 
 
+@_of_a_key
 def randint(key: Any, shape: Shape, minval: Any, maxval: Any, dtype: Any = "int64") -> Expr:
     """Integers from ``minval`` to ``maxval - 1``, evenly.
 
@@ -164,6 +207,7 @@ def randint(key: Any, shape: Shape, minval: Any, maxval: Any, dtype: Any = "int6
     return _Source(key).random_integers(shape, minval, highest, dtype=dtype)
 
 
+@_of_a_key
 def permutation(key: Any, x: Any) -> Expr:
     """0..x-1 in random order for an integer, else the rows (first axis) of ``x`` in random order.
 
@@ -176,6 +220,7 @@ def permutation(key: Any, x: Any) -> Expr:
     return x[_Source(key).permutation(None, sizes_of(x)[0])]
 
 
+@_of_a_key
 def choice(key: Any, a: Any, shape: Shape = (), replace: bool = True, p: Any = None) -> Expr:
     """Elements of the vector ``a`` (an integer: of 0..a-1), with probabilities ``p``; ``replace=False``: none twice.
 
@@ -185,6 +230,7 @@ def choice(key: Any, a: Any, shape: Shape = (), replace: bool = True, p: Any = N
     return _Source(key).choice(shape, a, replace, p)
 
 
+@_of_a_key
 def categorical(key: Any, logits: Any, shape: Shape = None) -> Expr:
     """Positions along the last axis, each with a probability proportional to ``exp(logits)`` there.
 
@@ -200,6 +246,7 @@ def categorical(key: Any, logits: Any, shape: Shape = None) -> Expr:
     return ew.add(drawn_by(logits), noise).argmax(axis=-1)
 
 
+@_of_a_key
 def exponential(key: Any, shape: Shape = None, scale: Any = 1.0, dtype: Any = None) -> Expr:
     """Exponentially distributed numbers with mean ``scale``.
 
@@ -210,6 +257,7 @@ def exponential(key: Any, shape: Shape = None, scale: Any = 1.0, dtype: Any = No
     return ew.mul(ew.neg(ew.log(u)), scale)
 
 
+@_of_a_key
 def gumbel(key: Any, shape: Shape = None, loc: Any = 0.0, scale: Any = 1.0, dtype: Any = None) -> Expr:
     """Numbers with the distribution function exp(-exp(-(x - loc) / scale)).
 
@@ -220,6 +268,7 @@ def gumbel(key: Any, shape: Shape = None, loc: Any = 0.0, scale: Any = 1.0, dtyp
     return ew.sub(loc, ew.mul(scale, ew.log(ew.neg(ew.log(u)))))
 
 
+@_of_a_key
 def logistic(key: Any, shape: Shape = None, loc: Any = 0.0, scale: Any = 1.0, dtype: Any = None) -> Expr:
     """Numbers with the distribution function 1 / (1 + exp(-(x - loc) / scale)).
 
@@ -230,6 +279,7 @@ def logistic(key: Any, shape: Shape = None, loc: Any = 0.0, scale: Any = 1.0, dt
     return ew.add(loc, ew.mul(scale, ew.sub(ew.log(u), ew.log1p(ew.neg(u)))))
 
 
+@_of_a_key
 def laplace(key: Any, shape: Shape = None, loc: Any = 0.0, scale: Any = 1.0, dtype: Any = None) -> Expr:
     """Numbers with the density exp(-abs(x - loc) / scale) / (2 scale).
 
@@ -241,6 +291,7 @@ def laplace(key: Any, shape: Shape = None, loc: Any = 0.0, scale: Any = 1.0, dty
     return ew.sub(loc, ew.mul(ew.mul(scale, ew.sgn(side)), ew.log1p(ew.neg(abs(side)))))
 
 
+@_of_a_key
 def cauchy(key: Any, shape: Shape = None, loc: Any = 0.0, scale: Any = 1.0, dtype: Any = None) -> Expr:
     """Numbers with the density 1 / (pi scale (1 + ((x - loc) / scale) ** 2)).
 
@@ -251,6 +302,7 @@ def cauchy(key: Any, shape: Shape = None, loc: Any = 0.0, scale: Any = 1.0, dtyp
     return ew.add(loc, ew.mul(scale, ew.tan(ew.mul(float(np.pi), ew.sub(u, 0.5)))))
 
 
+@_of_a_key
 def gamma(key: Any, a: Any, shape: Shape = None, scale: Any = 1.0, dtype: Any = None) -> Expr:
     """Numbers of the gamma distribution with shape parameter ``a`` and mean ``a * scale``, by its quantile function.
 
@@ -265,6 +317,7 @@ def gamma(key: Any, a: Any, shape: Shape = None, scale: Any = 1.0, dtype: Any = 
     return ew.mul(gammaincinv(a, u), scale)
 
 
+@_of_a_key
 def beta(key: Any, a: Any, b: Any, shape: Shape = None, dtype: Any = None) -> Expr:
     """Numbers of the beta distribution with parameters ``a`` and ``b``, by its quantile function; differentiable.
 
@@ -277,6 +330,61 @@ def beta(key: Any, a: Any, b: Any, shape: Shape = None, dtype: Any = None) -> Ex
     return betaincinv(a, b, u)
 
 
+@_of_a_key
+def dirichlet(key: Any, alpha: Any, shape: Shape = (), dtype: Any = None) -> Expr:
+    """Probabilities along a last axis, of the Dirichlet distribution with parameters ``alpha``; differentiable.
+
+    ``shape`` is that of the result without its last axis.
+
+    >>> dirichlet(key(1), [1.0, 2.0, 3.0], 5).sum(axis=-1).eval()
+    array([1., 1., 1., 1., 1.])
+    """
+    alpha = as_expr(alpha)
+    parts = gamma(key, alpha, (*laws.as_sizes(shape or sizes_of(alpha)[:-1]), sizes_of(alpha)[-1]), dtype=dtype)
+    return ew.true_div(parts, parts.sum(axis=-1, keepdims=True))
+
+
+@_of_a_key
+def multivariate_normal(key: Any, mean: Any, cov: Any, shape: Shape = (), dtype: Any = None) -> Expr:
+    """Vectors, along a last axis, with a mean and a covariance matrix; ``shape`` is that of the result without it.
+
+    >>> multivariate_normal(key(1), [0.0, 1.0], [[2.0, 0.5], [0.5, 1.0]], 5).type
+    TensorType(float64, (5, 2))
+    """
+    mean, cov = as_expr(mean), as_expr(cov)
+    if mean.type.ndim != 1 or cov.type.ndim != 2:
+        raise FuseTypeError(
+            f"multivariate_normal takes a vector and a matrix, not a {mean.type.describe()} and a "
+            f"{cov.type.describe()}: fuse.vmap draws for several of them"
+        )
+    noise = normal(key, (*laws.as_sizes(shape), sizes_of(mean)[0]), dtype=laws.float_dtype(dtype, mean, cov))
+    return ew.add(mean, dot(noise, cholesky(cov).T))
+
+
+@_of_a_key
+def rademacher(key: Any, shape: Shape = (), dtype: Any = "int64") -> Expr:
+    """-1 and 1, evenly.
+
+    >>> sorted(set(rademacher(key(1), 100).eval().tolist()))
+    [-1, 1]
+    """
+    return ew.cast(ew.sub(ew.mul(2, ew.cast(bernoulli(key, 0.5, shape), "int8")), 1), dtype)
+
+
+@_of_a_key
+def t(key: Any, df: Any, shape: Shape = None, dtype: Any = None) -> Expr:
+    """Numbers of Student's distribution with ``df`` degrees of freedom.
+
+    >>> t(key(1), [1.0, 5.0]).type
+    TensorType(float64, (2,))
+    """
+    first, second = split(key)
+    half = ew.true_div(as_expr(df), 2)
+    squares = ew.true_div(gamma(first, half, shape, dtype=dtype), half)
+    return ew.mul(normal(second, sizes_of(squares), dtype=squares.type.dtype), ew.pow(squares, -0.5))
+
+
+@_of_a_key
 def poisson(key: Any, lam: Any = 1.0, shape: Shape = None, dtype: Any = "int64") -> Expr:
     """Counts of rare events with mean ``lam``.
 
@@ -286,6 +394,7 @@ def poisson(key: Any, lam: Any = 1.0, shape: Shape = None, dtype: Any = "int64")
     return _Source(key).poisson(shape, lam, dtype=dtype)
 
 
+@_of_a_key
 def binomial(key: Any, n: Any, p: Any = 0.5, shape: Shape = None, dtype: Any = "int64") -> Expr:
     """How many of ``n`` trials succeed, each with probability ``p``.
 
@@ -306,7 +415,7 @@ def _open(key: Any, shape: Shape, dtype: Any, *params: Any) -> list[Expr]:
 
 
 __all__ = [
-    "bernoulli", "beta", "binomial", "bits", "categorical", "cauchy", "choice", "exponential", "fold_in", "gamma",
-    "gumbel", "key", "laplace", "logistic", "normal", "permutation", "poisson", "randint", "split", "truncated_normal",
-    "uniform",
+    "PRNGKey", "bernoulli", "beta", "binomial", "bits", "categorical", "cauchy", "choice", "dirichlet", "exponential",
+    "fold_in", "gamma", "gumbel", "key", "laplace", "logistic", "multivariate_normal", "normal", "permutation",
+    "poisson", "rademacher", "randint", "split", "t", "truncated_normal", "uniform",
 ]

@@ -66,6 +66,7 @@ LAWS = {
     "cauchy": (lambda k: R.cauchy(k, MANY), stats.cauchy()),
     "gamma": (lambda k: R.gamma(k, 0.7, MANY, 2.0), stats.gamma(0.7, scale=2)),
     "beta": (lambda k: R.beta(k, 2.0, 0.5, MANY), stats.beta(2, 0.5)),
+    "t": (lambda k: R.t(k, 1.5, MANY), stats.t(1.5)),
 }
 COUNTS = {
     "bernoulli": (lambda k: R.bernoulli(k, 0.3, MANY), stats.bernoulli(0.3)),
@@ -88,6 +89,41 @@ def test_laws():
             want = law.pmf(values)
             assert want.sum() > 0.99, name
             assert stats.chisquare(have, want / want.sum() * MANY).pvalue > 1e-3, name
+
+
+def test_vectors_of_a_law():
+    mean, cov, alpha = np.array([1.0, -2.0]), np.array([[2.0, 0.6], [0.6, 0.5]]), np.array([1.0, 2.0, 0.5])
+    normal, parts, sides = fuse.function([KEY], [
+        R.multivariate_normal(KEY, mean, cov, MANY), R.dirichlet(KEY, alpha, (MANY,)), R.rademacher(KEY, MANY)
+    ])(ONE)
+    direction = np.array([0.3, -1.2])
+    along = stats.norm(mean @ direction, (direction @ cov @ direction) ** 0.5)
+    assert stats.kstest(normal @ direction, along.cdf).pvalue > 1e-3
+    np.testing.assert_allclose(parts.sum(-1), 1.0)
+    for i in range(3):
+        assert stats.kstest(parts[:, i], stats.beta(alpha[i], 3.5 - alpha[i]).cdf).pvalue > 1e-3
+    assert sides.dtype == np.int64 and set(sides) == {-1, 1} and abs(sides.mean()) < 0.06
+    with pytest.raises(FuseTypeError, match=r"fuse\.vmap"):
+        R.multivariate_normal(KEY, np.zeros((3, 2)), cov)
+
+
+def test_of_a_key_that_is_an_array_draws_are_arrays():
+    first, second = R.split(R.PRNGKey(3))
+    symbolic = R.split(R.key(3))
+    a = np.array([1.0, 2.0])
+    pairs = [
+        (R.normal(second, (2, 3)), R.normal(symbolic[1], (2, 3))),
+        (R.randint(first, (4,), 0, 9), R.randint(symbolic[0], 4, 0, 9)),
+        (R.fold_in(first, 5), R.fold_in(symbolic[0], 5)), (R.dirichlet(first, a), R.dirichlet(symbolic[0], a)),
+        (R.t(second, a), R.t(symbolic[1], a)), (R.permutation(first, 7), R.permutation(symbolic[0], 7)),
+    ]
+    for (drawn, _), want in zip(pairs, fuse.function([], [e for _, e in pairs], mode="FAST_COMPILE")(), strict=True):
+        assert isinstance(drawn, np.ndarray) and drawn.dtype == want.dtype
+        np.testing.assert_array_equal(drawn, want)
+    assert R.normal(first, (2,)).at[0].set(1.0)[0] == 1.0
+    assert isinstance(R.normal(first, (2,), T.dscalar()), fuse.Expr)  # the mean is not known
+    found = fuse.jit(lambda k, x: R.normal(k, (2,)) + R.normal(second, (2,)) * x, mode="FAST_COMPILE")(first, 2.0)
+    np.testing.assert_allclose(found, R.normal(first, (2,)) + 2 * R.normal(second, (2,)))
 
 
 def test_keys_of_keys_are_independent():
