@@ -15,11 +15,9 @@ import numpy as np
 
 from fuse.errors import FuseTypeError
 from fuse.expr import Expr, as_expr
-from fuse.frontend import creation
+from fuse.frontend import axes, creation, join  # not their functions: names here that NumPy has, too, would hide its
 from fuse.frontend import elementwise as ew
-from fuse.frontend.axes import atleast_1d
 from fuse.frontend.held import held
-from fuse.frontend.join import concatenate, stack
 from fuse.transforms.mapped import vectorize
 
 __all__ = ["array", "asanyarray", "asarray", "ascontiguousarray", "c_", "full", "r_", "vectorize"]
@@ -34,7 +32,7 @@ def _symbolic(value: Any) -> bool:
 
 def _stacked(value: Any) -> Expr:
     if isinstance(value, (list, tuple)) and _symbolic(value):
-        return stack([_stacked(v) for v in value])
+        return join.stack([_stacked(v) for v in value])
     return as_expr(value)
 
 
@@ -94,10 +92,10 @@ class _Joiner:
             return getattr(np, self._name)[key]
         if any(isinstance(p, str) for p in parts):
             raise FuseTypeError(f"{self._name} with text is for arrays: write np.concatenate or np.stack")
-        made = [as_expr(np.r_[p]) if isinstance(p, slice) else atleast_1d(_stacked(p)) for p in parts]
+        made = [as_expr(np.r_[p]) if isinstance(p, slice) else axes.atleast_1d(_stacked(p)) for p in parts]
         if self._columns:
             made = [p if p.type.ndim > 1 else p.dimshuffle(0, "x") for p in made]
-        return concatenate(made, axis=-1 if self._columns else 0)
+        return join.concatenate(made, axis=-1 if self._columns else 0)
 
 
 r_, c_ = _Joiner("r_", columns=False), _Joiner("c_", columns=True)

@@ -147,6 +147,9 @@ def test_numpy_under_another_name():
 
     assert la is np.linalg and npr is np.random and fnp.pi == np.pi and fuse.numpy is fnp
     assert "numpy" not in fuse.__all__
+    own = {name for name in vars(fnp) if hasattr(np, name) and getattr(fnp, name) is not getattr(np, name)}
+    assert {n for n in own if not n.startswith("__")} <= {*fnp.__all__, *fnp._MAKERS}  # stack was fuse's, of arrays too
+    assert fnp.stack([X[0], X[1]]).tolist() == X[:2].tolist() and fnp.atleast_1d(1.0).shape == (1,)
     assert fnp.asarray([1, 2]).tolist() == [1, 2] and fnp.r_[1:3, 5].tolist() == [1, 2, 5]
 
     def f(x, y):

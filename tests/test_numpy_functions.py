@@ -24,6 +24,11 @@ CASES = {
     "sinc": lambda x: (np.sinc(x / 3), np.sinc(x * 1j)),
     "select": lambda x: np.select([x > 1, x < -1], [x, -x], 0.0),
     "polyval": lambda x: np.polyval(x[0], x[1]),
+    "polynomials": lambda x: (
+        np.polyadd(x[0], x[1, :2]), np.polyadd(2.0, x[0]), np.polysub(x[0, 1:], x[1]), np.polysub(x[0], x[1]),
+        np.polyder(x[0]), np.polyder(x[0], 2), np.polyder(x[0, :1]), np.polyint(x[0]), np.polyint(x[0], 2),
+        np.polyint(x[0], 2, [3.0, 4.0]), np.polyint(x[0], k=2.0),
+    ),
     "vander": lambda x: (np.vander(x[0], 3), np.vander(x[0], increasing=True)),
     "isin": lambda x: (np.isin(x, [1.0, 2.0]), np.isin(x, [1.0], invert=True)),
     "fix": lambda x: np.fix(x / 2),
@@ -103,3 +108,25 @@ def test_gradients_at_the_edges_of_rarer_functions():
     np.testing.assert_array_equal(fuse.grad(lambda x: np.nansum(x * x))(N[0]), [2.0, 0.0, 6.0])
     slope = fuse.vmap(fuse.grad(lambda x: np.interp(x, KNOTS, HEIGHTS)))(np.array([-9.0, -1.0, 1.0, 9.0]))
     np.testing.assert_allclose(slope, [0, 4 / 3, -1.5, 0])
+
+
+def test_sizes_follow_from_sizes_that_are_known():
+    v, w = (fuse.tensor.tensor("float64", shape=(n,)) for n in (5, 3))
+    z = fuse.tensor.tensor("complex128", shape=(4,))
+    with fuse.trace.tracing():
+        made = [
+            np.convolve(v, w), np.convolve(v, w, "same"), np.convolve(w, v, "valid"), np.correlate(v, w),
+            np.fft.irfft(z), np.fft.irfft(z, 5), np.repeat(v, [0, 2, 1, 1, 3]),
+            np.repeat(v[:, None] * w, [1, 0, 2], axis=1),
+        ]
+    assert [m.type.shape for m in made] == [(7,), (5,), (3,), (3,), (6,), (5,), (7,), (5, 3)]
+    V, W = np.arange(5.0), np.array([1.0, -2.0, 4.0])
+    got = fuse.function([v, w], [*made[1:4], *made[-2:]], mode="FAST_COMPILE")(V, W)
+    want = [
+        np.convolve(V, W, "same"), np.convolve(W, V, "valid"), np.correlate(V, W), np.repeat(V, [0, 2, 1, 1, 3]),
+        np.repeat(V[:, None] * W, [1, 0, 2], axis=1),
+    ]
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(fuse.FuseError):
+        fuse.tensor.repeat(v, [1, 2]).eval({v: V})

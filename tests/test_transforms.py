@@ -505,6 +505,20 @@ def test_gradients_through_maps():
         np.testing.assert_allclose(fuse.grad(total)(args[at]), slopes(total, args[at]), rtol=1e-5, atol=1e-7)
 
 
+def test_maps_of_gradients_of_ops_that_are_called_for_each_entry_keep_sizes_of_1():
+    pairs = np.stack([X, X[::-1], X**2, 1 - X]).reshape(2, 2, 4)
+
+    def cost(pair):
+        both = np.convolve(pair[0], pair[1])
+        return sum(both[i] ** 2 for i in range(both.shape[0]))  # which asks for sizes that are known
+
+    found = fuse.vmap(fuse.grad(cost))(pairs)
+    for got, pair in zip(found, pairs, strict=True):
+        both = np.convolve(*pair)
+        same(got[0], 2 * np.correlate(both, pair[1], "valid"))
+        same(got[1], 2 * np.correlate(both, pair[0], "valid"))
+
+
 def test_maps_keep_derivatives_of_the_users_own():
     @fuse.custom_vjp
     def steep(x, w):

@@ -15,6 +15,7 @@ from fuse.autodiff.sweep import cotangents, op
 from fuse.errors import FuseTypeError, ShapeError
 from fuse.expr import Expr, constant, rebuild, substitute, toposort
 from fuse.frontend import reductions
+from fuse.frontend.axes import rebroadcast
 from fuse.frontend.sizes import as_size_expr, sizes_of
 from fuse.frontend.slices import FULL, is_dynamic, trimmed
 from fuse.op import DISCONNECTED, OPS, Op
@@ -141,7 +142,11 @@ def _shifted_axes(batch: Batch, node: Expr, args: list[Expr], flags: list[bool])
 
 
 def _dimshuffle(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
-    return dimshuffle(args[0], 0, *[d if d == "x" else d + 1 for d in node.params["pattern"]])
+    """Axes that it drops had size 1 by their type, which a batched argument may not tell any more."""
+    pattern = node.params["pattern"]
+    dropped = [None, *[None if d in pattern else True for d in range(node.args[0].type.ndim)]]
+    x = rebroadcast(args[0], dropped)
+    return dimshuffle(x, 0, *[d if d == "x" else d + 1 for d in pattern])
 
 
 def _to_sizes(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:

@@ -32,6 +32,7 @@ from fuse.frontend.sizes import (
     size_product,
     size_sub,
     sizes_of,
+    static_int,
 )
 from fuse.op import DISCONNECTED, Op, op_record
 from fuse.types import COMPLEX, TensorType, real_of
@@ -87,7 +88,7 @@ def _back_grad(g: Expr, out: Expr, y: Expr, n: Expr) -> tuple[Any, ...]:
 @op_record(
     "opaque", name="fourier_back", grad=_back_grad, linear=True, shape=lambda node, y, n: (*y[:-1], node.args[1]),
     numpy=lambda y, n: np.fft.irfft(y, int(n), norm="forward").astype(y.real.dtype, copy=False),
-    infer=lambda y, n: TensorType(real_of(y.type.dtype), (*y.type.shape[:-1], None)),
+    infer=lambda y, n: TensorType(real_of(y.type.dtype), (*y.type.shape[:-1], static_int(n))),
 )
 def _back(op: Op, y: Expr, n: Expr) -> Expr:
     """The ``n`` real numbers along the last axis with the transform ``y``, of n // 2 + 1 frequencies, times ``n``."""

@@ -41,6 +41,10 @@ INSTEAD = {
     **dict.fromkeys(("union1d", "intersect1d", "setdiff1d", "setxor1d"), "use unique, or do it outside"),
     "roots": "find the eigenvalues of your own matrix",
     "ix_": "write x[i[:, None], j]",
+    "polymul": "np.convolve(a, b) has the coefficients of the product, leading zeros among them",
+    "poly": "np.convolve of the factors [1, -root], one after the other, has the coefficients",
+    "histogram_bin_edges": "np.linspace(x.min(), x.max(), n + 1) are the edges of n bins",
+    "array_equiv": "write np.all(x == y)",
 }
 
 

@@ -209,6 +209,34 @@ def _piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw:
 
 
 # ---------------------------------------------------------------- fits
+def _polyadd(a1: Any, a2: Any) -> Expr:
+    """The coefficients of the lowest powers stand last."""
+    first, second = (axes.atleast_1d(as_expr(a)) for a in (a1, a2))
+    more = _known(first, 0, "polyadd") - _known(second, 0, "polyadd")
+    if more < 0:
+        first, second, more = second, first, -more
+    return join.concatenate([first[:more], ew.add(first[more:], second)]) if more else ew.add(first, second)
+
+
+def _polysub(a1: Any, a2: Any) -> Expr:
+    return _polyadd(a1, ew.neg(as_expr(a2)))
+
+
+def _polyder(p: Any, m: int = 1) -> Expr:
+    p = as_expr(p)
+    for _ in range(m):
+        p = ew.mul(p[:-1], np.arange(_known(p, 0, "polyder") - 1, 0, -1))
+    return p
+
+
+def _polyint(p: Any, m: int = 1, k: Any = None) -> Expr:
+    p, constants = as_expr(p), axes.atleast_1d(as_expr(0.0 if k is None else k))
+    for i in range(m):
+        last = constants if constants.type.shape[0] == 1 else constants[i : i + 1]
+        p = join.concatenate([ew.true_div(p, np.arange(_known(p, 0, "polyint"), 0, -1)), last])
+    return p
+
+
 def _polyfit(x: Any, y: Any, deg: int, rcond: Any = None) -> Expr:
     """Coefficients by least squares on columns of length 1, as NumPy finds them."""
     from fuse.frontend.factors import lstsq
@@ -237,7 +265,8 @@ PARTS: dict[Any, Callable[..., Any]] = {
     np.partition: _partition, np.argpartition: _argpartition, np.lexsort: _lexsort, np.histogram: _histogram,
     np.nanargmax: _position(scans.argmax, -np.inf), np.nanargmin: _position(scans.argmin, np.inf),
     np.apply_along_axis: _apply_along_axis, np.apply_over_axes: _apply_over_axes, np.piecewise: _piecewise,
-    np.polyfit: _polyfit, np.linalg.matrix_rank: _matrix_rank,
+    np.polyadd: _polyadd, np.polysub: _polysub, np.polyder: _polyder, np.polyint: _polyint, np.polyfit: _polyfit,
+    np.linalg.matrix_rank: _matrix_rank,
 }
 
 __all__ = ["PARTS"]

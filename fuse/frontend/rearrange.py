@@ -7,7 +7,7 @@ import numpy as np
 
 from fuse.argnames import also
 from fuse.errors import FuseTypeError, FuseValueError, ShapeError
-from fuse.expr import Expr, as_expr, constant
+from fuse.expr import Constant, Expr, as_expr, constant
 from fuse.frontend.axes import flatten, swapaxes
 from fuse.frontend.join import join
 from fuse.frontend.layout import broadcast_to, dimshuffle, iota, reshape
@@ -103,6 +103,8 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Expr:
     counts = as_expr(repeats)
     if counts.type.ndim == 1 and counts.type.shape[0] == 1:
         counts = counts[0]
+    if isinstance(counts, Constant) and counts.type.shape == (sizes_of(x)[axis],) and (counts.data >= 0).all():
+        return x[(slice(None),) * axis + (np.repeat(np.arange(counts.data.size), counts.data),)]
     if counts.type.ndim:
         # the size tells whether there is a count for each element, or one for all
         return x[(slice(None),) * axis + (repeat_indices(counts, as_size_expr(sizes_of(x)[axis])),)]

@@ -17,7 +17,16 @@ from fuse.frontend.creation import linspace, tri
 from fuse.frontend.linalg import dot, matmul
 from fuse.frontend.nonzero import nonzero
 from fuse.frontend.selecting import searchsorted
-from fuse.frontend.sizes import as_size, as_size_expr, sizes_of, static_int
+from fuse.frontend.sizes import (
+    as_size,
+    as_size_expr,
+    size_floordiv,
+    size_max,
+    size_min,
+    size_sub,
+    sizes_of,
+    static_int,
+)
 from fuse.frontend.sorting import argsort
 from fuse.frontend.tensor import NotScalarConstantError, get_scalar_constant_value
 from fuse.tensor.packs import (
@@ -111,8 +120,8 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Expr:
     x, y = as_expr(a), as_expr(v)
     if mode != "same":
         return convolve1d(x, y, mode)
-    n, m = [as_size_expr(sizes_of(z)[0]) for z in (x, y)]
-    return convolve1d(x, y)[(ew.minimum(n, m) - 1) // 2 :][: ew.maximum(n, m)]
+    n, m = [sizes_of(z)[0] for z in (x, y)]
+    return convolve1d(x, y)[size_floordiv(size_sub(size_min(n, m), 1), 2) :][: size_max(n, m)]
 
 
 def kn(n: Any, x: Any) -> Expr:

@@ -10,7 +10,16 @@ from fuse.frontend import conv as _conv
 from fuse.frontend import elementwise as ew
 from fuse.frontend.layout import dimshuffle, reshape
 from fuse.frontend.padding import pad
-from fuse.frontend.sizes import as_size_expr, sizes_of, static_int
+from fuse.frontend.sizes import (
+    as_size_expr,
+    size_add,
+    size_floordiv,
+    size_max,
+    size_min,
+    size_sub,
+    sizes_of,
+    static_int,
+)
 from fuse.types import COMPLEX, promote
 
 __all__ = ["conv2d", "convolve2d"]
@@ -93,10 +102,11 @@ def part_of_convolution(whole: Expr, mode: str, x: Expr, w: Expr) -> Expr:
     """What SciPy's ``mode`` keeps of the whole convolution of ``x`` and ``w``."""
     if mode == "full":
         return whole
-    sizes = [(as_size_expr(n), as_size_expr(m)) for n, m in zip(sizes_of(x), sizes_of(w), strict=True)]
+    sizes = list(zip(sizes_of(x), sizes_of(w), strict=True))
     if mode == "same":
-        return whole[tuple([slice((m - 1) // 2, (m - 1) // 2 + n) for n, m in sizes])]
-    return whole[tuple([slice(ew.minimum(n, m) - 1, ew.maximum(n, m)) for n, m in sizes])]
+        starts = [size_floordiv(size_sub(m, 1), 2) for _, m in sizes]
+        return whole[tuple([slice(a, size_add(a, n)) for a, (n, _) in zip(starts, sizes, strict=True)])]
+    return whole[tuple([slice(size_sub(size_min(n, m), 1), size_max(n, m)) for n, m in sizes])]
 
 
 _BOUNDARIES = {"fill": "constant", "wrap": "wrap", "symm": "symmetric"}
