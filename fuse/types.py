@@ -422,9 +422,9 @@ def _cast_input(
     loose, python_data = not isinstance(value, np.ndarray), not isinstance(value, (np.ndarray, np.generic))
     if np.can_cast(have, want, "safe") or allow_downcast or python_data and not array.size:
         return array.astype(want)
-    numbers = have.kind in "biu" and want.kind in "iufc" or loose and (want.kind in "fc" or _whole(array, want))
+    numbers = have.kind in "biu" and want.kind in "iufc" or loose and (want.kind in "bfc" or _whole(array, want))
     asked = allow_downcast is None
-    if (asked or loose) and numbers and not (have.kind == "c" and want.kind == "f"):
+    if (asked or loose) and numbers and not (have.kind == "c" and want.kind in "bf"):
         if asked and python_data and array.ndim == 0 and have.kind == "f" and want.name == config.floatX:
             return array.astype(want)
         with np.errstate(all="ignore"):

@@ -98,6 +98,9 @@ REFUSED = [
     (("float16", 1), [1e6], DTypeError),
     (("bool", 1), [0.5], DTypeError),
     (("bool", 1), np.array([0, 1]), DTypeError),
+    (("bool", 1), [0, 2], DTypeError),
+    (("bool", 1), [-1], DTypeError),
+    (("bool", 1), [1j], DTypeError),
     (("int64", 1), np.array([np.nan]), DTypeError),
     (("int64", 1), [float("nan")], DTypeError),
     (("int64", 1), np.array([1.0]), DTypeError),
@@ -110,7 +113,10 @@ REFUSED = [
 ]
 
 
-WHOLE = [(3.0, "int32"), (np.float64(-3.0), "int8"), ([1.0, 2.0], "int64"), (np.float64(0.5), "float32")]
+WHOLE = [
+    (3.0, "int32"), (np.float64(-3.0), "int8"), ([1.0, 2.0], "int64"), (np.float64(0.5), "float32"), (1, "bool"),
+    ([0, 1.0], "bool"), (np.int8(0), "bool"),
+]
 
 
 @pytest.mark.parametrize("value, dtype", WHOLE)

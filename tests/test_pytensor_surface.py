@@ -58,6 +58,15 @@ def test_types_compare_and_convert():
     assert wide.convert_variable(x) is x and known.convert_variable(wide()) is None
 
 
+def test_ops_beside_functions_around_them():
+    from fuse.tensor.math import _conj, _sum
+    from fuse.tensor.shape import _shape
+
+    assert (_conj, _sum, _shape) == (pt.conj, pt.sum, fuse.tensor.shape)
+    with pytest.raises(AttributeError):
+        pt.math._nothing
+
+
 def test_names_that_are_others_here():
     from fuse.graph.rewriting.basic import PatternNodeRewriter, node_rewriter
     from fuse.graph.rewriting.utils import is_same_graph, rewrite_graph

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
+from types import FunctionType
 from typing import Any
 
 from fuse.config import config as config
@@ -133,6 +134,8 @@ def check_stack_trace(f_or_fgraph: Any, ops_to_check: Any = "last", bug_print: s
     >>> x = T.dvector("x")
     >>> check_stack_trace(fuse.FunctionGraph([x], [T.exp(x)]), T.exp)
     True
+    >>> check_stack_trace(fuse.FunctionGraph([x], [T.nnet.softmax(x)]), [T.nnet.softmax, lambda node: node.nin == 2])
+    True
     """
     graph = f_or_fgraph.maker.fgraph if hasattr(f_or_fgraph, "maker") else f_or_fgraph
     nodes = graph.toposort()
@@ -144,11 +147,13 @@ def check_stack_trace(f_or_fgraph: Any, ops_to_check: Any = "last", bug_print: s
     else:
         wanted = ops_to_check if isinstance(ops_to_check, (list, tuple)) else [ops_to_check]
         kinds = tuple([w for w in wanted if isinstance(w, type)])
-        tests = [w for w in wanted if callable(w) and not isinstance(w, type) and not hasattr(w, "op")]
+        functions = [w for w in wanted if isinstance(w, FunctionType) and not hasattr(w, "op")]
+        ours = {w.__name__ for w in functions if w.__module__.startswith("fuse.")}  # built around an op of that name
+        tests = [w for w in functions if not w.__module__.startswith("fuse.")]
         chosen = [
             n for n in nodes
             if isinstance(n.op, kinds) or any(same_op(n.op, w) for w in wanted if not isinstance(w, type))
-            or any(test(n) for test in tests if type(test).__name__ == "function")
+            or getattr(n.op, "name", None) in ours or any(test(n) for test in tests)
         ]
     return all(n.node.origin is not None for n in chosen)
 

@@ -34,4 +34,6 @@ def __getattr__(name: str):
         return stand_in(__name__, name, "use convolve")
     if name == "_dot":
         return fuse.tensor.Dot()
+    if name.removeprefix("_") in __all__:  # PyTensor has ops beside functions around them: `_conj`
+        name = name.removeprefix("_")
     return fuse.tensor.found(name, but="math")

@@ -8,7 +8,7 @@ from fuse.frontend.layout import reshape as reshape
 from fuse.frontend.sizes import shape as shape
 from fuse.frontend.sizes import shape_i as shape_i
 
-_specify_shape = specify_shape
+_shape, _specify_shape = shape, specify_shape
 
 
 def __getattr__(name):
