@@ -54,6 +54,8 @@ def test_results_and_launches_are_those_of_other_calls(replayed):
         assert all(np.array_equal(a, b) for a, b in zip(found, copies, strict=True))  # nobody has written into them
     assert len({(n, launches) for n, _, _, launches in kept}) == 3
     assert "allocations" not in seen() and "compiled kernels" not in seen()
+    f.free()
+    assert not f.fn.replays.seen  # nor is memory kept by what was noted
     short = np.ones((4, 6), "f2")
     same(f(short, v=np.arange(6), a=1), plain(short, np.arange(6), 1))
 

@@ -110,6 +110,8 @@ class DeviceProgram:
 
     def free(self) -> None:
         """Give the device memory that no array uses back to the driver."""
+        if self.replays is not None:
+            self.replays.forget()
         self.on.drop()
 
     # ------------------------------------------------------------ views for people

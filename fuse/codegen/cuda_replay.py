@@ -27,9 +27,9 @@ from fuse.types import TensorType
 if TYPE_CHECKING:
     from fuse.codegen.cuda_program import DeviceProgram
 
-LARGEST = 1 << 20  # bytes of a call's whole memory
-KEPT = 256  # kinds of calls of a program
-PLACES = 8  # of its memory, whose addresses are kept
+LARGEST = 1 << 18  # bytes of a call's whole memory
+KEPT = 64  # kinds of calls of a program
+PLACES = 4  # of its memory, whose addresses are kept, and with them the memory, until it is asked back (`forget`)
 # What a call asks of a device beside what is noted: of anything else nobody knows whether the next call asks the same.
 PLAIN = {"block", "broad", "threads", "multiprocessors", "little", "counts", "compiling", "compile", "give"}
 
@@ -227,6 +227,10 @@ class Replays:
         scope = program.scope | {name: lambda value: value for name in numbers.values()}
         exec(compile(program.wrapper_source, "<fuse device wrapper>", "exec"), scope)
         self.run: Callable[..., list[Any]] = scope["program"]
+
+    def forget(self) -> None:
+        """Keep nothing of what was noted, and so no memory."""
+        self.seen.clear()
 
     def __call__(self, values: Sequence[Any]) -> list[Any] | None:
         """The results, on the host; None for a call that is not replayed."""
