@@ -92,6 +92,7 @@ CASES = {
         ss.log_expit(x), ss.ndtr(x), ss.log_ndtr(x * 20), ss.ndtri(ss.expit(x)), ss.xlogy(x + 4, x + 4),
         ss.entr(x), ss.rel_entr(x + 4, x + 5), ss.kl_div(x + 4, x + 5), ss.jv(1.5, x + 4),
         ss.gammainc(2.0, x + 4), ss.betainc(2.0, 3.0, ss.expit(x)), ss.i0(x), ss.digamma(x + 4),
+        ss.i1e(x), ss.k0e(x + 7), ss.exp1(x + 7), ss.expi(x),
         ss.gamma(x + 4), ss.beta(x + 4, 2.0), ss.xlog1py(2.0, x + 4),
     ),
 }

@@ -54,6 +54,7 @@ CASES = [
     ("owens_t", owens, ORDER / 3, POSITIVE / 3),
     ("hyp2f1", mpmath.hyp2f1, ORDER, ORDER[::-1], POSITIVE, UNIT - 0.5),
     ("factorial", mpmath.factorial, ORDER), ("sinc", mpmath.sincpi, WIDE),
+    ("exp1", mpmath.e1, POSITIVE), ("expi", mpmath.ei, POSITIVE), ("expi", mpmath.ei, -POSITIVE),
     ("erfcx", lambda x: mpmath.exp(x * x) * mpmath.erfc(x), POSITIVE),
     ("log1mexp", lambda x: mpmath.log(1 - mpmath.exp(x)), -POSITIVE),
 ]

@@ -1,7 +1,7 @@
 """Incomplete gamma and beta functions, their inverses and derivatives in the parameters; relatives of theirs.
 
 SciPy computes the functions, `mathlib.special` the derivatives in the parameters, of which there are none of second
-order. Sources: DLMF 8 and 15.5.1; D. B. Owen, Ann. Math. Statist. 27 (1956) 1075.
+order. Sources: DLMF 6, 8 and 15.5.1; D. B. Owen, Ann. Math. Statist. 27 (1956) 1075.
 """
 from __future__ import annotations
 
@@ -371,7 +371,28 @@ def sinc(x: Any) -> Expr:
     return switch(near, series, sin(safe) / safe)
 
 
+# ---------------------------------------------------------------- exponential integrals
+@special_function(latex="E_1(#1)", domain=(0.5, 5.0), grad=(lambda g, out, x: -g * exp(-x) / x,))
+def exp1(x):
+    """The integral of ``exp(-t) / t`` from ``x`` > 0 on.
+
+    >>> exp1([1.0, 2.0]).eval()
+    array([0.21938393, 0.04890051])
+    """
+    return mathlib.exp1(x)
+
+
+@special_function(latex="\\mathrm{Ei}(#1)", domain=(0.5, 5.0), grad=(lambda g, out, x: g * exp(x) / x,))
+def expi(x):
+    """The integral of ``exp(t) / t`` up to ``x``, around 0 its principal value.
+
+    >>> expi([1.0, 2.0]).eval()
+    array([1.89511782, 4.95423436])
+    """
+    return mathlib.expi(x)
+
+
 __all__ = [
-    "beta", "betainc", "betainc_da", "betaincinv", "chi2sf", "factorial", "gammainc", "gammainc_da", "gammaincc",
-    "gammainccinv", "gammaincinv", "gammal", "gammau", "hyp2f1", "owens_t", "poch", "sinc",
+    "beta", "betainc", "betainc_da", "betaincinv", "chi2sf", "exp1", "expi", "factorial", "gammainc", "gammainc_da",
+    "gammaincc", "gammainccinv", "gammaincinv", "gammal", "gammau", "hyp2f1", "owens_t", "poch", "sinc",
 ]

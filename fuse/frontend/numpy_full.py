@@ -262,15 +262,21 @@ def _log_expit(x: Any) -> Expr:
     return ew.neg(softplus(ew.neg(as_expr(x))))
 
 
+def _scaled_bessel(name: str, order: int) -> Callable[..., Any]:
+    """SciPy's ``i0e`` and its kin, whose order is in the name."""
+    return lambda x: getattr(importlib.import_module("fuse.tensor"), name)(order, x)
+
+
 SPECIAL: dict[str, Callable[..., Any]] = {
     "ndtr": _ndtr, "log_ndtr": _log_ndtr, "ndtri": _ndtri, "entr": _entr, "rel_entr": _rel_entr,
     "kl_div": lambda x, y: ew.add(ew.sub(_rel_entr(x, y), x), y), "log_expit": _log_expit,
+    **{f"{name}{order}e": _scaled_bessel(f"{name}ve", order) for name in "ik" for order in (0, 1)},
 }
 # Functions of scipy.special that fuse.tensor has under the same name, with the same arguments.
 SAME_SPECIAL = frozenset((
-    "beta betainc betaincinv betaln cbrt digamma erf erfc erfcinv erfcx erfinv exp2 expit expm1 gamma gammainc "
-    "gammaincc gammainccinv gammaincinv gammaln hyp2f1 i0 i1 iv ive j0 j1 jv k0 k1 kn kv kve log1p logit owens_t poch "
-    "psi xlog1py xlogy y0 y1 yv"
+    "beta betainc betaincinv betaln cbrt digamma erf erfc erfcinv erfcx erfinv exp1 exp2 expi expit expm1 gamma "
+    "gammainc gammaincc gammainccinv gammaincinv gammaln hyp2f1 i0 i1 iv ive j0 j1 jv k0 k1 kn kv kve log1p logit "
+    "owens_t poch psi xlog1py xlogy y0 y1 yv"
 ).split())
 
 

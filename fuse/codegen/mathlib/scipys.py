@@ -13,7 +13,7 @@ SCIPY = "scipy_"  # before the name in generated source
 PREFIX = "fuse_scipy_"  # before the name in object code
 
 ARITIES = {
-    **dict.fromkeys("j0 j1 y0 y1 i0 i1 k0 k1".split(), 1),
+    **dict.fromkeys("exp1 expi j0 j1 y0 y1 i0 i1 k0 k1".split(), 1),
     **dict.fromkeys("jv yv iv kv ive kve gammainc gammaincc gammaincinv gammainccinv beta poch owens_t".split(), 2),
     **dict.fromkeys("betainc betaincinv".split(), 3),
     "hyp2f1": 4,
