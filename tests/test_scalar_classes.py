@@ -27,6 +27,13 @@ def test_composites_of_scalars():
         both(a)
 
 
+def test_casts_are_scalar_ops():
+    x = T.dvector("x")
+    for made in (scalar.Cast(scalar.int8), scalar.convert_to_int8):
+        y = Elemwise(made)(x)
+        assert y is T.cast(x, "int8") and isinstance(y.owner.op, scalar.Cast)
+
+
 class Scaled(scalar.UnaryScalarOp):
     """``factor * x``: an op with a parameter."""
 

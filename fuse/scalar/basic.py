@@ -14,6 +14,7 @@ from fuse.frontend.elementwise import *
 from fuse.frontend.tensor import as_tensor_variable as as_scalar
 from fuse.frontend.tensor import constant as constant
 from fuse.scalar.classes import *
+from fuse.tensor.op_classes import op_class as _op_class
 from fuse.tensor.op_classes import plain_classes as _plain_classes
 from fuse.types import COMPLEX, CONTINUOUS, DISCRETE, FLOATING, INTEGER, TensorType, dtype_name, promote
 
@@ -131,7 +132,7 @@ _CLASSES = {
     "Expm1": "expm1", "Log": "log", "Log2": "log2", "Log10": "log10", "Log1p": "log1p", "Sgn": "sgn", "Ceil": "ceil",
     "Floor": "floor", "Trunc": "trunc", "RoundHalfToEven": "round_half_to_even", "EQ": "eq", "NEQ": "neq", "LT": "lt",
     "LE": "le", "GT": "gt", "GE": "ge", "IsNan": "isnan", "IsInf": "isinf", "AND": "and_", "OR": "or_", "XOR": "xor",
-    "Invert": "invert", "Switch": "switch", "Clip": "clip", "Maximum": "maximum", "Minimum": "minimum", "Cast": "cast",
+    "Invert": "invert", "Switch": "switch", "Clip": "clip", "Maximum": "maximum", "Minimum": "minimum",
     "FloorDivide": "int_div", "TrueDivide": "true_div", "Second": "fill",
     "Cos": "cos", "Sin": "sin", "Tan": "tan", "ArcCos": "arccos", "ArcSin": "arcsin",
     "ArcTan": "arctan", "ArcTan2": "arctan2", "Cosh": "cosh", "Sinh": "sinh", "Tanh": "tanh", "ArcCosh": "arccosh",
@@ -139,6 +140,11 @@ _CLASSES = {
     "Erf": "erf", "Erfc": "erfc", "Gamma": "gamma", "GammaLn": "gammaln", "Psi": "psi",
 }
 globals().update(_plain_classes(_CLASSES, globals()))
+Cast = _op_class(
+    "Cast", "cast", lambda o_type, name=None: lambda x: cast(x, getattr(o_type, "dtype", o_type)),
+    """The scalar op that casts to a type: ``Cast(float32)``; ``convert_to_float32`` and its kin are such ops."""
+)
+globals().update({f"convert_to_{kind}": Cast(kind) for kind in all_types})
 scalar_maximum, scalar_minimum, Reciprocal = maximum, minimum, globals()["Inv"]
 ScalarMaximum, ScalarMinimum, Sign = [globals()[name] for name in ("Maximum", "Minimum", "Sgn")]
 Identity = lambda *_, **__: identity  # noqa: E731
