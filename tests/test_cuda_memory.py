@@ -198,3 +198,19 @@ def test_results_go_from_the_device_into_the_arrays_given_for_them(monkeypatch):
     assert found[0] is out[0] and targets[0] is not None and np.shares_memory(targets[0], out[0]) and targets[1] is None
     np.testing.assert_array_equal(out[0], a + 1)
     np.testing.assert_array_equal(out[1], a.sum(0))
+
+
+def test_a_gradient_is_copied_only_where_others_have_its_memory():
+    x, w, kept = T.dvector("x"), T.dvector("w"), fuse.shared(np.zeros(12))
+    cost = T.log(1 + T.exp(-x * w))
+    slope = T.grad(cost.sum(), w)
+    assert slope.op.name == "unbroadcast"  # of what a kernel makes
+    f = fuse.function([x, w], [cost, slope], device="cuda")
+    assert ".copy()" not in f.fn.wrapper_source
+    g = fuse.function([x, w], [slope, slope[::-1], slope], updates=[(kept, slope)], device="cuda")
+    values = np.linspace(-1, 2, 12), np.linspace(3, 1, 12)
+    want = -values[0] / (1 + np.exp(values[0] * values[1]))
+    first, turned, second = g.on_device(*values)
+    assert len({a.memory.pointer for a in (first, turned, second, kept.container.there)}) == 4
+    for found in (f(*values)[1], first, np.asarray(turned)[::-1], second, kept.get_value()):
+        np.testing.assert_allclose(found, want, rtol=1e-12)

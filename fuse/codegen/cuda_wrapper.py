@@ -275,17 +275,22 @@ class DeviceWriter(SizeNames):
                     self.line(f"if {out}.shape[{d}] != {self.whole(wanted)}: raise Refused")
 
     def result(self, value: Expr) -> str:
-        while value.op.name == "unbroadcast" and value not in self.env:
-            value = value.args[0]
+        value = self.meant(value)
         if not isinstance(value.type, TensorType):
             return self.env[value]
         name = self.array(value)
         fresh = value in self.env and not value.is_leaf and value.op.kind != "view" and value.op.name not in SAME_MEMORY
-        if fresh and sum(r is value for r in self.results) == 1:
+        if fresh and sum(self.meant(r) is value for r in self.results) == 1:
             return name
         copied = self.fresh("t")
         self.line(f"{copied} = {name}.copy()")
         return copied
+
+    def meant(self, value: Expr) -> Expr:
+        """What a result is in another word for its shape."""
+        while value.op.name == "unbroadcast" and value not in self.env:
+            value = value.args[0]
+        return value
 
 
 def _outside(region: Region) -> list[Expr]:
