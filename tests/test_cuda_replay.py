@@ -94,6 +94,9 @@ def test_sizes_and_choices_are_those_of_each_call(replayed):
     for k, more in [(2, True), (3, False), (2, True), (2, False), (2, True), (3, False), (9, True), (3, False)]:
         same(f(values, k, more), [values[:k] * k, values if more else -values, np.asarray(values.sum() + k)])
     assert replayed() == 2
+    g = fuse.function([x, n], [n, x.sum() + n], device="cuda")
+    for k in (2, 3, 2, 2, 3, 3):
+        same(g(np.ones(0), k), [np.asarray(k), np.asarray(float(k))])  # no array is sent, but the integer
     with device.counted() as seen:
         f.on_device(to_device(values), 2, True)
     assert not {"bytes to the host", "calls on the host"} & set(seen())  # an integer that is given is not fetched

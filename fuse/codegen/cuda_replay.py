@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate
+from operator import is_
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -70,11 +71,11 @@ class Recorder:
     """A device that does as another one is told, and notes what that was.
 
     ``alike``: whether another call with arrays of the same shapes, and the same integers, is the same but for addresses
-    and the numbers given.
+    and for the values of the ``arrays`` and numbers ``given``.
     """
 
-    def __init__(self, on: device.Device, given: Sequence[Any]) -> None:
-        self.on, self.given, self.alike = on, given, True
+    def __init__(self, on: device.Device, arrays: Sequence[Any], given: Sequence[Any]) -> None:
+        self.on, self.arrays, self.given, self.alike = on, arrays, given, True
         self.blocks: dict[int, int] = {}  # bytes, by address
         self.known: dict[int, tuple[Any, Any]] = {}  # by id: an argument, which is kept, and what it stands for
         self.sent: list[tuple[Any, Sequence[int]]] = []
@@ -116,6 +117,7 @@ class Recorder:
         return found
 
     def upload_all(self, target: Any, arrays: Sequence[Any], places: Sequence[int]) -> None:
+        self.alike &= len(arrays) == len(self.arrays) and all(map(is_, arrays, self.arrays))
         self.sent.append((self.stands(target), places))
         self.on.upload_all(target, arrays, places)
 
@@ -255,7 +257,7 @@ class Replays:
             return None
         if found is not True:
             return cast("list[Any] | None", found(arrays, numbers))
-        given, recorder = list(values), Recorder(on, numbers)
+        given, recorder = list(values), Recorder(on, arrays, numbers)
         for (k, _), number in zip(self.numbers, numbers, strict=True):
             given[k] = number
         self.seen[key] = None
