@@ -212,6 +212,20 @@ def test_a_condition_that_is_a_branch_and_numbers():
     assert (plain(2.0), plain(0.0)) == (2.0, 7.1)
 
 
+def test_inputs_of_results_that_are_not_asked_for():
+    """Several results are those of one op, as in Theano: inputs that only the others need are no mistake."""
+    labels, w, z = T.ivector("labels"), T.dmatrix("w"), T.dvector("z")
+    second = ifelse(c, [x, 2 * y], [z, 2 * x])[1]
+    assert fuse.function([c, x, y, z], second, mode="FAST_COMPILE")(0, X, Y, X).tolist() == (2 * X).tolist()
+    _, p, label = T.nnet.crossentropy_softmax_argmax_1hot_with_bias(w, x, labels)
+    scores = np.log([[1.0, 3.0], [1.0, 1.0]])
+    for result, want in ((p, [[0.25, 0.75], [0.5, 0.5]]), (label, [1, 0])):
+        f = fuse.function([w, x, labels], result, mode="FAST_COMPILE")
+        np.testing.assert_allclose(f(scores, np.zeros(2), [0, 0]), want)
+    with pytest.raises(fuse.compile.UnusedInputError):
+        fuse.function([w, x, labels], 2 * w + x, mode="FAST_COMPILE")
+
+
 def test_a_branch_of_one_element_beside_one_of_any_number():
     one, many = T.tensor("float64", shape=(1,)), T.tensor("float64", shape=(None,))
     z = ifelse(c, 2 * one, 3 * many)

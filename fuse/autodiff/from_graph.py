@@ -11,7 +11,7 @@ from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr, toposort
 from fuse.frontend.creation import zeros_like
 from fuse.frontend.fgraph import FunctionGraph
-from fuse.notes import noted, notes
+from fuse.notes import given_with
 from fuse.op import DISCONNECTED
 
 
@@ -85,10 +85,7 @@ class OpFromGraph:
     def __call__(self, *args: Any, **_: Any) -> Any:
         self._count(args, "at least " if len(args) < len(self.inputs) else "")
         results = self.graph(*args)
-        given = frozenset([a for a in args if isinstance(a, Expr)])
-        for result in results:
-            if not result.is_leaf:  # the op is inlined; what it was given counts as used, whichever result is
-                notes(result)["given_with"] = given | noted(result, "given_with", frozenset())
+        given_with(results, args)  # the op is inlined
         return results[0] if len(results) == 1 else results
 
     def make_node(self, *args: Any) -> Any:

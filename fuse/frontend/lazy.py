@@ -13,6 +13,7 @@ import numpy as np
 
 from fuse.errors import FuseError, FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr, constant
+from fuse.notes import given_with
 from fuse.op import ZERO, Op, register
 from fuse.types import COMPLEX, TensorType
 
@@ -107,6 +108,8 @@ def ifelse(condition: Any, then_branch: Any, else_branch: Any, name: str | None 
             f"the branches of ifelse have as many values: there are {len(listed[0])} if the condition holds, and "
             f"{len(listed[1])} if not"
         )
+    if len(found) > 1:
+        given_with(found, [*listed[0], *listed[1]])
     return found if isinstance(then_branch, list) else tuple(found) if isinstance(then_branch, tuple) else found[0]
 
 

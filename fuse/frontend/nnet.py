@@ -36,6 +36,7 @@ from fuse.frontend.softmax import log_softmax as log_softmax_along
 from fuse.frontend.softmax import softmax as softmax_along
 from fuse.frontend.subtensor import gather
 from fuse.frontend.transcendental import inexact_real
+from fuse.notes import given_with
 from fuse.op import elementwise
 from fuse.trace import by_user
 
@@ -165,7 +166,9 @@ def crossentropy_softmax_1hot(x: Any, y_idx: Any, **kwargs: Any) -> tuple[Expr, 
     """
     x = as_expr(x)
     x = ew.cast(x, ty.inexact(x.type.dtype))
-    return softmax_crossentropy(x, _labels(y_idx)), softmax_along(x, -1)
+    loss, p = softmax_crossentropy(x, _labels(y_idx)), softmax_along(x, -1)
+    given_with([p], [y_idx])
+    return loss, p
 
 
 def _labels(y_idx: Any) -> Expr:
@@ -195,7 +198,14 @@ def crossentropy_softmax_argmax_1hot_with_bias(x: Any, b: Any, y_idx: Any) -> tu
     """
     scores = ew.add(x, b)
     y_idx = as_expr(y_idx)
-    return (*crossentropy_softmax_1hot(scores, y_idx), ew.cast(argmax(scores, axis=-1), y_idx.type.dtype))
+    return (*crossentropy_softmax_1hot(scores, y_idx), _likeliest(scores, y_idx))
+
+
+def _likeliest(scores: Expr, y_idx: Expr) -> Expr:
+    """The most likely classes, beside a loss of ``y_idx``."""
+    label = ew.cast(argmax(scores, axis=-1), y_idx.type.dtype)
+    given_with([label], [y_idx])
+    return label
 
 
 def crossentropy_softmax_max_and_argmax_1hot(x: Any, y_idx: Any, **kwargs: Any) -> tuple[Expr, Expr, Expr, Expr]:
@@ -206,7 +216,7 @@ def crossentropy_softmax_max_and_argmax_1hot(x: Any, y_idx: Any, **kwargs: Any) 
     (array([1000.]), array([1.]), array([1]))
     """
     loss, p = crossentropy_softmax_1hot(x, y_idx)
-    return loss, p, max_(p, axis=-1), ew.cast(argmax(x, axis=-1), as_expr(y_idx).type.dtype)
+    return loss, p, max_(p, axis=-1), _likeliest(as_expr(x), as_expr(y_idx))
 
 
 def crossentropy_softmax_max_and_argmax_1hot_with_bias(
