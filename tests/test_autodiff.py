@@ -339,7 +339,7 @@ ONLY_FIRST = {
 }
 NO_CASE = {
     "part": "in every op with several results",
-    "lu_solution": "a step of plans, which no formula has",
+    **dict.fromkeys(["lu_solution", "lu_inverse"], "a step of plans, which no formula has"),
     "eig": "has none, and says so",
     "numpy_ufunc": "moves in jumps, and says so",
     "schur": "has none, and says so",

@@ -225,7 +225,22 @@ def test_factors_of_a_matrix_are_shared(dtype):
     np.testing.assert_array_equal(a, kept)
     told = f.explain()
     assert told.count("call lu_factor") == 1 and "call slogdet" not in told and "call matrix_inverse" not in told
-    with pytest.raises(fuse.errors.MatrixError, match="solve: Singular matrix"):
+    assert [x.shape for x in f(a[:0, :0], b[:0])] == [(0, 2), (0,), (0, 0), (), (), (0, 0)]
+    with pytest.raises(fuse.errors.MatrixError, match="Singular matrix"):
         f(np.ones((6, 6), dtype), b)
     only = fuse.function([x], [*T.linalg.slogdet(x)])(np.ones((6, 6), dtype))
     assert float(only[1]) == -np.inf
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (3,)])
+def test_products_with_outer_products_are_products_with_vectors(shape):
+    a, v, w, left = [random_array(RNG, s) for s in (shape, (3,), (5,), (6, 3))]
+    x, u, t, y = T.TensorType("float64", (None,) * len(shape))(), T.dvector(), T.dvector(), T.dmatrix()
+    f = fuse.function([x, u, t, y], [
+        T.dot(x, T.outer(u, 2 * t)), T.dot(T.outer(-t, u), y.T), T.dot(T.dot(y, T.outer(u, t)), T.outer(t, u) / 3),
+    ])
+    wanted = a @ np.outer(v, 2 * w), np.outer(-w, v) @ left.T, left @ np.outer(v, w) @ np.outer(w, v) / 3
+    for have, want in zip(f(a, v, w, left), wanted, strict=True):
+        np.testing.assert_allclose(have, want, rtol=1e-12)
+    told = f.explain()
+    assert told.count("call dot") == 4 and "dot(float64 matrix, float64 matrix)" not in told, told

@@ -1,4 +1,4 @@
-"""Statistics and learning beyond the classics: mixtures, normalisations in training, distances, embeddings."""
+"""Statistics and learning beyond the classics: mixtures, normalisations in training, distances, processes."""
 
 from __future__ import annotations
 
@@ -129,6 +129,30 @@ def _matrices(rng: np.random.Generator, rows: int, columns: int) -> Data:
     return {name: rng.standard_normal((rows, columns)) for name in "xy"}
 
 
+def _process(rng: np.random.Generator, n: int) -> Data:
+    x, y = rng.standard_normal((n, 3)), rng.standard_normal(n)
+    return {"x": x, "y": y, "one": np.eye(n), "s": rng.uniform(0.5, 1.5, 3)}
+
+
+def _gaussian_process(m: Any, x: Any, y: Any, one: Any, s: Any) -> Any:
+    """Return minus the log-likelihood of a Gaussian process: ``s`` are amplitude, length and deviation of noise."""
+    d = x[:, None, :] - x[None, :, :]
+    k = s[0] * s[0] * m.exp(m.sum(d * d, axis=2) / (-2 * s[1] * s[1])) + s[2] * s[2] * one
+    return (m.sum(y * m.dot(m.inv(k), y)) + m.logdet(k)) / 2
+
+
+def _gaussian_process_gradient(x: Any, y: Any, one: Any, s: Any) -> tuple[Any, ...]:
+    squares = ((x[:, None, :] - x) ** 2).sum(axis=2)
+    smooth = s[0] ** 2 * np.exp(squares / (-2 * s[1] ** 2))
+    k = smooth + s[2] ** 2 * one
+    inverse = np.linalg.inv(k)
+    a = inverse @ y
+    slope = (inverse - np.outer(a, a)) / 2
+    value = (y @ a + np.linalg.slogdet(k)[1]) / 2
+    along = 2 * smooth / s[0], smooth * squares / s[1] ** 3, 2 * s[2] * one
+    return value, np.array([(slope * d).sum() for d in along])
+
+
 _ROWS = {"20000x100": {"rows": 20_000, "columns": 100}, "100x20": {"rows": 100, "columns": 20}}
 
 WORKLOADS = (
@@ -188,6 +212,15 @@ WORKLOADS = (
         formula=_radial,
         reference=_radial_gradient,
         wrt=("x",),
+    ),
+    Workload(
+        name="model/gaussian process gradient",
+        sizes={"300": {"n": 300}, "50": {"n": 50}},
+        quick=(),
+        data=_process,
+        formula=_gaussian_process,
+        reference=_gaussian_process_gradient,
+        wrt=("s",),
     ),
     Workload(
         name="model/embedding gradient",

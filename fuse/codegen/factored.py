@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from fuse.codegen.expand import replaced
 from fuse.expr import Expr, toposort
 from fuse.frontend import elementwise as ew
-from fuse.frontend.creation import eye
 from fuse.frontend.layout import diagonal, iota
-from fuse.frontend.lu import lu_factor, lu_solution
+from fuse.frontend.linalg import transpose_last
+from fuse.frontend.lu import lu_factor, lu_inverse, lu_solution
 from fuse.frontend.sizes import sizes_of
 
 SHARING = ("solve", "matrix_inverse", "slogdet")
@@ -35,8 +35,10 @@ def with_shared_factors(outputs: Sequence[Expr]) -> list[Expr]:
             return None
         matrix, transposed = _upright(node.args[0])
         packed, pivots = lu_factor(new[matrix])
-        right = new[node.args[1]] if node.op.name == "solve" else eye(sizes_of(packed)[0], dtype=packed.type.dtype)
-        return lu_solution(packed, pivots, right, transposed=transposed)
+        if node.op.name == "solve":
+            return lu_solution(packed, pivots, new[node.args[1]], transposed=transposed)
+        inverse = lu_inverse(packed, pivots)
+        return transpose_last(inverse) if transposed else inverse
 
     return replaced(outputs, put) if sharing else list(outputs)
 

@@ -134,6 +134,26 @@ def lu_solution(op: Op, packed: Expr, pivots: Expr, b: Expr, *, transposed: bool
     return op(packed, pivots, b, transposed=transposed)
 
 
+def _inverses(packed: Any, *, pivots: Any) -> Any:
+    room = int(_lapack("getri_lwork", packed)(len(packed))[0].real) if packed.size else 0
+    found, info = _lapack("getri", packed)(packed, pivots, lwork=room) if packed.size else (packed.copy(), 0)
+    if info > 0:
+        raise np.linalg.LinAlgError("Singular matrix")
+    return found
+
+
+_inverses_or_error = guarded("matrix_inverse", _inverses, SINGULAR)
+
+
+@op_record(
+    "opaque", infer=lambda packed, pivots: packed.type, shape=lambda node, packed, pivots: packed,
+    numpy=lambda packed, pivots: _inverses_or_error(packed, pivots=pivots),
+)
+def lu_inverse(op: Op, packed: Expr, pivots: Expr) -> Expr:
+    """The inverse of a matrix from what ``lu_factor`` gave of it: a step of plans, as `lu_solution` is."""
+    return op(packed, pivots)
+
+
 def lu_factor(a: Any, *, check_finite: bool = True, overwrite_a: bool = False) -> tuple[Expr, Expr]:
     """(both triangular factors in one matrix, pivots) of a square matrix, as ``scipy.linalg.lu_factor``.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -230,6 +231,37 @@ def _is_moderate(factor: Expr) -> bool:
     return _of_sizes(factor)
 
 
+def _as_matrix(x: Expr) -> Expr:
+    return shuffled(x, [*["x"] * (2 - x.type.ndim), *range(x.type.ndim)])
+
+
+@procedure("product with an outer product", "dot", "rounding overflow", on="fc", same_shape=True, below="mul neg")
+def product_with_outer(node: Expr, context: Context) -> Expr | None:
+    """``A @ (u * v')`` is ``(A @ u) * v'``, as in the gradient of ``y @ inv(A) @ y``: no matrices are multiplied."""
+    for place, operand in enumerate(node.args):
+        outer = operand.args[0] if operand.op.name == "neg" else operand
+        along, across = (1, 0) if place == 0 else (0, 1)  # the axis that the product sums over, and the other one
+        if outer.op.name != "mul" or outer.type.ndim != 2 or outer in context.frozen:
+            continue
+        sizes = {a: (1,) * (2 - a.type.ndim) + a.type.shape for a in outer.args}
+        kept = [a for a in outer.args if sizes[a][along] == 1]
+        summed = [a for a in outer.args if sizes[a][along] != 1]
+        if not summed or all(sizes[a][across] == 1 for a in kept) or any(sizes[a][across] != 1 for a in summed):
+            continue
+        u, v = [
+            shuffled(reduce(ew.mul, [_as_matrix(cast(a, outer.type.dtype)) for a in factors]), [axis])
+            for factors, axis in ((summed, along), (kept, across))
+        ]
+        v = v if outer is operand else ew.neg(v)
+        other = node.args[1 - place]
+        product = OPS["dot"](*((u, other) if place == 0 else (other, u)))
+        if not product.type.ndim:
+            return ew.mul(v, product)
+        columns = shuffled(product, ["x", 0] if place == 0 else [0, "x"])
+        return ew.mul(shuffled(v, [0, "x"] if place == 0 else ["x", 0]), columns)
+    return None
+
+
 REDUCTIONS = (
     drop_single_axes,
     merge_reductions,
@@ -240,4 +272,4 @@ REDUCTIONS = (
     reduce_parts,
     useless_unbroadcast,
 )
-LAST = (factor_of_sum,)
+LAST = (factor_of_sum, product_with_outer)
