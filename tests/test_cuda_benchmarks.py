@@ -64,8 +64,8 @@ def test_the_first_run_is_commands_that_there_are(monkeypatch, capsys):
     for name in ("the benchmark's results", "the benchmark"):
         options = cli._parser().parse_args(commands[name][2:])
         assert options.check is (options.output is None)
-    monkeypatch.setattr(first, "TESTED", {"nothing_like_it": "fuse[test]"})
-    assert first.main([]) == 2 and "pip install 'fuse[test]'" in capsys.readouterr().err
+    monkeypatch.setattr(first, "TESTED", ("pytest", "nothing_like_it"))
+    assert first.main([]) == 2 and "tests.gpu: nothing_like_it not installed: pip install" in capsys.readouterr().err
 
 
 def test_the_simulator_has_no_speed():

@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 MOST = 12  # processes that test: each has a context on the card
-TESTED = {"pytest": "fuse[test]", "xdist": "fuse[test]", "hypothesis": "fuse[test]", "mpmath": "fuse[test]"}
+TESTED = "pytest", "xdist", "hypothesis", "mpmath"  # modules of the extra `test`
 
 
 def parts(output: str, limit: float, simulated: bool) -> dict[str, list[str]]:
@@ -43,9 +43,9 @@ def main(argv: list[str] | None = None) -> int:
     from fuse.devices import is_simulated
     from fuse.errors import DeviceError
 
-    lacking = {package for module, package in TESTED.items() if find_spec(module) is None}
+    lacking = [module for module in TESTED if find_spec(module) is None]
     if lacking:
-        print(f"tests.gpu: pip install {' '.join(f'{name!r}' for name in sorted(lacking))}", file=sys.stderr)
+        print(f"tests.gpu: {', '.join(lacking)} not installed: pip install -e '.[cuda,test]'", file=sys.stderr)
         return 2
     try:
         print(f"on {device.current().name}", flush=True)
