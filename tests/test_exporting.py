@@ -110,10 +110,20 @@ def small_loop():
     return [m, v], [states, states[-1].sum()], [M, V]
 
 
-# files hold the same functions
-@pytest.mark.parametrize("name", ["stores", "joins", "constants", "a loop", "choices"])
+def arrays():
+    """Stores, joins and constants: Numba compiles what they have in common once."""
+    (m, v), stores, values = FORMULAS["stores"]
+    joined = fuse.clone(FORMULAS["joins"][1], replace=dict(zip(FORMULAS["joins"][0], (m, v), strict=True)))
+    constants = fuse.clone(FORMULAS["constants"][1], replace={FORMULAS["constants"][0][0]: v})
+    return [m, v], [*stores, *joined, *constants], values
+
+
+BARE = {"arrays": arrays(), "a loop": small_loop(), "choices": LINEAR["choices"]}  # files hold the other functions, too
+
+
+@pytest.mark.parametrize("name", BARE)
 def test_the_bare_function_computes_the_same_in_compiled_code(name):
-    inputs, outputs, values = EXPORTED[name] if name in EXPORTED else small_loop()
+    inputs, outputs, values = BARE[name]
     f = fuse.function(inputs, outputs)
     bare = f.njit
     @numba.njit

@@ -26,6 +26,10 @@ def by_rows_in_small_tiles(monkeypatch):
 
 
 NARROW = ("weighted exponentials", "log-softmax gradient", "layer norm gradient")
+# A row alone has a kernel of its own, and so have few columns: some formulas of every kind meet them.
+ROW_ALONE = ("logsumexp", "weighted exponentials", "covariance", "not of tiles")
+FLAT = ("variance", "weighted exponentials", "multiples", "softmax gradient", "log-softmax gradient",
+        "batch norm gradient", "logits of a mask", "not of tiles")
 
 
 @pytest.mark.parametrize(("name", "dtype"), [*((name, "float64") for name in formulas("float64")),
@@ -34,7 +38,8 @@ def test_as_near_as_numpy_and_the_same_bits_for_any_threads(name, dtype):
     with config.change_flags(floatX=dtype):
         inputs, outputs, numpy = formulas(dtype)[name]
         f = fuse.function(inputs, outputs)
-    for n, m in ((1, 3), (2, 1), (5, 4), (23, 9), (301, 17)):
+    row_alone = [(1, 3)] if name in ROW_ALONE else []
+    for n, m in (*row_alone, (2, 1), (5, 4), (23, 9), (301, 17 if name in FLAT else 130)):
         near_numpy(f, numpy, values_for(inputs, n, m), dtype)
     if name in ONE:
         assert "tile_rows" in f.source
