@@ -155,6 +155,18 @@ def test_databases_of_rewrites_are_asked_by_tags():
     assert result("+other") == [T.sin(x)]
 
 
+def test_sigmoids_are_where_programs_for_theano_look_for_them():
+    from fuse.tensor.nnet import sigm
+
+    assert sigm.scalar_sigmoid is T.nnet.sigmoid and sigm.ultra_fast_scalar_sigmoid is T.nnet.ultra_fast_sigmoid
+    x = np.array([0.0, 1.0])
+    v = T.dvector("v")
+    f = fuse.function([fuse.In(v, mutable=True)], sigm.sigmoid_inplace(v), accept_inplace=True, mode="FAST_COMPILE")
+    assert np.array_equal(f(x), x) and x[0] == 0.5
+    with pytest.raises(AttributeError):
+        sigm.nothing
+
+
 def test_modes_are_made_of_linkers_and_choices():
     from fuse.link.numba import NumbaLinker
 

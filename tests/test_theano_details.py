@@ -151,6 +151,10 @@ def test_typed_lists():
         [[3], [4]],
     ]
     assert found[0][0].dtype == "float32" and found[7].dtype == "int64" and found[8].dtype == fuse.config.floatX
+    from fuse.typed_list.basic import Append, GetItem, Reverse
+
+    assert Append(True)(a, v) is append(a, v) and Reverse(inplace=True)(a) is reverse(a)
+    assert GetItem()(a, slice(None, 1)) is a[:1]
     sums, _ = fuse.scan(lambda k, entries: entries[k].sum(), sequences=T.arange(2), non_sequences=a)
     assert fuse.function([a], sums)([[1, 2], [3]]).tolist() == [3, 3]
     deep = TypedListType(T.fvector, 1)("deep")

@@ -39,11 +39,17 @@ def _position(index: Any) -> Expr:
 
 
 class _ListOp(Op):
-    """An op on a list (and more): ``_read`` checks its arguments, ``_result`` tells its type, ``_run`` computes."""
+    """An op on a list (and more): ``_read`` checks its arguments, ``_result`` tells its type, ``_run`` computes.
+
+    Theano's ``Append(inplace=True)`` and its kin may change the list that they are given; here results are new lists.
+    """
 
     __props__: tuple[str, ...] = ()
     _read: Callable[..., Sequence[Expr]]
     _run: Callable[..., Any]
+
+    def __init__(self, inplace: bool = False) -> None:
+        """``inplace`` has no effect."""
 
     def _result(self, x: Expr) -> Any:
         return x.type
@@ -66,6 +72,9 @@ class GetItem(_ListOp):
 
     def make_node(self, *inputs: Any) -> Apply:
         x = _list(inputs[0])
+        if self.bounds is None and isinstance(inputs[1], slice):
+            made: Apply = getitem(x, inputs[1]).owner
+            return made
         if self.bounds is not None:
             return Apply(self, [x], [x.type()])
         return Apply(self, [x, _position(inputs[1])], [x.type.ttype()])
