@@ -4,13 +4,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 from fuse.codegen.vectorcall import Pointed
 from fuse.config import config
 from fuse.errors import DTypeError, FuseError, FuseTypeError, ShapeError, brief
 from fuse.expr import Expr, leaves, pack, substitute, unpack
+from fuse.forks import cached_property
 from fuse.inout import Out
 from fuse.maker import (
     QUICKEN_AT,

@@ -4,11 +4,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
+
+from fuse.forks import lock_for_threads
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def _convert(name: str, value: Any) -> Any:
     return value
 
 
-_LOCK = threading.Lock()  # while flags are replaced by others
+_LOCK = lock_for_threads()  # while flags are replaced by others
 
 
 class Config:

@@ -1,8 +1,6 @@
 """Expr: the immutable, interned node of an expression graph, and iterative walks over graphs."""
 from __future__ import annotations
 
-import itertools
-import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +13,7 @@ from fuse import typebase
 from fuse import types as ty
 from fuse.argnames import also
 from fuse.errors import FuseError, FuseTypeError, Origin, user_line, with_context
+from fuse.forks import lock_for_threads, new_identity
 from fuse.trace import answered, by_untraced_user
 from fuse.typebase import Type
 from fuse.types import TensorType
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from fuse.op import Op
 
 _NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
-_LOCK = threading.Lock()
+_LOCK = lock_for_threads()
 
 
 class Expr:
@@ -279,13 +278,9 @@ def _leaf_op(name: str) -> Any:
     return {"input": INPUT, "constant": CONSTANT, "shared": SHARED}[name]
 
 
-_uid_prefix = os.urandom(6).hex()
-_uid_count = itertools.count()
-
-
 def leaf(cls: type[Expr], op: Any, type_: TensorType, name: str | None, uid: str | None = None) -> Expr:
     """A leaf with its own identity; ``uid`` finds it again after unpickling."""
-    uid = uid or f"{_uid_prefix}{next(_uid_count):x}"
+    uid = uid or new_identity()
     key = (op, uid)
     with _LOCK:
         node = interned.get(key)

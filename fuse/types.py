@@ -443,7 +443,7 @@ def _cast_input(
 
 def _whole(array: np.ndarray[Any, Any], want: np.dtype[Any]) -> bool:
     """Whether floats are integers that each float tells from the next, so that a cast to ``want`` can be compared."""
-    return array.dtype.kind == "f" and want.kind in "iu" and bool((np.abs(array) <= 2.0**53).all())
+    return array.dtype.kind == "f" and want.kind in "iu" and bool((np.abs(array.astype(np.float64)) <= 2.0**53).all())
 
 
 def _range(array: np.ndarray[Any, Any]) -> str:

@@ -214,3 +214,12 @@ def test_default_directories(monkeypatch, tmp_path):
     assert cache.default_directory() == cache.Path.home() / ".cache/fuse"
     monkeypatch.setattr(sys, "platform", "darwin")
     assert cache.default_directory() == cache.Path.home() / "Library/Caches/fuse"
+
+
+def test_where_there_is_no_home_and_no_current_directory_memory_serves(monkeypatch):
+    for chosen, fault in (("~nobody-of-that-name/x", None), ("relative", FileNotFoundError)):
+        monkeypatch.setenv("FUSE_CACHE_DIR", chosen)
+        with monkeypatch.context() as patched:
+            if fault is not None:
+                patched.setattr(os, "getcwd", lambda fault=fault: (_ for _ in ()).throw(fault()))
+            assert cache.Store(cache.default_directory()).reason.startswith("cannot be created")

@@ -77,6 +77,7 @@ REFUSED = [
     (("float64", 1), Unwilling(), FuseError),
     (("float64", 1), T.dvector("v"), DTypeError),
     (("float64", 0), 10**400, DTypeError),
+    (("float64", 0), np.ma.masked, DTypeError),
     (("float64", 0), 1j, DTypeError),
     (("float64", 0), "1", DTypeError),
     (("float64", 0), np.zeros(1), ShapeError),

@@ -20,7 +20,7 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
 
 # A layer imports from itself and from those before it. Names are modules or packages below fuse/.
 LAYERS = (
-    ("argnames", "errors", "config", "devices", "data", "missing", "internals", "trace"),
+    ("argnames", "errors", "config", "devices", "data", "missing", "internals", "trace", "forks"),
     ("typebase", "types", "tree", "walks", "notes", "traits", "collector"),
     ("expr",),
     ("op",),

@@ -20,6 +20,13 @@ MODE = 0o700
 
 def default_directory() -> Path:
     """Where kernels are kept: ``FUSE_CACHE_DIR``, else the platform's place for caches."""
+    try:
+        return _chosen_directory()
+    except (OSError, RuntimeError, ValueError):     # no current directory, or nobody's home
+        return Path(os.devnull) / "fuse"            # where nothing can be made: only memory is used
+
+
+def _chosen_directory() -> Path:
     chosen = os.environ.get("FUSE_CACHE_DIR")
     if chosen:
         return Path(chosen).expanduser().absolute()

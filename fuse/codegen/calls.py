@@ -45,9 +45,10 @@ def input_filter(variable: Expr) -> Callable[[Any], Any]:
 def scalar_filter(variable: Expr) -> Callable[[Any], Any]:
     """What turns any value that the 0-d input ``variable`` takes into a Python number."""
     dtype = variable.type.numpy_dtype
+    plain = (np.ndarray, dtype.type)
 
     def convert(value: Any) -> Any:
-        if isinstance(value, (np.ndarray, np.generic)) and value.dtype is dtype and value.shape == ():
+        if type(value) in plain and value.dtype is dtype and value.shape == ():    # a masked array is neither
             return value.item()
         try:
             return variable.type.filter(value).item()

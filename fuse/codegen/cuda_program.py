@@ -8,7 +8,6 @@ inputs were on the device already. What has no form for GPUs runs on the host an
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from fuse.codegen.program import Program
 from fuse.codegen.written import without_detours
 from fuse.errors import FuseError
 from fuse.expr import Expr
+from fuse.forks import cached_property
 from fuse.looping.tidy import tidied
 from fuse.rules.inlining import without_identities
 

@@ -1,8 +1,7 @@
 """The provider: everything that fuse asks of CUDA, through numba-cuda's kernel language, or of a simulator.
 
 What all devices have is here; numba-cuda's is in `device_numba.py`, with its kernel language in `device_code.py` and
-`device_math.py`. Nothing else in fuse imports ``numba.cuda``, so another provider of the same language takes their
-place.
+`device_math.py`. Nothing else in fuse imports ``numba.cuda``, so another provider can take their place.
 
 The simulator runs kernels in plain Python, where the threads of a block take turns (`turns.py`): it checks what
 kernels compute, on small arrays, where there is no GPU. It is used where NUMBA_ENABLE_CUDASIM is set, or `simulate` is
@@ -19,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache, cached_property
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,12 +27,13 @@ from fuse.codegen import cuda_transfers
 from fuse.codegen.cuda_transfers import Near, Part, Transfers, taken
 from fuse.devices import is_simulated, resolve
 from fuse.errors import DeviceError
+from fuse.forks import cached_property, lock_for_threads
 
 if TYPE_CHECKING:
     from fuse.codegen.cuda_array import DeviceArray
 
 _state = threading.local()
-_lock = threading.RLock()
+_lock = lock_for_threads()
 
 
 class Device(ABC):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import math
 import re
-import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -22,8 +21,9 @@ import numpy as np
 from fuse.codegen.device_math import numpy_of_device
 from fuse.codegen.simulated import SCALARS
 from fuse.errors import DeviceError
+from fuse.forks import lock_for_threads
 
-_lock = threading.RLock()
+_lock = lock_for_threads()
 
 
 @cache

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 from fuse.codegen.emit_lanes import LaneEmitter
 from fuse.codegen.emit_rows import Rows
 from fuse.codegen.kernel import Get, Load, Loop, walk
+from fuse.forks import cached_property
 
 PAIR = 2  # rows of the groups behind those of some width: few rows are all of the work where there are ten
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -34,6 +33,7 @@ from fuse.codegen.tape import Step, bodies, is_long
 from fuse.codegen.taped import recipe_of, with_tape
 from fuse.codegen.wellformed import check
 from fuse.expr import Expr
+from fuse.forks import cached_property
 
 Array = Any
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-import threading
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from fuse.codegen import assembly, zero_d
 from fuse.codegen.assembly import Assembly
 from fuse.codegen.zero_d import Allocator, Handler
 from fuse.config import config
+from fuse.forks import lock_for_threads
 
 LARGE = 1 << 20  # bytes from which on memory is recycled: below, the C library does so itself
 BLOCKS = 64  # kept at most
@@ -395,7 +395,7 @@ def _prepare_zero_d(found: dict[str, int]) -> None:
         zero_d.prepare(found, usual, handler.allocator)
 
 
-_lock_of_state = threading.RLock()
+_lock_of_state = lock_for_threads()
 
 
 def recycled(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

@@ -7,12 +7,12 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from fuse.codegen import threads
+from fuse.forks import cached_property
 
 ENTRY = "fuse_entry"
 RELEASE_AT = 1 << 14            # elements in all arrays together; less is done sooner than the lock changes hands

@@ -9,7 +9,6 @@ by this process or another one, is taken from fuse.codegen.plans: then nothing i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from fuse.codegen.runner import Runner
 from fuse.collector import uncollected
 from fuse.errors import FuseError
 from fuse.expr import SHARED, Expr, substitute
+from fuse.forks import cached_property
 from fuse.types import TensorType
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from importlib.util import find_spec
 from typing import Any
 
@@ -26,6 +25,7 @@ from fuse.codegen.emit_cuda import WARP, PartSource
 from fuse.devices import assumed, is_simulated
 from fuse.errors import DeviceError
 from fuse.expr import Expr
+from fuse.forks import cached_property
 from fuse.frontend.loops import LOOP
 
 Capability = tuple[int, int]

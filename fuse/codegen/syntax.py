@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 import ast
-import threading
 from typing import Any
 
-_lock = threading.Lock()
+from fuse.forks import lock_for_threads
+
+_lock = lock_for_threads()
 
 
 def parse(source: str, mode: str = "exec") -> Any:

@@ -295,7 +295,7 @@ def _empty_shapes(arrays: Sequence[Array], body: Body) -> list[tuple[int, ...]]:
 DERIVATIVES: dict[str, Callable[..., Any]] = {}
 
 LOOP = register(Op(
-    name="loop", kind="opaque", numpy=_run, infer=_infer, shape=_shape, doc=(__doc__ or "").splitlines()[0],
+    name="loop", kind="opaque", numpy=_run, infer=_infer, shape=_shape, doc=(__doc__ or "").partition("\n")[0],
     grad=after(lambda g, out, *args, **params: DERIVATIVES["reverse"](g, out, *args, **params)),
     jvp=after(lambda tangents, out, *args, **params: DERIVATIVES["forward"](tangents, out, *args, **params)),
 ))

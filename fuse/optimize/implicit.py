@@ -7,7 +7,6 @@ With ``F(z(p), p) = 0`` the solution moves by ``dz = -J^-1 (dF/dp) dp``, ``J = d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from fuse.autodiff.sweep import cotangents
 from fuse.compiled import function
 from fuse.errors import DisconnectedInputError, DTypeError, FuseError, FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import CONSTANT, INPUT, Expr, as_expr, substitute, toposort
+from fuse.forks import cached_property
 from fuse.frontend.elementwise import cast, neg
 from fuse.frontend.join import concatenate
 from fuse.frontend.layout import dimshuffle, reshape

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,6 +15,7 @@ from fuse.compiled import function
 from fuse.config import config
 from fuse.errors import DisconnectedInputError, DTypeError, FuseError, FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import INPUT, Constant, Expr, as_expr, leaf, leaves, substitute, toposort
+from fuse.forks import lock_for_threads
 from fuse.frontend.elementwise import cast
 from fuse.frontend.join import concatenate
 from fuse.frontend.layout import reshape
@@ -263,7 +263,7 @@ def _standing(what: str, type_: TensorType) -> Expr:
 
 
 _functions: OrderedDict[Any, Any] = OrderedDict()
-_lock = threading.Lock()
+_lock = lock_for_threads()
 
 
 def _compiled(inputs: list[Expr], outputs: Any) -> Any:

@@ -6,7 +6,6 @@ respect to all else in the formula follow from the implicit function theorem, as
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +16,7 @@ from fuse.autodiff.reverse import grad
 from fuse.compiled import function
 from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Expr, as_expr, substitute, toposort
+from fuse.forks import cached_property
 from fuse.frontend.parts import part
 from fuse.op import DISCONNECTED, ZERO, Op
 from fuse.optimize.implicit import Array, Equations, closed, joined, one_vector, pulled

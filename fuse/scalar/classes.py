@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property, reduce
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from fuse.autodiff.sweep import spread, unbroadcast
 from fuse.errors import FuseTypeError, MethodNotDefined
 from fuse.expr import Expr, as_expr, substitute, variable
+from fuse.forks import cached_property
 from fuse.frontend.apply import Apply
 from fuse.frontend.class_op import Op
 from fuse.frontend.elementwise import fill

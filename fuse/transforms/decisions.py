@@ -7,7 +7,6 @@ give the same answers. Such questions have no derivative, so nothing is lost; th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from fuse.compiled import Function, function
 from fuse.errors import FuseError
 from fuse.expr import INPUT, Expr, leaves, substitute, toposort
+from fuse.forks import cached_property
 from fuse.reference import evaluate
 
 
