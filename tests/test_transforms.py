@@ -633,6 +633,18 @@ def root_of(a: Any) -> Any:
     return fuse.while_loop(lambda x: abs(x * x - a) > 1e-12, lambda x: (x + a / x) / 2, a)
 
 
+def test_counts_of_loops_that_start_as_numbers_do_not_wrap():
+    """The constant 0 is an int8: 200 steps of ``count + 1`` ended at -56, and ``count < 300`` never did."""
+    def count(n, x):
+        steps, kept = fuse.loop(lambda c, _: ((c[0] + 1, 2 * c[1]), c[0]), (0, 1), n_steps=200)
+        return steps[0], steps[1], kept, fuse.while_loop(lambda c: c < n, lambda c: c + 1, 0), fuse.loop(
+            lambda c, x_t: (c + x_t, None), 0, x)[0]
+
+    steps, doubled, kept, ended, total = fuse.jit(count, mode="FAST_COMPILE")(300, np.ones(3, "f4"))
+    assert (steps, doubled, ended, total) == (200, 0, 300, 3.0) and total.dtype == np.float32  # 2**200 in int64
+    np.testing.assert_array_equal(kept, np.arange(200))
+
+
 def test_entries_of_a_map_end_by_themselves():
     a = np.array([2.0, 9.0, 1.0, 1e4])  # of which 1 takes no step
     np.testing.assert_allclose(fuse.vmap(root_of)(a), np.sqrt(a), rtol=1e-12)

@@ -49,6 +49,8 @@ def loop(
         raise FuseTypeError(f"step of loop returns a pair (carry, y), not {type(returned).__name__}: y may be None")
     nexts = _same_structure(returned[0], of_carry)
     ys, of_y = taken_apart(returned[1])
+    roots = _counted(init, states, [*nexts, *ys])
+    nexts, ys = roots[: len(states)], roots[len(states) :]
     node = carried(steps, sequences, elements, states, nexts, ys, None, checkpoint)
     finals, kept, _ = results(node)
     return tree.unflatten(of_carry, finals), tree.unflatten(of_y, kept)
@@ -75,12 +77,26 @@ def while_loop(cond: Callable[..., Any], body: Callable[..., Any], init: Any, ma
     states = [State(Info(x, (-1,))) for x in starts]
     limit = as_size_expr(LONGEST if max_steps is None else as_size(max_steps, "max_steps"))
     nexts = _same_structure(body(rebuild([s.leaves[0] for s in states])), of_carry)
-    nexts = settled(states, nexts)
+    nexts = settled(states, _counted(init, states, nexts))
     first = _condition(cond(rebuild([s.initial for s in states])))
     again = _condition(cond(rebuild(nexts)))
     steps = ew.switch(first, limit, constant(0, dtype="int64"))
     node = carried(steps, [], [], states, nexts, [], ew.eq(again, constant(False)))
     return rebuild(results(node)[0])
+
+
+def _counted(init: Any, states: list[State], roots: list[Expr]) -> list[Expr]:
+    """``roots``, of which the first are the next states, where states that start as Python's integers are int64.
+
+    As constants these are of the narrowest dtype, in which counts would wrap; what a step makes other numbers of stays.
+    """
+    changed: dict[Expr, Expr] = {}
+    for k, value in enumerate(tree.leaves(init)):
+        if type(value) is int and roots[k].type.dtype in DISCRETE:
+            old = states[k].leaves[0]
+            states[k] = State(Info(constant(value, dtype="int64"), (-1,)))
+            changed[old] = states[k].leaves[0]
+    return substitute(roots, changed) if changed else roots
 
 
 def _condition(value: Any) -> Expr:
