@@ -4,8 +4,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import fuse
+import fuse.tensor as T
 from benchmarks.accuracy import DTYPES, arity, cases, kernel, measure, samples
-from fuse.codegen.mathlib import vectorised
+from fuse.codegen.mathlib import resolve, vectorised
+from fuse.codegen.mathlib.specialise import two_at_once
 
 UNITS = 4.0
 
@@ -38,6 +41,26 @@ def test_a_number_has_the_same_result_in_every_lane_and_in_the_rest_of_a_loop(dt
             bits = f"u{have.itemsize}"
             same = (have.view(bits) == want[name][start:stop].view(bits)) | np.isnan(have)
             assert same.all(), (name, [a[~same] for a in part[name]])
+
+
+def test_loops_compute_two_vectors_at_once_around_one_long_function_or_where_there_is_much_work():
+    exp, log, power, plain = (resolve(name, "float64") for name in ("exp", "log", "power", "sign"))
+    assert two_at_once([power], shared=False, within=True)
+    assert two_at_once([exp, plain], shared=True, within=False)
+    assert two_at_once([exp, log, exp, log], shared=True, within=True)
+    assert not two_at_once([exp], shared=False, within=False)
+    assert not two_at_once([exp], shared=True, within=True)
+    assert not two_at_once([exp, log], shared=True, within=False)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_much_work_has_the_bits_of_little(dtype):
+    """The one loop computes two vectors at once, the other one a vector."""
+    x = T.vector(dtype=dtype)
+    much, little = (fuse.function([x], T.exp(x) * x - 1) for _ in range(2))
+    (data,) = samples("exp", dtype, 20_000)
+    parts = [little(data[k : k + 999]) for k in range(0, len(data), 999)]
+    np.testing.assert_array_equal(much(data), np.concatenate(parts))
 
 
 EVEN = ("cos", "cosh")

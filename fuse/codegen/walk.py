@@ -46,6 +46,7 @@ class Walk(Values):
 
     restype: Any = None
     loops = 0
+    around = 0  # loops around the statement at hand
 
     # ------------------------------------------------------------ whole functions
     def body(self, definition: ast.FunctionDef, arguments: Sequence[Value]) -> None:
@@ -174,8 +175,10 @@ class Walk(Values):
         index = b.phi(I64)
         index.add_incoming(start, before)
         self.assign(s.target.id, Value(index, types.int64))
+        self.around += 1
         if self.statements(s.body):
             raise Unsupported("a loop that returns")
+        self.around -= 1
         following = b.add(index, I64(1), flags=("nsw",))
         index.add_incoming(following, b.block)
         latch = b.cbranch(b.icmp_signed("<", following, stop), body, end)
@@ -185,7 +188,7 @@ class Walk(Values):
             self.loops += 1
             marks = [ir.MetaDataString(m, f"{LOOP} {self.loops}"), accesses]
             functions = [self.names.get(called(x)) for x in ast.walk(s) if isinstance(x, ast.Call)]
-            if two_at_once(functions, "part" in self.env):
+            if two_at_once(functions, "part" in self.env, self.around > 0):
                 marks.append(m.add_metadata([ir.MetaDataString(m, "llvm.loop.interleave.count"), I32(2)]))
             if narrow_work(b.function.blocks[b.function.blocks.index(body) :]):
                 marks.append(m.add_metadata([ir.MetaDataString(m, "llvm.loop.vectorize.width"), I32(floats())]))

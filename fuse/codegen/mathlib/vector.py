@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from fuse.codegen.mathlib.specialise import polynomial, side_by_side
+from fuse.codegen.mathlib.specialise import best_alone, polynomial, side_by_side
 
 if TYPE_CHECKING:
     from fuse.codegen.scalars import f2i as to_bits
@@ -113,6 +113,7 @@ def scaled(factor, q, shifted):
     return fma(q, scale, scale) * (LIFT_SCALE if small else 2.0)
 
 
+@best_alone
 def exp(x):
     bounded = between(x, EXP_LOWEST, EXP_HIGHEST)
     shifted, q, _ = exponential(bounded)
@@ -126,6 +127,7 @@ def beside_one(shifted):
     return least if shifted < least else shifted
 
 
+@best_alone
 def expm1(x):
     bounded = between(x, EXP_LOWEST, EXP_HIGHEST)
     shifted, q, rest = exponential(bounded)
@@ -141,6 +143,7 @@ def doubled_decay(x):
     return shifted, q
 
 
+@best_alone
 def tanh(x):
     shifted, q = doubled_decay(x)
     scale = from_bits((to_bits(beside_one(shifted)) << MANTISSA) + ONE_BITS)
@@ -166,6 +169,7 @@ def exp2(x):
     return scaled(1.0, binary_exponential(bounded - (shifted - MAGIC), 0.0), shifted)
 
 
+@best_alone
 def sigmoid(x):
     decay = exp(-abs(x))
     return (decay if x < 0.0 else 1.0) / (1.0 + decay)
@@ -206,6 +210,7 @@ def edges_of_log(x, inside):
     return inside if x > 0.0 else (-INFINITY if x == 0.0 else NAN)
 
 
+@best_alone
 def log(x):
     f, k = parts_of_any(x)
     return edges_of_log(x, joined(f, k, less_than_f(f)))
