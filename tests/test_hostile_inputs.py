@@ -457,6 +457,14 @@ def test_functions_do_not_keep_their_inputs_alive():
     assert ghost() is None
 
 
+def test_where_numpy_raises_or_warns_of_overflow_numbers_are_computed():
+    x, n = T.dvector("x"), T.iscalar("n")
+    f = fuse.function([x, n], [T.fft.rfft(x.reshape((1, -1))), T.exp(x) / x, n + 1])
+    with np.errstate(all="raise"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isnan(f([np.inf, -np.inf], np.float16(3))[0]).any()
+
+
 def test_arrays_of_more_than_two_to_the_31_elements():
     x, i = T.bvector("x"), T.lscalar("i")
     big = np.broadcast_to(np.int8(3), (2**31 + 7,))  # one byte of memory

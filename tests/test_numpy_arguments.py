@@ -217,7 +217,8 @@ def test_what_numpy_refuses_or_has_other_values_for():
         (lambda x: np.tril_indices_from(x), np.zeros((2, 2, 2))), (lambda x: np.clip(x, 1, 2, min=3), few),
         (lambda x: np.take_along_axis(x, np.array([[0], [1]]), None), np.eye(2)), (lambda x: np.hsplit(x, 3), few),
         (np.gradient, few[:1]), (lambda x: np.gradient(x, edge_order=2), few), (lambda x: np.cov(x, fweights=[2]), z),
-        (lambda x: np.concatenate([x, x], dtype=int), few),
+        (lambda x: np.cov(x, fweights=[1.5, 1]), few), (lambda x: np.cov(x, aweights=[-1, 2]), few),
+        (lambda x: np.array_split(x, -1), few), (lambda x: np.concatenate([x, x], dtype=int), few),
         (lambda x: np.hstack([x, x], dtype="f4", casting="safe"), few),
     ):
         with pytest.raises(FuseError):
@@ -232,6 +233,9 @@ def test_what_numpy_refuses_or_has_other_values_for():
         (lambda x: np.gradient(np.array([-64, 0]), x), np.array([-1, 127], "i1")), (np.linalg.cond, np.zeros((2, 2))),
         (lambda x: np.cov(x, ddof=5), np.eye(2)), (lambda x: np.linalg.norm(x, -1), np.array([inf, inf])),
         (lambda x: np.rollaxis(x, 1, -1), np.zeros((1, 2, 3, 4))), (np.sinc, np.array([True, False])),
+        (lambda x: np.concatenate(np.split(x, [-1, 1, -2])), n), (lambda x: np.clip(x, -1, 300), n.astype("i1")),
+        (lambda x: np.quantile(x, [0.6, 1]), np.array([-inf, 1])), (np.median, np.array([-inf, 1])),
+        (lambda x: np.quantile(x, 0.75), np.array([1e308, 1.5e308])),
         (lambda x: np.percentile(x, 49, method="lower"), np.array([7, 2**62 + 1, 2**62 + 3])),
         (lambda x: np.fmod(x, [3, -2, 5]), np.array([-128, 7, -7], "i1")), (lambda x: np.fmod(x, -2.0), edge[2:]),
         (np.rint, n), (lambda x: np.clip(x, None, None), n), (np.median, np.array([6e4, 5e4, 6e4, 6e4], "f2")),

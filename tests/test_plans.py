@@ -251,3 +251,13 @@ def test_everything_in_a_scope_can_be_stored():
         for name, value in program.planned.scope.items():
             if name != "__builtins__" and not name.startswith(("kernel", "launch", "serve", "program")):
                 json.dumps(describe(value))
+
+
+def test_files_in_an_archive_are_told_by_the_archive(monkeypatch, tmp_path):
+    archive = tmp_path / "packages.zip"
+    monkeypatch.setattr(plans, "__file__", str(archive / "fuse/codegen/plans.py"))
+    told = set()
+    for text in ("one", "three"):
+        archive.write_text(text)
+        told.add(plans._environment.__wrapped__())
+    assert len(told) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import linecache
+import pkgutil
 import sys
 import time
 from collections import OrderedDict
@@ -189,11 +190,10 @@ def surroundings() -> tuple:
     import llvmlite
     import llvmlite.binding as llvm
     import numpy
-    here = Path(__file__).parent
     loader = hashlib.sha256()
     for module in PARTS.split():
         try:
-            loader.update((here / f"{module}.py").read_bytes())
+            loader.update(pkgutil.get_data("fuse.codegen", f"{module}.py") or b"unreadable")    # also of an archive
         except OSError:
             loader.update(b"unreadable")
     return (sys.version, sys.platform, object.__basicsize__, numpy.__version__, llvmlite.__version__,

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,6 +57,10 @@ def _environment() -> str:
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     found: list[Any] = [package, load.surroundings()]
     folders = [package]
+    if not os.path.isdir(package):  # in an archive
+        archive = next(path for path in Path(package).parents if path.exists())
+        status = archive.stat()
+        folders, found = [], [*found, (str(archive), status.st_size, status.st_mtime_ns)]
     while folders:
         with os.scandir(folders.pop()) as entries:
             for entry in entries:

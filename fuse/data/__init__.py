@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import io
+from importlib import resources
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,8 @@ def digits() -> tuple[NDArray[np.float64], NDArray[np.int32]]:
       *.:*
       .*:
     """
-    with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as archive:
+    file = resources.files(__name__).joinpath("digits.npz").read_bytes()  # of an archive, too
+    with np.load(io.BytesIO(file), allow_pickle=False) as archive:
         images = archive["images"] / 16.0
         labels = archive["labels"].astype(np.int32)
     return images, labels

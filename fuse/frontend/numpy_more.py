@@ -73,6 +73,8 @@ def _split(x: Any, parts: Any, axis: int = 0) -> list[Expr]:
     if isinstance(parts, (int, np.integer)):
         if not isinstance(size, int):
             raise FuseTypeError("into equal parts one splits an axis whose size is known; give the bounds instead")
+        if parts < 1:
+            raise FuseValueError(f"the number of pieces is 1 or more, not {parts}")
         each, more = divmod(size, int(parts))
         lengths = [each + 1] * more + [each] * (int(parts) - more)
         bounds: list[Any] = [0, *np.cumsum(lengths).tolist()]

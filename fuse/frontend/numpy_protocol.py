@@ -32,7 +32,7 @@ from fuse.frontend.numpy_arguments import bound, later, loaded
 from fuse.frontend.weak import as_numpy_does, numpys
 from fuse.op import OPS
 from fuse.trace import TRACE
-from fuse.types import COMPLEX, DISCRETE, real_of
+from fuse.types import COMPLEX, DISCRETE, INTEGER, real_of
 
 # Ufuncs of functions that are not one op; those of ops come from their records.
 UFUNCS: dict[Any, Callable[..., Any]] = {
@@ -129,7 +129,11 @@ def _stack(arrays: Any, axis: int = 0) -> Expr:
 def _split(x: Any, parts: Any, axis: int = 0) -> list[Expr]:
     if isinstance(parts, (int, np.integer)):
         return join.split(x, parts, axis=axis)
-    bounds = [0, *parts, sizes.sizes_of(x)[sizes.normalize_axis(axis, x.type.ndim)]]
+    axis = sizes.normalize_axis(axis, x.type.ndim)
+    known = [0, *[b for b in parts if isinstance(b, (int, np.integer))]]
+    if known != sorted(known):  # bounds counted from the end, or pieces that overlap
+        return [x[(*[slice(None)] * axis, slice(a, b))] for a, b in pairwise([0, *parts, None])]
+    bounds = [0, *parts, sizes.sizes_of(x)[axis]]
     return join.split(x, [sizes.size_sub(b, a) for a, b in pairwise(bounds)], axis=axis)
 
 
@@ -161,6 +165,10 @@ def _clip(x: Any, a_min: Any = None, a_max: Any = None, min: Any = None, max: An
         raise FuseValueError("clip takes the bounds as a_min and a_max, or as min and max, not both")
     low, high = a_min if min is None else min, a_max if max is None else max
     if TRACE.active:
+        if isinstance(x, Expr) and x.type.dtype in INTEGER:  # Python's integers beyond those of the dtype bound nothing
+            limits = np.iinfo(x.type.dtype)
+            low = None if type(low) is int and low <= limits.min else low
+            high = None if type(high) is int and high >= limits.max else high
         x, low, high = as_numpy_does(x, low, high)
     if low is None and high is None:
         return x

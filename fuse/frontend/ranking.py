@@ -118,7 +118,8 @@ def quantile(
     """The values below which the parts ``q`` (in [0, 1]) of the elements over ``axis`` lie; NaN where one is NaN.
 
     ``method``, between two elements: 'linear', 'lower', 'higher', 'nearest' or 'midpoint', as in NumPy. The axes of
-    ``q`` come first. With ``skip_nan`` NaN does not count.
+    ``q`` come first. With ``skip_nan`` NaN does not count. Between an infinite and a finite element lies the infinite
+    one, where NumPy may give NaN.
 
     >>> import fuse.tensor as T
     >>> quantile(T.constant([3.0, 1.0, 2.0, 10.0]), [0.5, 1.0]).eval()
@@ -150,6 +151,8 @@ def quantile(
     if high is not low:
         part = ew.sub(at, low) if method == "linear" else ew.switch(ew.gt(at, low), 0.5, 0.0)
         out = ew.add(below, ew.mul(ew.sub(above, below), ew.cast(part, dtype)))
+        infinite = ew.or_(ew.isinf(below), ew.isinf(above))  # the sum is the limit there, and the difference is none
+        out = ew.switch(ew.eq(part, 0), below, ew.switch(infinite, ew.add(below, above), out))
     if not skip_nan and dtype not in DISCRETE:
         out = ew.switch(ew.isnan(ordered[..., -1]), ordered[..., -1], out)
     if not keepdims:

@@ -69,6 +69,7 @@ class RFFTOp(_Transform):
     def _sizes(self, a: Expr) -> Expr:
         return a.shape[1:]
 
+    @np.errstate(all="ignore")
     def perform(self, node: Any, inputs: list[Any], output_storage: list[list[Any]]) -> None:
         a, s = inputs
         axes = tuple(range(1, a.ndim))
@@ -93,6 +94,7 @@ class IRFFTOp(_Transform):
     def _sizes(self, a: Expr) -> Expr:
         return _lengths(a, 0)
 
+    @np.errstate(all="ignore")
     def perform(self, node: Any, inputs: list[Any], output_storage: list[list[Any]]) -> None:
         a, s = inputs
         sizes = tuple(map(int, s))

@@ -12,6 +12,7 @@ from fuse.errors import DTypeError, FuseIndexError, FuseTypeError, FuseValueErro
 from fuse.expr import Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
 from fuse.frontend.apply import Apply
+from fuse.frontend.asserting import required
 from fuse.frontend.axes import specify_shape
 from fuse.frontend.class_op import Op
 from fuse.frontend.join import concatenate, join
@@ -135,7 +136,8 @@ def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: in
     ``rowvar=False`` exchanges rows and columns; ``y`` holds further variables. Sums are divided by the number of
     observations less ``ddof`` (1, or 0 with ``bias``). ``fweights`` says how often each observation was made,
     ``aweights`` how much each counts.
-    Raises ShapeError for ranks above 2 and weights that are no vectors.
+    Raises ShapeError for ranks above 2 and weights that are no vectors; weights below 0, and ``fweights`` that are no
+    integers, are errors of the call.
 
     >>> cov([[0.0, 1.0, 2.0], [2.0, 1.0, 0.0]]).eval()
     array([[ 1., -1.],
@@ -160,7 +162,12 @@ def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: in
     weights = [as_expr(w) for w in (fweights, aweights) if w is not None]
     if any(w.type.ndim != 1 for w in weights):
         raise ShapeError("the weights of cov are vectors, with one weight for each observation")
+    if fweights is not None:
+        whole = ew.eq(weights[0], ew.floor(weights[0])).all()
+        weights[0] = required(weights[0], [whole], "the fweights of cov are integers", "FuseTypeError")
     if weights:
+        text = "the weights of cov are not negative"
+        weights = [required(w, [ew.ge(w, 0).all()], text, "FuseValueError") for w in weights]
         weights = [specify_shape(w, [sizes_of(x)[1]]) for w in weights]  # one for all would count once
         w = ew.mul(*weights) if len(weights) == 2 else weights[0]
         total = w.sum()
