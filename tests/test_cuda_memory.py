@@ -214,3 +214,11 @@ def test_a_gradient_is_copied_only_where_others_have_its_memory():
     assert len({a.memory.pointer for a in (first, turned, second, kept.container.there)}) == 4
     for found in (f(*values)[1], first, np.asarray(turned)[::-1], second, kept.get_value()):
         np.testing.assert_allclose(found, want, rtol=1e-12)
+
+
+def test_what_is_written_before_a_loop_is_written_where_that_has_no_iterations():
+    """A single place, to which nothing is added: its 0 was left out with the launch."""
+    x, y = T.TensorType("float64", (1,))("x"), T.dscalar("y")
+    f = fuse.function([x, y], T.inc_subtensor(T.zeros_like(x)[T.constant(np.zeros(0, "int64"))], y), device="cuda")
+    for _ in range(3):
+        np.testing.assert_array_equal(f(np.ones(1), 2.0), [0.0])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fuse.codegen.cuda_array import DeviceArray, empty
+from fuse.codegen.cuda_parts import EFFECTS
 from fuse.codegen.emit_cuda import Argument, PartSource
 from fuse.codegen.kernel import Axis
 
@@ -106,7 +107,8 @@ class Preparing:
         """One more launch."""
         part, on, launches = source.part, self.on, self.launches
         total = math.prod(self.sizes[a] for a in part.groups)
-        if part.groups and not total and not part.accs:
+        writes = part.accs or any(isinstance(s, EFFECTS) for s in part.before)
+        if part.groups and not total and not writes:
             return
         blocks, threads, lanes = launches.geometry(on, source, total, self.sizes)
         groups = blocks * (threads // lanes)
