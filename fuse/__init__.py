@@ -82,8 +82,8 @@ _THEANO = {
 }
 _MODULES = (
     "compat", "compile", "configdefaults", "configparser", "d3viz", "gof", "gradient", "graph", "ifelse", "integrate",
-    "link", "misc", "numpy", "optimize", "printing", "raise_op", "random", "sandbox", "scalar", "scan_module", "sparse",
-    "tensor", "tests", "tree", "typed_list", "updates", "utils",
+    "lax", "link", "misc", "numpy", "optimize", "printing", "raise_op", "random", "sandbox", "scalar", "scan_module",
+    "sparse", "tensor", "tests", "tree", "typed_list", "updates", "utils",
 )
 
 __all__ = [

@@ -33,7 +33,7 @@ LAYERS = (
     ("symbolic", "transforms"),
     (
         "tensor", "compile", "gof", "graph", "compat", "gradient", "ifelse", "misc", "sandbox", "scalar",
-        "configparser", "scan_module", "numpy", "random", "raise_op", "link", "scan", "inside", "breakpoint",
+        "configparser", "scan_module", "numpy", "lax", "random", "raise_op", "link", "scan", "inside", "breakpoint",
     ),
     ("optimize", "d3viz", "integrate", "tests", "typed_list"),
 )
