@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Array = Any
 DTYPES = ("float64", "float32", "int64", "int32")
+FEW = 1 << 20  # bytes of an array that NumPy copies while no kernel was made for it
 
 
 def margins(node: Expr) -> tuple[int, ...] | None:
@@ -90,7 +91,7 @@ class Frame:
         self.kernel: Callable[..., int] | None = None
 
     def __call__(self, new: Array, *rest: Any) -> int:
-        if self.kernel is None and new.nbytes < memory.LARGE:
+        if self.kernel is None and new.nbytes < FEW:
             return 1
         return self.compiled()(new, *rest)
 

@@ -19,7 +19,6 @@ from fuse.codegen.runner import SizeMismatch
 
 Array = Any
 Argument = tuple[Any, ...]
-MAPPED = 1 << 17  # bytes that the C library asks of the system anew each time
 PIECE = 1 << 14  # steps of a loop of unknown length for which memory is made at first
 ROOM = 64  # rows of a window's memory besides those of two: it begins anew when it comes to the end
 LINE = 64  # bytes of a line of the caches
@@ -33,7 +32,7 @@ def empty(shape: tuple[int, ...], dtype: Any) -> Array:
     count = dtype.itemsize
     for n in shape:
         count *= n
-    return np.empty(shape, dtype) if count < MAPPED else memory.recycled(shape, dtype)
+    return np.empty(shape, dtype) if count < memory.LARGE else memory.recycled(shape, dtype)
 
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -45,7 +44,7 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
     count = dtype.itemsize
     for n in shape:
         count *= n
-    if count >= MAPPED:
+    if count >= memory.LARGE:
         return memory.recycled(shape, dtype)
     bytes_: Any = np.empty(count + LINE, np.uint8)
     return np.ndarray(shape, dtype, bytes_, -ctypes.addressof(ctypes.c_char.from_buffer(bytes_)) % LINE)
@@ -181,7 +180,7 @@ class _Call:
 
     def few(self, k: int) -> int:
         """How many elements of argument ``k`` the C library has at hand."""
-        return MAPPED // int(self.scope[f"d{k}"].itemsize)
+        return memory.LARGE // int(self.scope[f"d{k}"].itemsize)
 
     # ------------------------------------------------------------ arguments by their kinds
     def given(self, made: str, x: str, k: int, what: Argument) -> list[str]:
