@@ -17,19 +17,19 @@ import numpy as np
 
 from fuse import types as ty
 from fuse.errors import FuseTypeError
-from fuse.expr import Constant, Expr, as_expr, constant, leaves
+from fuse.expr import Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
 from fuse.frontend import random as laws
 from fuse.frontend.decompositions import cholesky
-from fuse.frontend.held import Array, held
+from fuse.frontend.held import Array, computed
 from fuse.frontend.join import stack
 from fuse.frontend.jumps import drawn_by
 from fuse.frontend.layout import iota, linear_index
 from fuse.frontend.linalg import dot
 from fuse.frontend.philox import philox
 from fuse.frontend.sizes import Size, as_size, sizes_of
+from fuse.frontend.softmax import softmax
 from fuse.frontend.unit_interval import open_interval
-from fuse.reference import evaluate
 from fuse.trace import TRACE
 
 Shape = Any
@@ -47,9 +47,7 @@ def _of_a_key(build: Callable[Concatenate[Any, P], Expr]) -> Callable[Concatenat
     @wraps(build)
     def built(key: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
         made = build(_key(key), *args, **kwargs)
-        if type(key) is not Array or TRACE.active or not all(isinstance(x, Constant) for x in leaves([made])):
-            return made
-        return held(evaluate([made], {})[0])
+        return made if type(key) is not Array or TRACE.active else computed(made)
 
     return built
 
@@ -100,14 +98,16 @@ def key(seed: Any) -> Expr:
     return stack([philox(word, _word(_SEED), _word(0), half=half) for half in (0, 1)])
 
 
-def PRNGKey(seed: int) -> Any:
+def PRNGKey(seed: Any) -> Any:
     """The key of a seed as an array: what is drawn with it, or with keys made of it, are arrays, too.
+
+    The key of an expression, such as a seed in a trace, is an expression.
 
     >>> first, second = split(PRNGKey(0))
     >>> normal(first, (2,)).round(3)
     array([-0.854,  0.013])
     """
-    return held(evaluate([key(seed)], {})[0])
+    return computed(key(seed))
 
 
 @_of_a_key
@@ -299,7 +299,7 @@ def cauchy(key: Any, shape: Shape = None, loc: Any = 0.0, scale: Any = 1.0, dtyp
     TensorType(float64, (3,))
     """
     u, loc, scale = _open(key, shape, dtype, loc, scale)
-    return ew.add(loc, ew.mul(scale, ew.tan(ew.mul(float(np.pi), ew.sub(u, 0.5)))))
+    return ew.add(loc, ew.mul(scale, ew.tan(ew.mul(constant(np.pi, dtype=u.type.dtype), ew.sub(u, 0.5)))))
 
 
 @_of_a_key
@@ -331,17 +331,24 @@ def beta(key: Any, a: Any, b: Any, shape: Shape = None, dtype: Any = None) -> Ex
 
 
 @_of_a_key
-def dirichlet(key: Any, alpha: Any, shape: Shape = (), dtype: Any = None) -> Expr:
+def dirichlet(key: Any, alpha: Any, shape: Shape = None, dtype: Any = None) -> Expr:
     """Probabilities along a last axis, of the Dirichlet distribution with parameters ``alpha``; differentiable.
 
-    ``shape`` is that of the result without its last axis.
+    ``shape`` is that of the result without its last axis, where none is given that of ``alpha``.
 
     >>> dirichlet(key(1), [1.0, 2.0, 3.0], 5).sum(axis=-1).eval()
     array([1., 1., 1., 1., 1.])
     """
     alpha = as_expr(alpha)
-    parts = gamma(key, alpha, (*laws.as_sizes(shape or sizes_of(alpha)[:-1]), sizes_of(alpha)[-1]), dtype=dtype)
-    return ew.true_div(parts, parts.sum(axis=-1, keepdims=True))
+    if not alpha.type.ndim:
+        raise FuseTypeError("the parameters of dirichlet are along a last axis, which a scalar does not have")
+    name = laws.float_dtype(dtype, alpha)
+    sizes = sizes_of(alpha) if shape is None else (*laws.as_sizes(shape), sizes_of(alpha)[-1])
+    first, second = split(key)
+    # Draws for small parameters are 0, all of a row at once; their logarithms are not, which are those of draws for
+    # parameters larger by 1 and of a power of uniform numbers (G. Marsaglia, W. W. Tsang, 2000, section 6).
+    larger, power = gamma(first, ew.add(alpha, 1), sizes, dtype=name), ew.log(uniform(second, sizes, dtype=name))
+    return softmax(ew.add(ew.log(larger), ew.true_div(power, ew.cast(alpha, name))), -1)
 
 
 @_of_a_key
@@ -357,8 +364,9 @@ def multivariate_normal(key: Any, mean: Any, cov: Any, shape: Shape = (), dtype:
             f"multivariate_normal takes a vector and a matrix, not a {mean.type.describe()} and a "
             f"{cov.type.describe()}: fuse.vmap draws for several of them"
         )
-    noise = normal(key, (*laws.as_sizes(shape), sizes_of(mean)[0]), dtype=laws.float_dtype(dtype, mean, cov))
-    return ew.add(mean, dot(noise, cholesky(cov).T))
+    name = laws.float_dtype(dtype, mean, cov)
+    noise = normal(key, (*laws.as_sizes(shape), sizes_of(mean)[0]), dtype=name)
+    return ew.add(ew.cast(mean, name), dot(noise, cholesky(ew.cast(cov, name)).T))
 
 
 @_of_a_key
@@ -379,7 +387,8 @@ def t(key: Any, df: Any, shape: Shape = None, dtype: Any = None) -> Expr:
     TensorType(float64, (2,))
     """
     first, second = split(key)
-    half = ew.true_div(as_expr(df), 2)
+    df = as_expr(df)
+    half = ew.true_div(ew.cast(df, laws.float_dtype(dtype, df)), 2)
     squares = ew.true_div(gamma(first, half, shape, dtype=dtype), half)
     return ew.mul(normal(second, sizes_of(squares), dtype=squares.type.dtype), ew.pow(squares, -0.5))
 

@@ -242,15 +242,19 @@ def map(function: Callable[..., Any], tree: Any, *rest: Any, is_leaf: Callable[[
     return unflatten(shape, [function(*row) for row in zip(first, *[upto(shape, t) for t in rest], strict=True)])
 
 
+_NOTHING = object()
+
+
 def reduce(
-    function: Callable[[Any, Any], Any], tree: Any, *initial: Any, is_leaf: Callable[[Any], bool] | None = None
+    function: Callable[[Any, Any], Any], tree: Any, initializer: Any = _NOTHING,
+    is_leaf: Callable[[Any], bool] | None = None,
 ) -> Any:
     """``function`` of the leaves of ``tree``, two at a time from the first on: ``functools.reduce`` for trees.
 
     >>> reduce(lambda total, w: total + w**2, {"w": 2.0, "b": [1.0, 3.0]}, 0.0)
     14.0
     """
-    return functools.reduce(function, leaves(tree, is_leaf), *initial)
+    return functools.reduce(function, leaves(tree, is_leaf), *([] if initializer is _NOTHING else [initializer]))
 
 
 def transpose(outer: Structure, inner: Structure, tree: Any) -> Any:

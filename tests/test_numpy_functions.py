@@ -110,6 +110,18 @@ def test_gradients_at_the_edges_of_rarer_functions():
     np.testing.assert_allclose(slope, [0, 4 / 3, -1.5, 0])
 
 
+def test_what_polynomials_and_transforms_refuse():
+    x = fuse.tensor.tensor("float64", shape=(3,))
+    for wrong, words in (
+        (lambda: np.polyder(x, -1), "not negative"), (lambda: np.polyint(x, -1), "not negative"),
+        (lambda: np.polyint(x, 3, [1.0, 2.0]), "each of 3 integrals"), (lambda: np.polyint(x[0]), "a vector"),
+        (lambda: np.polyder(x[None]), "a vector"), (lambda: np.fft.irfft(x, -1), "Invalid number"),
+        (lambda: np.fft.irfft(x, 0), "Invalid number"),
+    ):
+        with pytest.raises(fuse.FuseError, match=words):
+            wrong()
+
+
 def test_sizes_follow_from_sizes_that_are_known():
     v, w = (fuse.tensor.tensor("float64", shape=(n,)) for n in (5, 3))
     z = fuse.tensor.tensor("complex128", shape=(4,))

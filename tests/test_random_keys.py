@@ -107,6 +107,28 @@ def test_vectors_of_a_law():
         R.multivariate_normal(KEY, np.zeros((3, 2)), cov)
 
 
+def test_shapes_and_dtypes_of_draws():
+    n, alpha = T.lscalar("n"), np.array([1e-3, 2e-3])
+    f = fuse.function([KEY, n], R.dirichlet(KEY, alpha, n))
+    assert f(ONE, 0).shape == (0, 2)
+    parts = f(ONE, MANY)  # nearly all of them are 0 and 1, none is NaN
+    np.testing.assert_allclose(parts.sum(-1), 1.0)
+    assert abs(parts[:, 0].mean() - 1 / 3) < 0.03
+    assert R.dirichlet(R.PRNGKey(1), alpha, 0).shape == (0, 2)
+    assert R.dirichlet(KEY, np.ones((4, 2))).type.shape == (4, 2)
+    with pytest.raises(FuseTypeError, match="last axis"):
+        R.dirichlet(KEY, 1.0)
+    mean, cov = np.zeros(2), np.eye(2)
+    for drawn in (
+        R.multivariate_normal(KEY, mean, cov, 3, "float32"), R.t(KEY, mean + 1, dtype="float32"),
+        R.dirichlet(KEY, mean + 1, dtype="float32"), R.rademacher(KEY, 3, "float32"),
+        R.cauchy(KEY, 3, mean[0], dtype="float32"),
+    ):
+        assert drawn.type.dtype == "float32"
+    seeded = fuse.jit(lambda seed: R.normal(R.PRNGKey(seed), (2,)), mode="FAST_COMPILE")
+    np.testing.assert_array_equal(seeded(3), R.normal(R.PRNGKey(3), (2,)))
+
+
 def test_of_a_key_that_is_an_array_draws_are_arrays():
     first, second = R.split(R.PRNGKey(3))
     symbolic = R.split(R.key(3))

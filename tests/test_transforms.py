@@ -785,6 +785,6 @@ def test_trees_there_and_back():
     columns = fuse.tree.transpose(outer, inner, rows)
     assert columns == ({"x": 1, "y": 4}, [{"x": 2, "y": 5}, {"x": 3, "y": 6}])
     assert fuse.tree.transpose(inner, outer, columns) == rows
-    assert fuse.tree.reduce(lambda a, b: a + b, rows) == 21 and fuse.tree.reduce(max, None, 7) == 7
+    assert fuse.tree.reduce(lambda a, b: a + b, rows) == 21 and fuse.tree.reduce(max, None, initializer=7) == 7
     with pytest.raises(FuseTypeError, match="different structure"):
         fuse.tree.transpose(outer, inner, {"x": (1, [2, 3]), "y": (4, 5)})

@@ -92,6 +92,8 @@ def _back_grad(g: Expr, out: Expr, y: Expr, n: Expr) -> tuple[Any, ...]:
 )
 def _back(op: Op, y: Expr, n: Expr) -> Expr:
     """The ``n`` real numbers along the last axis with the transform ``y``, of n // 2 + 1 frequencies, times ``n``."""
+    if (known := static_int(n)) is not None and known < 1:
+        raise ShapeError(f"Invalid number of FFT data points ({known}) specified: real results have at least one")
     return op(y, n)
 
 

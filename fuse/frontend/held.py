@@ -48,6 +48,11 @@ def held(value: Any) -> Any:
     return type(value)(map(held, value)) if type(value) in (list, tuple) else value
 
 
+def computed(made: Expr) -> Any:
+    """``made`` as an array where everything in it is known, else as it is."""
+    return held(evaluate([made], {})[0]) if all(isinstance(x, Constant) for x in leaves([made])) else made
+
+
 def _symbolic(index: Any) -> bool:
     if isinstance(index, slice):
         return any(isinstance(i, Expr) for i in (index.start, index.stop, index.step))
@@ -74,10 +79,9 @@ class _Place:
         method = getattr(self._place, name)
 
         def called(*args: Any, **options: Any) -> Any:
-            made = method(*args, **options)
-            return held(evaluate([made], {})[0]) if all(isinstance(x, Constant) for x in leaves([made])) else made
+            return computed(method(*args, **options))
 
         return called
 
 
-__all__ = ["Array", "held"]
+__all__ = ["Array", "computed", "held"]

@@ -222,17 +222,31 @@ def _polysub(a1: Any, a2: Any) -> Expr:
     return _polyadd(a1, ew.neg(as_expr(a2)))
 
 
+def _polynomial(p: Any, m: Any, name: str) -> tuple[Expr, int]:
+    """Coefficients, and how many times ``name`` is done to them."""
+    p, m = as_expr(p), int(m)
+    if p.type.ndim != 1:
+        raise FuseTypeError(f"{name} takes the coefficients of one polynomial, a vector, not a {p.type.describe()}")
+    if m < 0:
+        raise FuseValueError(f"the order of {name} is not negative, as {m} is: polyder and polyint undo each other")
+    return p, m
+
+
 def _polyder(p: Any, m: int = 1) -> Expr:
-    p = as_expr(p)
+    p, m = _polynomial(p, m, "polyder")
     for _ in range(m):
         p = ew.mul(p[:-1], np.arange(_known(p, 0, "polyder") - 1, 0, -1))
     return p
 
 
 def _polyint(p: Any, m: int = 1, k: Any = None) -> Expr:
-    p, constants = as_expr(p), axes.atleast_1d(as_expr(0.0 if k is None else k))
+    p, m = _polynomial(p, m, "polyint")
+    constants = axes.atleast_1d(as_expr(0.0 if k is None else k))
+    count = _known(constants, 0, "polyint")
+    if count != 1 and count < m:
+        raise FuseValueError(f"polyint takes a constant for each of {m} integrals, or one for all, not {count}")
     for i in range(m):
-        last = constants if constants.type.shape[0] == 1 else constants[i : i + 1]
+        last = constants if count == 1 else constants[i : i + 1]
         p = join.concatenate([ew.true_div(p, np.arange(_known(p, 0, "polyint"), 0, -1)), last])
     return p
 

@@ -59,7 +59,6 @@ class Linker:
         inputs = list(self.fgraph.inputs)
         return function(inputs, found[0] if single else found, mode=self.mode, on_unused_input="ignore")
 
-
     def make_thunk(
         self, input_storage: Sequence[list[Any]] | None = None, output_storage: Sequence[list[Any]] | None = None,
         storage_map: Any = None,
