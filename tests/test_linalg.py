@@ -242,5 +242,8 @@ def test_products_with_outer_products_are_products_with_vectors(shape):
     wanted = a @ np.outer(v, 2 * w), np.outer(-w, v) @ left.T, left @ np.outer(v, w) @ np.outer(w, v) / 3
     for have, want in zip(f(a, v, w, left), wanted, strict=True):
         np.testing.assert_allclose(have, want, rtol=1e-12)
+    small = T.bvector()
+    wrapped = fuse.function([x, small], T.dot(x, T.outer(small, small)))(a, np.array([100, 3, 7], "int8"))
+    np.testing.assert_allclose(wrapped, a @ np.outer(*[np.array([100, 3, 7], "int8")] * 2), rtol=1e-12)
     told = f.explain()
     assert told.count("call dot") == 4 and "dot(float64 matrix, float64 matrix)" not in told, told

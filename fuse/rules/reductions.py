@@ -243,6 +243,8 @@ def product_with_outer(node: Expr, context: Context) -> Expr | None:
         along, across = (1, 0) if place == 0 else (0, 1)  # the axis that the product sums over, and the other one
         if outer.op.name != "mul" or outer.type.ndim != 2 or outer in context.frozen:
             continue
+        if outer.type.dtype != node.type.dtype:  # u * v' may wrap around in its own
+            continue
         sizes = {a: (1,) * (2 - a.type.ndim) + a.type.shape for a in outer.args}
         kept = [a for a in outer.args if sizes[a][along] == 1]
         summed = [a for a in outer.args if sizes[a][along] != 1]
