@@ -226,8 +226,13 @@ def test_factors_of_a_matrix_are_shared(dtype):
     told = f.explain()
     assert told.count("call lu_factor") == 1 and "call slogdet" not in told and "call matrix_inverse" not in told
     assert [x.shape for x in f(a[:0, :0], b[:0])] == [(0, 2), (0,), (0, 0), (), (), (0, 0)]
-    with pytest.raises(fuse.errors.MatrixError, match="Singular matrix"):
-        f(np.ones((6, 6), dtype), b)
+    for matrix, right, error, told in [
+        (np.ones((6, 6)), b, fuse.errors.MatrixError, "Singular matrix"),
+        (np.eye(6, 5), b, fuse.errors.MatrixError, "must be square(.|\n)*slogdet"),
+        (a, b[:1], ShapeError, "solve of 6 equations with a right-hand side of shape"),
+    ]:
+        with pytest.raises(error, match=told):
+            f(matrix.astype(dtype), right)
     only = fuse.function([x], [*T.linalg.slogdet(x)])(np.ones((6, 6), dtype))
     assert float(only[1]) == -np.inf
 

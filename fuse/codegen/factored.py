@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fuse.codegen.expand import replaced
+from fuse.codegen.expand import keep_origin, replaced
 from fuse.expr import Expr, toposort
 from fuse.frontend import elementwise as ew
 from fuse.frontend.layout import diagonal, iota
@@ -29,12 +29,12 @@ def with_shared_factors(outputs: Sequence[Expr]) -> list[Expr]:
 
     def put(node: Expr, new: dict[Expr, Expr]) -> Expr | None:
         if node.op.name == "part" and node.args[0] in sharing:
-            sign, log = _determinant(new[node.args[0].args[0]])
-            return (sign, log)[node.params["i"]]
+            matrix, _ = _upright(node.args[0].args[0])
+            return _determinant(*_factors(new[matrix], node))[node.params["i"]]
         if node not in sharing or node.op.name == "slogdet":
             return None
         matrix, transposed = _upright(node.args[0])
-        packed, pivots = lu_factor(new[matrix])
+        packed, pivots = _factors(new[matrix], node)
         if node.op.name == "solve":
             return lu_solution(packed, pivots, new[node.args[1]], transposed=transposed)
         inverse = lu_inverse(packed, pivots)
@@ -58,9 +58,15 @@ def _upright(matrix: Expr) -> tuple[Expr, bool]:
     return matrix, False
 
 
-def _determinant(matrix: Expr) -> tuple[Expr, Expr]:
-    """The sign and the logarithm of the determinant of a matrix, or of its transpose."""
-    packed, pivots = lu_factor(_upright(matrix)[0])
+def _factors(matrix: Expr, asking: Expr) -> tuple[Expr, Expr]:
+    """The factors of a matrix, with the line of the user's program that asks for them."""
+    packed, pivots = lu_factor(matrix)
+    keep_origin(packed.args[0], asking)
+    return packed, pivots
+
+
+def _determinant(packed: Expr, pivots: Expr) -> tuple[Expr, Expr]:
+    """The sign and the logarithm of the determinant of a matrix from its factors: its transpose has the same ones."""
     pivot = diagonal(packed)
     exchanges = ew.neq(pivots, iota(sizes_of(pivots)[0])).sum()
     sign = ew.mul(ew.sgn(pivot).prod(), ew.cast(ew.sub(1, ew.mul(2, ew.mod(exchanges, 2))), packed.type.dtype))

@@ -34,6 +34,8 @@ def _lapack(name: str, x: Any) -> Any:
 
 
 def _factor_numpy(x: Any) -> list[Any]:
+    if x.shape[-2] != x.shape[-1]:  # which LAPACK takes apart, too: the determinant would be a number
+        raise np.linalg.LinAlgError("Last 2 dimensions of the array must be square")
     getrf = _lapack("getrf", x)
     if x.ndim == 2 and x.size:
         return list(getrf(x)[:2])
@@ -113,6 +115,8 @@ def pivot_to_permutation(op: Op, p: Any, inverse: bool = False) -> Expr:
 
 
 def _solutions(packed: Any, b: Any, *, pivots: Any, transposed: bool) -> Any:
+    if len(b) != len(packed):
+        raise ShapeError(f"solve of {len(packed)} equations with a right-hand side of shape {b.shape}")
     if not packed.diagonal().all():
         raise np.linalg.LinAlgError("Singular matrix")
     return _lapack("getrs", packed)(packed, pivots, b, trans=transposed)[0] if b.size else b.copy()
