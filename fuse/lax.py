@@ -18,12 +18,13 @@ from fuse.expr import Expr, as_expr
 from fuse.frontend import creation
 from fuse.frontend import elementwise as ew
 from fuse.frontend.at import At
-from fuse.frontend.sizes import as_size_expr, sizes_of
+from fuse.frontend.sizes import as_size_expr, normalize_axis, sizes_of
 from fuse.ifelse import ifelse
 from fuse.scan_module import loop
 from fuse.scan_module import while_loop as while_loop_of_expressions
 from fuse.trace import tracing
 from fuse.transforms.tracing import PYTHON, Jitted
+from fuse.types import DISCRETE
 
 Function = Callable[..., Any]
 
@@ -37,6 +38,15 @@ def _function(f: Any, name: str) -> Function:
     if not callable(f):
         raise FuseTypeError(f"{name} takes a function, not {type(f).__name__} {f!r:.60}")
     return f
+
+
+def _integers(name: str, *values: Any) -> list[Any]:
+    """Indices and bounds, which are integers: others would be rounded towards 0."""
+    for value in values:
+        dtype = value.type.dtype if isinstance(value, Expr) else np.asarray(value).dtype.name
+        if dtype not in DISCRETE:
+            raise FuseTypeError(f"{name} takes integers for its places, not {dtype}: cast them first")
+    return list(values)
 
 
 # ---------------------------------------------------------------- loops
@@ -89,7 +99,7 @@ def fori_loop(lower: Any, upper: Any, body_fun: Function, init_val: Any) -> Any:
         places = creation.arange(lower, upper, dtype="int64")
         return loop(lambda carry, i: (body_fun(i, carry), None), init, places)[0]
 
-    return _called(build, "fori_loop", lower, upper, init_val)
+    return _called(build, "fori_loop", *_integers("fori_loop", lower, upper), init_val)
 
 
 def while_loop(cond_fun: Function, body_fun: Function, init_val: Any) -> Any:
@@ -129,6 +139,7 @@ def switch(index: Any, branches: Sequence[Function], *operands: Any) -> Any:
     functions = [_function(f, "switch") for f in branches]
     if not functions:
         raise FuseValueError("switch takes one function or more")
+    _integers("switch", index)
     if not isinstance(index, Expr):
         return functions[min(max(as_index(np.asarray(index).astype("int64")), 0), len(functions) - 1)](*operands)
     with tracing():
@@ -188,7 +199,7 @@ def dynamic_slice(operand: Any, start_indices: Sequence[Any], slice_sizes: Seque
         x = as_expr(x)
         return x[_places(x, list(starts), slice_sizes)]
 
-    return _called(build, "dynamic_slice", operand, tuple(start_indices))
+    return _called(build, "dynamic_slice", operand, _integers("dynamic_slice", *start_indices))
 
 
 def dynamic_update_slice(operand: Any, update: Any, start_indices: Sequence[Any]) -> Any:
@@ -199,9 +210,11 @@ def dynamic_update_slice(operand: Any, update: Any, start_indices: Sequence[Any]
     """
     def build(x: Any, new: Any, starts: Any) -> Any:
         x, new = as_expr(x), as_expr(new)
+        if not np.can_cast(new.type.dtype, x.type.dtype, "same_kind"):
+            raise FuseTypeError(f"an update of {new.type.dtype} does not fit into {x.type.dtype}: cast one of them")
         return At(x)[_places(x, list(starts), sizes_of(new))].set(new)
 
-    return _called(build, "dynamic_update_slice", operand, update, tuple(start_indices))
+    return _called(build, "dynamic_update_slice", operand, update, _integers("dynamic_update_slice", *start_indices))
 
 
 def dynamic_index_in_dim(operand: Any, index: Any, axis: int = 0, keepdims: bool = True) -> Any:
@@ -211,8 +224,9 @@ def dynamic_index_in_dim(operand: Any, index: Any, axis: int = 0, keepdims: bool
     array([3, 4])
     """
     shape = np.shape(operand)
-    starts = [index if i == axis % len(shape) else 0 for i in range(len(shape))]
-    found = dynamic_slice(operand, starts, [1 if i == axis % len(shape) else n for i, n in enumerate(shape)])
+    axis = normalize_axis(axis, len(shape))
+    starts = [index if i == axis else 0 for i in range(len(shape))]
+    found = dynamic_slice(operand, starts, [1 if i == axis else n for i, n in enumerate(shape)])
     return found if keepdims else np.squeeze(found, axis)
 
 

@@ -71,6 +71,11 @@ def test_slices_are_moved_into_the_array():
     (lambda: fuse.jit(lambda x: lax.cond(x > 0, lambda: x, lambda: (x,)))(1.0), FuseTypeError, "one structure"),
     (lambda: lax.switch(0, []), FuseValueError, "one function or more"),
     (lambda: lax.dynamic_slice(X, (0, 0), (1, 1)), FuseTypeError, "a start and a size for each axis"),
+    (lambda: lax.dynamic_slice(X, (1.5,), (1,)), FuseTypeError, "integers"),
+    (lambda: fuse.jit(lambda i: lax.switch(i, [lambda: 1, lambda: 2]))(1.5), FuseTypeError, "integers"),
+    (lambda: lax.fori_loop(0, 2.5, lambda i, c: c + i, 0), FuseTypeError, "integers"),
+    (lambda: lax.dynamic_update_slice(np.arange(3), X, (0,)), FuseTypeError, "float64 does not fit into int64"),
+    (lambda: lax.dynamic_index_in_dim(X, 0, axis=1), FuseValueError, "axis 1 is out of bounds"),
 ], ids=str)
 def test_what_is_refused(wrong, error, words):
     with pytest.raises(error, match=words):

@@ -142,3 +142,8 @@ def test_sizes_follow_from_sizes_that_are_known():
         np.testing.assert_array_equal(a, b)
     with pytest.raises(fuse.FuseError):
         fuse.tensor.repeat(v, [1, 2]).eval({v: V})
+    counts = fuse.tensor.vector(dtype="uint64")
+    for given in (counts, np.array([1, 0, 0, 2, 0], "uint64")):
+        assert fuse.tensor.repeat(v, given).eval({v: V, counts: [1, 0, 0, 2, 0]}).tolist() == [0, 3, 3]
+    with pytest.raises(TypeError, match="counts of repeat are integers"):
+        fuse.tensor.repeat(v, V)

@@ -71,8 +71,12 @@ def _repeat_indices_type(counts: Expr, *size: Expr) -> TensorType:
     return TensorType("int64", (None,))
 
 
+def _repeated(size: int, counts: Any) -> Any:
+    return np.repeat(np.arange(size), counts.astype("int64"))  # NumPy takes no uint64
+
+
 @op_record(
-    "opaque", numpy=lambda counts, *size: np.repeat(np.arange(size[0] if size else counts.size), counts),
+    "opaque", numpy=lambda counts, *size: _repeated(size[0] if size else counts.size, counts),
     infer=_repeat_indices_type, grad=lambda g, out, *args: (DISCONNECTED,) * len(args),
 )
 def repeat_indices(op: Op, counts: Any, *size: Any) -> Expr:
@@ -103,11 +107,12 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Expr:
     counts = as_expr(repeats)
     if counts.type.ndim == 1 and counts.type.shape[0] == 1:
         counts = counts[0]
-    if isinstance(counts, Constant) and counts.type.shape == (sizes_of(x)[axis],) and (counts.data >= 0).all():
-        return x[(slice(None),) * axis + (np.repeat(np.arange(counts.data.size), counts.data),)]
     if counts.type.ndim:
         # the size tells whether there is a count for each element, or one for all
-        return x[(slice(None),) * axis + (repeat_indices(counts, as_size_expr(sizes_of(x)[axis])),)]
+        places = repeat_indices(counts, as_size_expr(sizes_of(x)[axis]))
+        if isinstance(counts, Constant) and counts.type.shape == (sizes_of(x)[axis],) and (counts.data >= 0).all():
+            places = as_expr(_repeated(counts.data.size, counts.data))  # the size of the result is known
+        return x[(slice(None),) * axis + (places,)]
     n = as_size(counts, "repeats")
     sizes = list(sizes_of(x))
     spread = dimshuffle(x, [*range(axis + 1), "x", *range(axis + 1, x.type.ndim)])
