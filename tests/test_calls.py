@@ -458,3 +458,20 @@ def test_functions_of_a_subclass_stay_that(vectors):
     for _ in range(10):
         assert np.array_equal(f(A, B), A + B)
     assert f.count == 10
+
+
+def test_calls_at_c_level_follow_the_kernel_that_serves(monkeypatch):
+    """Where little and much work have a kernel each, calls that are alike run the one of the last call."""
+    x = T.dmatrix()
+    f = fuse.function([x], (x**2).sum(axis=1) * 3)
+    much, little = np.random.default_rng(1).normal(size=(2000, 10)), np.ones((7, 10))
+    for _ in range(maker.QUICKEN_AT + 3):
+        f(much)
+    runner, = f.fn.launchers
+    calls = []
+    general = type(runner).__call__
+    monkeypatch.setattr(type(runner), "__call__", lambda self, *args: calls.append(1) or general(self, *args))
+    for given, known in ((little, 0), (much, 1), (little, 2)):
+        for _ in range(5):
+            np.testing.assert_allclose(f(given), 3 * (given**2).sum(axis=1), rtol=1e-14)
+        assert len(calls) == known + 1

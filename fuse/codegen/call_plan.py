@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from fuse.codegen.added import AddedProduct
-from fuse.codegen.call_words import LENT, MOST_LENT, REGISTERS, VIEWS, Pointer, Words
+from fuse.codegen.call_words import LENT, MOST_LENT, REGISTERS, VIEWS, Pointer, Taken, Words
 from fuse.codegen.frames import Frame
 from fuse.codegen.grouped import Grouped
 from fuse.codegen.lent_views import lendable
 from fuse.codegen.native import Kernel
 from fuse.codegen.products import SmallProduct
-from fuse.codegen.runner import unmade
+from fuse.codegen.runner import Runner, unmade
 from fuse.codegen.syntax import parse
 from fuse.expr import Expr
 
@@ -181,10 +181,13 @@ class _Translator:
         if isinstance(kernel, AddedProduct):
             self.words("quiet")
         kernel = self.kernel_of(_name(call.func))
-        owner = getattr(kernel, "__self__", None)
-        entry = owner.address if isinstance(owner, Kernel) else 0
+        taken = Taken(kernel)
+        if isinstance(launch, Runner):
+            launch.taken = taken = launch.taken or taken
+            taken.take(kernel)
+        self.words.keep.append(kernel)
         launch = getattr(launch, "plain", launch)
-        self.words(operation, Pointer(kernel), entry, Pointer(launch), len(arguments), *arguments, len(made), *made)
+        self.words(operation, taken, Pointer(launch), len(arguments), *arguments, len(made), *made)
 
     def assign(self, name: str, value: ast.expr) -> None:
         match value:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import struct
 from collections.abc import Callable
 from typing import Any
 
 from fuse.codegen import memory
 from fuse.codegen.assembly import KEYWORDS, builtin
+from fuse.codegen.native import Kernel
 
 # Instructions and the names of their operands: r a register, s a size, p an object, i an integer; lists come last.
 OPERATIONS = {
@@ -31,11 +33,11 @@ OPERATIONS = {
     "unbox": "s r",  # a Python int as a size
     "check": "s s",
     "new": "r dtype:p itemsize:i ndim:i sizes",
-    # 0 is success; for anything else the general launcher, whose results replace those made; the entry is the address
-    # of the machine code, or 0
-    "kernel": "p entry:i general:p count:i registers made:i registers",
+    # 0 is success; for anything else the general launcher, whose results replace those made; the kernel is the one that
+    # ``Taken`` holds at that time
+    "kernel": "taken:i general:p count:i registers made:i registers",
     # the same of a small product, and NumPy's dot, before which threads of ours leave the cores to those of BLAS
-    "product": "p entry:i general:p count:i registers made:i registers",
+    "product": "taken:i general:p count:i registers made:i registers",
     "call": "r p count:i registers",
     # r[...]: for each entry what it is (VIEWS), its index or the ends of its slice, and the step of the slice
     "view": "r r entries:i quadruples of kind:i s s step:i",
@@ -69,6 +71,24 @@ class Plan(bytes):
     keep: tuple[Any, ...]
 
 
+class Taken:
+    """Where call plans find the kernel that they call, and the address of its machine code, or 0."""
+
+    def __init__(self, kernel: Callable[..., Any]) -> None:
+        self.pair = (ctypes.c_int64 * 2)()
+        self.take(kernel)
+
+    def take(self, kernel: Callable[..., Any]) -> None:
+        """Let calls from now on call ``kernel``, which whoever owns this keeps for as long as there are any.
+
+        After machine code comes nothing else: a call may lend it views that Python must not see.
+        """
+        owner = getattr(kernel, "__self__", None)
+        entry = owner.address if isinstance(owner, Kernel) else 0
+        if entry or not self.pair[1]:
+            self.pair[0], self.pair[1] = id(kernel), entry
+
+
 class Words:
     """A call plan in the making. Operands that are objects are kept alive; the others are numbers."""
 
@@ -84,6 +104,9 @@ class Words:
             if isinstance(operand, Pointer):
                 self.keep.append(operand.value)
                 self.words.append(id(operand.value))
+            elif isinstance(operand, Taken):
+                self.keep.append(operand)
+                self.words.append(ctypes.addressof(operand.pair))
             else:
                 self.words.append(operand)
 

@@ -162,7 +162,8 @@ class _Interpreter(Registers):
         self.do_kernel(quiet=True)
 
     def do_kernel(self, quiet: bool = False) -> None:
-        kernel, entry, general, count = self.object(), self.object(), self.object(), self.word()
+        taken, general, count = self.object(), self.object(), self.word()
+        kernel, entry = self.load("ptr", taken), self.field("ptr", taken, 8)
         registers = self.load("ptr", self.cursor)
         self.arguments(count)
         status = self.entered(kernel, entry, count)

@@ -291,6 +291,8 @@ def enter(scope: dict[str, Any], number: int, runner: Runner) -> None:
 
     def install(fast: Callback) -> None:
         scope[name] = fast
+        if runner.taken is not None:
+            runner.taken.take(fast)
 
     runner.install = install
 

@@ -107,6 +107,7 @@ class Runner(ABC):
         self.ways: dict[Any, Way] = {}
         self.recipes: dict[Layouts, Recipe] = {}
         self.install: Callable[[Callback], None] = lambda fast: None
+        self.taken: Any = None  # where calls at C level find the kernel that was installed
         self.changed: Callable[[], None] = lambda: None  # told when a kernel was made
 
     @abstractmethod
