@@ -76,7 +76,7 @@ def test_slices_are_moved_into_the_array():
     (lambda: lax.fori_loop(0, 2.5, lambda i, c: c + i, 0), FuseTypeError, "integers"),
     (lambda: lax.dynamic_update_slice(np.arange(3), X, (0,)), FuseTypeError, "float64 does not fit into int64"),
     (lambda: lax.dynamic_index_in_dim(X, 0, axis=1), FuseValueError, "axis 1 is out of bounds"),
-], ids=str)
+], ids=lambda value: value if isinstance(value, str) else value.__name__)
 def test_what_is_refused(wrong, error, words):
     with pytest.raises(error, match=words):
         wrong()
