@@ -645,6 +645,22 @@ def test_counts_of_loops_that_start_as_numbers_do_not_wrap():
     np.testing.assert_array_equal(kept, np.arange(200))
 
 
+def test_states_and_results_that_are_numbers_have_the_dtype_that_numpy_gives_them():
+    def f(x):
+        thirds = fuse.loop(lambda c, _: ((c[0] / 3, c[1] + 0.5), (100, 0.5)), (1.0, 0), n_steps=2)
+        nested = fuse.loop(lambda c, _: (fuse.loop(lambda d, _: (d + 100, None), c, n_steps=2)[0], None), 0, n_steps=3)
+        fallen = fuse.while_loop(lambda c: c > 0.1, lambda c: c / 3, 1.0)
+        chosen = fuse.ifelse.ifelse(x[0] > 0, 100, 2) * 100
+        return thirds, nested[0], fallen, chosen, fuse.loop(lambda c, x_t: (c + x_t, c), 0.0, x)[0]
+
+    (states, kept), nested, fallen, chosen, total = fuse.jit(f, mode="FAST_COMPILE")(np.ones(3))
+    assert states == (1 / 9, 1.0) and fallen == 1 / 27 and (kept[0] * 100).tolist() == [10000, 10000]
+    assert (nested, chosen, total) == (600, 10000, 3.0)
+    assert {v.dtype.name for v in (*states, kept[1], fallen, total)} == {"float64"}
+    single = fuse.jit(lambda x: fuse.loop(lambda c, x_t: (c / 3 + x_t, None), 0.0, x)[0], mode="FAST_COMPILE")
+    assert single(np.ones(3, "f4")).dtype == np.float32
+
+
 def test_entries_of_a_map_end_by_themselves():
     a = np.array([2.0, 9.0, 1.0, 1e4])  # of which 1 takes no step
     np.testing.assert_allclose(fuse.vmap(root_of)(a), np.sqrt(a), rtol=1e-12)

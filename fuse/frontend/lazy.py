@@ -13,8 +13,10 @@ import numpy as np
 
 from fuse.errors import FuseError, FuseTypeError, FuseValueError, ShapeError
 from fuse.expr import Expr, as_expr, constant
+from fuse.frontend.weak import numpys
 from fuse.notes import given_with
 from fuse.op import ZERO, Op, register
+from fuse.trace import TRACE
 from fuse.types import COMPLEX, TensorType
 
 Literal = tuple[Expr, bool]  # a condition, and whether it holds
@@ -90,6 +92,7 @@ def ifelse(condition: Any, then_branch: Any, else_branch: Any, name: str | None 
     condition = as_expr(condition)
     found = []
     for then, other in zip(*listed, strict=False):
+        then, other = numpys(then, other) if TRACE.active else (then, other)
         then, other = _number(then, other), _number(other, then)
         kinds = [(x.type.dtype, x.type.ndim) if isinstance(x.type, TensorType) else x.type
                  for x in (then, other)]

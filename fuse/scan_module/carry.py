@@ -5,14 +5,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fuse import testvalues, tree
+from fuse.config import config
 from fuse.errors import FuseTypeError
-from fuse.expr import Expr, as_expr, constant, substitute, variable
+from fuse.expr import Constant, Expr, as_expr, constant, leaves, substitute, variable
 from fuse.frontend import elementwise as ew
 from fuse.frontend.loops import Body, foreign, loop_node, results
 from fuse.frontend.sizes import as_size, as_size_expr
+from fuse.frontend.weak import numpys
 from fuse.scan_module.scan import number_of_steps
 from fuse.scan_module.scan_utils import Info, State, settled
-from fuse.types import DISCRETE, TensorType
+from fuse.trace import TRACE
+from fuse.types import DISCRETE, TensorType, promote
 
 LONGEST = 2**62  # steps of a loop that only its condition ends
 
@@ -42,15 +45,16 @@ def loop(
     starts, of_carry = taken_apart(init)
     steps = number_of_steps(n_steps, sequences)
     elements = [variable(TensorType(x.type.dtype, x.type.shape[1:])) for x in sequences]
-    states = [State(Info(x, (-1,))) for x in starts]
-    carry = tree.unflatten(of_carry, [s.leaves[0] for s in states])
-    returned = step(carry, tree.unflatten(of_x, elements) if sequences else None)
-    if not isinstance(returned, tuple) or len(returned) != 2:
-        raise FuseTypeError(f"step of loop returns a pair (carry, y), not {type(returned).__name__}: y may be None")
-    nexts = _same_structure(returned[0], of_carry)
-    ys, of_y = taken_apart(returned[1])
-    roots = _counted(init, states, [*nexts, *ys])
-    nexts, ys = roots[: len(states)], roots[len(states) :]
+    element = tree.unflatten(of_x, elements) if sequences else None
+
+    def stepped(carry: list[Expr]) -> tuple[list[Expr], tuple[list[Expr], tree.Structure]]:
+        returned = step(tree.unflatten(of_carry, carry), element)
+        if not isinstance(returned, tuple) or len(returned) != 2:
+            raise FuseTypeError(f"step of loop returns a pair (carry, y), not {type(returned).__name__}: y may be None")
+        ys = tree.map(lambda y: numpys(y)[0], returned[1])
+        return _same_structure(returned[0], of_carry), taken_apart(ys)
+
+    states, (nexts, (ys, of_y)) = _begun(init, starts, stepped, lambda found: found[0])
     node = carried(steps, sequences, elements, states, nexts, ys, None, checkpoint)
     finals, kept, _ = results(node)
     return tree.unflatten(of_carry, finals), tree.unflatten(of_y, kept)
@@ -74,10 +78,9 @@ def while_loop(cond: Callable[..., Any], body: Callable[..., Any], init: Any, ma
     def rebuild(values: Sequence[Any]) -> Any:
         return tree.unflatten(of_carry, values)
 
-    states = [State(Info(x, (-1,))) for x in starts]
+    states, nexts = _begun(init, starts, lambda carry: _same_structure(body(rebuild(carry)), of_carry))
     limit = as_size_expr(LONGEST if max_steps is None else as_size(max_steps, "max_steps"))
-    nexts = _same_structure(body(rebuild([s.leaves[0] for s in states])), of_carry)
-    nexts = settled(states, _counted(init, states, nexts))
+    nexts = settled(states, nexts)
     first = _condition(cond(rebuild([s.initial for s in states])))
     again = _condition(cond(rebuild(nexts)))
     steps = ew.switch(first, limit, constant(0, dtype="int64"))
@@ -85,18 +88,37 @@ def while_loop(cond: Callable[..., Any], body: Callable[..., Any], init: Any, ma
     return rebuild(results(node)[0])
 
 
-def _counted(init: Any, states: list[State], roots: list[Expr]) -> list[Expr]:
-    """``roots``, of which the first are the next states, where states that start as Python's integers are int64.
+def _begun(
+    init: Any, starts: list[Expr], step: Callable[[list[Expr]], Any], nexts: Callable[[Any], list[Expr]] = lambda x: x
+) -> tuple[list[State], Any]:
+    """The states, and what ``step`` makes of them, in which ``nexts`` finds the next ones.
 
-    As constants these are of the narrowest dtype, in which counts would wrap; what a step makes other numbers of stays.
+    As constants Python's numbers are of the narrowest dtype, in which counts would wrap and quotients be float32. Where
+    no array gives a state that starts as one of them its dtype, it starts again with NumPy's.
     """
-    changed: dict[Expr, Expr] = {}
-    for k, value in enumerate(tree.leaves(init)):
-        if type(value) is int and roots[k].type.dtype in DISCRETE:
-            old = states[k].leaves[0]
-            states[k] = State(Info(constant(value, dtype="int64"), (-1,)))
-            changed[old] = states[k].leaves[0]
-    return substitute(roots, changed) if changed else roots
+    states = [State(Info(x, (-1,))) for x in starts]
+    found = step([s.leaves[0] for s in states])
+    values = tree.leaves(init)
+    own = {s.leaves[0] for s, value in zip(states, values, strict=True) if type(value) in (int, float)}
+    wider = list(starts)
+    for k, (value, made) in enumerate(zip(values, nexts(found), strict=True)):
+        if states[k].leaves[0] in own and isinstance(made.type, TensorType):
+            wider[k] = constant(value, dtype=_dtype_of_a_number(value, made, own) or starts[k].type.dtype)
+    if any(x is not y for x, y in zip(wider, starts, strict=True)):
+        states = [State(Info(x, (-1,))) for x in wider]
+        found = step([s.leaves[0] for s in states])
+    return states, found
+
+
+def _dtype_of_a_number(value: Any, made: Expr, numbers: set[Expr]) -> str | None:
+    """The dtype of a state that starts as a Python number and goes on as ``made``; None for the constant's."""
+    dtype = made.type.dtype
+    if dtype in DISCRETE:
+        return "int64" if type(value) is int else None
+    given = [x for x in leaves([made]) if x not in numbers and not (isinstance(x, Constant) and not x.type.ndim)]
+    if TRACE.single or any(isinstance(x.type, TensorType) and x.type.dtype not in DISCRETE for x in given):
+        return None
+    return promote(dtype, "float64" if TRACE.active else config.floatX)
 
 
 def _condition(value: Any) -> Expr:
