@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import timeit
+from itertools import permutations, product
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from in_threads import in_threads
 
 from fuse.codegen import load, native
 from fuse.codegen.load import ArgType, compile_kernel
+from fuse.codegen.runner import layout_of
 from fuse.collector import uncollected
 
 DTYPES = ("bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 "
@@ -443,6 +445,7 @@ import sys
 import numpy as np
 from fuse.codegen import load
 from fuse.codegen.load import ArgType, compile_kernel
+from fuse.codegen.runner import layout_of
 def gauss(x):
     return math.exp(-x * x)
 f = compile_kernel("def f(a, o):\\n    for i in range(size(a, 0)):\\n        store(o, i, gauss(load(a, i)))\\n"
@@ -504,6 +507,20 @@ def test_layouts_and_sizes_are_told_in_one_status():
     assert f(fine[:1, ::-1], turned, 1) == 1 and f(fine[:1], turned[:, ::2], 1) == 0
     shifted = np.zeros(121, np.uint8)[1:].view("float64").reshape(5, 3)
     assert f(shifted, turned, 5) == 1
+
+
+def test_layouts_with_a_mark_are_those_that_runners_choose():
+    kinds = ["C", "S0!", "S1!", "S2!", "S-1!"]
+    told = " + ".join(f"{2**k} * refused('{x} ? ? ?', a)" for k, x in enumerate(kinds))
+    f = compile_kernel(f"def f(a):\n    return {told}\n", "f", (ArgType("float64", 3),))
+    base = np.zeros((6, 6, 6))
+    for order in permutations(range(3)):
+        for sizes in product((1, 3, 6), repeat=3):
+            for steps in product((1, 2), repeat=3):
+                a = base[tuple(map(slice, sizes))][tuple([slice(None, None, k) for k in steps])].transpose(order)
+                taken = [x for k, x in enumerate(kinds) if not f(a) >> k & 1]
+                assert f"{layout_of(a)}!".replace("C!", "C") in taken and (len(taken) == 1 or a.size == 1)
+    assert not f(np.zeros((3, 0, 2)).T)
 
 
 @pytest.mark.parametrize("times", [1, 3])

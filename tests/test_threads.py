@@ -417,6 +417,21 @@ def test_bits_do_not_tell_of_large_arrays_met_before():
     np.testing.assert_allclose(f(*large[1])[1], (large[1][0] * large[1][1]).sum(axis=0), atol=1e-10)
 
 
+def test_bits_do_not_tell_of_arrays_of_another_layout_met_before():
+    """Kernels for arrays with gaps could take contiguous ones, and add their numbers up in another order."""
+    x = T.dmatrix("x")
+    f = fuse.function([x], [x.sum(axis=1), x.sum()])
+    a = RNG.normal(size=(30, 500))
+    gaps = np.zeros((30, 510))[:, :500]
+    gaps[...] = a
+    known = f(a)
+    for other in (np.repeat(a, 2, axis=1)[:, ::2], gaps, np.asfortranarray(a), a[:, ::-1]):
+        first = f(other)
+        for given, wanted in ((a, known), (other, first), (a, known)):
+            for have, want in zip(f(given), wanted, strict=True):
+                np.testing.assert_array_equal(have, want)
+
+
 def test_tall_arrays_are_reduced_by_rows():
     x = T.fmatrix("x")
     f = fuse.function([x], [x.sum(axis=0), x.max(axis=0)])

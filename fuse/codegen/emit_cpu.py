@@ -15,6 +15,7 @@ from typing import Any
 from fuse.codegen import tape
 from fuse.codegen.emit import first_indices
 from fuse.codegen.emit_flat import FlatEmitter
+from fuse.codegen.emit_parts import reorders_sums
 from fuse.codegen.emit_sums import CHUNK
 from fuse.codegen.kernel import (
     Buffer,
@@ -107,7 +108,9 @@ class CpuEmitter(FlatEmitter):
         if not wanted:
             return
         sizes = dict.fromkeys(n for _, extents in wanted for n in extents if n.isidentifier())
-        text = "; ".join(" ".join([b.layout, *extents]) for b, extents in wanted)
+        exact = reorders_sums(self.kernel)  # then bits must not tell of earlier calls, with arrays of another layout
+        layouts = [f"{b.layout}!" if exact and b.layout != "C" else b.layout for b, _ in wanted]
+        text = "; ".join(" ".join([layout, *extents]) for layout, (_, extents) in zip(layouts, wanted, strict=True))
         self.line(f"status = refused({', '.join([repr(text), *(b.name for b, _ in wanted), *sizes])})")
         self.line("if status != 0:")
         self.line("    return status")

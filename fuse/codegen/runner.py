@@ -202,7 +202,7 @@ class Runner(ABC):
         return [THREADED, *flags] if sum(a.nbytes for a in arrays) >= MUCH_WORK else flags
 
     def fail(self, status: int, arrays: list[Array]) -> None:
-        if status in (OUT_OF_BOUNDS, WRONG_SIZE, EMPTY_REDUCTION, MUCH, OTHER, LITTLE_WORK):
+        if status in (WRONG_LAYOUT, OUT_OF_BOUNDS, WRONG_SIZE, EMPTY_REDUCTION, MUCH, OTHER, LITTLE_WORK):
             # The interpreter knows which index of which line it was; and a maximum of nothing may be part of something
             # that has a value (logsumexp).
             raise SizeMismatch

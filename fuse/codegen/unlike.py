@@ -24,25 +24,41 @@ def inline(
 ) -> tuple[Any, Any]:
     """Whether an array has another layout, and whether it has other sizes than those of ``wanted`` that are not None.
 
-    ``layout`` is C, or S<k> with unit stride along dimension k, k = -1 for none.
+    ``layout`` is C, or S<k> with unit stride along dimension k, k = -1 for none. With a mark behind it, S<k>! is no
+    layout of arrays that the kernel for another one is for (`runner.layout_of`), but of those of at most one element.
     """
+    layout, exact = layout.removesuffix("!"), layout.endswith("!")
     wrong_layout, wrong_size = misaligned(builder, itemsize, align, data, shape, strides), I1(0)
     shape = list(shape)
     for d, want in enumerate(wanted):
         if want is not None:
             wrong_size = builder.or_(wrong_size, builder.icmp_signed("!=", shape[d], want))
             shape[d] = want
-    step, jumping = I64(itemsize), I1(0)
-    along = range(len(shape)) if layout == "C" else range(len(shape))[int(layout[1:]) :][:1] if layout != "S-1" else ()
-    for d in reversed(along):
-        if not (isinstance(wanted[d], ir.Constant) and wanted[d].constant == 1):
-            walked = builder.icmp_signed(">", shape[d], I64(1))
-            jumps = builder.icmp_signed("!=", strides[d], step)
-            jumping = builder.or_(jumping, builder.and_(walked, jumps))
+    axes = [d for d, n in enumerate(wanted) if not (isinstance(n, ir.Constant) and n.constant == 1)]
+    walked = {d: builder.icmp_signed(">", shape[d], I64(1)) for d in axes}
+    first = -1 if layout == "C" else int(layout[1:])
+
+    def jumps(along: Sequence[int]) -> Any:
+        step, jumping = I64(itemsize), I1(0)
+        for d in reversed(along):
+            jumping = builder.or_(jumping, builder.and_(walked[d], builder.icmp_signed("!=", strides[d], step)))
             step = builder.mul(step, shape[d])
+        return jumping
+
+    wrong = jumps(axes if layout == "C" else [d for d in axes if d == first])
+    if exact:
+        other, several = builder.not_(jumps(axes)), I1(0)
+        if first in walked:
+            other = builder.or_(other, builder.not_(walked[first]))
+        for d in axes:
+            several = builder.or_(several, walked[d])
+            if d > first:
+                unit = builder.icmp_signed("==", strides[d], I64(itemsize))
+                other = builder.or_(other, builder.and_(walked[d], unit))
+        wrong = builder.or_(wrong, builder.and_(several, other))
     for n in shape[1:] and shape:  # the strides of an array without elements may be anything
-        jumping = builder.and_(jumping, builder.icmp_signed("!=", n, I64(0)))
-    return builder.or_(wrong_layout, jumping), wrong_size
+        wrong = builder.and_(wrong, builder.icmp_signed("!=", n, I64(0)))
+    return builder.or_(wrong_layout, wrong), wrong_size
 
 
 def by_call(
@@ -51,7 +67,7 @@ def by_call(
 ) -> tuple[Any, Any]:
     """The same by one function for all arrays of a kind: LLVM takes long over kernels with very many arrays."""
     known = ["x" if n is None else str(n.constant) if isinstance(n, ir.Constant) else "n" for n in wanted]
-    name = f"fuse_unlike_{layout.replace('-', '_')}_{itemsize}_{align}_{'_'.join(known)}"
+    name = f"fuse_unlike_{layout.replace('-', '_').replace('!', 'x')}_{itemsize}_{align}_{'_'.join(known)}"
     given = [data, *shape, *strides, *[n for n, k in zip(wanted, known, strict=True) if k == "n"]]
     function = builder.module.globals.get(name)
     if function is None:
