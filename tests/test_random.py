@@ -371,3 +371,16 @@ def test_the_state_of_a_draw_is_reached_through_it():
     n.rng.set_value(state, borrow=True)
     np.testing.assert_array_equal(g(), second)
     assert (f() != first).all()  # the other variable went on
+
+
+def test_a_draw_within_the_step_of_a_loop_is_refused_and_one_before_it_is_kept():
+    streams, zero = RandomStreams(3), T.constant(0.0)
+    with pytest.raises(FuseTypeError, match="one draw for all steps"):
+        fuse.loop(lambda c, x: (c + streams.uniform(()), None), zero, n_steps=4)
+    with pytest.raises(FuseTypeError, match="one draw for all steps"):
+        fuse.while_loop(lambda c: c < 4, lambda c: c + streams.uniform(()), zero)
+    draws, noise = streams.uniform((4,)), streams.uniform(())
+    _, (kept, same) = fuse.loop(lambda c, x: (c, (x, noise)), zero, draws)
+    kept, same, all_, one = fuse.function([], [kept, same, draws, noise])()
+    np.testing.assert_array_equal(kept, all_)
+    assert (same == one).all() and len(set(kept.tolist())) == 4

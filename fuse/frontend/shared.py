@@ -2,13 +2,15 @@
 from __future__ import annotations
 
 import copy
+import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from fuse.devices import resolve
 from fuse.errors import FuseTypeError
-from fuse.expr import SHARED, Expr, flattened, leaf, unflattened
+from fuse.expr import SHARED, Expr, flattened, leaf, leaves, unflattened
 from fuse.typebase import Type, generic
 from fuse.types import BFLOAT16, TensorType, refuse_masked
 
@@ -38,6 +40,9 @@ class Container:
         return [self.value]
 
 
+_numbers = itertools.count()
+
+
 class SharedVariable(Expr):
     """A leaf whose value lasts between calls: made by ``shared``, read with ``get_value``, changed by updates.
 
@@ -52,9 +57,10 @@ class SharedVariable(Expr):
     (0, 1, 2)
     """
 
-    __slots__ = ("container", "default_update", "strict", "allow_downcast")
+    __slots__ = ("container", "default_update", "strict", "allow_downcast", "number")
 
     container: Container
+    number: int  # of those made so far
     default_update: Expr | None
     strict: bool
     allow_downcast: bool | None
@@ -167,7 +173,19 @@ def shared_leaf(
     node.default_update = None
     node.strict = strict
     node.allow_downcast = allow_downcast
+    node.number = next(_numbers)
     return node
+
+
+def made_since(number: int, values: Iterable[Expr]) -> list[SharedVariable]:
+    """The shared variables with updates of their own in ``values`` that were made after that many."""
+    found: list[Any] = [x for x in leaves(values) if x.op is SHARED]
+    return [x for x in found if x.number >= number and x.default_update is not None]
+
+
+def numbered() -> int:
+    """A number that shared variables made from now on have at least."""
+    return next(_numbers)
 
 
 def shared(

@@ -10,6 +10,7 @@ from fuse.errors import FuseTypeError
 from fuse.expr import Constant, Expr, as_expr, constant, leaves, substitute, variable
 from fuse.frontend import elementwise as ew
 from fuse.frontend.loops import Body, foreign, loop_node, results
+from fuse.frontend.shared import made_since, numbered
 from fuse.frontend.sizes import as_size, as_size_expr
 from fuse.frontend.weak import numpys
 from fuse.scan_module.scan import number_of_steps
@@ -96,8 +97,13 @@ def _begun(
     As constants Python's numbers are of the narrowest dtype, in which counts would wrap and quotients be float32. Where
     no array gives a state that starts as one of them its dtype, it starts again with NumPy's.
     """
-    states = [State(Info(x, (-1,))) for x in starts]
+    states, known = [State(Info(x, (-1,))) for x in starts], numbered()
     found = step([s.leaves[0] for s in states])
+    if made_since(known, [x for x in tree.leaves(found) if isinstance(x, Expr)]):
+        raise FuseTypeError(
+            "a step draws from a RandomStreams, which would be one draw for all steps: draw before the loop, a row for "
+            "each step, and give the draws as xs; or use keys (fuse.random), or fuse.scan with its updates"
+        )
     values = tree.leaves(init)
     own = {s.leaves[0] for s, value in zip(states, values, strict=True) if type(value) in (int, float)}
     wider = list(starts)
