@@ -379,6 +379,8 @@ def test_a_draw_within_the_step_of_a_loop_is_refused_and_one_before_it_is_kept()
         fuse.loop(lambda c, x: (c + streams.uniform(()), None), zero, n_steps=4)
     with pytest.raises(FuseTypeError, match="one draw for all steps"):
         fuse.while_loop(lambda c: c < 4, lambda c: c + streams.uniform(()), zero)
+    with pytest.raises(FuseTypeError, match="one draw for all steps"):
+        fuse.while_loop(lambda c: c < 4 * streams.uniform(()), lambda c: c + 1, zero)
     draws, noise = streams.uniform((4,)), streams.uniform(())
     _, (kept, same) = fuse.loop(lambda c, x: (c, (x, noise)), zero, draws)
     kept, same, all_, one = fuse.function([], [kept, same, draws, noise])()

@@ -81,9 +81,10 @@ def while_loop(cond: Callable[..., Any], body: Callable[..., Any], init: Any, ma
 
     states, nexts = _begun(init, starts, lambda carry: _same_structure(body(rebuild(carry)), of_carry))
     limit = as_size_expr(LONGEST if max_steps is None else as_size(max_steps, "max_steps"))
-    nexts = settled(states, nexts)
+    nexts, known = settled(states, nexts), numbered()
     first = _condition(cond(rebuild([s.initial for s in states])))
     again = _condition(cond(rebuild(nexts)))
+    _refuse_draws(known, [first, again])
     steps = ew.switch(first, limit, constant(0, dtype="int64"))
     node = carried(steps, [], [], states, nexts, [], ew.eq(again, constant(False)))
     return rebuild(results(node)[0])
@@ -99,11 +100,7 @@ def _begun(
     """
     states, known = [State(Info(x, (-1,))) for x in starts], numbered()
     found = step([s.leaves[0] for s in states])
-    if made_since(known, [x for x in tree.leaves(found) if isinstance(x, Expr)]):
-        raise FuseTypeError(
-            "a step draws from a RandomStreams, which would be one draw for all steps: draw before the loop, a row for "
-            "each step, and give the draws as xs; or use keys (fuse.random), or fuse.scan with its updates"
-        )
+    _refuse_draws(known, [x for x in tree.leaves(found) if isinstance(x, Expr)])
     values = tree.leaves(init)
     own = {s.leaves[0] for s, value in zip(states, values, strict=True) if type(value) in (int, float)}
     wider = list(starts)
@@ -114,6 +111,14 @@ def _begun(
         states = [State(Info(x, (-1,))) for x in wider]
         found = step([s.leaves[0] for s in states])
     return states, found
+
+
+def _refuse_draws(known: int, values: list[Expr]) -> None:
+    if made_since(known, values):
+        raise FuseTypeError(
+            "a step draws from a RandomStreams, which would be one draw for all steps: draw before the loop, a row for "
+            "each step, and give the draws as xs; or use keys (fuse.random), or fuse.scan with its updates"
+        )
 
 
 def _dtype_of_a_number(value: Any, made: Expr, numbers: set[Expr]) -> str | None:
