@@ -232,3 +232,15 @@ def test_what_a_scatter_s_step_computes_beside_it_every_thread_has():
 def test_positions_of_several_elements_in_a_step():
     states = scanned(lambda v, s: s + v[T.nonzero(v > 0)[0]].sum() + T.argsort(v), h, sequences=x)
     on_both([x, h], [states], [X, H])
+
+
+def test_a_column_repeated_along_the_axis_that_each_element_has_a_loop_of():
+    """Every element reads the one number of its row; rows, whose sizes are compared, stay in the body."""
+    def step(s, k, column):
+        new = T.fill(s, column)
+        return [new, k + 1], fuse.scan_module.until(T.or_(k >= n, abs(new).sum() > 30))
+
+    column = T.col("column", dtype="float64")
+    values = fuse.scan(step, outputs_info=[m, T.constant(0.0)], non_sequences=column, n_steps=9)[0]
+    f = on_both([m, column, n], values, [np.ones((3, 5)), np.arange(3.0)[:, None], 4])
+    assert len(f(np.ones((3, 5)), np.arange(3.0)[:, None], 4)[0]) == 5

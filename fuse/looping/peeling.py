@@ -199,6 +199,11 @@ def _without(
         """The dimensions that stay."""
         return [d for d, a in enumerate(along[node]) if a is None]
 
+    def within(node: Expr, arg: Expr, value: Expr) -> Expr:
+        """The ``value`` of ``arg`` without its dimensions of size 1 that ``node`` repeats along an axis that is gone."""
+        lead = node.type.ndim - arg.type.ndim
+        return _turned(value, tuple([i for i, d in enumerate(left(arg)) if along[node][lead + d] is None]))
+
     for x in body.inputs:
         new[x] = variable(TensorType(x.type.dtype, tuple([x.type.shape[d] for d in left(x)])))
     for node in order:
@@ -215,7 +220,8 @@ def _without(
             sizes = [args[1 + d] for d in left(node)]
             if any(s is None for s in sizes):
                 return None
-            new[node] = make(node.op, (_sure(first), *map(_sure, sizes))) if sizes else first
+            x = within(node, node.args[0], _sure(first))
+            new[node] = make(node.op, (x, *map(_sure, sizes))) if sizes else x
             continue
         if any(a is None for a in args):
             return None
@@ -226,10 +232,7 @@ def _without(
         elif name == "unbroadcast":
             new[node] = make(node.op, tuple(values)) if left(node) else values[0]
         elif node.op.kind == "elementwise":
-            for k, arg in enumerate(node.args):
-                lead = node.type.ndim - arg.type.ndim
-                stay = [i for i, d in enumerate(left(arg)) if along[node][lead + d] is None]
-                values[k] = _turned(values[k], tuple(stay))
+            values = [within(node, arg, value) for arg, value in zip(node.args, values, strict=True)]
             new[node] = make(node.op, tuple(values), node.params)
         elif _finds_one(node):
             new[node] = make(node.op, tuple(values), {"axis": own.index(node.params["axis"])})
