@@ -1005,3 +1005,13 @@ def test_second_derivatives_where_the_first_is_a_case_of_its_own(mode):
     np.testing.assert_allclose(f(1e-9, 1.0)[-4], -(np.pi**2) / 3)  # cancelled
     assert f(1e-310, 0.0)[-5] == 0  # 0 times infinity
     assert [float(v) for v in f(0.0, 1.0)[-3:]] == [0, 1, 2]  # NaN, and 0 and 1 where zeros have cases of their own
+
+
+def test_a_number_computed_in_place_from_a_size_that_the_same_kernel_is_read_for():
+    """A product with the number of different values was put into the kernel that gives these: no function."""
+    x, v, a = T.dmatrix("x"), T.dvector("v"), T.dscalar("a")
+    total = (T.maximum(v, T.clip(x, -5.0, 5.0)) * a).sum()
+    f = fuse.function([x, v, a], T.fill(T.unique(T.round(x)), total).sum())
+    values = np.sin(np.arange(30.0)[None])
+    want = np.maximum(np.arange(30.0), values).sum() * 2 * len(np.unique(values.round()))
+    np.testing.assert_allclose(f(values, np.arange(30.0), 2.0), want)

@@ -275,8 +275,7 @@ class Planner:
         """Raises Cut where what is computed again for ``bases`` reads what stands behind the kernel."""
         clones = self.clones(bases, region)
         read = {o.base for base in clones for o in self.operands[base] if o.base.op.name not in GENERATORS}
-        units = [self.unit_of[b] for b in read if b in self.unit_of and b not in clones and b not in region.amap]
-        if self.come_late(units, number):
+        if any(self.is_late(b, number) for b in read if b not in clones and b not in region.amap):
             raise Cut("a repeated operand depends on the same kernel")
 
     def nested(

@@ -200,7 +200,7 @@ def _without(
         return [d for d, a in enumerate(along[node]) if a is None]
 
     def within(node: Expr, arg: Expr, value: Expr) -> Expr:
-        """The ``value`` of ``arg`` without its dimensions of size 1 that ``node`` repeats along an axis that is gone."""
+        """The ``value`` of ``arg`` without the dimensions of size 1 that ``node`` repeats along one that is gone."""
         lead = node.type.ndim - arg.type.ndim
         return _turned(value, tuple([i for i, d in enumerate(left(arg)) if along[node][lead + d] is None]))
 
