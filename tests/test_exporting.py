@@ -239,18 +239,24 @@ def test_arguments_of_compiled_code_are_checked():
 
 
 def test_the_prelude_has_what_scalar_functions_use():
-    """Only what the loader knows of layouts, threads, streams, tapes, turned tiles, BLAS and SciPy is not in it.
+    """Only what the loader knows of layouts, threads, streams, tapes, turned tiles and BLAS is not in it.
 
     Nor is what tells whether the processor has multiply-add, with which the loader's sums take products in.
     """
     from fuse.codegen import bare, intrinsics
 
-    missing = {name for name in set(intrinsics.namespace()) - bare.NAMES if not name.startswith("scipy_")}
-    assert missing == {
+    assert set(intrinsics.namespace()) - bare.NAMES == {
         "address", "aligned", "ask", "copied", "drain", "every_second", "gemm", "get", "half", "heap", "intp", "lent",
         "misaligned", "missing", "put", "radd_product", "reach", "refused", "release", "run", "scratch", "shared",
         "stream", "tell", "turn", "uintp", "wanted",
     }
+
+
+def test_functions_of_scipy_run_inside_numbas_code():
+    v, x = T.dvectors("v", "x")
+    f = fuse.function([v, x], T.jv(v, x) + T.kve(v, x))
+    values = np.array([0, 1, 2.5]), np.array([0.5, 3, 1e12])
+    close(f.njit(*values), f(*values))
 
 
 def test_sizes_of_1_between_dimensions_that_become_one_loop():

@@ -91,6 +91,26 @@ def test_derivatives_are_what_mpmath_says(name, meaning, arrays):
                 assert float(have[n]) == pytest.approx(float(want), rel=1e-10, abs=1e-13)
 
 
+@pytest.mark.parametrize("mode", ["FAST_RUN", "FAST_COMPILE"])
+def test_modified_bessel_functions_of_large_numbers(mode):
+    """SciPy's are NaN at infinity, and those of any order from about 1e9 on."""
+    far = np.array([(v, x) for v in (0, 1, -2.5, 100, 1e4) for x in (9e7, 1.1e8, 3e9, 1e12)]).T
+    v, x = T.dvectors("v", "x")
+    f = fuse.function([v, x], [T.iv(v, x), T.ive(v, x), T.kve(v, x)], mode=mode)
+    growing, first, second = f(*far)
+    assert (growing == np.inf).all()
+    with mpmath.workdps(40):
+        for order, at, i, k in zip(*far.tolist(), first, second, strict=True):
+            assert float(mpmath.besseli(order, at) * mpmath.exp(-mpmath.mpf(at)) / i) == pytest.approx(1, rel=1e-11)
+            assert float(mpmath.besselk(order, at) * mpmath.exp(mpmath.mpf(at)) / k) == pytest.approx(1, rel=1e-11)
+    signs = f([0, 1, 2.5, 3, 0, 0], [-2e9, -np.inf, -2e9, -2e9, np.inf, np.nan])
+    np.testing.assert_array_equal(np.sign(signs[0]), [1, -1, np.nan, -1, 1, np.nan])
+    np.testing.assert_array_equal(np.sign(signs[1]), [1, 0, np.nan, -1, 0, np.nan])
+    np.testing.assert_array_equal(np.sign(signs[2]), [np.nan, np.nan, np.nan, np.nan, 0, np.nan])
+    ends = fuse.function([x], [T.i0(x), T.i1(x)], mode=mode)([-np.inf, np.inf, 2.0])
+    np.testing.assert_array_equal(np.sign(ends), [[1, 1, 1], [-1, 1, 1]])
+
+
 @pytest.mark.parametrize("name", ["j0", "jv", "gammainc_da", "betainc", "betainc_da"])
 def test_calls_of_scipy_are_translated_without_numbas_pipeline(name):
     before = len(lower.unsupported)

@@ -11,11 +11,12 @@ import linecache
 from types import ModuleType
 from typing import Any
 
-from fuse.codegen import prelude, shared_intrinsics
+from fuse.codegen import prelude, scipys, shared_intrinsics
 from fuse.codegen.alone import Alone
 from fuse.codegen.alone_calls import support_text
 
-NAMES = {name for name in vars(prelude) if not name.startswith("_")}
+_SCIPYS = {f.__name__: f for f in scipys.INTRINSICS}  # in this process only
+NAMES = {name for name in vars(prelude) if not name.startswith("_")} | _SCIPYS.keys()
 _count = itertools.count()
 
 
@@ -35,6 +36,6 @@ def native(alone: Alone, arguments: str, constants: dict[str, Any]) -> Any:
     text = f"{alone.kernels}\n{support}\n\n@checked\n{alone.compute}\n\n@compiled\n{arguments}"
     filename = f"<fuse alone {next(_count)}>"
     linecache.cache[filename] = len(text), None, text.splitlines(True), filename
-    scope: dict[str, Any] = {**vars(prelude), "__name__": "fuse.codegen.prelude", **constants}
+    scope: dict[str, Any] = {**vars(prelude), **_SCIPYS, "__name__": "fuse.codegen.prelude", **constants}
     exec(compile(text, filename, "exec"), scope)
     return scope["function"]

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from fuse.codegen.expand import keep_origin, replaced
-from fuse.expr import Expr, toposort
+from fuse.expr import Expr, constant, toposort
 from fuse.frontend import elementwise as ew
 from fuse.frontend.layout import diagonal, iota
 from fuse.frontend.linalg import transpose_last
@@ -66,8 +68,14 @@ def _factors(matrix: Expr, asking: Expr) -> tuple[Expr, Expr]:
 
 
 def _determinant(packed: Expr, pivots: Expr) -> tuple[Expr, Expr]:
-    """The sign and the logarithm of the determinant of a matrix from its factors: its transpose has the same ones."""
+    """The sign and the logarithm of the determinant of a matrix from its factors: its transpose has the same ones.
+
+    As in NumPy a pivot that is no number has a sign, and one that is 0 is told whatever the others are.
+    """
     pivot = diagonal(packed)
     exchanges = ew.neq(pivots, iota(sizes_of(pivots)[0])).sum()
-    sign = ew.mul(ew.sgn(pivot).prod(), ew.cast(ew.sub(1, ew.mul(2, ew.mod(exchanges, 2))), packed.type.dtype))
-    return sign, ew.log(ew.abs(pivot)).sum()
+    odd = ew.mod(ew.add(exchanges, ew.lt(pivot, 0).sum()), 2)
+    singular = ew.eq(pivot, 0).any()
+    sign = ew.switch(singular, 0, ew.sub(1, ew.mul(2, odd)))
+    logarithm = ew.log(ew.abs(pivot)).sum()
+    return ew.cast(sign, packed.type.dtype), ew.switch(singular, constant(-np.inf, packed.type.dtype), logarithm)

@@ -4,16 +4,55 @@ Derivatives in the argument are those of DLMF 10.6.1 and 10.29.1; in the order t
 """
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from fuse.frontend.arithmetic import cast, sgn
 from fuse.frontend.logic import literal
-from fuse.frontend.special import special_function
+from fuse.frontend.special import scipy_special, special_function
 
 if TYPE_CHECKING:
     from fuse.codegen import mathlib
 
 _ORDER = "the derivative in the order of a Bessel function has no closed form"
+
+
+_FAR = 1e8  # from here on two terms of expansions for large arguments are exact; from 1e9 on SciPy has NaN
+
+
+def _at_infinity(name: str, sign: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """SciPy's function, which has NaN at infinities."""
+    return lambda x: np.where(np.isinf(x), sign(x), scipy_special(name)(x)).astype(x.dtype)
+
+
+def _from_far_on(name: str, far: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """SciPy's function, from ``_FAR`` on another one, of real numbers in double."""
+
+    def value(v: Any, x: Any) -> Any:
+        near = scipy_special(name)(v, x)
+        v, x = (np.asarray(a, "float64") for a in (v, x))
+        with np.errstate(all="ignore"):
+            return np.where((np.abs(x) >= _FAR) & (np.abs(v) < np.abs(x) / 2), far(v, x), near).astype(near.dtype)
+
+    return value
+
+
+def _far_scaled(v: Any, x: Any, sign: int) -> Any:
+    """``ive`` of positive ``x`` for ``sign`` 1, ``kve / pi`` for -1, by DLMF 10.41.3 and 10.41.4."""
+    w = np.hypot(v, x)
+    grown = np.exp(sign * v * (v / (w + x) - np.arcsinh(v / x)))
+    return grown * (1 + sign * (3 - 5 * (v / w) ** 2) / (24 * w)) / np.sqrt(2 * np.pi) / np.sqrt(w)
+
+
+def _parity(v: Any, x: Any) -> Any:
+    return np.where(x > 0, 1, np.where(np.floor(v) == v, 1 - 2 * np.mod(v, 2), np.nan))
+
+
+_far_iv = _from_far_on("iv", lambda v, x: _parity(v, x) * np.inf)
+_far_ive = _from_far_on("ive", lambda v, x: _parity(v, x) * _far_scaled(v, np.abs(x), 1))
+_far_kve = _from_far_on("kve", lambda v, x: np.where(x > 0, np.pi * _far_scaled(v, np.abs(x), -1), np.nan))
 
 
 def _half(out):
@@ -95,7 +134,9 @@ def yv(v, x):
     return mathlib.yv(v, x)
 
 
-@special_function(latex="I_0(#1)", domain=(-5.0, 5.0), grad=(lambda g, out, x: g * i1(x),))
+@special_function(
+    _at_infinity("i0", np.abs), latex="I_0(#1)", domain=(-5.0, 5.0), grad=(lambda g, out, x: g * i1(x),),
+)
 def i0(x):
     """The modified Bessel function of the first kind of order 0.
 
@@ -106,7 +147,8 @@ def i0(x):
 
 
 @special_function(
-    latex="I_1(#1)", domain=(-5.0, 5.0), grad=(lambda g, out, x: g * _half(out) * (i0(x) + iv(literal(2, out), x)),),
+    _at_infinity("i1", np.asarray), latex="I_1(#1)", domain=(-5.0, 5.0),
+    grad=(lambda g, out, x: g * _half(out) * (i0(x) + iv(literal(2, out), x)),),
 )
 def i1(x):
     """The modified Bessel function of the first kind of order 1.
@@ -118,7 +160,7 @@ def i1(x):
 
 
 @special_function(
-    latex="I_{#1}(#2)", domain=(0.5, 5.0),
+    _far_iv, latex="I_{#1}(#2)", domain=(0.5, 5.0),
     grad=(_ORDER, lambda g, out, v, x: g * _half(out) * (iv(_next(v, out, -1), x) + iv(_next(v, out, 1), x))),
 )
 def iv(v, x):
@@ -134,7 +176,7 @@ def _ive_grad(g, out, v, x):
     return g * (_half(out) * (ive(_next(v, out, -1), x) + ive(_next(v, out, 1), x)) - sgn(x) * out)
 
 
-@special_function(latex="e^{-|#2|} I_{#1}(#2)", domain=(0.5, 5.0), grad=(_ORDER, _ive_grad))
+@special_function(_far_ive, latex="e^{-|#2|} I_{#1}(#2)", domain=(0.5, 5.0), grad=(_ORDER, _ive_grad))
 def ive(v, x):
     """``iv(v, x) * exp(-abs(x))``, which does not overflow.
 
@@ -180,7 +222,7 @@ def kv(v, x):
 
 
 @special_function(
-    latex="e^{#2} K_{#1}(#2)", domain=(0.5, 5.0),
+    _far_kve, latex="e^{#2} K_{#1}(#2)", domain=(0.5, 5.0),
     grad=(_ORDER, lambda g, out, v, x: g * (
         out - _half(out) * (kve(_next(v, out, -1), x) + kve(_next(v, out, 1), x))
     )),

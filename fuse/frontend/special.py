@@ -39,12 +39,14 @@ def _normal(*args: Any, **_: Any) -> Any:
 ROUGH = {"reference_error": 1e-9, "defined": _normal, "zero_sign": False}
 
 
-def special_function(**fields: Any) -> Callable[[Callable[..., Any]], Callable[..., Expr]]:
-    """``elementwise`` for a real function whose reference is that of the same name in ``scipy.special``."""
+def special_function(
+    numpy: Callable[..., Any] | None = None, **fields: Any
+) -> Callable[[Callable[..., Any]], Callable[..., Expr]]:
+    """``elementwise`` for a real function whose reference is ``numpy``, or SciPy's of the same name."""
 
     def decorate(kernel: Callable[..., Any]) -> Callable[..., Expr]:
         record = elementwise(
-            dtype=inexact_real, numpy=scipy_special(kernel.__name__), meta=ROUGH, builtin=True, **fields
+            dtype=inexact_real, numpy=numpy or scipy_special(kernel.__name__), meta=ROUGH, builtin=True, **fields
         )
         return record(kernel)
 

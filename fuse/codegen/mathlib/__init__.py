@@ -1,8 +1,8 @@
 """Scalar functions of kernels: ``resolve`` finds, for ``mathlib.NAME`` and a dtype, what a kernel is to call.
 
 The functions are plain Python in the modules beside this one, a table per kind of dtype: booleans and integers in
-``integers``, real floats in ``real``, ``special`` and, as straight lines of arithmetic, the modules of ``vectorised``,
-complex numbers in ``complexes``. They call each other, ``math``, ``np`` and the intrinsics of
+``integers``, real floats in ``real``, ``special``, ``bessels`` and, as straight lines of arithmetic, the modules of
+``vectorised``, complex numbers in ``complexes``. They call each other, ``math``, ``np`` and the intrinsics of
 ``fuse.codegen.intrinsics``, all known to the loader. One text serves every dtype of a kind: ``specialise`` types its
 literals, so that nothing is widened by accident.
 """
@@ -13,7 +13,7 @@ from types import FunctionType
 from typing import Any
 
 from fuse import types as ty
-from fuse.codegen.mathlib import complexes, integers, real, scipys, special, stored, vectorised
+from fuse.codegen.mathlib import bessels, complexes, integers, real, scipys, special, stored, vectorised
 from fuse.codegen.mathlib.specialise import specialise, through_float64
 from fuse.errors import FuseTypeError
 
@@ -22,7 +22,7 @@ Resolved = str | FunctionType
 _FLOATS: dict[str, Any] = {**real.TABLE, **special.TABLE}
 
 # Accurate in single precision only when computed in double, or not worth a text of their own.
-_WIDE = special.TABLE.keys() - special.NATIVE - vectorised.TABLE.keys()
+_WIDE = (special.TABLE.keys() - special.NATIVE - vectorised.TABLE.keys()) | bessels.TABLE.keys()
 
 
 @cache
@@ -88,7 +88,7 @@ def _table(dtype: str, target: str) -> dict[str, Any]:
         return {**_whole(dtype, target), "from_bfloat16": stored.from_bfloat16}
     if dtype in ty.FLOATING:
         single = {"to_bfloat16": stored.to_bfloat16} if dtype == "float32" else {}
-        on_cpu = {**single, **scipys.TABLE, **_FLOATS, **vectorised.TABLE}
+        on_cpu = {**single, **scipys.TABLE, **bessels.TABLE, **_FLOATS, **vectorised.TABLE}
         return on_cpu if target == "cpu" else {**single, **vectorised.TABLE, **_FLOATS}
     if dtype == "bool":
         return integers.BOOL
