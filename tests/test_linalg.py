@@ -228,7 +228,8 @@ def test_factors_of_a_matrix_are_shared(dtype):
     assert [x.shape for x in f(a[:0, :0], b[:0])] == [(0, 2), (0,), (0, 0), (), (), (0, 0)]
     for last in (np.nan, -np.inf):  # which have a sign in NumPy, too
         pivots = np.diag([-1, 2, 3, 4, 5, last]).astype(dtype)
-        np.testing.assert_array_equal(f(pivots, b)[3:5], np.linalg.slogdet(pivots))
+        with np.errstate(invalid="ignore"):
+            np.testing.assert_array_equal(f(pivots, b)[3:5], np.linalg.slogdet(pivots))
     for matrix, right, error, told in [
         (np.ones((6, 6)), b, fuse.errors.MatrixError, "Singular matrix"),
         (np.eye(6, 5), b, fuse.errors.MatrixError, "must be square(.|\n)*slogdet"),

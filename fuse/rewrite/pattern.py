@@ -18,7 +18,7 @@ CHANGES: Mapping[str, str] = {
     "rounding": "the last digits, or digits that the left side had lost to cancellation",
     "signed-zero": "the sign of a zero",
     "overflow": "an infinity, zero or nan that only came from an intermediate step becomes the number itself",
-    "special": "the value at isolated points (0/0, inf - inf, 0*inf, an empty sum with it, a power of -inf), as in Theano",
+    "special": "the value at isolated points (0/0, inf - inf, 0*inf, empty sums * inf, -inf to a power), as in Theano",
     "domain": "a nan outside the real domain of the left side becomes a number",
 }
 MODES: Mapping[str, frozenset[str]] = {

@@ -235,7 +235,9 @@ def _as_matrix(x: Expr) -> Expr:
     return shuffled(x, [*["x"] * (2 - x.type.ndim), *range(x.type.ndim)])
 
 
-@procedure("product with an outer product", "dot", "rounding overflow special", on="fc", same_shape=True, below="mul neg")
+@procedure(
+    "product with an outer product", "dot", "rounding overflow special", on="fc", same_shape=True, below="mul neg"
+)
 def product_with_outer(node: Expr, context: Context) -> Expr | None:
     """``A @ (u * v')`` is ``(A @ u) * v'``, as in the gradient of ``y @ inv(A) @ y``: no matrices are multiplied."""
     for place, operand in enumerate(node.args):
