@@ -305,6 +305,13 @@ def test_rows_are_held_in_registers_where_they_fit(dtype, monkeypatch):
         assert not any(argument.kind == "cells" for argument in source.arguments)  # no scratch memory
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_in_registers_some_of_which_are_read_down_a_column(dtype):
+    """These take one element at a time, the others several: from the first of their places, as GPUs want it."""
+    x, y = T.matrix("x", dtype=dtype), T.matrix("y", dtype=dtype)
+    on_both([x, y], [T.nnet.softmax(x.T - y)], [a.astype(dtype) for a in rng.normal(size=(2, 8, 8))])
+
+
 # ---------------------------------------------------------------- indices
 def test_gathers_and_scatters():
     x, v, i = T.dmatrix("x"), T.dvector("v"), T.lvector("i")

@@ -139,7 +139,7 @@ def sweep(emitter: CudaEmitter, s: Loop, plan: Held, wide: Wide | None, seen: se
     alone = [x for x in loads if wide is None or x not in wide.accesses]
     for slot in range(plan.slots if loads else 0):  # all of them under way before anything waits for one
         _in_slot(emitter, s, plan, slot)
-        for x in loads:
+        for x in [*[x for x in loads if x not in alone], *alone]:  # wide ones take the group's first place
             names = [str(plan.name((x.buffer, x.index), slot, k)) for k in range(plan.count)]
             if x in alone:
                 for k, name in enumerate(names):
