@@ -90,13 +90,13 @@ __all__ = [
     "Apply", "Assert", "Constant", "Expr", "Function", "FuseError", "In", "Lop", "Mode", "Op", "OrderedUpdates", "Out",
     "SharedVariable", "TensorType", "Variable", "as_op", "as_symbolic", "as_tensor_variable", "cast",
     "clone", "config", "constant", "dot", "elementwise", "errors", "function", "fuse", "grad", "reduction", "shared",
-    "shared_constructor", "subgraph_grad", *_LAZY,
+    "shared_constructor", "subgraph_grad", "theano", *_LAZY,
     *[name for name in _MODULES if name != "numpy"],  # which `from fuse import *` leaves as it is
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "fuse":  # `from fuse import *`, then fuse.function(...): as Theano's programs do
+    if name in ("fuse", "theano"):  # `from fuse import *`, then fuse.function(...): as Theano's programs do
         return sys.modules[__name__]
     if name in _MODULES:
         return importlib.import_module(f"fuse.{name}")

@@ -104,6 +104,20 @@ def test_rows_in_arrays_of_three_dimensions_and_of_other_layouts() -> None:
             np.testing.assert_allclose(f(each, weights), wanted / wanted.sum(-1, keepdims=True), rtol=1e-13)
 
 
+def test_what_a_later_nest_needs_of_a_row_is_kept_for_all_rows():
+    """Weights divided by their mean: the softmax is needed within its row, and again once all weights were read."""
+    x, y, w = T.dmatrix("x"), T.dmatrix("y"), T.dvector("w")
+    s = T.nnet.softmax(x)
+    loss = (T.nnet.categorical_crossentropy(s / s.sum(axis=1, keepdims=True), y) * w / w.mean()).mean()
+    f = fuse.function([x, y, w], T.grad(loss, x))
+    rng = np.random.default_rng(8)
+    for rows, columns in ((8, 3), (5, 700), (300, 3)):
+        data, weights = rng.normal(size=(rows, columns)), rng.random(rows)
+        labels = np.eye(columns)[rng.integers(columns, size=rows)]
+        wanted = (_softmax(data) - labels) * (weights / weights.sum())[:, None]
+        np.testing.assert_allclose(f(data, labels, weights), wanted, atol=1e-14)
+
+
 TURN = """
 def kernel(a, b):
     turn(a, 0, stride(a, 0), b, 0, stride(b, 0), size(a, 0), size(a, 1))

@@ -340,7 +340,7 @@ def test_star_imports():
     assert {"dot", "exp", "grad", "nnet", "switch", "set_subtensor", "concatenate"} <= set(scope)
     scope = {}
     exec("from fuse import *", scope)
-    assert scope["fuse"] is fuse
+    assert scope["fuse"] is scope["theano"] is fuse  # a program says either, after its import line was changed
     names = {"function", "shared", "grad", "pp", "config", "tensor", "printing", "gradient", "Op", "Apply", "gof"}
     assert names <= set(scope)
 

@@ -220,18 +220,23 @@ class Scheduler(Placement):
 
     def keep(self, base: Expr, differs: int) -> Local:
         """Scratch memory that holds ``base`` over the sweeps of level ``differs``."""
-        if base in self.kept:
-            return self.kept[base]
         own, context = self.level[base], self.context[base]
         kept = set(self.region.span(base) - self.levels[differs])
         if self.lane_level is not None and self.inner in self.region.span(base):
             kept.add(self.inner)
+        before = self.kept.get(base)
+        if before is not None and len(before.axes) >= len(kept):
+            return before
         first = {a: -min(k for k, level in enumerate(self.levels) if a in level) for a in kept} if self.long else {}
         axes = tuple([self.axes[a] for a in sorted(kept, key=lambda a: (a == self.inner, first.get(a, 0), a))])
-        local = Local(self.new_name("t"), _working(base.type.dtype), axes, row=self.long is not None)
-        self.locals.append(local)
+        if before is not None:  # a row, for a later sweep over it, and now all rows are needed, for another nest
+            local = replace(before, axes=axes)
+            self.locals[self.locals.index(before)] = local
+        else:
+            local = Local(self.new_name("t"), _working(base.type.dtype), axes, row=self.long is not None)
+            self.locals.append(local)
+            self.emit(own, context[:own], context[own], Put(local.name, self.names[base, own, context[:own]]))
         self.kept[base] = local
-        self.emit(own, context[:own], context[own], Put(local.name, self.names[base, own, context[:own]]))
         return local
 
     def outer_value(self, base: Expr, where: tuple[int | None, ...], prefix: Context) -> str:

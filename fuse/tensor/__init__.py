@@ -37,12 +37,13 @@ from fuse.frontend.systems import *
 from fuse.frontend.tensor import *
 from fuse.missing import no_attribute as _no_attribute
 from fuse.tensor import nlinalg, nnet, shared_randomstreams, slinalg
+from fuse.tensor.var import TensorVariable
 from fuse.types import COMPLEX, CONTINUOUS, DISCRETE, FLOATING, INTEGER
 
 amax, amin, concat, batched_transpose = max, min, concatenate, matrix_transpose
 extract_constant, as_tensor, astensor = get_scalar_constant_value, as_tensor_variable, as_tensor_variable
 Tensor, tensor_type = TensorType, TensorType
-Variable = TensorVariable = _Variable = Expr
+Variable = _Variable = Expr
 TensorConstant, TensorSharedVariable = Constant, SharedVariable
 
 _shared = shared

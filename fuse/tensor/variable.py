@@ -1,2 +1,5 @@
-"""PyTensor's ``tensor.variable``: the classes of variables."""
+"""PyTensor's ``tensor.variable``: there constants and shared variables are tensor variables too."""
+from fuse.expr import Expr
 from fuse.tensor.var import *
+
+DenseTensorVariable = TensorVariable = Expr  # type: ignore[misc]
