@@ -224,11 +224,13 @@ def _warn_unknown(name: str) -> None:
     warnings.warn(f"fuse ignores the flag {name!r}: it has no such setting{meant}", stacklevel=4)
 
 
-def _from_text(text: str) -> Iterator[tuple[str, str]]:
-    for part in text.split(","):
-        if "=" in part:
-            name, value = part.split("=", 1)
+def _from_text(where: str, text: str) -> Iterator[tuple[str, str]]:
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, given, value = part.partition("=")
+        if given:
             yield name.strip(), value.strip()
+        else:
+            warnings.warn(f"{where}: fuse ignores {part!r}, which has no value: write name=value", stacklevel=2)
 
 
 def _files(variable: str, usual: str, environ: Callable[[str, str], str]) -> list[str]:
@@ -263,7 +265,7 @@ def _initial(environ: Callable[[str, str], str]) -> Flags:
         for variable, usual, ours in (("THEANORC", "~/.theanorc", False), ("FUSERC", "~/.fuserc", True))
         for path in _files(variable, usual, environ)
     ]
-    sources += [(v, _from_text(environ(v, "")), True) for v in ("THEANO_FLAGS", "FUSE_FLAGS")]
+    sources += [(v, _from_text(v, environ(v, "")), True) for v in ("THEANO_FLAGS", "FUSE_FLAGS")]
     flags = Flags()
     for where, found, ours in sources:
         for name, value in found:

@@ -18,13 +18,14 @@ from fuse.expr import Expr, as_expr
 from fuse.frontend import creation
 from fuse.frontend import elementwise as ew
 from fuse.frontend.at import At
+from fuse.frontend.axes import specify_shape
 from fuse.frontend.sizes import as_size_expr, normalize_axis, sizes_of
 from fuse.ifelse import ifelse
 from fuse.scan_module import loop
 from fuse.scan_module import while_loop as while_loop_of_expressions
 from fuse.trace import tracing
 from fuse.transforms.tracing import PYTHON, Jitted
-from fuse.types import DISCRETE
+from fuse.types import DISCRETE, INTEGER
 
 Function = Callable[..., Any]
 
@@ -56,7 +57,8 @@ def scan(
     """``carry, y = f(carry, x)`` for each ``x`` along the first axes of ``xs``: (last carry, all ``y``, stacked).
 
     ``reverse``: from the last ``x`` to the first, each ``y`` at the place of its ``x``. ``unroll`` changes nothing: the
-    loop is one compiled loop. See ``fuse.loop``. Raises FuseValueError where sequences are known to differ in length.
+    loop is one compiled loop. See ``fuse.loop``. Raises FuseValueError for sequences that differ in length, while a
+    trace is called SpecifiedShapeError.
 
     >>> scan(lambda total, x: (total + x, total), 0.0, np.array([1.0, 2.0, 3.0]), reverse=True)
     (array(6.), array([5., 3., 0.]))
@@ -70,7 +72,14 @@ def scan(
         raise FuseValueError(f"the sequences and the length of scan are of one length, not {sorted(lengths)}")
 
     def build(init: Any, xs: Any) -> Any:
-        given = tree.map(lambda x: as_expr(x)[::-1] if reverse else as_expr(x), xs)
+        count = length if length is not None else next((sizes_of(as_expr(x))[0] for x in tree.leaves(xs)), None)
+
+        def walked(x: Any) -> Expr:
+            x = as_expr(x)
+            x = x if sizes_of(x)[0] is count else specify_shape(x, [count, *[None] * (x.type.ndim - 1)])
+            return x[::-1] if reverse else x
+
+        given = tree.map(walked, xs)
         last, ys = loop(f, init, given, n_steps=None if tree.leaves(given) else length)
         return last, tree.map(lambda y: y[::-1], ys) if reverse else ys
 
@@ -90,6 +99,8 @@ def map(f: Function, xs: Any) -> Any:
 def fori_loop(lower: Any, upper: Any, body_fun: Function, init_val: Any) -> Any:
     """The carry after ``carry = body_fun(i, carry)`` for ``i`` from ``lower`` to ``upper - 1``.
 
+    Between bounds that are Python's integers ``i`` gives a carry of integers no wider dtype, as such integers do not.
+
     >>> fori_loop(0, 5, lambda i, total: total + i, 0)
     array(10)
     """
@@ -97,9 +108,25 @@ def fori_loop(lower: Any, upper: Any, body_fun: Function, init_val: Any) -> Any:
 
     def build(lower: Any, upper: Any, init: Any) -> Any:
         places = creation.arange(lower, upper, dtype="int64")
-        return loop(lambda carry, i: (body_fun(i, carry), None), init, places)[0]
+        return loop(lambda carry, i: (step(i, carry), None), init, places)[0]
 
+    step = _with_weak_counter(body_fun) if type(lower) is type(upper) is int else body_fun
     return _called(build, "fori_loop", *_integers("fori_loop", lower, upper), init_val)
+
+
+def _with_weak_counter(body: Function) -> Function:
+    """``body`` whose integers are as wide as the carry's where only the counter widens them."""
+
+    def step(i: Expr, carry: Any) -> Any:
+        new, structure = tree.flatten(body(i, carry))
+        old = tree.leaves(carry)
+        for k, (a, b) in enumerate(zip(old, new, strict=False)):
+            if isinstance(b, Expr) and b.type.dtype != a.type.dtype and {a.type.dtype, b.type.dtype} <= set(INTEGER):
+                narrow = tree.leaves(body(ew.cast(i, a.type.dtype), carry))[k]
+                new[k] = ew.cast(b, a.type.dtype) if as_expr(narrow).type.dtype == a.type.dtype else b
+        return tree.unflatten(structure, new)
+
+    return step
 
 
 def while_loop(cond_fun: Function, body_fun: Function, init_val: Any) -> Any:

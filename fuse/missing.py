@@ -32,6 +32,28 @@ ABSENT = {
     "int32_t": "TensorType('int32', ())", "make_constant": "constant",
     "register_transfer": "the device is chosen for whole functions",
 }
+_AT_ONCE = "results are there when a call returns"
+_CHECKPOINT = "fuse.loop(..., checkpoint=n) keeps few states for the gradient, and does steps again"
+_WHOLE = "the device is chosen for whole functions: fuse.function(..., device='cuda')"
+_TREES = "fuse.tree has map, flatten, unflatten and leaves"
+# Names of jax that fuse has not, and what serves instead.
+_OF_JAX = {
+    **dict.fromkeys(("checkpoint", "remat", "ad_checkpoint"), _CHECKPOINT),
+    **dict.fromkeys(("tree_map", "tree_util", "tree_leaves", "tree_flatten", "tree_unflatten"), _TREES),
+    **dict.fromkeys(("device_put", "device_get", "default_device", "device_count", "local_device_count"), _WHOLE),
+    **dict.fromkeys(("block_until_ready", "effects_barrier"), _AT_ONCE),
+    **dict.fromkeys(("pure_callback", "io_callback"), "fuse.as_op makes ops of functions of arrays"),
+    "custom_gradient": "fuse.custom_vjp(f) takes a gradient of its own",
+    "disable_jit": "Mode 'FAST_COMPILE' interprets: fuse.config.change_flags(mode='FAST_COMPILE')",
+    "eval_shape": "fuse.jit(f).compiled(...) has the types of the results in its outputs",
+    "linear_transpose": "fuse.vjp(f, x)[1] is the transpose of a linear f",
+    "linearize": "fuse.jvp(f, primals, tangents) is the value and the product for one tangent",
+    "make_jaxpr": "fuse.printing.debugprint(fuse.jit(f).compiled(...)) shows what is computed",
+    "named_call": "name expressions: x.name = 'x'", "named_scope": "name expressions: x.name = 'x'",
+    "nn": "activations are in fuse.tensor.nnet, and SciPy's functions take expressions",
+    "pmap": "fuse.vmap(f) maps over an axis; kernels share their work among threads",
+    "xmap": "fuse.vmap(f) maps over an axis",
+}
 _ELSEWHERE = (
     "fuse.tensor", "fuse.tensor.nnet", "fuse.gradient", "fuse.printing", "fuse.tensor.nlinalg", "fuse.tensor.slinalg",
 )
@@ -90,6 +112,8 @@ def no_attribute(module: str, name: str) -> AttributeError:
     text = f"module {module!r} has no attribute {name!r}"
     if module == "fuse.tensor" and name in ABSENT:
         text += f": {ABSENT[name]}"
+    elif module == "fuse" and name in _OF_JAX:
+        text += f": {_OF_JAX[name]}"
     elif module == "fuse.sparse":
         text += ": sparse matrices are not part of fuse"
     elif not name.startswith("_"):

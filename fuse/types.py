@@ -192,14 +192,12 @@ class TensorType(Type):
         broadcastable: Iterable[bool] | None = None,
     ) -> None:
         entries = tuple(shape) if shape is not None else tuple(broadcastable or ())
-        sizes: list[int | None] = []
+        if len(entries) > 64:  # as many as NumPy has
+            raise ShapeError(f"an array has 64 dimensions at most, not {len(entries)}")
         for n in entries:
-            if n is None or n is False or isinstance(n, np.bool_) and not n:
-                sizes.append(None)
-            elif int(n) < 0:
+            if n is not None and int(n) < 0:
                 raise ShapeError(f"a static shape has sizes or None, not {n}: write None for a run-time size")
-            else:
-                sizes.append(int(n))
+        sizes = [None if n is None or isinstance(n, (bool, np.bool_)) and not n else int(n) for n in entries]
         object.__setattr__(self, "dtype", dtype_name(dtype))
         object.__setattr__(self, "shape", tuple(sizes))
 

@@ -69,6 +69,11 @@ def test_faults_are_told_and_stop_nothing(written, text, words):
     assert path in str(caught[0].message)
 
 
+def test_an_entry_without_a_value_is_told():
+    with pytest.warns(UserWarning, match="FUSE_FLAGS: fuse ignores 'float32', which has no value"):
+        assert start(FUSE_FLAGS="threads=2, float32,").threads == 2
+
+
 def test_flags_of_which_one_is_refused_stay():
     before = config.floatX
     with pytest.raises(ValueError, match="a number of threads"), config.change_flags(floatX="float16", threads=-1):

@@ -437,6 +437,23 @@ def test_indices_out_of_bounds_say_so():
     np.testing.assert_array_equal(f(np.zeros(3), [-3, 2]), [2, 2])
 
 
+def test_indices_that_no_int64_holds_are_beyond_every_end():
+    """They became negative ones."""
+    x, i = T.dvector(), T.TensorType("uint64", ())()
+    at, parts = fuse.function([x, i], 2 * x[i]), fuse.function([x, i], [x[:i], x[i:], T.set_subtensor(x[i:], 0.0)])
+    value, far = np.arange(3.0), np.uint64(2**64 - 1)
+    for have, want in zip(parts(value, far), (value, value[:0], value), strict=True):
+        np.testing.assert_array_equal(have, want)
+    with pytest.raises(IndexError, match="out of bounds for axis 0 with size 3"):
+        at(value, far)
+    assert at(value, np.uint64(2)) == 4
+
+
+def test_more_dimensions_than_arrays_have_say_so():
+    with pytest.raises(fuse.errors.ShapeError, match="an array has 64 dimensions at most, not 65"):
+        T.dvector().dimshuffle(*["x"] * 64, 0)
+
+
 def test_steps_of_ranges_that_are_0_say_so():
     step = T.lscalar("step")
     f = fuse.function([step], T.arange(0, 10, step).sum())

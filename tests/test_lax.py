@@ -6,7 +6,7 @@ import pytest
 
 import fuse
 from fuse import lax
-from fuse.errors import FuseTypeError, FuseValueError
+from fuse.errors import FuseTypeError, FuseValueError, ShapeError
 
 X = np.array([0.5, -1.0, 2.0])
 
@@ -28,6 +28,9 @@ def test_loops_are_pythons():
     assert lax.scan(lambda c, _: (2 * c, c), 1, length=3)[1].tolist() == [1, 2, 4]
     assert lax.fori_loop(3, 300, lambda i, c: c + i, 0) == sum(range(3, 300))
     assert lax.fori_loop(5, 2, lambda i, c: c + 1, 7) == 7
+    small = lax.fori_loop(0, 300, lambda i, c: (c[0] + i, c[1] + i * i), (np.int32(0), np.ones(2, "uint8")))
+    assert small[0] == sum(range(300)) and small[0].dtype == np.int32
+    np.testing.assert_array_equal(small[1], np.full(2, (1 + sum(i * i for i in range(300))) % 256, "uint8"))
     squares = fuse.jit(lambda x, n: lax.fori_loop(0, n, lambda i, c: c.at[i].set(x[i] ** 2), x))(X, 2)
     np.testing.assert_allclose(squares, [0.25, 1.0, 2.0])
     np.testing.assert_allclose(fuse.grad(lambda a: lax.scan(lambda c, x: (c * a, c), 1.0, X)[0])(2.0), 12.0)
@@ -67,6 +70,11 @@ def test_slices_are_moved_into_the_array():
     (lambda: lax.scan(3, 0.0, X), FuseTypeError, "takes a function"),
     (lambda: lax.scan(lambda c, x: (c, x), 0.0, (X, X[:2])), FuseValueError, "one length"),
     (lambda: lax.scan(lambda c, x: (c, x), 0.0, X, length=2), FuseValueError, "one length"),
+    (lambda: fuse.jit(lambda a, b: lax.scan(lambda c, x: (c, x[1]), 0.0, (a, b), reverse=True))(X, X[:2]),
+     ShapeError, r"has shape \(2,\), not \(3,\)"),
+    (lambda: fuse.jit(lambda a: lax.scan(lambda c, x: (c, x), 0.0, a, length=2))(X), ShapeError, "has shape"),
+    (lambda: lax.fori_loop(0, 2, lambda i, c: c + np.arange(2), np.zeros(2, "int32")), FuseTypeError, "int32"),
+    (lambda: lax.fori_loop(0, np.int64(2), lambda i, c: c + i, np.int32(0)), FuseTypeError, "int32"),
     (lambda: lax.scan(lambda c, x: (c, x), 0.0, (X, 1.0)), FuseTypeError, "a number does not have"),
     (lambda: fuse.jit(lambda x: lax.cond(x > 0, lambda: x, lambda: (x,)))(1.0), FuseTypeError, "one structure"),
     (lambda: lax.switch(0, []), FuseValueError, "one function or more"),

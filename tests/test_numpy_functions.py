@@ -142,6 +142,10 @@ def test_sizes_follow_from_sizes_that_are_known():
         np.testing.assert_array_equal(a, b)
     with pytest.raises(fuse.FuseError):
         fuse.tensor.repeat(v, [1, 2]).eval({v: V})
+    convolved = fuse.jit(np.convolve)
+    for given, words in (((V[:0], W), "a cannot be empty"), ((V, W[:0]), "v cannot be empty")):
+        with pytest.raises(ValueError, match=words):
+            convolved(*given)
     counts = fuse.tensor.vector(dtype="uint64")
     for given in (counts, np.array([1, 0, 0, 2, 0], "uint64")):
         assert fuse.tensor.repeat(v, given).eval({v: V, counts: [1, 0, 0, 2, 0]}).tolist() == [0, 3, 3]

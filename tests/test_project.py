@@ -9,6 +9,7 @@ import subprocess
 import sys
 from functools import cache
 from itertools import pairwise
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -230,6 +231,17 @@ def test_an_absent_name_of_theano_says_why():
 
     with pytest.raises(AttributeError, match=r"has no attribute 'irecv': .*mpi4py"):
         _ = fuse.tensor.irecv
+
+
+def test_names_of_jax_that_are_absent_say_what_serves():
+    import fuse
+    from fuse.missing import _OF_JAX
+
+    for name, told in _OF_JAX.items():
+        with pytest.raises(AttributeError, match=rf"no attribute '{name}': {re.escape(told)}"):
+            getattr(fuse, name)
+        for path in re.findall(r"fuse((?:\.\w+)+)", told):
+            attrgetter(path[1:])(fuse)
 
 
 def test_layers_are_listed_once():

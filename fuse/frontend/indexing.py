@@ -134,6 +134,9 @@ def _bound(value: Any) -> Any:
 
 
 def _int64(value: Expr) -> Expr:
+    """An index or a bound as int64: what is too large for that is beyond every end, too."""
+    if value.type.dtype == "uint64":
+        value = ew.minimum(value, constant(2**63 - 1, dtype="uint64"))
     return value if value.type.dtype == "int64" else ew.cast(value, "int64")
 
 

@@ -11,6 +11,7 @@ from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
 from fuse.frontend import numpy_more
+from fuse.frontend.asserting import required
 from fuse.frontend.axes import atleast_nd, broadcast_shape, moveaxis
 from fuse.frontend.bessel import kv
 from fuse.frontend.creation import linspace, tri
@@ -114,10 +115,17 @@ def convolve1d(in1: Any, in2: Any, mode: str = "full") -> Expr:
 def convolve(a: Any, v: Any, mode: str = "full") -> Expr:
     """The convolution of two vectors as ``numpy.convolve``: with 'same' it is as long as the longer one.
 
+    Raises FuseValueError for an empty one.
+
+    Raises FuseValueError where one of them is empty.
+
     >>> convolve([1.0], [1.0, 10.0, 100.0], "same").eval()
     array([  1.,  10., 100.])
     """
     x, y = as_expr(a), as_expr(v)
+    for name, z in (("a", x), ("v", y)):
+        if z.type.ndim == 1:
+            x = required(x, [ew.gt(as_size_expr(sizes_of(z)[0]), 0)], f"{name} cannot be empty", "FuseValueError")
     if mode != "same":
         return convolve1d(x, y, mode)
     n, m = [sizes_of(z)[0] for z in (x, y)]
