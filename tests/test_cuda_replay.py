@@ -23,8 +23,8 @@ def replayed(monkeypatch):
     """How many calls were, so far."""
     calls, run = [], cuda_replay.Replay.__call__
 
-    def call(self, arrays, numbers):
-        calls.append(run(self, arrays, numbers))
+    def call(self, *given):
+        calls.append(run(self, *given))
         return calls[-1]
 
     monkeypatch.setattr(cuda_replay.Replay, "__call__", call)
@@ -102,17 +102,93 @@ def test_sizes_and_choices_are_those_of_each_call(replayed):
     assert not {"bytes to the host", "calls on the host"} & set(seen())  # an integer that is given is not fetched
 
 
-def test_calls_that_do_more_are_done_as_ever(replayed):
-    """Updates, draws, loops, and calls on the host."""
-    x, m = T.dvector("x"), T.dmatrix("m")
-    total = fuse.shared(np.zeros(3))
-    states, _ = fuse.scan(lambda v, s: s + v, sequences=x, outputs_info=T.constant(0.0))
-    step = fuse.function([x], x * total, updates=[(total, total + x)], device="cuda")
-    drawn = fuse.function([x], x + RandomStreams(1).uniform(x.shape), device="cuda")
-    solved = fuse.function([m, x], T.slinalg.solve(m, x) + states[-1], device="cuda")
-    draws = [drawn(np.zeros(3)) for _ in range(3)]
-    assert not np.array_equal(draws[0], draws[2]) and not np.array_equal(draws[1], draws[2])
+def test_updates_are_those_of_other_calls(replayed):
+    """One written in place, one that another value replaces, two that change places, a count; a value that is set."""
+    x, a, i = T.dmatrix("x"), T.dscalar("a"), T.lvector("i")
+    start = [rng.normal(size=6) for _ in range(4)] + [np.zeros(())]
+
+    def made(where):
+        w, v, p, q, n = [fuse.shared(value.copy()) for value in start]
+        updates = [(w, w - a * x.sum(0)), (v, v[::-1] * 2 + x[-1]), (p, q), (q, p), (n, n + (w * v).sum())]
+        f = fuse.function([x, a], [(x * w).sum(), w + v], updates=updates, device=where)
+        return f, [w, v, p, q, n]
+
+    (f, there), (plain, cells) = made("cuda"), made("cpu")
+    for step in range(12):
+        values = rng.normal(size=(3, 6)), step / 7
+        given = (to_device(values[0]) if step % 4 == 3 else values[0], values[1])
+        found = f(*given)
+        same([np.asarray(value) for value in found], plain(*values))
+        assert isinstance(found[0], np.ndarray) == (step % 4 != 3)
+        same([s.get_value() for s in there], [s.get_value() for s in cells])
+        if step == 6:
+            for s in (there[0], cells[0]):
+                s.set_value(start[1])
+    assert replayed() == 8  # all but the first two of each kind
+    total = fuse.shared(np.zeros(2))
+    g = fuse.function([i], total[i].sum(), updates=[(total, total + 1)], device="cuda")
     for k in range(4):
-        np.testing.assert_array_equal(step(np.ones(3)), np.full(3, float(k)))
+        assert g(np.array([0, 1])) == 2 * k
+    for _ in range(2):
+        with pytest.raises(FuseIndexError):
+            g(np.array([0, 2]))
+    assert g(np.array([0, 1])) == 8 and replayed() == 8 + 5
+
+
+def test_arrays_on_the_device_are_those_of_each_call(replayed):
+    """Also parts of larger ones, one for two inputs, and another library's; results stay there, in memory of theirs."""
+    class Foreign:
+        def __init__(self, array):
+            self.array, self.__cuda_array_interface__ = array, array.__cuda_array_interface__
+
+    x, y = T.dmatrix("x"), T.dvector("y")
+    outputs = [x.T * 2 + y[::-1][:, None], x[1:].sum(0), T.constant(np.arange(3.0)) * y[0]]
+    f = fuse.function([x, y], outputs, device="cuda")
+    numbers = rng.normal(size=(9, 3, 3))
+    there, kept = to_device(numbers), []
+    for k in (0, 1, 2, 2, 5, 7, 8):
+        given = there[k], there[k][1] if k % 2 else numbers[k][1]
+        kept.append((k, f(Foreign(given[0]) if k in (5, 8) else given[0], given[1])))
+    columns, rows = there.transpose(0, 2, 1), there.reshape(27, 3)
+    for k in (1, 1, 1):
+        found = f(columns[k], numbers[k, 1].copy())
+        np.testing.assert_allclose(found[1].get(), numbers[k].T[1:].sum(0))
+    for k, found in kept:
+        a = numbers[k]
+        wanted = a.T * 2 + a[1][::-1][:, None], a[1:].sum(0), np.arange(3.0) * a[1, 0]
+        for have, want in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(have.get(), want)
+    assert replayed() == 2 + 1 + 1
+    g = fuse.function([x, y], x.sum(0) - y, device="cuda")
+    for a, b in ((2, 2), (2, 2), (2, 14), (4, 2)):
+        np.testing.assert_allclose(g(rows[a : a + 1], rows[b]).get(), rows[a].get() - rows[b].get())
+    assert replayed() == 4 + 2
+    n = T.dscalar("n")
+    h = fuse.function([y, n], y * n, device="cuda")
+    for _ in range(4):  # results stay there
+        np.testing.assert_allclose(h(np.ones(3), to_device(np.asarray(2.0))).get(), [2, 2, 2])
+
+
+def test_equal_numbers_are_told_apart(replayed):
+    v, a, b = T.dvector("v"), T.dscalar("a"), T.dscalar("b")
+    f = fuse.function([v, a, b], v * a - b, device="cuda")
+    one, two = np.float64(1), np.float64(2)
+    for given in ((one, one), (one, one), (one, two), (two, one)):
+        np.testing.assert_array_equal(f(np.ones(2), *given), np.full(2, given[0] - given[1]))
+    assert replayed() == 2
+
+
+def test_calls_that_do_more_are_done_as_ever(replayed):
+    """Loops, and calls on the host; draws are updates of their streams."""
+    x, m = T.dvector("x"), T.dmatrix("m")
+    states, _ = fuse.scan(lambda v, s: s + v, sequences=x, outputs_info=T.constant(0.0))
+    drawn, plain = [
+        fuse.function([x], x + RandomStreams(1).uniform(x.shape), device=where) for where in ("cuda", "cpu")
+    ]
+    solved = fuse.function([m, x], T.slinalg.solve(m, x) + states[-1], device="cuda")
+    for _ in range(4):
+        np.testing.assert_array_equal(drawn(np.zeros(3)), plain(np.zeros(3)))
+    draws = replayed()
+    for k in range(4):
         np.testing.assert_allclose(solved(2 * np.eye(3), np.arange(3.0) + k), (np.arange(3.0) + k) / 2 + 3 + 3 * k)
-    assert not replayed()
+    assert replayed() == draws == 2

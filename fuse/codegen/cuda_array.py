@@ -47,6 +47,14 @@ class Memory:
             found = self.flat[key] = self.on.typed(self.block, self.pointer, dtype, start, count)
         return found
 
+    def part(self, start: int, count: int, on: Any) -> Memory:
+        """``count`` bytes from byte ``start`` on, as memory of the device ``on``."""
+        if self.block is None:
+            self.block = self.on.wrapped(self.pointer, self.size, self.owner)
+        found = Memory(count, on, self.pointer + start, owner=self)
+        found.block = self.block[start : start + count]
+        return found
+
     def __del__(self) -> None:
         if self.owner is not None:
             if self.stream is not None and not sys.is_finalizing():
@@ -133,18 +141,17 @@ class DeviceArray:
         return self._told
 
     @property
-    def span(self) -> tuple[int, int]:
-        """Address and elements of the memory as kernels take it (`flat`)."""
+    def place(self) -> tuple[Memory, Any, int, int]:
+        """What kernels take: memory, dtype, first byte, count; all of the memory, where it is not contiguous."""
+        memory, dtype = self.memory, self.dtype
         if self.told[0] == "C":
-            return self.memory.pointer + self.start * self.dtype.itemsize, math.prod(self.shape)
-        return self.memory.pointer, self.memory.size // self.itemsize
+            return memory, dtype, self.start * dtype.itemsize, math.prod(self.shape)
+        return memory, dtype, 0, memory.size // dtype.itemsize
 
     def flat(self) -> Any:
-        """The memory as kernels take it: of a contiguous array its elements, of any other the whole block."""
-        item = self.itemsize
-        if self.told[0] == "C":
-            return self.memory.typed(self.dtype, self.start * item, self.size)
-        return self.memory.typed(self.dtype, 0, self.memory.size // item)
+        """The elements as copies take them."""
+        memory, dtype, start, count = self.place
+        return memory.typed(dtype, start, count)
 
     # ------------------------------------------------------------ views
     def _view(self, shape: Sequence[int], steps: Sequence[int], start: int) -> DeviceArray:

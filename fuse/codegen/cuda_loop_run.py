@@ -128,7 +128,7 @@ class DeviceLoop:
             call.argument(what, dtype)
         status = to_device(np.zeros((), np.int64)) if status is None else status
         numbers = [on.number(n, "int64") for n in (count, total, *along, *sizes)]
-        on.launch(self.kernel, (blocks, 1), threads, [on.argument(status), *numbers, *call.values])
+        on.launch(self.kernel, (blocks, 1), threads, [on.argument(*status.place), *numbers, *call.values])
         done = int(call.made[text.results[-1][0]]) if text.ends else count
         there = [*self.peeled.results, *[()] * text.ends]
         return tuple([call.result(at, how, axes, done) for (at, how), axes in zip(text.results, there, strict=True)])
@@ -194,7 +194,7 @@ class _Call:
         start = 0 if array.is_contiguous else array.start
         on = array.memory.on
         numbers = start, *strides, array.steps[0] if lead else 0
-        self.values += [on.argument(array), *[on.number(n, "int64") for n in numbers]]
+        self.values += [on.argument(*array.place), *[on.number(n, "int64") for n in numbers]]
         if keep:
             self.made.append(array)
 

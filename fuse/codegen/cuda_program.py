@@ -62,7 +62,7 @@ class DeviceProgram:
         self.made: Callable[[Any, str], object] = lambda other, why: None  # told of programs made for some calls
         exec(compile(self.wrapper_source, "<fuse device wrapper>", "exec"), self.scope)
         self._run: Callable[..., list[Any]] = self.scope["program"]
-        self.replays = replays(self, writer.numbers)
+        self.replays = replays(self, writer)
 
     @cached_property
     def on_host(self) -> Program:
@@ -72,10 +72,11 @@ class DeviceProgram:
         return found
 
     def __call__(self, *values: Any) -> list[Any]:
-        if self.replays is not None and (known := self.replays(values)) is not None:
+        given = list(values)
+        if self.replays is not None and (known := self.replays(given)) is not None:
             return known
-        stays = any(map(is_on_device, values))
-        found = self.launched(values)
+        stays = any(map(is_on_device, given))
+        found = self.launched(given)
         return found if stays else self.fetched(found)
 
     def fetched(self, results: Sequence[Any]) -> list[Any]:

@@ -72,7 +72,7 @@ def run(on: Device, steps: Sequence[Step], slots: list[Any], add: Callable[[Any,
             on.clear(slots[slot].flat())
         arguments = step.arguments.copy()
         for place, slot in step.arrays:
-            arguments[place] = on.argument(slots[slot])
+            arguments[place] = on.argument(*slots[slot].place)
         for place, slot, dtype in step.numbers:
             arguments[place] = on.number(slots[slot], dtype)
         on.launch(step.kernel, step.blocks, step.threads, arguments)

@@ -22,6 +22,7 @@ from fuse.codegen.program import Program
 from fuse.codegen.region import GENERATORS, SCATTERS, SEEN_THROUGH, Region, is_literal
 from fuse.errors import FuseError, FuseTypeError, origin_text
 from fuse.expr import CONSTANT, INPUT, SHARED, Expr, leaves, substitute
+from fuse.frontend.shared import Container
 from fuse.types import TensorType
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ class DeviceWriter(SizeNames):
         self.loops: list[DeviceLoop] = []  # those that are one launch
         self.steps: list[tuple[str, str]] = []  # what runs where, for people
         self.numbers: dict[int, str] = {}  # what takes the inputs that are numbers, by their places
+        self.constants: list[str] = []  # what gives the constants, the shared variables' values, and what keeps updates
+        self.cells: list[tuple[str, Container]] = []
+        self.kept: list[tuple[str, Container]] = []
         self.scope |= {"empty": empty, "to_device": to_device, "Refused": Refused, "number": number}
         self.checked = False
         self.text = self.write()
@@ -75,7 +79,9 @@ class DeviceWriter(SizeNames):
             if leaf.op is SHARED:
                 name = self.env[leaf] = self.fresh("w")
                 if isinstance(leaf.type, TensorType):
-                    self.line(f"{name} = {self.give('resident', resident(leaf.container))}()")
+                    give = self.give("resident", resident(leaf.container))
+                    self.cells.append((give, leaf.container))
+                    self.line(f"{name} = {give}()")
                 else:
                     self.line(f"{name} = {self.give('cell', leaf.container)}.value")
             elif leaf.op is CONSTANT and not isinstance(leaf.type, TensorType):
@@ -96,7 +102,9 @@ class DeviceWriter(SizeNames):
             self.line("if int(status): raise Refused")
         count = len(self.program.outputs)
         for (target, _), value in zip(self.program.updates, values[count:], strict=True):
-            self.line(f"{self.give('keep', keeping(target))}({value})")
+            keep = self.give("keep", keeping(target))
+            self.kept.append((keep, target.container))
+            self.line(f"{keep}({value})")
         self.line(f"return [{', '.join(values[:count])}]")
         return f"def program({', '.join(names)}):\n" + "\n".join(self.lines) + "\n"
 
@@ -109,7 +117,8 @@ class DeviceWriter(SizeNames):
             return made[0]
 
         name = self.env[leaf] = self.fresh("c")
-        self.line(f"{name} = {self.give('constant', there)}()")
+        self.constants.append(self.give("constant", there))
+        self.line(f"{name} = {self.constants[-1]}()")
         return name
 
     def array(self, node: Expr) -> str:
@@ -371,7 +380,11 @@ def checked(variable: Expr, value: Any) -> Any:
 
 
 def taking_number(variable: Expr) -> Callable[[Any], Any]:
+    scalar = variable.type.numpy_dtype.type
+
     def take(value: Any) -> Any:
+        if type(value) is scalar:
+            return value
         if is_on_device(value):
             value = np.asarray(value)
         try:

@@ -30,7 +30,7 @@ from fuse.errors import DeviceError
 from fuse.forks import cached_property, lock_for_threads
 
 if TYPE_CHECKING:
-    from fuse.codegen.cuda_array import DeviceArray
+    from fuse.codegen.cuda_array import Memory
 
 _state = threading.local()
 _lock = lock_for_threads()
@@ -249,9 +249,9 @@ class Device(ABC):
         ``threads`` are those of its largest blocks, where these are larger than ``block``.
         """
 
-    def argument(self, array: DeviceArray) -> Any:
-        """An array as an argument of `launch`."""
-        return array.flat()
+    def argument(self, memory: Memory, dtype: np.dtype[Any], start: int, count: int) -> Any:
+        """An array's elements (`DeviceArray.place`) as an argument of `launch`."""
+        return memory.typed(dtype, start, count)
 
     def number(self, value: Any, dtype: str) -> Any:
         """A number of some dtype as an argument of `launch`."""

@@ -26,7 +26,7 @@ from fuse.devices import LEAST, too_old
 from fuse.errors import DeviceError
 
 if TYPE_CHECKING:
-    from fuse.codegen.cuda_array import DeviceArray
+    from fuse.codegen.cuda_array import Memory
     from fuse.codegen.cuda_transfers import Near
 
 LEGACY = 1  # the legacy default stream, by CUDA's name for it
@@ -215,11 +215,10 @@ class NumbaDevice(StreamingDevice):
             self.direct, self._asked = direct(kernel), True
         return Loaded(kernel, self.direct, self.stream)
 
-    def argument(self, array: DeviceArray) -> Any:
+    def argument(self, memory: Memory, dtype: np.dtype[Any], start: int, count: int) -> Any:
         if self.direct is None:
-            return array.flat().array
-        address, count = array.span
-        return pointed(address, count, array.dtype.itemsize)
+            return memory.typed(dtype, start, count).array
+        return pointed(memory.pointer + start, count, dtype.itemsize)
 
     def number(self, value: Any, dtype: str) -> Any:
         return value if self.direct is None else NUMBERS[dtype](value)

@@ -126,13 +126,16 @@ def same(inputs, outputs, values, **options) -> None:
     """A function gives on the device what it gives on the CPU, and none of it is done there."""
     import fuse
     from fuse.codegen import device
+    from fuse.codegen.cuda_array import to_device
 
     f, plain = [fuse.function(inputs, outputs, device=where, **options) for where in ("cuda", "cpu")]
-    with device.counted() as seen:
-        found = f(*values)
-    assert "calls on the host" not in seen() and seen()["launches"]
-    for have, want in zip(found, plain(*values), strict=True):
-        np.testing.assert_allclose(have, want, rtol=1e-6, atol=1e-6)
+    for where in (lambda value: value, lambda value: to_device(value) if isinstance(value, np.ndarray) else value):
+        for _ in range(3):  # as ever, noted down, and replayed
+            with device.counted() as seen:
+                found = f(*map(where, values))
+            assert "calls on the host" not in seen() and seen()["launches"]
+            for have, want in zip(found, plain(*values), strict=True):
+                np.testing.assert_allclose(have, want, rtol=1e-6, atol=1e-6)
 
 
 def loop() -> None:
@@ -167,6 +170,30 @@ def numbers() -> None:
     same([v, *given], outputs, [np.arange(4.0), *[np.dtype(name).type(1) for name in names]])
     half = T.TensorType("float16", (None,))()
     same([half], [half * 2, half.sum()], [np.arange(9).astype("f2")])
+
+
+def replayed() -> None:
+    """Calls like earlier ones, with arrays of the host and the device, and updates in place or not."""
+    import fuse
+    import fuse.tensor as T
+    from fuse.codegen.cuda_array import to_device
+
+    x, a = T.dmatrix(), T.dscalar()
+    functions, cells = [], []
+    for where in ("cuda", "cpu"):
+        w, v = fuse.shared(np.ones(5)), fuse.shared(np.zeros(5))
+        updates = [(w, w - a * x.sum(0)), (v, v[::-1] + (x * w).max(0))]
+        functions.append(fuse.function([x, a], [(x * w).sum(1), v], updates=updates, device=where))
+        cells.append((w, v))
+    rows = [rng.normal(size=(3, 5)) for _ in range(8)]
+    there = to_device(np.stack(rows))
+    for k, values in enumerate(rows):
+        found, want = functions[0](there[k] if k % 2 else values, k / 7), functions[1](values, k / 7)
+        for have, need in zip([*found, *cells[0]], [*want, *cells[1]], strict=True):
+            have, need = (c.get_value() if hasattr(c, "get_value") else np.asarray(c) for c in (have, need))
+            np.testing.assert_allclose(have, need, rtol=1e-6, atol=1e-6)
+    known = functions[0].fn.replays.seen
+    assert len(known) >= 2 and all(type(each).__name__ == "Replay" for each in known.values())
 
 
 def dispatcher() -> None:
@@ -311,7 +338,7 @@ def no_memory() -> None:
         assert "no memory for 8,000,000 bytes" in str(error)
 
 
-CHECKS = loop, formulas, numbers, dispatcher, streams, other_libraries, memory
+CHECKS = loop, formulas, numbers, replayed, dispatcher, streams, other_libraries, memory
 APART = times, too_old, no_memory  # each in a process of its own
 
 
