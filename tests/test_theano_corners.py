@@ -278,3 +278,47 @@ def test_linear_algebra_is_where_programs_for_early_theano_look_for_it():
     assert det is T.nlinalg.det and matrix_inverse is T.nlinalg.matrix_inverse and cholesky is T.slinalg.cholesky
     with pytest.raises(NotImplementedError, match=r"sandbox\.linalg\.ops\.Hint, which is part of Theano's inside"):
         Hint(psd=True)
+
+
+# ---------------------------------------------------------------- what libraries built on Theano rely on
+def test_objects_of_other_classes_answer_operators_that_expressions_do_not_know():
+    """As the covariance functions of PyMC3: a matrix on the left, a function on the right."""
+
+    class Function:
+        def __radd__(self, other):
+            return "added", other
+
+        __rpow__ = __rmatmul__ = __gt__ = __radd__
+
+    x, f = T.dmatrix("x"), Function()
+    assert x + f == x**f == x @ f == (x < f) == ("added", x)
+    with pytest.raises(TypeError, match="Function is neither a number"):
+        x * f
+
+
+def test_variables_lead_to_what_they_were_made_from():
+    x, y = T.dvectors("x", "y")
+    z = x * y
+    assert z.get_parents() == [z.owner] and z.owner.get_parents() == [x, y] and x.get_parents() == []
+
+
+def test_parameters_of_layers_are_told_from_expressions():
+    shared, x = fuse.shared(np.ones((1, 3))), T.dmatrix("x")
+    assert [isinstance(v, T.TensorVariable) for v in (x, x + shared, shared, T.constant(2))] == [1, 1, 0, 0]
+
+    class Named(T.TensorVariable):
+        pass
+
+    assert not isinstance(x, Named)
+    with pytest.raises(TypeError, match="Named: expressions have no subclasses"):
+        Named(x.type)
+
+
+def test_random_integers_up_to_a_count_that_is_a_float():
+    x = T.dmatrix("x")
+    n = T.cast(x.shape[0], "float64")
+    draws = RandomStreams(2).random_integers((500,), 0, n - 1)
+    assert set(fuse.function([x], draws)(np.ones((4, 2)))) == {0, 1, 2, 3}
+    assert set(RandomStreams(2).random_integers((500,), 0.0, 2.9).eval()) == {0, 1, 2}
+    with pytest.raises(ValueError, match="fit into int64"):
+        RandomStreams(2).random_integers((5,), 0.0, np.nan)

@@ -98,6 +98,10 @@ class Apply:
         """The same op on other inputs."""
         return Apply._view(rebuild(self.node, list(map(as_expr, inputs))))
 
+    def get_parents(self) -> list[Expr]:
+        """The inputs: a step towards the leaves, as that of an expression is."""
+        return list(self.inputs)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Apply) and self.node is other.node
 
@@ -122,6 +126,12 @@ def owner(expr: Expr) -> Apply | None:
     known = noted(node, "owner")
     found: Apply | None = known() if known else None
     return found or Apply._view(node)._kept()
+
+
+def get_parents(expr: Expr) -> list[Apply]:
+    """The application that made ``expr``, in a list; an empty one for a leaf."""
+    made = owner(expr)
+    return [] if made is None else [made]
 
 
 def output_index(expr: Expr) -> int | None:
@@ -150,6 +160,7 @@ def signature(constant: Constant) -> tuple[Any, ...]:
 
 for _name, _member in (
     ("owner", property(owner)), ("index", property(output_index)), ("clone", clone_variable), ("equals", equals),
+    ("get_parents", get_parents),
 ):
     setattr(Expr, _name, _member)
 Constant.signature = signature  # type: ignore[attr-defined]

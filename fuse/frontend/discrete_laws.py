@@ -60,15 +60,27 @@ def discrete_quantile(op: Op, u: Expr, *params: Expr, law: str) -> Expr:
 
 # ---------------------------------------------------------------- integers
 def require_bounds(low: Expr, high: Expr) -> tuple[Expr, Expr]:
-    """Both; FuseTypeError where they are no integers, FuseValueError where they are known and no range of int64."""
+    """Both as integers, floats cut as NumPy cuts them; FuseValueError where they are known and no range of int64."""
+    low, high = _integral(low), _integral(high)
     for bound in (low, high):
-        if bound.type.dtype not in ty.DISCRETE:
-            raise FuseTypeError(f"bounds of random_integers are integers, not a {bound.type.describe()}")
         if isinstance(bound, Constant) and bound.data.size and int(bound.data.max()) > INT64.max:
             raise FuseValueError(f"bounds of random_integers fit into int64, which {bound.data.max()} does not")
     if isinstance(low, Constant) and isinstance(high, Constant) and np.any(low.data > high.data):
         raise FuseValueError(f"random_integers goes from the lower bound to the higher: {low.data} > {high.data}")
     return low, high
+
+
+def _integral(bound: Expr) -> Expr:
+    """A bound, of floats their whole part; FuseTypeError where it is no real number."""
+    if bound.type.dtype in ty.DISCRETE:
+        return bound
+    if bound.type.dtype not in ty.FLOATING:
+        raise FuseTypeError(f"bounds of random_integers are real numbers, not a {bound.type.describe()}")
+    if not isinstance(bound, Constant):
+        return ew.cast(bound, "int64")
+    if not np.all(np.abs(bound.data) < 2.0**63):  # NaN, too
+        raise FuseValueError(f"bounds of random_integers fit into int64, which {bound.data} does not")
+    return constant(bound.data.astype("int64"))
 
 
 def in_order(low: Expr, high: Expr) -> Expr:

@@ -46,6 +46,8 @@ UNARY: dict[str, Callable[..., Any]] = {
 COMPARISONS: dict[str, Callable[..., Any]] = {
     "lt": elementwise.lt, "le": elementwise.le, "gt": elementwise.gt, "ge": elementwise.ge,
 }
+TOLD = ("builtins", "decimal", "fractions", "numpy", "sympy")  # of whose numbers and arrays an error says more
+TURNED = {"__lt__": "__gt__", "__le__": "__ge__", "__gt__": "__lt__", "__ge__": "__le__"}
 
 # Methods that are the function of the same name, with the expression as its first argument.
 METHODS: dict[ModuleType, str] = {
@@ -242,6 +244,30 @@ def _text(x: Expr) -> str:
     return short_text(x)
 
 
+def _answers(other: Any, name: str) -> bool:
+    """Whether an object of a class of the user's own defines the operator ``name``: then it is asked next."""
+    kind = type(other)
+    if isinstance(other, Expr) or kind.__module__.partition(".")[0] in TOLD:
+        return False
+    return getattr(kind, name, None) is not getattr(object, name, None)
+
+
+def _left(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """The operator ``name`` as Python calls it on its left operand: NotImplemented leaves it to the right one."""
+    other_name = TURNED.get(name) or f"__r{name.strip('_')}__"
+
+    @wraps(function)
+    def method(self: Expr, other: Any, *rest: Any) -> Any:
+        try:
+            return function(self, other, *rest)
+        except FuseTypeError:
+            if _answers(other, other_name):
+                return NotImplemented
+            raise
+
+    return method
+
+
 PROPERTIES: dict[str, Callable[[Expr], Any]] = {
     "shape": _shape, "size": _size, "T": axes.transpose, "mT": axes.matrix_transpose,
     "real": elementwise.real, "imag": elementwise.imag, "at": _at, "dtype": _dtype,
@@ -249,8 +275,8 @@ PROPERTIES: dict[str, Callable[[Expr], Any]] = {
 OTHERS: dict[str, Any] = {
     "__repr__": _text, "__str__": _text, "__getitem__": indexing.getitem, "set": indexing.set_method,
     "inc": indexing.inc_method, "astype": _astype,
-    "copy": _copy, "__pow__": _pow, "__rpow__": _rpow, "__pos__": as_expr, "__round__": _round, "__len__": _len,
-    "__eq__": _equal, "__ne__": _unequal, "__format__": _format, "__getattr__": _no_attribute,
+    "copy": _copy, "__pow__": _left(_pow, "__pow__"), "__rpow__": _rpow, "__pos__": as_expr, "__round__": _round,
+    "__len__": _len, "__eq__": _equal, "__ne__": _unequal, "__format__": _format, "__getattr__": _no_attribute,
     "__iter__": _iter, "__contains__": _contains, "__int__": _number(int), "__float__": _number(float),
     "__complex__": _number(complex), "__index__": _index, "__setitem__": _setitem,
 }
@@ -289,7 +315,7 @@ def _operator(function: Callable[..., Any], name: str, reflected: bool) -> Calla
             self, other = as_numpy_does(self, other)
         return function(other, self)
 
-    method = swapped if reflected else plain
+    method = swapped if reflected else _left(plain, name)
     method.__name__ = name
     return method
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fuse.errors import FuseTypeError
 from fuse.expr import Constant, Expr
 from fuse.frontend.shared import SharedVariable
 
@@ -16,9 +17,14 @@ class _Asked(type):
     """Of a class that is only asked for: expressions are ``Expr``, ``Constant`` or ``SharedVariable``."""
 
     def __instancecheck__(cls, value: object) -> bool:
-        return isinstance(value, Expr) and not isinstance(value, (Constant, SharedVariable))
+        return cls is TensorVariable and isinstance(value, Expr) and not isinstance(value, (Constant, SharedVariable))
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if cls is not TensorVariable:
+            raise FuseTypeError(
+                f"{cls.__name__}: expressions have no subclasses, as equal ones are one object; keep an expression in "
+                "an attribute of a class of your own, or notes on it in x.tag"
+            )
         return Expr(*args, **kwargs)
 
 
