@@ -474,6 +474,25 @@ def test_functions_do_not_keep_their_inputs_alive():
     assert ghost() is None
 
 
+def test_a_call_that_makes_kernels_keeps_no_arrays_in_cycles():
+    """They stayed until Python's collector came, the large result of a first call among them."""
+    import weakref
+
+    m = T.dmatrix()
+    f = fuse.function([m], T.tanh(m) + m.sum(1, keepdims=True))
+    gc.collect()
+    gc.disable()
+    try:
+        for rows in (10, 5000):
+            value = np.ones((rows, 100))
+            result = f(value)
+            ghosts = weakref.ref(value), weakref.ref(result)
+            del value, result
+            assert all(ghost() is None for ghost in ghosts)
+    finally:
+        gc.enable()
+
+
 def test_where_numpy_raises_or_warns_of_overflow_numbers_are_computed():
     x, n = T.dvector("x"), T.iscalar("n")
     f = fuse.function([x, n], [T.fft.rfft(x.reshape((1, -1))), T.exp(x) / x, n + 1])

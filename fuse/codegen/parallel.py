@@ -219,15 +219,14 @@ def static_work(kernel: Kernel) -> float:
 def is_much(kernel: Kernel, size: Callable[[Axis], int]) -> bool:
     """Whether threads would share the kernel's work at these sizes: what its text asks when it runs."""
     sizes = _itemsizes(kernel)
-
-    def body(statements: tuple[Any, ...]) -> int:
-        return 1 + sum(loop(s) if isinstance(s, Loop) else statement_cost(s, sizes) for s in statements)
-
-    def loop(s: Loop) -> int:
-        return body(s.body) if s.kind == "block" else size(s.axis) * body(s.body)
-
     shared = [s for s in kernel.body if isinstance(s, Loop) and s.split is not None]
-    return bool(shared) and sum(map(loop, shared)) >= MUCH_WORK
+    return bool(shared) and sum([_work(s, size, sizes) for s in shared]) >= MUCH_WORK
+
+
+def _work(s: Loop, size: Callable[[Axis], int], sizes: Callable[[str], int]) -> int:
+    """The cost of a loop. (Functions within a function that call each other would keep what ``size`` knows: arrays.)"""
+    body = 1 + sum([_work(x, size, sizes) if isinstance(x, Loop) else statement_cost(x, sizes) for x in s.body])
+    return body if s.kind == "block" else size(s.axis) * body
 
 
 def _itemsizes(kernel: Kernel) -> Callable[[str], int]:
