@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 from fuse.errors import PACKAGE
@@ -57,9 +58,15 @@ def answered(question: Any, convert: Callable[[Any], Any]) -> Any:
 
 def by_user(depth: int = 2) -> bool:
     """Whether the function ``depth`` calls up, the caller of the one that asks, is traced and not fuse's own."""
-    return TRACE.active and not sys._getframe(depth).f_code.co_filename.startswith(PACKAGE)
+    return TRACE.active and not _ours(sys._getframe(depth))
 
 
 def by_untraced_user(depth: int = 2) -> bool:
     """Whether nothing is traced and the function ``depth`` calls up, as in `by_user`, is not fuse's own."""
-    return not TRACE.active and not sys._getframe(depth).f_code.co_filename.startswith(PACKAGE)
+    return not TRACE.active and not _ours(sys._getframe(depth))
+
+
+def _ours(frame: FrameType) -> bool:
+    """Whether a line is fuse's own: in a file of it, or in what a dataclass generates for a module of it."""
+    name = frame.f_code.co_filename
+    return name.startswith(PACKAGE) or (name == "<string>" and frame.f_globals.get("__name__", "").startswith("fuse."))

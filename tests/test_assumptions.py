@@ -195,3 +195,42 @@ def test_other_sizes_of_one_are_planned_for_when_they_have_come(monkeypatch):
     monkeypatch.setattr(reference, "evaluate", None)
     for call, expected in zip(calls, wanted, strict=True):
         np.testing.assert_allclose(f(*call)[-1], expected[-1], rtol=1e-12)
+
+
+def test_gradients_of_functions_are_part_of_what_reads_them():
+    """A gradient has its argument's shape: descent by it is one kernel, and one function in a loop."""
+    def cost(x, y):
+        return ((x - y) ** 2).sum()
+
+    def descended(x, y):
+        return x - 0.1 * fuse.grad(cost)(x, y)
+
+    step = fuse.jit(descended)
+    steps = fuse.jit(lambda x, y: fuse.lax.fori_loop(0, 3, lambda i, z: descended(z, y), x))
+    rng = np.random.default_rng(11)
+    for first, second in [((3, 4), (3, 4)), ((3, 1), (3, 4)), ((1, 1), (3, 4)), ((3, 4), (1, 4)), ((3, 4), (2, 4))]:
+        x, y = rng.normal(size=first), rng.normal(size=second)
+        if second == (2, 4):
+            for f in (step, steps):
+                with pytest.raises(ValueError, match=r"\(3,4\) \(2,4\)"):
+                    f(x, y)
+            continue
+        axes = tuple(a for a in (0, 1) if first[a] == 1 != second[a])
+        expected = [x]
+        for _ in range(3):
+            expected.append(expected[-1] - 0.2 * (expected[-1] - y).sum(axis=axes, keepdims=True))
+        np.testing.assert_allclose(step(x, y), expected[1], rtol=1e-12)
+        np.testing.assert_allclose(steps(x, y), expected[-1], rtol=1e-12)
+    one, loop = [f.compiled(np.ones((3, 4)), np.ones((3, 4))) for f in (step, steps)]
+    assert one.source.count("kernel(a0") == 1 and "each step is a call" not in loop.source
+
+
+def test_gradients_of_the_wrong_size_are_told():
+    @fuse.custom_vjp
+    def cost(x):
+        return (x**2).sum()
+
+    cost.defvjp(lambda x: (cost(x), x), lambda x, g: (2 * g * x[1:],))
+    for f in (fuse.grad(cost), lambda x: fuse.lax.fori_loop(0, 2, lambda i, z: z - fuse.grad(cost)(z), x)):
+        with pytest.raises(ValueError, match=r"\(3,\), not \(4,\)"):
+            fuse.jit(f)(np.ones(4))

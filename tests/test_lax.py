@@ -40,6 +40,19 @@ def test_loops_are_pythons():
     np.testing.assert_allclose(slopes, [[2.0, 2.0], [10.0, 10.0]])
 
 
+def test_states_that_start_as_numbers_may_hold_what_others_held():
+    def step(state, x):
+        last, before, total = state
+        return (x, last, total + x * before), last
+
+    for y in (X, X.astype("f4")):
+        last, kept = fuse.jit(lambda y: lax.scan(step, (0.0, 0.0, 0.0), y))(y)
+        np.testing.assert_allclose([*last, *kept], [2.0, -1.0, 1.0, 0.0, 0.5, -1.0])
+        assert {v.dtype for v in (*last, kept)} == {y.dtype}
+    turned = fuse.jit(lambda: lax.scan(lambda c, _: ((c[1], c[2], c[0] + c[2] * 0.5), c[0]), (0.0, 1.0, 0.3), length=4))
+    np.testing.assert_allclose(turned()[1], [0.0, 1.0, 0.3, 0.15])
+
+
 def test_choices_compute_one_function():
     f = fuse.jit(lambda x: lax.cond(x > 0, lambda x: {"y": np.log(x), "n": 0}, lambda x: {"y": 0, "n": 1}, x))
     assert f(1.0) == {"y": 0.0, "n": 0} and f(-1.0) == {"y": 0.0, "n": 1}

@@ -1,9 +1,9 @@
 """Assumptions: what holds of sizes in the ordinary use of an idiom, taken for granted and guarded.
 
 ``x[arange(y.shape[0]), y]`` picks one place in each row of ``x``; only if ``y`` has as many entries as ``x`` has rows
-is it a function of the row, and fuses. ``x - x[:, :1]`` repeats a column, unless ``x`` has no column. Programs mean
-that, so plans assume it; a call where it does not hold is served by a plan that assumes nothing. That a size is not
-negative every plan assumes: the interpreter tells the error.
+is it a function of the row, and fuses. ``x - x[:, :1]`` repeats a column, unless ``x`` has no column. What is said to
+have a shape has it. Programs mean that, so plans assume it; a call where it does not hold is served by a plan that
+assumes nothing. That a size is not negative every plan assumes: the interpreter tells the error.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def assume_idioms(outputs: Sequence[Expr]) -> tuple[list[Expr], list[tuple[Expr,
     """``outputs`` with what programs mean by their indices taken for granted, and the sizes that say that it holds."""
     chosen, rows = assume_picks(outputs)
     chosen, ones = assume_ones(chosen)
-    return chosen, [*rows, *ones]
+    chosen, shapes = assume_shapes(chosen)
+    return chosen, [*rows, *ones, *shapes]
 
 
 def assume_picks(outputs: Sequence[Expr]) -> tuple[list[Expr], list[tuple[Expr, Expr]]]:
@@ -47,6 +48,26 @@ def assume_picks(outputs: Sequence[Expr]) -> tuple[list[Expr], list[tuple[Expr, 
             if size is not count and count.op.name != "constant":
                 equal[count, size] = None
                 args = (*args[:at], make(OPS["iota"], (size,)), *args[at + 1 :])
+        return node if node.is_leaf else rebuild(node, args)
+
+    return transform(outputs, visit), list(equal)
+
+
+def assume_shapes(outputs: Sequence[Expr]) -> tuple[list[Expr], list[tuple[Expr, Expr]]]:
+    """``outputs`` in which a value said to have a shape, as gradients of functions have their arguments', is itself.
+
+    With the sizes that are then equal: only those that are known before anything is computed. A check within a formula
+    would part the kernels before it from those behind it.
+    """
+    equal: dict[tuple[Expr, Expr], None] = {}
+
+    def visit(node: Expr, args: tuple[Expr, ...]) -> Expr:
+        if node.op.name == "specify_shape" and args[0].type == node.type:
+            pairs = [(as_size_expr(have), want) for have, want in zip(shape_of(args[0]), args[1:], strict=True)]
+            pairs = [pair for pair in pairs if pair[0] is not pair[1]]
+            if all(_of_arguments(n, met=True) for pair in pairs for n in pair):
+                equal.update(dict.fromkeys(pairs))
+                return args[0]
         return node if node.is_leaf else rebuild(node, args)
 
     return transform(outputs, visit), list(equal)
@@ -236,14 +257,17 @@ def asked_sizes(outputs: Sequence[Expr]) -> list[tuple[Expr, Expr]]:
     return [(m, n) for m, n in equal if _of_arguments(m) and _of_arguments(n)]
 
 
-def _of_arguments(size: Expr) -> bool:
-    """Whether ``size`` is known when a call begins: made of integers that are arguments, and of arguments' sizes."""
+def _of_arguments(size: Expr, met: bool = False) -> bool:
+    """Whether ``size`` is known when a call begins: made of integers that are arguments, and of arguments' sizes.
+
+    ``met``: also where some of these broadcast one another.
+    """
     stack = [size]
     while stack:
         node = stack.pop()
         if node.op is CONSTANT or node.op.name == "shape_i" and node.args[0].is_leaf:
             continue
-        if in_ints(node):
+        if in_ints(node) or met and node.op.name == "broadcast_size":
             stack.extend(node.args)
         elif not node.is_leaf:
             return False

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from fuse.codegen import loop_changes
+from fuse.codegen.assume import assume_shapes
 from fuse.codegen.choosing import plan
 from fuse.codegen.expand import expand, settle
 from fuse.codegen.loop_along import ALONG
@@ -37,8 +38,8 @@ class Steps(Units):
     def prepare(self, body: Body) -> None:
         """Plan the body."""
         self.body = body
-        outputs = of_one_size([_materialised(o) for o in self.simplified(body)])
-        self.results, self.sizes = settle(expand(outputs), [])
+        outputs, equal = assume_shapes(of_one_size([_materialised(o) for o in self.simplified(body)]))
+        self.results, self.sizes = settle(expand(outputs), equal)
         self.changed = loop_changes.changes(body, self.results)
         others = [o for k, o in enumerate(self.results) if k not in self.changed]
         self.plan = plan([*others, *[a for c in self.changed.values() for a in loop_changes.read(c)]], self.sizes)

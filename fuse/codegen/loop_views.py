@@ -114,6 +114,14 @@ def _reshape(w: Writer, node: Expr) -> None:
     w.values[node] = Place(source.buffer, source.offset, shape)
 
 
+def _specified(w: Writer, node: Expr) -> None:
+    found = w.place(node.args[0])
+    for have, want in zip(found.shape, w.shape(node), strict=True):
+        if have != want:
+            w.lines += [f"if {have} != {want}:", "    return 3"]
+    w.values[node] = found
+
+
 def _diagonal(w: Writer, node: Expr) -> None:
     """The diagonal of a matrix: a place that goes along both axes at once."""
     x, k = w.place(node.args[0]), node.params["offset"]
@@ -128,5 +136,5 @@ def _diagonal(w: Writer, node: Expr) -> None:
 UNITS = {
     "subtensor": _subtensor, "set_subtensor": _stored, "inc_subtensor": _stored, "join": _join,
     "make_vector": _make_vector, "reshape": _reshape, "chosen": _chosen,
-    "diagonal": _diagonal,
+    "diagonal": _diagonal, "specify_shape": _specified,
 }

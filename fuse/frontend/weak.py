@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from fuse.expr import Expr, constant
+from fuse.expr import Constant, Expr, constant
 from fuse.frontend.elementwise import cast
 from fuse.trace import TRACE
 from fuse.types import INTEGER
 
 _SINGLE = {float: "float32", complex: "complex64", int: "int64", bool: "bool"}
+_OPERATORS = {"add", "sub", "mul", "true_div", "int_div", "mod", "pow", "neg", "abs", "cast"}  # of Python's numbers
 _NARROW = {"float16": "float16", "float32": "float32", "complex64": "float32"}
 
 
@@ -18,7 +19,7 @@ def as_numpy_does(*operands: Any) -> tuple[Any, ...]:
     """The operands, with Python's numbers as constants of the dtype they have beside the others.
 
     A 0-d expression of integers beside float32 is as a number too: it is a size or a count, as a rule, and
-    ``x.sum() / x.shape[0]`` stays float32.
+    ``x.sum() / x.shape[0]`` stays float32. So is what operators make of sizes, as in ``x / x.shape[1] ** 0.5``.
     """
     exprs = [x for x in operands if isinstance(x, Expr)]
     arrays = [x.type.dtype for x in exprs] + [x.dtype.name for x in operands if isinstance(x, (np.ndarray, np.generic))]
@@ -37,7 +38,24 @@ def as_numpy_does(*operands: Any) -> tuple[Any, ...]:
 
 
 def _is_count(x: Expr) -> bool:
-    return x.type.ndim == 0 and x.type.dtype in INTEGER
+    return x.type.ndim == 0 and (x.type.dtype in INTEGER or x.type.dtype == "float64" and _of_sizes(x))
+
+
+def _of_sizes(x: Expr) -> bool:
+    """Whether a number would be Python's in NumPy: made of sizes alone, which are integers there, by operators."""
+    pending, seen = [x], {x}
+    measured = False
+    while pending:
+        node = pending.pop()
+        if node.op.name == "shape_i":
+            measured = True
+        elif isinstance(node, Constant) or node.op.name in _OPERATORS and not node.type.ndim:
+            new = [a for a in node.args if a not in seen]
+            seen.update(new)
+            pending.extend(new)
+        else:
+            return False
+    return measured
 
 
 def numpys(*values: Any) -> tuple[Any, ...]:

@@ -102,11 +102,13 @@ def _begun(
     found = step([s.leaves[0] for s in states])
     _refuse_draws(known, [x for x in tree.leaves(found) if isinstance(x, Expr)])
     values = tree.leaves(init)
-    own = {s.leaves[0] for s, value in zip(states, values, strict=True) if type(value) in (int, float)}
+    made = dict(zip([s.leaves[0] for s in states], nexts(found), strict=True))
+    own = {leaf for leaf, value in zip(made, values, strict=True) if type(value) in (int, float)}
+    typed = _with_arrays(made, own)
     wider = list(starts)
-    for k, (value, made) in enumerate(zip(values, nexts(found), strict=True)):
-        if states[k].leaves[0] in own and isinstance(made.type, TensorType):
-            wider[k] = constant(value, dtype=_dtype_of_a_number(value, made, own) or starts[k].type.dtype)
+    for k, (value, (leaf, after)) in enumerate(zip(values, made.items(), strict=True)):
+        if leaf in own and isinstance(after.type, TensorType):
+            wider[k] = constant(value, dtype=_dtype_of_a_number(value, after, leaf in typed) or starts[k].type.dtype)
     if any(x is not y for x, y in zip(wider, starts, strict=True)):
         states = [State(Info(x, (-1,))) for x in wider]
         found = step([s.leaves[0] for s in states])
@@ -121,13 +123,25 @@ def _refuse_draws(known: int, values: list[Expr]) -> None:
         )
 
 
-def _dtype_of_a_number(value: Any, made: Expr, numbers: set[Expr]) -> str | None:
+def _with_arrays(made: dict[Expr, Expr], numbers: set[Expr]) -> set[Expr]:
+    """Those of the states that start as Python's ``numbers`` in whose values floating-point arrays are soon."""
+    reads = {leaf: [x for x in leaves([after]) if not (isinstance(x, Constant) and not x.type.ndim)]
+             for leaf, after in made.items()}
+    found = {
+        x for read in reads.values() for x in read
+        if x not in numbers and isinstance(x.type, TensorType) and x.type.dtype not in DISCRETE
+    }
+    while new := {leaf for leaf, read in reads.items() if leaf not in found and not found.isdisjoint(read)}:
+        found |= new  # a state may hold what another one held a step before
+    return found
+
+
+def _dtype_of_a_number(value: Any, made: Expr, with_arrays: bool) -> str | None:
     """The dtype of a state that starts as a Python number and goes on as ``made``; None for the constant's."""
     dtype = made.type.dtype
     if dtype in DISCRETE:
         return "int64" if type(value) is int else None
-    given = [x for x in leaves([made]) if x not in numbers and not (isinstance(x, Constant) and not x.type.ndim)]
-    if TRACE.single or any(isinstance(x.type, TensorType) and x.type.dtype not in DISCRETE for x in given):
+    if TRACE.single or with_arrays:
         return None
     return promote(dtype, "float64" if TRACE.active else config.floatX)
 
