@@ -10,7 +10,7 @@ import fuse
 import fuse.tensor as T
 from fuse.codegen import cuda_replay, device
 from fuse.codegen.cuda_array import to_device
-from fuse.errors import FuseIndexError, FuseValueError, ShapeError
+from fuse.errors import FuseError, FuseIndexError, FuseValueError, ShapeError
 from fuse.frontend.random import RandomStreams
 
 if not os.environ.get("FUSE_TEST_GPU"):  # tests/gpu runs this on a card
@@ -192,3 +192,23 @@ def test_calls_that_do_more_are_done_as_ever(replayed):
     for k in range(4):
         np.testing.assert_allclose(solved(2 * np.eye(3), np.arange(3.0) + k), (np.arange(3.0) + k) / 2 + 3 + 3 * k)
     assert replayed() == draws == 2
+
+
+@pytest.mark.parametrize("floatX", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64", "uint8", "complex64", "bool"])
+def test_numbers_are_taken_as_the_type_of_the_input_takes_them(dtype, floatX):
+    from fuse.codegen.cuda_wrapper import taking_number
+
+    variable = T.TensorType(dtype, ())("a")
+    values = [0.1, 1.0, np.inf, -3, 255, 2**24, 2**24 + 1, 2**31, -(2**63), 2**63 - 1, 2**53 + 1, 10**30, True]
+    values += [np.float32(0.5), np.float64(0.1), np.int8(3), np.uint64(7), np.asarray(2.0)]
+    with fuse.config.change_flags(floatX=floatX):
+        for value in values:
+            try:
+                want = variable.type.filter(value)[()]
+            except FuseError:
+                with pytest.raises(FuseError):
+                    taking_number(variable)(value)
+                continue
+            have = taking_number(variable)(value)
+            assert type(have) is type(want) and have == want, value

@@ -20,6 +20,7 @@ from fuse.codegen.cuda_loops import device_loop
 from fuse.codegen.host import SizeNames
 from fuse.codegen.program import Program
 from fuse.codegen.region import GENERATORS, SCATTERS, SEEN_THROUGH, Region, is_literal
+from fuse.config import config
 from fuse.errors import FuseError, FuseTypeError, origin_text
 from fuse.expr import CONSTANT, INPUT, SHARED, Expr, leaves, substitute
 from fuse.frontend.shared import Container
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from fuse.codegen.cuda_program import DeviceProgram
 
 
+EXACT = {"float32": 1 << 24, "float64": 1 << 53, "int32": (1 << 31) - 1, "int64": (1 << 63) - 1}  # integers up to here
 SAME_MEMORY = ("subtensor", "reshape", "rebroadcast", "specify_shape", "chosen", "ifelse")  # that an operand has
 
 
@@ -380,11 +382,16 @@ def checked(variable: Expr, value: Any) -> Any:
 
 
 def taking_number(variable: Expr) -> Callable[[Any], Any]:
-    scalar = variable.type.numpy_dtype.type
+    """What takes a number for an input; those of Python that its dtype holds exactly, or by ``floatX``, at once."""
+    name, scalar = variable.type.dtype, variable.type.numpy_dtype.type
+    most = EXACT.get(name, -1)
 
     def take(value: Any) -> Any:
-        if type(value) is scalar:
-            return value
+        kind = type(value)
+        if kind is scalar or kind is int and abs(value) <= most:
+            return scalar(value)
+        if kind is float and name in ("float64", config.floatX):
+            return scalar(value)
         if is_on_device(value):
             value = np.asarray(value)
         try:
