@@ -1,4 +1,7 @@
-"""The C-level entry of a kernel as LLVM assembly: it checks and unpacks Python objects and calls the kernel."""
+"""The C-level entry of a kernel as LLVM assembly: it checks and unpacks Python objects and calls the kernel.
+
+No pass improves these texts: what is on the stack is asked for once, at the beginning of a function.
+"""
 from __future__ import annotations
 
 import sys
@@ -47,7 +50,7 @@ def _scalar(t: Assembly, argtype: ArgType, item: str, bad: str, error: str) -> l
         return [f"float {t(f'fptrunc double {value} to float')}" if _FLOATS[dtype] == "float" else f"double {value}"]
     if dtype in _COMPLEX:
         if sys.platform == "win32":
-            slot = t("alloca { double, double }")
+            slot = t.slot("{ double, double }")
             t.do(f"call void @PyComplex_AsCComplex(ptr sret({{ double, double }}) {slot}, ptr {item})")
             pair = t(f"load {{ double, double }}, ptr {slot}")
         else:
@@ -109,20 +112,19 @@ def _array(t: Assembly, argtype: ArgType, item: str, bad: str) -> tuple[list[str
 def _array_function(name: str, argtype: ArgType) -> str:
     """LLVM assembly of a function that does `_array` for all arguments of a type; it leaves the values in memory."""
     t = Assembly()
-    t.start("start")
     values, elements = _array(t, argtype, "%item", "bad")
     for k, value in enumerate([*values, f"i64 {elements}"]):
         t.do(f"store {value}, ptr {t(f'getelementptr i8, ptr %values, i64 {8 * k}')}")
     t.do("ret i1 true")
     t.start("bad")
     t.do("ret i1 false")
-    return "\n".join([f"define internal i1 @{name}(ptr %item, ptr nocapture %values) noinline {{", *t.lines, "}"])
+    return t.function(f"internal i1 @{name}(ptr %item, ptr nocapture %values) noinline")
 
 
 def _array_by(t: Assembly, name: str, argtype: ArgType, item: str, bad: str) -> tuple[list[str], str]:
     """What `_array` gives, by a call of such a function."""
     count = 2 + 2 * (argtype.ndim or 0)
-    memory = t(f"alloca [{count} x i64], align 8")
+    memory = t.slot(f"[{count} x i64], align 8")
     t.require(t(f"call i1 @{name}(ptr {item}, ptr {memory})"), bad)
     values = [f"ptr {t.field('ptr', memory, 0)}"]
     values += [f"i64 {t.field('i64', memory, 8 * k)}" for k in range(1, count - 1)]
@@ -131,21 +133,21 @@ def _array_by(t: Assembly, name: str, argtype: ArgType, item: str, bad: str) -> 
 
 def _alone(t: Assembly, symbol: str, values: list[str], elements: str) -> tuple[str, str]:
     """Call a kernel that cannot be shared, without Python's lock where it has many elements: i32 raised, i64 status."""
-    result, exception = t("alloca i64"), t("alloca ptr")
-    long, release, run, restore, done = t(f"icmp sgt i64 {elements}, {RELEASE_AT}"), *(t.label() for _ in range(4))
-    state = t("alloca ptr")
-    t.do(f"store ptr null, ptr {state}")
+    result, exception = t.slot("i64"), t.slot("ptr")
+    long = t(f"icmp sgt i64 {elements}, {RELEASE_AT}")
+    here, release, run, restore, done = (t.label() for _ in range(5))
+    t.do(f"br label %{here}")
+    t.start(here)
     t.do(f"br i1 {long}, label %{release}, label %{run}")
     t.start(release)
     saved = t("call ptr @PyEval_SaveThread()")
-    t.do(f"store ptr {saved}, ptr {state}")
     t.do(f"br label %{run}")
     t.start(run)
+    state = t(f"phi ptr [ null, %{here} ], [ {saved}, %{release} ]")
     raised = t(f'call i32 @"{symbol}"({", ".join([f"ptr {result}", f"ptr {exception}", *values])})')
     t.do(f"br i1 {long}, label %{restore}, label %{done}")
     t.start(restore)
-    saved = t(f"load ptr, ptr {state}")
-    t.do(f"call void @PyEval_RestoreThread(ptr {saved})")
+    t.do(f"call void @PyEval_RestoreThread(ptr {state})")
     t.do(f"br label %{done}")
     t.start(done)
     return raised, t(f"load i64, ptr {result}")
@@ -155,8 +157,8 @@ def _in_parts(t: Assembly, symbol: str, values: list[str], slots: int) -> tuple[
     """Call a kernel that asks for threads where it has much work: i64 status, and the function that does one part."""
     kinds = [value.split()[0] for value in values]
     structure = f"{{ {', '.join(['ptr', *kinds])} }}"
-    context = t(f"alloca {structure}")
-    shared = t(f"alloca [{slots * SHARED_SLOT} x i8], align {SHARED_SLOT}")
+    context = t.slot(structure)
+    shared = t.slot(f"[{slots * SHARED_SLOT} x i8], align {SHARED_SLOT}")
     fields = [f"ptr {shared}", *values]
     for k, value in enumerate(fields):
         t.do(f"store {value}, ptr {t(f'getelementptr {structure}, ptr {context}, i32 0, i32 {k}')}")
@@ -200,7 +202,7 @@ def _in_parts(t: Assembly, symbol: str, values: list[str], slots: int) -> tuple[
     t.start(done)
     status = t(f"phi i64 [ {first}, %{here} ], [ {later}, %{back} ], [ {NO_MEMORY}, %{none} ]")
     p = Assembly()
-    result, exception = p("alloca i64"), p("alloca ptr")
+    result, exception = p.slot("i64"), p.slot("ptr")
     places = [p(f"getelementptr {structure}, ptr %context, i32 0, i32 {k}") for k in range(len(fields))]
     passed = [f"{kind} {p(f'load {kind}, ptr {place}')}" for kind, place in zip(["ptr", *kinds], places, strict=True)]
     arguments = ", ".join([f"ptr {result}", f"ptr {exception}", *passed[1:], "i64 %segment", "i64 %low", "i64 %high",
@@ -208,7 +210,7 @@ def _in_parts(t: Assembly, symbol: str, values: list[str], slots: int) -> tuple[
     raised = p(f'call i32 @"{symbol}"({arguments})')
     given, wrong = p(f"load i64, ptr {result}"), p(f"icmp ne i32 {raised}, 0")
     p.do(f"ret i64 {p(f'select i1 {wrong}, i64 {RAISED}, i64 {given}')}")
-    return status, ["define internal i64 @fuse_part(ptr %context, i64 %segment, i64 %low, i64 %high) {", *p.lines, "}"]
+    return status, [p.function("internal i64 @fuse_part(ptr %context, i64 %segment, i64 %low, i64 %high)")]
 
 
 class _Failures:
@@ -267,7 +269,6 @@ def entry_assembly(symbol: str, argtypes: tuple[ArgType, ...]) -> str:
     failure = _Failures(t)
     part = argtypes[-1] if argtypes and argtypes[-1].dtype == PART else None
     argtypes = argtypes[:-1] if part else argtypes
-    t.start("start")
     t.require(t(f"icmp eq i64 %count, {len(argtypes)}"), failure(f"this kernel takes {len(argtypes)} arguments"))
     arrays = [a for a in argtypes if a.ndim is not None]
     checks = {a: f"fuse_array_{k}" for k, a in enumerate(dict.fromkeys(arrays))} if len(arrays) > MANY_ARRAYS else {}
@@ -288,7 +289,7 @@ def entry_assembly(symbol: str, argtypes: tuple[ArgType, ...]) -> str:
     return "\n".join([
         *texts, *_DECLARED, f'declare i32 @"{symbol}"({parameters})', *chunk,
         *[_array_function(f, a) for a, f in checks.items()],
-        f"define ptr @{ENTRY}(ptr %self, ptr %args, i64 %count) {{", *t.lines, "}",
+        t.function(f"ptr @{ENTRY}(ptr %self, ptr %args, i64 %count)"),
     ])
 
 
@@ -329,9 +330,9 @@ def block_assembly(symbol: str, argtypes: tuple[ArgType, ...]) -> str:
         values.append(f"ptr {pointer}")
         if argtype.ndim:
             values += ["i64 %count", f"i64 {np.dtype(argtype.dtype).itemsize}"]
-    result, exception = t("alloca i64"), t("alloca ptr")
+    result, exception = t.slot("i64"), t.slot("ptr")
     t(f'call i32 @"{symbol}"({", ".join([f"ptr {result}", f"ptr {exception}", *values])})')
     t.do("ret void")
     parameters = ", ".join(["ptr", "ptr", *(value.split()[0] for value in values)])
     return "\n".join([f'declare i32 @"{symbol}"({parameters})',
-                      f"define void @{ENTRY}(ptr %table, ptr %operands, i64 %count) {{", *t.lines, "}"])
+                      t.function(f"void @{ENTRY}(ptr %table, ptr %operands, i64 %count)")])

@@ -151,16 +151,13 @@ class _Library(CPUCodeLibrary):
 
 def _optimised(module, helpers: list, entry: str, argtypes: tuple[ArgType, ...], block: bool, data_layout: str,
                called: Sequence[often.Often] = ()):
-    """`module` with the C-level entry around the function `entry`, everything else internal, optimised as a whole.
+    """`module`, optimised as a whole, with the C-level entry around its function `entry`; everything else is internal.
 
-    Of the functions `called` it has declarations; their definitions come after.
+    Of the functions `called` it has declarations; their definitions come after. So does the entry, which is written as
+    it should be: LLVM's passes took as long for it as for a short loop, and found nothing.
     """
-    assembly = entries.block_assembly if block else entries.entry_assembly
-    wrapper = llvm.parse_assembly(assembly(entry, argtypes))
-    wrapper.triple, wrapper.data_layout = module.triple, data_layout
     module.data_layout = data_layout
-    module.link_in(wrapper)
-    _link(module, helpers, native.ENTRY)
+    _link(module, helpers, entry)
     builder = _optimise(module)
     for bitcode in [_variant(f, width, module) for f, width in often.called(str(module), called)] if called else ():
         module.link_in(llvm.parse_bitcode(bitcode))
@@ -170,6 +167,11 @@ def _optimised(module, helpers: list, entry: str, argtypes: tuple[ArgType, ...],
     if any(function.name.startswith(far.PREFIX) for function in module.functions):
         _with_far(module, builder)
     module = streams.streaming(module)
+    assembly = entries.block_assembly if block else entries.entry_assembly
+    wrapper = llvm.parse_assembly(assembly(entry, argtypes))
+    wrapper.triple, wrapper.data_layout = module.triple, data_layout
+    module.link_in(wrapper)
+    module.get_function(entry).linkage = "internal"
     module.verify()
     return module
 
