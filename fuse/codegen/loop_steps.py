@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from fuse.codegen import loop_changes
+from fuse.codegen import loop_changes, loop_stores
 from fuse.codegen.assume import assume_shapes
 from fuse.codegen.choosing import plan
 from fuse.codegen.expand import expand, settle
+from fuse.codegen.halo import with_halos
 from fuse.codegen.loop_along import ALONG
 from fuse.codegen.loop_calls import call_own
 from fuse.codegen.loop_emit import NotCompiled, Place, copy_lines, dot_lines, plus, product, total
@@ -18,6 +19,7 @@ from fuse.codegen.loop_units import Units
 from fuse.codegen.loop_views import UNITS, store_into
 from fuse.codegen.products import is_product
 from fuse.codegen.region import Region, is_literal, see_through
+from fuse.codegen.written import without_detours
 from fuse.expr import Constant, Expr, make
 from fuse.frontend.loops import Body
 from fuse.looping.branches import of_one_size
@@ -39,15 +41,19 @@ class Steps(Units):
         """Plan the body."""
         self.body = body
         outputs, equal = assume_shapes(of_one_size([_materialised(o) for o in self.simplified(body)]))
-        self.results, self.sizes = settle(expand(outputs), equal)
+        expanded = without_detours(expand(outputs))
+        self.results, self.sizes = settle(expanded if self.root.exact else with_halos(expanded), equal)
         self.changed = loop_changes.changes(body, self.results)
         others = [o for k, o in enumerate(self.results) if k not in self.changed]
-        self.plan = plan([*others, *[a for c in self.changed.values() for a in loop_changes.read(c)]], self.sizes)
+        self.plan_roots = [*others, *[a for c in self.changed.values() for a in loop_changes.read(c)]]
+        self.plan = plan(self.plan_roots, self.sizes)
         self.lines: list[str] = []
         self.last_lines: list[str] = []
         self.values: dict[Expr, Place | str] = {}
         self.given: dict[Expr, Place] = {}  # places into which values are computed
         self.also: dict[Expr, Place] = {}  # second places of values that are kept twice
+        self.over: set[Expr] = set()  # stores that change the array which they are given
+        self.begun: dict[Expr, Place] = {}  # arrays of which kernels have written the part that is stored
         self.stored: set[Place] = set()  # those that kernels have written
         self.where: dict[Any, Any] = {}
         self.turned: dict[Expr, Place] = {}
@@ -117,8 +123,13 @@ class Steps(Units):
             self.equal(guard.left, guard.right)
         numbers: dict[int, str] = {}
         targets = self.targets(numbers)
+        self.over = loop_stores.stores_over(self)
+        direct = loop_stores.direct_stores(self)
         for unit in self.plan.units:
             if isinstance(unit, Region):
+                for value in unit.outputs:
+                    if value in direct:
+                        loop_stores.begin(self, value, direct[value])
                 self.region(unit)
             else:
                 self.single(unit)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fuse.codegen import loop_stores
 from fuse.codegen.loop_emit import NotCompiled, Place, copy_lines, plus, product, total
 from fuse.codegen.loop_parts import part
 from fuse.codegen.text import as_dtype
@@ -19,8 +20,14 @@ def _subtensor(w: Writer, node: Expr) -> None:
 
 def _stored(w: Writer, node: Expr) -> None:
     """set_subtensor and inc_subtensor: a copy of the array, of which a part is changed."""
-    out, base = w.new(node), node.args[0]
-    if base.op.name == "broadcast_to" and base.args[0].type.ndim == 0 and base not in w.values:
+    if node in w.begun:
+        loop_stores.finish(w, node)
+        return
+    base = node.args[0]
+    out = w.place(base) if node in w.over else w.new(node)
+    if node in w.over:  # which is the array to change
+        pass
+    elif base.op.name == "broadcast_to" and base.args[0].type.ndim == 0 and base not in w.values:
         w.filled(out, base)
     else:
         w.lines += copy_lines(w.fresh("c"), w.place(base), out)

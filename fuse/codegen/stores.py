@@ -9,6 +9,7 @@ from fuse.codegen.frames import around, margins
 from fuse.codegen.launch import Launcher
 from fuse.codegen.overwrite import changed_input
 from fuse.codegen.region import SCATTERS, Region, is_literal, see_through
+from fuse.codegen.sizes import Sizes
 from fuse.expr import Expr, make
 from fuse.op import OPS
 
@@ -89,11 +90,11 @@ def into_views(writer: Writer, region: Region, launcher: Launcher) -> dict[Expr,
             isinstance(node, Expr)
             and node.op.name == "set_subtensor"
             and is_slice_store(writer, node)
-            and _stored(node) is value
+            and stored_value(node) is value
             and value.op.name not in SCATTERS
             and value not in writer.escaping
             and value not in writer.given
-            and not any(_reads(writer, u, value) for u in writer.plan.units if u is not node)
+            and not any(reads(writer.sizes, u, value) for u in writer.plan.units if u is not node)
             and see_through(node.args[0], writer.sizes).base in writer.env
             and value.type.dtype == node.type.dtype
             and len(node.args) == 2
@@ -110,7 +111,7 @@ def into_views(writer: Writer, region: Region, launcher: Launcher) -> dict[Expr,
     return out
 
 
-def _stored(node: Expr) -> Expr:
+def stored_value(node: Expr) -> Expr:
     """What ``node`` stores; equal sizes are guarded, so an unbroadcast sums nothing."""
     value = node.args[1]
     while value.op.name == "unbroadcast":
@@ -122,14 +123,14 @@ def prepare(writer: Writer, value: Expr, node: Expr, position: int, launcher: La
     """Emit the copy that ``node`` is, and its view as the memory of ``value``."""
     base, last = node.args[0], writer.last_use[value]
     between = writer.plan.units[position:last]
-    free_at = -1 if any(_reads(writer, unit, base) for unit in between) else last
+    free_at = -1 if any(reads(writer.sizes, unit, base) for unit in between) else last
     writer.env[node] = array = changed_copy(writer, node, free_at, launcher)
     writer.owned.add(node)
     writer.env[value] = part_of(writer, node, array, [])
 
 
-def _reads(writer: Writer, unit: Region | Expr, value: Expr) -> bool:
+def reads(sizes: Sizes, unit: Region | Expr, value: Expr) -> bool:
     """Whether a unit of the plan reads ``value``, or a view of it."""
     if isinstance(unit, Region):
         return value in unit.loads or value in unit.whole
-    return any(hasattr(a.type, "shape") and see_through(a, writer.sizes).base is value for a in unit.args)
+    return any(hasattr(a.type, "shape") and see_through(a, sizes).base is value for a in unit.args)
