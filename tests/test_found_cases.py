@@ -1015,3 +1015,14 @@ def test_a_number_computed_in_place_from_a_size_that_the_same_kernel_is_read_for
     values = np.sin(np.arange(30.0)[None])
     want = np.maximum(np.arange(30.0), values).sum() * 2 * len(np.unique(values.round()))
     np.testing.assert_allclose(f(values, np.arange(30.0), 2.0), want)
+
+
+def test_a_size_is_known_before_the_kernel_of_what_has_it():
+    """A grid of half the rows: its size and its step come from one number, whose kernel was merged with the grid's."""
+    x = T.dmatrix("x")
+    n = T.cast(T.cast(x.shape[0] / 2.0, "int64"), "float64")
+    f = fuse.function([x], [T.arange(n, dtype="float64") * (2 / (n - 1)) - 1, x[: T.cast(n, "int64")] * T.exp(-n) + n])
+    values = np.arange(14.0).reshape(7, 2)
+    grid, part = f(values)
+    np.testing.assert_allclose(grid, [-1, 0, 1])
+    np.testing.assert_allclose(part, values[:3] * np.exp(-3) + 3)

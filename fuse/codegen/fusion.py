@@ -203,7 +203,8 @@ class Planner:
         too_long = Cut(f"the kernel would have more than {self.max_nodes} operations")
         if is_long and not region.flat:
             raise too_long
-        measured = [self.unit_of[base] for base in self.size_bases(node)]
+        early = self.size_bases(node)
+        measured = [self.unit_of[base] for base in early]
         if self.come_late(measured, number):
             raise Cut("its size is known only after the same kernel")
         inside, repeated, outside = self.sorted_operands(node, operands, number, region)
@@ -235,6 +236,7 @@ class Planner:
             region.across.add(node)
         region.amap[node] = result
         self.unit_of.setdefault(node, number)
+        region.early.update(early)
         for unit in measured:
             self.order.depend(number, unit)
         for operand in outside:
@@ -325,6 +327,8 @@ class Planner:
         readers = self.readers.setdefault(operand.base, [])
         if number not in readers:
             readers.append(number)
+        if self.sizes.is_host(operand.base):
+            region.early.update(self.behind(operand.base))
         self.depend_on_value(number, operand.base)
 
     def add_clone(self, region: Region, number: int, base: Expr, axes: AxisMap) -> None:

@@ -38,7 +38,7 @@ def merge_others(planner: Planner, node: Expr, operands: tuple[Operand, ...], nu
             continue
         if planner.order.is_after(number, other) and not planner.order.is_direct(number, other):
             continue
-        if planner.order.is_after(other, number):
+        if planner.order.is_after(other, number) or any(planner.unit_of[base] == other for base in region.early):
             continue
         if len(source.amap) + len(region.amap) > planner.max_nodes and not _both_flat(region, source):
             continue
@@ -133,6 +133,7 @@ def _take_over(
     region.repeated |= source.repeated
     region.across |= source.across
     region.whole |= source.whole
+    region.early |= source.early
     region.repeated -= {b for b in region.amap if planner.unit_of.get(b) in (number, other)}
     region.turned |= source.turned
     for base, m in source.loads.items():

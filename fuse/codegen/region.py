@@ -80,6 +80,7 @@ class Region:
     # Sums across the nest of loops (over rows, beside values per row): added up in their output, not read again here.
     across: set[Expr] = field(default_factory=set)
     whole: set[Expr] = field(default_factory=set)  # arrays that must be there before the kernel: indexed by value
+    early: set[Expr] = field(default_factory=set)  # from which sizes and numbers are read that a call of it is given
     # Whether one loop nest computes everything, and sums over all of it are not used again: such a region may be as
     # long as it likes, since a tape runs it.
     flat: bool = True
