@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
 from operator import attrgetter
@@ -61,6 +62,15 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Everything in ``node`` but expressions, and what is for type checkers."""
+    for inner in ast.iter_child_nodes(node):
+        checked = isinstance(inner, ast.If) and isinstance(inner.test, (ast.Name, ast.Attribute))
+        if not isinstance(inner, ast.expr) and not (checked and "TYPE_CHECKING" in ast.unparse(inner.test)):
+            yield inner
+            yield from statements(inner)
+
+
 @cache
 def parsed(path: Path) -> tuple[list[tuple[str, int]], str | None, int]:
     """Each module that ``path`` imports, at any depth, with the line, its docstring, and where its first statement is.
@@ -69,16 +79,8 @@ def parsed(path: Path) -> tuple[list[tuple[str, int]], str | None, int]:
     """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     package = path.relative_to(ROOT).parent.parts
-    skipped = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        for inner in ast.walk(node)
-    }
     found = []
-    for node in ast.walk(tree):
-        if node in skipped:
-            continue
+    for node in statements(tree):
         if isinstance(node, ast.Import):
             found += [(alias.name, node.lineno) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
