@@ -178,15 +178,31 @@ def test_the_directory_may_vanish_in_use(directory):
 
 
 def test_least_recently_used_files_go_first(directory):
-    store = Store(directory, limit=10_000)
+    store = Store(directory)
     for i in range(8):
         assert store.save(f"k{i}", {}, b"x" * 1500, "s")
         for suffix in (".bin", ".py"):
             os.utime(store.path(f"k{i}", suffix), (i, i))
     assert store.load("k0")                                     # used just now
+    store.limit = 10_000
     store.evict()
     assert sum(size for _, size, _ in store.files()) <= 8_000
     assert store.load("k0") and store.load("k7") and not store.load("k1")
+
+
+@pytest.mark.parametrize("each", [1, 7, 500])
+def test_the_directory_stays_near_its_limit_and_is_seldom_looked_at(directory, monkeypatch, each):
+    """Processes that store a file, a few or many: what they store in all is five times the limit."""
+    looks, sizes = [], []
+    monkeypatch.setattr(Store, "files", lambda self, files=Store.files: looks.append(1) or files(self))
+    for i in range(500):
+        if i % each == 0:
+            store = Store(directory, limit=100_000)
+        assert store.save(f"k{i}", {}, b"x" * 900)
+        if i % 20 == 0:
+            sizes.append(sum(path.stat().st_size for path in directory.iterdir()))
+    assert max(sizes) < 200_000
+    assert 5 < len(looks) < 250
 
 
 def test_keys_tell_requests_apart():

@@ -14,7 +14,7 @@ from pathlib import Path
 
 MAGIC = b"fuse kernel 1\n"
 LIMIT = 256 << 20               # bytes kept in the directory
-CHECK_EVERY = 64                # stores between two looks at the size of the directory
+SHARE = 4                       # processes that may fill the directory between two looks of one at its size
 MODE = 0o700
 
 
@@ -61,10 +61,13 @@ class Store:
     directory: Path
     limit: int = LIMIT
     reason: str = field(init=False)             # why only memory is used, or empty
-    _stores: int = field(default=0, init=False)
+    _room: int = field(init=False)              # bytes to store before the next look at the directory's size
 
     def __post_init__(self) -> None:
         self.reason = distrust(self.directory)
+        # a look takes 5 us a file: short processes, which would each begin with one, take turns (by the system's random
+        # bytes, since numbers drawn from Python's generator would be missing in the user's)
+        self._room = int.from_bytes(os.urandom(4), "little") * self.limit // (4 * SHARE) >> 32
 
     def path(self, key: str, suffix: str = ".bin") -> Path:
         return self.directory / f"fuse_{key}{suffix}"
@@ -94,11 +97,11 @@ class Store:
         """Keep header, object code and, to be read in tracebacks, its source; False where that was not possible."""
         if self.reason:
             return False
-        if self._stores % CHECK_EVERY == 0:
+        text, data = (source or "").encode("utf-8", "replace"), pack(key, header, code)
+        self._room -= len(text) + len(data)
+        if self._room < 0:
             self.evict()
-        self._stores += 1
-        return ((source is None or self._write(self.path(key, ".py"), source.encode("utf-8", "replace")))
-                and self._write(self.path(key), pack(key, header, code)))
+        return (source is None or self._write(self.path(key, ".py"), text)) and self._write(self.path(key), data)
 
     def _write(self, path: Path, data: bytes) -> bool:
         temporary = None
@@ -135,6 +138,7 @@ class Store:
         files = self.files()
         total = sum(size for _, size, _ in files)
         if target is None:
+            self._room = max(self.limit - total, self.limit // 5) // SHARE
             if total <= self.limit:
                 return
             target = self.limit * 4 // 5
