@@ -183,3 +183,28 @@ def test_the_kernel_interpreter_agrees_and_no_thread_shares_the_loop_over_indice
     interpret.run(kernel, [values.get(b, got) for b in launcher.bases], [4] * len(kernel.scalars))
     np.testing.assert_array_equal(got, want)
     np.testing.assert_array_equal(want, changed(np.zeros_like(xv), iv, yv * 2, is_inc))
+
+
+def test_rows_that_are_picked_and_added_up_are_read_along_themselves():
+    """Lanes run along them, and an index to which is added is checked once for all of them."""
+    table, picks, weights = T.dmatrix("table"), T.lmatrix("picks"), T.dmatrix("weights")
+    out = [table[picks].sum(axis=1), (table[picks] * weights[:, :, None]).sum(axis=1), table[picks].max()]
+    f = fuse.function([table, picks, weights], [*out, T.grad(T.tanh(out[0]).sum(), table)])
+    rng = np.random.default_rng(4)
+    for width, rows, count in [(3, 5, 4), (1, 5, 4), (20, 6, 2), (300, 3, 9), (7, 4, 1)]:
+        e, w, i = rng.normal(size=(10, width)), rng.normal(size=(rows, count)), rng.integers(-10, 10, (rows, count))
+        summed = e[i].sum(axis=1)
+        slope = np.zeros_like(e)
+        np.add.at(slope, i, (1 - np.tanh(summed) ** 2)[:, None, :] * np.ones((count, 1)))
+        wanted = [summed, (e[i] * w[:, :, None]).sum(axis=1), e[i].max(), slope]
+        for found, one in zip(f(e, i, w), wanted, strict=True):
+            np.testing.assert_allclose(found, one, rtol=1e-11, atol=1e-12)
+    i[-1, 0] = 10
+    with pytest.raises(IndexError):
+        f(e, i, w)
+    with pytest.raises(IndexError):
+        f(e[:, :0], i, w)
+    assert "_lane in range" in fuse.function([table, picks], out[0]).source
+    text = fuse.function([table, picks], T.grad(T.tanh(out[0]).sum(), table)).source.split("# kernel 0 (")[0]
+    added = text[: text.rindex("radd(load(")]
+    assert "_lane in range" in added[added.rindex("return 3") :]

@@ -8,7 +8,25 @@ from typing import Any
 
 import numpy as np
 
-from fuse.codegen.kernel import Axis, Combine, Get, Init, Load, Local, Loop, Put, Store, renamed, uses, walk
+from fuse.codegen.kernel import (
+    Axis,
+    Bounded,
+    Combine,
+    Compute,
+    Const,
+    Get,
+    Init,
+    Load,
+    Local,
+    Loop,
+    Position,
+    Put,
+    Store,
+    Update,
+    renamed,
+    uses,
+    walk,
+)
 from fuse.op import Op
 
 NARROW_BLOCK = 256  # lanes of a block of which FEW_ROWS rows stay in the second-level cache
@@ -195,9 +213,41 @@ class _Run:
             if s.name in self.rows:
                 self.body.append(Put(self.rows[s.name].name, s.name))
 
-    def loop(self) -> tuple[Loop, ...]:
-        """The lane loop; nothing where there are no statements."""
-        return (Loop(self.axis, tuple(self.body), "lane"),) if self.body else ()
+    def loop(self) -> tuple[Any, ...]:
+        """The lane loop, behind the indices that are the same in all lanes; nothing where there are no statements."""
+        first = _indices(self.body, self.axis)
+        rest = tuple([s for s in self.body if s not in first])
+        return (*first, Loop(self.axis, rest, "lane")) if rest else first
+
+
+def _indices(body: Sequence[Any], lane: Axis) -> tuple[Any, ...]:
+    """What tells the indices that are the same in all lanes: a check, which ends the kernel, would part the vectors.
+
+    A block has a lane at least.
+    """
+    of_lanes = {lane, *lane.parts}
+    written = {s.buffer for s in body if isinstance(s, Store | Update)}
+    alike: dict[str, Any] = {}
+    for s in body:
+        match s:
+            case Load() if s.buffer not in written:
+                axes = [a for a in s.index if isinstance(a, Axis)]
+            case Position():
+                axes = list(s.axes)
+            case Const() | Bounded() | Compute():
+                axes = []
+            case _:
+                continue
+        if all(of_lanes.isdisjoint((a, *a.parts)) for a in axes) and all(name in alike for name in uses(s)):
+            alike[s.name] = s
+    checked = [s.name for s in alike.values() if isinstance(s, Bounded)]
+    needed: dict[str, None] = {}
+    while checked:
+        name = checked.pop()
+        if name not in needed:
+            needed[name] = None
+            checked += uses(alike[name])
+    return tuple([s for name, s in alike.items() if name in needed])
 
 
 def turned(

@@ -46,6 +46,14 @@ def axis_ranks(region: Region, levels: Levels, layout_of: Callable[[Expr], str])
                 unit = int(layout[1:])
                 distance = 0.0 if d == unit else 1.0 + (len(where) - 1 - d) / 8
             total[a] = total.get(a, 0.0) + distance * len(where)
+    for node, where in region.amap.items():
+        if node.op.name == "gather":  # what is picked lies anywhere, the rest of it as in the array
+            rank, indices = node.args[0].type.ndim, index_axes(node, where)
+            for a in indices:
+                total[a] = total.get(a, 0.0) + float(rank * rank)
+            for d, a in enumerate(reversed(where)):
+                if a is not None and a not in indices:
+                    total[a] = total.get(a, 0.0) + float(rank * d)
     for node in region.across:
         if node.op.name in SCATTERS:  # equal indices are met in their order: those loops stand outside, in order
             order = index_axes(node, region.domain[node])
