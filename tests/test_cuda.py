@@ -312,6 +312,40 @@ def test_rows_in_registers_some_of_which_are_read_down_a_column(dtype):
     on_both([x, y], [T.nnet.softmax(x.T - y)], [a.astype(dtype) for a in rng.normal(size=(2, 8, 8))])
 
 
+@pytest.mark.parametrize(("dtype", "axis"), [("float32", 1), ("float64", 0)])
+def test_largest_values_and_sums_of_exponentials_take_one_sweep(dtype, axis, monkeypatch):
+    """Also of rows that rise or fall, and where a row has infinities, or is nothing but -inf."""
+    from fuse.codegen import cuda_launch
+
+    monkeypatch.setattr(cuda_launch, "IN_CACHE", -1)
+    rows = rng.normal(size=(9, 263)).astype(dtype)
+    rows[0], rows[1] = np.sort(rows[0]) * 30, np.sort(rows[1])[::-1] * 30
+    rows[2], rows[3, :200], rows[4, 5], rows[5, 9] = -np.inf, -np.inf, np.inf, np.nan
+    rows[6, 1:], rows[7, ::2] = -np.inf, -np.inf
+    x, v = T.matrix("x", dtype=dtype), T.vector("v", dtype=dtype)
+    data = rows if axis else np.ascontiguousarray(rows.T)
+    along = v if axis else v[:, None]
+    outputs = [[T.nnet.softmax(x, axis=axis)], [T.logsumexp(x * 2 + along, axis=axis)], [
+        T.exp(x - x.max(axis, keepdims=True)).sum(axis), x.max(axis)]]
+    f = [fuse.function([x, v], o, device="cuda", on_unused_input="ignore") for o in outputs]
+    shift = rng.normal(size=263).astype(dtype)
+    with np.errstate(all="ignore"):
+        wide = rows.astype("f8")
+        power = np.exp(wide - wide.max(1, keepdims=True))
+        soft = power / power.sum(1, keepdims=True)
+        both = wide * 2 + shift
+        top = both.max(1)
+        logs = np.where(np.isinf(top), top, np.log(np.exp(both - top[:, None]).sum(1)) + top)
+        found = [a for each in f for a in each(data, shift)]
+    wanted = [soft if axis else soft.T, logs, power.sum(1), wide.max(1)]
+    for have, want in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(have, want, rtol=1e-5 if dtype == "float32" else 1e-13, atol=1e-30)
+    for each in f:
+        launches, _ = each.fn.regions[0].launches(("C",) * len(each.fn.regions[0].bases))
+        text = (launches.far or launches).sources[0].text
+        assert "_scale" in text
+
+
 # ---------------------------------------------------------------- indices
 def test_gathers_and_scatters():
     x, v, i = T.dmatrix("x"), T.dvector("v"), T.lvector("i")

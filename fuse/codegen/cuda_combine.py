@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from fuse.codegen.cuda_parts import Done
 from fuse.codegen.emit import Emitter
 from fuse.codegen.inline import constant_text, inline
-from fuse.codegen.text import as_dtype, typed
+from fuse.codegen.kernel import Combine, Init, Loop, walk
+from fuse.codegen.text import as_dtype, is_innermost, typed
 
 if TYPE_CHECKING:
     from fuse.codegen.emit_cuda import CudaEmitter
@@ -90,6 +91,17 @@ def added(target: str, cells: str, value: str, zero: str) -> list[str]:
     ]
 
 
+def kept_sum(acc: str, value: str) -> list[str]:
+    """``value`` added to a sum; what rounding loses is kept beside it (Knuth's two-sum)."""
+    return [
+        f"value = {value}",
+        f"after = {acc} + value",
+        f"back = after - {acc}",
+        f"{acc}_lost += ({acc} - (after - back)) + (value - back)",
+        f"{acc} = after",
+    ]
+
+
 def _exchanged(dtype: str) -> str:
     if dtype.startswith("complex"):
         return f"{dtype}(complex(exchange(value.real, offset), exchange(value.imag, offset)))"
@@ -98,6 +110,37 @@ def _exchanged(dtype: str) -> str:
     wide = "int64" if dtype in ("uint64", "uint32") else "int32"
     taken = f"exchange({wide}(value), offset)"
     return f"{taken} != 0" if dtype == "bool" else f"{dtype}({taken})"
+
+
+# ---------------------------------------------------------------- what launches leave
+def leave(emitter: CudaEmitter, acc: Init) -> None:
+    """Leave what this block has of an accumulator for the launches behind."""
+    part = emitter.part
+    innermost = [s for s in walk(part.body) if isinstance(s, Loop) and is_innermost(s)]
+    uniform = not any(isinstance(c, Combine) and c.acc == acc.acc for s in innermost for c in s.body)
+    partials = emitter.partials(acc, acc.acc, True)
+    value = emitter.final(acc.acc)
+    if part.alone and part.ordered:
+        emitter.line(f"{partials}[0] = {value}")
+        return
+    assert acc.op.identity is not None
+    if uniform:  # every lane has it
+        nothing = typed(constant_text(acc.op.identity(acc.dtype), acc.dtype), acc.dtype)
+        value = f"{value} if {emitter.once} else {nothing}"
+    k = emitter.combining.of(acc.op, acc.dtype)
+    emitter.line(f"{acc.acc} = together{k}({value}, cuda.blockDim.x, 1, {emitter.room(acc.dtype)})")
+    emitter.line("if cuda.threadIdx.x == 0:")
+    emitter.line(f"    {partials}[cuda.blockIdx.y * cuda.gridDim.x + cuda.blockIdx.x] = {acc.acc}")
+
+
+def leave_of_row(emitter: CudaEmitter, acc: Init) -> None:
+    """Leave what this chunk has of an accumulator of its row."""
+    k = emitter.combining.of(acc.op, acc.dtype)
+    partials = emitter.partials(acc, acc.acc, True)
+    emitter.line(f"{acc.acc} = together{k}({emitter.final(acc.acc)}, lanes, apart, {emitter.room(acc.dtype)})")
+    emitter.line("if live and lane == 0:")
+    emitter.line(f"    {partials}[row * cuda.gridDim.y + cuda.blockIdx.y] = {acc.acc}")
+    emitter.lost.discard(acc.acc)
 
 
 # ---------------------------------------------------------------- what earlier launches left

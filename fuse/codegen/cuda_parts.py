@@ -50,6 +50,7 @@ class Part:
     in memory that is added to them behind the launch. ``lanes`` is what the innermost loops run over; ``spread``
     says that neighbouring threads belong to neighbouring groups, where the groups' last axis is the one along memory.
     ``chunked``: several blocks share the loops of a group; each leaves a part of its accumulators, ``rows``.
+    ``rising``: largest values, with the sums of exponentials relative to them that the same sweep takes.
     ``alone``: one lane per group; ``ordered``: one group, in whose outer loops every thread meets all iterations.
     """
 
@@ -65,6 +66,7 @@ class Part:
     ordered: bool = False
     rows: tuple[Init, ...] = ()
     chunked: bool = False
+    rising: tuple[tuple[str, Init], ...] = ()
 
     @property
     def is_flat(self) -> bool:

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fuse.codegen.cuda_combine import Combining, added, collect, joined
+from fuse.codegen import cuda_online
+from fuse.codegen.cuda_combine import Combining, added, collect, joined, kept_sum, leave, leave_of_row
 from fuse.codegen.cuda_flight import groups_of, singles_of
 from fuse.codegen.cuda_held import Held, begin, held, sweep
+from fuse.codegen.cuda_online import in_one_sweep
 from fuse.codegen.cuda_parts import Done, Part, parts_of, private_buffers
 from fuse.codegen.cuda_wide import widened
 from fuse.codegen.emit import Emitter
@@ -108,6 +110,7 @@ class CudaEmitter(Emitter):
         self.size_text: dict[Axis, str] = _Lengths(self)
         self.combining = Combining(self)
         self.rooms: dict[str, None] = {}
+        self.rising = dict(part.rising)
         self.lost: set[str] = set()  # sums whose rounding errors are kept beside them
         self.in_lanes = False
         self.wide = widened(part.body, self.buffers, private)
@@ -195,7 +198,7 @@ class CudaEmitter(Emitter):
             begin(self, self.held)
         self.body(part.body)
         for acc in part.rows:
-            self.finish_row(acc)
+            leave_of_row(self, acc)
         if part.groups:
             self.depth -= 1
         for acc in part.accs:
@@ -230,6 +233,9 @@ class CudaEmitter(Emitter):
         """What the lanes have of an accumulator, put together, where they ran over different elements."""
         inner = [s for s in walk((loop,)) if isinstance(s, Loop) and is_innermost(s)]
         if any(isinstance(c, Combine) and c.acc == acc.acc for s in inner for c in s.body):
+            if acc.acc in self.rising:
+                cuda_online.complete(self, acc, self.rising[acc.acc])
+                return
             k = self.combining.of(acc.op, acc.dtype)
             self.line(f"{acc.acc} = together{k}({self.final(acc.acc)}, lanes, apart, {self.room(acc.dtype)})")
             self.lost.discard(acc.acc)
@@ -361,6 +367,8 @@ class CudaEmitter(Emitter):
         self.lost.discard(s.acc)
         inside = [c for x in walk(self.part.body) if isinstance(x, Loop) for c in x.body]
         looped = any(isinstance(c, Combine) and c.acc == s.acc for c in inside)
+        if s.acc in self.rising:
+            cuda_online.begin(self, self.rising[s.acc])
         if s.op.name == "sum" and s.dtype in _SUMMED and looped:
             self.lost.add(s.acc)
             self.line(f"{s.acc}_lost = {typed('0.0', s.dtype)}")
@@ -371,12 +379,11 @@ class CudaEmitter(Emitter):
         if outside and self.part.groups:
             self.line("if live:")
             self.depth += 1
-        if s.acc in self.lost:
-            self.line(f"value = {value}")
-            self.line(f"after = {s.acc} + value")
-            self.line(f"back = after - {s.acc}")
-            self.line(f"{s.acc}_lost += ({s.acc} - (after - back)) + (value - back)")
-            self.line(f"{s.acc} = after")
+        if s.acc in self.rising:
+            cuda_online.meet(self, s.acc, self.rising[s.acc], value)
+        elif s.acc in self.lost:
+            for text in kept_sum(s.acc, value):
+                self.line(text)
         else:
             self.line(f"{s.acc} = combine{self.combining.of(s.op, s.dtype)}({s.acc}, {value})")
         if outside and self.part.groups:
@@ -384,30 +391,7 @@ class CudaEmitter(Emitter):
 
     def finish(self, acc: Init) -> None:
         """Leave what this block has of an accumulator for the launches behind."""
-        innermost = [s for s in walk(self.part.body) if isinstance(s, Loop) and is_innermost(s)]
-        uniform = not any(isinstance(c, Combine) and c.acc == acc.acc for s in innermost for c in s.body)
-        partials = self.partials(acc, acc.acc, True)
-        value = self.final(acc.acc)
-        if self.part.alone and self.part.ordered:
-            self.line(f"{partials}[0] = {value}")
-            return
-        assert acc.op.identity is not None
-        if uniform:  # every lane has it
-            nothing = typed(constant_text(acc.op.identity(acc.dtype), acc.dtype), acc.dtype)
-            value = f"{value} if {self.once} else {nothing}"
-        k = self.combining.of(acc.op, acc.dtype)
-        self.line(f"{acc.acc} = together{k}({value}, cuda.blockDim.x, 1, {self.room(acc.dtype)})")
-        self.line("if cuda.threadIdx.x == 0:")
-        self.line(f"    {partials}[cuda.blockIdx.y * cuda.gridDim.x + cuda.blockIdx.x] = {acc.acc}")
-
-    def finish_row(self, acc: Init) -> None:
-        """Leave what this chunk has of an accumulator of its row."""
-        k = self.combining.of(acc.op, acc.dtype)
-        partials = self.partials(acc, acc.acc, True)
-        self.line(f"{acc.acc} = together{k}({self.final(acc.acc)}, lanes, apart, {self.room(acc.dtype)})")
-        self.line("if live and lane == 0:")
-        self.line(f"    {partials}[row * cuda.gridDim.y + cuda.blockIdx.y] = {acc.acc}")
-        self.lost.discard(acc.acc)
+        leave(self, acc)
 
     def totals(self, found: tuple[Done, ...]) -> None:
         """Accumulators of an earlier launch, from what its blocks left."""
@@ -444,4 +428,8 @@ def emit(
     """
     parts = parts_of(kernel, chunked)
     private = private_buffers(kernel, parts)
-    return tuple([CudaEmitter(kernel, part, number, private, hold, much).emit() for number, part in enumerate(parts)])
+    found = []
+    for number, part in enumerate(parts):
+        run = in_one_sweep(part) if hold is None else part
+        found.append(replace(CudaEmitter(kernel, run, number, private, hold, much).emit(), part=part))
+    return tuple(found)
