@@ -178,6 +178,9 @@ def layer_norm(x: Expr, axis: int) -> Expr:
 
 
 ROWS = (softmax, log_softmax, logsumexp, variance, layer_norm)
+READ_ONCE = (softmax, layer_norm)
+# Loads of the kernels that hold rows; two values of 8 bytes, and groups of 8 elements, have registers for fewer.
+HELD = {(softmax, "float64"): (4, 8, 8), (layer_norm, "float16"): (4, 8, 16)}
 
 
 def rows(dtypes: Sequence[str], functions: Sequence[Any] = ROWS, places: Sequence[Any] = PLACES) -> Iterator[Case]:
@@ -191,8 +194,9 @@ def rows(dtypes: Sequence[str], functions: Sequence[Any] = ROWS, places: Sequenc
             for axis, ndim, where in places:
                 for grad in (False, True):
                     name = f"{dtype}: {f.__name__} of {where}{', gradient' if grad else ''}"
-                    once = (4, 8, 8, 16) if f in (softmax, layer_norm) and where == "rows" and not grad else ()
-                    yield Case(name, partial(made, f, dtype, axis, ndim, grad), is_narrow(dtype), held=once)
+                    once = f in READ_ONCE and where == "rows" and not grad
+                    loads = HELD.get((f, dtype), (4, 8, 8, 16)) if once else ()
+                    yield Case(name, partial(made, f, dtype, axis, ndim, grad), is_narrow(dtype), held=loads)
 
 
 # ---------------------------------------------------------------- indices, draws, long formulas
