@@ -93,7 +93,7 @@ def _pow(x: Expr, y: Any, modulus: Any = None) -> Expr:
         if type(y) is int and y < 0 and x.type.dtype in DISCRETE:
             raise FuseValueError(f"integers to negative integer powers are not allowed: write {_short(x)} ** {y}.0")
         x, y = as_numpy_does(x, y)
-    return elementwise.pow(x, y)
+    return _left(elementwise.pow, x, y, "__rpow__")
 
 
 def _rpow(x: Expr, y: Any) -> Expr:
@@ -252,20 +252,14 @@ def _answers(other: Any, name: str) -> bool:
     return getattr(kind, name, None) is not getattr(object, name, None)
 
 
-def _left(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """The operator ``name`` as Python calls it on its left operand: NotImplemented leaves it to the right one."""
-    other_name = TURNED.get(name) or f"__r{name.strip('_')}__"
-
-    @wraps(function)
-    def method(self: Expr, other: Any, *rest: Any) -> Any:
-        try:
-            return function(self, other, *rest)
-        except FuseTypeError:
-            if _answers(other, other_name):
-                return NotImplemented
-            raise
-
-    return method
+def _left(function: Callable[..., Any], x: Expr, y: Any, other: str) -> Any:
+    """``function`` of an operator's operands; NotImplemented leaves it to ``other`` of the right one, which has it."""
+    try:
+        return function(x, y)
+    except FuseTypeError:
+        if _answers(y, other):
+            return NotImplemented
+        raise
 
 
 PROPERTIES: dict[str, Callable[[Expr], Any]] = {
@@ -275,7 +269,7 @@ PROPERTIES: dict[str, Callable[[Expr], Any]] = {
 OTHERS: dict[str, Any] = {
     "__repr__": _text, "__str__": _text, "__getitem__": indexing.getitem, "set": indexing.set_method,
     "inc": indexing.inc_method, "astype": _astype,
-    "copy": _copy, "__pow__": _left(_pow, "__pow__"), "__rpow__": _rpow, "__pos__": as_expr, "__round__": _round,
+    "copy": _copy, "__pow__": _pow, "__rpow__": _rpow, "__pos__": as_expr, "__round__": _round,
     "__len__": _len, "__eq__": _equal, "__ne__": _unequal, "__format__": _format, "__getattr__": _no_attribute,
     "__iter__": _iter, "__contains__": _contains, "__int__": _number(int), "__float__": _number(float),
     "__complex__": _number(complex), "__index__": _index, "__setitem__": _setitem,
@@ -300,13 +294,14 @@ def _numpys(function: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 def _operator(function: Callable[..., Any], name: str, reflected: bool) -> Callable[..., Any]:
     real = name.strip("_") in ("floordiv", "rfloordiv", "mod", "rmod", "divmod", "rdivmod")
+    others = TURNED.get(name) or f"__r{name.strip('_')}__"
 
     def plain(self: Expr, other: Any) -> Any:
         if TRACE.active and by_user():
             if real:
                 refuse_complex(name, (self, other))
             self, other = as_numpy_does(self, other)
-        return function(self, other)
+        return _left(function, self, other, others)
 
     def swapped(self: Expr, other: Any) -> Any:
         if TRACE.active and by_user():
@@ -315,7 +310,7 @@ def _operator(function: Callable[..., Any], name: str, reflected: bool) -> Calla
             self, other = as_numpy_does(self, other)
         return function(other, self)
 
-    method = swapped if reflected else _left(plain, name)
+    method = swapped if reflected else plain
     method.__name__ = name
     return method
 
