@@ -81,9 +81,9 @@ _THEANO = {
     "get_scalar_constant_value": "fuse.tensor",
 }
 _MODULES = (
-    "compat", "compile", "configdefaults", "configparser", "d3viz", "gof", "gradient", "graph", "ifelse", "integrate",
-    "lax", "link", "misc", "numpy", "optimize", "printing", "raise_op", "random", "sandbox", "scalar", "scan_module",
-    "sparse", "tensor", "tests", "tree", "typed_list", "updates", "utils",
+    "compat", "compile", "configdefaults", "configparser", "d3viz", "gof", "gpuarray", "gradient", "graph", "ifelse",
+    "integrate", "lax", "link", "misc", "numpy", "optimize", "printing", "raise_op", "random", "sandbox", "scalar",
+    "scan_module", "sparse", "tensor", "tests", "tree", "typed_list", "updates", "utils",
 )
 
 __all__ = [

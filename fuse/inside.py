@@ -56,6 +56,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     **{f"fuse.compile.debug.{name}": (f"fuse.compile.{name}",) for name in (
         "debugmode", "monitormode", "nanguardmode", "profiling")},
     "fuse.sandbox.linalg.ops": ("fuse.sandbox.linalg",),
+    **dict.fromkeys([f"fuse.sandbox.cuda.{n}" for n in ("basic_ops", "blas", "nnet", "rng_curand", "type", "var")], ()),
     "fuse.scalar.loop": (),
     "fuse.tensor.blas_headers": (),
     "fuse.tensor.einsum": ("fuse.frontend.einsum",),

@@ -322,3 +322,17 @@ def test_random_integers_up_to_a_count_that_is_a_float():
     assert set(RandomStreams(2).random_integers((500,), 0.0, 2.9).eval()) == {0, 1, 2}
     with pytest.raises(ValueError, match="fit into int64"):
         RandomStreams(2).random_integers((5,), 0.0, np.nan)
+
+
+def test_programs_that_ask_for_theanos_first_gpu_back_end_hear_that_there_is_none():
+    from fuse.sandbox.cuda.basic_ops import gpu_contiguous
+
+    from fuse.sandbox.cuda import cuda_enabled, dnn
+
+    assert not (cuda_enabled or dnn.dnn_available() or fuse.gpuarray.pygpu_activated)
+    assert not isinstance(T.dmatrix().type, fuse.sandbox.cuda.CudaNdarrayType)
+    with pytest.warns(UserWarning, match="does nothing"):
+        fuse.sandbox.cuda.use("gpu0")
+    for name in (gpu_contiguous, dnn.dnn_conv):
+        with pytest.raises(NotImplementedError, match=r"fuse has no sandbox\.cuda"):
+            name(1)

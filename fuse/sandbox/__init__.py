@@ -4,6 +4,6 @@ from types import ModuleType as _ModuleType
 
 
 def __getattr__(name: str) -> _ModuleType:
-    if name in ("linalg", "multinomial", "rng_mrg"):
+    if name in ("cuda", "linalg", "multinomial", "rng_mrg"):
         return _import_module(f"fuse.sandbox.{name}")
     raise AttributeError(f"module 'fuse.sandbox' has no attribute {name!r}")
