@@ -112,7 +112,7 @@ def source(function: Any) -> str:
     }[graph.shape]
     inputs = [f"({i.name!r}, np.{_kind(i.type.dtype)}, {i.type.ndim})" for i in graph.inputs]
     described = ", ".join(i.type.describe() for i in graph.inputs) or "nothing"
-    values = {keys[s]: s.get_value(borrow=True) for s in known}
+    values = {keys[s]: s.container.array for s in known}
     body = _FUNCTION.format(
         shared="{" + ", ".join(f"{key!r}: {_array_text(value)}" for key, value in values.items()) + "}",
         constants=", ".join(_array_text(n.data) for n in read),

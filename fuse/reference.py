@@ -141,5 +141,5 @@ def _leaf_value(node: Expr) -> Array:
     if node.op.name == "constant":
         return node.data
     if node.op.name == "shared":
-        return node.container.value
+        return node.container.array
     raise MissingInputError(f"no value was given for the input {node.name or node}")

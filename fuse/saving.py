@@ -128,7 +128,7 @@ class _Writer:
         if node.op is SHARED:
             key = id(node.container)
             if key not in self.cells:
-                self.cells[key] = self.array(node.container.value)
+                self.cells[key] = self.array(node.container.array)
             return ["shared", type_, node.name, self.cells[key], bool(node.strict), node.allow_downcast]
         name = node.op.name
         where = f"{name}, used at {origin_text(node.origin)}"

@@ -369,10 +369,16 @@ def _check_complete(roots: Sequence[Expr], leaves: Sequence[Expr]) -> None:
 def _check_used(roots: Sequence[Expr], ins: Sequence[In], leaves: Sequence[Expr], how: str) -> None:
     if how not in ("raise", "warn", "ignore"):
         raise FuseValueError(f"on_unused_input is 'raise', 'warn' or 'ignore', not {how!r}")
-    fixed = [r for r in roots if all(isinstance(n, Constant) or not n.is_leaf for n in toposort([r]))]
-    if how == "ignore" or any(rank_of(r.type) in (0, 1) and r.type.dtype == "int64" for r in fixed):
+    if how == "ignore":
+        return
+    order = toposort(roots)
+    varying: set[Expr] = set()
+    for n in order:
+        if n.is_leaf and not isinstance(n, Constant) or not varying.isdisjoint(n.args):
+            varying.add(n)
+    if any(r not in varying and rank_of(r.type) in (0, 1) and r.type.dtype == "int64" for r in roots):
         return  # shapes that types tell
-    used = set(toposort(roots))
+    used = set(order)
     for node in list(used):  # a derivative uses what it was derived from, even where it does not need it
         used.update(noted(node, "derived_from", ()), toposort(noted(node, "given_with", ())))
     for i, (item, leaf) in enumerate(zip(ins, leaves, strict=True)):

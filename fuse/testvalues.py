@@ -88,7 +88,7 @@ def _known(node: Expr) -> Any:
     if node.op is CONSTANT:
         return node.data
     if node.op is SHARED:
-        return node.container.value
+        return node.container.array
     value = tagged(node, "test_value", _NONE)
     if value is _NONE or node.op is not INPUT:
         return value

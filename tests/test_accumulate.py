@@ -68,7 +68,7 @@ def test_updates_change_the_array_of_their_shared_variable() -> None:
         a, b = rng.normal(size=(n, 30)), rng.normal(size=(n, 20))
         f(a, b)
         wanted = wanted - 0.1 * (a.T @ b)
-        places.add(w.get_value(borrow=True).ctypes.data)
+        places.add(w.container.array.ctypes.data)
         np.testing.assert_allclose(w.get_value(), wanted, rtol=1e-10, atol=1e-12)
     assert len(places) == 1
 

@@ -725,7 +725,7 @@ def test_indices_are_looked_at_where_other_axes_are_empty():
 
 @pytest.mark.parametrize("of", ["its own transpose", "its own row", "a clone"])
 def test_updates_are_not_written_over_what_is_read_elsewhere(of):
-    """``get_value(borrow=True)`` hands out the very array that an update in place writes to, and so does a clone."""
+    """``get_value(borrow=True)`` hands out the very array that an update in place would write to; a clone has it."""
     start = np.arange(9.0).reshape(3, 3)
     s, x = fuse.shared(start), T.dmatrix("x") if of == "its own transpose" else T.dvector("x")
     clone = s.clone()

@@ -9,7 +9,7 @@ import fuse.tensor as T
 from fuse.codegen import interpret
 from fuse.codegen.kernel import Loop, walk
 from fuse.codegen.program import compile_program
-from fuse.codegen.region import MAX_ARRAYS
+from fuse.codegen.region import MAX_ARRAYS, MAX_RESULTS
 from fuse.codegen.wellformed import check
 
 RNG = np.random.default_rng(7)
@@ -132,10 +132,10 @@ def test_updates_are_computed_in_place_where_nothing_else_reads_the_old_value():
     w = fuse.shared(np.arange(4.0), "w")
     x = T.vector("x")
     step = fuse.function([x], (w * x).sum(), updates=[(w, w - 0.5 * x)])
-    storage = w.get_value(borrow=True)
+    storage = w.container.array
     assert step(np.ones(4)) == 6.0
     np.testing.assert_array_equal(w.get_value(), np.arange(4.0) - 0.5)
-    assert w.get_value(borrow=True) is storage
+    assert w.container.array is storage
     old = fuse.function([x], w, updates=[(w, w + x)])
     kept = old(np.ones(4))
     np.testing.assert_array_equal(kept, np.arange(4.0) - 0.5)
@@ -241,3 +241,19 @@ def test_what_a_thread_keeps_for_itself_may_lie_along_several_axes():
     want = 4 * out * np.cos(2 * value) - 2 * out.mean((1, 2), keepdims=True)
     np.testing.assert_allclose(got[0], (out**2).sum(), rtol=1e-12)
     np.testing.assert_allclose(got[1], want, rtol=1e-11, atol=1e-13)
+
+
+def test_many_results_are_spread_over_kernels_that_read_one_another_little():
+    """Compile time grows faster than linearly with the arrays of one kernel."""
+    x = T.dvector("x")
+    once = T.exp(x)
+    factors = [k + 0.5 for k in range(150)]
+    for results in ([T.tanh(x * k) for k in factors], [once * k for k in factors]):
+        f = fuse.function([x], results)
+        stored = [len(launcher.region.outputs) for launcher in f.fn.planned.launchers]
+        assert len(stored) == 2 and max(stored) <= MAX_RESULTS + 1
+        assert sum(stored) <= 151  # the exponential alone is stored besides
+        value = np.linspace(-1, 1, 5)
+        for k, got in zip(factors, f(value), strict=True):
+            want = np.exp(value) * k if results[0].op.name == "mul" else np.tanh(value * k)
+            np.testing.assert_allclose(got, want, rtol=1e-14)

@@ -261,3 +261,25 @@ def test_files_in_an_archive_are_told_by_the_archive(monkeypatch, tmp_path):
         archive.write_text(text)
         told.add(plans._environment.__wrapped__())
     assert len(told) == 2
+
+
+def test_plans_of_many_kernels_are_stored_now_and_then(monkeypatch):
+    """Each kernel stored the whole plan anew: the first call took a time that grew as the square of the updates."""
+    count = 3 * plans.MANY
+
+    def many():
+        cells = [fuse.shared(np.full(3, float(k))) for k in range(count)]
+        x = T.dscalar("x")
+        return fuse.function([x], updates=[(s, s + x) for s in cells]), cells
+
+    stored = []
+    save = plans.Origin.save
+    monkeypatch.setattr(plans.Origin, "save", lambda self: (stored.append(self.kernels), save(self)))
+    f, _ = many()
+    f(1.0)
+    assert stored[-1] == count and plans.MANY < len(stored) < plans.MANY + 12
+    forget()
+    (f, cells), plannings = planned(many)
+    f(1.0)
+    assert plannings == 0 and stored[-1] == count and len(stored) == stored.index(count) + 1
+    assert all(np.array_equal(s.get_value(), np.full(3, k + 1.0)) for k, s in enumerate(cells))

@@ -212,3 +212,45 @@ def test_another_process_finds_values_and_structure():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "w (3,) [0.0, 1.0, 2.0] True", done.stderr
+
+
+HANDED_OUT = {
+    "get_value": lambda s: s.get_value(borrow=True),
+    "container.value": lambda s: s.container.value,
+    "container.data": lambda s: s.container.data,
+    "container.storage": lambda s: s.container.storage[0],
+}
+
+
+@pytest.mark.parametrize("hand_out", HANDED_OUT.values(), ids=HANDED_OUT)
+def test_an_array_that_was_handed_out_is_not_updated_in_place(hand_out):
+    s, x = fuse.shared(np.arange(3.0)), T.dvector("x")
+    step = fuse.function([x], updates=[(s, s + x)])
+    step(np.ones(3))
+    held = hand_out(s)
+    held[0] = 7.0  # which the next call reads
+    step(held[::-1])
+    assert held.tolist() == [7.0, 2.0, 3.0] and s.get_value().tolist() == [10.0, 4.0, 10.0]
+    own = s.container.array
+    step(np.ones(3))
+    assert s.container.array is own  # nobody else has it
+
+
+def test_an_array_that_was_put_into_the_container_is_not_updated_in_place():
+    mine, s = np.zeros(3), fuse.shared(np.ones(3))
+    s.container.value = mine
+    fuse.function([], updates=[(s, s + 1)])()
+    assert not mine.any() and s.get_value().tolist() == [1.0, 1.0, 1.0]
+
+
+def test_arrays_of_shared_variables_are_theirs_alone():
+    """What updates store shares no memory with inputs, results or other variables: only then may they be in place."""
+    x = T.dmatrix("x")
+    a, b, c, d, e = [fuse.shared(np.full((3, 3), k + 1.0)) for k in range(5)]
+    f = fuse.function([x], [x, a, a.T, x + 1, b], updates=[(a, b), (b, a), (c, x), (d, x + 1), (e, x.T)])
+    g = fuse.function([x], [e * 2], updates=[(d, e * 2), (c, e * 2), (e, a[::-1])], on_unused_input="ignore")
+    given = np.arange(9.0).reshape(3, 3)
+    for k in range(6):
+        held = [given, *(f if k % 2 else g)(given), *[s.container.array for s in (a, b, c, d, e)]]
+        for i, array in enumerate(held):
+            assert not any(np.may_share_memory(array, other) for other in held[:i])

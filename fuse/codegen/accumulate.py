@@ -134,7 +134,7 @@ def write_sum(writer: Writer, node: Expr, position: int) -> None:
     target = _updated(writer, node, position)
     over = None
     if target is not None:
-        made = old_value(writer, target, position, made)
+        made = old_value(writer, target, made)
         writer.in_place.add(node)
     elif node in writer.given:
         out = writer.given[node]
@@ -156,14 +156,9 @@ def write_sum(writer: Writer, node: Expr, position: int) -> None:
 
 def _updated(writer: Writer, node: Expr, position: int) -> Expr | None:
     """The shared variable that the step may change as it stands; else None."""
-    program, target = writer.program, node.args[0]
-    if target.op is not SHARED or program.takes_outputs or fails_later(writer, position):
+    target = node.args[0]
+    if writer.updated.get(node) is not target or writer.program.takes_outputs or fails_later(writer, position):
         return None
-    values = writer.results[len(program.outputs) :]
-    if not any(t is target and v is node for (t, _), v in zip(program.updates, values, strict=True)):
+    if writer.last_use.get(target) != position:
         return None
-    if writer.results.count(node) != 1 or writer.last_use.get(target) != position:
-        return None
-    bases = [see_through(v, writer.sizes).base for v in node.args[1:]]
-    read = [see_through(r, writer.sizes).base for r in writer.results if isinstance(r.type, TensorType)]
-    return None if target in (*bases, *read) else target
+    return None if target in [see_through(v, writer.sizes).base for v in node.args[1:]] else target

@@ -121,7 +121,7 @@ class _Translator:
                 self.words("check", self.all_of(tests), self.number(0))
             case ast.If(test=ast.Compare() as test, body=[ast.Return()]):
                 self.words("check", self.all_of([test]), self.number(0))
-            case ast.Assign(targets=[ast.Attribute(value=ast.Name(id=cell), attr="value")], value=ast.Name(id=name)):
+            case ast.Assign(targets=[ast.Attribute(value=ast.Name(id=cell), attr="array")], value=ast.Name(id=name)):
                 self.words("store", Pointer(self.scope[cell]), self.known(name))
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 self.assign(name, value)
@@ -195,7 +195,7 @@ class _Translator:
                 self.sizes[name] = self.dimension(self.known(array), k)
             case ast.BinOp() | ast.Call() | ast.Compare() | ast.IfExp() | ast.UnaryOp() if name.startswith("n"):
                 self.sizes[name] = self.size(value)
-            case ast.Attribute(value=ast.Name(id=cell), attr="value"):
+            case ast.Attribute(value=ast.Name(id=cell), attr="array"):
                 self.words("read", self.register(name), Pointer(self.scope[cell]))
             case ast.Name(id=other) if other in self.registers:
                 old = self.registers[other]
@@ -204,11 +204,7 @@ class _Translator:
                 self.ranks |= {new: self.ranks[old]} if old in self.ranks else {}
             case ast.IfExp(test=ast.Compare(left=ast.Attribute(value=ast.Name(id=cell))), body=ast.Name(id=old),
                            orelse=made):
-                self.reuse(name, cell, old, [], made)
-            case ast.IfExp(test=ast.BoolOp(op=ast.And(), values=[
-                    ast.Compare(left=ast.Attribute(value=ast.Name(id=cell))),
-                    ast.Call(func=ast.Name(id="apart"), args=[_, *others])]), body=ast.Name(id=old), orelse=made):
-                self.reuse(name, cell, old, others, made)
+                self.reuse(name, cell, old, made)
             case ast.Subscript(value=ast.Name(id=base), slice=index) if name in self.lendable and (
                     view := self.view(self.known(base), index, lent=True)) is not None:
                 self.registers[name] = view
@@ -217,13 +213,11 @@ class _Translator:
                     raise Untranslatable(name)
                 self.registers[name] = self.value(value)
 
-    def reuse(self, name: str, cell: str, old: str, others: Sequence[ast.expr], made: ast.expr) -> None:
-        """The old value of a shared variable as memory for the new one, where it is its own and apart from others."""
-        target, known, alone = self.register(name), self.registers[old], self.number(1)
-        for other in others:
-            alone = self.fresh("min", alone, self.fresh("apart", known, self.known(_name(other))))
+    def reuse(self, name: str, cell: str, old: str, made: ast.expr) -> None:
+        """The old value of a shared variable as memory for the new one, where it is its own."""
+        target, known = self.register(name), self.registers[old]
         operands = self.allocation(made)
-        self.words("reuse", target, known, Pointer(self.scope[cell]), alone, 2 + len(operands))  # words that follow
+        self.words("reuse", target, known, Pointer(self.scope[cell]), 2 + len(operands))  # words that follow
         self.new(target, operands)
 
     def results(self, registers: list[int]) -> None:

@@ -48,11 +48,10 @@ OPERATIONS = {
     "box": "r s",  # a size as a Python int
     "alias": "r r",
     "drop": "r",
-    "read": "r cell:p",  # cell.value
+    "read": "r cell:p",  # cell.array
     "store": "cell:p r",
-    "apart": "s r r",  # 1 where two arrays surely have no memory in common, or 0
-    # old, unless it is borrowed or ``alone`` is 0; then goes on to the "new" that follows
-    "reuse": "r old:r cell:p alone:s skip:i",
+    # old, unless it is borrowed; then goes on to the "new" that follows
+    "reuse": "r old:r cell:p skip:i",
     "single": "r",
     "list": "count:i registers",
     "dict": "count:i pairs of key:p and r",

@@ -26,7 +26,7 @@ class DeviceContainer(Container):
         return there.get() if there is not None else host.copy()
 
     @property
-    def value(self) -> Any:
+    def array(self) -> Any:
         host, there = _VALUE(self)
         if host is None:
             host = there.get()
@@ -35,9 +35,9 @@ class DeviceContainer(Container):
             _SET(self, (host, None))
         return host
 
-    @value.setter
-    def value(self, value: Any) -> None:
-        _SET(self, (value, None))
+    @array.setter
+    def array(self, array: Any) -> None:
+        _SET(self, (array, None))
 
     @property
     def borrowed(self) -> Any:
@@ -61,16 +61,16 @@ class DeviceContainer(Container):
         _SET(self, (None, array))
 
 
-_SLOT: Any = vars(Container)["value"]
+_SLOT: Any = vars(Container)["array"]
 _VALUE, _SET = _SLOT.__get__, _SLOT.__set__
 
 
 def moved(container: Container) -> DeviceContainer:
     """``container`` as one whose value lives on the device."""
     if not isinstance(container, DeviceContainer):
-        value = container.value
+        array = container.array
         container.__class__ = DeviceContainer
-        container.value = value
+        container.array = array
     assert isinstance(container, DeviceContainer)
     return container
 
@@ -85,7 +85,7 @@ def keeping(target: Expr) -> Callable[[Any], None]:
     """What stores an update."""
     if not isinstance(target.type, TensorType):
         def keep_as_is(value: Any) -> None:
-            target.container.value = value
+            target.container.array = value
 
         return keep_as_is
     cell = moved(target.container)

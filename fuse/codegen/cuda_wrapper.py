@@ -85,7 +85,7 @@ class DeviceWriter(SizeNames):
                     self.cells.append((give, leaf.container))
                     self.line(f"{name} = {give}()")
                 else:
-                    self.line(f"{name} = {self.give('cell', leaf.container)}.value")
+                    self.line(f"{name} = {self.give('cell', leaf.container)}.array")
             elif leaf.op is CONSTANT and not isinstance(leaf.type, TensorType):
                 self.env[leaf] = self.give("c", leaf.data)
         head = len(self.lines)

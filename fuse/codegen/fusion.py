@@ -20,6 +20,7 @@ from fuse.codegen.region import (
     INDEXED,
     LIGHT,
     MAX_BUFFERS,
+    MAX_RESULTS,
     SCATTERS,
     SEEN_THROUGH,
     AxisMap,
@@ -59,6 +60,7 @@ class Planner:
         self.small_first = small_first  # what is repeated along leading axes is computed before, in another kernel
         self.widened = False  # whether this would be another plan
         self.outputs = outputs
+        self.results = {see_through(o, sizes).base for o in outputs if o in sizes.of}
         self.unit_of: dict[Expr, int] = {}
         self.units: list[Region | Expr] = []
         self.order = Precedence()
@@ -180,13 +182,19 @@ class Planner:
                 continue
             if base in self.operands and not self.repeats(operand, node):
                 hard[self.unit_of[base]] = None
-            else:
-                for number in self.readers.get(base, ())[-3:]:
-                    soft[number] = None
+                if not self.is_full(self.unit_of[base]):
+                    continue
+            for number in self.readers.get(base, ())[-3:]:
+                soft[number] = None
         # A node without operands of its own computation joins what reads the same data.
         # The largest first: what is smaller is then merged into it, so that a long sum is planned in linear time.
         first = sorted(hard, key=lambda n: (-len(self.units[n].amap), -n))
         return first + [n for n in sorted(soft, reverse=True) if n not in hard]
+
+    def is_full(self, number: int) -> bool:
+        """Whether the kernel of this number has as many results as one may have."""
+        region = self.units[number]
+        return isinstance(region, Region) and region.results >= MAX_RESULTS
 
     # ------------------------------------------------------------ joining
     def try_join(self, node: Expr, operands: tuple[Operand, ...], number: int, region: Region) -> str:
@@ -199,6 +207,8 @@ class Planner:
 
     def join(self, node: Expr, operands: tuple[Operand, ...], number: int, region: Region) -> None:
         """Put ``node`` into ``region``; raises Cut, and leaves the region as it is, where it cannot be."""
+        if self.is_full(number):
+            raise Cut(f"the kernel would have more than {MAX_RESULTS} results")
         is_long = len(region.amap) >= self.max_nodes
         too_long = Cut(f"the kernel would have more than {self.max_nodes} operations")
         if is_long and not region.flat:
@@ -235,6 +245,7 @@ class Planner:
         if across:
             region.across.add(node)
         region.amap[node] = result
+        region.results += node in self.results
         self.unit_of.setdefault(node, number)
         region.early.update(early)
         for unit in measured:

@@ -25,11 +25,6 @@ def fits(out: Array | None, shape: tuple[int, ...], apart: tuple[Any, ...], alik
     return not any(np.may_share_memory(out, array) and not _is_same(out, array) for array in alike)
 
 
-def apart(array: Array, *others: Array) -> bool:
-    """Whether ``array`` has no memory that one of ``others`` may have too."""
-    return not any(np.may_share_memory(array, other) for other in others)
-
-
 def _is_plain(array: Array) -> bool:
     """Whether each element has a place of its own, on a whole multiple of its size."""
     return array.flags.aligned and (
@@ -107,14 +102,14 @@ def into(program: Any, outs: Sequence[Array | None]) -> Callable[..., list[Array
         targets += [target for target, _ in getattr(program, "updates", [])]
 
     def call(*values: Any) -> list[Array]:
-        before = [target.container.value for target in targets]
+        before = [target.container.array for target in targets]
         results = program.into(values, outs) if hasattr(program, "into") else program(*values)
         try:
             for out, result in zip(outs, results, strict=False):
                 agree(out, result)
         except ShapeError:  # nothing of a call that fails is stored
             for target, value in zip(targets, before, strict=True):
-                target.container.value = value
+                target.container.array = value
             raise
         for k, out in enumerate(outs):
             if out is not None and out is not results[k]:

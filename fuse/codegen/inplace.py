@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from fuse.codegen.calls import is_checked
 from fuse.codegen.launch import Launcher
-from fuse.codegen.region import INDEXED, SEEN_THROUGH, Region, see_through
+from fuse.codegen.region import INDEXED, SEEN_THROUGH, Region
 from fuse.codegen.sizes import Size, Sizes
 from fuse.codegen.tape import is_long
-from fuse.expr import INPUT, SHARED, Constant, Expr, toposort
-from fuse.types import TensorType
+from fuse.expr import Constant, Expr, toposort
 
 if TYPE_CHECKING:
     from fuse.codegen.wrapper import Writer
@@ -19,29 +18,21 @@ if TYPE_CHECKING:
 
 def in_place_targets(writer: Writer, region: Region, position: int, launcher: Launcher) -> dict[Expr, Expr]:
     """Region outputs that are updates computed over the old value of their shared variable."""
-    program = writer.program
     out: dict[Expr, Expr] = {}
-    if program.takes_outputs or fails_later(writer, position):  # the shapes of given arrays are checked last
+    if writer.program.takes_outputs or fails_later(writer, position):  # the shapes of given arrays are checked last
         return out
-    values = writer.results[len(program.outputs) :]
-    for (target, _), value in zip(program.updates, values, strict=True):
-        if value not in region.outputs or value in out or writer.results.count(value) != 1:
-            continue
-        if writer.last_use.get(target) != position or target in writer.results:
+    for value in region.outputs:
+        target = writer.updated.get(value)
+        if target is None or writer.last_use.get(target) != position:
             continue
         if region.loads.get(target) != region.amap[value] or target.type.dtype != value.type.dtype:
             continue
         if any(n.op.name in INDEXED for n in region.amap) or not _one_sweep(launcher, target, value):
             continue
-        if any(see_through(r, writer.sizes).base is target for r in writer.results if isinstance(r.type, TensorType)):
-            continue
         if not reads_once(writer, region, target):
             continue
         # Two parameters of a kernel may be the same array where both are used at the same index only.
-        if any(
-            writer.last_use.get(value, -1) > position and _unit_reads(u, value)
-            for u in writer.plan.units[position + 1 :]
-        ):
+        if writer.last_read.get(value, -1) > position:
             continue
         out[value] = target
     return out
@@ -105,16 +96,13 @@ def fails_later(writer: Writer, position: int) -> bool:
     return bool(writer.guards) or writer.last_risk > position
 
 
-def old_value(writer: Writer, target: Expr, position: int, made: str) -> str:
+def old_value(writer: Writer, target: Expr, made: str) -> str:
     """The text of the memory of an update: the old value's where that is the variable's own, and ``made``, new memory.
 
-    What is read from then on may be in the old memory too: ``get_value(borrow=True)`` hands it out, clones have it.
+    No other array is in memory that is a variable's own: see `Container`.
     """
     old, cell = writer.env[target], writer.cells[target]
-    read = [v for v in writer.env if v.op in (INPUT, SHARED) and v is not target and isinstance(v.type, TensorType)]
-    others = [writer.env[v] for v in read if v.type.ndim and writer.last_use.get(v, -1) >= position]
-    apart = f" and apart({', '.join([old, *others])})" if others else ""
-    return f"{old} if {cell}.borrowed is not {old}{apart} else {made}"
+    return f"{old} if {cell}.borrowed is not {old} else {made}"
 
 
 def reads_once(writer: Writer, region: Region, target: Expr) -> bool:
@@ -191,8 +179,3 @@ def _one_sweep(launcher: Launcher, target: Expr, value: Expr) -> bool:
     if is_long(found.bodies[loads[0][0]]):  # a tape reads an array where a value of it is used
         return False
     return min(stores) > max(loads)
-
-
-def _unit_reads(unit: Any, value: Expr) -> bool:
-    """Whether a unit of a plan reads ``value``."""
-    return value in unit.loads if isinstance(unit, Region) else value in toposort([unit])

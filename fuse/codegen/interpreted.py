@@ -93,7 +93,7 @@ class ReferenceProgram:
         for i, (node, value) in enumerate(zip(self.inputs, values, strict=True)):
             memory[i] = node.type.filter(value)
         for slot, container in self._shared:
-            memory[slot] = container.value
+            memory[slot] = container.array
         for slot, data in self._fixed:
             memory[slot] = data
         held = [m for m in memory if m is not None]
@@ -129,7 +129,7 @@ class ReferenceProgram:
     def store(self, values: Sequence[Array]) -> None:
         """Give the updated shared variables their new values."""
         for target, value in zip(self.targets, values, strict=True):
-            target.container.value = value
+            target.container.array = value
 
     def __call__(self, *values: Any) -> list[Array]:
         results = self.compute(values)
@@ -143,7 +143,7 @@ class ReferenceProgram:
         names = {node: f"v{i}" for node, i in self._slot.items()}
         lines = [f"def program({', '.join(names[i] for i in self.inputs)}):"]
         for slot, container in self._shared:
-            lines.append(f"    v{slot} = shared  # {container.value.dtype}{container.value.shape}")
+            lines.append(f"    v{slot} = shared  # {container.array.dtype}{container.array.shape}")
         for slot, data in self._fixed:
             lines.append(f"    v{slot} = {np.array2string(data, threshold=8).replace(chr(10), '')}  # {data.dtype}")
         for node, slot, args, _ in self._steps:
@@ -223,7 +223,7 @@ class DebugProgram:
             except DebugModeError as error:
                 raise DebugModeError(f"{error}{self._blamed(values)}") from None
         got = self.compiled(*values)
-        stored = [t.container.value for t in self.targets]
+        stored = [t.container.array for t in self.targets]
         for i, (want, have) in enumerate(zip(expected, [*got, *stored], strict=True)):
             _compare(self._what(i), self.plain.results[i], want, np.asarray(have), "as compiled")
         return list(got)

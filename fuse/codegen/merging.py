@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fuse.codegen.region import (
     GENERATORS,
     INDEXED,
+    MAX_RESULTS,
     SCATTERS,
     AxisMap,
     Operand,
@@ -41,6 +42,8 @@ def merge_others(planner: Planner, node: Expr, operands: tuple[Operand, ...], nu
         if planner.order.is_after(other, number) or any(planner.unit_of[base] == other for base in region.early):
             continue
         if len(source.amap) + len(region.amap) > planner.max_nodes and not _both_flat(region, source):
+            continue
+        if source.results + region.results > MAX_RESULTS:
             continue
         _merge(planner, region, number, source, other, operand, node)
 
@@ -129,6 +132,7 @@ def _take_over(
     """Make everything of ``source``, the unit ``other``, part of ``region``; an empty region stays in its place."""
     for base, m in source.amap.items():
         region.amap.setdefault(base, rename(m))
+    region.results += source.results
     region.domain.update({b: rename(m) for b, m in source.domain.items()})
     region.repeated |= source.repeated
     region.across |= source.across

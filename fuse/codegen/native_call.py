@@ -17,8 +17,6 @@ from fuse.codegen.call_words import CODES
 from fuse.codegen.native_registers import PAYLOAD, Registers
 from fuse.codegen.vectorcall import PLAN
 
-LARGEST_ELEMENT = 16  # bytes: of a complex number
-
 CPYTHON = ("Py_IncRef", "Py_DecRef", "PyErr_Occurred", "PyErr_Clear", "PyErr_ExceptionMatches", "PyErr_SetObject",
            "PyObject_Vectorcall", "PyFloat_FromDouble", "PyLong_AsLongLongAndOverflow", "PyLong_FromLongLong",
            "PyObject_GetAttr", "PyObject_SetAttr", "PyList_New", "PyList_SetItem", "PyTuple_GetItem", "PyTuple_New",
@@ -29,7 +27,7 @@ GONE = "this function is no more"
 OBJECTS: dict[str, Any] = {
     "type_float": float, "type_int": int, "type_float64": np.float64, "type_float32": np.float32,
     "type_int64": np.int64,
-    "number_zero": 0, "name_value": "value", "name_borrowed": "borrowed", "object_none": None,
+    "number_zero": 0, "name_array": "array", "name_borrowed": "borrowed", "object_none": None,
     "type_exception": Exception, "type_memory_error": MemoryError,
     "type_recursion_error": RecursionError, "type_value_error": ValueError,
     "text_stuck": STUCK, "text_gone": GONE,
@@ -227,42 +225,19 @@ class _Interpreter(Registers):
 
     def do_read(self) -> None:
         place, cell = self.place(), self.object()
-        value = self(f"call ptr @PyObject_GetAttr(ptr {cell}, ptr @name_value)")
+        value = self(f"call ptr @PyObject_GetAttr(ptr {cell}, ptr @name_array)")
         self.store("ptr", self.some(value, self.error), place)
 
     def do_store(self) -> None:
         cell, value = self.object(), self.load("ptr", self.place())
-        failed = self(f"call i32 @PyObject_SetAttr(ptr {cell}, ptr @name_value, ptr {value})")
+        failed = self(f"call i32 @PyObject_SetAttr(ptr {cell}, ptr @name_array, ptr {value})")
         self.require(self(f"icmp eq i32 {failed}, 0"), self.error)
 
-    def reach(self, item: str) -> tuple[str, str]:
-        """Addresses that no element of an array is below, and that none goes beyond."""
-        data = self(f"ptrtoint ptr {self.field('ptr', item, self.head)} to i64")
-        ends = {"slt": self.slot("i64", data), "sgt": self.slot("i64", data)}
-        sizes, strides = self.field("ptr", item, self.head + 16), self.field("ptr", item, self.head + 24)
-        with self.loop(self(f"sext i32 {self.field('i32', item, self.head + 8)} to i64")) as i:
-            steps = self(f"sub i64 {self.load('i64', self.item(sizes, i))}, 1")
-            way = self(f"mul i64 {steps}, {self.load('i64', self.item(strides, i))}")
-            for comparison, end in ends.items():
-                more = self(f"select i1 {self(f'icmp {comparison} i64 {way}, 0')}, i64 {way}, i64 0")
-                self.store("i64", self(f"add i64 {self.load('i64', end)}, {more}"), end)
-        return self.load("i64", ends["slt"]), self(f"add i64 {self.load('i64', ends['sgt'])}, {LARGEST_ELEMENT}")
-
-    def do_apart(self) -> None:
-        target = self.item(self.numbers, self.word())
-        arrays = [self.load("ptr", self.place()) for _ in range(2)]
-        for item in arrays:
-            self.require(self.same(self.field("ptr", item, self.head - 8), "@PyArray_Type"), self.slow)
-        (low, high), (start, end) = map(self.reach, arrays)
-        before, behind = self(f"icmp sle i64 {high}, {start}"), self(f"icmp sle i64 {end}, {low}")
-        self.store("i64", self(f"zext i1 {self(f'or i1 {before}, {behind}')} to i64"), target)
-
     def do_reuse(self) -> None:
-        place, old, cell, alone = self.place(), self.load("ptr", self.place()), self.object(), self.size()
-        skip = self.word()
+        place, old, cell, skip = self.place(), self.load("ptr", self.place()), self.object(), self.word()
         borrowed = self.some(self(f"call ptr @PyObject_GetAttr(ptr {cell}, ptr @name_borrowed)"), self.error)
         self.do(f"call void @Py_DecRef(ptr {borrowed})")
-        with self.when(self(f"and i1 {self(f'icmp ne ptr {borrowed}, {old}')}, {self(f'icmp ne i64 {alone}, 0')}")):
+        with self.when(self(f"icmp ne ptr {borrowed}, {old}")):
             self.store("i1", "true", self.updating)
             self.do(f"call void @Py_IncRef(ptr {old})")
             self.store("ptr", old, place)

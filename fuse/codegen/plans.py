@@ -8,14 +8,16 @@ Object code is not in here: the loader keeps it under each kernel's key, and a p
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -46,8 +48,10 @@ if TYPE_CHECKING:
 
 Array = Any
 MEMORY_LIMIT = 512  # plans kept for being asked for again
+MANY = 32  # kernels beyond which a plan is not stored after each of them
 
 _records: OrderedDict[str, dict[str, Any]] = OrderedDict()
+_unsaved: WeakSet[Origin] = WeakSet()  # those with kernels that are not stored yet
 
 
 # ---------------------------------------------------------------- what a plan depends on
@@ -172,11 +176,10 @@ class Origin:
                 runner.ready(tuple(layouts), callback, recipe)
             if not runner.recipes and self.program.updates and f"kernel{number}(" in record["text"]:
                 return None  # see Stored.make: a call may fail only before anything is updated in place
-            runner.changed = self.keep
             runners.append(runner)
         scope = {name: self._value(data) for name, data in record["scope"].items()}
         shared = [self.order[i] for i in record["shared"]]
-        self.runners, self.record = runners, dict(record)
+        self.watch(runners, {**record, "kernels": list(record["kernels"])})
         return Found(record["text"], scope, runners, shared, record["assumes"])
 
     # ------------------------------------------------------------ storing
@@ -184,34 +187,50 @@ class Origin:
         """Store the new plan, now and whenever a kernel of it is compiled."""
         if self.key is None:
             return
-        self.runners = list(planned.launchers)
         describe = Describer(self.program, self.order)
         try:
             scope = {name: describe(value) for name, value in planned.scope.items() if not isinstance(value, Runner)}
             shared = [describe.index[s] for s in planned.shared]
         except (Unstorable, KeyError):
             return
-        self.record = {
+        self.watch(planned.launchers, {
             "text": planned.wrapper_source, "scope": scope, "shared": shared, "assumes": bool(planned.assumed),
-        }
-        for runner in self.runners:
-            runner.changed = self.keep
-        self.keep()
-
-    def keep(self) -> None:
-        """Store the plan with the kernels that there are now."""
-        assert self.key is not None
-        kernels = []
-        for runner in self.runners:
-            made = list(runner.recipes.items())  # at once: other threads may be making some
-            stored = [(layouts, recipe) for layouts, recipe in made if recipe.key]
-            kernels.append({
-                "count": runner.count, "orders": runner.orders, "alike": runner.alike,
-                "variants": [[list(x), data_of_recipe(r)] for x, r in stored],
-            })
-        self.record = {**self.record, "kernels": kernels}
+            "kernels": [_data_of_kernels(runner) for runner in planned.launchers],
+        })
         _remember(self.key, self.record)
+        self.save()
+
+    def watch(self, runners: Sequence[Runner], record: dict[str, Any]) -> None:
+        """Take in the plan ``record``, and hear of the kernels that its runners get from now on."""
+        self.runners, self.record = list(runners), record
+        self.kernels = sum(len(runner.recipes) for runner in runners)
+        self.saved, self.without = self.kernels, sum(not runner.recipes for runner in runners)
+        for number, runner in enumerate(runners):
+            runner.changed = partial(self.kernel_made, number)
+
+    def kernel_made(self, number: int) -> None:
+        """Note a further kernel, and store the plan: one of many kernels where it is complete now, or a quarter larger.
+
+        To store it after each of them takes a time that grows as the square of how many there are. What is not stored
+        yet is when the process ends.
+        """
+        assert self.key is not None
+        runner = self.runners[number]
+        self.record["kernels"][number] = _data_of_kernels(runner)
+        _remember(self.key, self.record)
+        self.kernels += 1
+        self.without -= len(runner.recipes) == 1
+        complete = not self.without and len(runner.recipes) == 1
+        if self.kernels <= MANY or complete or self.kernels * 4 >= self.saved * 5:
+            self.save()
+        else:
+            _unsaved.add(self)
+
+    def save(self) -> None:
+        assert self.key is not None
+        self.saved = self.kernels
         load.store().save(self.key, {"plan": self.record}, b"")
+        _unsaved.discard(self)
 
     # ------------------------------------------------------------ values of the scope
     def _value(self, data: Any) -> Any:
@@ -273,6 +292,18 @@ class Stored(Runner):
         flags = layouts[self.count :]
         known = max(usable, key=lambda known: known[self.count :] == flags)
         return rearranged(self.variants[known], known, self.recipes[known].argtypes), None
+
+
+def _data_of_kernels(runner: Runner) -> dict[str, Any]:
+    made = list(runner.recipes.items())  # at once: other threads may be making some
+    variants = [[list(layouts), data_of_recipe(recipe)] for layouts, recipe in made if recipe.key]
+    return {"count": runner.count, "orders": runner.orders, "alike": runner.alike, "variants": variants}
+
+
+@atexit.register
+def _save_the_rest() -> None:
+    for origin in list(_unsaved):
+        origin.save()
 
 
 def _remember(key: str, record: dict[str, Any]) -> None:

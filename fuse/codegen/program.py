@@ -156,7 +156,7 @@ class Program:
             for v, value in zip(self.inputs, values, strict=True)
         ]
         single = {}
-        for leaf, array in [*zip(self.inputs, arrays, strict=True), *((s, s.container.value) for s in self.shared)]:
+        for leaf, array in [*zip(self.inputs, arrays, strict=True), *((s, s.container.array) for s in self.shared)]:
             static = tuple(
                 [1 if n == 1 and m is None else m for n, m in zip(np.shape(array), leaf.type.shape, strict=True)]
             )
@@ -169,7 +169,7 @@ class Program:
                 self.made(refined, "other sizes")
         variant = self._variants.get(key)
         if variant is not None:
-            extra = [s.container.value for s in self.shared if s in single]
+            extra = [s.container.array for s in self.shared if s in single]
             out = variant(*arrays, *extra)
             return self._finish(out)
         return self._interpreted(arrays)
@@ -211,7 +211,7 @@ class Program:
     def _finish(self, out: list[Array]) -> list[Array]:
         count = len(self.outputs)
         for (target, _), value in zip(self.updates, out[count:], strict=True):
-            target.container.value = value
+            target.container.array = value
         return out[:count]
 
     # ------------------------------------------------------------ views for people

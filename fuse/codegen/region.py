@@ -19,6 +19,7 @@ MAX_BUFFERS = 40
 # which reads what it computed), they are planned again with fewer operations.
 NODE_LIMITS = (500, 120, 60)
 MAX_ARRAYS = 48
+MAX_RESULTS = 128  # of a program, in one kernel, be it as long as it likes
 LIGHT = 2  # arithmetic on one array that is repeated in another kernel rather than written and read again
 CHEAP = 6  # arithmetic on a smaller operand that is repeated rather than stored
 
@@ -77,6 +78,7 @@ class Region:
     turned: set[Expr] = field(default_factory=set)  # those that are read at several places, such as m + m.T
     spaces: dict[frozenset[int], None] = field(default_factory=dict)
     outputs: list[Expr] = field(default_factory=list)
+    results: int = 0  # how many of its nodes are results of the program
     # Sums across the nest of loops (over rows, beside values per row): added up in their output, not read again here.
     across: set[Expr] = field(default_factory=set)
     whole: set[Expr] = field(default_factory=set)  # arrays that must be there before the kernel: indexed by value

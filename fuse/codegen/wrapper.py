@@ -31,7 +31,7 @@ from fuse.codegen.inplace import alike_operands, in_place_targets, old_value, re
 from fuse.codegen.joins import into_joins, join
 from fuse.codegen.joins import prepare as prepare_join
 from fuse.codegen.launch import Launcher
-from fuse.codegen.liveness import escaping, last_uses
+from fuse.codegen.liveness import escaping, last_reads, last_uses, updated
 from fuse.codegen.loop_group import groups, write_member
 from fuse.codegen.loop_run import write_loop
 from fuse.codegen.order import orders
@@ -76,7 +76,6 @@ class Writer(SizeNames):
             "copyto": np.copyto,
             "increase": increase,
             "SizeMismatch": SizeMismatch,
-            "apart": given.apart,
         }
         self.given: dict[Expr, str] = {}  # names of arrays that the call gives for results
         if program.takes_outputs:
@@ -96,6 +95,8 @@ class Writer(SizeNames):
         self.cells: dict[Expr, str] = {}
         self.views: dict[Expr, list[str]] = {}  # names of views, by what they are views of
         self.last_use = last_uses(self.plan, self.results, self.sizes)
+        self.last_read = last_reads(self.plan)
+        self.updated = updated(self.results, program.updates)
         self.ending: dict[int, list[Expr]] = {}
         for node, position in self.last_use.items():
             self.ending.setdefault(position, []).append(node)
@@ -183,7 +184,7 @@ class Writer(SizeNames):
             if leaf.op is SHARED:
                 name = self.fresh("w")
                 self.cells[leaf] = self.give("shared", leaf.container)
-                self.line(f"{name} = {self.cells[leaf]}.value")
+                self.line(f"{name} = {self.cells[leaf]}.array")
                 self.env[leaf] = name
             elif leaf.op is CONSTANT:
                 self.env[leaf] = self.give("c", leaf.data)
@@ -298,7 +299,7 @@ class Writer(SizeNames):
         made: list[Expr] = []
         for node in region.outputs:
             if node in in_place:
-                memory_of = old_value(self, in_place[node], position, self.empty_text(node))
+                memory_of = old_value(self, in_place[node], self.empty_text(node))
                 name = self.fresh("t")
                 self.line(f"{name} = {memory_of}")
                 self.env[node] = name
@@ -408,7 +409,7 @@ class Writer(SizeNames):
             for k, name in enumerate(returned):
                 self.line(f"agree(out{k}, {name})")
         for target, name in stored:
-            self.line(f"{self.give('shared', target.container)}.value = {name}")
+            self.line(f"{self.give('shared', target.container)}.array = {name}")
         self.line(f"return [{', '.join(returned)}]")
 
     def result(self, value: Expr, taken: set[Expr], target: Any) -> str:

@@ -18,22 +18,32 @@ from fuse.types import BFLOAT16, TensorType, refuse_masked
 class Container:
     """The cell that holds the value of a shared variable; clones hold the same one.
 
-    ``borrowed`` is an array that belongs to the user: as long as it is the value, updates are not made in place.
+    ``borrowed`` is an array that others may have as well, since they gave it or were given it: as long as it is the
+    value, updates are not made in place. Any other value is the cell's alone, and no other array shares its memory.
     """
 
-    __slots__ = ("borrowed", "value")
+    __slots__ = ("array", "borrowed")
 
     def __init__(self, value: np.ndarray[Any, Any], borrowed: bool = False) -> None:
-        self.value = value
+        self.array = value
         self.borrowed = value if borrowed else None
 
     def read(self) -> np.ndarray[Any, Any]:
         """A copy of the value."""
-        return self.value.copy()
+        return self.array.copy()
 
     @property
-    def data(self) -> np.ndarray[Any, Any]:
-        return self.value
+    def value(self) -> np.ndarray[Any, Any]:
+        """The value itself, which the caller may keep, and change."""
+        value = self.borrowed = self.array
+        return value
+
+    @value.setter
+    def value(self, value: np.ndarray[Any, Any]) -> None:
+        self.borrowed = value  # in this order: another thread may be about to update in place
+        self.array = value
+
+    data = value
 
     @property
     def storage(self) -> list[np.ndarray[Any, Any]]:
@@ -82,7 +92,9 @@ class SharedVariable(Expr):
         return True
 
     def get_value(self, borrow: bool = False, return_internal_type: bool = False) -> np.ndarray[Any, Any]:
-        """The value: a copy, or with ``borrow`` the array itself, which later calls may change.
+        """The value: a copy, or with ``borrow`` the array itself.
+
+        What is written into that array is the variable's value, until an update or `set_value` gives it another one.
 
         >>> shared([1.0, 2.0]).get_value()
         array([1., 2.])
@@ -103,18 +115,17 @@ class SharedVariable(Expr):
         value = self.type.filter(new_value, strict=self.strict, allow_downcast=self.allow_downcast)
         borrowed = borrow and value is new_value
         if not isinstance(self.type, TensorType):
-            self.container.value = value if borrowed else self.type.copied(value)
+            self.container.array = value if borrowed else self.type.copied(value)
             return
-        if borrowed:  # in this order: another thread may be about to update in place
-            self.container.borrowed = value
+        if borrowed:
             self.container.value = value
         else:
-            self.container.value = _own(value, new_value)
+            self.container.array = _own(value, new_value)
             self.container.borrowed = None
 
     def zero(self, borrow: bool = False) -> None:
         """Set every element to 0."""
-        self.container.value = np.zeros_like(self.container.value)
+        self.container.array = np.zeros_like(self.container.array)
 
     @property
     def value(self) -> np.ndarray[Any, Any]:
@@ -128,8 +139,8 @@ class SharedVariable(Expr):
     def __reduce__(self) -> Any:
         update = None if self.default_update is None else flattened(self.default_update)
         if not isinstance(self.type, TensorType):
-            return shared, (self.container.value, self.name)
-        fields = (self.type.dtype, self.type.shape, self.name, self.container.value, self.strict, self.allow_downcast)
+            return shared, (self.container.array, self.name)
+        fields = (self.type.dtype, self.type.shape, self.name, self.container.array, self.strict, self.allow_downcast)
         return _restored, fields, update  # the update comes last: it may refer to this variable
 
     def __setstate__(self, update: Any) -> None:
@@ -152,7 +163,7 @@ def _restored(
 
 
 def _copied(type_: Any, container: Container) -> Any:
-    return container.read() if isinstance(type_, TensorType) else type_.copied(container.value)
+    return container.read() if isinstance(type_, TensorType) else type_.copied(container.array)
 
 
 def _own(value: np.ndarray[Any, Any], given: Any) -> np.ndarray[Any, Any]:
@@ -244,7 +255,7 @@ def vector_length(x: Expr) -> int | None:
     (2, None)
     """
     if x.type.shape[0] is None and isinstance(x, SharedVariable):
-        return len(x.get_value(borrow=True))
+        return len(x.container.array)
     return x.type.shape[0]
 
 
