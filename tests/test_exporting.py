@@ -32,7 +32,9 @@ def formulas():
     yield "products", [m, n, v], [T.dot(m, v), T.dot(v, n), T.dot(v, v), T.dot(n.T, m.T)], [M, N, V]
     yield "views", [m, k], [m[1:, ::-2].T, m.reshape((2, 10))[1], m.dimshuffle(1, "x", 0), m[k[0], 1] + m[2, 3]], [M, K]
     yield "indices", [m, v, k], [v[k], m[:, k], T.grad(T.sqr(v[k]).sum(), v), T.inc_subtensor(v[k], 1.0)], [M, V, K]
-    yield "stores", [m, v], [T.set_subtensor(m[1:3, :2], 7.0), T.inc_subtensor(m[0], v), m * 1], [M, V]
+    yield "stores", [m, v], [
+        T.set_subtensor(m[1:3, :2], 7.0), T.inc_subtensor(m[0], v), T.inc_subtensor(T.dot(m, m.T)[1, 1:], v), m * 1,
+    ], [M, V]
     yield "joins", [m, v], [T.concatenate([m, m[:2] * 2]), T.stack([v[0], v[1] ** 2, 1.0]), T.arange(m.size)], [M, V]
     yield "complex", [v], [T.sqr(v + 1j).sum(), T.exp(v * 1j)], [V]
     yield "constants", [v], [v * np.arange(4.0), T.dot(np.arange(8.0).reshape(2, 4), v), v + np.nan], [V]
