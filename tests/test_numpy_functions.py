@@ -1,6 +1,8 @@
 """NumPy's rarer functions build expressions that have the values, shapes and dtypes that NumPy gives."""
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -151,3 +153,35 @@ def test_sizes_follow_from_sizes_that_are_known():
         assert fuse.tensor.repeat(v, given).eval({v: V, counts: [1, 0, 0, 2, 0]}).tolist() == [0, 3, 3]
     with pytest.raises(TypeError, match="counts of repeat are integers"):
         fuse.tensor.repeat(v, V)
+
+
+def test_integers_and_infinities_at_their_limits():
+    """Differences of integers wrapped around, a variance left an infinity out, and whole numbers became floats."""
+    i, u, b = np.array([2**31 - 1, 5], "int32"), np.array([0, 255], "uint8"), np.array([True, False])
+    gaps = np.array([[1, -np.inf, np.nan], [1, 2, np.nan], [np.nan] * 3])
+    large = np.array([1e200 + 0j, 3 + np.inf * 1j, -2 + 1j])
+
+    def several(i, u, b, gaps, large):
+        return [
+            np.isclose(i, -i), np.isclose(u, np.array([4294967295, 255], "uint32")), np.isclose(b, ~b),
+            np.allclose(b, b), np.floor(i), np.ceil(u), np.floor(b), np.ceil(gaps), np.nanvar(gaps, axis=1),
+            np.nanstd(gaps, axis=1, ddof=1), large**2, large**5, large**-3,
+        ]
+
+    given = i, u, b, gaps, large
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of NumPy's, that an axis has nothing but NaN
+        wanted = several(*given)
+    for have, want in zip(fuse.jit(several)(*given), wanted, strict=True):
+        assert have.dtype == np.asarray(want).dtype
+        np.testing.assert_allclose(have, want, rtol=1e-12)
+
+
+def test_shapes_that_numpy_refuses_are_refused():
+    x, square = np.ones(4), np.ones((2, 4))
+    for wrong, *given in [(np.cross, x, x), (np.full_like, x[:1], x), (np.full_like, x, square)]:
+        with pytest.raises(ValueError):
+            wrong(*given)
+        with pytest.raises(ValueError):
+            fuse.jit(wrong)(*given)
+    np.testing.assert_array_equal(fuse.jit(np.full_like)(square, x), square)

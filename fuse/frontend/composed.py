@@ -84,7 +84,8 @@ def isclose(x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: b
     array([ True, False])
     """
     x, y = as_expr(x), as_expr(y)
-    near = and_(isfinite(y), abs(x - y) <= atol + rtol * abs(y))
+    wide = cast(y, "float64") if y.type.dtype in ty.DISCRETE else y  # differences of integers may wrap around
+    near = and_(isfinite(y), abs(x - wide) <= atol + rtol * abs(wide))
     close = or_(near, eq(x, y))
     return or_(close, and_(isnan(x), isnan(y))) if equal_nan else close
 

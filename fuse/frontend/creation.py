@@ -136,7 +136,7 @@ def full_like(model: Any, fill_value: Any, dtype: Any = None) -> Expr:
     target = model.type.dtype if dtype is None else dtype_name(dtype)
     value = as_expr(fill_value)
     value = constant(value.data, dtype=target) if isinstance(value, Constant) else ew.cast(value, target)
-    return ew.fill(model, value)
+    return broadcast_to(value, sizes_of(model)) if value.type.ndim else ew.fill(model, value)
 
 
 # ---------------------------------------------------------------- diagonals and triangles, by comparing positions

@@ -259,7 +259,9 @@ def _nanvar(a: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> 
     if a.type.dtype in DISCRETE:
         return statistics.var(a, axis=axis, ddof=ddof, keepdims=keepdims)
     middle = _nanmean(a, axis=axis, keepdims=True)
-    squares = _nansum(ew.sqr(ew.abs(ew.sub(a, middle))), axis=axis, keepdims=keepdims)
+    squares = ew.sqr(ew.abs(ew.sub(a, middle)))  # of an infinity not a number, which is no element left out
+    kept = ew.switch(ew.isnan(a), np.asarray(0, squares.type.dtype), squares)
+    squares = reductions.sum(kept, axis=axis, keepdims=keepdims)
     count = ew.cast(ew.real(_counted(a, axis, keepdims)), squares.type.dtype)
     if ddof == 0:
         return ew.true_div(squares, count)
@@ -328,6 +330,7 @@ def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: An
 def cross_product(a: Any, b: Any, axis: int | None = -1) -> Expr:
     axis = -1 if axis is None else axis
     a, b = [axes.moveaxis(as_expr(v), axis, -1) for v in (a, b)]
+    a, b = [axes.specify_shape(v, [*[None] * (v.type.ndim - 1), 3]) for v in (a, b)]
     x, y = [[v[..., i] for i in range(3)] for v in (a, b)]
     parts = [x[i - 2] * y[i - 1] - x[i - 1] * y[i - 2] for i in range(3)]
     return axes.moveaxis(join.stack(parts, axis=-1), -1, axis)

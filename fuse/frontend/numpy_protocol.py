@@ -42,6 +42,8 @@ UFUNCS: dict[Any, Callable[..., Any]] = {
     np.positive: lambda x: x,
     **{getattr(np, n): later("numpy_more", word) for n, word in (("fabs", "fabs"), ("trunc", "whole"),
                                                                  ("reciprocal", "reciprocal"))},
+    np.floor: lambda x: x if x.type.dtype in DISCRETE else elementwise.floor(x),
+    np.ceil: lambda x: x if x.type.dtype in DISCRETE else elementwise.ceil(x),
     np.rint: lambda x: _round(elementwise.cast(x, "float64") if x.type.dtype in DISCRETE else x),
     np.conjugate: elementwise.conj, np.degrees: elementwise.rad2deg, np.radians: elementwise.deg2rad,
 }

@@ -98,12 +98,15 @@ def power(x, y):
     if x.real == 0.0 and x.imag == 0.0:
         return complex(0.0, 0.0) if y.real > 0.0 else complex(NAN, NAN)
     if y.imag == 0.0 and abs(y.real) < 100.0 and np.floor(y.real) == y.real:
-        n = int(abs(y.real))
-        result, base = complex(1.0, 0.0), x
+        n, base = int(abs(y.real)), x
+        while n & 1 == 0:
+            base = multiply(base, base)
+            n = n >> 1
+        result, n = base, n >> 1  # not 1 times it: of an infinity that is no number
         while n > 0:
+            base = multiply(base, base)
             if n & 1:
                 result = multiply(result, base)
-            base = multiply(base, base)
             n = n >> 1
         return result if y.real > 0.0 else divide(complex(1.0, 0.0), result)
     size = math.log(math.hypot(x.real, x.imag))
