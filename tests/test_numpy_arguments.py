@@ -1,6 +1,7 @@
 """NumPy's functions with all their arguments, by NumPy's names and places; scipy.special; fuse.numpy."""
 from __future__ import annotations
 
+import operator
 import warnings
 
 import numpy as np
@@ -248,3 +249,16 @@ def test_what_numpy_refuses_or_has_other_values_for():
         assert got.dtype == want.dtype
         np.testing.assert_array_equal(np.signbit(got), np.signbit(want))
         np.testing.assert_allclose(got, want)
+
+
+@pytest.mark.parametrize("name", [
+    "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "lt", "ge", "matmul",
+])
+def test_counts_are_weak_beside_float32_on_either_side_of_every_operator(name):
+    """Whether a user's line is meant is told by the frame that calls the operator: one more between them hid it."""
+    operator_of, x = getattr(operator, name), np.array([3, 2], "float32")
+    sides = [lambda x: operator_of(x, x.shape[0]), lambda x: operator_of(x.shape[0], x)]
+    for f in sides if name != "matmul" else [lambda x: operator_of(x, x) * x.shape[0]]:
+        have, want = fuse.jit(f, mode="FAST_COMPILE")(x), f(x)
+        assert have.dtype == want.dtype
+        np.testing.assert_allclose(have, want, rtol=1e-6)
