@@ -157,7 +157,7 @@ GOALS: tuple[Goal, ...] = (
     Goal("normalisations: 2.5× the best peer", _LARGE_NORMALISED, _ahead(2.5)),
     Goal("normalisations: ahead when small", _SMALL_NORMALISED, _ahead(1.0)),
     Goal("reductions: at the limit", _REDUCED, _limit(1.1)),
-    Goal("learning: ahead", ("learn/network *", "learn/dense*"), _ahead(1.0, *_COMPILERS)),
+    Goal("learning: ahead", ("learn/network *", "learn/dense*", "learn/deep*"), _ahead(1.0, *_COMPILERS)),
     Goal("logistic: 1.5×", ("learn/logistic*",), _ahead(1.5, *_COMPILERS)),
     Goal("dots: 5 % of NumPy", ("learn/network dots*",), _against("numpy", 1.05)),
     Goal("correlations: ahead of windows and BLAS", ("learn/correlate*",), _ahead(1.0, "numpy")),

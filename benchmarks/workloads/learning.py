@@ -1,4 +1,4 @@
-"""Learning: logistic regression and a network with one hidden layer, as values, as gradients, as steps of descent."""
+"""Learning: logistic regression and networks of one layer and of many, as values, as gradients, as steps."""
 
 from __future__ import annotations
 
@@ -75,6 +75,38 @@ def _network_operands(rng: np.random.Generator, n: int) -> Data:
     return {name: rng.standard_normal(shape) for name, shape in shapes.items()}
 
 
+_LAYERS = 20
+
+
+def _narrow_layers(rng: np.random.Generator, n: int, width: int) -> Data:
+    return {
+        "x": rng.standard_normal((n, width)),
+        **{f"w{k}": rng.standard_normal((width, width)) / np.sqrt(width) for k in range(_LAYERS)},
+        **{f"b{k}": np.zeros(width) for k in range(_LAYERS)},
+    }
+
+
+def _deep(m: Any, x: Any, *parameters: Any) -> Any:
+    """Return the cost of a network of many small layers: what a step takes is nearly all calls and kernels."""
+    for w, b in zip(parameters[:_LAYERS], parameters[_LAYERS:], strict=True):
+        x = m.tanh(m.dot(x, w) + b)
+    return m.mean((x - 1) ** 2)
+
+
+def _deep_by_hand(x: np.ndarray, *parameters: np.ndarray) -> tuple[Any, ...]:
+    layers = [x]
+    for w, b in zip(parameters[:_LAYERS], parameters[_LAYERS:], strict=True):
+        layers.append(np.tanh(layers[-1] @ w + b))
+    d = 2 * (layers[-1] - 1) / layers[-1].size
+    weights, biases = [], []
+    for k in reversed(range(_LAYERS)):
+        d = d * (1 - layers[k + 1] ** 2)
+        weights.insert(0, layers[k].T @ d)
+        biases.insert(0, d.sum(axis=0))
+        d = d @ parameters[k].T
+    return ((layers[-1] - 1) ** 2).mean(), *weights, *biases
+
+
 _BATCHES = {f"b{n}": {"n": n} for n in (60, 600, 10_000)}
 
 _MODELS = (  # name, data, formula, reference, parameters
@@ -122,6 +154,16 @@ WORKLOADS = (
         quick=(),
         data=_network_operands,
         formula=_network_dots,
+    ),
+    Workload(
+        name="learn/deep step",
+        sizes={"20 layers of 8 b4": {"n": 4, "width": 8}},
+        quick=(),
+        data=_narrow_layers,
+        formula=_deep,
+        reference=_deep_by_hand,
+        wrt=tuple(f"{kind}{k}" for kind in "wb" for k in range(_LAYERS)),
+        rate=0.1,
     ),
     Workload(
         name="learn/dense tanh",
