@@ -274,3 +274,27 @@ def test_products_alike_are_one_function_of_a_loop():
     for have, want in zip(f(rows[0], left, right), (rows[-1], slope, of_left), strict=True):
         np.testing.assert_allclose(have, want, rtol=1e-10, atol=1e-12)
     assert "def product2" not in f.fn.source and f.fn.source.count("  product1(") == 4 and lower.unsupported == []
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64"])
+def test_places_in_an_ordered_vector(dtype):
+    """In steps of a loop: NumPy's, where values repeat and are no numbers, too."""
+    def step(total, v):
+        places = [T.searchsorted(ordered, x, side=side) for x in (v, v[0]) for side in ("left", "right")]
+        return total + places[0].sum(), tuple(places)
+
+    ordered, sought = T.vector(dtype=dtype), T.matrix(dtype=dtype)
+    f = fuse.function([ordered, sought], [*fuse.loop(step, T.constant(0, dtype="int64"), sought)[1]])
+    assert "each step is a call" not in f.source
+    rng = np.random.default_rng(5)
+    for n in (1, 2, 7, 8, 33):
+        x = np.sort(rng.integers(-4, 5, n)).astype(dtype)
+        v = np.concatenate([x, x + 1, [-50, 50]]).astype(dtype)
+        if dtype != "int64":
+            x[-1] = np.nan if n > 2 else x[-1]
+            v = np.concatenate([v, [np.nan, np.inf, -np.inf]]).astype(dtype)
+        v = np.stack([v, v[::-1]])
+        wanted = [np.searchsorted(x, w, side=side) for w in (v, v[:, 0]) for side in ("left", "right")]
+        for found, one in zip(f(x, v), wanted, strict=True):
+            np.testing.assert_array_equal(found, one)
+    assert not any(found.any() for found in f(x[:0], v))

@@ -1,4 +1,4 @@
-"""Units of a loop's body that walk along one axis: positions of extremes, cumulative sums; and stacks of products."""
+"""Units of a loop's body that walk along one axis: positions, cumulative sums; and stacks of products."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -94,6 +94,47 @@ def _positions_by_rows(w: Writer, node: Expr, x: Place, loops: list[str], index:
     w.values[node] = out
 
 
+def _searched(w: Writer, node: Expr) -> None:
+    """Where values belong in an ordered vector; as in NumPy, what is no number belongs behind all others.
+
+    All values take the same steps, each without a branch, so that vectors of them are done at once.
+    """
+    if len(node.args) > 2 or any(a.type.dtype not in _NUMBERS for a in node.args):
+        raise NotCompiled(f"{node.op.name} of these arguments")
+    if node.args[0].type.dtype != node.args[1].type.dtype:
+        raise NotCompiled(f"{node.op.name} of several dtypes")
+    x, sought = w.place(node.args[0]), node.args[1]
+    (n,), u = x.shape, w.fresh("m")
+    value, at, there = f"{u}_value", f"{u}_at", f"{u}_there"
+    index = [w.fresh("o") for _ in range(sought.type.ndim)]
+    left = f"({there} < {value}) | (({value} != {value}) & ({there} == {there}))"
+    right = f"not (({value} < {there}) | (({there} != {there}) & ({value} == {value})))"
+    step = [
+        f"{u}_next = {at} + {u}_half", f"{u}_last = {u}_next if {u}_next < {n} else {n}",
+        f"{there} = load({x.buffer}, {x.at(f'({u}_last - 1)')})",
+        f"{u}_before = {left if node.params['side'] == 'left' else right}",
+        f"{at} = {u}_next if {u}_before & ({u}_next <= {n}) else {at}",
+    ]
+    if index:
+        source, out = w.place(sought), w.new(node)
+        loops = ["    " * d + f"for {i} in range({m}):" for d, (i, m) in enumerate(zip(index, out.shape, strict=True))]
+        loops.append("    " * len(index) + "independent()")
+        pad, to_out = "    " * len(index), f"{out.buffer}, {out.at(*index)}"
+        first = [*loops, f"{pad}store({to_out}, 0)"]
+        step = [f"{value} = load({source.buffer}, {source.at(*index)})", f"{at} = load({to_out})", *step,
+                f"store({to_out}, {at})"]
+        step = [*loops, *[pad + line for line in step]]
+        w.values[node] = out
+    else:
+        first = [f"{value} = {w.number(sought)}", f"{at} = 0"]
+        w.values[node] = at
+    w.lines += [
+        f"if {n} < 1:", "    return 3", *first, f"{u}_half = 1", f"while 2 * {u}_half <= {n}:",
+        f"    {u}_half = 2 * {u}_half", f"while {u}_half > 0:", *["    " + line for line in step],
+        f"    {u}_half = {u}_half // 2",
+    ]
+
+
 def _cumulative(w: Writer, node: Expr) -> None:
     arg, axis, dtype = node.args[0], node.params["axis"], node.type.dtype
     if dtype not in _NUMBERS or arg.type.dtype != dtype:
@@ -139,5 +180,6 @@ def _stack(w: Writer, node: Expr) -> None:
 
 POSITIONS = {"argmax": _position, "argmin": _position}
 ALONG = {
-    **POSITIONS, "cumsum": _cumulative, "cumprod": _cumulative, "batched_dot": _stack, "matmul": _stack,
+    **POSITIONS, "searchsorted": _searched, "cumsum": _cumulative, "cumprod": _cumulative, "batched_dot": _stack,
+    "matmul": _stack,
 }
