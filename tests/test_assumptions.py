@@ -225,6 +225,15 @@ def test_gradients_of_functions_are_part_of_what_reads_them():
     assert one.source.count("kernel(a0") == 1 and "each step is a call" not in loop.source
 
 
+def test_gradients_of_all_entries_of_a_batch_are_taken_together():
+    slopes = fuse.jit(fuse.vmap(fuse.grad(lambda w, x: np.tanh(x @ w).sum()), in_axes=(None, 0)))
+    w, x = np.random.default_rng(12).normal(size=(2, 4, 3))
+    for rows in (1, 3, 0):
+        wanted = (1 - np.tanh(x.T[:rows] @ w) ** 2)[:, None, :] * x.T[:rows, :, None]
+        np.testing.assert_allclose(slopes(w, x.T[:rows]), wanted, rtol=1e-12)
+    assert "each" not in slopes.compiled(w, x.T).explain()
+
+
 def test_gradients_of_the_wrong_size_are_told():
     @fuse.custom_vjp
     def cost(x):

@@ -156,6 +156,11 @@ def _to_sizes(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> 
     return node.op(x, batch.size, *args[1:])
 
 
+def _of_shape(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    """specify_shape: the shape of all entries."""
+    return one_by_one(batch, node, args, flags) if any(flags[1:]) else node.op(args[0], batch.size, *args[1:])
+
+
 def _positions(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
     _static(node, flags, 0)
     raise AssertionError("unreachable: a batched node has a batched argument")
@@ -411,6 +416,7 @@ RULES: dict[str, Rule] = {
     "dimshuffle": _dimshuffle,
     "broadcast_to": _to_sizes,
     "reshape": _to_sizes,
+    "specify_shape": _of_shape,
     "unbroadcast": _one_axis_more,
     "assert": _assert,
     "nonzero": _nonzero,
