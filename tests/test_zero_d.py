@@ -104,3 +104,17 @@ def test_where_arrays_are_others_numpy_makes_them(sums, monkeypatch):
         assert [float(r) for r in f(given)] == [1.5, 2.5, 7.0]
     finally:
         usual.value = before
+
+
+def test_places_of_one_number_in_an_ordered_vector():
+    """A 0-d place that is computed as the only element of an array is read as an index."""
+    points = np.arange(5.0) ** 2
+    at = fuse.jit(lambda x, v: np.interp(x, points, v))
+    found = fuse.jit(fuse.vmap(lambda x: np.digitize(x, points)))
+    v = np.cos(points)
+    for x in (0.3, 8.0, 99.0):
+        np.testing.assert_allclose(at(x, v), np.interp(x, points, v))
+    several = fuse.vmap(lambda x, v: np.interp(x, points, v), in_axes=(0, None))(points + 0.5, v)
+    np.testing.assert_allclose(several, np.interp(points + 0.5, points, v))
+    np.testing.assert_array_equal(found(points + 0.5), np.digitize(points + 0.5, points))
+    assert "each" not in found.compiled(points).explain()

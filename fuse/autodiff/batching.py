@@ -161,6 +161,11 @@ def _of_shape(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> 
     return one_by_one(batch, node, args, flags) if any(flags[1:]) else node.op(args[0], batch.size, *args[1:])
 
 
+def _searchsorted(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
+    """Values of all entries are looked for in one vector; vectors of their own are one by one."""
+    return one_by_one(batch, node, args, flags) if flags[0] or any(flags[2:]) else node.op(*args, **node.params)
+
+
 def _positions(batch: Batch, node: Expr, args: list[Expr], flags: list[bool]) -> Expr:
     _static(node, flags, 0)
     raise AssertionError("unreachable: a batched node has a batched argument")
@@ -417,6 +422,7 @@ RULES: dict[str, Rule] = {
     "broadcast_to": _to_sizes,
     "reshape": _to_sizes,
     "specify_shape": _of_shape,
+    "searchsorted": _searchsorted,
     "unbroadcast": _one_axis_more,
     "assert": _assert,
     "nonzero": _nonzero,

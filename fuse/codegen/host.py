@@ -69,7 +69,7 @@ class SizeNames(ABC):
             base = see_through(node, self.sizes).base
             if base not in self.env:
                 return "None"
-            text = f"int({self.env[base]})"
+            text = f"int({self.env[base]}{'.item()' if base.type.ndim else ''})"  # NumPy: int() is of 0-d arrays alone
         name = self.fresh("n")
         self.line(f"{name} = {text}")
         return name
