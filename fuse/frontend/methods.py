@@ -89,7 +89,7 @@ def _copy(x: Expr, name: str | None = None) -> Expr:
 def _pow(x: Expr, y: Any, modulus: Any = None) -> Expr:
     if modulus is not None:
         raise FuseTypeError("pow with a modulus is not defined for expressions: write (x ** y) % m")
-    if TRACE.active and by_user(3):  # `_left` calls it
+    if TRACE.active and by_user():
         if type(y) is int and y < 0 and x.type.dtype in DISCRETE:
             raise FuseValueError(f"integers to negative integer powers are not allowed: write {_short(x)} ** {y}.0")
         x, y = as_numpy_does(x, y)
@@ -297,7 +297,7 @@ def _operator(function: Callable[..., Any], name: str, reflected: bool) -> Calla
     others = TURNED.get(name) or f"__r{name.strip('_')}__"
 
     def plain(self: Expr, other: Any) -> Any:
-        if TRACE.active and by_user(3):  # `_left` calls it
+        if TRACE.active and by_user():
             if real:
                 refuse_complex(name, (self, other))
             self, other = as_numpy_does(self, other)
