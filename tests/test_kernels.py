@@ -257,3 +257,15 @@ def test_many_results_are_spread_over_kernels_that_read_one_another_little():
         for k, got in zip(factors, f(value), strict=True):
             want = np.exp(value) * k if results[0].op.name == "mul" else np.tanh(value * k)
             np.testing.assert_allclose(got, want, rtol=1e-14)
+
+
+def test_gradients_by_many_inputs_are_part_of_the_kernels_that_read_these():
+    """A kernel with more operands than one may gather took in nothing that reads them: each result had its own."""
+    xs = [T.dscalar() for _ in range(60)]
+    value = T.tanh(sum(T.tanh(x) * (k + 0.5) for k, x in enumerate(xs)) / 1000)
+    f = fuse.function(xs, [value, *T.grad(value, xs)])
+    assert len(f.fn.planned.launchers) < 8
+    at = np.linspace(-1, 1, 60)
+    slope = 1 - np.tanh((np.tanh(at) * (np.arange(60) + 0.5)).sum() / 1000) ** 2
+    want = slope * (1 - np.tanh(at) ** 2) * (np.arange(60) + 0.5) / 1000
+    np.testing.assert_allclose(f(*at)[1:], want, rtol=1e-12)

@@ -232,7 +232,8 @@ class Planner:
         if is_long and not flat:
             raise too_long
         result, sets, across = self.nested(node, axes, region, new_sizes)
-        if len(region.loads) + sum(not is_literal(o.base) for o in outside) > MAX_BUFFERS:
+        further = {o.base for o in outside if not is_literal(o.base)} - region.loads.keys()
+        if further and len(region.loads) + len(further) > MAX_BUFFERS:
             raise Cut(f"the kernel would have more than {MAX_BUFFERS} operands")
         # From here on the node goes in.
         region.sizes[:] = new_sizes

@@ -43,7 +43,7 @@ def merge_others(planner: Planner, node: Expr, operands: tuple[Operand, ...], nu
             continue
         if len(source.amap) + len(region.amap) > planner.max_nodes and not _both_flat(region, source):
             continue
-        if source.results + region.results > MAX_RESULTS:
+        if source.results + region.results > MAX_RESULTS or len({**source.loads, **region.loads}) > MAX_RESULTS:
             continue
         _merge(planner, region, number, source, other, operand, node)
 
