@@ -60,3 +60,14 @@ def test_nothing_and_one_element(little):
         found = f(a)
         assert found[0] == a.sum() and not found[1].any() and found[1].shape == shape
         np.testing.assert_array_equal(found[2], (a * 2).sum(0) + 1)
+
+
+def test_statistics_of_rows_that_are_scattered_are_of_whole_rows():
+    """Several blocks shared a row, and each found a largest value of its own."""
+    x, i = T.dmatrix("x"), T.lvector("i")
+    rows, at = np.random.default_rng(2).normal(size=(3, 37)), np.array([4, 0, 4])
+    power = T.exp(x - x.max(1, keepdims=True))
+    f = fuse.function([x, i], T.inc_subtensor(T.zeros((5, x.shape[1]))[i], power), device="cuda")
+    want = np.zeros((5, 37))
+    np.add.at(want, at, np.exp(rows - rows.max(1, keepdims=True)))
+    np.testing.assert_allclose(f(rows, at), want, rtol=1e-14)

@@ -312,7 +312,8 @@ def _scattering(kernel: Kernel, before: tuple[Any, ...], loop: Loop, accs: tuple
         if isinstance(s, Loop)
     )
     direct = [s for inner in walk((loop,)) if isinstance(inner, Loop) and not is_innermost(inner) for s in inner.body]
-    if along and not is_innermost(loop) and not any(s in stores for s in direct):
+    sums_up = any(isinstance(s, Init) for s in walk(loop.body))  # along rows, which blocks would share
+    if along and not sums_up and not is_innermost(loop) and not any(s in stores for s in direct):
         others = [s for s in walk(loop.body) if isinstance(s, (Store, Update)) and s not in stores]
         if all(set(lanes) & set(s.index) for s in others):
             return Part(before, (), (loop,), accs, (), summed, lanes, ordered=True)
