@@ -232,7 +232,7 @@ class _Reader:
         if number not in self.cells:
             self.cells[number] = Container(found.filter(self.array(number), strict=True))
         cell = self.cells[number]
-        found.filter(cell.value, strict=True)
+        found.filter(cell.array, strict=True)
         downcast = None if allow_downcast is None else bool(allow_downcast)
         return shared_leaf(found, _text(name), cell, bool(strict), downcast)
 

@@ -601,6 +601,21 @@ def test_memory_that_there_is_not(monkeypatch):
         to_device(np.zeros(10**5))
 
 
+def test_functions_of_the_cpu_leave_lent_arrays_of_variables_on_a_device_alone():
+    w, own = fuse.shared(np.zeros(3)), np.ones(3)
+    twice = fuse.function([], w * 2, device="cuda")
+    grow = fuse.function([], updates=[(w, w + 1)], device="cpu")
+    w.set_value(own, borrow=True)
+    np.testing.assert_array_equal(twice(), [2, 2, 2])
+    grow()
+    lent = w.get_value(borrow=True)
+    twice()
+    grow()
+    assert own.tolist() == [1, 1, 1] and lent.tolist() == [2, 2, 2]
+    grow()  # in place, as the variable's array is its own again
+    np.testing.assert_array_equal(twice(), [8, 8, 8])
+
+
 # ---------------------------------------------------------------- random programs
 @pytest.mark.parametrize("seed", range(2000, 2010))
 @pytest.mark.parametrize("mode", ["default", "strict"])

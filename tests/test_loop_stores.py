@@ -57,6 +57,13 @@ def shared(x, y):
     return z + w, at(x)[INNER].set(v + z[1:-1, 1:-1])
 
 
+def later(x, y):
+    """What is stored is read again behind a further store, which changes the array that it is in."""
+    v = np.exp(np.tanh(x[INNER]) * np.sin(y[INNER]))
+    z = at(at(x)[INNER].set(v))[1:2].set(y[:1])
+    return 0.1 * x + 0.01 * (v * z[INNER]).sum(), y + 0.1 * z
+
+
 def zeros(x, y):
     """The gradient of a stencil: sums of arrays that are zero but for a part."""
     d = x[1:] - x[:-1]
@@ -66,7 +73,7 @@ def zeros(x, y):
     return x - 0.1 * g + 0.01 * y, at(y)[1:].set(d)
 
 
-@pytest.mark.parametrize("step", [waves, edges, shared, zeros])
+@pytest.mark.parametrize("step", [waves, edges, shared, later, zeros])
 def test_steps_that_store_are_numpys(step):
     loop = fuse.jit(lambda x, y: fuse.lax.scan(lambda s, _: (step(*s), s[1]), (x, y), None, length=3))
     rng = np.random.default_rng(0)

@@ -16,7 +16,8 @@ from fuse.types import TensorType
 class DeviceContainer(Container):
     """The cell of a shared variable whose value is on a device; the host's copy is made when somebody asks for it.
 
-    ``borrowed`` holds the pair (host array or None, device array or None): one of them at least is there.
+    The slot of ``array`` holds the pair (host array or None, device array or None): one of them at least is there.
+    ``borrowed`` tells of the host's, which functions on the CPU update; the device's is the cell's alone.
     """
 
     __slots__ = ()
@@ -38,14 +39,6 @@ class DeviceContainer(Container):
     @array.setter
     def array(self, array: Any) -> None:
         _SET(self, (array, None))
-
-    @property
-    def borrowed(self) -> Any:
-        return None
-
-    @borrowed.setter
-    def borrowed(self, value: Any) -> None:
-        pass
 
     @property
     def there(self) -> DeviceArray:

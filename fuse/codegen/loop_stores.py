@@ -47,6 +47,7 @@ def direct_stores(w: Writer) -> dict[Expr, Expr]:
     """What kernels of the step compute that is stored into an inner part of an array, and where each is stored."""
     computed = {v for u in w.plan.units if isinstance(u, Region) for v in u.outputs if v.op.name not in SCATTERS}
     wanted, found = _wanted(w), dict[Expr, Expr]()
+    changed = {node.args[0] for node in w.over}
     for node in w.plan.units:
         if not isinstance(node, Expr) or node.op.name != "set_subtensor" or len(node.args) > 2 or not margins(node):
             continue
@@ -55,6 +56,8 @@ def direct_stores(w: Writer) -> dict[Expr, Expr]:
             continue
         if value in wanted or value in found or value in w.given:
             continue
+        if node in changed and sum(reads(sizes, u, value) for u in w.plan.units) > 1:
+            continue  # others may read it when a further store has changed it there
         if any(t.op.name != "shape_i" or not t.args[0].is_leaf for n in sizes.of[node] for t in sizes.terminals(n)):
             continue  # where it is must be known before its kernel runs
         part_of, own = sizes.sizes_of(_view(node)), sizes.of[value]

@@ -94,7 +94,8 @@ class SharedVariable(Expr):
     def get_value(self, borrow: bool = False, return_internal_type: bool = False) -> np.ndarray[Any, Any]:
         """The value: a copy, or with ``borrow`` the array itself.
 
-        What is written into that array is the variable's value, until an update or `set_value` gives it another one.
+        What is written into that array is the variable's value, until an update or `set_value` gives it another one;
+        functions on a GPU have a copy of their own, and may not see it.
 
         >>> shared([1.0, 2.0]).get_value()
         array([1., 2.])
