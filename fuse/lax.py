@@ -120,10 +120,13 @@ def _with_weak_counter(body: Function) -> Function:
     def step(i: Expr, carry: Any) -> Any:
         new, structure = tree.flatten(body(i, carry))
         old = tree.leaves(carry)
+        by_dtype: dict[str, list[Any]] = {}  # what the body makes of a counter of that dtype
         for k, (a, b) in enumerate(zip(old, new, strict=False)):
-            if isinstance(b, Expr) and b.type.dtype != a.type.dtype and {a.type.dtype, b.type.dtype} <= set(INTEGER):
-                narrow = tree.leaves(body(ew.cast(i, a.type.dtype), carry))[k]
-                new[k] = ew.cast(b, a.type.dtype) if as_expr(narrow).type.dtype == a.type.dtype else b
+            dtype = a.type.dtype
+            if isinstance(b, Expr) and b.type.dtype != dtype and {dtype, b.type.dtype} <= set(INTEGER):
+                if dtype not in by_dtype:
+                    by_dtype[dtype] = tree.leaves(body(ew.cast(i, dtype), carry))
+                new[k] = ew.cast(b, dtype) if as_expr(by_dtype[dtype][k]).type.dtype == dtype else b
         return tree.unflatten(structure, new)
 
     return step

@@ -88,7 +88,7 @@ def _known(node: Expr) -> Any:
     if node.op is CONSTANT:
         return node.data
     if node.op is SHARED:
-        return node.container.array
+        return node.container.value  # or views of it, which are passed on: no update is made in place of it
     value = tagged(node, "test_value", _NONE)
     if value is _NONE or node.op is not INPUT:
         return value

@@ -31,6 +31,9 @@ def test_loops_are_pythons():
     small = lax.fori_loop(0, 300, lambda i, c: (c[0] + i, c[1] + i * i), (np.int32(0), np.ones(2, "uint8")))
     assert small[0] == sum(range(300)) and small[0].dtype == np.int32
     np.testing.assert_array_equal(small[1], np.full(2, (1 + sum(i * i for i in range(300))) % 256, "uint8"))
+    bodies = []
+    many = lax.fori_loop(0, 4, lambda i, c: bodies.append(i) or [x + i for x in c], [np.int32(k) for k in range(9)])
+    assert len(bodies) < 9 and [x.tolist() for x in many] == [6 + k for k in range(9)]
     squares = fuse.jit(lambda x, n: lax.fori_loop(0, n, lambda i, c: c.at[i].set(x[i] ** 2), x))(X, 2)
     np.testing.assert_allclose(squares, [0.25, 1.0, 2.0])
     np.testing.assert_allclose(fuse.grad(lambda a: lax.scan(lambda c, x: (c * a, c), 1.0, X)[0])(2.0), 12.0)

@@ -148,6 +148,9 @@ def test_sizes_follow_from_sizes_that_are_known():
     for given, words in (((V[:0], W), "a cannot be empty"), ((V, W[:0]), "v cannot be empty")):
         with pytest.raises(ValueError, match=words):
             convolved(*given)
+    np.testing.assert_array_equal(convolved(V, 2.0), V * 2)
+    with pytest.raises(ValueError, match="takes vectors, a is a"):
+        convolved(V[None], W)
     counts = fuse.tensor.vector(dtype="uint64")
     for given in (counts, np.array([1, 0, 0, 2, 0], "uint64")):
         assert fuse.tensor.repeat(v, given).eval({v: V, counts: [1, 0, 0, 2, 0]}).tolist() == [0, 3, 3]

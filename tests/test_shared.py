@@ -219,6 +219,7 @@ HANDED_OUT = {
     "container.value": lambda s: s.container.value,
     "container.data": lambda s: s.container.data,
     "container.storage": lambda s: s.container.storage[0],
+    "get_test_value": fuse.gof.op.get_test_value,
 }
 
 

@@ -330,6 +330,7 @@ def test_programs_that_ask_for_theanos_first_gpu_back_end_hear_that_there_is_non
     from fuse.sandbox.cuda import cuda_enabled, dnn
 
     assert not (cuda_enabled or dnn.dnn_available() or fuse.gpuarray.pygpu_activated)
+    assert fuse.sandbox.cuda.rng_curand.__name__ == "fuse.sandbox.cuda.rng_curand"  # modules without an import, too
     assert not isinstance(T.dmatrix().type, fuse.sandbox.cuda.CudaNdarrayType)
     with pytest.warns(UserWarning, match="does nothing"):
         fuse.sandbox.cuda.use("gpu0")

@@ -115,17 +115,16 @@ def convolve1d(in1: Any, in2: Any, mode: str = "full") -> Expr:
 def convolve(a: Any, v: Any, mode: str = "full") -> Expr:
     """The convolution of two vectors as ``numpy.convolve``: with 'same' it is as long as the longer one.
 
-    Raises FuseValueError for an empty one.
-
-    Raises FuseValueError where one of them is empty.
+    Raises FuseValueError for arrays with more axes, and where one of them is empty.
 
     >>> convolve([1.0], [1.0, 10.0, 100.0], "same").eval()
     array([  1.,  10., 100.])
     """
-    x, y = as_expr(a), as_expr(v)
+    x, y = atleast_nd(a, 1), atleast_nd(v, 1)
     for name, z in (("a", x), ("v", y)):
-        if z.type.ndim == 1:
-            x = required(x, [ew.gt(as_size_expr(sizes_of(z)[0]), 0)], f"{name} cannot be empty", "FuseValueError")
+        if z.type.ndim > 1:
+            raise FuseValueError(f"convolve takes vectors, {name} is a {z.type.describe()}: see convolve1d")
+        x = required(x, [ew.gt(as_size_expr(sizes_of(z)[0]), 0)], f"{name} cannot be empty", "FuseValueError")
     if mode != "same":
         return convolve1d(x, y, mode)
     n, m = [sizes_of(z)[0] for z in (x, y)]

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import warnings
+from importlib import import_module as _import_module
 from typing import Any
 
 from fuse.internals import stand_in as _stand_in
@@ -18,6 +19,8 @@ def use(device: Any, *_: Any, **__: Any) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    if name.startswith(("_", "pytest")) or name in ("basic_ops", "blas", "dnn", "nnet", "type", "var"):  # modules
+    if name in ("basic_ops", "blas", "dnn", "nnet", "rng_curand", "type", "var"):
+        return _import_module(f"{__name__}.{name}")
+    if name.startswith(("_", "pytest")):
         raise _no_attribute(__name__, name)
     return _stand_in(__name__, name, _INSTEAD)
