@@ -111,6 +111,25 @@ def test_arrays_that_cannot_be_written():
     assert np.array_equal(f(steps, B), B)
 
 
+def test_new_values_of_shared_variables_are_not_in_an_input():
+    """Neither computed there, nor by one step over another; who fills the array again changes no variable."""
+    x, w, v = T.dvector("x"), fuse.shared(A), fuse.shared(A)
+    f = mutable([], x, updates=[(w, x + 1)])
+    g = mutable([], x, updates=[(v, T.set_subtensor(T.set_subtensor(x[0], 5.0)[1], x[2]))])
+    h = mutable(x * 3, x, updates=[(w, x * 3)])
+    a = A.copy()
+    f(a)
+    assert np.array_equal(a, A)
+    g(a)
+    a[:] = 1
+    tripled = h(a)
+    tripled += 1
+    grow = fuse.function([], updates=[(w, w + 1), (v, v + 1)])
+    grow()
+    np.testing.assert_array_equal(w.get_value(), [4, 4, 4])
+    np.testing.assert_array_equal(v.get_value(), [6, A[2] + 1, A[2] + 1])
+
+
 def test_defaults_states_and_given_arrays_are_not_overwritten():
     x, y = T.dvectors("x", "y")
     f = fuse.function([y, fuse.In(x, value=A, mutable=True)], x + y)

@@ -35,7 +35,7 @@ from fuse.codegen.liveness import escaping, last_reads, last_uses, updated
 from fuse.codegen.loop_group import groups, write_member
 from fuse.codegen.loop_run import write_loop
 from fuse.codegen.order import orders
-from fuse.codegen.overwrite import over_input
+from fuse.codegen.overwrite import kept_text, outside, over_input
 from fuse.codegen.products import can_be_small, is_product, write_product, write_small_product
 from fuse.codegen.region import SCATTERS, Operand, Region, is_literal
 from fuse.codegen.runner import SizeMismatch
@@ -85,7 +85,7 @@ class Writer(SizeNames):
             self.given = {value: f"out{k}" for k, value in outputs if values.count(value) == 1}
         self.mutable = {program.inputs[k] for k in program.overwrites}
         if self.mutable:
-            self.scope["fits"] = given.fits
+            self.scope |= {"fits": given.fits, "outside": outside}
         self.root: dict[Expr, Expr] = {}
         self.owned: set[Expr] = set()  # values in arrays that nothing else holds
         self.in_place: set[Expr] = set()
@@ -422,7 +422,7 @@ class Writer(SizeNames):
         fresh = value in self.owned and value in self.env and value not in taken
         taken.add(value)
         if fresh:
-            return self.env[value]
+            return self.env[value] if target is None else kept_text(self, self.env[value])
         name = self.fresh("t")
         self.line(f"{name} = copied({self.materialised(value)})")
         return name
