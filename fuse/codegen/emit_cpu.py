@@ -17,6 +17,7 @@ from fuse.codegen.emit import first_indices
 from fuse.codegen.emit_flat import FlatEmitter
 from fuse.codegen.emit_parts import reorders_sums
 from fuse.codegen.emit_sums import CHUNK
+from fuse.codegen.emit_tape import table_sizes
 from fuse.codegen.kernel import (
     Buffer,
     Combine,
@@ -67,21 +68,23 @@ class CpuEmitter(FlatEmitter):
         is_shared = self.much and any(isinstance(s, Loop) and s.split for s in kernel.body)
         self.prologue()
         if is_shared:
-            names.append("part")
             self.parts()
         elif self.is_taped(kernel.body):
             self.taped(kernel.body, None)
         else:
             self.whole()
         self.line(f"return {OK}")
+        found = self.recorder.finish() if self.recorder else None
+        if found is not None and is_shared:
+            self.lines.insert(0, f"    {table_sizes(found)}")
         names += ["code", "table"] if self.recorder else []
+        names += ["part"] if is_shared else []
         text = f"def kernel({', '.join(names)}):\n" + "\n".join(self.lines) + "\n"
         argtypes = [ArgType(b.dtype, b.ndim, b.output) for b in given]
         argtypes += [ArgType(parameter_dtype(s.dtype), None) for s in kernel.scalars]
+        argtypes += tape.ARGTYPES if self.recorder else ()
         argtypes += [ArgType(PART, self.slots)] * is_shared
-        if self.recorder is None:
-            return Source(text, "kernel", tuple(argtypes), self.helpers)
-        return Source(text, "kernel", (*argtypes, *tape.ARGTYPES), self.helpers, self.recorder.finish())
+        return Source(text, "kernel", tuple(argtypes), self.helpers, found)
 
     def prologue(self) -> None:
         kernel = self.kernel

@@ -58,6 +58,7 @@ class PartEmitter(StreamEmitter):
         self.blocks: dict[str, tuple[int, int]] = {}
         self.slots = 0
         self.tiled: Axis | None = None
+        self.in_parts = False
 
     def tiles(self, tile: Axis, rows: Axis, lanes: Axis | None, size: int) -> None:
         """How many rows a tile has, and how many tiles there are: from sizes alone, as results depend on it."""
@@ -135,6 +136,7 @@ class PartEmitter(StreamEmitter):
 
     def parts(self) -> None:
         """The whole of a kernel in segments."""
+        self.in_parts = True
         parts = segments(self.kernel)
         total = self.total_work() if reorders_sums(self.kernel) else ""
         if total:  # in here LLVM may take other lanes than there: bits must not tell of earlier calls

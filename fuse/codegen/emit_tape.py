@@ -19,6 +19,7 @@ from fuse.codegen.kernel import (
     Const,
     Kernel,
     Load,
+    Local,
     Loop,
     Position,
     Store,
@@ -26,6 +27,7 @@ from fuse.codegen.kernel import (
     uses,
     walk,
 )
+from fuse.codegen.native import NO_MEMORY
 from fuse.codegen.text import typed
 
 
@@ -36,6 +38,7 @@ class TapeEmitter(PartEmitter):
         super().__init__(kernel)
         self.recorder: tape.Recorder | None = None
         self.taped_bodies: set[int] = set()
+        self.table = "table"
 
     def find_tapes(self) -> None:
         """Which bodies become tapes; their constants are not written as statements."""
@@ -74,6 +77,29 @@ class TapeEmitter(PartEmitter):
         if self.recorder is None or s.name in self.written:  # others are in the tape
             super().const(s)
 
+    def allocate(self, loop: Loop) -> None:
+        super().allocate(loop)
+        if self.in_parts and any(isinstance(s, Loop) and self.is_taped(s.body) for s in walk((loop,))):
+            self.own_table()
+
+    def own_table(self) -> None:
+        """A table for this part of the work, whose registers lie behind it: in the one that is given all but them and
+        the pointers that are set before each block is right."""
+        self.line("own_table = heap('int64', table_words + 8 + table_registers * register_words)")
+        self.line("if missing(own_table):")
+        self.leave(str(NO_MEMORY))
+        self.own.append(Local("own_table", "int64", ()))
+        self.line("for k in range(table_words):")
+        self.line("    store(own_table, k, load(table, k))")
+        self.line("registers = table_words + (8 - address(own_table, table_words) // 8 % 8) % 8")
+        self.line("for k in range(table_registers):")
+        self.line("    store(own_table, table_slots + k, address(own_table, registers + k * register_words))")
+        self.table = "own_table"
+
+    def free(self) -> None:
+        super().free()
+        self.table = "table"
+
     def is_unit(self, s: Any, axis: Axis | None, dtype: str) -> bool:
         """Whether elements that follow each other along the loop do so in memory, in the dtype of the value."""
         b = self.buffers[s.buffer]
@@ -102,7 +128,7 @@ class TapeEmitter(PartEmitter):
 
         def point(text: str) -> tuple[str, int]:
             k = recorder.slot()
-            pointers.append(f"store(table, {k}, address({text}))")
+            pointers.append(f"store({self.table}, {k}, address({text}))")
             return "slot", k
 
         def row(name: str, dtype: str) -> tuple[str, int]:
@@ -142,7 +168,7 @@ class TapeEmitter(PartEmitter):
         def run(count: str) -> None:
             for text in pointers:
                 self.line(text)
-            self.around(before, after, axis, f"run(code, {first}, {last}, table, {count})")
+            self.around(before, after, axis, f"run(code, {first}, {last}, {self.table}, {count})")
 
         if axis is None:
             run("1")
@@ -151,12 +177,12 @@ class TapeEmitter(PartEmitter):
 
     def taped_blocks(self, axis: Axis, width: int, sums: Sequence[Combine], run: Callable[[str], None]) -> None:
         """The loop over ``axis`` in blocks of ``width``; ``run`` writes what is done for so many elements."""
-        name, n = axis.name, self.size_text[axis]
+        name, (low, high) = axis.name, self.range(axis)
         start, stop = f"{name}_start", f"{name}_stop"
-        self.line(f"for c{name} in range(({n} + {width - 1}) // {width}):")
+        self.line(f"for c{name} in range(({high} - {low} + {width - 1}) // {width}):")
         self.depth += 1
-        self.line(f"{start} = c{name} * {width}")
-        self.line(f"{stop} = min({start} + {width}, {n})")
+        self.line(f"{start} = {low} + c{name} * {width}")
+        self.line(f"{stop} = min({start} + {width}, {high})")
         self.line(f"{name} = {start}")
         run(f"{stop} - {start}")
         self.depth -= 1
@@ -195,3 +221,10 @@ class TapeEmitter(PartEmitter):
         each([read(*b) for b in before])
         self.line(text)
         each([put(s, value) for s, value in after])
+
+
+def table_sizes(found: tape.Tape) -> str:
+    """The statement that names the sizes of a tape's table: a register is whole cache lines."""
+    words = found.slots + found.registers + len(found.constants)
+    names = "table_slots, table_registers, register_words, table_words"
+    return f"{names} = {found.slots}, {found.registers}, {-(-found.width // 64) * 8}, {words}"
