@@ -76,6 +76,8 @@ LINES = {
     "float32 with sizes": (lambda x: x.sum() / x.size + x.mean(axis=0, keepdims=True) * x.shape[1], M4),
     "float32 with roots of sizes": (lambda x: x @ x.T / x.shape[1] ** 0.5 * (1 / x.size - 2), M4),
     "float64 beside float32": (lambda x: x * np.sqrt(x.shape[0]) + x * ((x > 0).sum() / 2.0), M4),
+    "numbers of NumPy with sizes": (lambda x: x * (x.shape[0] * np.sqrt(2)) - np.float64(0.1) / x.size * x, M4),
+    "complex numbers with sizes": (lambda x: x * (-2j * np.pi / x.shape[0]), M4),
     "float32 powers": (lambda x: abs(x) ** 0.3 + 2**x + x**2, M4),
     "float32 choice": (lambda x: np.where(x > 0.1, x, 0.1), M4),
     "float32 clip": (lambda x: np.clip(x, 0, 100000) + np.clip(x, None, 0.7), M4),

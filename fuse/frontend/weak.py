@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 
 from fuse.expr import Constant, Expr, constant
+from fuse.frontend.asserting import required
 from fuse.frontend.elementwise import cast
 from fuse.trace import TRACE
 from fuse.types import INTEGER
 
 _SINGLE = {float: "float32", complex: "complex64", int: "int64", bool: "bool"}
 _OPERATORS = {"add", "sub", "mul", "true_div", "int_div", "mod", "pow", "neg", "abs", "cast"}  # of Python's numbers
+_WIDE = ("float64", "complex128")
 _NARROW = {"float16": "float16", "float32": "float32", "complex64": "float32"}
 
 
@@ -19,26 +21,31 @@ def as_numpy_does(*operands: Any) -> tuple[Any, ...]:
     """The operands, with Python's numbers as constants of the dtype they have beside the others.
 
     A 0-d expression of integers beside float32 is as a number too: it is a size or a count, as a rule, and
-    ``x.sum() / x.shape[0]`` stays float32. So is what operators make of sizes, as in ``x / x.shape[1] ** 0.5``.
+    ``x.sum() / x.shape[0]`` stays float32. So is what operators make of sizes and Python's numbers, as in
+    ``x / x.shape[1] ** 0.5``, but not of sizes and NumPy's, as in ``x / (x.shape[1] * np.sqrt(2))``.
     """
     exprs = [x for x in operands if isinstance(x, Expr)]
     arrays = [x.type.dtype for x in exprs] + [x.dtype.name for x in operands if isinstance(x, (np.ndarray, np.generic))]
     if not exprs or len(operands) < 2:
         return operands
-    others = [x.type.dtype for x in exprs if not _is_count(x)] + arrays[len(exprs) :]
+    counts = set(filter(_is_count, exprs))
+    others = [x.type.dtype for x in exprs if x not in counts] + arrays[len(exprs) :]
     beside = _NARROW.get(np.result_type(*others).name) if 0 < len(others) < len(arrays) else None
     found = []
     for x in operands:
         if type(x) in (bool, int, float, complex):
             x = constant(x, dtype=np.result_type(*arrays, x))
-        elif beside is not None and isinstance(x, Expr) and _is_count(x):
-            x = cast(x, beside)
+        elif isinstance(x, Expr):
+            if beside is not None and x in counts:
+                x = cast(x, "complex64" if x.type.dtype == "complex128" else beside)
+        elif isinstance(x, (np.float64, np.complex128)) and len(counts) == len(set(exprs)):
+            x = required(constant(x), [], "")  # the number itself, which `_of_sizes` takes for no number of Python's
         found.append(x)
     return tuple(found)
 
 
 def _is_count(x: Expr) -> bool:
-    return x.type.ndim == 0 and (x.type.dtype in INTEGER or x.type.dtype == "float64" and _of_sizes(x))
+    return x.type.ndim == 0 and (x.type.dtype in INTEGER or x.type.dtype in _WIDE and _of_sizes(x))
 
 
 def _of_sizes(x: Expr) -> bool:
