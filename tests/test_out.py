@@ -130,6 +130,10 @@ def test_shared_variables_and_out():
     mine = np.ones(3)
     state.set_value(mine, borrow=True)
     assert np.array_equal(f(A, out=[mine, None])[1], np.ones(3)) and np.array_equal(state.get_value(), 1 + A)
+    compared = fuse.function([x], x * 2, updates=[(state, state + x)], mode="DebugMode")  # an update in place
+    with pytest.raises(ShapeError, match="out has the shape"):
+        compared(A, out=np.zeros(4))
+    assert np.array_equal(state.get_value(), 1 + A)
 
 
 def test_broadcasting_sizes_of_one_and_states():

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fuse import reference
+from fuse.codegen.given import agree
 from fuse.errors import DebugModeError, FuseError, MissingInputError, NanGuardError, origin_text, runtime_error
 from fuse.expr import Expr, toposort
 from fuse.frontend.apply import Apply
@@ -213,7 +214,13 @@ class DebugProgram:
         return f"{self.compiled.explain()}\nevery call is repeated by the interpreter and compared"
 
     def __call__(self, *values: Any) -> list[Array]:
+        return self.into(values, ())
+
+    def into(self, values: Sequence[Any], outs: Sequence[Array | None]) -> list[Array]:
+        """The results of a call that raises before anything is stored if the arrays ``outs`` have other shapes."""
         expected = self.plain.compute(values)
+        for out, want in zip(outs, expected, strict=False):
+            agree(out, want)
         for name, stage in self.stages:
             for k, (want, have) in enumerate(zip(expected, stage.compute(values), strict=True)):
                 _compare(self._what(k), self.plain.results[k], want, have, f"after the rewrite {name}")
