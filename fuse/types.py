@@ -191,7 +191,9 @@ class TensorType(Type):
         *,
         broadcastable: Iterable[bool] | None = None,
     ) -> None:
-        entries = tuple(shape) if shape is not None else tuple(broadcastable or ())
+        if shape is None:
+            shape = () if broadcastable is None else map(bool, broadcastable)
+        entries = tuple(shape)
         if len(entries) > 64:  # as many as NumPy has
             raise ShapeError(f"an array has 64 dimensions at most, not {len(entries)}")
         for n in entries:

@@ -302,6 +302,13 @@ def test_variables_lead_to_what_they_were_made_from():
     assert z.get_parents() == [z.owner] and z.owner.get_parents() == [x, y] and x.get_parents() == []
 
 
+def test_patterns_of_axes_that_broadcast_may_be_zeros_and_ones():
+    value = np.ones((3, 1))
+    for type_ in (T.TensorType("float64", broadcastable=[0, 1]), T.tensor("float64", broadcastable=(0, 1)).type,
+                  fuse.shared(value, broadcastable=np.array([0, 1])).type):
+        assert type_ == T.dcol and type_.filter(value) is value
+
+
 def test_parameters_of_layers_are_told_from_expressions():
     shared, x = fuse.shared(np.ones((1, 3))), T.dmatrix("x")
     assert [isinstance(v, T.TensorVariable) for v in (x, x + shared, shared, T.constant(2))] == [1, 1, 0, 0]

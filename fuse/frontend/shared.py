@@ -240,8 +240,8 @@ def shared(
             return shared_leaf(whatever, name, Container(value if borrow else whatever.copied(value)), strict, None)
         hint = f"; {BFLOAT16}" if array.dtype.name == "bfloat16" else ""
         raise FuseTypeError(f"a shared variable holds numbers, not {type(value).__name__} ({array.dtype}){hint}")
-    static = shape if shape is not None else broadcastable
-    type_ = TensorType(array.dtype, (None,) * array.ndim if static is None else static)
+    static = (None,) * array.ndim if shape is None and broadcastable is None else shape
+    type_ = TensorType(array.dtype, static, broadcastable=broadcastable)
     array = type_.filter(array)
     borrowed = borrow and array is value and array.flags.writeable
     kept = array if borrowed else _own(array, value)

@@ -56,12 +56,11 @@ def tensor(*args: Any, dtype: Any = None, shape: Any = None, broadcastable: Any 
         name = rest.pop(0)
     if rest:
         raise FuseTypeError("tensor takes (dtype, shape, name) or (name, dtype, shape)")
-    entries = broadcastable if shape is None else shape
-    if entries is None:
+    if shape is None and broadcastable is None:
         raise FuseTypeError("tensor needs a shape: tensor('x', shape=(None, 3)) is a matrix with three columns")
-    if isinstance(entries, (int, np.integer)) and not isinstance(entries, bool):
-        entries = (entries,)
-    type_ = TensorType(config.floatX if dtype is None else dtype, entries)
+    if isinstance(shape, (int, np.integer)) and not isinstance(shape, bool):
+        shape = (shape,)
+    type_ = TensorType(config.floatX if dtype is None else dtype, shape, broadcastable=broadcastable)
     return type_(name) if 0 not in type_.shape else variable(type_, name)
 
 
