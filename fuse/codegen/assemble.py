@@ -69,7 +69,7 @@ class Placement:
         self.axes = [Axis(f"i{a}", n if isinstance(n, int) else None) for a, n in enumerate(region.sizes)]
         self.order = computed_nodes(region, operands)
         self.levels = find_levels(region, self.order)
-        self.rank = axis_ranks(region, self.levels, layout_of)
+        self.rank = axis_ranks(region, self.levels, operands, layout_of)
         self.inner = min(self.rank, key=lambda a: self.rank[a]) if self.rank else None
         self.levels = with_index_levels(self.levels, region, self.order, self.inner)
         self.far = far  # whether rows are longer than the cache

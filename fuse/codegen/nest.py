@@ -8,7 +8,7 @@ from typing import Any
 
 from fuse.codegen.kernel import Axis, Index, Local, Loop
 from fuse.codegen.lanes import in_lanes
-from fuse.codegen.region import INDEXED, SCATTERS, Region, index_axes
+from fuse.codegen.region import INDEXED, SCATTERS, Operand, Region, index_axes
 from fuse.codegen.sizes import Sizes
 from fuse.expr import Expr
 
@@ -31,7 +31,9 @@ class Slot:
     items: list[tuple[int, int, Any]] = field(default_factory=list)
 
 
-def axis_ranks(region: Region, levels: Levels, layout_of: Callable[[Expr], str]) -> dict[int, float]:
+def axis_ranks(
+    region: Region, levels: Levels, operands: Mapping[Expr, tuple[Operand, ...]], layout_of: Callable[[Expr], str]
+) -> dict[int, float]:
     """For each axis how far from unit stride it is, over all accesses; the smallest is walked innermost."""
     total: dict[int, float] = {}
     for node in (*region.loads, *region.outputs):
@@ -47,13 +49,17 @@ def axis_ranks(region: Region, levels: Levels, layout_of: Callable[[Expr], str])
                 distance = 0.0 if d == unit else 1.0 + (len(where) - 1 - d) / 8
             total[a] = total.get(a, 0.0) + distance * len(where)
     for node, where in region.amap.items():
-        if node.op.name == "gather":  # what is picked lies anywhere, the rest of it as in the array
-            rank, indices = node.args[0].type.ndim, index_axes(node, where)
-            for a in indices:
-                total[a] = total.get(a, 0.0) + float(rank * rank)
-            for d, a in enumerate(reversed(where)):
-                if a is not None and a not in indices:
-                    total[a] = total.get(a, 0.0) + float(rank * d)
+        if node.op.name != "gather":
+            continue
+        base, pattern = operands[node][0].base, operands[node][0].pattern
+        rank, picked = base.type.ndim, len(node.args) - 1
+        if rank - 1 in pattern[:picked]:  # elements beside one another: indices are often runs of those
+            continue
+        for a in index_axes(node, where):  # rows that lie anywhere
+            total[a] = total.get(a, 0.0) + float(rank * rank)
+        for axis, place in zip(where[len(where) - len(pattern) + picked :], pattern[picked:], strict=True):
+            if axis is not None and place is not None:
+                total[axis] = total.get(axis, 0.0) + float(rank * (rank - 1 - place))
     for node in region.across:
         if node.op.name in SCATTERS:  # equal indices are met in their order: those loops stand outside, in order
             order = index_axes(node, region.domain[node])
