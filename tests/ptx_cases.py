@@ -66,7 +66,8 @@ def functions_of(op: Any, dtype: str) -> list[Any]:
         return []
     dtype = "float32" if dtype == "float16" else dtype
     widened = mathlib._WIDE if dtype == "float32" else set()
-    return [IN_FLOAT64 if n in widened else mathlib._table(dtype, "cuda").get(n) for n in names]
+    known = mathlib._table(dtype, "cuda")
+    return [IN_FLOAT64 if n in widened and n in known else known.get(n) for n in names]
 
 
 def is_numba_s(function: Any) -> bool:
