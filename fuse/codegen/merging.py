@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fuse.codegen.region import (
     GENERATORS,
     INDEXED,
+    MAX_OPERANDS,
     MAX_RESULTS,
     SCATTERS,
     AxisMap,
@@ -43,7 +44,7 @@ def merge_others(planner: Planner, node: Expr, operands: tuple[Operand, ...], nu
             continue
         if len(source.amap) + len(region.amap) > planner.max_nodes and not _both_flat(region, source):
             continue
-        if source.results + region.results > MAX_RESULTS or len({**source.loads, **region.loads}) > MAX_RESULTS:
+        if source.results + region.results > MAX_RESULTS or len({**source.loads, **region.loads}) > MAX_OPERANDS:
             continue
         _merge(planner, region, number, source, other, operand, node)
 

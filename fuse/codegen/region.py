@@ -19,7 +19,8 @@ MAX_BUFFERS = 40
 # which reads what it computed), they are planned again with fewer operations.
 NODE_LIMITS = (500, 120, 60)
 MAX_ARRAYS = 48
-MAX_RESULTS = 128  # of a program, and operands, of one kernel, be it as long as it likes
+MAX_RESULTS = 128  # of a program, in one kernel, be it as long as it likes
+MAX_OPERANDS = 128  # of a kernel that is made of several
 LIGHT = 2  # arithmetic on one array that is repeated in another kernel rather than written and read again
 CHEAP = 6  # arithmetic on a smaller operand that is repeated rather than stored
 
