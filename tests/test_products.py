@@ -144,6 +144,16 @@ def test_kernels_refuse_what_is_large():
     assert f"> {SMALL[1]}" in source_of(1, 0)
 
 
+def test_kernels_take_what_is_small_in_all_forms():
+    shapes = {0: lambda m, n: (m or n,), 1: lambda m, n: (m, n), 2: lambda m, n: (n, m)}
+    for left, right in product(shapes, repeat=2):
+        m, n = (4 if left else 0), (5 if right else 0)
+        a, b = _array("float64", *shapes[left](m, 3)), _array("float64", *shapes[right](3, n))
+        out = np.empty([size for size in (m, n) if size])
+        assert small_product("float64", left, right).compiled()(a, b, out) == 0
+        np.testing.assert_allclose(out, (a.T if left == 2 else a) @ (b.T if right == 2 else b), rtol=1e-13)
+
+
 @pytest.mark.parametrize(
     ("first", "second", "dtype"),
     [

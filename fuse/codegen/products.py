@@ -63,7 +63,7 @@ def source_of(left: int, right: int) -> str:
     first = " ".join(_NAMES[left])
     second = {VECTOR: "n1", MATRIX: "n1 n2", TRANSPOSED: "n2 n1"}[right]
     out = " ".join(["n0"] * rows + ["n2"] * columns)
-    sizes = ", ".join(["n1"] + ["n0"] * rows + ["n2"] * columns)
+    sizes = ", ".join(dict.fromkeys([*first.split(), *second.split()]))  # in the order in which layouts name them
     layouts = "; ".join([f"C {first}", f"C {second}", f"C {out}".rstrip()])
     count = " * ".join(["n1"] + ["n0"] * rows + ["n2"] * columns)
     lines += [
