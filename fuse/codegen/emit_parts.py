@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -378,13 +379,14 @@ def is_tall(lanes: Axis, down: Sequence[Axis], size: Callable[[Axis], int]) -> b
 
 
 def _with_own(body: tuple[Any, ...], buffer: str) -> tuple[Any, ...]:
-    """``body`` with updates of ``buffer`` made in the block's own memory."""
-    return tuple([
-        replace(s, body=_with_own(s.body, buffer)) if isinstance(s, Loop)
+    """``body`` with updates of ``buffer`` made in the block's own memory; parts without any are themselves."""
+    own = tuple([
+        replace(s, body=inner) if isinstance(s, Loop) and (inner := _with_own(s.body, buffer)) is not s.body
         else replace(s, buffer=f"{buffer}_own") if isinstance(s, Update) and s.buffer == buffer
         else s
         for s in body
     ])
+    return body if all(map(is_, own, body)) else own
 
 
 def _defined(part: tuple[Any, ...]) -> set[str]:

@@ -21,7 +21,7 @@ from fuse.codegen.multiply_add import has_multiply_add
 from fuse.codegen.nest import Binding
 from fuse.codegen.onesweep import one_sweep
 from fuse.codegen.order import walks_alike
-from fuse.codegen.parallel import is_much, shared_tape, split
+from fuse.codegen.parallel import is_much, split
 from fuse.codegen.region import Operand, Region
 from fuse.codegen.rowblocks import in_row_blocks
 from fuse.codegen.rowgroups import in_row_groups
@@ -85,7 +85,7 @@ class Launcher(Runner):
         kernel = check(collapse(kernel))
         if any(map(is_long, bodies(kernel))):
             kernel, binding = schedule(self.region, self.sizes, self.operands, layout_of, turned)
-            return shared_tape(replace(check(collapse(kernel)), rows=None)), binding
+            return split(replace(check(collapse(kernel)), rows=None)), binding
         kernel = staged(replace(kernel, tall=None if kernel.turned else tall_axes(kernel)))
         if tall and kernel.tall is not None:
             apart = by_rows(kernel)

@@ -69,13 +69,6 @@ def split(kernel: Kernel) -> Kernel:
     return replace(kernel, buffers=buffers, locals=(*kernel.locals, *own), body=tuple(body))
 
 
-def shared_tape(kernel: Kernel) -> Kernel:
-    """`split` of a kernel that a tape runs, unless that makes sums of blocks: a tape adds up as it goes."""
-    found = split(kernel)
-    splits = [s.split for s in found.body if isinstance(s, Loop) and s.split is not None]
-    return kernel if any(s.accs or s.sums for s in splits) else found
-
-
 def sums_across(loop: Loop) -> tuple[Update, ...]:
     """The updates of memory that a loop's iterations meet in, where each block may have such memory for itself."""
     found: dict[str, Update] = {}
