@@ -109,3 +109,23 @@ def test_a_matrix_is_read_once_beside_a_penalty_of_its_weights():
     slope = (values[1] / (1 + np.exp(-z)) / 30) @ values[0] + 2 * values[2]
     np.testing.assert_allclose(found[0], np.logaddexp(0, z).mean() + (values[2] ** 2).sum(), rtol=1e-12)
     np.testing.assert_allclose(found[1], slope, rtol=1e-11)
+
+
+def test_statistics_of_a_row_are_computed_before_the_matrix_that_repeats_it():
+    """The weights' largest one, and their sum of exponentials, do not join loops over rows: the pairs stay there."""
+    x, mu, nu, w = T.dvectors("x", "mu", "nu", "w")
+    each = -T.log1p(T.sqr(x[:, None] - mu) / T.exp(nu)) * T.exp(nu) - T.gammaln(nu) + w - T.logsumexp(w)
+    cost = T.logsumexp(each, axis=1).mean()
+    variables = [mu, nu, w]
+    outputs, sizes = settle(expand(optimize([cost, *T.grad(cost, variables)])), [])
+    regions = [u for u in plan(outputs, sizes).units if isinstance(u, Region)]
+    assert all(len(sizes.of[v]) < 2 for r in regions for v in (*r.loads, *r.outputs))
+    values = [np.linspace(-2, 2, 9), *np.random.default_rng(0).uniform(0.5, 2.0, (3, 3))]
+    found = fuse.function([x, *variables], [cost, *T.grad(cost, variables)])(*values)
+    expected = fuse.function([x, *variables], [cost, *T.grad(cost, variables)], mode="FAST_COMPILE")(*values)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+    w_, step = values[3], 1e-6
+    value = fuse.function([x, *variables], cost)
+    slope = [(value(*values[:3], w_ + d) - value(*values[:3], w_ - d)) / (2 * step) for d in np.eye(3) * step]
+    np.testing.assert_allclose(found[3], slope, rtol=1e-6, atol=1e-9)

@@ -32,6 +32,7 @@ from fuse.codegen.region import (
     index_axes,
     is_fusible,
     is_literal,
+    is_row,
     keeps_order,
     meets_itself,
     operand_axes,
@@ -231,6 +232,8 @@ class Planner:
         flat = region.stays_flat(node, operands, axes, len(new_sizes))
         if is_long and not flat:
             raise too_long
+        if not inside and is_row(region, axes):
+            self.apart()
         result, sets, across = self.nested(node, axes, region, new_sizes)
         further = {o.base for o in outside if not is_literal(o.base)} - region.loads.keys()
         if further and len(region.loads) + len(further) > MAX_BUFFERS:
@@ -255,6 +258,12 @@ class Planner:
             self.add_load(region, number, operand, operand_axes(operand, axes, node, self.sizes))
         for operand in repeated:
             self.add_clone(region, number, operand.base, operand_axes(operand, axes, node, self.sizes))
+
+    def apart(self) -> None:
+        """Note that what is small may be computed before; raises Cut where it is."""
+        self.widened = True
+        if self.small_first:
+            raise Cut("it is smaller than what it is repeated along")
 
     def come_late(self, units: Iterable[int], number: int) -> bool:
         """Whether one of some units is the kernel of this number, or stands behind it."""
@@ -298,9 +307,7 @@ class Planner:
         """The axes of a node's result, the loops that it needs, whether it is added up across them; or raises Cut."""
         scatter = node.op.name in SCATTERS
         if widens(region.spaces, axes):
-            self.widened = True
-            if self.small_first:
-                raise Cut("it is smaller than what it is repeated along")
+            self.apart()
         sets = [frozenset(a for a in axes if a is not None)]
         result = axes
         if node.op.kind == "reduction":

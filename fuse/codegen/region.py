@@ -190,6 +190,15 @@ def widens(spaces: Iterable[frozenset[int]], axes: AxisMap) -> bool:
     return last in widest and widest < frozenset(a for a in axes if a is not None)
 
 
+def is_row(region: Region, axes: AxisMap) -> bool:
+    """Whether values of the region have ``axes`` as their last ones, and leading ones besides."""
+    own = frozenset(a for a in axes if a is not None)
+    if not own or not any(own < space for space in region.spaces):
+        return False
+    wide = next((m for m in (*region.amap.values(), *region.domain.values()) if own < frozenset(m) - {None}), ())
+    return next((a in own for a in reversed(wide) if a is not None), False)
+
+
 def is_literal(base: Expr) -> bool:
     """Whether ``base`` is written into the kernel as a number, so that it is no operand in memory."""
     return isinstance(base, Constant) and base.data.size == 1
