@@ -202,6 +202,8 @@ class _Change(contextlib.ContextDecorator):
         return owner
 
     def __exit__(self, *exc: object) -> None:
+        if not self._saved:  # left once more than entered, as PyMC3's models are: the flags are as they were
+            return
         own, foreign = self._saved.pop()
         owner = self._owner
         owner._store(own)

@@ -404,7 +404,8 @@ def flattened(*roots: Expr) -> list[Any]:
         if node.op is SHARED:
             table.append(node)
         elif node.is_leaf:
-            table.append((node.op.name, type(node), node._leaf_state(), node.name))
+            kind = Constant if isinstance(node, Constant) else Expr  # subclasses of a user's are inputs there
+            table.append((node.op.name, kind, node._leaf_state(), node.name))
         else:
             table.append((node.op, tuple([index[a] for a in node.args]), dict(node.params), node.name))
     return table

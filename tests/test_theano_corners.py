@@ -313,12 +313,58 @@ def test_parameters_of_layers_are_told_from_expressions():
     shared, x = fuse.shared(np.ones((1, 3))), T.dmatrix("x")
     assert [isinstance(v, T.TensorVariable) for v in (x, x + shared, shared, T.constant(2))] == [1, 1, 0, 0]
 
-    class Named(T.TensorVariable):
-        pass
 
-    assert not isinstance(x, Named)
-    with pytest.raises(TypeError, match="Named: expressions have no subclasses"):
-        Named(x.type)
+class Bounded(T.TensorVariable):
+    """As PyMC3's random variables are: a variable with attributes, the view of an input that has no bounds."""
+
+    def __init__(self, type=None, owner=None, index=None, name=None, inner=None):
+        super().__init__(T.dvector if type is None else type, owner, index, name)
+        self.inner = inner
+        if inner is not None:
+            fuse.Apply(fuse.compile.view_op, [T.exp(inner)], [self])
+            self.tag.test_value = T.exp(inner).eval({inner: np.zeros(2)})
+
+    def doubled(self):
+        return self * 2
+
+
+def test_subclasses_of_variables_are_inputs_or_views_of_other_variables():
+    free, x = Bounded(name="free"), T.dvector("x")
+    bounded = Bounded(name="bounded", inner=free)
+    assert [isinstance(v, Bounded) for v in (free, bounded, x, bounded * 2)] == [True, True, False, False]
+    assert (free.owner, bounded.owner.inputs, bounded.name, free.name) == (None, [T.exp(free)], "bounded", "free")
+    cost = T.sum(bounded.doubled() * x)
+    f = fuse.function([free, x], [cost, *fuse.grad(cost, [free, bounded])])
+    value, by_free, by_bounded = f([0.0, 1.0], [3.0, 4.0])
+    np.testing.assert_allclose((value, *by_free, *by_bounded), (6 + 8 * np.e, 6, 8 * np.e, 6, 8))
+    assert "ViewOp" not in fuse.printing.debugprint(f, file="str")
+    again = pickle.loads(pickle.dumps(f))
+    np.testing.assert_allclose(again([0.0, 1.0], [3.0, 4.0])[0], value)
+    np.testing.assert_allclose(fuse.function([bounded, x], cost)([1.0, 2.0], [3.0, 4.0]), 22)  # values of their own
+    np.testing.assert_allclose(fuse.clone(bounded, {free: x}).eval({x: [0.0, 0.0]}), 1)
+    used = Bounded(name="used")
+    after = used + 1
+    with pytest.raises(TypeError, match="used is part of other expressions already"):
+        fuse.Apply(fuse.compile.view_op, [x], [used])
+    assert after.args[0] is used and used.is_leaf
+    with pytest.raises(TypeError, match=r"Apply\(op, inputs, \[variable\]\) says what computes one"):
+        Bounded(x.type, T.exp(x).owner)
+
+    class Empty(T.TensorVariable):
+        def __init__(self):
+            pass
+
+    with pytest.raises(TypeError, match=r"Empty\.__init__ has not called that of TensorVariable"):
+        Empty()
+
+
+def test_a_change_of_flags_may_be_left_twice():
+    before = fuse.config.compute_test_value
+    change = fuse.config.change_flags(compute_test_value="raise")
+    with change:
+        change.__exit__(None, None, None)
+        assert fuse.config.compute_test_value == before
+    assert fuse.config.compute_test_value == before
 
 
 def test_random_integers_up_to_a_count_that_is_a_float():

@@ -1,8 +1,10 @@
 """Theano's ``compile.ops``: ops that concern the machinery more than mathematics."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from fuse.expr import Expr
 from fuse.frontend.apply import Apply
 from fuse.frontend.as_op import FromFunctionOp as FromFunctionOp
 from fuse.frontend.as_op import as_op as as_op
@@ -24,6 +26,16 @@ class ViewOp(Op):
 
     __props__ = ()
     view_map = {0: [0]}
+    exact_types = True
+
+    def _record(self) -> Any:
+        record = super()._record()
+        if type(self).perform is ViewOp.perform:  # in a function, where all gradients are taken, it says nothing
+            record.meta["for_gradients"] = True
+        return record
+
+    def _node_of(self, args: tuple[Expr, ...], types: Sequence[Any]) -> Expr:
+        return super()._node_of(args, [args[0].type])
 
     def make_node(self, x: Any) -> Apply:
         return Apply(self, [x], [x.type()])

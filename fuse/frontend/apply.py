@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from fuse.errors import FuseIndexError, FuseTypeError
-from fuse.expr import Constant, Expr, as_expr, interned, make, rebuild, variable
+from fuse.expr import INPUT, Constant, Expr, as_expr, interned, make, rebuild, variable
 from fuse.frontend.parts import parts
 from fuse.notes import noted, notes
 from fuse.typebase import Type
@@ -17,7 +17,8 @@ class Apply:
     """An op applied to inputs, with its outputs.
 
     A user's ``make_node`` makes one from its op, the inputs and one variable per output, of which only the type
-    counts: ``Apply(self, [x], [x.type()])``. ``variable.owner`` gives one for every expression that is no leaf.
+    counts: ``Apply(self, [x], [x.type()])``; one of a subclass of TensorVariable becomes the output itself.
+    ``variable.owner`` gives an Apply for every expression that is no leaf.
 
     >>> import fuse.tensor as T
     >>> x = T.vector("x")
@@ -41,7 +42,9 @@ class Apply:
         node = op._node_of(args, types) if hasattr(op, "_node_of") else make(op, args)
         self.node, self.op, self.inputs, self.outputs = node, op, list(args), parts(node)
         for made, given in zip(self.outputs, outputs, strict=True):
-            if made.name is None:
+            if isinstance(given, Expr) and given.op is INPUT and type(given) is not Expr:
+                self.outputs[self.outputs.index(made)] = _become(given, made)
+            elif made.name is None:
                 made.name = getattr(given, "name", None)
         if self.is_new:
             self._kept()
@@ -110,6 +113,15 @@ class Apply:
 
     def __repr__(self) -> str:
         return f"{self.op}({', '.join(i.name or i.type.describe() for i in self.inputs)})"
+
+
+def _become(own: Expr, made: Expr) -> Expr:
+    """``own``, an input of a class of the user's, from now on computed as ``made`` is."""
+    if any(own in node.args for node in tuple(interned.values())):
+        raise FuseTypeError(f"{own} is part of other expressions already: what computes it is said before it is used")
+    interned.pop((own.op, own.params["uid"]), None)
+    own.op, own.args, own.params, own.type, own._cache = made.op, made.args, made.params, made.type, None
+    return own
 
 
 def _listed(op: Any, what: str, values: Any) -> Sequence[Any]:
