@@ -289,6 +289,72 @@ def test_an_update_of_what_a_view_is_taken_of():
     np.testing.assert_allclose(s.get_value(), A[::-1] * 1.75)
 
 
+# ---------------------------------------------------------------- small arrays between kernels
+def test_arrays_that_calls_keep_for_one_another():
+    """They are the next call's where they have its sizes and nobody else holds them; results never are."""
+    x, w = T.dmatrices("x", "w")
+    seen = []
+
+    @fuse.as_op(itypes=[T.dmatrix], otypes=[T.dmatrix])
+    def passed(array):
+        seen.append((array, array.copy()))
+        return array * 2.0
+
+    hidden = T.tanh(T.dot(x, w))
+    outputs = [T.dot(hidden, w.T) + 1, T.dot(hidden.T, passed(T.dot(hidden, w)))]
+
+    def values(a, b):
+        h = np.tanh(a @ b)
+        return h @ b.T + 1, h.T @ (2 * h @ b)
+
+    rng = np.random.default_rng(5)
+    given = [(rng.normal(size=(m, n)), rng.normal(size=(n, n))) for m, n in ((3, 4), (5, 4), (3, 4), (0, 2), (40, 40))]
+    f = settled([x, w], outputs, *given[0])
+    assert call_plan._Translator(f.fn.wrapper_source, f.fn.scope, "list", None).keepable
+    found = [f(*pair) for pair in given * 4]
+    for got, pair in zip(found, given * 4, strict=True):
+        for one, want in zip(got, values(*pair), strict=True):
+            np.testing.assert_allclose(one, want, rtol=1e-12, atol=1e-12)
+    assert all(np.array_equal(array, then) for array, then in seen)
+    assert len({id(array) for array in [a for got in found for a in got]}) == 2 * len(found)
+    with pytest.raises(ValueError):
+        f(given[0][0], given[3][1])
+    wrong = []
+
+    def often(k):
+        for _ in range(100):
+            if not np.allclose(f(*given[k])[0], values(*given[k])[0]):
+                wrong.append(k)
+
+    in_threads(often, range(4))
+    assert not wrong
+
+
+def test_functions_of_many_steps():
+    """Registers are used again, so that a deep network is entered at C level too."""
+    x = T.dmatrix("x")
+    rng = np.random.default_rng(6)
+    weights = [fuse.shared(rng.normal(size=(2, 2))) for _ in range(60)]
+    value = x
+    for weight in weights:
+        value = T.tanh(T.dot(value, weight))
+    a, rate = rng.normal(size=(3, 2)), 0.1
+    start = [w.get_value() for w in weights]
+    updates = [(w, w - rate * g) for w, g in zip(weights, T.grad(value.sum(), weights), strict=True)]
+    f = settled([x], value.sum(), a, updates=updates)
+    for weight, old in zip(weights, start, strict=True):
+        weight.set_value(old)
+    layers = [a]
+    for w in start:
+        layers.append(np.tanh(layers[-1] @ w))
+    np.testing.assert_allclose(f(a), layers[-1].sum(), rtol=1e-12)
+    slope = np.ones_like(a)
+    for k in reversed(range(len(start))):
+        slope = slope * (1 - layers[k + 1] ** 2)
+        np.testing.assert_allclose(weights[k].get_value(), start[k] - rate * layers[k].T @ slope, rtol=1e-9, atol=1e-13)
+        slope = slope @ start[k].T
+
+
 # ---------------------------------------------------------------- the object
 def test_it_stays_a_function(vectors):
     x, y = vectors

@@ -127,7 +127,7 @@ def _scalar(value: Expr) -> Expr | None:
 def write_sum(writer: Writer, node: Expr, position: int) -> None:
     """Emit the step."""
     c, a, b, alpha = node.args
-    (left, first), (right, second) = map(form_of, (a, b))
+    (left, first), (right, second) = [form_of(writer, v) for v in (a, b)]
     old, *rest = [writer.materialised(v) for v in (c, first, second, alpha)]
     name, made = writer.fresh("t"), writer.empty_text(node)
     free = {see_through(v, writer.sizes).base for v in (a, b)}

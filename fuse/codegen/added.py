@@ -16,18 +16,18 @@ import numpy as np
 from fuse.codegen import blas, memory
 from fuse.codegen.calls import remembered
 from fuse.codegen.native import ArgType
-from fuse.codegen.products import SMALL, TRANSPOSED, SmallProduct
+from fuse.codegen.products import TRANSPOSED, SmallProduct, limit, lines_of
 
 Array = Any
 LONGEST_SUM = 1024
+ROOM = 1024  # elements of a small product
 
 
 def source_of(dtype: str, left: int, right: int, sign: int) -> str:
     """The kernel ``(c, a, b, alpha, out)`` for these forms of the operands; ``out`` may be ``c``."""
     number = "float32" if dtype == "float32" else "float64"
     first, second = "n1 n0" if left == TRANSPOSED else "n0 n1", "n2 n1" if right == TRANSPOSED else "n1 n2"
-    a = "k * n0 + i" if left == TRANSPOSED else "i * n1 + k"
-    b = "j * n1 + k" if right == TRANSPOSED else "k * n2 + j"
+    product = "\n".join([" " * 8 + line for line in lines_of(dtype, left, right, "a1", "a2", "product")])
     turned = (left == TRANSPOSED) + 2 * (right == TRANSPOSED)
     row_a, row_b = first.split()[1], second.split()[1]
     return f"""def kernel(a0, a1, a2, a3, a4):
@@ -45,18 +45,17 @@ def source_of(dtype: str, left: int, right: int, sign: int) -> str:
     if address(a2, 0) < end and address(a4, 0) < address(a2, n1 * n2):
         return -1
     alpha = {number}({sign}.0) * load(a3, 0)
+    if n0 * n1 * n2 <= {limit(left, right)} and n0 * n2 <= {ROOM}:
+        product = scratch('{dtype}', {ROOM})
+{product}
+        for i in range(n0 * n2):
+            independent()
+            store(a4, i, load(a0, i) + alpha * load(product, i))
+        return 0
     if address(a0, 0) != address(a4, 0):
         for i in range(n0 * n2):
             independent()
             store(a4, i, load(a0, i))
-    if n0 * n1 * n2 <= {SMALL[2]}:
-        for i in range(n0):
-            for j in range(n2):
-                total = {number}(0.0)
-                for k in range(n1):
-                    total = radd(total, load(a1, {a}) * load(a2, {b}))
-                store(a4, i * n2 + j, load(a4, i * n2 + j) + alpha * total)
-        return 0
     gemm({turned}, n0, n2, n1, alpha, a1, 0, {row_a}, a2, 0, {row_b}, {number}(1.0), a4, 0, n2)
     return 0
 """

@@ -6,6 +6,7 @@ What the interpreter of call plans (``native_call``) has no word for leaves the 
 from __future__ import annotations
 
 import ast
+import itertools
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -14,9 +15,11 @@ from typing import Any
 import numpy as np
 
 from fuse.codegen.added import AddedProduct
-from fuse.codegen.call_words import LENT, MOST_LENT, REGISTERS, VIEWS, Pointer, Taken, Words
+from fuse.codegen.call_sizes import SizeWords, Untranslatable
+from fuse.codegen.call_words import LENT, MOST_LENT, VIEWS, Pointer, Taken, Words
 from fuse.codegen.frames import Frame
 from fuse.codegen.grouped import Grouped
+from fuse.codegen.kept_arrays import Kept, keepable
 from fuse.codegen.lent_views import lendable
 from fuse.codegen.native import Kernel
 from fuse.codegen.products import SmallProduct
@@ -28,22 +31,8 @@ ARRAY = re.compile(r"type\((x\d+)\) is not ndarray or \1\.dtype is not (dtype_\w
 STATIC = re.compile(r"\(?x\d+\.shape\[(\d+)\] != (\d+)\)?")  # ast.unparse sets parentheses as it likes
 INTEGER = re.compile(r"type\((x\d+)\) is not int or not (-?\d+) <= \1 <= (-?\d+)")
 FLOAT = re.compile(r"type\((x\d+)\) is not float")
-ARITHMETIC = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.FloorDiv: "divide"}
-# Comparisons of sizes: the instruction, whether its operands change places, and whether its answer is turned round.
-COMPARISONS: dict[type[ast.cmpop], tuple[str, bool, bool]] = {
-    ast.Lt: ("less", False, False),
-    ast.Gt: ("less", True, False),
-    ast.GtE: ("less", False, True),
-    ast.LtE: ("less", True, True),
-    ast.Eq: ("equal", False, False),
-    ast.NotEq: ("equal", False, True),
-}
 LONGEST = 2**63 - 1
 MOST_ENTRIES = 16  # of an index that is a view here
-
-
-class Untranslatable(Exception):
-    """The plan of a call has no word for something in a wrapper."""
 
 
 class NotYet(Exception):
@@ -66,33 +55,36 @@ def native_call(
         return None
 
 
-class _Translator:
+class _Translator(SizeWords):
     def __init__(self, source: str, scope: Mapping[str, Any], form: str, keys: Sequence[str] | None) -> None:
+        super().__init__()
         self.scope, self.form, self.keys = scope, form, keys
         (function,) = parse(source).body
         assert isinstance(function, ast.FunctionDef)
         self.body = function.body
         names = [a.arg for a in function.args.args]
-        self.registers = {name: i for i, name in enumerate(names)}
+        self.registers |= {name: i for i, name in enumerate(names)}
         self.count = len(names)
-        self.sizes: dict[str | int, int] = {}
-        self.numbers: dict[int, int] = {}
-        self.integers: set[str] = set()  # inputs that are Python ints once they are checked
         self.ranks: dict[int, int] = {}  # of registers that hold arrays, where known
         self.words = Words(len(names))
         self.lendable = lendable(function, self.is_compiled)
         self.lent = 0
+        self.keepable = keepable(function)
+        self.kept: dict[int, Kept] = {}  # by the registers of arrays that are kept for later calls
+        self.arrays = itertools.count()  # their numbers
+        self.free: list[int] = []  # registers that hold nothing any more
 
     def translated(self, python: Callable[..., Any]) -> Callable[..., Any] | None:
         for statement in self.body:
             self.statement(statement)
-        if max(self.count, len(self.sizes)) > REGISTERS:
-            return None
-        return self.words.callable(python, self.count)
+        return self.words.callable(python, self.count, len(self.sizes))
 
     def register(self, name: str | None = None) -> int:
-        number = self.count
-        self.count += 1
+        if self.free:
+            number = self.free.pop()
+        else:
+            number = self.count
+            self.count += 1
         if name is not None:
             self.registers[name] = number
         return number
@@ -136,11 +128,20 @@ class _Translator:
                 self.statement(inner)  # whatever fails goes to the Python path
             case ast.Delete(targets=targets):
                 for target in targets:
-                    self.words("drop", self.registers.pop(_name(target)))
+                    self.drop(self.registers.pop(_name(target)))
             case ast.Return(value=ast.List(elts=results)):
+                for register in list(self.kept):
+                    self.drop(register)
                 self.results([self.known(_name(r)) for r in results])
             case _:
                 raise Untranslatable(ast.unparse(statement))
+
+    def drop(self, register: int) -> None:
+        """Let go of what a register holds, which is free then."""
+        kept = self.kept.pop(register, None)
+        self.words(*(("drop", register) if kept is None else ("keep", register, kept)))
+        self.ranks.pop(register, None)
+        self.free.append(register)
 
     def gate(self, test: str, name: str, convert: Any) -> None:
         register = self.registers[name]
@@ -197,11 +198,16 @@ class _Translator:
                 self.sizes[name] = self.size(value)
             case ast.Attribute(value=ast.Name(id=cell), attr="array"):
                 self.words("read", self.register(name), Pointer(self.scope[cell]))
-            case ast.Name(id=other) if other in self.registers:
-                old = self.registers[other]
-                new = self.register(name)
+            case ast.Name(id=other) if other not in self.sizes:
+                old, new = self.known(other), self.register(name)
                 self.words("alias", new, old)
                 self.ranks |= {new: self.ranks[old]} if old in self.ranks else {}
+                self.kept |= {new: self.kept[old]} if old in self.kept and name in self.keepable else {}
+            case ast.IfExp() | ast.Call() if name in self.keepable:
+                kept = Kept(next(self.arrays))
+                register = self.register(name)
+                self.kept[register] = kept
+                self.new(register, self.allocation(value, kept))
             case ast.IfExp(test=ast.Compare(left=ast.Attribute(value=ast.Name(id=cell))), body=ast.Name(id=old),
                            orelse=made):
                 self.reuse(name, cell, old, made)
@@ -342,78 +348,17 @@ class _Translator:
     def new(self, register: int, operands: list[Any]) -> int:
         """``register``, which from here on holds a new array."""
         self.words("new", register, *operands)
-        self.ranks[register] = operands[2]
+        self.ranks[register] = operands[3]
         return register
 
-    def allocation(self, node: ast.expr) -> list[Any]:
+    def allocation(self, node: ast.expr, kept: Kept | int = 0) -> list[Any]:
         """The operands of "new" after the register."""
         if isinstance(node, ast.IfExp):
             node = node.orelse
         match node:
             case ast.Call(func=ast.Name(id="empty" | "recycled"), args=[ast.Tuple(elts=shape), ast.Name(id=name)]):
                 dtype = self.scope[name]
-                return [Pointer(dtype), dtype.itemsize, len(shape), *[self.size(n) for n in shape]]
-        raise Untranslatable(ast.unparse(node))
-
-    # ------------------------------------------------------------ sizes
-    def dimension(self, register: int, axis: int) -> int:
-        return self.fresh("dimension", register, axis)
-
-    def fresh(self, operation: str, *operands: int) -> int:
-        number = len(self.sizes)
-        self.sizes[-1 - number] = number  # a name that no size has
-        self.words(operation, number, *operands)
-        return number
-
-    def number(self, value: int) -> int:
-        if value not in self.numbers:
-            self.numbers[value] = self.fresh("number", value)
-        return self.numbers[value]
-
-    def all_of(self, tests: Sequence[ast.expr]) -> int:
-        """1 where all comparisons of sizes hold, else 0: their product."""
-        found = one = self.number(1)
-        for test in tests:
-            match test:
-                case ast.Compare(left=left, ops=[ast.Gt()], comparators=[right]):
-                    more = self.fresh("sub", self.size(left), self.size(right))
-                case ast.Compare(left=left, ops=[ast.GtE()], comparators=[right]):
-                    more = self.fresh("sub", self.fresh("add", self.size(left), one), self.size(right))
-                case ast.Compare(left=left, ops=[ast.LtE()], comparators=[right]):
-                    more = self.fresh("sub", self.fresh("add", self.size(right), one), self.size(left))
-                case _:
-                    raise Untranslatable(ast.unparse(test))
-            found = self.fresh("mul", found, self.fresh("min", self.fresh("max", more, self.number(0)), one))
-        return found
-
-    def size(self, node: ast.expr) -> int:
-        match node:
-            case ast.Constant(value=int(value)):
-                return self.number(value)
-            case ast.Name(id=name) if name in self.sizes:
-                return self.sizes[name]
-            case ast.BinOp(left=left, op=operation, right=right) if type(operation) in ARITHMETIC:
-                return self.fresh(ARITHMETIC[type(operation)], self.size(left), self.size(right))
-            case ast.Call(func=ast.Name(id="max" | "min" as name), args=[left, right]):
-                return self.fresh(name, self.size(left), self.size(right))
-            case ast.Call(func=ast.Name(id="int"), args=[ast.Name(id=name)]) if name in self.integers:
-                return self.fresh("unbox", self.registers[name])
-            case ast.Call(func=ast.Name(id="abs"), args=[value]):
-                found = self.size(value)
-                return self.fresh("max", found, self.fresh("sub", self.number(0), found))
-            case ast.UnaryOp(op=ast.USub(), operand=value):
-                return self.fresh("sub", self.number(0), self.size(value))
-            case ast.IfExp(test=test, body=body, orelse=other):
-                return self.fresh("select", self.size(test), self.size(body), self.size(other))
-            case ast.Compare(left=left, ops=[operation], comparators=[right]) if type(operation) in COMPARISONS:
-                name, swapped, negated = COMPARISONS[type(operation)]
-                pair = self.size(left), self.size(right)
-                found = self.fresh(name, *(pair[::-1] if swapped else pair))
-                return self.fresh("sub", self.number(1), found) if negated else found
-            case ast.BinOp(left=left, op=ast.Mod(), right=right):
-                whole, part = self.size(left), self.size(right)
-                quotient = self.fresh("divide", whole, part)
-                return self.fresh("sub", whole, self.fresh("mul", quotient, part))
+                return [Pointer(dtype), dtype.itemsize, kept, len(shape), *[self.size(n) for n in shape]]
         raise Untranslatable(ast.unparse(node))
 
 

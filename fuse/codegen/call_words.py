@@ -9,6 +9,7 @@ from typing import Any
 
 from fuse.codegen import memory
 from fuse.codegen.assembly import KEYWORDS, builtin
+from fuse.codegen.kept_arrays import Kept, places
 from fuse.codegen.native import Kernel
 
 # Instructions and the names of their operands: r a register, s a size, p an object, i an integer; lists come last.
@@ -32,7 +33,8 @@ OPERATIONS = {
     "select": "s condition:s s s",
     "unbox": "s r",  # a Python int as a size
     "check": "s s",
-    "new": "r dtype:p itemsize:i ndim:i sizes",
+    # an array; where ``kept`` is no 0 it is the address of where the one of an earlier call may be (`kept_arrays`)
+    "new": "r dtype:p itemsize:i kept:i ndim:i sizes",
     # 0 is success; for anything else the general launcher, whose results replace those made; the kernel is the one that
     # ``Taken`` holds at that time
     "kernel": "taken:i general:p count:i registers made:i registers",
@@ -48,6 +50,7 @@ OPERATIONS = {
     "box": "r s",  # a size as a Python int
     "alias": "r r",
     "drop": "r",
+    "keep": "r kept:i",  # lets go of an array that a later call may have
     "read": "r cell:p",  # cell.array
     "store": "cell:p r",
     # old, unless it is borrowed; then goes on to the "new" that follows
@@ -61,7 +64,7 @@ CODES = {name: code for code, name in enumerate(OPERATIONS)}
 VIEWS = {"slice": 0, "integer": 1, "new": 2}
 # Views at most that a call lends, and dimensions of one; objects begin with a count and a type.
 LENT, MOST_LENT = 8 if object.__basicsize__ == 16 else 0, 8
-REGISTERS = 192  # at most, of either kind, and of arguments of one call
+REGISTERS = 1024  # at most, of either kind, and of arguments of one call
 
 
 class Plan(bytes):
@@ -95,28 +98,39 @@ class Words:
         self.inputs = inputs
         self.words: list[int] = []
         self.keep: list[Any] = []
+        self.arguments = inputs  # of one call, at most
+        self.places: list[tuple[int, int]] = []  # of words that are addresses of arrays kept between calls: which
 
     def __call__(self, operation: str, *operands: Any) -> None:
         """Add an instruction; an operand that is no int is a Python object to point to, in a ``Pointer``."""
         self.words.append(CODES[operation])
+        if operation in ("kernel", "product", "call"):
+            self.arguments = max(self.arguments, operands[2])
         for operand in operands:
             if isinstance(operand, Pointer):
                 self.keep.append(operand.value)
                 self.words.append(id(operand.value))
+            elif isinstance(operand, Kept):
+                self.places.append((len(self.words), operand.number))
+                self.words.append(0)
             elif isinstance(operand, Taken):
                 self.keep.append(operand)
                 self.words.append(ctypes.addressof(operand.pair))
             else:
                 self.words.append(operand)
 
-    def callable(self, python: Callable[..., Any], registers: int) -> Callable[..., Any] | None:
+    def callable(self, python: Callable[..., Any], registers: int, sizes: int) -> Callable[..., Any] | None:
         """The built-in function that runs the plan, with ``python`` behind it; None where this Python has none."""
         address = memory.addresses().get("fuse_call")
-        if not address or registers + self.inputs > REGISTERS:
+        if not address or max(registers + self.inputs, sizes, self.arguments) > REGISTERS:
             return None
-        words = [id(python), self.inputs, registers, *self.words]
+        arrays, addresses = places(1 + max([number for _, number in self.places], default=-1))
+        for word, number in self.places:
+            self.words[word] = addresses[number]
+        rooms = registers + self.inputs, sizes, self.arguments
+        words = [id(python), self.inputs, registers, *rooms, *self.words]
         plan = Plan(struct.pack(f"={len(words)}q", *words))
-        plan.keep = (python, *self.keep)
+        plan.keep = (python, *self.keep, arrays)
         return builtin("call", address, KEYWORDS, plan)
 
 

@@ -27,12 +27,12 @@ def lendable(function: ast.FunctionDef, compiled: Callable[[str], bool]) -> set[
                     found.add(name)
             case ast.Name(id=name, ctx=ast.Load()):
                 uses[name] = uses.get(name, 0) + 1
-    for name in _harmless(function, compiled):
+    for name in harmless(function, compiled):
         uses[name] -= 1
     return {name for name in found if not uses.get(name)}
 
 
-def _harmless(function: ast.FunctionDef, compiled: Callable[[str], bool]) -> Iterator[str]:
+def harmless(function: ast.FunctionDef, compiled: Callable[[str], bool]) -> Iterator[str]:
     """The names that kernels and their launchers are given, and those whose sizes are read, each time."""
     for node in ast.walk(function):
         match node:

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from fuse.codegen import memory
 from fuse.codegen.assembly import Assembly
 from fuse.codegen.call_words import CODES
-from fuse.codegen.native_registers import PAYLOAD, Registers
+from fuse.codegen.native_arrays import Arrays, plain_cell
+from fuse.codegen.native_registers import PAYLOAD
 from fuse.codegen.vectorcall import PLAN
 
 CPYTHON = ("Py_IncRef", "Py_DecRef", "PyErr_Occurred", "PyErr_Clear", "PyErr_ExceptionMatches", "PyErr_SetObject",
@@ -29,12 +29,12 @@ OBJECTS: dict[str, Any] = {
     "type_int64": np.int64,
     "number_zero": 0, "name_array": "array", "name_borrowed": "borrowed", "object_none": None,
     "type_exception": Exception, "type_memory_error": MemoryError,
-    "type_recursion_error": RecursionError, "type_value_error": ValueError,
+    "type_cell": plain_cell(), "type_recursion_error": RecursionError, "type_value_error": ValueError,
     "text_stuck": STUCK, "text_gone": GONE,
 }
 
 
-class _Interpreter(Registers):
+class _Interpreter(Arrays):
     """The text of the interpreter: a loop over words around a switch."""
 
     # ------------------------------------------------------------ the instructions
@@ -110,34 +110,6 @@ class _Interpreter(Registers):
         value = self(f"call i64 @PyLong_AsLongLongAndOverflow(ptr {item}, ptr {flag})")
         self.require(self(f"icmp eq i32 {self.load('i32', flag)}, 0"), self.slow)
         self.store("i64", value, target)
-
-    def do_new(self) -> None:
-        place, dtype, itemsize, ndim = self.place(), self.object(), self.word(), self.word()
-        sizes, total = self.slot("[64 x i64]"), self.slot("i64")
-        self.store("i64", itemsize, total)
-        with self.loop(ndim) as i:
-            size = self.size()
-            self.store("i64", size, self.item(sizes, i))
-            self.store("i64", self(f"mul i64 {self.load('i64', total)}, {size}"), total)
-        rank = self(f"trunc i64 {ndim} to i32")
-        large, some, small, single, done = (self.label() for _ in range(5))
-        self.branch(self(f"icmp eq i64 {ndim}, 0"), single, some)
-        self.start(single)
-        self.store("ptr", self(f"call ptr @fuse_zero_d(ptr {dtype}, i64 {itemsize})"), place)
-        self.jump(done)
-        self.start(some)
-        self.branch(self(f"icmp uge i64 {self.load('i64', total)}, {memory.LARGE}"), large, small)
-        self.start(large)
-        self.store("ptr", self(f"call ptr @fuse_new(ptr {dtype}, i32 {rank}, ptr {sizes})"), place)
-        self.jump(done)
-        self.start(small)
-        self.do(f"call void @Py_IncRef(ptr {dtype})")
-        made = self(f"call ptr @PyArray_NewFromDescr(ptr @PyArray_Type, ptr {dtype}, i32 {rank}, ptr {sizes}, "
-                    "ptr null, ptr null, i32 0, ptr null)")
-        self.store("ptr", made, place)
-        self.jump(done)
-        self.start(done)
-        self.some(self.load("ptr", place), self.error)
 
     def vectorcall(self, function: str, count: str) -> str:
         found = self(f"call ptr @PyObject_Vectorcall(ptr {function}, ptr {self.given}, i64 {count}, ptr null)")
@@ -222,27 +194,6 @@ class _Interpreter(Registers):
         value = self.load("ptr", place)
         self.store("ptr", "null", place)
         self.do(f"call void @Py_DecRef(ptr {value})")
-
-    def do_read(self) -> None:
-        place, cell = self.place(), self.object()
-        value = self(f"call ptr @PyObject_GetAttr(ptr {cell}, ptr @name_array)")
-        self.store("ptr", self.some(value, self.error), place)
-
-    def do_store(self) -> None:
-        cell, value = self.object(), self.load("ptr", self.place())
-        failed = self(f"call i32 @PyObject_SetAttr(ptr {cell}, ptr @name_array, ptr {value})")
-        self.require(self(f"icmp eq i32 {failed}, 0"), self.error)
-
-    def do_reuse(self) -> None:
-        place, old, cell, skip = self.place(), self.load("ptr", self.place()), self.object(), self.word()
-        borrowed = self.some(self(f"call ptr @PyObject_GetAttr(ptr {cell}, ptr @name_borrowed)"), self.error)
-        self.do(f"call void @Py_DecRef(ptr {borrowed})")
-        with self.when(self(f"icmp ne ptr {borrowed}, {old}")):
-            self.store("i1", "true", self.updating)
-            self.do(f"call void @Py_IncRef(ptr {old})")
-            self.store("ptr", old, place)
-            pointer = self.load("ptr", self.cursor)
-            self.store("ptr", self.item(pointer, skip), self.cursor)
 
     def finish(self, value: str) -> None:
         self.store("ptr", value, self.result)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fuse.codegen.assembly import Assembly
-from fuse.codegen.call_words import LENT, MOST_LENT, REGISTERS, VIEWS
+from fuse.codegen.call_words import LENT, MOST_LENT, VIEWS
 
 PAYLOAD = bytes.__basicsize__ - 1  # where the bytes of a bytes object start
-HEADER = 3  # words before the instructions: the Python function, inputs, registers
+# Words before the instructions: the Python function, inputs, registers; and how many registers of objects, of sizes and
+# arguments there is to be room for.
+HEADER = 6
 MOST_DIMENSIONS = 96  # of a view: NumPy's 64 and those that an index adds
 LENT_TABLES = 96  # bytes of an array object before its sizes and strides, where it is on the stack
 LENT_SIZE = LENT_TABLES + 2 * 8 * MOST_LENT
@@ -32,14 +34,19 @@ class Registers(Assembly):
         super().__init__()
         self.head = object.__basicsize__
         self.cursor = self.slot("ptr", self.at("%self", PAYLOAD + 8 * HEADER))
-        self.registers = self.slot(f"[{REGISTERS} x ptr]")
-        self.numbers = self.slot(f"[{REGISTERS} x i64]")
-        self.given = self.slot(f"[{REGISTERS} x ptr]")
+        self.registers, self.numbers, self.given = (self.room(word) for word in range(3, HEADER))
         self.lent = self.slot(f"[{LENT * LENT_SIZE // 8} x i64]")
         self.result, self.again = self.slot("ptr", "null"), self.slot("i1", "false")
         self.updating = self.slot("i1", "false")  # whether an old value's memory has been taken for the new one
         self.updated = self.slot("i1", "false")  # whether something has been written there
         self.slow, self.error, self.leave, self.next = (self.label() for _ in range(4))
+
+    def room(self, word: int) -> str:
+        """Room on the stack for as many words as the plan's header says: a function may call itself."""
+        at, count, name = (f"%room{part}{word}" for part in ("_at", "_count", ""))
+        self.slots += [f"  {at} = getelementptr i8, ptr %self, i64 {PAYLOAD + 8 * word}",
+                       f"  {count} = load i64, ptr {at}, align 1", f"  {name} = alloca i64, i64 {count}"]
+        return name
 
     def word(self) -> str:
         pointer = self.load("ptr", self.cursor)

@@ -21,15 +21,17 @@ Array = Any
 
 # How many multiplications are done here at most, by the rank of the result: up to there the loop takes no longer than
 # three quarters of what NumPy's dot takes, and mostly a quarter.
-SMALL = (2048, 1024, 512)
+SMALL = (2048, 4096, 2048)
+BOTH_TRANSPOSED = 512  # at most, where the sum steps through both operands
 VECTOR, MATRIX, TRANSPOSED = range(3)
 _NAMES = {VECTOR: ("n1",), MATRIX: ("n0", "n1"), TRANSPOSED: ("n1", "n0")}
 
 
-def form_of(arg: Expr) -> tuple[int, Expr]:
+def form_of(writer: Writer, arg: Expr) -> tuple[int, Expr]:
     """What an operand of a product is, and of which array: a transposed matrix is read from the matrix."""
-    if arg.op.name == "dimshuffle" and arg.params["pattern"] == (1, 0) and arg.args[0].type.ndim == 2:
-        return TRANSPOSED, arg.args[0]
+    base, views = writer.without_views(arg)
+    if base.type.ndim == 2 and [(v.op.name, v.params.get("pattern")) for v in views] == [("dimshuffle", (1, 0))]:
+        return TRANSPOSED, base
     return (MATRIX if arg.type.ndim == 2 else VECTOR), arg
 
 
@@ -50,10 +52,13 @@ def can_be_small(node: Expr) -> bool:
     return count <= SMALL[node.type.ndim]
 
 
-def source_of(left: int, right: int) -> str:
+def limit(left: int, right: int) -> int:
+    """How many multiplications a product of these forms has at most that is done here."""
+    return BOTH_TRANSPOSED if left == right == TRANSPOSED else SMALL[(left != VECTOR) + (right != VECTOR)]
+
+
+def source_of(dtype: str, left: int, right: int) -> str:
     """The kernel for these forms of the operands."""
-    a = {VECTOR: "k", MATRIX: "i * n1 + k", TRANSPOSED: "k * n0 + i"}[left]
-    b = {VECTOR: "k", MATRIX: "k * n2 + j", TRANSPOSED: "j * n1 + k"}[right]
     rows, columns = left != VECTOR, right != VECTOR
     lines = [f"n1 = size(a0, {0 if left in (VECTOR, TRANSPOSED) else 1})"]
     if rows:
@@ -70,23 +75,55 @@ def source_of(left: int, right: int) -> str:
         f"status = refused('{layouts}', a0, a1, a2, {sizes})",
         "if status != 0:",
         "    return status",
-        f"if {count} > {SMALL[rows + columns]}:",
+        f"if {count} > {limit(left, right)}:",
         "    return -1",
+        *lines_of(dtype, left, right, "a0", "a1", "a2"),
+        "return 0",
     ]
-    indent = ""
+    return "def kernel(a0, a1, a2):\n" + "".join(f"    {line}\n" for line in lines)
+
+
+def lines_of(dtype: str, left: int, right: int, a: str, b: str, out: str) -> list[str]:
+    """The lines of a product of these arrays.
+
+    Where rows of an operand are contiguous they are added up, four in one pass; else each element is a sum along both.
+    """
+    zero = "float32(0.0)" if dtype == "float32" else "0.0"
+    rows, columns = left != VECTOR, right != VECTOR
+    first = {VECTOR: "{k}", MATRIX: "i * n1 + {k}", TRANSPOSED: "({k}) * n0 + i"}[left]
+    second = {VECTOR: "{k}", MATRIX: "({k}) * n2 + j", TRANSPOSED: "j * n1 + {k}"}[right]
+    if right == MATRIX:
+        at = f"{out}, {'i * n2 + ' * rows}j"
+        added = _rows_added(zero, f"load({a}, {first})", f"load({b}, {second})", "j", "n2", at)
+        return [f"for {i} in range(n0):" for i in "i" * rows] + ["    " * rows + line for line in added]
+    if (left, right) == (TRANSPOSED, VECTOR):
+        return _rows_added(zero, f"load({b}, {second})", f"load({a}, {first})", "i", "n0", f"{out}, i")
+    indent, lines = "", []
     for name, size, wanted in (("i", "n0", rows), ("j", "n2", columns)):
         if wanted:
             lines.append(f"{indent}for {name} in range({size}):")
             indent += "    "
     at = "i * n2 + j" if rows and columns else "i" if rows else "j" if columns else "0"
-    lines += [
-        f"{indent}total = zero",
-        f"{indent}for k in range(n1):",
-        f"{indent}    total = radd(total, load(a0, {a}) * load(a1, {b}))",
-        f"{indent}store(a2, {at}, total)",
-        "return 0",
+    product = f"load({a}, {first}) * load({b}, {second})".format(k="k")
+    return [
+        *lines, f"{indent}total = {zero}", f"{indent}for k in range(n1):",
+        f"{indent}    total = radd(total, {product})", f"{indent}store({out}, {at}, total)",
     ]
-    return "def kernel(a0, a1, a2):\n" + "".join(f"    {line}\n" for line in lines)
+
+
+def _rows_added(zero: str, weight: str, row: str, j: str, count: str, out: str) -> list[str]:
+    """The sum of ``n1`` rows of a matrix with weights, of which ``{k}`` stands for the number: elements ``j``."""
+    w, r = ([text.format(k=f"m + {u}") for u in range(4)] for text in (weight, row))
+    each = [f"for {j} in range({count}):", "    independent()"]
+    return [
+        *each, f"    store({out}, {zero})",
+        "for block in range(n1 // 4):", "    m = block * 4", *[f"    w{u} = {w[u]}" for u in range(4)],
+        *["    " + line for line in each],
+        f"        even = fma(w2, {r[2]}, w0 * {r[0]})", f"        odd = fma(w3, {r[3]}, fma(w1, {r[1]}, load({out})))",
+        f"        store({out}, even + odd)",
+        "for k in range(n1 // 4 * 4, n1):", f"    weight = {weight.format(k='k')}", *["    " + line for line in each],
+        f"        store({out}, fma(weight, {row.format(k='k')}, load({out})))",
+    ]
 
 
 class SmallProduct:
@@ -98,7 +135,8 @@ class SmallProduct:
         self.rank = (left != VECTOR) + (right != VECTOR)
 
     def __call__(self, a: Array, b: Array, out: Array) -> int:
-        if self.kernel is None and a.size * (b.shape[self.right == MATRIX] if b.ndim == 2 else 1) > SMALL[self.rank]:
+        count = a.size * (b.shape[self.right == MATRIX] if b.ndim == 2 else 1)
+        if self.kernel is None and count > limit(self.left, self.right):
             return 1
         return self.compiled()(a, b, out)
 
@@ -107,8 +145,7 @@ class SmallProduct:
             from fuse.codegen.load import compile_kernel
 
             types = [ArgType(self.dtype, 1 if form == VECTOR else 2) for form in (self.left, self.right)]
-            zero = "float32(0.0)" if self.dtype == "float32" else "0.0"
-            text = source_of(self.left, self.right).replace("total = zero", f"total = {zero}")
+            text = source_of(self.dtype, self.left, self.right)
             self.kernel = compile_kernel(text, "kernel", (*types, ArgType(self.dtype, self.rank, True)))
         return self.kernel
 
@@ -158,7 +195,7 @@ def write_product(writer: Writer, node: Expr, name: str, arguments: list[str]) -
 
 def write_small_product(writer: Writer, node: Expr, name: str) -> None:
     """A product of operands that may be small: by a loop of ours, and by NumPy's dot where that refuses."""
-    (left, a), (right, b) = map(form_of, node.args)
+    (left, a), (right, b) = [form_of(writer, arg) for arg in node.args]
     made = writer.empty_text(node)
     if node in writer.given:
         made = f"{writer.given[node]} if {_fits(writer, node)} else {made}"
