@@ -18,6 +18,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from races import watched
 from random_calls import Unfit, expected, into_arrays, must_refuse, same_again
 from random_programs import Array, RandomProgram, make_program, stepped
 
@@ -459,6 +460,7 @@ def main() -> int:
     parser.add_argument("--kernels", action="store_true", help="also check every kernel against the kernel interpreter")
     parser.add_argument("--no-minimise", action="store_true")
     parser.add_argument("--device", default="cpu", help="cuda: on a GPU; simulator: in the simulator, slowly")
+    parser.add_argument("--races", action="store_true", help="in the simulator: also what threads do at the same time")
     parser.add_argument("--seconds", type=float, default=1e9, help="stop after so long")
     options = parser.parse_args()
     if options.device == "simulator":
@@ -476,10 +478,14 @@ def main() -> int:
             failed.append(seed)
             print(f"seed {seed} cannot be built:\n{traceback.format_exc()}", flush=True)
             continue
-        why = failure(case, options.mode, options.kernels, further, done)
+        with watched() if options.races else nullcontext({}) as races:
+            why = failure(case, options.mode, options.kernels, further, done)
+        for race, text in races.items():
+            print(f"seed {seed}: {race}\n{text}", flush=True)
+        if why is not None or races:
+            failed.append(seed)
         if why is None:
             continue
-        failed.append(seed)
         print(f"seed {seed}, mode {options.mode}: {why}", flush=True)
         if not options.no_minimise:
             small = minimised(case, options.mode, options.kernels, further=further)

@@ -136,11 +136,16 @@ def leave(emitter: CudaEmitter, acc: Init) -> None:
 def leave_of_row(emitter: CudaEmitter, acc: Init) -> None:
     """Leave what this chunk has of an accumulator of its row."""
     k = emitter.combining.of(acc.op, acc.dtype)
-    partials = emitter.partials(acc, acc.acc, True)
     emitter.line(f"{acc.acc} = together{k}({emitter.final(acc.acc)}, lanes, apart, {emitter.room(acc.dtype)})")
+    emitter.lost.discard(acc.acc)
+    store_of_row(emitter, acc)
+
+
+def store_of_row(emitter: CudaEmitter, acc: Init) -> None:
+    """Store what all lanes of this chunk have of an accumulator of its row."""
+    partials = emitter.partials(acc, acc.acc, True)
     emitter.line("if live and lane == 0:")
     emitter.line(f"    {partials}[row * cuda.gridDim.y + cuda.blockIdx.y] = {acc.acc}")
-    emitter.lost.discard(acc.acc)
 
 
 # ---------------------------------------------------------------- what earlier launches left

@@ -145,9 +145,11 @@ class Launches:
             found.add(self.whole)
             return found.steps
         sources = [self.holding(on, number, found.arrays, sizes) for number in range(len(self.sources))]
-        if self.far is not None and self.waiting(on, sources, sizes) > IN_CACHE:
-            return self.far.prepared(on, given)
         few = bool(self.chunked) and any(s.held is None and self.is_few(on, s, sizes) for s in sources)
+        if self.far is not None:  # which few rows want where that takes fewer launches
+            fewer = few and len(self.far.chunked) < len(self.chunked)
+            if fewer or self.waiting(on, sources, sizes) > IN_CACHE:
+                return self.far.prepared(on, given)
         for source in self.chunked if few else sources:
             found.add(source)
         return found.steps

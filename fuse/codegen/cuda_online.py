@@ -2,8 +2,8 @@
 
 A sum of ``exp(x - max)`` needs the largest value first: a sweep of its own, which reads the row from memory again. Here
 each lane adds up exponentials relative to the largest value that it has met, and scales what it has by
-``exp(old - new)`` when it meets a larger one; lanes are put together in the same way (Milakov and Gimelshein 2018,
-"Online normalizer calculation for softmax").
+``exp(old - new)`` when it meets a larger one; lanes are put together in the same way, and so is what chunks of a long
+row leave (Milakov and Gimelshein 2018, "Online normalizer calculation for softmax").
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fuse.codegen.cuda_combine import kept_sum
-from fuse.codegen.cuda_parts import Part
+from fuse.codegen.cuda_combine import kept_sum, store_of_row
+from fuse.codegen.cuda_parts import Done, Part
 from fuse.codegen.inline import constant_text
 from fuse.codegen.kernel import Combine, Compute, Const, Init, Load, Loop, Store, Update, walk
 from fuse.codegen.text import is_innermost, typed
@@ -117,17 +117,52 @@ def meet(emitter: CudaEmitter, top: str, total: Init, value: str) -> None:
 
 
 def complete(emitter: CudaEmitter, acc: Init, total: Init) -> None:
-    """What the lanes have, put together."""
+    """What the lanes have of a row, put together."""
+    _complete(emitter, acc, total)
+    _whole(emitter, acc.acc, total.acc)
+
+
+def leave_of_row(emitter: CudaEmitter, acc: Init, total: Init) -> None:
+    """Leave what this chunk of a row has, for `collect`."""
+    _complete(emitter, acc, total)
+    store_of_row(emitter, acc)
+    store_of_row(emitter, total)
+
+
+def collect(emitter: CudaEmitter, total: Done) -> None:
+    """The sum of a row, from what its chunks left, where the largest value is there already."""
+    name, top, dtype = total.name, total.top, total.dtype
+    count, at = emitter.count(name), f"unsigned(row * {emitter.count(name)} + j)"
+    emitter.line(f"{name} = {typed('0.0', dtype)}")
+    emitter.line(f"for j in range(lane, {count}, lanes):")
+    emitter.depth += 1
+    emitter.line(f"{top}_part = {emitter.partials(replace(total, name=top), top)}[{at}]")
+    _power(emitter, f"{top}_scale", f"{top}_part - {top}", dtype)
+    emitter.line(f"if {top}_part != {_nothing(dtype)}:")
+    emitter.line(f"    {name} = {name} + {emitter.partials(total, name)}[{at}] * {top}_scale")
+    emitter.depth -= 1
+    emitter.line(f"{name} = {_together(emitter, total.op, name, dtype)}")
+    _whole(emitter, top, name)
+
+
+def _complete(emitter: CudaEmitter, acc: Init, total: Init) -> None:
     top, name, dtype = acc.acc, total.acc, total.dtype
-    largest, added = emitter.combining.of(acc.op, dtype), emitter.combining.of(total.op, dtype)
-    emitter.line(f"{top}_all = together{largest}({top}, lanes, apart, {emitter.room(dtype)})")
+    emitter.line(f"{top}_all = {_together(emitter, acc.op, top, dtype)}")
     _power(emitter, f"{top}_scale", f"{top} - {top}_all", dtype)
     zero = typed("0.0", dtype)  # of lanes that have met nothing
     emitter.line(f"{name} = {emitter.final(name)} * {top}_scale if {top} != {_nothing(dtype)} else {zero}")
     emitter.lost.discard(name)
     emitter.line(f"{top} = {top}_all")
-    # A row of nothing but -inf has no sum: inf - inf is no number, and what is finite adds zero.
-    emitter.line(f"{name} = together{added}({name}, lanes, apart, {emitter.room(dtype)}) + ({top} - {top})")
+    emitter.line(f"{name} = {_together(emitter, total.op, name, dtype)}")
+
+
+def _together(emitter: CudaEmitter, op: Any, name: str, dtype: str) -> str:
+    return f"together{emitter.combining.of(op, dtype)}({name}, lanes, apart, {emitter.room(dtype)})"
+
+
+def _whole(emitter: CudaEmitter, top: str, name: str) -> None:
+    """A row of nothing but -inf has no sum: inf - inf is no number, and what is finite adds zero."""
+    emitter.line(f"{name} = {name} + ({top} - {top})")
 
 
 def _power(emitter: CudaEmitter, name: str, exponent: str, dtype: str) -> None:

@@ -50,7 +50,8 @@ class Part:
     in memory that is added to them behind the launch. ``lanes`` is what the innermost loops run over; ``spread``
     says that neighbouring threads belong to neighbouring groups, where the groups' last axis is the one along memory.
     ``chunked``: several blocks share the loops of a group; each leaves a part of its accumulators, ``rows``.
-    ``rising``: largest values, with the sums of exponentials relative to them that the same sweep takes.
+    ``rising``: largest values, with the sums of exponentials relative to them that the same sweep takes; of chunks both
+    are among the ``rows``.
     ``alone``: one lane per group; ``ordered``: one group, in whose outer loops every thread meets all iterations.
     """
 
@@ -74,8 +75,8 @@ class Part:
         return not self.groups
 
 
-def parts_of(kernel: Kernel, chunked: bool = False) -> list[Part]:
-    """The launches of ``kernel``, in order; with ``chunked`` those for few long rows."""
+def parts_of(kernel: Kernel) -> list[Part]:
+    """The launches of ``kernel``, in order."""
     scratch = {b.name for b in kernel.buffers if b.scratch}
     found: list[Part] = []
     before: list[Any] = []
@@ -83,7 +84,7 @@ def parts_of(kernel: Kernel, chunked: bool = False) -> list[Part]:
     for s in kernel.body:
         if isinstance(s, Loop):
             part = _needed(_part(kernel, tuple(before), s, scratch))
-            found += chunked and in_chunks(part) or [part]
+            found.append(part)
             before = [b for b in before if not isinstance(b, EFFECTS)]
             before.extend(Done(acc.acc, acc.op, acc.dtype) for acc in part.accs)
             done = {acc.acc for acc in part.accs}
@@ -101,13 +102,15 @@ def parts_of(kernel: Kernel, chunked: bool = False) -> list[Part]:
 class Done:
     """An accumulator that an earlier launch has left parts of: they are put together where it is needed.
 
-    ``of_row``: each group has parts of its own.
+    ``of_row``: each group has parts of its own. ``top``: the largest value that each part, a sum of exponentials, is
+    relative to its own part of.
     """
 
     name: str
     op: Any
     dtype: str
     of_row: bool = False
+    top: str = ""
 
 
 def _needed(part: Part) -> Part:
@@ -146,7 +149,8 @@ def in_chunks(part: Part) -> list[Part] | None:
     def launch(body: tuple[Any, ...]) -> None:
         begun = {s.acc: s for s in before if isinstance(s, Init)}
         summed = dict.fromkeys(c.acc for c in walk(body) if isinstance(c, Combine))
-        rows = tuple([begun[a] for a in summed if a in begun])
+        rising = tuple([(top, total) for top, total in part.rising if top in summed])
+        rows = (*[begun[a] for a in summed if a in begun], *[total for _, total in rising])
         own = _slice(before, {n for s in walk(body) for n in _reads(s)}, {acc.acc for acc in rows}, set(outer))
         whole = (*own, *body)
         met = {s.buffer for s in walk(whole) if isinstance(s, Update)}
@@ -154,9 +158,10 @@ def in_chunks(part: Part) -> list[Part] | None:
         found.append(replace(
             part, body=whole, accs=tuple([a for a in part.accs if a.acc in used]), rows=rows, chunked=True,
             lanes=_lane_axes(whole), copied=tuple([b for b in part.copied if b in met]),
-            summed=tuple([b for b in part.summed if b in met]),
+            summed=tuple([b for b in part.summed if b in met]), rising=rising,
         ))
-        done = [Done(acc.acc, acc.op, acc.dtype, True) for acc in rows]
+        tops = {total.acc: top for top, total in rising}
+        done = [Done(acc.acc, acc.op, acc.dtype, True, tops.get(acc.acc, "")) for acc in rows]
         rest = [s for s in before if not isinstance(s, EFFECTS) and not (isinstance(s, Combine) and s.acc in outer)]
         before[:] = [s for s in rest if not (isinstance(s, Init) and s.acc in summed)] + done
 
@@ -175,7 +180,12 @@ def _wanted(part: Part) -> set[str]:
 
 
 def _reads(s: Any) -> tuple[str, ...]:
-    return (*uses(s), s.local) if isinstance(s, Get) else uses(s)
+    match s:
+        case Get():
+            return (*uses(s), s.local)
+        case Done(top=str(top)) if top:
+            return (top,)
+    return uses(s)
 
 
 # ---------------------------------------------------------------- one loop

@@ -16,7 +16,7 @@ from fuse.codegen.cuda_combine import Combining, added, collect, joined, kept_su
 from fuse.codegen.cuda_flight import groups_of, singles_of
 from fuse.codegen.cuda_held import Held, begin, held, sweep
 from fuse.codegen.cuda_online import in_one_sweep
-from fuse.codegen.cuda_parts import Done, Part, parts_of, private_buffers
+from fuse.codegen.cuda_parts import Done, Part, in_chunks, parts_of, private_buffers
 from fuse.codegen.cuda_wide import widened
 from fuse.codegen.emit import Emitter
 from fuse.codegen.inline import constant_text
@@ -193,12 +193,16 @@ class CudaEmitter(Emitter):
             self.line(f"place = row = base + group if live else {total} - 1")
             self.group_indices(part)
         for acc in part.rows:
-            self.init(acc)
+            if acc not in self.rising.values():
+                self.init(acc)
         if self.held is not None:
             begin(self, self.held)
         self.body(part.body)
         for acc in part.rows:
-            leave_of_row(self, acc)
+            if acc.acc in self.rising:
+                cuda_online.leave_of_row(self, acc, self.rising[acc.acc])
+            elif acc not in self.rising.values():
+                leave_of_row(self, acc)
         if part.groups:
             self.depth -= 1
         for acc in part.accs:
@@ -395,7 +399,10 @@ class CudaEmitter(Emitter):
 
     def totals(self, found: tuple[Done, ...]) -> None:
         """Accumulators of an earlier launch, from what its blocks left."""
-        collect(self, found)
+        collect(self, [s for s in found if not s.top])
+        for s in found:
+            if s.top:
+                cuda_online.collect(self, s)
 
     def loop(self, s: Loop) -> None:
         axis, shared = s.axis, is_innermost(s) and not self.part.alone
@@ -426,7 +433,9 @@ def emit(
     twice as much of them.
     Raises FuseTypeError for what has no text for GPUs.
     """
-    parts = parts_of(kernel, chunked)
+    parts = parts_of(kernel)
+    if chunked:
+        parts = [p for part in parts for p in in_chunks(in_one_sweep(part)) or [part]]
     private = private_buffers(kernel, parts)
     found = []
     for number, part in enumerate(parts):
