@@ -68,8 +68,9 @@ class _Translator(SizeWords):
         self.ranks: dict[int, int] = {}  # of registers that hold arrays, where known
         self.words = Words(len(names))
         self.lendable = lendable(function, self.is_compiled)
-        self.lent = 0
-        self.keepable = keepable(function)
+        self.lent: dict[int, tuple[int, int]] = {}  # registers of views that are lent: of which register, which number
+        self.waiting: set[int] = set()  # registers that are let go when no view of them is lent any more
+        self.keepable = keepable(function, self.lendable)
         self.kept: dict[int, Kept] = {}  # by the registers of arrays that are kept for later calls
         self.arrays = itertools.count()  # their numbers
         self.free: list[int] = []  # registers that hold nothing any more
@@ -130,18 +131,26 @@ class _Translator(SizeWords):
                 for target in targets:
                     self.drop(self.registers.pop(_name(target)))
             case ast.Return(value=ast.List(elts=results)):
-                for register in list(self.kept):
-                    self.drop(register)
+                for register in [*self.lent, *self.kept]:
+                    if register in self.lent or register in self.kept:
+                        self.drop(register)
                 self.results([self.known(_name(r)) for r in results])
             case _:
                 raise Untranslatable(ast.unparse(statement))
 
     def drop(self, register: int) -> None:
-        """Let go of what a register holds, which is free then."""
+        """Let go of what a register holds, which is free then; later, if views of it are lent."""
+        if register in {base for base, _ in self.lent.values()}:
+            self.waiting.add(register)
+            return
+        base, _ = self.lent.pop(register, (None, 0))
         kept = self.kept.pop(register, None)
         self.words(*(("drop", register) if kept is None else ("keep", register, kept)))
         self.ranks.pop(register, None)
         self.free.append(register)
+        if base in self.waiting and base not in {base for base, _ in self.lent.values()}:
+            self.waiting.discard(base)
+            self.drop(base)
 
     def gate(self, test: str, name: str, convert: Any) -> None:
         register = self.registers[name]
@@ -293,9 +302,12 @@ class _Translator(SizeWords):
             found[k:k] = [("slice", self.number(0), self.number(LONGEST), 1)] * (rank - taken)
         register = self.register()
         words = [word for kind, *operands in found for word in (VIEWS[kind], *operands)]
-        lent = lent and self.lent < LENT and left <= MOST_LENT
-        self.words(*(("lend", self.lent) if lent else ("view",)), register, base, len(found), *words)
-        self.lent += lent
+        free = [k for k in range(LENT) if k not in {k for _, k in self.lent.values()}][:lent]
+        if free and left <= MOST_LENT:
+            self.lent[register] = base, free[0]
+            self.words("lend", free[0], register, base, len(found), *words)
+        else:
+            self.words("view", register, base, len(found), *words)
         self.ranks[register] = left
         return register
 

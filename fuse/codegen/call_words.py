@@ -62,8 +62,10 @@ OPERATIONS = {
 }
 CODES = {name: code for code, name in enumerate(OPERATIONS)}
 VIEWS = {"slice": 0, "integer": 1, "new": 2}
-# Views at most that a call lends, and dimensions of one; objects begin with a count and a type.
-LENT, MOST_LENT = 8 if object.__basicsize__ == 16 else 0, 8
+# Views at most that a call lends at a time, and dimensions of one; objects begin with a count and a type.
+LENT, MOST_LENT = 32 if object.__basicsize__ == 16 else 0, 8
+LENT_TABLES = 96  # bytes of an array object before its sizes and strides, where it is on the stack
+LENT_SIZE = LENT_TABLES + 2 * 8 * MOST_LENT
 REGISTERS = 1024  # at most, of either kind, and of arguments of one call
 
 
@@ -99,6 +101,7 @@ class Words:
         self.words: list[int] = []
         self.keep: list[Any] = []
         self.arguments = inputs  # of one call, at most
+        self.lent = 0  # views at a time, at most
         self.places: list[tuple[int, int]] = []  # of words that are addresses of arrays kept between calls: which
 
     def __call__(self, operation: str, *operands: Any) -> None:
@@ -106,6 +109,8 @@ class Words:
         self.words.append(CODES[operation])
         if operation in ("kernel", "product", "call"):
             self.arguments = max(self.arguments, operands[2])
+        elif operation == "lend":
+            self.lent = max(self.lent, operands[0] + 1)
         for operand in operands:
             if isinstance(operand, Pointer):
                 self.keep.append(operand.value)
@@ -127,7 +132,7 @@ class Words:
         arrays, addresses = places(1 + max([number for _, number in self.places], default=-1))
         for word, number in self.places:
             self.words[word] = addresses[number]
-        rooms = registers + self.inputs, sizes, self.arguments
+        rooms = registers + self.inputs, sizes, self.arguments, self.lent * LENT_SIZE // 8
         words = [id(python), self.inputs, registers, *rooms, *self.words]
         plan = Plan(struct.pack(f"={len(words)}q", *words))
         plan.keep = (python, *self.keep, arrays)

@@ -33,14 +33,14 @@ def into_joins(writer: Writer, region: Region, launcher: Launcher) -> dict[Expr,
         ):
             continue
         places = [k for k, a in enumerate(node.args) if see_through(a, writer.sizes).base is value]
-        if len(places) == 1 and _is_plain(node, node.args[places[0]], value) and _is_ready(writer, node):
+        if len(places) == 1 and _is_plain(writer, node, node.args[places[0]], value) and _is_ready(writer, node):
             found[value] = node, places[0]
     return found
 
 
-def _is_plain(node: Expr, arg: Expr, value: Expr) -> bool:
-    """Whether ``arg`` is ``value`` itself, or that with the axis of the join put in (a stack)."""
-    if arg is value:
+def _is_plain(writer: Writer, node: Expr, arg: Expr, value: Expr) -> bool:
+    """Whether ``arg`` is ``value``, by another word for its shape too, or that with the axis put in (a stack)."""
+    if arg is value or writer.is_word(arg) and arg.args[0] is value:
         return True
     if arg.op.name != "dimshuffle" or arg.args[0] is not value:
         return False
@@ -68,7 +68,8 @@ def prepare(writer: Writer, value: Expr, node: Expr, k: int) -> None:
         writer.owned.add(node)
         writer.joined[node] = set()
     writer.joined[node].add(k)
-    writer.env[value] = _part(writer, node, k, node.args[k] is not value)
+    arg = node.args[k]
+    writer.env[value] = _part(writer, node, k, arg is not value and not writer.is_word(arg))
 
 
 def join(writer: Writer, node: Expr) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import ctypes
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from fuse.codegen.lent_views import harmless
@@ -33,8 +34,10 @@ def places(count: int) -> tuple[list[None], list[int]]:
     return kept, [start + 8 * k for k in range(count)]
 
 
-def keepable(function: ast.FunctionDef) -> set[str]:
+def keepable(function: ast.FunctionDef, lendable: Collection[str] = ()) -> set[str]:
     """The names of arrays, made in a wrapper, that nothing but kernels and their launchers is given.
+
+    Views of them may be ``lendable``: these do not outlive them.
 
     >>> lines = ["t = empty((2,), d)", "u = t", "if kernel(t, u): launch(t, u)", "del t, u", "v = empty((2,), d)",
     ...          "if kernel(v): launch(v)", "return [v]"]
@@ -42,17 +45,20 @@ def keepable(function: ast.FunctionDef) -> set[str]:
     ['t', 'u']
     """
     made: set[str] = set()
+    lent: list[str] = []
     other_names: dict[str, str] = {}
     uses: dict[str, int] = {}
     for node in ast.walk(function):
         match node:
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Name(id=of)):
                 other_names[name] = of
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Subscript(value=ast.Name(id=of))):
+                lent += [of] if name in lendable else []
             case ast.Assign(targets=[ast.Name(id=name)], value=value) if _is_new(value):
                 made.add(name)
             case ast.Name(id=name, ctx=ast.Load()):
                 uses[name] = uses.get(name, 0) + 1
-    for name in harmless(function, lambda kernel: True):
+    for name in [*harmless(function, lambda kernel: True), *lent]:
         uses[name] -= 1
     for name, of in reversed(other_names.items()):  # a further name comes after the first one
         if not uses.get(name):

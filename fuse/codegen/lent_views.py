@@ -1,4 +1,4 @@
-"""Views that a call at C level lends to kernels: those of inputs, of which nothing else in a wrapper makes use."""
+"""Views that a call at C level lends to kernels, of which nothing else in a wrapper makes use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 
 def lendable(function: ast.FunctionDef, compiled: Callable[[str], bool]) -> set[str]:
-    """The names of views of inputs that nothing but kernels reads, which keep no array: no objects are made of them.
+    """The names of views that nothing but kernels is given, which keep no array: no objects are made of them.
 
     ``compiled`` says of a name in the wrapper's scope whether it is a kernel. One that refuses a call leaves it to its
     launcher, which gets arrays.
@@ -17,14 +17,12 @@ def lendable(function: ast.FunctionDef, compiled: Callable[[str], bool]) -> set[
     >>> lendable(wrapper, {"kernel"}.__contains__), lendable(wrapper, set().__contains__)
     ({'u'}, set())
     """
-    inputs = {a.arg for a in function.args.args}
     found: set[str] = set()
     uses: dict[str, int] = {}
     for node in ast.walk(function):
         match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Subscript(value=ast.Name(id=base))):
-                if base in inputs:
-                    found.add(name)
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Subscript(value=ast.Name())):
+                found.add(name)
             case ast.Name(id=name, ctx=ast.Load()):
                 uses[name] = uses.get(name, 0) + 1
     for name in harmless(function, compiled):

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fuse.codegen.assembly import Assembly
-from fuse.codegen.call_words import LENT, MOST_LENT, VIEWS
+from fuse.codegen.call_words import LENT_SIZE, LENT_TABLES, MOST_LENT, VIEWS
 
 PAYLOAD = bytes.__basicsize__ - 1  # where the bytes of a bytes object start
-# Words before the instructions: the Python function, inputs, registers; and how many registers of objects, of sizes and
-# arguments there is to be room for.
-HEADER = 6
+# Words before the instructions: the Python function, inputs, registers; and for how many words there is to be room, for
+# registers of objects, of sizes, arguments, and views that are lent.
+HEADER = 7
 MOST_DIMENSIONS = 96  # of a view: NumPy's 64 and those that an index adds
-LENT_TABLES = 96  # bytes of an array object before its sizes and strides, where it is on the stack
-LENT_SIZE = LENT_TABLES + 2 * 8 * MOST_LENT
 
 
 @dataclass(frozen=True)
@@ -34,8 +32,7 @@ class Registers(Assembly):
         super().__init__()
         self.head = object.__basicsize__
         self.cursor = self.slot("ptr", self.at("%self", PAYLOAD + 8 * HEADER))
-        self.registers, self.numbers, self.given = (self.room(word) for word in range(3, HEADER))
-        self.lent = self.slot(f"[{LENT * LENT_SIZE // 8} x i64]")
+        self.registers, self.numbers, self.given, self.lent = (self.room(word) for word in range(3, HEADER))
         self.result, self.again = self.slot("ptr", "null"), self.slot("i1", "false")
         self.updating = self.slot("i1", "false")  # whether an old value's memory has been taken for the new one
         self.updated = self.slot("i1", "false")  # whether something has been written there
@@ -227,7 +224,8 @@ class Registers(Assembly):
     def do_lend(self) -> None:
         """A view without an object of its own: what kernels read of one, on the stack, for as long as the call lasts.
 
-        The input that it is a view of is held by the caller. What might keep it gets what `returned` makes of it.
+        The array that it is a view of is held by the caller, or by a register for as long as the view is. What might
+        keep it gets what `returned` makes of it.
         """
         array = self.at(self.lent, self(f"mul i64 {self.word()}, {LENT_SIZE}"))
         place, item, view = self.viewed()
@@ -248,7 +246,8 @@ class Registers(Assembly):
         """What a register holds, as an array that may be kept: one that is lent is made one."""
         array = self.load("ptr", place)
         far = self(f"sub i64 {self(f'ptrtoint ptr {array} to i64')}, {self(f'ptrtoint ptr {self.lent} to i64')}")
-        with self.when(self(f"icmp ult i64 {far}, {LENT * LENT_SIZE}")):
+        size = self(f"mul i64 {self.field('i64', '%self', PAYLOAD + 8 * (HEADER - 1))}, 8")
+        with self.when(self(f"icmp ult i64 {far}, {size}")):
             fields = [self.field(t, array, self.head + k) for t, k in (
                 ("ptr", 0), ("i32", 8), ("ptr", 16), ("ptr", 24), ("ptr", 40), ("i32", 48))]
             data, ndim, sizes, strides, dtype, flags = fields

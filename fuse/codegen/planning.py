@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fuse import rules
 from fuse.codegen.accumulate import with_accumulation
 from fuse.codegen.assume import asked_sizes, assume_idioms, assume_rows, with_sure_sizes
+from fuse.codegen.beside import with_joins
 from fuse.codegen.contract import with_products
 from fuse.codegen.expand import expand, settle
 from fuse.codegen.factored import with_shared_factors
@@ -48,7 +49,7 @@ class Planned:
             results = with_shared_factors(results)
         expanded = without_detours(expand(results))
         if program.mode != "strict":
-            expanded = with_halos(expanded)
+            expanded = with_halos(with_joins(expanded))
         equal = [*self.assumed, *asked]
         self.results, self.sizes = settle(expanded, equal)
         if program.mode != "strict":
