@@ -68,6 +68,85 @@ def test_one_of_each(dtype: str) -> None:
             np.testing.assert_allclose(found, expected, tolerance, tolerance, err_msg=name)
 
 
+def _by_matrix(function: Any, *stacks: Any) -> Any:
+    """A function of matrices for each matrix of stacks that broadcast."""
+    lead = np.broadcast_shapes(*[x.shape[:-2] for x in stacks])
+    wide = [np.broadcast_to(x, (*lead, *x.shape[-2:])) for x in stacks]
+    rows = [function(*[x[at] for x in wide]) for at in np.ndindex(lead)]
+    return np.reshape(rows, (*lead, *np.shape(rows[0])))
+
+
+def _turned(x: Any) -> Any:
+    return x.dimshuffle(*range(x.ndim - 2), x.ndim - 1, x.ndim - 2)
+
+
+# Formulas of a stack of stacks of matrices, a stack of right-hand sides, one matrix of them and a stack of vectors.
+STACKS: dict[str, tuple[Any, Any]] = {
+    "inverse": (lambda a, b, c, v: nlinalg.matrix_inverse(a), lambda a, b, c, v: np.linalg.inv(a)),
+    "det": (lambda a, b, c, v: nlinalg.det(_turned(a)), lambda a, b, c, v: np.linalg.det(a)),
+    "sign": (lambda a, b, c, v: nlinalg.slogdet(a)[0], lambda a, b, c, v: np.linalg.slogdet(a)[0]),
+    "logarithm": (lambda a, b, c, v: nlinalg.slogdet(a[0])[1], lambda a, b, c, v: np.linalg.slogdet(a[0])[1]),
+    "solve": (lambda a, b, c, v: slinalg.solve(a, b), lambda a, b, c, v: _by_matrix(np.linalg.solve, a, b)),
+    "solve, one": (lambda a, b, c, v: slinalg.solve(_turned(a), c),
+                   lambda a, b, c, v: _by_matrix(np.linalg.solve, a.swapaxes(-1, -2), c)),
+    "solve, one matrix": (lambda a, b, c, v: slinalg.solve(a[0, 0], b),
+                          lambda a, b, c, v: _by_matrix(np.linalg.solve, a[0, 0], b)),
+    "solve, vectors": (lambda a, b, c, v: slinalg.solve(a, v, b_ndim=1),
+                       lambda a, b, c, v: _by_matrix(np.linalg.solve, a, v[..., None])[..., 0]),
+    "cholesky": (lambda a, b, c, v: slinalg.cholesky(a @ _turned(a)),
+                 lambda a, b, c, v: np.linalg.cholesky(a @ a.swapaxes(-1, -2))),
+    "upper": (lambda a, b, c, v: slinalg.cholesky(a @ _turned(a), lower=False),
+              lambda a, b, c, v: np.linalg.cholesky(a @ a.swapaxes(-1, -2)).swapaxes(-1, -2)),
+    "no factor": (lambda a, b, c, v: slinalg.cholesky(T.concatenate([a, -a]) @ a[:1], on_error="nan"),
+                  lambda a, b, c, v: _by_matrix(_factor_or_nan, np.concatenate([a, -a]) @ a[:1])),
+    "triangular": (lambda a, b, c, v: slinalg.solve_triangular(a, b, lower=True),
+                   lambda a, b, c, v: _by_matrix(lambda x, y: np.linalg.solve(np.tril(x), y), a, b)),
+    "triangular, unit": (lambda a, b, c, v: slinalg.solve_triangular(a, c, lower=False, unit_diagonal=True),
+                         lambda a, b, c, v: _by_matrix(
+                             lambda x, y: np.linalg.solve(np.triu(x, 1) + np.eye(len(x)), y), a, c)),
+    "matmul": (lambda a, b, c, v: a @ b, lambda a, b, c, v: a @ b),
+    "matmul with one": (lambda a, b, c, v: _turned(b) @ a, lambda a, b, c, v: b.swapaxes(-1, -2) @ a),
+    "diagonals": (lambda a, b, c, v: T.diagonal(a, 1, 3, 2) * 2, lambda a, b, c, v: np.diagonal(a, 1, 3, 2) * 2),
+    "diagonals below": (lambda a, b, c, v: T.diagonal(a, -1, 1, 3), lambda a, b, c, v: np.diagonal(a, -1, 1, 3)),
+}
+
+
+def _factor_or_nan(x: Any) -> Any:
+    try:
+        return np.linalg.cholesky(x)
+    except np.linalg.LinAlgError:
+        return np.full_like(x, np.nan)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_stacks(dtype: str) -> None:
+    """Each matrix of a stack by itself, with right-hand sides that all of them have, or some."""
+    a = T.tensor(dtype=dtype, shape=(None,) * 5)
+    b, c, v = T.tensor3("b", dtype), T.matrix("c", dtype), T.matrix("v", dtype)
+
+    def step(m: Any, total: Any, b: Any, c: Any, v: Any) -> Any:
+        m = T.switch(total < 1e30, m, -m)  # else all of it would be computed before the loop
+        found = [f(m, b, c, v) for f, _ in STACKS.values()]
+        return [total + T.switch(T.isnan(found[0]), 0.0, found[0]).sum(), *found]
+
+    outputs, _ = fuse.scan(step, [a], [T.zeros((), dtype), *[None] * len(STACKS)], [b, c, v])
+    f = fuse.function([a, b, c, v], outputs[1:])
+    assert "not compiled" not in f.source
+    rng = np.random.default_rng(5)
+    for steps, lead, n, m in ((2, (2, 3), 4, 2), (1, (1, 2), 1, 1), (2, (3, 1), 2, 3)):
+        x = rng.standard_normal((steps, *lead, n, n)) * 0.3
+        x = (x @ x.swapaxes(-1, -2) + 2 * np.eye(n)).astype(dtype)
+        values = [rng.standard_normal(s).astype(dtype) for s in ((lead[1], n, m), (n, m), (lead[1], n))]
+        wide = [each.astype("float64") for each in values]
+        for found, (name, (_, formula)) in zip(f(x, *values), STACKS.items(), strict=True):
+            expected = np.array([formula(each.astype("float64"), *wide) for each in x])
+            assert found.dtype == dtype
+            tolerance = 1e-11 if dtype == "float64" else 1e-4
+            np.testing.assert_allclose(found, expected, tolerance, tolerance, err_msg=name)
+    with pytest.raises(MatrixError):
+        f(np.zeros((1, 1, 1, 2, 2), dtype), *[np.ones(s, dtype) for s in ((1, 2, 1), (2, 1), (1, 2))])
+
+
 def looped(formula: Any) -> Any:
     a = T.tensor3("a")
 

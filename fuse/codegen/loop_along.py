@@ -1,10 +1,10 @@
-"""Units of a loop's body that walk along one axis: positions, cumulative sums; and stacks of products."""
+"""Units of a loop's body that walk along one axis: positions and cumulative sums."""
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fuse.codegen.loop_emit import NotCompiled, Place, dot_lines
+from fuse.codegen.loop_emit import NotCompiled, Place
 from fuse.expr import Expr
 
 if TYPE_CHECKING:
@@ -153,33 +153,5 @@ def _cumulative(w: Writer, node: Expr) -> None:
     w.values[node] = out
 
 
-def _stack(w: Writer, node: Expr) -> None:
-    """The products of two stacks of matrices, one by one."""
-    dtype = node.type.dtype
-    if dtype not in ("float64", "float32") or any(a.type.dtype != dtype for a in node.args):
-        raise NotCompiled(f"{node.op.name} of this dtype")
-    a, b = [w.place(arg) for arg in node.args]
-    if len(a.shape) != 3 or len(b.shape) != 3:
-        raise NotCompiled(node.op.name)
-    differ: Sequence[tuple[str, str]] = [(a.shape[0], b.shape[0]), (a.shape[2], b.shape[1])]
-    for m, n in differ:
-        if m != n:
-            if node.op.name != "batched_dot" and "1" in (m, n):
-                raise NotCompiled(node.op.name)
-            w.lines += [f"if {m} != {n}:", "    return 3"]
-    out = w.new(node)
-    u = w.fresh("b")
-    rows = {f"{u}_a": a, f"{u}_b": b, f"{u}_out": out}
-    left, right, product = [x.row(name) for name, x in rows.items()]
-    w.lines += [
-        f"for {u} in range({a.shape[0]}):", *[f"    {name} = {x.at(u)}" for name, x in rows.items()],
-        *["    " + line for line in dot_lines(w.fresh("d"), dtype, left, right, product)],
-    ]
-    w.values[node] = out
-
-
 POSITIONS = {"argmax": _position, "argmin": _position}
-ALONG = {
-    **POSITIONS, "searchsorted": _searched, "cumsum": _cumulative, "cumprod": _cumulative, "batched_dot": _stack,
-    "matmul": _stack,
-}
+ALONG = {**POSITIONS, "searchsorted": _searched, "cumsum": _cumulative, "cumprod": _cumulative}

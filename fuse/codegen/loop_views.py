@@ -130,14 +130,14 @@ def _specified(w: Writer, node: Expr) -> None:
 
 
 def _diagonal(w: Writer, node: Expr) -> None:
-    """The diagonal of a matrix: a place that goes along both axes at once."""
+    """The diagonals of matrices: a place that goes along both axes at once."""
     x, k = w.place(node.args[0]), node.params["offset"]
-    if len(x.shape) != 2 or node.params["axis1"] > node.params["axis2"]:
-        raise NotCompiled("diagonals of stacks")
+    rows, columns = node.params["axis1"], node.params["axis2"]
     name = w.fresh("p")
-    w.lines.append(f"{name} = {total([x.offset, plus(str(abs(k)), x.stride(1 if k > 0 else 0))])}")
-    step = total([x.stride(0), x.stride(1)])
-    w.values[node] = Place(x.buffer, name, w.shape(node), (step,))
+    w.lines.append(f"{name} = {total([x.offset, plus(str(abs(k)), x.stride(columns if k > 0 else rows))])}")
+    others = [x.stride(d) for d in range(len(x.shape)) if d not in (rows, columns)]
+    step = total([x.stride(rows), x.stride(columns)])
+    w.values[node] = Place(x.buffer, name, w.shape(node), (*others, step))
 
 
 UNITS = {
