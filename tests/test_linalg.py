@@ -10,7 +10,7 @@ from op_checks import check_gradient, check_value, inputs_like, random_array
 
 import fuse
 import fuse.tensor as T
-from fuse.errors import FuseValueError, ShapeError
+from fuse.errors import FuseValueError, MatrixError, ShapeError
 from fuse.reference import evaluate
 from fuse.types import DTYPES
 
@@ -256,3 +256,49 @@ def test_products_with_outer_products_are_products_with_vectors(shape):
     np.testing.assert_allclose(wrapped, a @ np.outer(*[np.array([100, 3, 7], "int8")] * 2), rtol=1e-12)
     told = f.explain()
     assert told.count("call dot") == 4 and "dot(float64 matrix, float64 matrix)" not in told, told
+
+
+STACKED = {
+    "solve": (lambda a, b: T.linalg.solve(a, b), np.linalg.solve),
+    "solve, columns turned": (lambda a, b: T.linalg.solve(a, b.transpose(0, 2, 1)[:, ::-1].transpose(0, 2, 1)),
+                              lambda a, b: np.linalg.solve(a, b[:, :, ::-1])),
+    "lower": (lambda a, b: T.linalg.solve_triangular(a, b, lower=True), lambda a, b: np.linalg.solve(np.tril(a), b)),
+    "upper": (lambda a, b: T.linalg.solve_triangular(a, b, lower=False, unit_diagonal=True),
+              lambda a, b: np.linalg.solve(np.triu(a, 1) + np.eye(a.shape[-1]), b)),
+    "inverse": (lambda a, b: T.nlinalg.matrix_inverse(a.transpose(0, 2, 1)),
+                lambda a, b: np.linalg.inv(a.swapaxes(1, 2))),
+    "cholesky": (lambda a, b: T.linalg.cholesky(a), lambda a, b: np.linalg.cholesky(a)),
+    "upper factor": (lambda a, b: T.linalg.cholesky(a, lower=False),
+                     lambda a, b: np.linalg.cholesky(a).swapaxes(1, 2)),
+    "not positive": (lambda a, b: T.linalg.cholesky(a * T.switch(a[:, :1, :1] > 3, -1, 1), on_error="nan"),
+                     lambda a, b: np.where(a[:, :1, :1] > 3, np.nan, np.linalg.cholesky(a))),
+    "det": (lambda a, b: T.nlinalg.det(a), lambda a, b: np.linalg.det(a)),
+    "sign": (lambda a, b: T.nlinalg.slogdet(-a)[0], lambda a, b: np.linalg.slogdet(-a)[0]),
+    "logarithm": (lambda a, b: T.nlinalg.slogdet(a)[1], lambda a, b: np.linalg.slogdet(a)[1]),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_stacks_of_small_matrices(dtype):
+    """Many small ones go through a kernel, few or large ones through LAPACK; sizes of 1 broadcast."""
+    a, b = T.tensor3("a", dtype), T.tensor3("b", dtype)
+    names = [*STACKED] if dtype == "float64" else ["solve", "upper", "cholesky", "logarithm"]
+    f = fuse.function([a, b], [STACKED[name][0](a, b) for name in names])
+    rng = np.random.default_rng(3)
+    sizes = ((20, 20, 3, 2), (16, 16, 1, 1), (40, 1, 8, 3), (1, 17, 2, 5), (5, 5, 3, 1), (17, 17, 9, 2))
+    for count, others, n, m in sizes:
+        x = rng.standard_normal((count, n, n)) * 0.3
+        x = (x @ x.swapaxes(1, 2) + 3 * np.eye(n)).astype(dtype)
+        y = rng.standard_normal((others, n, m)).astype(dtype)
+        for found, name in zip(f(x, y), names, strict=True):
+            assert found.dtype == dtype and found.base is None
+            tolerance = 1e-11 if dtype == "float64" else 3e-5
+            expected = STACKED[name][1](x.astype("float64"), y.astype("float64"))
+            np.testing.assert_allclose(found, expected, tolerance, tolerance, err_msg=name)
+    nothing, square = np.ones((20, 2, 2), dtype), np.tile(np.eye(2, dtype=dtype), (20, 1, 1))
+    with pytest.raises(MatrixError, match="solve"):
+        f(nothing, square)
+    with pytest.raises(fuse.errors.FuseError):
+        f(square, square[:3])
+    with pytest.raises(fuse.errors.FuseError):
+        f(square[:, :1], square)

@@ -39,6 +39,7 @@ from fuse.codegen.overwrite import kept_text, outside, over_input
 from fuse.codegen.products import can_be_small, is_product, write_product, write_small_product
 from fuse.codegen.region import SCATTERS, Operand, Region, is_literal
 from fuse.codegen.runner import SizeMismatch
+from fuse.codegen.stacks import has_stacks, stacks_call
 from fuse.codegen.stores import changed_copy, into_views, is_slice_store, part_of, prepare, store
 from fuse.codegen.swept import Matrix
 from fuse.expr import CONSTANT, INPUT, SHARED, Expr, leaves
@@ -364,7 +365,7 @@ class Writer(SizeNames):
         elif node.op.name == "subtensor" and is_view(node, arguments[1:]):
             name = part_of(self, node, arguments[0], arguments[1:])
         else:
-            call = self.give("call", opaque_call(node))
+            call = self.give("call", stacks_call(node) if has_stacks(node) else opaque_call(node))
             self.line(f"{name} = {call}({', '.join(arguments)})")
         self.env[node] = name
         self.check_claims(node)
