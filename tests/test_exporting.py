@@ -13,6 +13,7 @@ import fuse
 import fuse.tensor as T
 from fuse.errors import FuseTypeError
 from fuse.ifelse import ifelse
+from fuse.op import OPS
 
 RNG = np.random.default_rng(8)
 M, N, V, K = RNG.normal(size=(5, 4)), RNG.normal(size=(4, 3)), RNG.normal(size=4), np.array([3, 0, 0, 2])
@@ -71,6 +72,7 @@ def linear():
     yield "orders", [v, n, k], [
         T.sort(v), T.argsort(n, 1), T.sort(k, 0), T.cumsum(k, 0), T.cumprod(n, 1), T.argmax(v), T.argmin(n, 1),
         T.argmax(k), *T.nonzero(k), v[v > 0], T.unique(v), T.searchsorted(T.sort(v), v),
+        T.grad(T.cumprod(n, 1).sum(), n),
     ], [nan, stack, whole]
     yield "choices", [s, v], [choice, *T.grad(ifelse(s > 0, T.exp(v).sum(), (v * s).sum()), [v, s])], [1.5, V]
     yield "other choices", [s, v, m], [choice, ifelse(T.lt(s, 0), m.sum(), v[0])], [-1.5, V, M]
@@ -207,6 +209,7 @@ def test_what_compiled_code_calls():
         (a.exponentials(5 * x, np.complex128), scipy.linalg.expm(5 * x)), (a.products(x, p), x @ p),
         (a.ordered_rows(rows), np.argsort(rows, kind="stable")), (a.sorted_rows(rows), np.sort(rows)),
         (a.running_sums(rows), np.cumsum(rows, 1)), (a.running_products(rows), np.cumprod(rows, 1)),
+        *[(a.recurrences(rows, x, way), OPS["recurrence"].numpy(rows, x, 1, way)) for x in [-rows] for way in (0, 1)],
         (a.extreme_places(rows, True), rows.argmax(1)), (a.extreme_places(rows[:, 2:4], False), rows[:, 2:4].argmin(1)),
         (a.distinct(rows[:1]), np.unique(rows[0])),
     ]

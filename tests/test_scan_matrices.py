@@ -11,6 +11,8 @@ import fuse
 import fuse.tensor as T
 from fuse.codegen import lower
 from fuse.errors import MatrixError
+from fuse.frontend.scans import recurrence
+from fuse.op import OPS
 from fuse.tensor import nlinalg, slinalg
 
 RNG = np.random.default_rng(7)
@@ -216,6 +218,22 @@ def test_a_number_of_slogdet_in_a_formula() -> None:
         np.testing.assert_allclose(f(2.0 * np.eye(3), 1.0), 9.0)
 
 
+_RECURRENCE = OPS["recurrence"].numpy
+
+
+def _slope(s: Any) -> Any:
+    return T.grad(T.cumprod(s, axis=1).sum(), s)
+
+
+def _slope_of_products(s: Any) -> Any:
+    """The same in NumPy: each product without one of its factors."""
+    out = np.zeros_like(s)
+    for k in range(s.shape[1]):
+        for i in range(k + 1):
+            out[:, i] += np.prod(np.delete(s[:, : k + 1], i, 1), 1)
+    return out
+
+
 # Formulas of a matrix and a stack that walk along axes; the same in NumPy.
 ALONG: dict[str, tuple[Any, Any]] = {
     "argmax": (lambda a, s: T.argmax(a), lambda a, s: np.argmax(a)),
@@ -227,6 +245,8 @@ ALONG: dict[str, tuple[Any, Any]] = {
     "cumsum": (lambda a, s: T.cumsum(a, axis=1), lambda a, s: np.cumsum(a, axis=1)),
     "cumprod": (lambda a, s: T.cumprod(s, axis=0), lambda a, s: np.cumprod(s, axis=0)),
     "cumsum of all": (lambda a, s: T.cumsum(a), lambda a, s: np.cumsum(a)),
+    "gradient of cumprod": (lambda a, s: _slope(abs(s)), lambda a, s: _slope_of_products(abs(s))),
+    "recurrence": (lambda a, s: recurrence(abs(s), s * s, 2), lambda a, s: _RECURRENCE(abs(s), s * s, 2, False)),
     "diagonal": (lambda a, s: T.diag(a) * 2, lambda a, s: np.diag(a) * 2),
     "diagonal above": (lambda a, s: T.diagonal(a, 1) * 2, lambda a, s: np.diagonal(a, 1) * 2),
     "diagonal below": (lambda a, s: T.diagonal(a.T, -1) * 2, lambda a, s: np.diagonal(a.T, -1) * 2),

@@ -43,7 +43,7 @@ USES = {
     "factors_or_nan": ("lower_factors",),
 }
 SUPPORT = {name for name, value in vars(alone_support).items() if inspect.isfunction(value)}
-_COMPILED = ("triangular_solution",)
+_COMPILED = ("triangular_solution", "recurrences")
 # For Numba: of stacks of matrices, and of rows; {0}, {1}: the arguments, {kind}: the dtype of their real parts.
 _STACKS = {
     "matrix_inverse": "inverses({0})", "det": "determinants({0})", "slogdet": "log_determinants({0}, {kind})",
@@ -55,7 +55,9 @@ _STACKS = {
 _ROWS = {
     "sort": "sorted_rows({0})", "argsort": "ordered_rows({0})", "cumsum": "running_sums({0})",
     "cumprod": "running_products({0})", "argmax": "extreme_places({0}, True)", "argmin": "extreme_places({0}, False)",
+    "recurrence": "recurrences({0}, {1}, {reverse})",
 }
+_SUMS = ("cumsum", "cumprod", "recurrence")
 _UNORDERED = (*COMPLEX, "bool")
 
 
@@ -118,6 +120,8 @@ def _python(writer: Any, node: Expr, arguments: list[str]) -> list[str] | None:
         text = f"np.linalg.cholesky({arguments[0]}{up}){up}"
     elif name == "solve_triangular":
         text = _triangular(writer, node, arguments)
+    elif name == "recurrence":
+        return [_along(writer, node, arguments)]
     elif name in CALLS:
         rest = "".join([f"int({a}), " for a in arguments[2:]])
         text = _needs(writer, CALLS[name].format(*arguments, rest=rest, **params))
@@ -146,9 +150,9 @@ def _native(writer: Any, node: Expr, arguments: list[str]) -> list[str] | None:
         return _results(writer, node, _stacked(writer, node, arguments[0], {**params, **_kinds(node)}), first.ndim - 2,
                         arguments[0])
     if name in _ROWS:
-        if first.dtype in _UNORDERED and not name.startswith("cum") or first.dtype == "bool":
+        if first.dtype in _UNORDERED and name not in _SUMS or first.dtype == "bool":
             return None
-        return [_along(writer, node, arguments[0])]
+        return [_along(writer, node, arguments)]
     if name == "solve" and max(a.type.ndim for a in node.args) <= 2:
         a, b = [_cast(writer, x, arg, node.type.dtype) for x, arg in zip(arguments, node.args, strict=True)]
         return [writer.named(f"np.linalg.solve({a}, {b})")]
@@ -219,16 +223,18 @@ def _results(writer: Any, node: Expr, text: str, outer: int, argument: str) -> l
     return made
 
 
-def _along(writer: Any, node: Expr, name: str) -> str:
+def _along(writer: Any, node: Expr, names: Sequence[str]) -> str:
     """The call of a function for rows, on the rows along an axis."""
     ndim, axis = node.args[0].type.ndim, node.params["axis"]
     others = [a for a in range(ndim) if a != axis]
-    if axis != ndim - 1:
-        name = writer.named(f"{name}.transpose(({', '.join(map(str, [*others, axis]))}))")
-        writer.contiguous.discard(name)
-    x = writer.lined_up(name, ndim)
-    count = " * ".join(_lead(x, ndim - 1)) or "1"
-    found = writer.named(_needs(writer, _ROWS[node.op.name].format(f"{x}.reshape(({count}, {x}.shape[{ndim - 1}]))")))
+    rows = []
+    for name in names:
+        if axis != ndim - 1:
+            name = writer.named(f"{name}.transpose(({', '.join(map(str, [*others, axis]))}))")
+            writer.contiguous.discard(name)
+        x = writer.lined_up(name, ndim)
+        rows.append(f"{x}.reshape(({' * '.join(_lead(x, ndim - 1)) or '1'}, {x}.shape[{ndim - 1}]))")
+    found = writer.named(_needs(writer, _ROWS[node.op.name].format(*rows, **node.params)))
     if node.type.ndim < ndim:
         if not node.type.ndim:
             return str(writer.filled(f"{found}[0]", node.type.dtype))

@@ -181,6 +181,18 @@ def running_products(x):
     return out
 
 
+def recurrences(a, b, reverse):
+    out = b.copy()
+    n = b.shape[1]
+    for k in range(len(b)):
+        for j in range(1, n):
+            if reverse:
+                out[k, n - 1 - j] += a[k, n - j] * out[k, n - j]
+            else:
+                out[k, j] += a[k, j] * out[k, j - 1]
+    return out
+
+
 def extreme_places(x, largest):
     if not x.shape[1]:
         raise ValueError("there is nothing to take the extremum of")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fuse.codegen.added import AddedProduct
+from fuse.codegen.along import Along
 from fuse.codegen.call_sizes import SizeWords, Untranslatable
 from fuse.codegen.call_words import LENT, MOST_LENT, VIEWS, Pointer, Taken, Words
 from fuse.codegen.frames import Frame
@@ -182,7 +183,7 @@ class _Translator(SizeWords):
     def kernel_of(self, name: str) -> Any:
         """What is called in the place of a kernel."""
         kernel = self.scope[name]
-        return kernel.compiled() if isinstance(kernel, (Frame, Grouped, SmallProduct)) else kernel
+        return kernel.compiled() if isinstance(kernel, (Along, Frame, Grouped, SmallProduct)) else kernel
 
     def kernel(self, call: ast.Call, general: ast.expr, made: Sequence[int] = ()) -> None:
         arguments = [self.value(a) for a in call.args]

@@ -1,4 +1,4 @@
-"""Units of a loop's body that walk along one axis: positions and cumulative sums."""
+"""Units of a loop's body that walk along one axis: positions, cumulative sums, recurrences."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -136,17 +136,25 @@ def _searched(w: Writer, node: Expr) -> None:
 
 
 def _cumulative(w: Writer, node: Expr) -> None:
-    arg, axis, dtype = node.args[0], node.params["axis"], node.type.dtype
-    if dtype not in _NUMBERS or arg.type.dtype != dtype:
-        raise NotCompiled(f"{node.op.name} of this dtype")
-    x, out = w.place(arg), w.new(node)
+    """Sums, products and recurrences along an axis."""
+    axis, dtype, name = node.params["axis"], node.type.dtype, node.op.name
+    if dtype not in _NUMBERS or any(a.type.dtype != dtype for a in node.args):
+        raise NotCompiled(f"{name} of this dtype")
+    places, out = [w.place(a) for a in node.args], w.new(node)
+    x = places[-1]
     loops, index = _around(w, x, axis)
     u = w.fresh("m")
-    k = index[axis]
+    step, at, last = f"{u}_step", index[axis], f"({x.shape[axis]} - 1)"
+    reverse = node.params.get("reverse")
+    factor = f"load({places[0].buffer}, {places[0].at(*[f'({i} + 1)' if reverse and i == at else i for i in index])})"
     start = {"float64": "0.0", "float32": "float32(0.0)", "int64": "0"}[dtype]
+    steps = {
+        "cumsum": f"{u} + {u}_value", "cumprod": f"{u} * {u}_value", "recurrence": f"{factor} * {u} + {u}_value",
+    }
     lines = [
-        f"{u} = {start}", f"for {k} in range({x.shape[axis]}):", f"    {u}_value = load({x.buffer}, {x.at(*index)})",
-        f"    {u} = {u}_value if {k} == 0 else {u} {'+' if node.op.name == 'cumsum' else '*'} {u}_value",
+        f"{u} = {start}", f"for {step} in range({x.shape[axis]}):",
+        f"    {at} = {f'{last} - {step}' if reverse else step}", f"    {u}_value = load({x.buffer}, {x.at(*index)})",
+        f"    if {step} == 0:", f"        {u} = {u}_value", "    else:", f"        {u} = {steps[name]}",
         f"    store({out.buffer}, {out.at(*index)}, {u})",
     ]
     w.lines += [*loops, *["    " * len(loops) + line for line in lines]]
@@ -154,4 +162,6 @@ def _cumulative(w: Writer, node: Expr) -> None:
 
 
 POSITIONS = {"argmax": _position, "argmin": _position}
-ALONG = {**POSITIONS, "searchsorted": _searched, "cumsum": _cumulative, "cumprod": _cumulative}
+ALONG = {
+    **POSITIONS, "searchsorted": _searched, "cumsum": _cumulative, "cumprod": _cumulative, "recurrence": _cumulative,
+}

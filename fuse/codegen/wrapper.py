@@ -14,6 +14,7 @@ import numpy as np
 
 from fuse.codegen import given, memory
 from fuse.codegen.accumulate import write_sum
+from fuse.codegen.along import has_kernel, write_along
 from fuse.codegen.calls import (
     in_place_call,
     increase,
@@ -360,6 +361,8 @@ class Writer(SizeNames):
         elif is_product(node):
             write_product(self, node, name, arguments)
             self.owned.add(node)
+        elif has_kernel(node):
+            write_along(self, node, name, arguments)
         elif node.op.name in ("loop", "part"):
             write_loop(self, node, name, arguments)
         elif node.op.name == "subtensor" and is_view(node, arguments[1:]):

@@ -73,8 +73,9 @@ def _digitize(x: Any, bins: Any, right: bool = False) -> Expr:
         if not (steps < 0).any():
             return searchsorted(bins, x, side=side)
     bins = as_expr(bins)
-    falling = ew.sub(sizes.as_size_expr(sizes.sizes_of(bins)[0]), searchsorted(bins[::-1], x, side=side))
-    return ew.switch(reductions.any(ew.lt(bins[-1:], bins[:1])), falling, searchsorted(bins, x, side=side))
+    falls = reductions.any(ew.lt(bins[-1:], bins[:1]))
+    places = searchsorted(ew.switch(falls, bins[::-1], bins), x, side=side)
+    return ew.switch(falls, ew.sub(sizes.as_size_expr(sizes.sizes_of(bins)[0]), places), places)
 
 
 def _gradient(f: Any, *spacing: Any, axis: Any = None, edge_order: int = 1) -> Any:

@@ -1,4 +1,4 @@
-"""Reductions that keep positions: argmax, argmin, max_and_argmax, cumsum, cumprod."""
+"""Reductions that keep positions: argmax, argmin, max_and_argmax, cumsum, cumprod; and linear recurrences."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -11,6 +11,8 @@ from fuse.errors import FuseTypeError, ShapeError
 from fuse.expr import Expr, as_expr
 from fuse.frontend import elementwise as ew
 from fuse.frontend.axes import flatten
+from fuse.frontend.creation import zeros_like
+from fuse.frontend.join import join
 from fuse.frontend.layout import dimshuffle, reshape
 from fuse.frontend.reductions import Axis, kept, literal
 from fuse.frontend.reductions import max as max_
@@ -90,7 +92,7 @@ def max_and_argmax(x: Any, axis: Axis = None, keepdims: bool = False) -> list[Ex
     return [max_(x, axis, keepdims), argmax(x, axis, keepdims)]
 
 
-# ---------------------------------------------------------------- cumulative sums and products
+# ---------------------------------------------------------------- cumulative sums and products, recurrences
 def _reversed(x: Expr, axis: int) -> Expr:
     return x[(slice(None),) * axis + (slice(None, None, -1),)]
 
@@ -103,28 +105,51 @@ def _cumsum_grad(g: Expr, out: Expr, x: Expr, axis: int) -> tuple[Any, ...]:
     return (_sum_from_here(g, axis),)
 
 
-def _cumprod_grad(g: Expr, out: Expr, x: Expr, axis: int) -> tuple[Any, ...]:
-    """d out[k] / d x[i] is out[k] / x[i] for k >= i, taken with care where elements are 0.
+def _ends(ndim: int, axis: int) -> list[Any]:
+    """The indices of the first element along an axis, of those after it, and of those before the last one."""
+    return [(slice(None),) * axis + (s,) for s in (slice(None, 1), slice(1, None), slice(None, -1))]
 
-    Before the first zero that is right. At the first zero it is the product with that element left out (1 in its
-    place). After it every product has a factor 0; written as that factor, so that its own derivative is right. So is
-    that at the second zero, which is the first times the product without both.
+
+def _cumprod_grad(g: Expr, out: Expr, x: Expr, axis: int) -> tuple[Any, ...]:
+    """d out[k] / d x[i] is the product of all elements up to k but the one at i: of those before, out[i - 1], and of
+    those behind, which a recurrence from the end adds up. No element is divided by, so any may be 0.
     """
-    dtype = x.type.dtype
-    one, zero = literal(1, dtype), literal(0, dtype)
-    is_zero = ew.eq(x, zero)
-    zeros_so_far = cumsum(ew.cast(is_zero, "int64"), axis)
-    first = ew.and_(is_zero, ew.eq(zeros_so_far, 1))
-    second = ew.and_(is_zero, ew.eq(zeros_so_far, 2))
-    safe = ew.switch(is_zero, one, x)
-    without_first = cumprod(ew.switch(first, one, x), axis)
-    through = _sum_from_here(g * out, axis)
-    past = _sum_from_here(g * without_first, axis)
-    without_both = cumprod(ew.switch(ew.or_(first, second), one, x), axis)
-    factor = cumsum(ew.switch(is_zero, x, zero), axis)
-    after = ew.switch(ew.and_(ew.eq(zeros_so_far, 1), ew.invert(is_zero)), factor * past / safe, zero)
-    after = ew.switch(second, (factor - x) * _sum_from_here(g * without_both, axis), after)
-    return (ew.switch(first, past, ew.switch(ew.eq(zeros_so_far, 0), through / safe, after)),)
+    later = recurrence(x, g, axis, reverse=True)
+    head, tail, most = _ends(x.type.ndim, axis)
+    return (join(axis, later[head], out[most] * later[tail]),)
+
+
+def _recurrence_grad(g: Expr, out: Expr, a: Expr, b: Expr, axis: int, reverse: bool) -> tuple[Any, ...]:
+    """What goes from ``b`` to the result is linear, and the other direction is its transpose."""
+    through = recurrence(a, g, axis, not reverse)
+    head, tail, most = _ends(a.type.ndim, axis)
+    factors = through[most] * out[tail] if reverse else through[tail] * out[most]
+    return join(axis, zeros_like(through[head]), factors), through
+
+
+def _recurrence_numpy(a: Any, b: Any, axis: int, reverse: bool) -> Any:
+    out = np.array(b)
+    rows, factors = np.moveaxis(out, axis, 0), np.moveaxis(a, axis, 0)
+    order = range(len(rows) - 2, -1, -1) if reverse else range(1, len(rows))
+    for k in order:
+        rows[k] += factors[k + reverse] * rows[k + 1 if reverse else k - 1]
+    return out
+
+
+@op_record(
+    "opaque", numpy=_recurrence_numpy, infer=lambda a, b, *, axis, reverse: b.type,
+    shape=lambda node, a, b: b, grad=_recurrence_grad, traits="along",
+)
+def recurrence(op: Op, a: Any, b: Any, axis: int, reverse: bool = False) -> Expr:
+    """``y`` with ``y[k] = a[k] * y[k - 1] + b[k]`` along ``axis``; ``y[0]`` is ``b[0]``. Both have one type.
+
+    With ``reverse``, the transpose of that map of ``b``: ``y[k] = a[k + 1] * y[k + 1] + b[k]``, from the end.
+
+    >>> import fuse.tensor as T
+    >>> recurrence(T.constant([9.0, 2.0, 3.0]), T.constant([1.0, 1.0, 1.0]), 0).eval()
+    array([ 1.,  3., 10.])
+    """
+    return op(a, b, axis=axis, reverse=reverse)
 
 
 def _cumulative(op: Op, x: Any, axis: Any, dtype: Any) -> Expr:
