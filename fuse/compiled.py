@@ -10,7 +10,8 @@ from typing import Any
 from fuse.codegen.vectorcall import Pointed
 from fuse.config import config
 from fuse.errors import DTypeError, FuseError, FuseTypeError, ShapeError, brief
-from fuse.expr import Expr, leaves, pack, substitute, unpack
+from fuse.expr import Expr, leaves, substitute
+from fuse.flat import pack, unpack
 from fuse.forks import cached_property
 from fuse.inout import Out
 from fuse.maker import (
@@ -414,9 +415,7 @@ class Function(Pointed):
     def __reduce__(self) -> Any:
         graph = self.maker.signature
         has_update = [i.update is not None for i in graph.inputs]
-        roots = [
-            *graph.leaves, *[i.variable for i in graph.inputs], *[t for t, _ in graph.updates], *graph.roots,
-        ]
+        roots = [*graph.leaves, *[i.variable for i in graph.inputs], *[t for t, _ in graph.updates], *graph.roots]
         cells = zip(graph.inputs, self.input_storage, strict=True)
         options = [(i.name, c, i.strict, i.allow_downcast, i.mutable) for i, c in cells]
         state = {

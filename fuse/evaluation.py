@@ -13,7 +13,9 @@ from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Expr, leaves, substitute, variable
 from fuse.frontend.shared import SharedVariable
 from fuse.mode import get_mode
+from fuse.notes import tagged
 from fuse.signature import replacements
+from fuse.testvalues import without
 
 Array = np.ndarray[Any, Any]
 
@@ -87,7 +89,12 @@ def clone(
     for root in roots:
         if not isinstance(root, Expr):
             raise FuseTypeError(f"clone takes expressions, not {type(root).__name__} {root!r:.60}")
-    new = substitute(roots, found)
+    with without("ignore"):
+        new = substitute(roots, found)
+    for old, made in zip(roots, new, strict=True):  # a replacement without a test value: those of what it is a copy of
+        value = tagged(old, "test_value")
+        if value is not None and not made.is_leaf and tagged(made, "test_value") is None:
+            made.tag.test_value = value
     if not (share_inputs if copy_inputs is None else copy_inputs):
         fresh: dict[Expr, Expr] = {n: variable(n.type, n.name) for n in leaves(new) if n.op.name == "input"}
         fresh.update({n: n.clone() for n in leaves(new) if isinstance(n, SharedVariable)})

@@ -92,6 +92,8 @@ class Expr:
         return self.op.kind == "leaf"
 
     def __reduce__(self) -> Any:
+        from fuse.flat import flattened, unflattened
+
         return unflattened, (flattened(self),)
 
     def _leaf_state(self) -> Any:
@@ -103,7 +105,7 @@ class Expr:
     @staticmethod
     def _from_leaf_state(state: Any, name: str | None) -> Expr:
         type_: Any = state[0] if isinstance(state[0], Type) else TensorType(state[0], state[1])
-        return leaf(Expr, INPUT, type_, name, uid=state[2])
+        return leaf(TensorVariable, INPUT, type_, name, uid=state[2])
 
     def __copy__(self) -> Expr:
         return self
@@ -160,6 +162,43 @@ class Expr:
         def __ge__(self, other: Any) -> Expr: ...
 
 
+class TensorVariable(Expr):
+    """Theano's class of inputs and of what is computed: neither constants nor shared variables are such.
+
+    Libraries of layers tell by it whether they were given an expression or parameters of their own. Subclasses make
+    inputs with attributes and methods of their own, as random variables of a model are; what is computed from them is
+    of no subclass. ``Apply(view_op, [x], [own])`` says that ``own``, which nothing has used yet, is ``x``.
+
+    >>> import fuse, fuse.tensor as T
+    >>> x, w = T.vector("x"), fuse.shared([1.0, 2.0])
+    >>> [isinstance(v, T.TensorVariable) for v in (x, x + w, w, T.constant(1.0), 1.0)]
+    [True, True, False, False, False]
+    >>> class Parameter(T.TensorVariable):
+    ...     def __init__(self, name, width):
+    ...         super().__init__(T.dscalar, name=name)
+    ...         self.width = width
+    >>> p = Parameter("p", 0.5)
+    >>> p.width, isinstance(p * 2, Parameter), float((p * 2).eval({p: 3.0}))
+    (0.5, False, 6.0)
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """An input whose type ``__init__`` will tell."""
+        made: Any = leaf(cls, INPUT, None, None)  # type: ignore[arg-type]
+        del made.type
+        return made
+
+    def __init__(self, type: Any, owner: Any = None, index: Any = None, name: str | None = None) -> None:
+        if owner is not None or not isinstance(type, Type):
+            raise FuseTypeError(
+                f"variables of a class of one's own are made of a type, TensorVariable(type, None, None, name), not of "
+                f"{owner if owner is not None else type!r:.60}; Apply(op, inputs, [variable]) says what computes one"
+            )
+        self.type, self.name = type, None if name is None else str(name)  # type: ignore[assignment]
+
+
 class Constant(Expr):
     """A leaf with a value known at build time; ``data`` is a read-only array.
 
@@ -174,6 +213,13 @@ class Constant(Expr):
     def __new__(cls, type: Any, data: Any, name: str | None = None) -> Any:
         """Theano's ``Constant(type, data)``."""
         return type.make_constant(data, name)
+
+    @property
+    def tag(self) -> SimpleNamespace:
+        """As of other expressions, with the value as test value while these are computed: sizes may be constants."""
+        if self._tag is None and attach_test_value is not None:
+            self._tag = SimpleNamespace(test_value=self.data)
+        return super().tag
 
     @property
     def data(self) -> np.ndarray[Any, Any]:
@@ -229,7 +275,7 @@ def make(op: Op, args: tuple[Expr, ...], params: Mapping[str, Any] = _NO_PARAMS)
             raise with_context(error, op.name, args) from None
         with _LOCK:
             frozen = MappingProxyType(dict(params)) if params else _NO_PARAMS
-            node = interned.setdefault(key, _new(Expr, op, args, frozen, type_))
+            node = interned.setdefault(key, _new(TensorVariable, op, args, frozen, type_))
     if (attach := attach_test_value) is not None:  # read once: another thread may switch it off
         attach(node)
     return node
@@ -293,7 +339,7 @@ def leaf(cls: type[Expr], op: Any, type_: TensorType, name: str | None, uid: str
 
 def variable(type_: TensorType, name: str | None = None) -> Expr:
     """A new input variable of ``type_``."""
-    return leaf(Expr, INPUT, type_, name)
+    return leaf(TensorVariable, INPUT, type_, name)
 
 
 typebase.input_maker = variable
@@ -391,56 +437,3 @@ def substitute(outputs: Sequence[Expr], replacements: Mapping[Expr, Expr]) -> li
     for node in toposort(outputs, known=replacements):
         new[node] = rebuild(node, [new[a] for a in node.args]) if node.args else node
     return [new.get(o, o) for o in outputs]
-
-
-# ---------------------------------------------------------------- pickling: a flat table, so depth does not matter
-# Shared variables stand in the table as themselves: the pickler then stores each once, whatever refers to it.
-def flattened(*roots: Expr) -> list[Any]:
-    """The graph of ``roots`` as a list, without recursion: leaves and ``(op, places of arguments, ...)``, in order."""
-    order = toposort(roots)
-    index = {node: i for i, node in enumerate(order)}
-    table: list[Any] = []
-    for node in order:
-        if node.op is SHARED:
-            table.append(node)
-        elif node.is_leaf:
-            kind = Constant if isinstance(node, Constant) else Expr  # subclasses of a user's are inputs there
-            table.append((node.op.name, kind, node._leaf_state(), node.name))
-        else:
-            table.append((node.op, tuple([index[a] for a in node.args]), dict(node.params), node.name))
-    return table
-
-
-def unflattened(table: list[Any]) -> Expr:
-    """The last root of a list that ``flattened`` made."""
-    return _nodes_of(table)[-1]
-
-
-def _nodes_of(table: list[Any]) -> list[Expr]:
-    nodes: list[Expr] = []
-    for entry in table:
-        if isinstance(entry, Expr):
-            nodes.append(entry)
-            continue
-        op, second, state, name = entry
-        if isinstance(op, str):
-            node = second._from_leaf_state(state, name)
-        else:
-            node = make(op, tuple([nodes[i] for i in second]), state)
-            if name is not None and node.name is None:
-                node.name = name
-        nodes.append(node)
-    return nodes
-
-
-def pack(roots: Sequence[Expr]) -> Any:
-    """Several expressions as one flat table to pickle: what they share is stored once."""
-    table = flattened(*roots)
-    index = {node: i for i, node in enumerate(toposort(roots))}
-    return table, [index[root] for root in roots]
-
-
-def unpack(packed: Any) -> list[Expr]:
-    """The expressions that ``pack`` was given."""
-    nodes = _nodes_of(packed[0])
-    return [nodes[i] for i in packed[1]]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fuse.errors import FuseTypeError, origin_text
-from fuse.expr import Expr, as_expr
+from fuse.expr import Expr, TensorVariable, as_expr
 from fuse.types import TensorType
 
 
@@ -49,6 +49,11 @@ class In:
             raise FuseTypeError(f"an input is a symbolic variable, not {type(variable).__name__} {variable!r:.60}")
         if name is not None and not isinstance(name, str):
             raise FuseTypeError(f"the name of an input is a string, not {type(name).__name__} {name!r:.60}")
+        if isinstance(value, TensorVariable):
+            raise FuseTypeError(
+                f"the value of an input is an array or a shared variable, not the expression {value!r:.60}: inputs are "
+                "one list, function([x, y], ...), and givens={x: expression} stands for an input"
+            )
         self.variable = variable
         self.name = name if name is not None else variable.name if autoname else None
         self.value = value

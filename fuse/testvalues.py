@@ -141,9 +141,9 @@ def attach(node: Expr) -> None:
         raise TestValueError(text)
 
 
-def without() -> AbstractContextManager[Any]:
-    """A context in which none are computed: for graphs on leaves that the user never sees."""
-    return nullcontext() if config.compute_test_value == "off" else config.change_flags(compute_test_value="off")
+def without(how: str = "off") -> AbstractContextManager[Any]:
+    """A context in which none are computed: for graphs on leaves that the user never sees. "ignore": none is missed."""
+    return nullcontext() if config.compute_test_value == "off" else config.change_flags(compute_test_value=how)
 
 
 def after(build: Callable[P, R]) -> Callable[P, R]:

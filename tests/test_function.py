@@ -169,7 +169,8 @@ def test_missing_and_unused_and_repeated_inputs():
 
 
 @pytest.mark.parametrize(("inputs", "message"), [
-    (lambda x: x, "the inputs of a function are a list, even where there is one: function([x], ...), not Expr"),
+    (lambda x: x, "the inputs of a function are a list, even where there is one: function([x], ...), not "
+     "TensorVariable"),
     (lambda x: [3], "input 0 is a symbolic variable or In(...), not int 3"),
     (lambda x: [T.constant(3)], "input 0 is the constant 3: only variables can be inputs"),
     (lambda x: [(x, 1.0, 2.0)], "input 0 as a tuple is (variable, default), not (x, 1.0, 2.0)"),

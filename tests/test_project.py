@@ -24,7 +24,7 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
 LAYERS = (
     ("argnames", "errors", "config", "devices", "data", "missing", "internals", "trace", "forks"),
     ("typebase", "types", "tree", "walks", "notes", "traits", "collector"),
-    ("expr",),
+    ("expr", "flat"),
     ("op",),
     ("rewrite", "printing", "reference", "testvalues"),
     ("frontend", "rules"),

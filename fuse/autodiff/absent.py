@@ -4,7 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fuse.expr import INPUT, Expr, leaf
+from fuse.expr import INPUT, Expr, TensorVariable, leaf
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class DisconnectedType:
 
     def __call__(self, name: str | None = None) -> Expr:
         """A placeholder variable of this type."""
-        return leaf(Expr, INPUT, self, name)  # type: ignore[arg-type]
+        return leaf(TensorVariable, INPUT, self, name)  # type: ignore[arg-type]
 
     def describe(self) -> str:
         return "disconnected gradient"
@@ -35,7 +35,7 @@ class NullType:
 
     def __call__(self, name: str | None = None) -> Expr:
         """A placeholder variable of this type: using it in a gradient raises NullTypeGradError."""
-        return leaf(Expr, INPUT, self, name)  # type: ignore[arg-type]
+        return leaf(TensorVariable, INPUT, self, name)  # type: ignore[arg-type]
 
     def describe(self) -> str:
         return f"undefined gradient ({self.why_null})"

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from fuse.errors import FuseIndexError, FuseTypeError
-from fuse.expr import INPUT, Constant, Expr, as_expr, interned, make, rebuild, variable
+from fuse.expr import INPUT, Constant, Expr, TensorVariable, as_expr, interned, make, rebuild, variable
 from fuse.frontend.parts import parts
 from fuse.notes import noted, notes
 from fuse.typebase import Type
@@ -42,7 +42,7 @@ class Apply:
         node = op._node_of(args, types) if hasattr(op, "_node_of") else make(op, args)
         self.node, self.op, self.inputs, self.outputs = node, op, list(args), parts(node)
         for made, given in zip(self.outputs, outputs, strict=True):
-            if isinstance(given, Expr) and given.op is INPUT and type(given) is not Expr:
+            if isinstance(given, Expr) and given.op is INPUT and type(given) is not TensorVariable:
                 self.outputs[self.outputs.index(made)] = _become(given, made)
             elif made.name is None:
                 made.name = getattr(given, "name", None)

@@ -21,22 +21,29 @@ def applications(outputs: Iterable[Expr], known: Iterable[Expr] = ()) -> list[Ap
 
 @also(graphs="variable_list")
 def inputs(variable_list: Iterable[Expr], blockers: Iterable[Expr] | None = None) -> list[Expr]:
-    """The leaves that the variables depend on: inputs, shared variables and constants.
+    """The leaves that the variables depend on: inputs, shared variables and constants; nothing below ``blockers``.
 
     >>> import fuse.tensor as T
     >>> x, y = T.vectors("x", "y")
     >>> [v.name for v in inputs([x * y + x])]
     ['x', 'y']
     """
-    blocked = list(blockers or ())
-    order = expr_toposort(variable_list, known=blocked)
-    return [n for n in order if n.is_leaf] + [b for b in blocked if not b.is_leaf]
+    return [n for n in ancestors(variable_list, blockers) if n.is_leaf]
 
 
 @also(graphs="variable_list")
 def ancestors(variable_list: Iterable[Expr], blockers: Iterable[Expr] | None = None) -> list[Expr]:
-    """Every variable that these depend on, themselves included."""
-    return expr_toposort(variable_list, known=blockers or ())
+    """Every variable that these depend on, themselves included; ``blockers``, but nothing below them.
+
+    >>> import fuse.tensor as T
+    >>> x, y = T.vectors("x", "y")
+    >>> [str(v) for v in ancestors([T.exp(x) * y], blockers=[T.exp(x), y])]
+    ['exp(x)', 'y', 'exp(x) * y']
+    """
+    found, blocked = list(variable_list), set(blockers or ())
+    order = expr_toposort(found, known=blocked)
+    reached = dict.fromkeys(x for x in [*found, *[a for n in order for a in n.args]] if x in blocked)
+    return [*reached, *order]
 
 
 @also(inputs="ins", outputs="outs")

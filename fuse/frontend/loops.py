@@ -17,17 +17,17 @@ from fuse.expr import (
     INPUT,
     Constant,
     Expr,
+    TensorVariable,
     as_expr,
     constant,
     leaf,
     leaves,
     make,
-    pack,
     substitute,
     toposort,
-    unpack,
     variable,
 )
+from fuse.flat import pack, unpack
 from fuse.frontend.parts import part
 from fuse.frontend.sizes import shape_of
 from fuse.op import Op, register
@@ -97,7 +97,7 @@ class Body:
 def _place(number: int, type_: TensorType) -> Expr:
     """The leaf of every body that stands for input ``number`` of this type."""
     kind = f"{type_.dtype} {type_.shape}" if is_array(type_) else f"{type(type_).__module__} {type_}"
-    return leaf(Expr, INPUT, type_, None, uid=f"loop input {number} {kind}")
+    return leaf(TensorVariable, INPUT, type_, None, uid=f"loop input {number} {kind}")
 
 
 def is_array(type_: Any) -> bool:

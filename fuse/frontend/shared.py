@@ -10,7 +10,8 @@ import numpy as np
 
 from fuse.devices import resolve
 from fuse.errors import FuseTypeError
-from fuse.expr import SHARED, Expr, flattened, leaf, leaves, unflattened
+from fuse.expr import SHARED, Expr, leaf, leaves
+from fuse.flat import flattened, unflattened
 from fuse.typebase import Type, generic
 from fuse.types import BFLOAT16, TensorType, refuse_masked
 
@@ -75,17 +76,24 @@ class SharedVariable(Expr):
     strict: bool
     allow_downcast: bool | None
 
-    def __new__(
-        cls, name: str | None = None, type: Any = None, value: Any = None, strict: bool = False,
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """A variable that ``__init__``, which subclasses call, tells its type and value."""
+        made: Any = leaf(cls, SHARED, None, None)  # type: ignore[arg-type]
+        del made.type
+        return made
+
+    def __init__(
+        self, name: str | None = None, type: Any = None, value: Any = None, strict: bool = False,
         allow_downcast: bool | None = None, container: Container | None = None,
-    ) -> Any:
+    ) -> None:
         """Theano's constructor: a variable of a given type with a value, or with the ``container`` of another one."""
         if not isinstance(type, Type):
             raise FuseTypeError("a SharedVariable is made from a type and a value; shared(value, name) finds the type")
         if container is None:
             kept = type.filter(value, strict=strict, allow_downcast=allow_downcast)
             container = Container(_own(kept, value) if isinstance(type, TensorType) else type.copied(kept))
-        return shared_leaf(type, name, container, strict, allow_downcast)
+        self.type, self.name = type, None if name is None else str(name)  # type: ignore[assignment]
+        _keep_in(container, self, strict, allow_downcast)
 
     def __bool__(self) -> bool:
         """True: programs ask ``if not bias:`` for whether one was given. The value has no part in it."""
@@ -181,12 +189,16 @@ def shared_leaf(
 ) -> SharedVariable:
     """A new shared variable that keeps its value in ``container``."""
     node: Any = leaf(SharedVariable, SHARED, type_, name)
+    _keep_in(container, node, strict, allow_downcast)
+    return node
+
+
+def _keep_in(container: Container, node: Any, strict: Any, allow_downcast: bool | None) -> None:
     node.container = container
     node.default_update = None
-    node.strict = strict
+    node.strict = bool(strict)
     node.allow_downcast = allow_downcast
     node.number = next(_numbers)
-    return node
 
 
 def made_since(number: int, values: Iterable[Expr]) -> list[SharedVariable]:

@@ -14,7 +14,7 @@ from fuse.autodiff.reverse import grad
 from fuse.compiled import function
 from fuse.config import config
 from fuse.errors import DisconnectedInputError, DTypeError, FuseError, FuseTypeError, FuseValueError, ShapeError
-from fuse.expr import INPUT, Constant, Expr, as_expr, leaf, leaves, substitute, toposort
+from fuse.expr import INPUT, Constant, Expr, TensorVariable, as_expr, leaf, leaves, substitute, toposort
 from fuse.forks import lock_for_threads
 from fuse.frontend.elementwise import cast
 from fuse.frontend.join import concatenate
@@ -259,7 +259,7 @@ class Problem:
 
 # Problems of one structure stand on the same leaves, so their formulas are the same nodes, and so are their functions.
 def _standing(what: str, type_: TensorType) -> Expr:
-    return leaf(Expr, INPUT, type_, None, uid=f"optimize {what} {type_.dtype} {type_.shape}")
+    return leaf(TensorVariable, INPUT, type_, None, uid=f"optimize {what} {type_.dtype} {type_.shape}")
 
 
 _functions: OrderedDict[Any, Any] = OrderedDict()

@@ -15,6 +15,7 @@ from fuse.frontend.apply import Apply
 from fuse.frontend.class_op import Op
 from fuse.frontend.elementwise import fill
 from fuse.frontend.sizes import broadcast_sizes
+from fuse.testvalues import without
 from fuse.types import COMPLEX, FLOATING, TensorType, broadcast_static, dtype_name, promote
 
 __all__ = [
@@ -329,7 +330,8 @@ def _at_arrays(
     arrays = [*inputs, *outputs, *output_grads]
     scalars = [variable(_scalar(a.type.dtype)) for a in arrays]
     n, m = len(inputs), len(inputs) + len(outputs)
-    found = instance.pullback(scalars[:n], scalars[n:m], scalars[m:])
+    with without():
+        found = instance.pullback(scalars[:n], scalars[n:m], scalars[m:])
     if not isinstance(found, (list, tuple)):
         return found
     plain = [as_expr(f) if isinstance(f, (int, float, complex, np.generic)) else f for f in found]
