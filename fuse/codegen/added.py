@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fuse.codegen import blas, memory
+from fuse.codegen import blas, memory, tiles
 from fuse.codegen.calls import remembered
 from fuse.codegen.native import ArgType
 from fuse.codegen.products import TRANSPOSED, SmallProduct, limit, lines_of
@@ -30,6 +30,7 @@ def source_of(dtype: str, left: int, right: int, sign: int) -> str:
     product = "\n".join([" " * 8 + line for line in lines_of(dtype, left, right, "a1", "a2", "product")])
     turned = (left == TRANSPOSED) + 2 * (right == TRANSPOSED)
     row_a, row_b = first.split()[1], second.split()[1]
+    large = f" or n0 * n1 * n2 >= {tiles.LEAST}" if tiles.serves(dtype) else ""
     return f"""def kernel(a0, a1, a2, a3, a4):
     n0 = size(a4, 0)
     n2 = size(a4, 1)
@@ -37,7 +38,7 @@ def source_of(dtype: str, left: int, right: int, sign: int) -> str:
     status = refused('C n0 n2; C {first}; C {second}; C; C n0 n2', a0, a1, a2, a3, a4, n0, n2, n1)
     if status != 0:
         return status
-    if n1 > {LONGEST_SUM} or n0 > {blas.LONGEST} or n2 > {blas.LONGEST}:
+    if n1 > {LONGEST_SUM} or n0 > {blas.LONGEST} or n2 > {blas.LONGEST}{large}:
         return -1
     end = address(a4, n0 * n2)
     if address(a1, 0) < end and address(a4, 0) < address(a1, n0 * n1):
@@ -115,11 +116,25 @@ def added_product(dtype: str, left: int, right: int, sign: int) -> AddedProduct:
     return _added(dtype, left, right, sign)
 
 
+def _in_tiles(c: Array, a: Array, b: Array, alpha: float, out: Array, turned: int) -> bool:
+    """Whether the whole step was done in tiles."""
+    if a.size * out.shape[1] < tiles.LEAST or a.size > LONGEST_SUM * len(out):
+        return False
+    if c.shape != out.shape or np.may_share_memory(out, a) or np.may_share_memory(out, b):
+        return False
+    if c is not out:
+        np.copyto(out, c)
+    return tiles.multiply(a, b, out, turned, alpha, 1.0)
+
+
 @remembered
 def sum_of_product(dtype: str, left: int, right: int, sign: int) -> Callable[..., Any]:
-    """The same for any layouts and sizes: NumPy's product, and the sum of it and ``c``."""
+    """The same for any layouts and sizes: in tiles, or NumPy's product, and the sum of it and ``c``."""
+    turned = (left == TRANSPOSED) + 2 * (right == TRANSPOSED)
 
     def call(c: Array, a: Array, b: Array, alpha: Array, out: Array) -> None:
+        if _in_tiles(c, a, b, sign * float(alpha), out, turned):
+            return
         a, b = (a.T if left == TRANSPOSED else a), (b.T if right == TRANSPOSED else b)
         product = np.dot(a, b, memory.recycled(out.shape, out.dtype))
         if _compiled(_sum_source(dtype, sign), dtype, (2, 2, 0, 2))(c, product, alpha, out):

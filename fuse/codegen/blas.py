@@ -40,9 +40,21 @@ def address(symbol: str) -> int | None:
                 function = getattr(library, spelling)
             except AttributeError:
                 continue
-            if name in ("sgemm", "dgemm") and _is_right(function, name):
+            if _is_right(function, name):
                 return ctypes.cast(function, ctypes.c_void_p).value
     return None
+
+
+@cache
+def processor() -> str:
+    """OpenBLAS's name of the processor that its kernels are for; "" where NumPy's BLAS is another one."""
+    for library in _libraries():
+        for spelling in ("scipy_openblas_get_corename64_", "openblas_get_corename64_", "openblas_get_corename"):
+            function = getattr(library, spelling, None)
+            if function is not None:
+                function.restype, function.argtypes = ctypes.c_char_p, []
+                return (function() or b"").decode()
+    return ""
 
 
 def _libraries() -> list[Any]:
@@ -60,12 +72,18 @@ def _libraries() -> list[Any]:
 
 
 def _is_right(function: Any, name: str) -> bool:
-    """Whether ``c + 2 a.T b`` comes out right."""
+    """Whether ``c + 2 a.T b`` comes out right, or ``2 a.T``."""
     dtype, number = (np.float32, ctypes.c_float) if name[0] == "s" else (np.float64, ctypes.c_double)
     word, size, memory = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
-    function.argtypes = [word] * 3 + [size] * 3 + [number, memory, size, memory, size, number, memory, size]
     function.restype = None
     a, b, c = (np.arange(m * n).astype(dtype).reshape(m, n) for m, n in [(2, 3), (2, 4), (3, 4)])
+    if name[1:] == "omatcopy":
+        function.argtypes = [word] * 2 + [size] * 2 + [number, memory, size, memory, size]
+        function(ROWS, TRANSPOSED, 2, 3, 2.0, a.ctypes.data, 3, c.ctypes.data, 4)
+        return bool(np.array_equal(c[:, :2], 2 * a.T))
+    if name[1:] != "gemm":
+        return False
+    function.argtypes = [word] * 3 + [size] * 3 + [number, memory, size, memory, size, number, memory, size]
     wanted = c + 2 * np.dot(a.T, b)
     function(ROWS, TRANSPOSED, PLAIN, 3, 4, 2, 2.0, a.ctypes.data, 3, b.ctypes.data, 4, 1.0, c.ctypes.data, 4)
     return bool(np.array_equal(c, wanted))

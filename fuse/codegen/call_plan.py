@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from fuse.codegen import tiles
 from fuse.codegen.added import AddedProduct
 from fuse.codegen.along import Along
 from fuse.codegen.call_sizes import SizeWords, Untranslatable
@@ -23,7 +24,7 @@ from fuse.codegen.grouped import Grouped
 from fuse.codegen.kept_arrays import Kept, keepable
 from fuse.codegen.lent_views import lendable
 from fuse.codegen.native import Kernel
-from fuse.codegen.products import SmallProduct
+from fuse.codegen.products import SmallProduct, product_into
 from fuse.codegen.runner import Runner, unmade
 from fuse.codegen.syntax import parse
 from fuse.expr import Expr
@@ -188,8 +189,8 @@ class _Translator(SizeWords):
     def kernel(self, call: ast.Call, general: ast.expr, made: Sequence[int] = ()) -> None:
         arguments = [self.value(a) for a in call.args]
         kernel, launch = self.scope[_name(call.func)], self.scope[_name(general)]
-        operation = "product" if isinstance(kernel, SmallProduct) else "kernel"
-        if isinstance(kernel, AddedProduct):
+        operation = "product" if isinstance(kernel, SmallProduct) and kernel.rank < 2 else "kernel"
+        if isinstance(kernel, AddedProduct) and not tiles.serves(kernel.dtype):
             self.words("quiet")
         kernel = self.kernel_of(_name(call.func))
         taken = Taken(kernel)
@@ -351,8 +352,9 @@ class _Translator(SizeWords):
 
     def call(self, function: Any, arguments: list[int]) -> int:
         register = self.register()
-        _, *of = getattr(function, "made_by", (None,))
-        if of and isinstance(of[0], Expr) and of[0].op.name in ("dot", "matmul"):
+        maker, *of = getattr(function, "made_by", (None,))
+        by_blas = bool(of) and isinstance(of[0], Expr) and of[0].op.name in ("dot", "matmul")
+        if by_blas and maker is not product_into:  # which sees itself what goes to BLAS
             self.words("quiet")
         function = getattr(function, "plain", function)  # what it raises, the Python path raises again
         self.words("call", register, Pointer(function), len(arguments), *arguments)

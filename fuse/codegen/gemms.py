@@ -1,4 +1,4 @@
-"""The name with which generated source calls BLAS: ``gemm``, a product of matrices that is added to a third one.
+"""The names with which generated source calls BLAS: ``gemm``, a product added to a matrix, and ``reorder``, a copy.
 
 Importing this module imports numba.
 """
@@ -26,26 +26,53 @@ def gemm(typingctx, turned, m, n, k, alpha, a, at_a, row_a, b, at_b, row_b, beta
     number = ir.FloatType() if c.dtype == types.float32 else ir.DoubleType()
 
     def build(context, builder, signature, args):
-        def memory(which, start):
-            kind = signature.args[which]
-            data = member(context, builder, kind, args[which], "data")
-            place = builder.mul(args[start], _I64(kind.itemsize))
-            return builder.bitcast(builder.gep(data, [place]), _MEMORY)
-
-        llvm.add_symbol(name, address(name) or 0)
         form = ir.FunctionType(ir.VoidType(), [
             *[_WORD] * 3, *[_I64] * 3, number, _MEMORY, _I64, _MEMORY, _I64, number, _MEMORY, _I64])
-        function = cgutils.get_or_insert_function(builder.module, form, name)
-        first, second = (
-            builder.select(builder.icmp_signed("!=", builder.and_(args[0], _I64(bit)), _I64(0)),
-                           _WORD(TRANSPOSED), _WORD(PLAIN)) for bit in (1, 2))
+        function = _imported(builder, name, form)
+        first, second, third = (_element(context, builder, signature, args, k) for k in (5, 8, 12))
         builder.call(function, [
-            _WORD(ROWS), first, second, *args[1:4], args[4], memory(5, 6), args[7], memory(8, 9), args[10], args[11],
-            memory(12, 13), args[14]])
+            _WORD(ROWS), _read(builder, args[0], 1), _read(builder, args[0], 2), *args[1:4], args[4], first, args[7],
+            second, args[10], args[11], third, args[14]])
         return context.get_dummy_value()
 
     i64, real = types.int64, c.dtype
     return types.none(i64, i64, i64, i64, real, a, i64, i64, b, i64, i64, real, c, i64, i64), build
 
 
-INTRINSICS = (gemm,)
+@intrinsic
+def reorder(typingctx, turned, m, n, a, at_a, row_a, b, at_b, row_b):
+    """``b = a``, or ``a.T`` where `turned` is 1: `a` has `m` rows and `n` columns; `at_a` and `row_a` as for `gemm`."""
+    name = f"{PREFIX}{LETTERS[str(b.dtype)]}omatcopy"
+    number = ir.FloatType() if b.dtype == types.float32 else ir.DoubleType()
+
+    def build(context, builder, signature, args):
+        form = ir.FunctionType(ir.VoidType(), [_WORD, _WORD, _I64, _I64, number, _MEMORY, _I64, _MEMORY, _I64])
+        function = _imported(builder, name, form)
+        source, target = (_element(context, builder, signature, args, k) for k in (3, 6))
+        builder.call(function, [
+            _WORD(ROWS), _read(builder, args[0], 1), *args[1:3], number(1), source, args[5], target, args[8]])
+        return context.get_dummy_value()
+
+    i64 = types.int64
+    return types.none(i64, i64, i64, a, i64, i64, b, i64, i64), build
+
+
+def _element(context, builder, signature, args, k):
+    """The address of the element of array `k` whose number is the next argument."""
+    kind = signature.args[k]
+    data = member(context, builder, kind, args[k], "data")
+    return builder.bitcast(builder.gep(data, [builder.mul(args[k + 1], _I64(kind.itemsize))]), _MEMORY)
+
+
+def _read(builder, turned, bit):
+    """The word of CBLAS for an operand that is read transposed where `turned` has this bit."""
+    chosen = builder.icmp_signed("!=", builder.and_(turned, _I64(bit)), _I64(0))
+    return builder.select(chosen, _WORD(TRANSPOSED), _WORD(PLAIN))
+
+
+def _imported(builder, name, form):
+    llvm.add_symbol(name, address(name) or 0)
+    return cgutils.get_or_insert_function(builder.module, form, name)
+
+
+INTRINSICS = (gemm, reorder)

@@ -10,6 +10,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from fuse.codegen import tiles
 from fuse.codegen.calls import product_call, remembered
 from fuse.codegen.native import ArgType
 from fuse.expr import Expr
@@ -163,20 +166,30 @@ def small_product(dtype: str, left: int, right: int) -> SmallProduct:
 
 @remembered
 def product_into(node: Expr, left: int, right: int) -> Callable[..., Any]:
-    """NumPy's dot into its third argument, whose errors tell of the node and the user's line."""
+    """The product into its third argument, in tiles or by NumPy's dot, whose errors tell of the node and its line."""
     product = product_call(node)
-    if TRANSPOSED not in (left, right):
+    if VECTOR in (left, right) and TRANSPOSED not in (left, right):
         return product
+    turned = (left == TRANSPOSED) + 2 * (right == TRANSPOSED)
 
-    def call(a: Array, b: Array, out: Array) -> Any:
-        return product(a.T if left == TRANSPOSED else a, b.T if right == TRANSPOSED else b, out)
+    def by(dot: Callable[..., Any]) -> Callable[..., Any]:
+        def whole(a: Array, b: Array, out: Array) -> Any:
+            return dot(a.T if left == TRANSPOSED else a, b.T if right == TRANSPOSED else b, out)
 
-    return call
+        def call(a: Array, b: Array, out: Array) -> None:
+            if not tiles.multiply(a, b, out, turned):
+                whole(a, b, out)
+
+        return whole if VECTOR in (left, right) else call
+
+    made = by(product)
+    made.plain = by(np.dot)  # type: ignore[attr-defined]
+    return made
 
 
 # ---------------------------------------------------------------- in the wrapper
 def write_product(writer: Writer, node: Expr, name: str, arguments: list[str]) -> None:
-    """NumPy's dot as a step of the wrapper."""
+    """NumPy's dot, of a vector at least, as a step of the wrapper."""
     call = writer.give("call", product_call(node))
     plain = f"{call}({', '.join(arguments)})"
     if node.type.ndim == 0:
@@ -193,17 +206,19 @@ def write_product(writer: Writer, node: Expr, name: str, arguments: list[str]) -
     writer.line(f"{name} = {made}")
 
 
-def write_small_product(writer: Writer, node: Expr, name: str) -> None:
-    """A product of operands that may be small: by a loop of ours, and by NumPy's dot where that refuses."""
+def write_product_into(writer: Writer, node: Expr, name: str) -> None:
+    """A product of matrices, or of operands that may be small: by a loop of ours, or by `product_into`."""
     (left, a), (right, b) = [form_of(writer, arg) for arg in node.args]
     made = writer.empty_text(node)
     if node in writer.given:
         made = f"{writer.given[node]} if {_fits(writer, node)} else {made}"
     arguments = ", ".join([writer.materialised(a), writer.materialised(b), name])
     writer.line(f"{name} = {made}")
-    small = writer.give("small", small_product(node.type.dtype, left, right))
-    call = writer.give("call", product_into(node, left, right))
-    writer.line(f"if {small}({arguments}): {call}({arguments})")
+    call = f"{writer.give('call', product_into(node, left, right))}({arguments})"
+    if can_be_small(node):
+        small = writer.give("small", small_product(node.type.dtype, left, right))
+        call = f"if {small}({arguments}): {call}"
+    writer.line(call)
     writer.owned.add(node)
     writer.env[node] = name
 

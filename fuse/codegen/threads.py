@@ -19,6 +19,7 @@ from fuse.codegen.pool import (
     LOCK,
     MAX_WORKERS,
     PREPARED,
+    QUIET,
     RUN,
     SLEEPING,
     SLOTS,
@@ -40,6 +41,11 @@ def _get(offset: int) -> int:
 
 def _set(offset: int, value: int) -> None:
     ctypes.c_int64.from_address(address + offset).value = value
+
+
+def hush() -> None:
+    """BLAS comes next, with threads of its own: spinning workers leave the cores to them."""
+    _set(QUIET, 1)
 
 
 def prepare() -> None:
