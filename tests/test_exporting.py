@@ -252,8 +252,8 @@ def test_the_prelude_has_what_scalar_functions_use():
 
     assert set(intrinsics.namespace()) - bare.NAMES == {
         "address", "aligned", "ask", "copied", "drain", "every_second", "gemm", "get", "half", "heap", "intp", "lent",
-        "misaligned", "missing", "put", "radd_product", "reach", "refused", "release", "reorder", "run", "scratch", "shared",
-        "stream", "tell", "turn", "uintp", "wanted",
+        "misaligned", "missing", "put", "radd_product", "reach", "refused", "release", "reorder", "run", "scratch",
+        "shared", "stream", "tell", "turn", "uintp", "wanted",
     }
 
 
