@@ -59,11 +59,15 @@ def test_the_first_run_is_commands_that_there_are(monkeypatch, capsys):
     assert first.main([]) == 1  # one part has failed, and the others ran
     assert "ok      tests" in (said := capsys.readouterr().out) and "FAILED  the benchmark's results" in said
     commands = first.parts("first.json", 60, simulated=False)
-    assert [[sys.executable, *c] for c in commands.values()][:2] == ran
-    assert (ROOT / commands["tests"][2]).is_dir()
+    assert list(commands.values())[:2] == ran
+    assert (ROOT / commands["tests"][3]).is_dir()
     for name in ("the benchmark's results", "the benchmark"):
-        options = cli._parser().parse_args(commands[name][2:])
+        options = cli._parser().parse_args(commands[name][3:])
         assert options.check is (options.output is None)
+    monkeypatch.setattr(first.shutil, "which", lambda name: f"/bin/{name}")
+    checked = first.parts("first.json", 60, simulated=False)
+    assert checked["racecheck"][:3] == ["/bin/compute-sanitizer", "--tool", "racecheck"]
+    assert all((ROOT / path).exists() for tests in first.CHECKED.values() for path in tests if path.endswith(".py"))
     monkeypatch.setattr(first, "TESTED", ("pytest", "nothing_like_it"))
     assert first.main([]) == 2 and "tests.gpu: nothing_like_it not installed: pip install" in capsys.readouterr().err
 

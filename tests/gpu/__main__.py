@@ -1,4 +1,4 @@
-"""The first run on a card, in one command: its tests, then the benchmark's numbers, then the benchmark.
+"""The first run on a card, in one command: its tests, the benchmark's numbers, the benchmark, NVIDIA's checker.
 
     python -m tests.gpu [--output first.json] [--limit SECONDS]
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -18,11 +19,17 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 MOST = 12  # processes that test: each has a context on the card
 TESTED = "pytest", "xdist", "hypothesis", "mpmath"  # modules of the extra `test`
+CHECKER = "compute-sanitizer"  # of the CUDA toolkit
+CHECKED = {  # by it: it takes many times as long
+    "memcheck": ["tests/gpu/test_device.py", "tests/gpu/test_interop.py"],
+    "racecheck": ["tests/gpu/test_device.py", "-k", "formulas or reduction"],
+}
 
 
 def parts(output: str, limit: float, simulated: bool) -> dict[str, list[str]]:
     """The commands, by what they are for; in the simulator there is nothing to time."""
     processes = str(min(os.cpu_count() or 1, MOST))
+    checker = shutil.which(CHECKER)
     found = {
         "tests": ["-m", "pytest", "tests/gpu", "-n", processes],
         "the benchmark's results": ["-m", "benchmarks.gpu", "--check"],
@@ -30,6 +37,11 @@ def parts(output: str, limit: float, simulated: bool) -> dict[str, list[str]]:
     }
     if simulated:
         del found["the benchmark"]
+    found = {name: [sys.executable, *command] for name, command in found.items()}
+    if checker and not simulated:
+        for tool, tests in CHECKED.items():  # it watches one process
+            how = [checker, "--tool", tool, "--error-exitcode", "1"]
+            found[tool] = [*how, sys.executable, "-m", "pytest", "-n0", *tests]
     return found
 
 
@@ -54,10 +66,12 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     said = []
     for name, command in parts(str(Path(options.output).resolve()), options.limit, is_simulated()).items():
-        print(f"\n$ python {' '.join(command)}", flush=True)
+        print(f"\n$ {' '.join(command)}", flush=True)
         start = time.monotonic()
-        code = subprocess.run([sys.executable, *command], cwd=ROOT).returncode
+        code = subprocess.run(command, cwd=ROOT).returncode
         said.append((code, f"{'FAILED' if code else 'ok':<7} {name} ({time.monotonic() - start:.0f} s)"))
+    if shutil.which(CHECKER) is None:
+        said.append((0, f"left out {CHECKER}, which is not on PATH"))
     print("\n" + "\n".join([text for _, text in said]))
     return int(any(code for code, _ in said))
 
