@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_cuda import V, W, X, formulas, on_both
+from races import watched
+from test_cuda import V, W, X, formulas, on_both, rng
 
 import fuse
 import fuse.tensor as T
@@ -50,6 +51,29 @@ def test_fused_formulas_of_little_work(name, little):
     f = on_both(*case[1:], on_unused_input="ignore")
     if name == "whole":
         assert launches(f, case[3]) == 1
+
+
+def test_sums_that_rows_meet_in_are_part_of_the_launch(little, monkeypatch):
+    """Each group of the block has a copy of them; what rounding loses is kept."""
+    x, w, t = T.fmatrix("x"), T.fvector("w"), T.fvector("t")
+    z = (x * w).sum(1)
+    cost = (T.nnet.softplus(z) - t * z).mean()
+    soft = T.nnet.softmax(x)
+    outputs = [cost, T.grad(cost, w), soft, soft.sum(0), T.cast(soft * 9, "int16").sum(0), (x - z[:, None]).sum(0)]
+    for block, shape in ((8, (20, 5)), (8, (0, 3)), (64, (3, 7))):
+        monkeypatch.setattr(device.current(), "block", block)
+        monkeypatch.setattr(device.current(), "broad", block)
+        values = [rng.normal(size=s).astype("f4") for s in (shape, shape[1:], shape[:1])]
+        with np.errstate(invalid="ignore"), watched() as races:
+            f = on_both([x, w, t], outputs, values)
+        assert launches(f, values) == 1 and not races
+    large = np.ones((40, 5), "f4")
+    large[::20] = [2**24, -(2**24), np.inf, np.nan, 1]
+    with np.errstate(invalid="ignore"):
+        sums = fuse.function([x], [soft, x.sum(0)], device="cuda")(large)[1]
+        np.testing.assert_array_equal(sums, large.sum(0, dtype="f8").astype("f4"))
+    monkeypatch.setattr(device.current(), "little", 2)
+    assert launches(f, values) > 1
 
 
 def test_nothing_and_one_element(little):

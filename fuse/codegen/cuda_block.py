@@ -1,23 +1,27 @@
 """Kernels for one block: all their parts in one launch, where work is little, or within a loop on a GPU.
 
-A barrier of the block stands behind each part. In a loop, where a kernel may be for one thread, too, the text reaches
+A barrier of the block stands behind each part. Sums that groups of threads meet in are taken in copies, as they are in
+launches of their own, which the block adds up. In a loop, where a kernel may be for one thread, too, the text reaches
 arrays by ``load``, ``store``, ``size`` and ``stride``, as that of kernels for CPUs does, and is put there as theirs.
 """
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from fuse.codegen import mathlib
-from fuse.codegen.cuda_combine import Combining
+from fuse.codegen.cuda_combine import Combining, kept_sum
 from fuse.codegen.cuda_parts import Done, Part, parts_of, private_buffers
 from fuse.codegen.emit import Emitter
 from fuse.codegen.emit_cuda import Argument, CudaEmitter, PartSource
 from fuse.codegen.inline import constant_text
-from fuse.codegen.kernel import Combine, Init, Kernel, Loop, Update, walk
+from fuse.codegen.kernel import Axis, Combine, Init, Kernel, Loop, Update, walk
 from fuse.codegen.loop_emit import NotCompiled
 from fuse.codegen.text import as_dtype, cast, is_innermost, scalar_type, typed
 
+MOST_COPIES = 32  # groups of a block, where each has a copy of what they meet in
 SYNC = "cuda.syncthreads()"
 ALL = "lane, lanes, apart, live = cuda.threadIdx.x, cuda.blockDim.x, 1, True"
 ALONE = "lane, lanes, apart, live = 0, 1, 1, True"
@@ -64,6 +68,7 @@ class OneBlock(CudaEmitter):
     """Writes all parts of a kernel for one block: what is a launch otherwise is followed by a barrier of the block."""
 
     flies = False  # what is little has no time to win by it
+    meets = True  # whether there may be memory for sums that groups meet in
     one_thread = False
 
     def __init__(self, kernel: Kernel) -> None:
@@ -72,8 +77,9 @@ class OneBlock(CudaEmitter):
         self.wide = {}
 
     def part_of_block(self, part: Part) -> None:
-        """Raises NotCompiled where groups add up in memory, which takes copies of it."""
-        if part.copied or part.summed or part.rows or part.chunked:
+        """Raises NotCompiled where groups add up in memory, and that cannot be copied."""
+        met = (*part.copied, *part.summed)
+        if met and not (self.meets and part.groups and part.lanes and not part.alone and not part.ordered):
             raise NotCompiled("sums that groups of threads meet in")
         if self.one_thread:
             self.line(ALONE)
@@ -112,9 +118,15 @@ class OneBlock(CudaEmitter):
         along = " , ".join(dict.fromkeys(self.size_text[a] for a in part.lanes))
         along = "1" if part.alone or not along else f"max({along}, 1)"
         most = "max(cuda.blockDim.x // lanes_for(total, 32), 1)" if part.spread else "cuda.blockDim.x"
-        self.line(f"lanes = lanes_for({along}, {most})")
+        met = dict.fromkeys((*part.copied, *part.summed))
+        least = f"max(lanes_for({along}, {most}), cuda.blockDim.x // {MOST_COPIES})"
+        self.line(f"lanes = {least if met else f'lanes_for({along}, {most})'}")
         self.group_of_lanes(part)
         self.line("slot, live, first, step = group, True, lane, lanes")
+        for name in met:
+            self.clear_copies(name)
+        if met:
+            self.line(SYNC)
         self.beginning(part)
         self.line("for base in range(0, total, here):")
         self.depth += 1
@@ -122,6 +134,40 @@ class OneBlock(CudaEmitter):
         self.line("place = base + group if live else total - 1")
         self.group_indices(part)
         self.body(part.body)
+        self.depth -= 1
+        if met:
+            self.line(SYNC)
+        for name in met:
+            self.add_copies(name)
+
+    def copies(self, name: str) -> tuple[str, str, str, str]:
+        """Copies of what groups meet in, how many there are, the elements of one, and the dtype."""
+        part = self.part
+        dtype = next(s.dtype for s in walk(part.body) if isinstance(s, Update) and s.buffer == name)
+        rows = " * ".join([*["here"] * (name in part.copied), *["2"] * (name in part.summed)])
+        cells = self.argument(f"{name}_cells", Argument("cells", name), "int64")
+        return self.argument(f"{name}_copies", Argument("copies", name), dtype, True), rows, cells, dtype
+
+    def clear_copies(self, name: str) -> None:
+        copies, rows, cells, dtype = self.copies(name)
+        self.line(f"for k in range(cuda.threadIdx.x, {rows} * {cells}, cuda.blockDim.x):")
+        self.line(f"    {copies}[unsigned(k)] = {typed(constant_text(0, dtype), dtype)}")
+
+    def add_copies(self, name: str) -> None:
+        """Add what the groups have left, in order, to the sums themselves."""
+        copies, rows, cells, dtype = self.copies(name)
+        zero = typed(constant_text(0, dtype), dtype)
+        self.line(f"for k in range(cuda.threadIdx.x, {cells}, cuda.blockDim.x):")
+        self.depth += 1
+        self.line(f"met = {as_dtype(self.loaded(name, 'k'), dtype)}")
+        self.line(f"met_lost = {zero}")
+        self.line(f"for j in range({rows}):")
+        value = f"{copies}[unsigned(j * {cells} + k)]"
+        exact = dtype in ("float32", "float64")
+        for text in kept_sum("met", value) if exact else [f"met = {as_dtype(f'met + {value}', dtype)}"]:
+            self.line(f"    {text}")
+        whole = "(met + met_lost if met_lost == met_lost else met)" if exact else "met"
+        self.line(self.kept(name, "k", whole))
         self.depth -= 1
 
     def finish(self, acc: Init) -> None:
@@ -147,11 +193,15 @@ class OneBlock(CudaEmitter):
         for part in self.parts:
             self.part = part
             self.part_of_block(part)
-        return self.source(Part((), (), ()), "whole", [LANES])
+        copied = dict.fromkeys(name for part in self.parts for name in part.copied)
+        summed = dict.fromkeys(name for part in self.parts for name in part.summed)
+        return self.source(Part((), (), (), copied=tuple(copied), summed=tuple(summed)), "whole", [LANES])
 
 
 class BlockEmitter(OneBlock):
     """Writes a kernel for one block, or with ``alone`` for one thread, as a part of a longer function."""
+
+    meets = False
 
     def __init__(self, kernel: Kernel, functions: Functions, alone: bool) -> None:
         super().__init__(kernel)
@@ -248,4 +298,16 @@ def emit_whole(kernel: Kernel) -> PartSource | None:
         return None
 
 
-__all__ = ["SYNC", "BlockEmitter", "Functions", "emit_whole"]
+def groups_of_block(part: Part, sizes: Mapping[Axis, int], block: int) -> int:
+    """How many groups of a block there are for a part, copies of what they meet in."""
+    total, along = math.prod(sizes[a] for a in part.groups), max([sizes[a] for a in part.lanes])
+    most = max(block // _lanes_for(total, 32), 1) if part.spread else block
+    return block // max(_lanes_for(along, most), block // MOST_COPIES)
+
+
+def _lanes_for(along: int, most: int) -> int:
+    """As in kernels."""
+    return min(1 << max(along - 1, 0).bit_length(), 1 << max(most - 1, 0).bit_length())
+
+
+__all__ = ["SYNC", "BlockEmitter", "Functions", "emit_whole", "groups_of_block"]

@@ -142,8 +142,10 @@ class Launches:
             raise Empty
         found = Preparing(self, on, arrays, numbers, sizes)
         if self.whole is not None and max([work(s.part, sizes) for s in self.sources]) <= on.little:
-            found.add(self.whole)
-            return found.steps
+            met = self.whole.part.copied  # of which each group has a copy
+            if max([math.prod(sizes[a] for a in self.cells(name)) for name in met], default=0) <= on.little:
+                found.add(self.whole)
+                return found.steps
         sources = [self.holding(on, number, found.arrays, sizes) for number in range(len(self.sources))]
         few = bool(self.chunked) and any(s.held is None and self.is_few(on, s, sizes) for s in sources)
         if self.far is not None:  # which few rows want where that takes fewer launches

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fuse.codegen.cuda_array import DeviceArray, empty
+from fuse.codegen.cuda_block import groups_of_block
 from fuse.codegen.cuda_parts import EFFECTS
 from fuse.codegen.emit_cuda import Argument, PartSource
 from fuse.codegen.kernel import Axis
@@ -145,14 +146,21 @@ class Preparing:
                 self.cells[name] = count
 
     def make_copies(self, step: Step, source: PartSource, groups: int) -> dict[str, tuple[int, Room]]:
-        """Memory of the results that groups add up in copies, or with what rounding loses beside them."""
-        part, copies = source.part, {}
+        """Memory of the results that groups add up in copies, or with what rounding loses beside them.
+
+        One block for all parts clears and adds them itself.
+        """
+        part, copies, launches = source.part, {}, self.launches
         for name in dict.fromkeys((*part.copied, *part.summed)):
+            if source.whole:
+                sharing = [s.part for s in launches.sources if name in s.part.copied]
+                groups = max([groups_of_block(p, self.sizes, step.threads) for p in sharing], default=1)
             rows = (groups if name in part.copied else 1) * (1 + (name in part.summed))
-            shape = [rows, max(self.arrays[name].size, 1)]
-            copies[name] = self.make(step, shape, self.launches.copied_dtype(name))
-            step.clears.append(copies[name][0])
-            step.adds.append((self.slot[name], copies[name][0]))
+            shape = [rows, self.arrays[name].size if source.whole else max(self.arrays[name].size, 1)]
+            copies[name] = self.make(step, shape, launches.copied_dtype(name))
+            if not source.whole:
+                step.clears.append(copies[name][0])
+                step.adds.append((self.slot[name], copies[name][0]))
         return copies
 
     def slot_of(self, argument: Argument, copies: Mapping[str, tuple[int, Room]]) -> int | None:
