@@ -6,10 +6,11 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 from fuse.forks import lock_for_threads
+from fuse.frozen import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError, dataclass, field, replace
+from dataclasses import FrozenInstanceError, field, replace
 from typing import Any
 
 from fuse.config import config
 from fuse.devices import resolve
 from fuse.errors import FuseTypeError, FuseValueError
+from fuse.frozen import dataclass
 
 
 class Rules(str):

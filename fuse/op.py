@@ -10,7 +10,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import zip_longest
 from types import FunctionType, MappingProxyType, MethodType
 from typing import Any
@@ -19,6 +19,7 @@ from fuse import types as ty
 from fuse.argnames import placed
 from fuse.errors import FuseTypeError
 from fuse.expr import Expr, as_expr, make
+from fuse.frozen import dataclass
 from fuse.traits import traits_of
 from fuse.types import TensorType
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from fuse.errors import (
@@ -21,6 +20,7 @@ from fuse.errors import (
     origin_text,
 )
 from fuse.expr import Constant, Expr, as_expr, constant, substitute, toposort, variable
+from fuse.frozen import dataclass
 from fuse.inout import In as In
 from fuse.inout import Out as Out
 from fuse.inout import named, rank_of

@@ -15,6 +15,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from fuse.errors import FuseTypeError, FuseValueError
+from fuse.frozen import dataclass
 
 
 def fixed_as(value: Any) -> Hashable:
@@ -51,7 +52,7 @@ class Fixed:
         return repr(self.value)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Structure:
     """The shape of a tree: the type of its root (None: a leaf), what tells its entries apart, and its subtrees."""
 
@@ -71,7 +72,7 @@ class Structure:
 LEAF = Structure(None)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Container:
     """How one type of container is taken apart.
 

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from fuse import typebase
 from fuse.config import config
 from fuse.errors import DTypeError, FuseError, MaskedArrayError, ShapeError
+from fuse.frozen import dataclass
 from fuse.trace import TRACE
 from fuse.typebase import Type
 

@@ -22,7 +22,7 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
 
 # A layer imports from itself and from those before it. Names are modules or packages below fuse/.
 LAYERS = (
-    ("argnames", "errors", "config", "devices", "data", "missing", "internals", "trace", "forks"),
+    ("argnames", "errors", "config", "devices", "data", "frozen", "missing", "internals", "trace", "forks"),
     ("typebase", "types", "tree", "walks", "notes", "traits", "collector"),
     ("expr", "flat"),
     ("op",),

@@ -1,10 +1,10 @@
 """Gradients that are no tensors: disconnected ones, and those that an op does not define."""
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from fuse.expr import INPUT, Expr, TensorVariable, leaf
+from fuse.frozen import dataclass
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ rest it computes again. Both are ordinary loops, so gradients of gradients need 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from fuse.autodiff import alongside
@@ -20,6 +19,7 @@ from fuse.frontend.indexing import set_subtensor
 from fuse.frontend.lazy import guards, has_choices
 from fuse.frontend.lengths import has_rows, is_steady
 from fuse.frontend.loops import DERIVATIVES, Body, arguments, loop_node, results
+from fuse.frozen import dataclass
 from fuse.op import DISCONNECTED, ZERO
 from fuse.testvalues import after
 from fuse.types import only_arrays

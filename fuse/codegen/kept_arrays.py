@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import ctypes
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from fuse.codegen.lent_views import harmless
 
@@ -18,11 +17,13 @@ _ITEMS = 24  # bytes of a list object before the pointer to its items
 _IS_KNOWN = object.__basicsize__ == 16 and list.__basicsize__ == 40  # whether lists are laid out so, behind one lock
 
 
-@dataclass(frozen=True)
 class Kept:
     """An array of a call plan that is kept, by its number."""
 
-    number: int
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
 
 
 def places(count: int) -> tuple[list[None], list[int]]:

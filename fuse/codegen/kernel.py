@@ -8,9 +8,10 @@ strides; the emitters do. Of threads it knows which of its outermost loops they 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from fuse.frozen import dataclass
 from fuse.op import Op
 
 Index = tuple[Any, ...]  # per dimension of a buffer: an Axis, a value's name (gather), or 0

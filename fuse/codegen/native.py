@@ -6,13 +6,13 @@ import itertools
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from fuse.codegen import threads
 from fuse.forks import cached_property
+from fuse.frozen import dataclass
 
 ENTRY = "fuse_entry"
 RELEASE_AT = 1 << 14            # elements in all arrays together; less is done sooner than the lock changes hands

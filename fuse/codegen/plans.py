@@ -13,7 +13,7 @@ import hashlib
 import os
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,7 @@ from fuse.codegen.taped import with_tape
 from fuse.config import current_flags
 from fuse.expr import CONSTANT, INPUT, SHARED, Expr, toposort
 from fuse.frontend.loops import Body
+from fuse.frozen import dataclass
 from fuse.op import OPS, USER_REWRITES
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from fuse.codegen.order import Order, followed, reordered, shared_order
 from fuse.codegen.pool import MUCH, MUCH_WORK, OTHER
 from fuse.codegen.taped import TapeRecipe
 from fuse.errors import ShapeError
+from fuse.frozen import dataclass
 
 Array = Any
 Layouts = tuple[str, ...]

@@ -8,10 +8,10 @@ time broadcasts, as in NumPy) is served by another plan, or by the reference int
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from fuse.expr import INPUT, Expr, constant, make, toposort
 from fuse.frontend.signs import never_negative
+from fuse.frozen import dataclass
 from fuse.op import OPS
 from fuse.types import TensorType
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fuse.codegen.native import ArgType
+from fuse.frozen import dataclass
 
 if TYPE_CHECKING:
     from fuse.codegen.tape import Tape

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from fuse.errors import FuseTypeError, FuseValueError, MissingInputError
@@ -10,6 +9,7 @@ from fuse.expr import INPUT, Constant, Expr, leaves, substitute
 from fuse.expr import toposort as expr_toposort
 from fuse.frontend.apply import Apply
 from fuse.frontend.graph import applications, as_string, clone, fits
+from fuse.frozen import dataclass
 
 
 class AlreadyThere(Exception):

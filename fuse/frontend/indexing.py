@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from fuse.frontend.subtensor import (
     set_subtensor_op,
     subtensor,
 )
+from fuse.frozen import dataclass
 from fuse.types import shape_text
 
 # GAP: an ellipsis that stands for no axis. It separates index arrays all the same.

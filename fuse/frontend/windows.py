@@ -6,13 +6,13 @@ element (``set_subtensor(s[i], x)``), makes a whole new array as a formula. A co
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from fuse.expr import Constant, Expr, constant, make, toposort
 from fuse.frontend.signs import element_givers
 from fuse.frontend.sizes import shape_of
+from fuse.frozen import dataclass
 from fuse.op import OPS
 from fuse.types import TensorType
 

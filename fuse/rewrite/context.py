@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from fuse.expr import Expr, constant, make, toposort
+from fuse.frozen import dataclass
 from fuse.op import OPS
 from fuse.rewrite.chains import FAMILY, Chain
 from fuse.rewrite.match import cast

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Union
 
 from fuse.expr import Constant, Expr
+from fuse.frozen import dataclass
 from fuse.notes import notes
 
 if TYPE_CHECKING:

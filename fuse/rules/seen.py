@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from fuse.expr import Expr, make
+from fuse.frozen import dataclass
 from fuse.op import OPS
 from fuse.rewrite import Context
 from fuse.rewrite.match import cast, exact_float_cast, shuffled
