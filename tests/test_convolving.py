@@ -10,6 +10,7 @@ import pytest
 import fuse
 import fuse.tensor as T
 from fuse.codegen import blas, convolving
+from fuse.config import config
 from fuse.frontend.correlate import correlate, wrt_filters, wrt_input
 
 needs_blas = pytest.mark.skipif(blas.address("fuse_blas_dgemm") is None, reason="NumPy's BLAS is not found")
@@ -36,19 +37,39 @@ def operands(rank: int, dtype: str, strides: tuple[int, ...], dilation: tuple[in
 
 
 @needs_blas
-@pytest.mark.parametrize("rank, dtype", [(1, "float64"), (2, "float32"), (2, "float64"), (3, "float32")])
-def test_kernels_give_the_values_of_the_ops(rank, dtype, monkeypatch):
+@pytest.mark.parametrize(
+    "rank, dtype, shared",
+    [(1, "float64", True), (2, "float32", True), (2, "float64", True), (3, "float32", True), (1, "float32", False),
+     (2, "float64", False)],
+)
+def test_kernels_give_the_values_of_the_ops(rank, dtype, shared, monkeypatch):
+    """In tiles, with images shared among threads, and by products as a whole."""
     monkeypatch.setattr(convolving.reference, "apply", None)  # kernels serve all of these
-    monkeypatch.setattr(convolving, "BLOCK", 700)  # some rows of places
+    monkeypatch.setattr(convolving.tiles, "serves", lambda dtype: shared)
+    for name, value in (("BLOCK", 700), ("SMALL_BLOCK", 700), ("SUMS", 2), ("TILE", 4), ("DEPTH", 7)):
+        monkeypatch.setattr(convolving, name, value)  # some rows of places, several tiles
     convolving.kernel.cache_clear()
     forms = list(itertools.product([(1, 1, 1), (2, 1, 3)], [(1, 1, 1), (2, 1, 2)], [1, 2]))
-    for k, (strides, dilation, groups) in enumerate(forms[::3] if rank == 2 and dtype == "float64" else forms[-1:]):
+    many = rank == 2 and dtype == "float64" and shared
+    for k, (strides, dilation, groups) in enumerate(forms[::3] if many else forms[-1:]):
         for node, values in operands(rank, dtype, strides[:rank], dilation[:rank], groups, k % 2):
             wanted = node.op.numpy(*values, **node.params)
             found = convolving.call_of(node)(*values)
             assert found.shape == wanted.shape and found.dtype == wanted.dtype
             np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-4 if dtype == "float32" else 1e-11)
     convolving.kernel.cache_clear()
+
+
+@needs_blas
+def test_the_same_bits_for_any_threads():
+    x, w = T.dtensor4("x"), T.dtensor4("w")
+    cost = (T.nnet.conv2d(x, w) ** 2).sum()
+    f = fuse.function([x, w], [cost, *fuse.grad(cost, [x, w])])
+    values, found = (random("float64", 11, 6, 20, 20), random("float64", 10, 6, 3, 3)), []
+    for count in (1, 2, 3):
+        with config.change_flags(threads=count):
+            found.append([a.tobytes() for a in f(*values)])
+    assert found[0] == found[1] == found[2]
 
 
 def test_other_dtypes_layouts_and_no_elements():

@@ -4,6 +4,9 @@ One kernel for each of the three ops of `frontend.correlate`, dtype, rank, strid
 A block is one image, or as many rows of places of a large one that their windows stay in cache. What BLAS writes is
 the result itself: nothing is copied or summed afterwards. Gradients of filters are added up over blocks and images by
 BLAS; those of inputs are added to where the windows came from, while the block is in the cache.
+
+Where products are done in tiles (`tiles`), our threads share the images, each with windows of its own; gradients of
+filters are then sums of a few parts, as many for any number of threads.
 """
 
 from __future__ import annotations
@@ -15,8 +18,10 @@ from typing import Any
 import numpy as np
 
 from fuse import reference
-from fuse.codegen import blas, memory
-from fuse.codegen.native import ArgType
+from fuse.codegen import blas, memory, tiles
+from fuse.codegen.native import NO_MEMORY, PART, PLAN, ArgType
+from fuse.codegen.pool import ASK, MUCH
+from fuse.codegen.tiles import DEPTH, TILE
 from fuse.errors import ShapeError
 from fuse.expr import Expr
 from fuse.frontend import correlate
@@ -24,13 +29,21 @@ from fuse.frontend import correlate
 Array = Any
 Ints = tuple[int, ...]
 BLOCK = 1 << 22  # bytes of the windows of a block: BLAS shares each product among its threads, so few large ones
-def source_of(name: str, dtype: str, strides: Ints, dilation: Ints, groups: int) -> str:
-    """The kernel of the op ``name``: its two operands and its result, contiguous; the result's sizes are right."""
+SMALL_BLOCK = 1 << 19  # the same where our threads share the images: in the cache of each
+SUMS = 8  # gradients of filters are added up in so many parts, whatever the number of threads
+LARGEST_SUMS = 1 << 24  # bytes of all these parts
+
+
+def source_of(name: str, dtype: str, strides: Ints, dilation: Ints, groups: int, shared: bool) -> str:
+    """The kernel of the op ``name``: its two operands and its result, contiguous; the result's sizes are right.
+
+    Our threads share the images where ``shared``, and BLAS multiplies in tiles, for which it has no threads.
+    """
     x, w, y = {"correlate": "a0 a1 a2", "correlate_wrt_input": "a2 a0 a1", "correlate_wrt_filters": "a0 a2 a1"}[
         name
     ].split()
-    axes = range(len(strides))
-    one, zero = ("float32(1.0)", "float32(0.0)") if dtype == "float32" else ("1.0", "0.0")
+    axes, size = range(len(strides)), np.dtype(dtype).itemsize
+    zero = "float32(0.0)" if dtype == "float32" else "0.0"
     images, filters, places = (" ".join([f"{letter}{k}" for k in axes]) for letter in "hko")
     wanted = {x: f"C n c {images}", w: f"C f per {filters}", y: f"C n f {places}"}
     described = "; ".join([wanted[a] for a in ("a0", "a1", "a2")])
@@ -46,50 +59,119 @@ def source_of(name: str, dtype: str, strides: Ints, dilation: Ints, groups: int)
         f"inner = {' * '.join([f'o{k}' for k in axes][1:]) or '1'}",
         "places = o0 * inner",
         f"mine = f // {groups}",
-        f"most = {BLOCK // np.dtype(dtype).itemsize} // (rows * inner)",
+        f"most = {(SMALL_BLOCK if shared else BLOCK) // size} // (rows * inner)",
         "if most > o0:",
         "    most = o0",
         "if most < 1:",
         "    most = 1",
+    ]
+    sums = shared and name == "correlate_wrt_filters"
+    target = "sums" if sums else w
+    if sums:
+        lines += [
+            f"parts = smaller(smaller(n, {SUMS}), larger({LARGEST_SUMS // size} // (f * rows), 1))",
+            "each = (n + parts - 1) // parts",
+        ]
+    if shared:
+        lines += [
+            f"if part.segment == {ASK}:",
+            f"    put(part, 0, {1 + sums})",
+            f"    ask(part, {f'parts * f * rows * {size}' if sums else '0'})",
+            f"    tell(part, 1, {'parts' if sums else 'n'}, n * places * rows * ({size} * f // 4 + 4), 1, 4)",
+            *([f"    tell(part, 2, f * rows, f * rows * parts * {size}, 64, 4)"] * sums),
+            f"    return {MUCH}",
+        ]
+    body = [
         f"windows = heap('{dtype}', rows * most * inner)",
         "if missing(windows):",
-        "    return -1",
+        f"    return {NO_MEMORY}",
     ]
-    if name != "correlate":
-        lines += [
-            f"for i in range({' * '.join(wanted['a2'].split()[1:])}):",
-            "    independent()",
-            f"    store(a2, i, {zero})",
+    if name == "correlate_wrt_input":
+        each_image = f"c * {' * '.join(f'h{k}' for k in axes)}"
+        body += _filled("a2", *((f"part.low * {each_image}", f"reach(part, n) * {each_image}") if shared
+                                else ("0", f"n * {each_image}")), zero)
+    elif name == "correlate_wrt_filters" and not sums:
+        body += _filled("a2", "0", "f * rows", zero)
+    depth = 0
+    if sums:
+        body += [
+            "for block in range(part.low, reach(part, parts)):",
+            *["    " + line for line in _filled("sums", "block * f * rows", "(block + 1) * f * rows", zero)],
+            "    for image in range(block * each, smaller((block + 1) * each, n)):",
         ]
-    lines += [
-        "for image in range(n):",
-        f"    for group in range({groups}):",
-        "        filters = group * mine * rows",
-        "        for block in range((o0 + most - 1) // most):",
-        "            first = block * most",
-        "            count = o0 - first",
-        "            if count > most:",
-        "                count = most",
-        "            width = count * inner",
-        "            at = (image * f + group * mine) * places + first * inner",
+        depth = 1
+    else:
+        body.append(f"for image in range({'part.low, reach(part, n)' if shared else 'n'}):")
+    steps = [
+        f"for group in range({groups}):",
+        "    filters = group * mine * rows" + (" + block * f * rows" if sums else ""),
+        "    for strip in range((o0 + most - 1) // most):",
+        "        first = strip * most",
+        "        count = smaller(most, o0 - first)",
+        "        width = count * inner",
+        "        at = (image * f + group * mine) * places + first * inner",
     ]
-    lines += [" " * 12 + line for line in {
+    gathered = _walk(x, strides, dilation, "store(windows, to + q, load({x}, at_x + q * {s}))")
+    steps += [" " * 8 + line for line in {
         "correlate": [
-            *_walk(x, strides, dilation, "store(windows, to + q, load({x}, at_x + q * {s}))"),
-            f"gemm(0, mine, width, rows, {one}, {w}, filters, rows, windows, 0, width, {zero}, {y}, at, places)",
+            *gathered,
+            *_product(shared, dtype, 0, f"mine width rows {w} filters rows windows 0 width {y} at places", zero),
         ],
         "correlate_wrt_input": [
-            f"gemm(1, rows, width, mine, {one}, {w}, filters, rows, {y}, at, places, {zero}, windows, 0, width)",
+            *_product(shared, dtype, 1, f"rows width mine {w} filters rows {y} at places windows 0 width", zero),
             *_walk(x, strides, dilation,
                    "store({x}, at_x + q * {s}, load({x}, at_x + q * {s}) + load(windows, to + q))"),
         ],
         "correlate_wrt_filters": [
-            *_walk(x, strides, dilation, "store(windows, to + q, load({x}, at_x + q * {s}))"),
-            f"gemm(2, mine, rows, width, {one}, {y}, at, places, windows, 0, width, {one}, {w}, filters, rows)",
+            *gathered,
+            *_product(shared, dtype, 2, f"mine rows width {y} at places windows 0 width {target} filters rows"),
         ],
     }[name]]
-    lines += ["release(windows)", "return 0"]
-    return "def kernel(a0, a1, a2):\n" + "".join(f"    {line}\n" for line in lines)
+    body += ["    " * (depth + 1) + line for line in steps]
+    body.append("release(windows)")
+    if sums:
+        lines += [f"sums = lent(part, '{dtype}', 0)", "if wanted(part, 1):", *["    " + line for line in body]]
+        lines += [
+            "if wanted(part, 2):",
+            "    for i in range(part.low, reach(part, f * rows)):",
+            f"        total = {zero}",
+            "        for block in range(parts):",
+            "            total += load(sums, block * f * rows + i)",
+            "        store(a2, i, total)",
+        ]
+    else:
+        lines += body
+    lines.append("return 0")
+    arguments = "a0, a1, a2, part" if shared else "a0, a1, a2"
+    return f"def kernel({arguments}):\n" + "".join(f"    {line}\n" for line in lines)
+
+
+def _filled(array: str, low: str, high: str, value: str) -> list[str]:
+    return [f"for i in range({low}, {high}):", "    independent()", f"    store({array}, i, {value})"]
+
+
+def _product(shared: bool, dtype: str, turned: int, operands: str, beta: str = "") -> list[str]:
+    """BLAS's product ``c = a @ b + beta * c``, in tiles where ``shared``; no ``beta`` is 1."""
+    one = "float32(1.0)" if dtype == "float32" else "1.0"
+    m, n, k, a, at_a, row_a, b, at_b, row_b, c, at_c, row_c = operands.split()
+    if not shared:
+        return [f"gemm({turned}, {m}, {n}, {k}, {one}, {a}, {at_a}, {row_a}, {b}, {at_b}, {row_b}, {beta or one}, "
+                f"{c}, {at_c}, {row_c})"]
+    place_a = f"{at_a} + level * {row_a} + i" if turned == 1 else f"{at_a} + i * {row_a} + level"
+    place_b = f"{at_b} + j * {row_b} + level" if turned == 2 else f"{at_b} + level * {row_b} + j"
+    return [
+        f"for tile_j in range(({n} + {TILE - 1}) // {TILE}):",
+        f"    j = tile_j * {TILE}",
+        f"    for step in range(({k} + {DEPTH - 1}) // {DEPTH}):",
+        f"        level = step * {DEPTH}",
+        f"        for tile_i in range(({m} + {TILE - 1}) // {TILE}):",
+        f"            i = tile_i * {TILE}",
+        f"            height, across = smaller({TILE}, {m} - i), smaller({TILE}, {n} - j)",
+        f"            depth = smaller({DEPTH}, {k} - level)",
+        f"            kept = {f'{beta} if step == 0 else {one}' if beta else one}",
+        f"            gemm({turned}, height, across, depth, {one}, {a}, {place_a}, {row_a}, {b}, {place_b}, {row_b}, "
+        f"kept, {c}, {at_c} + i * {row_c} + j, {row_c})",
+    ]
 
 
 def _walk(x: str, strides: Ints, dilation: Ints, statement: str) -> list[str]:
@@ -127,9 +209,10 @@ def kernel(name: str, dtype: str, strides: Ints, dilation: Ints, groups: int) ->
     """The compiled kernel of one op."""
     from fuse.codegen.load import compile_kernel
 
-    rank = len(strides) + 2
-    types = (ArgType(dtype, rank), ArgType(dtype, rank), ArgType(dtype, rank, True))
-    return compile_kernel(source_of(name, dtype, strides, dilation, groups), "kernel", types)
+    rank, shared = len(strides) + 2, tiles.serves(dtype)
+    types = [ArgType(dtype, rank), ArgType(dtype, rank), ArgType(dtype, rank, True)]
+    types += [ArgType(PART, 1 + 2 * PLAN)] * shared
+    return compile_kernel(source_of(name, dtype, strides, dilation, groups, shared), "kernel", tuple(types))
 
 
 def result_shape(node: Expr, a: Ints, b: Ints, sizes: Ints) -> Ints:
