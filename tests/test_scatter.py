@@ -9,6 +9,7 @@ import fuse.tensor as T
 from fuse.codegen import interpret
 from fuse.codegen.kernel import Load, Loop, Update, walk
 from fuse.codegen.program import compile_program
+from fuse.codegen.runner import NARROW
 from fuse.codegen.wellformed import check
 from fuse.errors import FuseIndexError
 
@@ -208,3 +209,29 @@ def test_rows_that_are_picked_and_added_up_are_read_along_themselves():
     text = fuse.function([table, picks], T.grad(T.tanh(out[0]).sum(), table)).source.split("# kernel 0 (")[0]
     added = text[: text.rindex("radd(load(")]
     assert "_lane in range" in added[added.rindex("return 3") :]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "int8"])
+def test_few_columns_of_rows_that_are_picked_are_added_up_in_groups(dtype):
+    """Lanes beyond the last column do what that does again, and store nothing."""
+    picks, rng = T.lmatrix("picks"), np.random.default_rng(6)
+    for shape in ((None, None), (None, 3), (None, None, None)):
+        table, weights = T.TensorType(dtype, shape)("table"), T.TensorType(dtype, (None, None))("weights")
+        shift = T.TensorType(dtype, (None,) * len(shape))("shift")
+        factor = weights.dimshuffle(0, 1, *["x"] * (len(shape) - 1))
+        f = compile_program([table, picks], [table[picks].sum(axis=1)])
+        g = compile_program([table, picks, weights, shift], [(table[picks] * factor).sum(axis=1) * 2 + shift])
+        widths = [(1,), (2,), (4,), (7,), (13,)] if len(shape) == 2 else [(2, 2), (1, 3), (5, 3)]
+        for width in [(3,)] if shape[-1] else widths:
+            e, w, s = [(rng.normal(size=n) * 9).astype(dtype) for n in ((11, *width), (600, 6), (600, *width))]
+            i = rng.integers(-11, 11, (600, 6))
+            for a in (e, np.asfortranarray(e)):
+                (summed,), (weighed,) = f(a, i), g(a, i, w, s)
+                np.testing.assert_allclose(summed, e[i].sum(axis=1, dtype=summed.dtype), rtol=1e-12, atol=1e-12)
+                want = (e[i] * w.reshape(600, 6, *[1] * len(width))).sum(axis=1, dtype=summed.dtype) * 2 + s
+                np.testing.assert_allclose(weighed, want, rtol=1e-12, atol=1e-12)
+        i[-1, 0] = 11
+        with pytest.raises(IndexError):
+            f(e, i)
+        for launcher in [*f.planned.launchers, *g.planned.launchers]:
+            assert "_group in range" in launcher.source((*["C"] * len(launcher.bases), NARROW)).text

@@ -14,7 +14,7 @@ from typing import Any
 
 from fuse.codegen.emit_groups import GroupEmitter
 from fuse.codegen.emit_sums import REORDERED
-from fuse.codegen.flatrows import ENOUGH, FEW_COLUMNS, by_row, is_of_column, may_be_flat, of_rows
+from fuse.codegen.flatrows import ENOUGH, by_row, few_columns, is_of_column, may_be_flat, of_rows
 from fuse.codegen.inline import constant_text
 from fuse.codegen.kernel import Buffer, Index, Load, Loop, Update, walk
 from fuse.codegen.runner import MANY_COLUMNS, NARROW_ROWS
@@ -33,16 +33,17 @@ class FlatEmitter(GroupEmitter):
             return
         rows, lanes, is_narrow = self.kernel.narrow
         n, beside = self.size_text[lanes], BESIDE
-        few = f"{n} <= {FEW_COLUMNS} and {self.size_text[rows]} * {n} >= {ENOUGH}"
+        few = f"{n} <= {few_columns(self.kernel)} and {self.size_text[rows]} * {n} >= {ENOUGH}"
         self.line(f"if not ({few}):" if is_narrow else f"if {few}:")
         self.line(f"    return {MANY_COLUMNS if is_narrow else NARROW_ROWS}")
-        if not is_narrow:
+        nests = [s for s in walk(self.kernel.body) if self.is_flat_nest(s)]
+        if not is_narrow or not nests:
             return
         self.line(f"{beside} = {FULL} // smaller(larger({n} & -{n}, 1), {FULL})")
         self.line(f"{beside} = smaller({beside}, {MOST} // larger({n}, 1))")
         self.line(f"{beside} = {beside} * larger({LEAST} // larger({beside} * {n}, 1), 1)")
         kept = Counter[str]()
-        for s in [s for s in walk(self.kernel.body) if self.is_flat_nest(s)]:
+        for s in nests:
             dtypes = [self.buffers[buffer].dtype for buffer, _ in _of_columns(s)]
             kept |= Counter([*dtypes, *of_rows(s).values()])
         for dtype, count in kept.items():

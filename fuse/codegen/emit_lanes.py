@@ -1,13 +1,18 @@
-"""Loops over the lanes of a block as source text: blocks of a width that suits the caches, and rows side by side."""
+"""Loops over the lanes of a block as source text: blocks of a width that suits the caches, and rows side by side.
+
+Of few lanes that add up rows that indices pick, groups have accumulators with names (`picking.py`).
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from fuse.codegen.around import Around, around
 from fuse.codegen.emit_rows import Rows
 from fuse.codegen.emit_turning import TurningEmitter
-from fuse.codegen.kernel import Axis, Compute, Kernel, Loop, index_width
+from fuse.codegen.inline import constant_text
+from fuse.codegen.kernel import Axis, Combine, Compute, Get, Init, Kernel, Loop, Put, Store, index_width
 from fuse.codegen.lanes import (
     FEW_ROWS,
     FEWEST_ROWS,
@@ -21,7 +26,8 @@ from fuse.codegen.lanes import (
     rows_at_once,
 )
 from fuse.codegen.nest import unit_axis
-from fuse.codegen.text import is_innermost
+from fuse.codegen.picking import NAMED
+from fuse.codegen.text import as_dtype, cast, is_innermost, typed
 from fuse.op import OPS
 
 
@@ -118,7 +124,10 @@ class LaneEmitter(TurningEmitter):
         self.depth -= 1
 
     def blocked(self, s: Loop) -> None:
-        """The lanes of ``s.axis`` in blocks: of about equal width, or of as many as a tile holds."""
+        """The lanes of ``s.axis`` in blocks: of about equal width, or of as many as a tile holds; or few, in groups."""
+        if self.kernel.narrow is not None and self.kernel.narrow[1:] == (s.axis, True):
+            self.few_lanes(s)
+            return
         name, widest = s.axis.name, lane_block([x for x in self.kernel.locals if x.row])
         low, high = self.range(s.axis)
         n = high if low == "0" else f"{name}_lanes"
@@ -142,6 +151,54 @@ class LaneEmitter(TurningEmitter):
         self.line(f"{name}_count = smaller({width}, {high} - {name}_start)")
         self.body(s.body)
         self.depth -= 1
+
+    def few_lanes(self, s: Loop) -> None:
+        """The lanes in groups of `NAMED`; those beyond the last one do again what that does, and store nothing."""
+        name, rows, (low, high) = s.axis.name, Rows(s, NAMED), self.range(s.axis)
+        first, count = ("", high) if low == "0" else (f"{low} + ", f"{high} - {low}")
+        self.line(f"for {name}_group in range(({count} + {NAMED - 1}) // {NAMED}):")
+        self.depth += 1
+        self.line(f"{name}_first = {first}{name}_group * {NAMED}")
+        for k, copy in enumerate(rows.copies):
+            self.size_text[copy] = self.size_text[s.axis]
+            self.line(f"{copy.name} = smaller({name}_first + {k}, {high} - 1)")
+        self.in_names(s.body, rows, high)
+        self.depth -= 1
+
+    def in_names(self, body: tuple[Any, ...], rows: Rows, high: str) -> None:
+        """Statements for all lanes of a group, which are below ``high``."""
+        for s in body:
+            if isinstance(s, Loop):
+                serial = s.axis != rows.axis
+                if serial:
+                    self.line(f"for {s.axis.name} in {self.indices(s.axis)}:")
+                self.depth += serial
+                self.in_names(s.body, rows, high)
+                self.depth -= serial
+                continue
+            for k in range(NAMED if rows.varies(s) else 1):
+                self.in_name(rows.copy(s, k), k, f"{rows.axis.name}_first + {k} < {high}")
+
+    def in_name(self, s: Any, k: int, is_lane: str) -> None:
+        """A statement for the lane numbered ``k`` of a group, where ``is_lane`` says whether there is one."""
+        match s:
+            case Init():
+                assert s.op.identity is not None
+                self.line(f"{s.acc} = {typed(constant_text(s.op.identity(s.dtype), s.dtype), s.dtype)}")
+            case Combine():
+                value = cast(self.final(s.value), s.value_dtype, s.dtype)
+                self.line(f"{s.acc} = {self.combined(replace(s, lane=None), s.acc, value)}")
+            case Put():
+                self.line(f"{s.local}_row{k} = {as_dtype(self.final(s.value), self.rows[s.local].dtype)}")
+            case Get():
+                self.line(f"{s.name} = {as_dtype(f'{s.local}_row{k}', s.dtype)}")
+            case Store():
+                self.line(f"if {is_lane}:")
+                self.depth += 1
+                self.statement(s)
+                self.depth -= 1
+            case _:
+                self.statement(s)
 
     def even_width(self, s: Loop, n: str, width: str, widest: int) -> None:
         """Wide blocks read memory in long pieces; where there are few rows, all of a narrow block stays in cache."""

@@ -23,7 +23,7 @@ class Rows:
 
     def __init__(self, loop: Loop, count: int, summed: bool = False, narrow: Collection[str] = ()) -> None:
         self.axis, self.summed, self.narrow = loop.axis, summed, narrow
-        self.copies = tuple([Axis(f"{loop.axis.name}_row{k}", loop.axis.size) for k in range(count)])
+        self.copies = tuple([Axis(f"{loop.axis.name}_row{k}", loop.axis.size, loop.axis.parts) for k in range(count)])
         self.varying: set[str] = set()  # values and accumulators that each row has for itself
         self.find_varying(loop.body)
 

@@ -13,6 +13,7 @@ from typing import Any
 from fuse.codegen.emit_sums import REORDERED
 from fuse.codegen.inline import kernel_cost
 from fuse.codegen.kernel import Axis, Combine, Compute, Const, Kernel, Load, Loop, Store, Update, uses, walk
+from fuse.codegen.picking import FEW_LANES, picked_axes
 
 FEW_COLUMNS = 64  # of an array that is narrow, at most: wider ones fill most vectors
 ENOUGH = 512  # elements for which it is worth while
@@ -79,6 +80,8 @@ def flat_nests(kernel: Kernel) -> list[Loop]:
 
 def narrow_axes(kernel: Kernel) -> tuple[Axis, Axis] | None:
     """Rows and columns of a kernel that narrow arrays have another one for; None where there is none."""
+    if (picked := picked_axes(kernel)) is not None:
+        return picked
     blocks = any(isinstance(s, Loop) and s.kind == "block" for s in walk(kernel.body))
     if blocks or kernel.rows is not None or kernel.long is not None and kernel.long[2]:
         return None
@@ -89,6 +92,11 @@ def narrow_axes(kernel: Kernel) -> tuple[Axis, Axis] | None:
     return None
 
 
-def is_narrow(rows: int, columns: int) -> bool:
+def few_columns(kernel: Kernel) -> int:
+    """How many columns an array has at most that is narrow for this kernel."""
+    return FEW_COLUMNS if picked_axes(kernel) is None else FEW_LANES
+
+
+def is_narrow(kernel: Kernel, rows: int, columns: int) -> bool:
     """Whether the kernel for few columns is the one for these sizes: `FlatEmitter` asks the same when it runs."""
-    return columns <= FEW_COLUMNS and rows * columns >= ENOUGH
+    return columns <= few_columns(kernel) and rows * columns >= ENOUGH

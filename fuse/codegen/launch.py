@@ -171,7 +171,7 @@ class Launcher(Runner):
             return prod(self.size(int(p.name[1:]), args) for p in axis.parts or (axis,))
 
         found = [THREADED, *flags]
-        narrow = self.default.narrow
+        kernel = self.default
         if not is_much(self.default, size):
             found = super().expected(flags, layouts, arrays, args)
         elif not flags:
@@ -180,8 +180,9 @@ class Launcher(Runner):
                 return [BY_ROWS]
             if tall is not None and set(layouts) == {"C"} and emit_parts.is_tall(*tall, size):
                 found = [BY_ROWS]
-                narrow = self.scheduled((*layouts, BY_ROWS))[0].narrow
-        if narrow is not None and set(layouts) == {"C"} and is_narrow(size(narrow[0]), size(narrow[1])):
+                kernel = self.scheduled((*layouts, BY_ROWS))[0]
+        narrow = kernel.narrow
+        if narrow is not None and set(layouts) == {"C"} and is_narrow(kernel, size(narrow[0]), size(narrow[1])):
             found.append(NARROW)
         return found
 
