@@ -18,6 +18,7 @@ pytestmark = pytest.mark.skipif(not tiles.serves("float64"), reason="BLAS has no
 @pytest.fixture(autouse=True)
 def products_are_large(monkeypatch):
     monkeypatch.setattr(tiles, "LEAST", 1 << 16)
+    monkeypatch.setattr(tiles, "EACH", 1 << 12)
     tiles._kernel.cache_clear()
     yield
     tiles._kernel.cache_clear()
@@ -42,6 +43,29 @@ def test_agree_with_numpy(dtype, turned):
         out = c.copy()
         assert tiles.multiply(a, b, out, turned, -0.5, 1.0)
         np.testing.assert_allclose(out, c - want / 2, **near)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_stacks_of_matrices(dtype):
+    x, y = (T.TensorType(dtype, (None,) * 4)(name) for name in "xy")
+    turned = [v.transpose(0, 1, 3, 2) for v in (x, y)]
+    functions = [fuse.function([x, y], u @ v) for u in (x, turned[0]) for v in (y, turned[1])]
+    near = {"rtol": 0, "atol": 1e-11 if dtype == "float64" else 5e-4}
+    for stack, (m, k, n) in zip(
+        [(2, 3), (3, 1), (2, 9), (0, 4)], [(40, 33, 20), (130, 300, 41), (16, 16, 16), (9, 9, 9)], strict=True
+    ):
+        a, b = (RNG.standard_normal((*stack, *size)).astype(dtype) for size in ((m, k), (k, n)))
+        left, right = ([v, np.ascontiguousarray(v.swapaxes(2, 3))] for v in (a, b))
+        want = a.astype("f8") @ b.astype("f8")
+        for number, f in enumerate(functions):
+            np.testing.assert_allclose(f(left[number // 2], right[number % 2]), want, **near)
+        assert (tiles.multiplied(a, b) is None) == (want.size == 0)
+    a, b = RNG.standard_normal((5, 40, 40)).astype(dtype), RNG.standard_normal((1, 40, 40)).astype(dtype)
+    assert tiles.multiplied(a, b) is None and tiles.multiplied(a, b[0]) is None
+    u, v = (T.TensorType(dtype, (None,) * 3)() for _ in range(2))
+    np.testing.assert_allclose(fuse.function([u, v], u @ v)(a, np.repeat(b, 5, 0)), a @ b, **near)
+    with pytest.raises(ValueError, match="40"):
+        fuse.function([u, v], u @ v)(a, a[:, :30])
 
 
 def test_the_same_bits_for_any_threads():

@@ -353,8 +353,8 @@ class _Translator(SizeWords):
     def call(self, function: Any, arguments: list[int]) -> int:
         register = self.register()
         maker, *of = getattr(function, "made_by", (None,))
-        by_blas = bool(of) and isinstance(of[0], Expr) and of[0].op.name in ("dot", "matmul")
-        if by_blas and maker is not product_into:  # which sees itself what goes to BLAS
+        is_product = bool(of) and isinstance(of[0], Expr) and of[0].op.name == "dot"
+        if is_product and maker is not product_into:  # which sees itself what goes to BLAS
             self.words("quiet")
         function = getattr(function, "plain", function)  # what it raises, the Python path raises again
         self.words("call", register, Pointer(function), len(arguments), *arguments)

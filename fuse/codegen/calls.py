@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fuse import reference
+from fuse.codegen import threads, tiles
 from fuse.errors import FuseError
 from fuse.expr import Expr
 from fuse.op import OPS
@@ -139,6 +140,8 @@ def opaque_call(node: Expr) -> Callable[..., Any]:
         from fuse.codegen.convolving import call_of
 
         return call_of(node)
+    if built_in and node.op.name == "matmul":
+        return _stacks_call(node)
 
     def call(*args: Any) -> Any:
         result = reference.apply(node, args)
@@ -159,6 +162,20 @@ def opaque_call(node: Expr) -> Callable[..., Any]:
         return call(x, *sizes)  # which tells the user's line
 
     return reshaped if OPS.get("reshape") is node.op else call
+
+
+def _stacks_call(node: Expr) -> Callable[..., Any]:
+    """Products of stacks of matrices, in tiles or by NumPy's matmul."""
+
+    def call(a: Array, b: Array) -> Array:
+        found = tiles.multiplied(a, b)
+        if found is not None:
+            return found
+        if a.size * b.shape[-1] >= tiles.LEAST:
+            threads.hush()
+        return reference.apply(node, (a, b))
+
+    return call
 
 
 @remembered
