@@ -37,10 +37,14 @@ _STEPS = {"cumsum": "{old} + {x}", "cumprod": "{old} * {x}", "recurrence": "{fac
 
 def has_kernel(node: Expr) -> bool:
     """Whether there is a kernel for an op and its dtypes."""
-    if node.op.name not in (*_STEPS, "searchsorted") or len({a.type.dtype for a in node.args}) > 1:
+    if node.op.name not in (*_STEPS, "searchsorted"):
         return False
-    several = node.op.name == "searchsorted" and len(node.args) > 2  # positions that sort the vector
-    return node.args[0].type.dtype in DTYPES and not several
+    dtypes = [a.type.dtype for a in node.args]
+    if not {*dtypes} <= {*DTYPES}:
+        return False
+    if node.op.name == "searchsorted":
+        return len(dtypes) == 2 and np.result_type(*dtypes).name in DTYPES  # a third operand sorts the vector
+    return len({*dtypes}) == 1
 
 
 # ---------------------------------------------------------------- kernels
@@ -161,16 +165,20 @@ def walk_source(name: str, dtype: str, ndim: int, axis: int, reverse: bool) -> s
     return _function([*operands, "out"], lines)
 
 
-def search_source(dtype: str, ndim: int, side: str) -> str:
+def search_source(dtypes: Sequence[str], ndim: int, side: str) -> str:
     """The kernel of places in an ordered vector: many values take the same halvings, none of which branches.
 
-    What is no number stands behind all numbers in the vector, which end there; so does its place.
+    What is no number stands behind all numbers in the vector, which end there; so does its place. The dtypes are those
+    of the vector and of the values, which are compared in the one that holds both, as NumPy has it.
     """
-    sizes = [f"n{d}" for d in range(ndim)]
-    is_float = dtype.startswith("float")
+    sizes, common = [f"n{d}" for d in range(ndim)], np.result_type(*dtypes).name
+    there, value = [
+        text if dtype == common else f"{common}({text})"
+        for dtype, text in zip(dtypes, ("load(a0, at + half - 1)", "load(a1, start + k)"), strict=True)
+    ]
     count, values = " * ".join(sizes) or "1", f" {' '.join(sizes)}" if sizes else ""
     comparison = ">=" if side == "left" else ">"
-    more = f"not (load(a0, at + half - 1) {comparison} value)"
+    more = f"not ({there} {comparison} value)"
     lines = [f"{n} = size(out, {d})" for d, n in enumerate(sizes)]
     lines += [
         "n = size(a0, 0)",
@@ -185,7 +193,7 @@ def search_source(dtype: str, ndim: int, side: str) -> str:
         *_shared(f"({count} + {SOUGHT - 1}) // {SOUGHT}", f"{count} * halvings * {WORK}"),
         "known = n",
     ]
-    if is_float:
+    if dtypes[0].startswith("float"):
         lines += [
             "if n > 0 and load(a0, n - 1) != load(a0, n - 1):",
             "    known = 0",
@@ -198,7 +206,7 @@ def search_source(dtype: str, ndim: int, side: str) -> str:
             "    n = size(a0, 0)",
         ]
     result = "load(places, k)"
-    if is_float and side == "right":
+    if dtypes[1].startswith("float") and side == "right":
         result = "n if load(a1, start + k) != load(a1, start + k) else load(places, k)"
     lines += [
         f"places = scratch('int64', {SOUGHT})",
@@ -212,7 +220,7 @@ def search_source(dtype: str, ndim: int, side: str) -> str:
         "        half = left - left // 2",
         "        for k in range(count):",
         "            independent()",
-        "            value, at = load(a1, start + k), load(places, k)",
+        f"            value, at = {value}, load(places, k)",
         f"            store(places, k, at + half if {more} else at)",
         "        left = left // 2",
         "    for k in range(count):",
@@ -227,10 +235,10 @@ def _function(arrays: Sequence[str], lines: Sequence[str]) -> str:
 
 
 class Along:
-    """The kernel for one op, dtype, rank and way; compiled when many elements come, or a function is called often."""
+    """The kernel for one op, dtypes of operands, rank and way; compiled for many elements, or many calls."""
 
-    def __init__(self, name: str, dtype: str, ndim: int, way: int | str, reverse: bool) -> None:
-        self.name, self.dtype, self.ndim, self.way, self.reverse = name, dtype, ndim, way, reverse
+    def __init__(self, name: str, dtypes: str, ndim: int, way: int | str, reverse: bool) -> None:
+        self.name, self.dtypes, self.ndim, self.way, self.reverse = name, dtypes.split(), ndim, way, reverse
         self.kernel: Callable[..., int] | None = None
 
     def __call__(self, *arrays: Array) -> int:
@@ -242,26 +250,29 @@ class Along:
         if self.kernel is None:
             from fuse.codegen.load import compile_kernel
 
-            own = ArgType(self.dtype, self.ndim)
+            first, last = self.dtypes[0], self.dtypes[-1]
             if self.name == "searchsorted":
-                text = search_source(self.dtype, self.ndim, str(self.way))
-                types = [ArgType(self.dtype, 1), own, ArgType("int64", self.ndim, True)]
+                text = search_source(self.dtypes, self.ndim, str(self.way))
+                types = [ArgType(first, 1), ArgType(last, self.ndim), ArgType("int64", self.ndim, True)]
             else:
-                text = walk_source(self.name, self.dtype, self.ndim, int(self.way), self.reverse)
-                types = [own] * (2 if self.name == "recurrence" else 1) + [ArgType(self.dtype, self.ndim, True)]
+                text = walk_source(self.name, first, self.ndim, int(self.way), self.reverse)
+                types = [*[ArgType(each, self.ndim) for each in self.dtypes], ArgType(first, self.ndim, True)]
             self.kernel = compile_kernel(text, "kernel", (*types, ArgType(PART, 1 + PLAN)))
         return self.kernel
 
 
 @cache
-def _along(name: str, dtype: str, ndim: int, way: int | str, reverse: bool) -> Along:
-    return Along(name, dtype, ndim, way, reverse)
+def _along(name: str, dtypes: str, ndim: int, way: int | str, reverse: bool) -> Along:
+    return Along(name, dtypes, ndim, way, reverse)
 
 
 @remembered
-def along(name: str, dtype: str, ndim: int, way: int | str, reverse: bool) -> Along:
-    """The kernel of the op ``name`` for results of this rank: along an axis, or on one side of equal values."""
-    return _along(name, dtype, ndim, way, reverse)
+def along(name: str, dtypes: str, ndim: int, way: int | str, reverse: bool) -> Along:
+    """The kernel of the op ``name`` for operands of these dtypes (words) and results of this rank.
+
+    It goes along an axis, or to one side of equal values.
+    """
+    return _along(name, dtypes, ndim, way, reverse)
 
 
 @remembered
@@ -280,7 +291,8 @@ def along_into(node: Expr, kernel: Along) -> Callable[..., None]:
 def write_along(writer: Writer, node: Expr, name: str, arguments: list[str]) -> None:
     """A step along an axis: by a kernel of ours, and by NumPy where that refuses."""
     way = node.params["side"] if node.op.name == "searchsorted" else node.params["axis"]
-    found = along(node.op.name, node.args[0].type.dtype, node.type.ndim, way, bool(node.params.get("reverse")))
+    dtypes, reverse = " ".join([a.type.dtype for a in node.args]), bool(node.params.get("reverse"))
+    found = along(node.op.name, dtypes, node.type.ndim, way, reverse)
     kernel, call = writer.give("along", found), writer.give("call", along_into(node, found))
     given = ", ".join([*arguments, name])
     writer.line(f"{name} = {writer.empty_text(node)}")
