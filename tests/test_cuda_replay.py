@@ -178,8 +178,38 @@ def test_equal_numbers_are_told_apart(replayed):
     assert replayed() == 2
 
 
+def test_loops_in_one_launch_are_replayed(replayed):
+    x, h, i = T.dmatrix("x"), T.dvector("h"), T.lvector("i")
+    start = rng.normal(size=4)
+
+    def made(where):
+        s = fuse.shared(start)
+        states, _ = fuse.scan(lambda a, b: T.tanh(a + s * b), sequences=x, outputs_info=h)
+        places, _ = fuse.scan(lambda k, b: T.tanh(b + h[k]), sequences=i, outputs_info=h[0])
+        ends, _ = fuse.scan(lambda b: (b * 2, fuse.scan_module.until(b > 9)), outputs_info=h[1] ** 2 + 1, n_steps=50)
+        cost = (states[-1] ** 2).sum()
+        updates = [(s, s - 0.1 * T.grad(cost, s))]
+        return s, fuse.function([x, h], [cost, states], updates=updates, device=where), [
+            fuse.function([i, h], places, device=where), fuse.function([h], ends + h[0], device=where)]
+
+    (s, f, others), (t, g, plain) = made("cuda"), made("cpu")
+    for n in (5, 5, 5, 5, 3, 3, 3, 1, 1, 1, 5):
+        values = rng.normal(size=(n, 4)), rng.normal(size=4)
+        same(f(*values), g(*values))
+        np.testing.assert_allclose(s.get_value(), t.get_value())
+    assert replayed() == 2 + 1 + 1 + 1
+    for at in ([0, 3, 1], [0, 0, 2], [1, 1, -1], [2, 3, 0]):
+        same([others[0](np.array(at), start)], [plain[0](at, start)])
+    assert replayed() == 7
+    for _ in range(3):
+        with pytest.raises(FuseIndexError):
+            others[0](np.array([0, 4, 1]), start)
+        same([others[1](start)], [plain[1](start)])
+    assert replayed() == 10  # how many steps there are is read
+
+
 def test_calls_that_do_more_are_done_as_ever(replayed):
-    """Loops, and calls on the host; draws are updates of their streams."""
+    """Calls on the host, beside which loops are; draws are updates of their streams."""
     x, m = T.dvector("x"), T.dmatrix("m")
     states, _ = fuse.scan(lambda v, s: s + v, sequences=x, outputs_info=T.constant(0.0))
     drawn, plain = [

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fuse.codegen.cuda_wrapper import DeviceWriter
 
 LARGEST = 1 << 18  # bytes of the memory that a call needs for itself
+LONGEST = 256  # launches and copies of a call; where one launch does not serve a loop for its sizes, there may be more
 KEPT = 64  # kinds of calls of a program
 PLACES = 8  # of that memory, whose addresses are kept, and with them the memory, until it is asked back (`forget`)
 # What a call asks of a device beside what is noted: of anything else nobody knows whether the next call asks the same.
@@ -186,6 +187,8 @@ class Replay:
         self.on = noted.on
         given = [*(results if stays else ()), *[value for _, value in noted.kept]]
         if not noted.alike or len(noted.sent) > 1 or not all(type(a) is DeviceArray for a in (*results, *given)):
+            raise Unlike
+        if len(noted.steps) > LONGEST:
             raise Unlike
         own = dict.fromkeys([name for a in given if (name := noted.name(a.memory)) in noted.blocks])
         self.own = [noted.blocks[name] for name in own]  # sizes of memory that stays
@@ -422,8 +425,9 @@ def replays(program: DeviceProgram, writer: DeviceWriter) -> Replays | None:
     """What replays the calls of a program; None for one that does more than launch kernels on arrays."""
     shared = [x for x in leaves(program.results) if x.op is SHARED]
     values = [*program.inputs, *shared, *[x for x, _ in program.updates]]
-    launched = program.steps and all(kind.startswith("kernel") for kind, _ in program.steps)
-    if not launched or not all(isinstance(x.type, TensorType) for x in values):
+    kinds = [kind.partition(" ")[0] for kind, _ in program.steps]
+    launched = set(kinds) <= {"kernel", "loop"} and kinds.count("loop") == len(writer.loops)  # each is one launch
+    if not kinds or not launched or not all(isinstance(x.type, TensorType) for x in values):
         return None
     if len(writer.numbers) == len(program.inputs) and not writer.cells:
         return None
