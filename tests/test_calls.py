@@ -330,6 +330,29 @@ def test_arrays_that_calls_keep_for_one_another():
     assert not wrong
 
 
+def test_old_values_of_shared_variables_are_memory_for_new_ones():
+    """Unless somebody else has them."""
+    x, b = T.dmatrix("x"), fuse.shared(np.zeros(3), "b")
+    f = settled([x], b.sum(), np.ones((4, 3)), updates=[(b, b * 0.5 - (x + b).sum(axis=0))])
+    rng = np.random.default_rng(7)
+    held = []
+    for n in (3, 5, 3):
+        value = rng.normal(size=n)
+        b.set_value(value)
+        for k in range(12):
+            a = rng.normal(size=(4, n))
+            assert np.isclose(f(a), value.sum())
+            value = value * 0.5 - (a + value).sum(axis=0)
+            np.testing.assert_allclose(b.get_value(), value, rtol=1e-9)
+            if k % 4 == 0:
+                lent = b.get_value(borrow=True)
+                held += [(lent, lent.copy()), (lent[1:], lent[1:].copy())]
+            if k % 4 == 1:
+                held.append((memoryview(b.get_value(borrow=True)), b.get_value()))
+            b.get_value(borrow=True)  # which nobody keeps
+    assert all(np.array_equal(array, then) for array, then in held)
+
+
 def test_functions_of_many_steps():
     """Registers are used again, so that a deep network is entered at C level too."""
     x = T.dmatrix("x")

@@ -74,6 +74,7 @@ class _Translator(SizeWords):
         self.waiting: set[int] = set()  # registers that are let go when no view of them is lent any more
         self.keepable = keepable(function, self.lendable)
         self.kept: dict[int, Kept] = {}  # by the registers of arrays that are kept for later calls
+        self.held: dict[int, int] = {}  # registers of values of shared variables, by the cells
         self.arrays = itertools.count()  # their numbers
         self.free: list[int] = []  # registers that hold nothing any more
 
@@ -117,7 +118,9 @@ class _Translator(SizeWords):
             case ast.If(test=ast.Compare() as test, body=[ast.Return()]):
                 self.words("check", self.all_of([test]), self.number(0))
             case ast.Assign(targets=[ast.Attribute(value=ast.Name(id=cell), attr="array")], value=ast.Name(id=name)):
-                self.words("store", Pointer(self.scope[cell]), self.known(name))
+                register = self.known(name)
+                held = self.held.get(id(self.scope[cell]), register)
+                self.words("store", Pointer(self.scope[cell]), register, self.kept.pop(register, 0), held)
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 self.assign(name, value)
             case ast.Expr(value=value):
@@ -208,7 +211,8 @@ class _Translator(SizeWords):
             case ast.BinOp() | ast.Call() | ast.Compare() | ast.IfExp() | ast.UnaryOp() if name.startswith("n"):
                 self.sizes[name] = self.size(value)
             case ast.Attribute(value=ast.Name(id=cell), attr="array"):
-                self.words("read", self.register(name), Pointer(self.scope[cell]))
+                self.held[id(self.scope[cell])] = register = self.register(name)
+                self.words("read", register, Pointer(self.scope[cell]))
             case ast.Name(id=other) if other not in self.sizes:
                 old, new = self.known(other), self.register(name)
                 self.words("alias", new, old)

@@ -52,7 +52,7 @@ OPERATIONS = {
     "drop": "r",
     "keep": "r kept:i",  # lets go of an array that a later call may have
     "read": "r cell:p",  # cell.array
-    "store": "cell:p r",
+    "store": "cell:p r kept:i held:r",  # ``held`` may have the old value too, and is not read any more
     # old, unless it is borrowed; then goes on to the "new" that follows
     "reuse": "r old:r cell:p skip:i",
     "single": "r",

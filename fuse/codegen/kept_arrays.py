@@ -1,7 +1,8 @@
-"""Small arrays that calls at C level keep for one another: those in which intermediate results of one call stand.
+"""Small arrays that calls at C level keep for one another: intermediate results, and old values of shared variables.
 
 To make an array and let go of it takes longer than most kernels that fill a small one. So where a wrapper lets go of an
-array that kernels alone have seen, and nobody else holds, the next call takes it where it makes one of these sizes.
+array that kernels alone have seen, and nobody else holds, the next call takes it where it makes one of these sizes. A
+new value of a shared variable is made in the array of the value before the last.
 """
 
 from __future__ import annotations
@@ -36,17 +37,17 @@ def places(count: int) -> tuple[list[None], list[int]]:
 
 
 def keepable(function: ast.FunctionDef, lendable: Collection[str] = ()) -> set[str]:
-    """The names of arrays, made in a wrapper, that nothing but kernels and their launchers is given.
+    """The names of arrays, made in a wrapper, that nothing but kernels, their launchers and shared variables are given.
 
     Views of them may be ``lendable``: these do not outlive them.
 
     >>> lines = ["t = empty((2,), d)", "u = t", "if kernel(t, u): launch(t, u)", "del t, u", "v = empty((2,), d)",
-    ...          "if kernel(v): launch(v)", "return [v]"]
+    ...          "if kernel(v): launch(v)", "w = empty((2,), d)", "shared.array = w", "return [v]"]
     >>> sorted(keepable(ast.parse("def program(x):" + "".join("\\n    " + line for line in lines)).body[0]))
-    ['t', 'u']
+    ['t', 'u', 'w']
     """
     made: set[str] = set()
-    lent: list[str] = []
+    harmless_uses = list(harmless(function, lambda kernel: True))
     other_names: dict[str, str] = {}
     uses: dict[str, int] = {}
     for node in ast.walk(function):
@@ -54,12 +55,14 @@ def keepable(function: ast.FunctionDef, lendable: Collection[str] = ()) -> set[s
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Name(id=of)):
                 other_names[name] = of
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Subscript(value=ast.Name(id=of))):
-                lent += [of] if name in lendable else []
+                harmless_uses += [of] if name in lendable else []
+            case ast.Assign(targets=[ast.Attribute(attr="array")], value=ast.Name(id=name)):
+                harmless_uses.append(name)
             case ast.Assign(targets=[ast.Name(id=name)], value=value) if _is_new(value):
                 made.add(name)
             case ast.Name(id=name, ctx=ast.Load()):
                 uses[name] = uses.get(name, 0) + 1
-    for name in [*harmless(function, lambda kernel: True), *lent]:
+    for name in harmless_uses:
         uses[name] -= 1
     for name, of in reversed(other_names.items()):  # a further name comes after the first one
         if not uses.get(name):

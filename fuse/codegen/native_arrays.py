@@ -79,11 +79,14 @@ class Arrays(Registers):
             self.do(f"call void @Py_DecRef(ptr {item})")
 
     def do_keep(self) -> None:
-        """Let go of an array, or keep it where it is small, ordinary and nobody else's."""
-        place = self.place()
-        kept, item = self(f"inttoptr i64 {self.word()} to ptr"), self.load("ptr", place)
-        other, done = self.label(), self.label()
+        place, kept = self.place(), self.object()
+        item = self.load("ptr", place)
         self.store("ptr", "null", place)
+        self.let_go(item, kept)
+
+    def let_go(self, item: str, kept: str) -> None:
+        """Let go of an array, or keep it where it is small, ordinary and nobody else's; not where ``kept`` is null."""
+        other, done = self.label(), self.label()
         self.require(self(f"icmp ne ptr {kept}, null"), other)
         self.require(self.same(self.load("ptr", kept), "@object_none"), other)
         self.require(self(f"icmp eq i32 {self.field('i32', item, 0)}, 1"), other)  # the number of references
@@ -128,7 +131,8 @@ class Arrays(Registers):
         self.store("ptr", self.of_cell(cell, ARRAY, "name_array"), place)
 
     def do_store(self) -> None:
-        cell, value = self.object(), self.load("ptr", self.place())
+        """Give a cell its new value; the old one, which the register ``held`` has too, is kept for the next new one."""
+        cell, value, kept, held = self.object(), self.load("ptr", self.place()), self.object(), self.place()
         plain, other, done = self.label(), self.label(), self.label()
         self.branch(self.same(self.field("ptr", cell, self.head - 8), "@type_cell"), plain, other)
         self.start(plain)
@@ -138,7 +142,10 @@ class Arrays(Registers):
         self.require(self(f"icmp ne ptr {old}, null"), other)
         self.do(f"call void @Py_IncRef(ptr {value})")
         self.store("ptr", value, slot)
-        self.do(f"call void @Py_DecRef(ptr {old})")
+        with self.when(self(f"icmp eq ptr {self.load('ptr', held)}, {old}")):
+            self.store("ptr", "null", held)
+            self.do(f"call void @Py_DecRef(ptr {old})")
+        self.let_go(old, kept)
         self.jump(done)
         self.start(other)
         failed = self(f"call i32 @PyObject_SetAttr(ptr {cell}, ptr @name_array, ptr {value})")
