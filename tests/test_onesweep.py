@@ -92,3 +92,13 @@ def test_what_must_be_exact_keeps_its_sweeps():
     args = values_for([x, w], 40, 5)
     np.testing.assert_allclose(f(*args)[1], softmax_slope(*args), rtol=1e-12, atol=1e-14)
     assert "tile_rows" not in f.source
+
+
+def test_factors_and_divisors_from_outside_the_loops():
+    """What deviations are multiplied with has a name in the kernel, and a dtype."""
+    x, weight, count = T.dmatrix("x"), T.TensorType("float64", (True,))("weight"), T.dscalar("count")
+    scaled = (x - x.sum(axis=0, keepdims=True) / count) * weight / count
+    f = fuse.function([x, weight, count], scaled + scaled.sum(axis=0, keepdims=True))
+    value = RNG.normal(size=(23, 9))
+    want = (value - value.mean(axis=0)) * 2.5 / 23
+    np.testing.assert_allclose(f(value, [2.5], 23.0), want + want.sum(axis=0), rtol=1e-12, atol=1e-12)

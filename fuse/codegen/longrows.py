@@ -51,10 +51,12 @@ class _Pieces(Tiles):
         self.made_of: dict[str, int] = {}  # and as they were computed
 
     # ------------------------------------------------------------ what is known of a row
-    def outer(self, name: str) -> int:
+    def outer(self, name: str, dtype: str) -> int:
         if name in self.known:
             return self.known[name]
-        return self.values.number(("name", name), name, (), None) if name in self.inside else self.values.outer(name)
+        if name in self.inside:
+            return self.values.number(("name", name), Named(name, dtype), (), None)
+        return self.values.outer(name, dtype)
 
     def can_read(self, loop: Loop) -> bool:
         """Whether a sweep reads what is given and leaves nothing but statistics of the row."""
@@ -71,7 +73,8 @@ class _Pieces(Tiles):
             case Const():
                 self.known[s.name] = self.made_of[s.name] = self.values.constant(s.value, s.dtype)
             case Compute() if all(a in self.made_of or a not in self.inside for a in s.args):
-                args = [self.made_of[a] if a in self.made_of else self.values.outer(a) for a in s.args]
+                pairs = zip(s.args, s.arg_dtypes, strict=True)
+                args = [self.made_of[a] if a in self.made_of else self.values.outer(a, dtype) for a, dtype in pairs]
                 value = self.computed(s, tuple(args))
                 of = self.values.classes[value]
                 if of in (FIXED, COLUMN):

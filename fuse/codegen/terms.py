@@ -65,11 +65,11 @@ class Values:
             self.classes.append(of)
         return self.numbers[key]
 
-    def outer(self, name: str) -> int:
+    def outer(self, name: str, dtype: str) -> int:
         """A value that is defined outside all loops."""
         if name in self.constants:
             return self.constant(self.constants[name].value, self.constants[name].dtype)
-        return self.number(("name", name), name, (), FIXED)
+        return self.number(("name", name), Named(name, dtype), (), FIXED)
 
     def load(self, buffer: str, index: tuple[Any, ...], dtype: str, of: Any = None) -> int:
         if of is None:
@@ -147,8 +147,7 @@ class Sweeps:
                     of = ROW if self.rows in s.axes else FIXED
                     names[s.name] = values.number(("position", s.axes, s.dtype), replace(s, name=""), (), of)
                 case Compute():
-                    args = tuple([names[a] if a in names else self.outer(a) for a in s.args])
-                    names[s.name] = self.computed(s, args)
+                    names[s.name] = self.computed(s, self.operands(s, names))
                 case Update() | Combine():
                     if s.value not in names or (terms := self.terms(s, names[s.value])) is None:
                         return None
@@ -157,9 +156,14 @@ class Sweeps:
                     return None
         return found
 
-    def outer(self, name: str) -> int:
+    def operands(self, s: Compute, names: Mapping[str, int]) -> tuple[int, ...]:
+        """The values of a statement's operands: of those that have names here, and of others."""
+        pairs = zip(s.args, s.arg_dtypes, strict=True)
+        return tuple([names[a] if a in names else self.outer(a, dtype) for a, dtype in pairs])
+
+    def outer(self, name: str, dtype: str) -> int:
         """A value that a sweep uses and does not define."""
-        return self.values.outer(name)
+        return self.values.outer(name, dtype)
 
     def terms(self, s: Any, value: int) -> tuple[Term, ...] | None:
         of = self.values.classes[value]
@@ -286,9 +290,7 @@ class Sweeps:
                 case Load() if all(isinstance(i, Axis) or i == 0 for i in s.index):
                     names[s.name] = self.values.load(s.buffer, s.index, s.dtype)
                 case Compute() if all(a in names or a in self.values.constants for a in s.args):
-                    names[s.name] = self.computed(
-                        s, tuple([names[a] if a in names else self.values.outer(a) for a in s.args])
-                    )
+                    names[s.name] = self.computed(s, self.operands(s, names))
                 case Store() if s.value in names and s.buffer in self.values.kept:
                     value = names[s.value]
                     loaded = self.values.load(s.buffer, s.index, self.values.dtype(value))
