@@ -140,6 +140,38 @@ def test_functions_are_traced_once_per_dtypes_and_ranks():
     assert seen == [("float64", 1), ("float32", 2)]
 
 
+def test_short_axes_beside_loops_are_known():
+    """Those of the first call, not the number of steps; other calls have one function for any sizes."""
+    seen = []
+
+    @fuse.jit
+    def f(a, m, xs):
+        seen.append((a.type.shape, m.type.shape, xs.type.shape))
+        last, ys = fuse.lax.scan(lambda s, x: (np.tanh(m @ s + x), s.sum()), a, xs[1:])
+        return last, ys, m.sum(axis=0) * m.shape[0]
+
+    def expected(a, m, xs):
+        ys = []
+        for x in xs[1:]:
+            ys.append(a.sum())
+            a = np.tanh(m @ a + x)
+        return a, np.array(ys), m.sum(axis=0) * len(m)
+
+    rng = np.random.default_rng(0)
+    for size, steps in ((3, 5), (3, 7), (1, 4), (9, 3), (3, 2), (2, 4), (9, 2)):
+        args = rng.standard_normal(size), rng.standard_normal((size, size)), rng.standard_normal((steps, size))
+        for found, wanted in zip(f(*args), expected(*args), strict=True):
+            np.testing.assert_allclose(found, wanted, 1e-13)
+        slopes = fuse.grad(lambda a, m, xs: f(a, m, xs)[0].sum(), argnums=1)
+        if size == 3 and steps == 5:
+            step = 1e-6 * np.eye(9)[4].reshape(3, 3)
+            up, down = [expected(args[0], args[1] + d, args[2])[0].sum() for d in (step, -step)]
+            np.testing.assert_allclose(slopes(*args)[1, 1], (up - down) / 2e-6, 1e-7)
+            seen[:] = seen[:2]  # those of the gradient are its own
+    anything = (None,), (None, None), (None, None)
+    assert seen == [anything, ((3,), (3, 3), (None, 3)), anything]
+
+
 def test_sizes_that_count_are_told_apart():
     seen = []
 

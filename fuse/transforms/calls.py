@@ -131,7 +131,11 @@ def _checked(text: _Text, word: str, leaf: Any) -> list[str]:
         text.require(f"type({word}) is {number.__name__}")
         same = np.dtype(number).name == leaf.dtype and number in (float, bool)
         return [word if same else f"asarray({word}, {dtype})"]
-    sizes = "" if leaf.shape is None else f" and {word}.shape == {text.name(leaf.shape)}"
+    sizes = ""
+    if leaf.shape is not None and None not in leaf.shape:
+        sizes = f" and {word}.shape == {text.name(leaf.shape)}"
+    elif leaf.shape is not None:
+        sizes = "".join([f" and {word}.shape[{d}] == {n}" for d, n in enumerate(leaf.shape) if n is not None])
     fits = f"{word}.dtype is {dtype} and {word}.ndim == {leaf.ndim}{sizes}"
     kinds = f"type({word}) is ndarray"
     if leaf.ndim == 0:

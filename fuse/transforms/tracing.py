@@ -1,15 +1,16 @@
 """jit: a Python function of arrays becomes a compiled function for each kind of arguments that it meets.
 
 The function runs once on symbolic variables in place of its arrays (a trace); what it builds is compiled. Arrays are
-told apart by dtype and rank. Only where a trace fails because a size is needed as a number (``range(x.shape[0])``) are
-sizes told apart too, and in a transform that is called with arrays the answers to what it asks of values (`decisions`).
+told apart by dtype and rank, beside loops by short axes of the first call, too (`short.py`). Only where a trace fails
+because a size is needed as a number (``range(x.shape[0])``) are all sizes told apart, and in a transform that is called
+with arrays the answers to what it asks of values (`decisions`).
 Called with expressions, in another trace, the function runs on these and stays symbolic.
 """
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import update_wrapper
 from types import MethodType
 from typing import Any
@@ -23,6 +24,7 @@ from fuse.expr import INPUT, Expr, leaves, variable
 from fuse.trace import TRACE, deciding, tracing
 from fuse.transforms.calls import MISS, fast_call
 from fuse.transforms.decisions import Decisions
+from fuse.transforms.short import Shape, fits, short_axes
 from fuse.types import TensorType, dtype_name
 
 PYTHON = {bool: "bool", int: "int64", float: "float64", complex: "complex128"}
@@ -38,7 +40,7 @@ class Leaf:
     dtype: str
     ndim: int
     number: type | None = None
-    shape: tuple[int, ...] | None = None
+    shape: Shape | None = None
 
     @property
     def type(self) -> TensorType:
@@ -85,6 +87,7 @@ class Jitted:
         self.name = str(name or getattr(function, "__name__", type(function).__name__))
         self._positions, self._names = _statics(function, static_argnums, static_argnames)
         self._entries: dict[Key, Entry] = {}
+        self._short: dict[Key, Entry | None] = {}  # what serves calls with the same short axes as the first one
         self._sized: set[Key] = set()  # what could be traced with known sizes only
         self._decided: dict[Key, list[Entry]] = {}  # what could be traced with known values only
         self._fast: Callable[..., Any] = lambda args, kwargs: MISS  # serves calls such as the last one
@@ -168,15 +171,17 @@ class Jitted:
     # ---------------------------------------------------------------- traces
     def _known(self, key: Key, values: Sequence[Any]) -> Entry | None:
         try:
-            entry = self._entries.get(key)
+            entry, short = self._entries.get(key), self._short.get(key)
         except TypeError as error:
             raise FuseTypeError(f"{self.name}: static arguments must be hashable: {error}") from None
+        if short is not None and fits(*_shapes(short.leaves, values)):
+            return short
         if entry is not None:
             return entry
         narrow = _sized(key, values, self.eager)
         if key not in self._sized:
             try:
-                return self._made(key)
+                return self._made(key, values=values)
             except Exception:  # NumPy turns what an expression says into errors of its own
                 if narrow == key and not self.eager:
                     raise
@@ -210,8 +215,13 @@ class Jitted:
                 raise found from None
             raise
 
-    def _made(self, key: Key, decisions: Decisions | None = None) -> Entry | None:
-        """The function traced for ``key``, compiled; None where the result depends on variables from outside."""
+    def _made(
+        self, key: Key, decisions: Decisions | None = None, values: Sequence[Any] | None = None
+    ) -> Entry | None:
+        """The function traced for ``key``, compiled; None where the result depends on variables from outside.
+
+        With the ``values`` of the first call that ``key`` describes it may be traced for short axes of theirs instead.
+        """
         names = self._labels(key.structure, [k for k, _ in key.statics])
         given = [
             variable(k.type, n) if isinstance(k, Leaf) else k.value for k, n in zip(key.leaves, names, strict=True)
@@ -243,6 +253,10 @@ class Jitted:
         own = set(inputs)
         if any(n.op is INPUT and n not in own for n in leaves(outputs)):
             return None
+        if values is not None and key not in self._short:
+            self._short[key] = short = self._with_short_axes(key, inputs, outputs, values)
+            if short is not None:
+                return short
         constants = tuple([(i, _constant(o, self.name)) for i, o in enumerate(found) if not isinstance(o, Expr)])
         compiled = None
         if outputs:
@@ -257,6 +271,23 @@ class Jitted:
         else:
             entry = self._entries[key] = Entry(key.leaves, compiled, structure, constants, call)
         return entry
+
+    def _with_short_axes(
+        self, key: Key, inputs: Sequence[Expr], outputs: Sequence[Expr], values: Sequence[Any]
+    ) -> Entry | None:
+        """The function traced with short axes of some values known; None where that is of no use, or cannot be."""
+        arrays = [i for i, k in enumerate(key.leaves) if isinstance(k, Leaf)]
+        known = dict(zip(arrays, short_axes(inputs, outputs, [np.shape(values[i]) for i in arrays]), strict=True))
+        if all(n is None for shape in known.values() for n in shape):
+            return None
+        found = tuple([
+            replace(k, shape=known[i]) if isinstance(k, Leaf) and set(known[i]) - {None} else k
+            for i, k in enumerate(key.leaves)
+        ])
+        try:
+            return self._made(Key(key.structure, found, key.statics))
+        except Exception:  # with sizes that are known the function may go another way
+            return None
 
     def _arguments(self, key: Key, given: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
         args, kwargs = tree.unflatten(key.structure, given)
@@ -345,6 +376,12 @@ def _sized(key: Key, values: Sequence[Any], eager: bool) -> Key:
         else:
             found.append(kind)
     return Key(key.structure, tuple(found), key.statics)
+
+
+def _shapes(kinds: Sequence[Leaf | Static], values: Sequence[Any]) -> tuple[list[Shape], list[Shape]]:
+    """The sizes that ``kinds`` know, and those that values have."""
+    pairs = [(k.shape, np.shape(v)) for k, v in zip(kinds, values, strict=True) if isinstance(k, Leaf) and k.shape]
+    return [a for a, _ in pairs if a is not None], [b for _, b in pairs]
 
 
 def _value(value: Any, kind: Leaf) -> Any:
