@@ -59,7 +59,7 @@ def _noted_as(h: Expr, like: Expr) -> Expr:
 
 def _dot_cotangents(g: Expr, x: Expr, y: Expr) -> tuple[Expr, Expr]:
     if x.type.ndim == 1 and y.type.ndim == 1:
-        return ew.mul(g, y), ew.mul(g, x)
+        return ew.mul(ew.fill(x, g), y), ew.mul(ew.fill(y, g), x)  # which have to be of one length, as in the product
     if x.type.ndim == 1:
         return dot(y, g), outer(x, g)
     if y.type.ndim == 1:

@@ -17,6 +17,7 @@ from fuse.frontend import elementwise as ew
 from fuse.frontend.numpy_numbers import UFUNCS as NUMBERS
 from fuse.frontend.numpy_parts import PARTS
 from fuse.frontend.numpy_protocol import cumulative
+from fuse.frontend.numpy_sets import SETS
 from fuse.frontend.numpy_signals import SIGNALS, matrix_norm, svdvals
 from fuse.frontend.weak import as_numpy_does, numpys
 from fuse.trace import TRACE
@@ -38,7 +39,6 @@ INSTEAD = {
     ),
     **dict.fromkeys(("may_share_memory", "shares_memory"), "expressions have no memory"),
     "trim_zeros": "index with what is kept: x[indices]",
-    **dict.fromkeys(("union1d", "intersect1d", "setdiff1d", "setxor1d"), "use unique, or do it outside"),
     "roots": "find the eigenvalues of your own matrix",
     "ix_": "write x[i[:, None], j]",
     "polymul": "np.convolve(a, b) has the coefficients of the product, leading zeros among them",
@@ -210,12 +210,6 @@ def _vander(x: Any, N: int | None = None, increasing: bool = False) -> Expr:
     return axes.expand_dims(x, 1) ** (powers if increasing else powers[::-1])
 
 
-def _isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False) -> Expr:
-    element, tests = as_expr(element), axes.ravel(as_expr(test_elements))
-    found = reductions.any(ew.eq(axes.shape_padright(element), tests), axis=-1)
-    return ew.invert(found) if invert else found
-
-
 def _astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Expr:
     return ew.cast(x, dtype)
 
@@ -360,12 +354,12 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     **{getattr(np, n): functools.partial(_split_along, axis) for n, axis in (("vsplit", 0), ("hsplit", 1),
                                                                              ("dsplit", 2))},
     np.rollaxis: _rollaxis, np.diagflat: _diagflat, np.ediff1d: _ediff1d, np.select: _select,
-    np.polyval: _polyval, np.vander: _vander, np.isin: _isin, np.fix: whole,
+    np.polyval: _polyval, np.vander: _vander, np.fix: whole,
     np.nansum: _nansum, np.nanprod: _without_nan(reductions.prod, lambda a: 1),
     np.nanmax: _extreme(reductions.max, -np.inf), np.nanmin: _extreme(reductions.min, np.inf),
     np.nanmean: _nanmean, np.nanvar: _nanvar, np.nanstd: _nanstd, np.count_nonzero: _count_nonzero,
     np.nancumsum: _nan_cumulative(scans.cumsum, 0), np.nancumprod: _nan_cumulative(scans.cumprod, 1),
-    np.cross: cross_product, **SIGNALS, **PARTS,
+    np.cross: cross_product, **SIGNALS, **PARTS, **SETS,
     np.linalg.multi_dot: lambda arrays: linalg.matrix_dot(*arrays),
     np.tril_indices_from: _triangle(np.tril_indices), np.triu_indices_from: _triangle(np.triu_indices),
     np.isrealobj: lambda x: not x.type.dtype.startswith("complex"),

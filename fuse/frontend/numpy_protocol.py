@@ -67,8 +67,14 @@ def refuse_complex(called: str, operands: Any) -> None:
 REDUCE: dict[Any, Callable[..., Any]] = {
     np.add: reductions.sum, np.multiply: reductions.prod, np.maximum: reductions.max, np.minimum: reductions.min,
     np.logical_and: reductions.all, np.logical_or: reductions.any,
+    np.bitwise_and: later("folds", "and_bits"), np.bitwise_or: later("folds", "or_bits"),
+    np.bitwise_xor: later("folds", "xor_bits"),
 }
-ACCUMULATE: dict[Any, Callable[..., Any]] = {np.add: np.cumsum, np.multiply: np.cumprod}
+ACCUMULATE: dict[Any, Callable[..., Any]] = {
+    np.add: np.cumsum, np.multiply: np.cumprod, np.maximum: later("folds", "running_max"),
+    np.minimum: later("folds", "running_min"), np.logical_and: later("folds", "running_all"),
+    np.logical_or: later("folds", "running_any"),
+}
 
 # NumPy functions by the function of ours that means the same; arguments are passed as they come.
 SAME_NAME = (

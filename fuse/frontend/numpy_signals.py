@@ -17,11 +17,16 @@ from fuse.types import COMPLEX, DISCRETE, FLOATING, inexact, promote
 
 def _quantile(scale: float, skip_nan: bool = False) -> Callable[..., Any]:
     def build(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, method: str = "linear",
-              keepdims: bool = False) -> Expr:
-        from fuse.frontend.ranking import quantile
+              keepdims: bool = False, weights: Any = None) -> Expr:
+        from fuse.frontend.ranking import quantile, weighted_quantile
 
         q = ew.cast(q, "float64") if isinstance(q, Expr) else np.asarray(q, "float64")  # 30.0 / 100 has to be exact
-        return quantile(a, ew.true_div(q, np.float64(scale)) if scale != 1 else q, axis, method, keepdims, skip_nan)
+        q = ew.true_div(q, np.float64(scale)) if scale != 1 else q
+        if weights is None:
+            return quantile(a, q, axis, method, keepdims, skip_nan)
+        if method != "inverted_cdf" or skip_nan:
+            raise FuseValueError("quantiles with weights are those of quantile and percentile, method='inverted_cdf'")
+        return weighted_quantile(a, q, weights, axis, keepdims)
 
     return build
 

@@ -1,19 +1,23 @@
-"""Places in an order: topk, argtopk, median."""
+"""Places in an order: topk, argtopk, median, quantiles."""
 from __future__ import annotations
 
 from typing import Any
+
+import numpy as np
 
 from fuse.errors import FuseTypeError, FuseValueError
 from fuse.expr import Expr, as_expr, constant
 from fuse.frontend import elementwise as ew
 from fuse.frontend.asserting import required
-from fuse.frontend.axes import flatten
+from fuse.frontend.axes import flatten, moveaxis
 from fuse.frontend.join import slice_axis
 from fuse.frontend.layout import dimshuffle, iota, reshape
 from fuse.frontend.reductions import kept
+from fuse.frontend.scans import cumsum
 from fuse.frontend.selecting import take_along_axis
 from fuse.frontend.sizes import (
     Size,
+    as_size_expr,
     normalize_axis,
     reduced_axes,
     size_floordiv,
@@ -161,4 +165,41 @@ def quantile(
     return dimshuffle(out, [*range(lead), *["x" if a in axes else lead + rest.index(a) for a in range(x.type.ndim)]])
 
 
-__all__ = ["argtopk", "median", "quantile", "topk", "topk_and_argtopk"]
+def weighted_quantile(x: Any, q: Any, weights: Any, axis: Any = None, keepdims: bool = False) -> Expr:
+    """The least elements up to which the weights make up the part ``q`` of all: NumPy's method 'inverted_cdf'.
+
+    ``weights`` has the shape of ``x``, or is a vector along ``axis``, one axis or None. Raises FuseValueError at run
+    time for weights that are negative, not finite or all 0.
+
+    >>> import fuse.tensor as T
+    >>> weighted_quantile(T.constant([3.0, 1.0, 2.0]), [0.1, 0.6], weights=[1.0, 1.0, 2.0]).eval()
+    array([1., 2.])
+    """
+    x, q, w = as_expr(x), as_expr(q), ew.cast(weights, "float64")
+    ndim = x.type.ndim
+    axes = reduced_axes(axis, ndim)
+    if q.type.ndim > 1 or axis is not None and len(axes) != 1 or w.type.ndim not in (1, ndim):
+        raise FuseTypeError("weighted quantiles are taken over one axis or all, at a number or a vector of numbers")
+    if w.type.ndim != ndim:
+        w = ew.fill(x, dimshuffle(w, [0 if a == axes[0] else "x" for a in range(ndim)]))
+    x, w = [v.flatten() if axis is None else moveaxis(v, axes[0], -1) for v in (x, w)]
+    order = argsort(x, axis=-1)
+    ordered, w = take_along_axis(x, order, -1), take_along_axis(w, order, -1)
+    total = w.sum(axis=-1, keepdims=True)
+    right = [ew.ge(w, 0).all(), ew.and_(ew.gt(total, 0), ew.lt(total, np.inf)).all()]
+    text = "the weights of a quantile are finite, not negative and not all 0"
+    share = required(cumsum(w, axis=-1) / total, right, text, "FuseValueError")
+    parts = dimshuffle(q, ["x" if q.type.ndim == 0 else 0, *["x"] * x.type.ndim])
+    below = ew.or_(ew.lt(share, parts), ew.eq(share, 0)).sum(axis=-1)  # at 0 the first element that counts is wanted
+    places = ew.minimum(below, as_size_expr(sizes_of(ordered)[-1]) - 1)
+    out = moveaxis(take_along_axis(ordered, moveaxis(places, 0, -1), -1), -1, 0)
+    if x.type.dtype not in DISCRETE:
+        out = ew.switch(ew.isnan(ordered[..., -1]), ordered[..., -1], out)
+    out = out if q.type.ndim else out[0]
+    if not keepdims:
+        return out
+    lead, rest = q.type.ndim, iter(range(q.type.ndim, out.type.ndim))
+    return dimshuffle(out, [*range(lead), *["x" if a in axes else next(rest) for a in range(ndim)]])
+
+
+__all__ = ["argtopk", "median", "quantile", "topk", "topk_and_argtopk", "weighted_quantile"]

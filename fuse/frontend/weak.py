@@ -14,6 +14,7 @@ from fuse.types import INTEGER
 _SINGLE = {float: "float32", complex: "complex64", int: "int64", bool: "bool"}
 _OPERATORS = {"add", "sub", "mul", "true_div", "int_div", "mod", "pow", "neg", "abs", "cast"}  # of Python's numbers
 _WIDE = ("float64", "complex128")
+_WHOLE = ("int32", "int64", "uint32", "uint64")
 _NARROW = {"float16": "float16", "float32": "float32", "complex64": "float32"}
 
 
@@ -22,7 +23,8 @@ def as_numpy_does(*operands: Any) -> tuple[Any, ...]:
 
     A 0-d expression of integers beside float32 is as a number too: it is a size or a count, as a rule, and
     ``x.sum() / x.shape[0]`` stays float32. So is what operators make of sizes and Python's numbers, as in
-    ``x / x.shape[1] ** 0.5``, but not of sizes and NumPy's, as in ``x / (x.shape[1] * np.sqrt(2))``.
+    ``x / x.shape[1] ** 0.5``, but not of sizes and NumPy's, as in ``x / (x.shape[1] * np.sqrt(2))``. Beside integers
+    of 32 and 64 bits sizes, but no other counts, have their dtype; narrower ones NumPy refuses beside most sizes.
     """
     exprs = [x for x in operands if isinstance(x, Expr)]
     arrays = [x.type.dtype for x in exprs] + [x.dtype.name for x in operands if isinstance(x, (np.ndarray, np.generic))]
@@ -30,7 +32,8 @@ def as_numpy_does(*operands: Any) -> tuple[Any, ...]:
         return operands
     counts = set(filter(_is_count, exprs))
     others = [x.type.dtype for x in exprs if x not in counts] + arrays[len(exprs) :]
-    beside = _NARROW.get(np.result_type(*others).name) if 0 < len(others) < len(arrays) else None
+    common = np.result_type(*others).name if 0 < len(others) < len(arrays) else ""
+    beside, whole = _NARROW.get(common), common if common in _WHOLE else None
     found = []
     for x in operands:
         if type(x) in (bool, int, float, complex):
@@ -38,6 +41,8 @@ def as_numpy_does(*operands: Any) -> tuple[Any, ...]:
         elif isinstance(x, Expr):
             if beside is not None and x in counts:
                 x = cast(x, "complex64" if x.type.dtype == "complex128" else beside)
+            elif whole is not None and x in counts and x.type.dtype == "int64" and _of_sizes(x):
+                x = cast(x, whole)
         elif isinstance(x, (np.float64, np.complex128)) and len(counts) == len(set(exprs)):
             x = required(constant(x), [], "")  # the number itself, which `_of_sizes` takes for no number of Python's
         found.append(x)

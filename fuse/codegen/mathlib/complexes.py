@@ -109,11 +109,11 @@ def power(x, y):
                 result = multiply(result, base)
             n = n >> 1
         return result if y.real > 0.0 else divide(complex(1.0, 0.0), result)
+    if y.imag == 0.0 and y.real == 0.5:  # as NumPy's operator: of an infinity the root is known
+        return sqrt(x)
     size = math.log(math.hypot(x.real, x.imag))
     turn = math.atan2(x.imag, x.real)
-    grown = math.exp(y.real * size - y.imag * turn)
-    angle_ = y.real * turn + y.imag * size
-    return complex(grown * math.cos(angle_), grown * math.sin(angle_))
+    return exp(complex(y.real * size - y.imag * turn, y.real * turn + y.imag * size))
 
 
 # ---------------------------------------------------------------- where Numba's overflow, and NumPy's do not
