@@ -261,6 +261,14 @@ def stored() -> Formula:
     return [b], [T.to_bfloat16(softmax(x, 1)), T.to_bfloat16(T.tanh(x) * 2), x.sum(0)]
 
 
+def by_weights(dtype: str) -> Formula:
+    """A logistic regression's cost and gradient, to which all rows add."""
+    x, w, t = tensor(dtype, 2), tensor(dtype, 1), tensor(dtype, 1)
+    z = (x * w).sum(1)
+    cost = (T.nnet.softplus(z) - t * z).mean()
+    return [x, w, t], [cost, T.grad(cost, w)]
+
+
 def stencil(dtype: str) -> Formula:
     x = tensor(dtype, 2)
     inner = x[1:-1, 1:-1]
@@ -336,7 +344,7 @@ def several(dtypes: Sequence[str]) -> Iterator[Case]:
     yield Case("stored as bfloat16", stored, True, promises=(*two_bytes, r"ld\.global\.v2\.b32"))  # beside float32
     for dtype in dtypes:
         narrow = is_narrow(dtype)
-        for formula in (stencil, turned, spread, *LOOPS):
+        for formula in (stencil, turned, spread, by_weights, *LOOPS):
             yield Case(f"{dtype}: {formula.__name__}", partial(formula, dtype), narrow)
         bits = dtype.replace("float", "f")
         apart = rf"mul\.rn\.{bits}", rf"sub\.rn\.{bits}"
