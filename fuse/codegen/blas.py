@@ -17,6 +17,7 @@ import numpy as np
 
 PREFIX = "fuse_blas_"  # before the name in object code
 LETTERS = {"float32": "s", "float64": "d"}
+NAMES = {np.dtype(name).char: name for name in LETTERS}  # a dtype's own name takes NumPy a microsecond
 LONGEST = 2**31 - 1  # of a dimension: libraries with integers of 32 bits serve too
 ROWS, PLAIN, TRANSPOSED = 101, 111, 112  # the words of CBLAS
 

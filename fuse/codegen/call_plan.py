@@ -24,10 +24,9 @@ from fuse.codegen.grouped import Grouped
 from fuse.codegen.kept_arrays import Kept, keepable
 from fuse.codegen.lent_views import lendable
 from fuse.codegen.native import Kernel
-from fuse.codegen.products import SmallProduct, product_into
+from fuse.codegen.products import SmallProduct
 from fuse.codegen.runner import Runner, unmade
 from fuse.codegen.syntax import parse
-from fuse.expr import Expr
 
 ARRAY = re.compile(r"type\((x\d+)\) is not ndarray or \1\.dtype is not (dtype_\w+) or \1\.ndim != (\d+)((?: or .*)?)")
 STATIC = re.compile(r"\(?x\d+\.shape\[(\d+)\] != (\d+)\)?")  # ast.unparse sets parentheses as it likes
@@ -192,7 +191,6 @@ class _Translator(SizeWords):
     def kernel(self, call: ast.Call, general: ast.expr, made: Sequence[int] = ()) -> None:
         arguments = [self.value(a) for a in call.args]
         kernel, launch = self.scope[_name(call.func)], self.scope[_name(general)]
-        operation = "product" if isinstance(kernel, SmallProduct) and kernel.rank < 2 else "kernel"
         if isinstance(kernel, AddedProduct) and not tiles.serves(kernel.dtype):
             self.words("quiet")
         kernel = self.kernel_of(_name(call.func))
@@ -202,7 +200,7 @@ class _Translator(SizeWords):
             taken.take(kernel)
         self.words.keep.append(kernel)
         launch = getattr(launch, "plain", launch)
-        self.words(operation, taken, Pointer(launch), len(arguments), *arguments, len(made), *made)
+        self.words("kernel", taken, Pointer(launch), len(arguments), *arguments, len(made), *made)
 
     def assign(self, name: str, value: ast.expr) -> None:
         match value:
@@ -356,10 +354,6 @@ class _Translator(SizeWords):
 
     def call(self, function: Any, arguments: list[int]) -> int:
         register = self.register()
-        maker, *of = getattr(function, "made_by", (None,))
-        is_product = bool(of) and isinstance(of[0], Expr) and of[0].op.name == "dot"
-        if is_product and maker is not product_into:  # which sees itself what goes to BLAS
-            self.words("quiet")
         function = getattr(function, "plain", function)  # what it raises, the Python path raises again
         self.words("call", register, Pointer(function), len(arguments), *arguments)
         return register

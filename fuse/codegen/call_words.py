@@ -38,8 +38,6 @@ OPERATIONS = {
     # 0 is success; for anything else the general launcher, whose results replace those made; the kernel is the one that
     # ``Taken`` holds at that time
     "kernel": "taken:i general:p count:i registers made:i registers",
-    # the same of a small product, and NumPy's dot, before which threads of ours leave the cores to those of BLAS
-    "product": "taken:i general:p count:i registers made:i registers",
     "call": "r p count:i registers",
     # r[...]: for each entry what it is (VIEWS), its index or the ends of its slice, and the step of the slice
     "view": "r r entries:i quadruples of kind:i s s step:i",
@@ -107,7 +105,7 @@ class Words:
     def __call__(self, operation: str, *operands: Any) -> None:
         """Add an instruction; an operand that is no int is a Python object to point to, in a ``Pointer``."""
         self.words.append(CODES[operation])
-        if operation in ("kernel", "product", "call"):
+        if operation in ("kernel", "call"):
             self.arguments = max(self.arguments, operands[2])
         elif operation == "lend":
             self.lent = max(self.lent, operands[0] + 1)

@@ -128,10 +128,7 @@ class _Interpreter(Arrays):
         self.start(done)
         return self.some(self.load("ptr", answer), self.error)
 
-    def do_product(self) -> None:
-        self.do_kernel(quiet=True)
-
-    def do_kernel(self, quiet: bool = False) -> None:
+    def do_kernel(self) -> None:
         taken, general, count = self.object(), self.object(), self.word()
         kernel, entry = self.load("ptr", taken), self.field("ptr", taken, 8)
         registers = self.load("ptr", self.cursor)
@@ -142,8 +139,6 @@ class _Interpreter(Arrays):
         made, first = self.word(), self.load("ptr", self.cursor)
         self.store("ptr", self.item(first, made), self.cursor)
         with self.when(failed):
-            if quiet:
-                self.do_quiet()
             with self.loop(count) as i:
                 place = self.item(self.registers, self.load("i64", self.item(registers, i)))
                 self.store("ptr", self.returned(place), self.item(self.given, i))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fuse.codegen import tiles
+from fuse.codegen import tiles, vectors
 from fuse.codegen.calls import product_call, remembered
 from fuse.codegen.native import ArgType
 from fuse.expr import Expr
@@ -97,10 +97,10 @@ def lines_of(dtype: str, left: int, right: int, a: str, b: str, out: str) -> lis
     second = {VECTOR: "{k}", MATRIX: "({k}) * n2 + j", TRANSPOSED: "j * n1 + {k}"}[right]
     if right == MATRIX:
         at = f"{out}, {'i * n2 + ' * rows}j"
-        added = _rows_added(zero, f"load({a}, {first})", f"load({b}, {second})", "j", "n2", at)
+        added = vectors.rows_added(zero, f"load({a}, {first})", f"load({b}, {second})", "j", "n2", at)
         return [f"for {i} in range(n0):" for i in "i" * rows] + ["    " * rows + line for line in added]
     if (left, right) == (TRANSPOSED, VECTOR):
-        return _rows_added(zero, f"load({b}, {second})", f"load({a}, {first})", "i", "n0", f"{out}, i")
+        return vectors.rows_added(zero, f"load({b}, {second})", f"load({a}, {first})", "i", "n0", f"{out}, i")
     indent, lines = "", []
     for name, size, wanted in (("i", "n0", rows), ("j", "n2", columns)):
         if wanted:
@@ -111,21 +111,6 @@ def lines_of(dtype: str, left: int, right: int, a: str, b: str, out: str) -> lis
     return [
         *lines, f"{indent}total = {zero}", f"{indent}for k in range(n1):",
         f"{indent}    total = radd(total, {product})", f"{indent}store({out}, {at}, total)",
-    ]
-
-
-def _rows_added(zero: str, weight: str, row: str, j: str, count: str, out: str) -> list[str]:
-    """The sum of ``n1`` rows of a matrix with weights, of which ``{k}`` stands for the number: elements ``j``."""
-    w, r = ([text.format(k=f"m + {u}") for u in range(4)] for text in (weight, row))
-    each = [f"for {j} in range({count}):", "    independent()"]
-    return [
-        *each, f"    store({out}, {zero})",
-        "for block in range(n1 // 4):", "    m = block * 4", *[f"    w{u} = {w[u]}" for u in range(4)],
-        *["    " + line for line in each],
-        f"        even = fma(w2, {r[2]}, w0 * {r[0]})", f"        odd = fma(w3, {r[3]}, fma(w1, {r[1]}, load({out})))",
-        f"        store({out}, even + odd)",
-        "for k in range(n1 // 4 * 4, n1):", f"    weight = {weight.format(k='k')}", *["    " + line for line in each],
-        f"        store({out}, fma(weight, {row.format(k='k')}, load({out})))",
     ]
 
 
@@ -166,48 +151,32 @@ def small_product(dtype: str, left: int, right: int) -> SmallProduct:
 
 @remembered
 def product_into(node: Expr, left: int, right: int) -> Callable[..., Any]:
-    """The product into its third argument, in tiles or by NumPy's dot, whose errors tell of the node and its line."""
-    product = product_call(node)
-    if VECTOR in (left, right) and TRANSPOSED not in (left, right):
-        return product
+    """The product into its third argument, by threads of ours or by NumPy's dot, whose errors tell of the node."""
     turned = (left == TRANSPOSED) + 2 * (right == TRANSPOSED)
+    form = vectors.ROWS if (left, right) in ((MATRIX, VECTOR), (VECTOR, TRANSPOSED)) else vectors.COLUMNS
+    form = vectors.DOT if left == right == VECTOR else form
 
     def by(dot: Callable[..., Any]) -> Callable[..., Any]:
-        def whole(a: Array, b: Array, out: Array) -> Any:
-            return dot(a.T if left == TRANSPOSED else a, b.T if right == TRANSPOSED else b, out)
-
         def call(a: Array, b: Array, out: Array) -> None:
-            if not tiles.multiply(a, b, out, turned):
-                whole(a, b, out)
+            if VECTOR not in (left, right):
+                served = tiles.multiply(a, b, out, turned)
+            elif left == VECTOR:
+                served = vectors.multiply(b, a, out, form)
+            else:
+                served = vectors.multiply(a, b, out, form)
+            if not served:
+                dot(a.T if left == TRANSPOSED else a, b.T if right == TRANSPOSED else b, out)
 
-        return whole if VECTOR in (left, right) else call
+        return call
 
-    made = by(product)
+    made = by(product_call(node))
     made.plain = by(np.dot)  # type: ignore[attr-defined]
     return made
 
 
 # ---------------------------------------------------------------- in the wrapper
-def write_product(writer: Writer, node: Expr, name: str, arguments: list[str]) -> None:
-    """NumPy's dot, of a vector at least, as a step of the wrapper."""
-    call = writer.give("call", product_call(node))
-    plain = f"{call}({', '.join(arguments)})"
-    if node.type.ndim == 0:
-        writer.line(f"{name} = asarray({plain})")
-        return
-    small = writer.is_small(node)
-    fresh = f"recycled({writer.shape_text(node)}, {writer.dtype(node.type.dtype)})"
-    into = f"{call}({', '.join([*arguments, fresh])})"
-    made = plain if not small else f"{plain} if {small} else {into}"
-    if node in writer.given:
-        out = writer.given[node]
-        straight = f"{call}({', '.join([*arguments, out])})"
-        made = f"{straight} if {_fits(writer, node)} else {made}"
-    writer.line(f"{name} = {made}")
-
-
-def write_product_into(writer: Writer, node: Expr, name: str) -> None:
-    """A product of matrices, or of operands that may be small: by a loop of ours, or by `product_into`."""
+def write_product(writer: Writer, node: Expr, name: str) -> None:
+    """A product as a step of the wrapper: by a loop of ours where it may be small, or by `product_into`."""
     (left, a), (right, b) = [form_of(writer, arg) for arg in node.args]
     made = writer.empty_text(node)
     if node in writer.given:

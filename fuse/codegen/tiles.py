@@ -145,8 +145,8 @@ def multiply(a: Any, b: Any, out: Any, turned: int, alpha: float = 1.0, beta: fl
     """
     if a.size * out.shape[-1] < LEAST:
         return False
-    dtype = out.dtype.name
-    if dtype in blas.LETTERS and serves(dtype) and not _kernel(dtype, a.ndim)(a, b, out, turned, alpha, beta):
+    dtype = blas.NAMES.get(out.dtype.char)
+    if dtype is not None and serves(dtype) and not _kernel(dtype, a.ndim)(a, b, out, turned, alpha, beta):
         return True
     threads.hush()
     return False
@@ -157,8 +157,8 @@ def multiplied(a: Any, b: Any) -> Any:
     if not a.ndim == b.ndim > 2 or a.shape[:-2] != b.shape[:-2] or a.shape[-1] != b.shape[-2] or a.dtype != b.dtype:
         return None
     shape = (*a.shape[:-1], b.shape[-1])
-    each = prod(shape[-2:]) * a.shape[-1]
-    if each < EACH or a.size * shape[-1] < LEAST or not (a.dtype.name in blas.LETTERS and serves(a.dtype.name)):
+    dtype = blas.NAMES.get(a.dtype.char)
+    if prod(shape[-2:]) * a.shape[-1] < EACH or a.size * shape[-1] < LEAST or dtype is None or not serves(dtype):
         return None
     (x, left), (y, right) = _flat(a), _flat(b)
     out = memory.recycled(shape, a.dtype)

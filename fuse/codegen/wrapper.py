@@ -37,7 +37,7 @@ from fuse.codegen.loop_group import groups, write_member
 from fuse.codegen.loop_run import write_loop
 from fuse.codegen.order import orders
 from fuse.codegen.overwrite import kept_text, outside, over_input
-from fuse.codegen.products import can_be_small, is_product, write_product, write_product_into
+from fuse.codegen.products import is_product, write_product
 from fuse.codegen.region import SCATTERS, Operand, Region, is_literal
 from fuse.codegen.runner import SizeMismatch
 from fuse.codegen.stacks import has_stacks, stacks_call
@@ -348,8 +348,8 @@ class Writer(SizeNames):
             write_sum(self, node, position)
             return
         name = self.fresh("t")
-        if is_product(node) and (can_be_small(node) or node.type.ndim == 2):
-            write_product_into(self, node, name)
+        if is_product(node):
+            write_product(self, node, name)
             return
         arguments = [self.argument(node, k) for k in range(len(node.args))]
         in_place = node.op.meta.get("inplace")
@@ -357,9 +357,6 @@ class Writer(SizeNames):
             name = changed_copy(self, node, position)
             call = self.give("call", in_place_call(node))
             self.line(f"{call}({', '.join([name, *arguments[1:]])})")
-            self.owned.add(node)
-        elif is_product(node):
-            write_product(self, node, name, arguments)
             self.owned.add(node)
         elif has_kernel(node):
             write_along(self, node, name, arguments)
