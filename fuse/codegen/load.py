@@ -23,7 +23,8 @@ __all__ = ["ArgType", "Kernel", "cache_info", "clear_cache", "compile_kernel", "
 MEMORY_LIMIT = 4096             # kernels kept alive for being asked for again
 # The modules that make code of source: what they are is part of the key of a kernel.
 PARTS = ("blas direct entry far gemms intrinsics lower mathlib/scipys mathlib/specialise native often parts pool "
-         "scalars scipys scopes shared_intrinsics steps streams structures syntax target turning unlike values walk")
+         "scalars scipys scopes shared_intrinsics steps streams strength structures syntax target turning unlike "
+         "values walk")
 
 _kernels: OrderedDict[str, Callable] = OrderedDict()
 _stores: dict[Path, Store] = {}

@@ -38,7 +38,7 @@ from numba.core.untyped_passes import (
     TranslateByteCode,
 )
 
-from fuse.codegen import direct, far, intrinsics, native, often, streams
+from fuse.codegen import direct, far, intrinsics, native, often, streams, strength
 from fuse.codegen import entry as entries
 from fuse.codegen.native import ArgType
 from fuse.codegen.syntax import parse
@@ -249,17 +249,17 @@ def object_code(source: str, entry: str, name: str, filename: str, argtypes: tup
                 helpers: Mapping[str, object], fastmath, block: bool = False) -> tuple[bytes, tuple[str, ...], Any]:
     """Object code, the external names it needs, and the module it was made of: its text is LLVM assembly."""
     with global_compiler_lock, uncollected():
-        module = None if fastmath else _directly(source, entry, name, filename, argtypes, helpers, block)
+        tree = parse(source)
+        module = None if fastmath else _directly(tree, entry, name, filename, argtypes, helpers, block)
         if module is None:
             module = _by_pipeline(source, entry, name, filename, argtypes, helpers, fastmath, block)
         variants = far.PREFIX, often.PREFIX  # those that no loop needed are declared still
         names = tuple([name for name in native.externals(module) if not name.startswith(variants)])
-        return native.machine().emit_object(module), names, module
+        return strength.emitted(native.machine().emit_object, module, tree), names, module
 
 
-def _directly(source, entry, name, filename, argtypes, helpers, block):
+def _directly(tree, entry, name, filename, argtypes, helpers, block):
     """The optimised module by way of `direct`; None for what needs numba's pipeline."""
-    tree = parse(source)
     definitions = {s.name: s for s in tree.body if isinstance(s, ast.FunctionDef)}
     names = {**intrinsics.namespace(), **helpers}
     own: dict[str, Any] = {}

@@ -73,7 +73,10 @@ class Kernel:
     def assembly(self) -> str:
         """The machine code as LLVM prints it."""
         import llvmlite.binding as llvm
-        return machine().emit_assembly(llvm.parse_assembly(self.llvm))
+
+        from fuse.codegen import strength
+        from fuse.codegen.syntax import parse
+        return strength.emitted(machine().emit_assembly, llvm.parse_assembly(self.llvm), parse(self.source))
 
 
 lock = threading.RLock()         # of everything that compiles or links

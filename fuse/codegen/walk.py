@@ -21,7 +21,8 @@ from fuse.codegen.scopes import in_memory
 from fuse.codegen.target import Unsupported
 from fuse.codegen.values import I32, I64, Value, Values, called
 
-LOOP = "fuse independent loop"
+LOOP = "fuse loop"
+SHORT = 2  # statements of a loop that LLVM may write out several times: counting takes as long as they do
 
 
 def narrow_work(blocks: Sequence[ir.Block]) -> bool:
@@ -182,16 +183,27 @@ class Walk(Values):
         following = b.add(index, I64(1), flags=("nsw",))
         index.add_incoming(following, b.block)
         latch = b.cbranch(b.icmp_signed("<", following, stop), body, end)
-        if any(isinstance(x, ast.Expr) and called(x.value) == "independent" for x in s.body):
-            m = self.module
-            accesses = m.add_metadata([ir.MetaDataString(m, "llvm.loop.parallel_accesses"), intrinsics.access_group(m)])
-            self.loops += 1
-            marks = [ir.MetaDataString(m, f"{LOOP} {self.loops}"), accesses]
-            functions = [self.names.get(called(x)) for x in ast.walk(s) if isinstance(x, ast.Call)]
-            if two_at_once(functions, "part" in self.env, self.around > 0):
-                marks.append(m.add_metadata([ir.MetaDataString(m, "llvm.loop.interleave.count"), I32(2)]))
-            if narrow_work(b.function.blocks[b.function.blocks.index(body) :]):
-                marks.append(m.add_metadata([ir.MetaDataString(m, "llvm.loop.vectorize.width"), I32(floats())]))
-            mark = m.add_metadata(marks)
-            latch.set_metadata("llvm.loop", mark)
+        m = self.module
+        self.loops += 1
+        if hints := self.hints(s, b.function.blocks.index(body)):
+            latch.set_metadata("llvm.loop", m.add_metadata([ir.MetaDataString(m, f"{LOOP} {self.loops}"), *hints]))
         b.position_at_end(end)
+
+    def hints(self, s: ast.For, first: int) -> list[Any]:
+        """What LLVM is told of the loop ``s``, whose blocks begin with the function's block number ``first``."""
+        m = self.module
+
+        def hint(name: str, *values: ir.Constant) -> Any:
+            return m.add_metadata([ir.MetaDataString(m, f"llvm.loop.{name}"), *values])
+
+        if not any(isinstance(x, ast.Expr) and called(x.value) == "independent" for x in s.body):
+            # Its steps wait for one another, or it is around a loop: copies of it would mostly be compiled longer.
+            short = len(s.body) <= SHORT and not any(isinstance(x, (ast.For, ast.While, ast.If)) for x in s.body)
+            return [] if short else [hint("unroll.runtime.disable")]
+        found = [hint("parallel_accesses", intrinsics.access_group(m))]
+        functions = [self.names.get(called(x)) for x in ast.walk(s) if isinstance(x, ast.Call)]
+        if two_at_once(functions, "part" in self.env, self.around > 0):
+            found.append(hint("interleave.count", I32(2)))
+        if narrow_work(self.builder.function.blocks[first:]):
+            found.append(hint("vectorize.width", I32(floats())))
+        return found
