@@ -485,3 +485,32 @@ def test_an_output_without_a_gradient_spoils_what_it_depends_on_only():
     assert fuse.function([x, y, how], fuse.grad(cost, x))([1.0], [2.0], [0.0]) == 30
     with pytest.raises(fuse.errors.NullTypeGradError, match="weights are data"):
         fuse.grad(cost, y)
+
+
+def test_subclasses_of_classes_of_ops_compute_what_they_say():
+    class Twice(T.nlinalg.Eig):
+        """As programs do that take a class of Theano's for the properties of its ops."""
+
+        def __init__(self):
+            super().__init__()
+
+        def make_node(self, x):
+            x = T.as_tensor_variable(x)
+            return fuse.Apply(self, [x], [T.vector(dtype=x.dtype), T.matrix(dtype=x.dtype)])
+
+        def perform(self, node, inputs, outputs):
+            outputs[0][0], outputs[1][0] = inputs[0].sum(axis=0), 2 * inputs[0]
+
+        def grad(self, inputs, output_grads):
+            return [T.zeros_like(inputs[0]) + output_grads[0] + 2 * output_grads[1]]
+
+    m = T.dmatrix("m")
+    sums, double = Twice()(m)
+    slope = fuse.grad(T.sum(sums * [1.0, 2.0]) + T.sum(double), m)
+    for got, want in zip(fuse.function([m], [sums, double, slope])([[1, 2], [3, 4]]), (
+        [4, 6], [[2, 4], [6, 8]], [[3, 4], [3, 4]]), strict=True):
+        np.testing.assert_array_equal(got, want)
+    with pytest.raises(TypeError, match=r"Own\.grad would not be asked, as Dot has a gradient"):
+        class Own(T.Dot):
+            def grad(self, inputs, output_grads):
+                return output_grads

@@ -34,6 +34,7 @@ from fuse.frontend import (
     systems,
 )
 from fuse.frontend import elementwise as ew
+from fuse.frontend.class_op import Op as ClassOp
 from fuse.op import Op
 
 
@@ -42,6 +43,18 @@ class OpClass(type):
 
     has: Callable[[Any], bool]
     build: Callable[..., Any]
+
+    def __new__(mcs, name: str, bases: tuple[Any, ...], namespace: dict[str, Any]) -> Any:
+        """A subclass with a ``perform`` of its own is an op of the user's; with a gradient alone there is none."""
+        if "perform" in namespace:
+            real = dict.fromkeys([ClassOp if isinstance(b, OpClass) else b for b in bases])
+            return type(name, tuple(real), namespace)
+        if own := {"grad", "L_op", "R_op", "pullback", "pushforward"} & set(namespace):
+            raise FuseTypeError(
+                f"{name}.{min(own)} would not be asked, as {bases[0].__name__} has a gradient: write make_node and "
+                "perform too, or OpFromGraph(inputs, [output], grad_overrides=...)"
+            )
+        return super().__new__(mcs, name, bases, namespace)
 
     def __instancecheck__(cls, op: Any) -> bool:
         if isinstance(op, (Op, LeafOp)):
