@@ -251,9 +251,9 @@ def test_the_prelude_has_what_scalar_functions_use():
     from fuse.codegen import bare, intrinsics
 
     assert set(intrinsics.namespace()) - bare.NAMES == {
-        "address", "aligned", "ask", "copied", "drain", "every_second", "gemm", "get", "half", "heap", "intp", "lent",
-        "misaligned", "missing", "put", "radd_product", "reach", "refused", "release", "reorder", "run", "scratch",
-        "shared", "stream", "tell", "turn", "uintp", "wanted",
+        "address", "aligned", "ask", "copied", "drain", "every_second", "gemm", "gemv", "get", "half", "heap", "intp",
+        "lent", "misaligned", "missing", "put", "radd_product", "reach", "refused", "release", "reorder", "run",
+        "scratch", "shared", "stream", "tell", "turn", "uintp", "wanted",
     }
 
 

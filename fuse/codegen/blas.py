@@ -73,7 +73,7 @@ def _libraries() -> list[Any]:
 
 
 def _is_right(function: Any, name: str) -> bool:
-    """Whether ``c + 2 a.T b`` comes out right, or ``2 a.T``."""
+    """Whether ``c + 2 a.T b`` comes out right, for a matrix or a vector b, or ``2 a.T``."""
     dtype, number = (np.float32, ctypes.c_float) if name[0] == "s" else (np.float64, ctypes.c_double)
     word, size, memory = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
     function.restype = None
@@ -82,6 +82,11 @@ def _is_right(function: Any, name: str) -> bool:
         function.argtypes = [word] * 2 + [size] * 2 + [number, memory, size, memory, size]
         function(ROWS, TRANSPOSED, 2, 3, 2.0, a.ctypes.data, 3, c.ctypes.data, 4)
         return bool(np.array_equal(c[:, :2], 2 * a.T))
+    if name[1:] == "gemv":
+        function.argtypes = [word] * 2 + [size] * 2 + [number, memory, size, memory, size, number, memory, size]
+        wanted = c[0, :3] + 2 * np.dot(a.T, b[:, 0])
+        function(ROWS, TRANSPOSED, 2, 3, 2.0, a.ctypes.data, 3, b.ctypes.data, 4, 1.0, c.ctypes.data, 1)
+        return bool(np.array_equal(c[0, :3], wanted))
     if name[1:] != "gemm":
         return False
     function.argtypes = [word] * 3 + [size] * 3 + [number, memory, size, memory, size, number, memory, size]

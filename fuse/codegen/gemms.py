@@ -1,4 +1,4 @@
-"""The names with which generated source calls BLAS: ``gemm``, a product added to a matrix, and ``reorder``, a copy.
+"""The names with which generated source calls BLAS: ``gemm`` and ``gemv``, products, and ``reorder``, a copy.
 
 Importing this module imports numba.
 """
@@ -40,6 +40,25 @@ def gemm(typingctx, turned, m, n, k, alpha, a, at_a, row_a, b, at_b, row_b, beta
 
 
 @intrinsic
+def gemv(typingctx, turned, m, n, a, x, y):
+    """``y = a @ x``, or ``a.T @ x`` where `turned` is 1; `a` has `m` rows and `n` columns."""
+    name = f"{PREFIX}{LETTERS[str(y.dtype)]}gemv"
+    number = ir.FloatType() if y.dtype == types.float32 else ir.DoubleType()
+
+    def build(context, builder, signature, args):
+        form = ir.FunctionType(ir.VoidType(), [
+            *[_WORD] * 2, *[_I64] * 2, number, _MEMORY, _I64, _MEMORY, _I64, number, _MEMORY, _I64])
+        first, second, third = (member(context, builder, signature.args[k], args[k], "data") for k in (3, 4, 5))
+        builder.call(_imported(builder, name, form), [
+            _WORD(ROWS), _read(builder, args[0], 1), *args[1:3], number(1), builder.bitcast(first, _MEMORY), args[2],
+            builder.bitcast(second, _MEMORY), _I64(1), number(0), builder.bitcast(third, _MEMORY), _I64(1)])
+        return context.get_dummy_value()
+
+    i64 = types.int64
+    return types.none(i64, i64, i64, a, x, y), build
+
+
+@intrinsic
 def reorder(typingctx, turned, m, n, a, at_a, row_a, b, at_b, row_b):
     """``b = a``, or ``a.T`` where `turned` is 1: `a` has `m` rows and `n` columns; `at_a` and `row_a` as for `gemm`."""
     name = f"{PREFIX}{LETTERS[str(b.dtype)]}omatcopy"
@@ -75,4 +94,4 @@ def _imported(builder, name, form):
     return cgutils.get_or_insert_function(builder.module, form, name)
 
 
-INTRINSICS = (gemm, reorder)
+INTRINSICS = (gemm, gemv, reorder)

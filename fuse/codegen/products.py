@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fuse.codegen import tiles, vectors
+from fuse.codegen import blas, tiles, vectors
 from fuse.codegen.calls import product_call, remembered
 from fuse.codegen.native import ArgType
 from fuse.expr import Expr
@@ -79,11 +79,36 @@ def source_of(dtype: str, left: int, right: int) -> str:
         "if status != 0:",
         "    return status",
         f"if {count} > {limit(left, right)}:",
+        *["    " + line for line in _by_blas(dtype, left, right, count)],
         "    return -1",
         *lines_of(dtype, left, right, "a0", "a1", "a2"),
         "return 0",
     ]
     return "def kernel(a0, a1, a2):\n" + "".join(f"    {line}\n" for line in lines)
+
+
+def _by_blas(dtype: str, left: int, right: int, count: str) -> list[str]:
+    """A product for which BLAS has no threads: called from here it is done before NumPy has begun.
+
+    It is the call that NumPy makes, as the first calls of a function go there: so are those of one row or column, and
+    the product of a matrix and itself, for which it has other calls.
+    """
+    operands = {
+        (MATRIX, VECTOR): "0, n0, n1, a0, a1", (TRANSPOSED, VECTOR): "1, n1, n0, a0, a1",
+        (VECTOR, MATRIX): "1, n1, n2, a1, a0", (VECTOR, TRANSPOSED): "0, n2, n1, a1, a0",
+    }.get((left, right))
+    several, most = "n1 > 1", vectors.LEAST[vectors.ROWS]
+    several += " and n0 > 1" * (left != VECTOR) + " and n2 > 1" * (right != VECTOR)
+    if VECTOR not in (left, right):
+        one, zero = ("float32(1.0)", "float32(0.0)") if dtype == "float32" else ("1.0", "0.0")
+        rows = "n0" if left == TRANSPOSED else "n1", "n1" if right == TRANSPOSED else "n2"
+        turned = (left == TRANSPOSED) + 2 * (right == TRANSPOSED)
+        operands = f"{turned}, n0, n2, n1, {one}, a0, 0, {rows[0]}, a1, 0, {rows[1]}, {zero}"
+        several, most = f"{several} and address(a0, 0) != address(a1, 0)", tiles.LEAST // 2
+    call, target = ("gemv", "a2") if VECTOR in (left, right) else ("gemm", "a2, 0, n2")
+    if operands is None or blas.address(f"{blas.PREFIX}{blas.LETTERS[dtype]}{call}") is None:
+        return []
+    return [f"if {count} < {most} and {several}:", f"    {call}({operands}, {target})", "    return 0"]
 
 
 def lines_of(dtype: str, left: int, right: int, a: str, b: str, out: str) -> list[str]:

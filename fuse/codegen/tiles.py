@@ -17,17 +17,18 @@ from typing import Any
 import numpy as np
 
 from fuse.codegen import blas, memory, threads
-from fuse.codegen.native import PART, PLAN, ArgType
-from fuse.codegen.pool import ASK, MUCH
+from fuse.codegen.native import NO_MEMORY, PART, PLAN, ArgType
+from fuse.codegen.pool import ASK, MUCH, MUCH_WORK
 
 TILE, DEPTH = 32, 256  # rows and columns of a tile, and how much of the sum one call of BLAS adds up
-ROWS, COLUMNS = 128, 128  # of the result that one thread does at a time; more rows are worth a copy of `b`
+ROWS, COLUMNS = 512, 128  # of the result that one thread does at a time, with a copy of what it needs of `b`
 LEAST = 1 << 19  # multiplications: BLAS has no threads for fewer
 FEW = 16  # rows or columns: below, BLAS does better
-WIDEST = 1 << 21  # elements that are read again for each block of rows: more are read from memory
-EACH, WIDEST_STACKS = 1 << 16, 1 << 23  # of stacks: multiplications of one matrix at least, and elements copied at most
+WIDEST = 1 << 21  # elements of `b`: more are read from memory for each block of rows
+EACH = 1 << 16  # multiplications of one matrix of a stack at least
+CLASHING = 2048  # bytes: elements so far apart, or a multiple of it, have few places in a cache
 REFUSED = 1  # status: this product is not for tiles
-SLOTS = 1 + 2 * PLAN
+SLOTS = 1 + PLAN
 PROCESSORS = ("SkylakeX", "Cooperlake", "SapphireRapids")  # OpenBLAS's names of those with AVX-512
 
 
@@ -36,15 +37,14 @@ def source_of(dtype: str, stacked: bool) -> str:
 
     `turned` is 1 where matrices of `a` are read transposed, 2 where those of `b` are, 3 where both are.
 
-    Operands that were copied are reached from where they were: one call of BLAS for all forms. What differs between
-    them is arithmetic, as LLVM would write the loops once for each outcome of a condition.
+    What was copied is reached from where it stood: one call of BLAS for all forms. What differs between these is
+    arithmetic, as LLVM would write the loops once for each outcome of a condition.
     """
     one = "float32(1.0)" if dtype == "float32" else "1.0"
     size, (down, over) = np.dtype(dtype).itemsize, ((1, 2) if stacked else (0, 1))
     layout, count = ("C count", "size(a2, 0)") if stacked else ("C", "1")
     sizes = "count, r0, c0, r1, c1, n0, n2" if stacked else "r0, c0, r1, c1, n0, n2"
-    read_again = "packs * n2" if stacked else "n2"
-    few, widest = (1, WIDEST_STACKS) if stacked else (FEW, WIDEST)
+    few, widest = (1, "count * n1 * n2") if stacked else (FEW, WIDEST)
     return f"""def kernel(a0, a1, a2, turned, alpha, beta, part):
     count = {count}
     n0 = size(a2, {down})
@@ -60,63 +60,60 @@ def source_of(dtype: str, stacked: bool) -> str:
     if status != 0:
         return status
     work = count * n0 * n1 * n2
-    packs = 1 if turned > 1 or n0 > {ROWS} else 0
-    copied = count * n1 * ({read_again} + left * n0)
-    if work < {LEAST} or n0 < {few} or n2 < {few} or copied > {widest}:
+    if work < {LEAST} or n0 < {few} or n2 < {few} or n1 * n2 > {widest}:
         return {REFUSED}
     if address(a0, 0) % {size} + address(a1, 0) % {size} + address(a2, 0) % {size} > 0:
         return {REFUSED}
-    panels0 = left * ((n0 + {TILE - 1}) // {TILE})
-    each = panels0 + packs * ((n2 + {TILE - 1}) // {TILE})
-    panels = count * each
-    apart = each * {TILE} * n1
-    columns = {COLUMNS} if packs == 1 else {TILE}
+    pack0 = 1 if left * (n0 * {size} % {CLASHING}) == 0 and turned % 2 == 1 else 0
+    pack2 = 1 if turned > 1 or n0 > {4 * TILE} else 0
+    columns = {COLUMNS} if pack2 == 1 else {TILE}
     strips = (n2 + columns - 1) // columns
-    blocks = (n0 + {ROWS - 1}) // {ROWS} * strips
+    high = (n0 + {ROWS - 1}) // {ROWS}
+    rows = ((n0 + high - 1) // high + {TILE - 1}) // {TILE} * {TILE}
+    blocks = high * strips
     items = count * blocks
-    if part.segment == {ASK}:
-        put(part, 0, 2)
-        ask(part, {size} * count * apart)
-        tell(part, 1, panels, {2 * size} * count * apart, 1, 4)
-        tell(part, 2, items, work * {size} // 4, 1, 4)
+    if part.segment == {ASK} and work * {size} // 4 >= {MUCH_WORK}:
+        put(part, 0, 1)
+        ask(part, 0)
+        tell(part, 1, items, work * {size} // 4, 1, 4)
         return {MUCH}
-    room = lent(part, '{dtype}', 0)
-    if wanted(part, 1):
-        for panel in range(part.low, reach(part, panels)):
-            matrix = panel // each
-            number = panel - matrix * each
-            second = 1 if number >= panels0 else 0
-            turn = second * right
-            n = n0 + second * (n2 - n0)
-            at = (number - second * panels0) * {TILE}
-            width = smaller({TILE}, n - at)
-            source = matrix * n1 * n + at * (1 + turn * (n1 - 1)) + second * (address(a1, 0) - address(a0, 0)) // {size}
-            reorder(turn, n1 + turn * (width - n1), width + turn * (n1 - width), a0, source, n + turn * (n1 - n),
-                    room, panel * {TILE} * n1, width)
-    if wanted(part, 2):
-        packed0 = (address(room, 0) - address(a0, 0)) // {size}
-        packed2 = (address(room, 0) - address(a1, 0)) // {size} + panels0 * {TILE} * n1
-        for item in range(part.low, reach(part, items)):
-            matrix = item // blocks
-            block = item - matrix * blocks
-            top = block // strips * {ROWS}
-            start = block % strips * columns
-            from0 = matrix * n0 * n1 + left * (packed0 + matrix * (apart - n0 * n1))
-            from2 = matrix * n1 * n2 + packs * (packed2 + matrix * (apart - n1 * n2))
-            across = (smaller(columns, n2 - start) + {TILE - 1}) // {TILE}
-            tiles = (smaller({ROWS}, n0 - top) + {TILE - 1}) // {TILE} * across
-            for level in range((n1 + {DEPTH - 1}) // {DEPTH}):
-                p = level * {DEPTH}
-                for tile in range(tiles):
-                    i = top + tile // across * {TILE}
-                    j = start + tile % across * {TILE}
-                    height = smaller({TILE}, n0 - i)
+    room = heap('{dtype}', {DEPTH * (TILE + COLUMNS)})
+    if missing(room):
+        return {NO_MEMORY}
+    packed0 = (address(room, 0) - address(a0, 0)) // {size}
+    packed2 = (address(room, {DEPTH * TILE}) - address(a1, 0)) // {size}
+    for item in range(part.low, reach(part, items)):
+        matrix = item // blocks
+        block = item - matrix * blocks
+        top = block // strips * rows
+        start = block % strips * columns
+        from0 = matrix * n0 * n1
+        from2 = matrix * n1 * n2
+        for level in range((n1 + {DEPTH - 1}) // {DEPTH}):
+            p = level * {DEPTH}
+            depth = smaller({DEPTH}, n1 - p)
+            for panel in range(pack2 * ((smaller(columns, n2 - start) + {TILE - 1}) // {TILE})):
+                j = start + panel * {TILE}
+                width = smaller({TILE}, n2 - j)
+                source = from2 + p * n2 + j + right * (j * (n1 - 1) + p * (1 - n2))
+                reorder(right, depth + right * (width - depth), width + right * (depth - width), a1, source,
+                        n2 + right * (n1 - n2), room, {DEPTH * TILE} * (1 + panel), width)
+            for row in range((smaller(rows, n0 - top) + {TILE - 1}) // {TILE}):
+                i = top + row * {TILE}
+                height = smaller({TILE}, n0 - i)
+                for tile in range(pack0):
+                    reorder(0, depth, height, a0, from0 + p * n0 + i, n0, room, 0, height)
+                row0 = n1 + left * (n0 - n1) + pack0 * (height - n0)
+                plain0 = from0 + i * n1 + p + left * (i * (1 - n1) + p * (n0 - 1))
+                at0 = plain0 + pack0 * (packed0 - plain0)
+                for tile in range((smaller(columns, n2 - start) + {TILE - 1}) // {TILE}):
+                    j = start + tile * {TILE}
                     width = smaller({TILE}, n2 - j)
-                    at0 = from0 + i * n1 + p + left * p * (height - 1)
-                    at2 = from2 + p * n2 + j + packs * (j * (n1 - 1) + p * (width - n2))
-                    gemm(left, height, width, smaller({DEPTH}, n1 - p), alpha, a0, at0, n1 + left * (height - n1),
-                         a1, at2, n2 + packs * (width - n2), beta if level == 0 else {one},
-                         a2, (matrix * n0 + i) * n2 + j, n2)
+                    plain2 = from2 + p * n2 + j
+                    at2 = plain2 + pack2 * (packed2 + {DEPTH * TILE} * tile - plain2)
+                    gemm(left, height, width, depth, alpha, a0, at0, row0, a1, at2, n2 + pack2 * (width - n2),
+                         beta if level == 0 else {one}, a2, (matrix * n0 + i) * n2 + j, n2)
+    release(room)
     return 0
 """
 
