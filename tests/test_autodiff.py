@@ -23,6 +23,7 @@ from fuse.errors import (
     ShapeError,
 )
 from fuse.expr import Expr, toposort
+from fuse.frontend.scans import recurrence
 from fuse.ifelse import ifelse
 from fuse.op import DISCONNECTED, OPS, ZERO, Op
 from fuse.reference import evaluate
@@ -223,6 +224,8 @@ CASES = {
     "root": (lambda x: T.sqrt(T.sum(x * x, axis=1)), M),
     "cumsum": (lambda x: T.cumsum(x, axis=1), M),
     "cumprod": (lambda x: T.cumprod(x, axis=1), M),
+    "recurrence": (lambda a, b: recurrence(a, b, 1), M, M[::-1]),
+    "recurrence from the end": (lambda a, b: recurrence(a, b, 0, reverse=True), M, M[::-1]),
     "cumprod of zeros": (lambda x: T.cumprod(x, axis=1), np.array([[0.7, 0.0, -1.2, 0.0], [0.0, 0.0, 0.4, 2.0]])),
     "argmax": (lambda x: x[T.argmax(x)] * x, V),
     "argmin": (lambda x: x[T.argmin(x)] * x, V),
@@ -350,6 +353,7 @@ NO_CASE = {
     "each": "in the Jacobians of opaque ops",
     "repeat_indices": "integers",
     "searchsorted": "integers",
+    "running_position": "integers",
     "unique": "integers",
     "philox": "random integers",
     "quantile": "random integers",

@@ -172,8 +172,9 @@ def test_along_an_axis_the_others_are_repeated(op):
     few = np.random.default_rng(0).uniform(size=(3, 2, 4))
     first, second = ({"offset": 0, "axis1": k, "axis2": k + 1} if op.name == "diagonal" else
                      {"axis": (k,) if op.name == "logsumexp" else k} for k in (0, 1))
-    if op.name == "recurrence":
-        first["reverse"] = second["reverse"] = True
+    further = {"recurrence": "reverse", "running_position": "largest"}.get(op.name)
+    if further is not None:
+        first[further] = second[further] = True
     whole = op(*[T.dtensor3()] * (2 if op.name in ("join", "recurrence") else 1), **second)
     one = op(*[T.dmatrix()] * len(whole.args), **first)
     together = reference.apply(whole, [few] * len(whole.args))
