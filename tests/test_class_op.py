@@ -184,6 +184,29 @@ def test_a_subclass_with_its_own_parameter_is_not_merged_by_inherited_props():
     assert value.tolist() == [1, 3] and first.tolist() == [-0.5, -0.5] and second.tolist() == [-1, -3]
 
 
+def test_subclasses_of_view_op_have_the_types_that_they_state():
+    class Narrow(ViewOp):
+        def make_node(self, x):
+            return fuse.Apply(self, [x], [T.fvector()])
+
+        def perform(self, node, inputs, outputs):
+            outputs[0][0] = inputs[0].astype("float32")
+
+    class Odd(ViewOp):
+        """Another number of elements than its input, whose size is known."""
+
+        def perform(self, node, inputs, outputs):
+            outputs[0][0] = inputs[0][1::2]
+
+        def infer_shape(self, node, shapes):
+            return [(shapes[0][0] // 2,)]
+
+    x, known = T.dvector("x"), T.constant([1.0, 2.0, 3.0, 4.0])
+    narrow, odd = fuse.function([x], [Narrow()(x), Odd()(known) + x])([0.1, 10.0])
+    assert narrow.dtype == np.float32 and narrow.tolist() == np.float32([0.1, 10.0]).tolist()
+    assert odd.tolist() == [2.1, 14.0]
+
+
 # ---------------------------------------------------------------- values
 @pytest.mark.parametrize("mode", MODES)
 def test_several_outputs(mode):

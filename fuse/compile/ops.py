@@ -28,6 +28,11 @@ class ViewOp(Op):
     view_map = {0: [0]}
     exact_types = True
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "perform" in cls.__dict__:  # which need not keep the sizes
+            cls.exact_types = bool(cls.__dict__.get("exact_types", False))
+
     def _record(self) -> Any:
         record = super()._record()
         if type(self).perform is ViewOp.perform:  # in a function, where all gradients are taken, it says nothing
@@ -35,7 +40,8 @@ class ViewOp(Op):
         return record
 
     def _node_of(self, args: tuple[Expr, ...], types: Sequence[Any]) -> Expr:
-        return super()._node_of(args, [args[0].type])
+        same = self.exact_types and type(self).make_node is ViewOp.make_node
+        return super()._node_of(args, [args[0].type] if same else types)
 
     def make_node(self, x: Any) -> Apply:
         return Apply(self, [x], [x.type()])
@@ -66,6 +72,7 @@ class DeepCopyOp(ViewOp):
     """
 
     view_map: dict[int, list[int]] = {}
+    exact_types = True
 
     def perform(self, node: Apply, inputs: list[Any], output_storage: list[list[Any]]) -> None:
         output_storage[0][0] = inputs[0].copy()

@@ -20,6 +20,8 @@ class CpuContiguous(ViewOp):
     True
     """
 
+    exact_types = True
+
     def perform(self, node: Apply, inputs: list[Any], output_storage: list[list[Any]]) -> None:
         output_storage[0][0] = np.ascontiguousarray(inputs[0]).reshape(np.shape(inputs[0]))
 
