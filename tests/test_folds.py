@@ -111,3 +111,26 @@ def test_gradients_of_inner_products_take_vectors_of_one_length():
         f = fuse.function([x, y], fuse.grad(product, wrt))
         with pytest.raises(ValueError, match=r"\(3,\).*\(4,\)"):
             f(np.ones(3), np.ones(4))
+
+
+def test_sizes_beside_integers_are_compared_as_they_are_and_fit_otherwise():
+    """A number that the dtype does not have wrapped around."""
+    def f(n, u, w):
+        least = -n.size
+        return [
+            n < n.size * 2**31, np.greater(u, least), least <= w, w != least, u == u.size - 4, np.not_equal(least, n),
+            np.where(n > 1, n, n.size * 2), u + (u.size - 1) * u.size, np.clip(n, 0, n.size - 1), n + least,
+        ]
+
+    values = np.array([2, -3, 2**31 - 3], "int32"), np.array([2**32 - 3, 7], "uint32"), np.array([2**63, 0], "uint64")
+    for got, want in zip(fuse.jit(f)(*values), f(*values), strict=True):
+        np.testing.assert_array_equal(got, want, strict=True)
+
+    def wrong(n, u, w):
+        return n + n.size * 2**31, u - (u.size - 5), w * -w.size
+
+    for k in range(3):
+        with pytest.raises(OverflowError):
+            wrong(*[v if i == k else v.astype("int64") for i, v in enumerate(values)])
+        with pytest.raises(ValueError, match=r"a number made of sizes does not fit u?int"):
+            fuse.jit(lambda v, k=k: wrong(v, v, v)[k])(values[k])

@@ -105,13 +105,13 @@ def _rpow(x: Expr, y: Any) -> Expr:
 def _equal(x: Expr, y: Any) -> Any:
     """Whether both are the same expression; in a traced function elementwise, as in NumPy."""
     if TRACE.active and by_user() and y is not None and not isinstance(y, str):
-        return elementwise.eq(*as_numpy_does(x, y))
+        return elementwise.eq(*as_numpy_does(x, y, compared=True))
     return x is y
 
 
 def _unequal(x: Expr, y: Any) -> Any:
     if TRACE.active and by_user() and y is not None and not isinstance(y, str):
-        return elementwise.neq(*as_numpy_does(x, y))
+        return elementwise.neq(*as_numpy_does(x, y, compared=True))
     return x is not y
 
 
@@ -294,20 +294,21 @@ def _numpys(function: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 def _operator(function: Callable[..., Any], name: str, reflected: bool) -> Callable[..., Any]:
     real = name.strip("_") in ("floordiv", "rfloordiv", "mod", "rmod", "divmod", "rdivmod")
+    compares = name.strip("_") in COMPARISONS
     others = TURNED.get(name) or f"__r{name.strip('_')}__"
 
     def plain(self: Expr, other: Any) -> Any:
         if TRACE.active and by_user():
             if real:
                 refuse_complex(name, (self, other))
-            self, other = as_numpy_does(self, other)
+            self, other = as_numpy_does(self, other, compared=compares)
         return _left(function, self, other, others)
 
     def swapped(self: Expr, other: Any) -> Any:
         if TRACE.active and by_user():
             if real:
                 refuse_complex(name, (self, other))
-            self, other = as_numpy_does(self, other)
+            self, other = as_numpy_does(self, other, compared=compares)
         return function(other, self)
 
     method = swapped if reflected else plain

@@ -55,6 +55,7 @@ _NO_COUNTERPART = (
 
 # What NumPy refuses for complex numbers; Theano's operators have values there.
 REAL = {np.remainder, np.fmod, np.floor_divide, np.divmod, np.heaviside, np.ldexp, np.fabs, np.arctan2, np.hypot}
+COMPARISONS = {np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal}
 
 
 def refuse_complex(called: str, operands: Any) -> None:
@@ -308,7 +309,8 @@ def array_ufunc(self: Expr, ufunc: Any, method: str, *inputs: Any, **options: An
         if build is None:
             raise FuseTypeError(_NO_COUNTERPART.format(called))
         _refuse(called, options)
-        out = build(*(as_numpy_does(*inputs) if TRACE.active else inputs))
+        operands = as_numpy_does(*inputs, compared=ufunc in COMPARISONS) if TRACE.active else inputs
+        out = build(*operands)
         return out if dtype is None else elementwise.cast(out, dtype)
     table = {"reduce": REDUCE, "accumulate": ACCUMULATE}.get(method, {})
     if ufunc in table:
