@@ -3,8 +3,11 @@
 import ast
 
 import llvmlite.binding as llvm
+import numpy as np
 import pytest
 
+import fuse
+import fuse.tensor as T
 from fuse.codegen import native, strength
 
 ROWS = ast.parse("for i in range(n):\n for j in range(m):\n  store(y, i * m + j, load(x, i * m + j))")
@@ -41,3 +44,10 @@ def test_steps_and_unknown_versions_leave_it_alone(monkeypatch, version):
 def test_kernels_of_many_loops_do_without_it():
     many = ast.Module(COLUMNS.body * (strength.FEW + 1), [])
     assert strength.in_steps(COLUMNS) and not strength.in_steps(many)
+
+
+def test_nothing_is_printed_where_a_loop_may_be_left_half_way(capfd):
+    x, i = T.TensorType("int8", (None,))("x"), T.lvector("i")
+    f = fuse.function([x, i], T.rad2deg(T.cast(x, "float32")[i]))
+    np.testing.assert_allclose(f(np.array([1, 2], "int8"), [1, -2]), np.rad2deg(np.array([2, 1], "float32")), rtol=1e-6)
+    assert capfd.readouterr() == ("", "")

@@ -204,6 +204,8 @@ class Walk(Values):
         functions = [self.names.get(called(x)) for x in ast.walk(s) if isinstance(x, ast.Call)]
         if two_at_once(functions, "part" in self.env, self.around > 0):
             found.append(hint("interleave.count", I32(2)))
-        if narrow_work(self.builder.function.blocks[first:]):
+        # A loop that is left half-way is not vectorised; told to be, LLVM prints that it is not.
+        leaves = any(isinstance(x, (ast.Return, ast.Break)) for x in ast.walk(s))
+        if not leaves and narrow_work(self.builder.function.blocks[first:]):
             found.append(hint("vectorize.width", I32(floats())))
         return found
