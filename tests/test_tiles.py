@@ -82,7 +82,7 @@ def test_the_same_bits_for_any_threads():
 def test_what_is_not_for_tiles():
     a, b, out = np.ones((100, 100)), np.ones((100, 100)), np.ones((100, 100))
     assert tiles.multiply(a, b, out, 0)
-    assert not tiles.multiply(a[:8], b, out[:8], 0)
+    assert not tiles.multiply(a[:1], b, out[:1], 0)
     assert not tiles.multiply(a[:, ::2], b[:50], out, 0)
     assert not tiles.multiply(a.T, b, out, 1)
     moved = np.frombuffer(b"\0" + RNG.standard_normal((100, 100)).tobytes(), offset=1).reshape(100, 100)

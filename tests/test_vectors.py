@@ -67,6 +67,23 @@ def test_functions_of_all_forms():
         np.testing.assert_allclose(functions[1](a, b, c), c @ a, rtol=1e-11)
 
 
+def test_matrices_of_one_row_or_column():
+    x, y = T.dmatrix("x"), T.dmatrix("y")
+    functions = [fuse.function([x, y], T.dot(u, v)) for u in (x, x.T) for v in (y, y.T)]
+    for m, k, n in [(300, 90, 1), (1, 90, 300), (1, 5000, 1), (40, 1, 1), (1, 1, 60)]:
+        a, b = numbers("float64", m, k), numbers("float64", k, n)
+        for number, f in enumerate(functions):
+            left = np.ascontiguousarray(a.T) if number > 1 else a
+            right = np.ascontiguousarray(b.T) if number % 2 else b
+            for _ in range(6):
+                np.testing.assert_allclose(f(left, right), a @ b, rtol=1e-11, atol=1e-11)
+            if m > 1:
+                out = np.full((2 * m, n), 7.0)[::2]
+                np.testing.assert_allclose(f(left, right, out=out), a @ b, rtol=1e-11, atol=1e-11)
+            with pytest.raises(ValueError, match=str(k)):
+                f(left, np.ones((k + 3, n))) if not number % 2 else f(left, np.ones((n, k + 3)))
+
+
 def test_a_gradient_of_sums_of_products():
     m, v = T.dmatrix("m"), T.dvector("v")
     r = T.dot(m, v) - 1

@@ -178,18 +178,21 @@ def small_product(dtype: str, left: int, right: int) -> SmallProduct:
 def product_into(node: Expr, left: int, right: int) -> Callable[..., Any]:
     """The product into its third argument, by threads of ours or by NumPy's dot, whose errors tell of the node."""
     turned = (left == TRANSPOSED) + 2 * (right == TRANSPOSED)
-    form = vectors.ROWS if (left, right) in ((MATRIX, VECTOR), (VECTOR, TRANSPOSED)) else vectors.COLUMNS
-    form = vectors.DOT if left == right == VECTOR else form
+    by_left, by_right = [vectors.ROWS if f == straight else vectors.COLUMNS
+                         for f, straight in ((left, MATRIX), (right, TRANSPOSED))]
+
+    def served(a: Array, b: Array, out: Array) -> bool:
+        if left == right == VECTOR:
+            return vectors.multiply(a, b, out, vectors.DOT)
+        if VECTOR in (left, right) or 1 in out.shape and out.flags.c_contiguous:  # a row or a column is as a vector
+            if left == VECTOR or right != VECTOR and out.shape[0] == 1:
+                return vectors.multiply(b, a.reshape(-1), out.reshape(-1), by_right)
+            return vectors.multiply(a, b.reshape(-1), out.reshape(-1), by_left)
+        return tiles.multiply(a, b, out, turned)
 
     def by(dot: Callable[..., Any]) -> Callable[..., Any]:
         def call(a: Array, b: Array, out: Array) -> None:
-            if VECTOR not in (left, right):
-                served = tiles.multiply(a, b, out, turned)
-            elif left == VECTOR:
-                served = vectors.multiply(b, a, out, form)
-            else:
-                served = vectors.multiply(a, b, out, form)
-            if not served:
+            if not served(a, b, out):
                 dot(a.T if left == TRANSPOSED else a, b.T if right == TRANSPOSED else b, out)
 
         return call

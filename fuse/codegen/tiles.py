@@ -21,9 +21,9 @@ from fuse.codegen.native import NO_MEMORY, PART, PLAN, ArgType
 from fuse.codegen.pool import ASK, MUCH, MUCH_WORK
 
 TILE, DEPTH = 32, 256  # rows and columns of a tile, and how much of the sum one call of BLAS adds up
-ROWS, COLUMNS = 512, 128  # of the result that one thread does at a time, with a copy of what it needs of `b`
+ROWS, COLUMNS = 256, 128  # of the result that one thread does at a time, with a copy of what it needs of `b`
 LEAST = 1 << 19  # multiplications: BLAS has no threads for fewer
-FEW = 16  # rows or columns: below, BLAS does better
+FEW = 2  # rows and columns
 WIDEST = 1 << 21  # elements of `b`: more are read from memory for each block of rows
 EACH = 1 << 16  # multiplications of one matrix of a stack at least
 CLASHING = 2048  # bytes: elements so far apart, or a multiple of it, have few places in a cache
