@@ -44,7 +44,7 @@ def source_of(dtype: str, stacked: bool) -> str:
     size, (down, over) = np.dtype(dtype).itemsize, ((1, 2) if stacked else (0, 1))
     layout, count = ("C count", "size(a2, 0)") if stacked else ("C", "1")
     sizes = "count, r0, c0, r1, c1, n0, n2" if stacked else "r0, c0, r1, c1, n0, n2"
-    few, widest = (1, "count * n1 * n2") if stacked else (FEW, WIDEST)
+    unfit = "" if stacked else f" or n0 < {FEW} or n2 < {FEW} or n1 * n2 > {WIDEST}"
     return f"""def kernel(a0, a1, a2, turned, alpha, beta, part):
     count = {count}
     n0 = size(a2, {down})
@@ -60,11 +60,11 @@ def source_of(dtype: str, stacked: bool) -> str:
     if status != 0:
         return status
     work = count * n0 * n1 * n2
-    if work < {LEAST} or n0 < {few} or n2 < {few} or n1 * n2 > {widest}:
+    if work < {LEAST}{unfit}:
         return {REFUSED}
     if address(a0, 0) % {size} + address(a1, 0) % {size} + address(a2, 0) % {size} > 0:
         return {REFUSED}
-    pack0 = 1 if left * (n0 * {size} % {CLASHING}) == 0 and turned % 2 == 1 else 0
+    pack0 = left if n0 * {size} % {CLASHING} == 0 else 0
     pack2 = 1 if turned > 1 or n0 > {4 * TILE} else 0
     columns = {COLUMNS} if pack2 == 1 else {TILE}
     strips = (n2 + columns - 1) // columns
@@ -138,13 +138,18 @@ def _kernel(dtype: str, rank: int) -> Callable[..., int]:
 def multiply(a: Any, b: Any, out: Any, turned: int, alpha: float = 1.0, beta: float = 0.0) -> bool:
     """``out = alpha * a @ b + beta * out``, if this is a product for tiles; `turned` as for the kernel.
 
-    Workers of ours leave the cores to the threads of BLAS that a large product is otherwise done by.
+    Workers of ours leave the cores to the threads of BLAS that a large product is otherwise done by. Raises
+    MemoryError, as a part of `out` may be done by then.
     """
     if a.size * out.shape[-1] < LEAST:
         return False
     dtype = blas.NAMES.get(out.dtype.char)
-    if dtype is not None and serves(dtype) and not _kernel(dtype, a.ndim)(a, b, out, turned, alpha, beta):
-        return True
+    if dtype is not None and serves(dtype):
+        status = _kernel(dtype, a.ndim)(a, b, out, turned, alpha, beta)
+        if status == NO_MEMORY:
+            raise MemoryError("there is no memory for what a product copies of its operands")
+        if not status:
+            return True
     threads.hush()
     return False
 
