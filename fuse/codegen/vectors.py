@@ -18,7 +18,7 @@ from fuse.codegen.pool import ASK, MUCH, MUCH_WORK
 
 LEAST = 10_000, 1 << 17, 1 << 17  # multiplications of each form; BLAS has no threads for fewer, or does well with them
 BLOCK = 4096  # elements whose products are added up by themselves
-STRIP = 512  # columns that one thread adds up at a time
+STRIP = 512  # columns, at most, that one thread adds up at a time
 DOT, ROWS, COLUMNS = range(3)  # both are vectors, or elements of rows, or of columns, are added up with weights
 
 
@@ -76,8 +76,9 @@ def source_of(dtype: str, form: int) -> str:
     else:
         added = rows_added(zero, "load(a1, {k})", "load(a0, ({k}) * n0 + start + j)", "j", "width", "a2, start + j")
         lines += [
-            "for item in range(part.low, reach(part, items)):", f"    start = item * {STRIP}",
-            f"    width = smaller({STRIP}, n0 - start)", *["    " + line for line in added],
+            "wide = ((n0 + items - 1) // larger(items, 1) + 15) // 16 * 16",  # as wide as the others, nearly
+            "for item in range(part.low, reach(part, items)):", "    start = item * wide",
+            "    width = smaller(wide, n0 - start)", *["    " + line for line in added],
         ]
     return "def kernel(a0, a1, a2, part):\n" + "".join(f"    {line}\n" for line in [*lines, "return 0"])
 
